@@ -1,0 +1,99 @@
+// Command muster serves a national healthcare provider directory with
+// asynchronous bulk export, and keeps local copies of such directories in sync.
+//
+// Each subcommand lives in the file of its name: a struct whose fields are the
+// options, and a Run method.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"muster/internal/fault"
+
+	"github.com/alecthomas/kong"
+	kongyaml "github.com/alecthomas/kong-yaml"
+)
+
+// cli lists the subcommands and the options they share.
+type cli struct {
+	Config  kong.ConfigFlag `help:"Read options from this YAML file." placeholder:"FILE"`
+	Version versionCmd      `cmd:"" help:"Print the version of muster and of the guides it serves."`
+}
+
+// app is what a command may use of its surroundings. Tests hand in their own.
+type app struct {
+	ctx            context.Context
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// Exit codes, a contract with scripts (docs/cli.md).
+const (
+	exitOK      = 0 // everything asked for was done
+	exitFailed  = 1 // the command could not do its work
+	exitUsage   = 2 // the command line or the configuration is wrong
+	exitRefused = 3 // the work is done, but some of the input was refused
+)
+
+// exitError is an error that chooses its own exit code.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e exitError) Error() string { return e.err.Error() }
+func (e exitError) Unwrap() error { return e.err }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	if err := fault.ArmFromEnvironment(); err != nil {
+		fmt.Fprintln(os.Stderr, "muster:", err)
+		os.Exit(exitUsage)
+	}
+	code := run(app{ctx: ctx, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// run parses the command line, runs the command and returns the exit code.
+func run(a app, args []string) int {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c,
+		kong.Name("muster"),
+		kong.Description("A national healthcare provider directory (FHIR R4): serve it, export it, keep copies of it."),
+		kong.Writers(a.stdout, a.stderr),
+		kong.Exit(func(code int) { exited = code }),
+		kong.DefaultEnvars("MUSTER"),
+		kong.Configuration(kongyaml.Loader),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		fmt.Fprintln(a.stderr, "muster:", err)
+		return exitUsage
+	}
+	kctx, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintln(a.stderr, "muster:", err)
+		fmt.Fprintln(a.stderr, "Run 'muster --help', or 'muster COMMAND --help', for what is possible.")
+		return exitUsage
+	}
+	if err := kctx.Run(a); err != nil {
+		fmt.Fprintln(a.stderr, "muster:", err)
+		var coded exitError
+		if errors.As(err, &coded) {
+			return coded.code
+		}
+		return exitFailed
+	}
+	return exitOK
+}

@@ -1,0 +1,95 @@
+// Package fault names the places where a crash could hurt, so that tests can
+// stop, slow or kill the program exactly there.
+//
+// A place is a call of [Point]. In production nothing is armed and a point costs
+// one atomic read. A test in the same process arms a point with [Arm]; a test
+// of a child process sets the environment variable MUSTER_FAULT before the
+// start: "export.part.written=kill" dies there as from kill -9, and
+// "export.part.written@3=kill" on the third passing.
+package fault
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// Variable is the environment variable that arms points in a child process.
+const Variable = "MUSTER_FAULT"
+
+var (
+	armed atomic.Int32
+	mu    sync.Mutex
+	hooks = map[string]func(context.Context) error{}
+)
+
+// Point marks a place. It returns what the armed hook returns, or nil.
+func Point(ctx context.Context, name string) error {
+	if armed.Load() == 0 {
+		return nil
+	}
+	mu.Lock()
+	hook := hooks[name]
+	mu.Unlock()
+	if hook == nil {
+		return nil
+	}
+	return hook(ctx)
+}
+
+// Arm sets the hook of a point and returns a function that takes it away. Safe
+// for use by several goroutines; a second hook for a name replaces the first.
+func Arm(name string, hook func(context.Context) error) (disarm func()) {
+	mu.Lock()
+	defer mu.Unlock()
+	hooks[name] = hook
+	armed.Store(int32(len(hooks)))
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		delete(hooks, name)
+		armed.Store(int32(len(hooks)))
+	}
+}
+
+// ArmFromEnvironment reads [Variable], a comma list of NAME[@N]=kill, and arms
+// what it names. Called once by the program's start.
+func ArmFromEnvironment() error {
+	for item := range strings.SplitSeq(os.Getenv(Variable), ",") {
+		if item == "" {
+			continue
+		}
+		place, action, ok := strings.Cut(item, "=")
+		name, count, counted := strings.Cut(place, "@")
+		passing := int64(1)
+		if counted {
+			n, err := strconv.ParseInt(count, 10, 64)
+			if err != nil || n < 1 {
+				return fmt.Errorf("%s: %q: the count after @ is a whole number from 1", Variable, item)
+			}
+			passing = n
+		}
+		if !ok || action != "kill" {
+			return fmt.Errorf("%s: %q: write NAME=kill or NAME@N=kill", Variable, item)
+		}
+		var passed atomic.Int64
+		Arm(name, func(context.Context) error {
+			if passed.Add(1) == passing {
+				die()
+			}
+			return nil
+		})
+	}
+	return nil
+}
+
+// die ends the process as kill -9 does: nothing is flushed, nothing deferred.
+func die() {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
+}

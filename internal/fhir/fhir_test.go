@@ -1,0 +1,163 @@
+package fhir
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParseInstant(t *testing.T) {
+	for _, c := range []struct {
+		req, text, want string // want is the instant in UTC, or the start of the error
+	}{
+		{"KO-23", "2026-03-01T09:30:00+11:00", "2026-02-28T22:30:00.000Z"},
+		{"KO-23", "2026-03-01T09:30:00.1234Z", "2026-03-01T09:30:00.123Z"},
+		{"KO-23", "2026-03-01T09:30:00-03:30", "2026-03-01T13:00:00.000Z"},
+		{"KO-23", "2026-03-01", `"2026-03-01" is not an instant`},
+		{"KO-23", "2026-03-01T09:30:00", `"2026-03-01T09:30:00" is not an instant`},
+		{"KO-23", "2026-03-01T09:30Z", `"2026-03-01T09:30Z" is not an instant`},
+		{"KO-23", "2026-02-30T09:30:00Z", `"2026-02-30T09:30:00Z" is not an instant: no such`},
+		{"KO-23", "2026-03-01T09:30:00+15:00", `"2026-03-01T09:30:00+15:00" is not an instant`},
+		{"KO-23", "", `"" is not an instant`},
+	} {
+		m, err := ParseInstant(c.text)
+		got := m.String()
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: ParseInstant(%q) = %s, want %s", c.req, c.text, got, c.want)
+		}
+	}
+}
+
+func TestMomentFormat(t *testing.T) {
+	sydney, err := time.LoadLocation("Australia/Sydney")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, _ := ParseInstant("2026-01-15T00:00:00.5Z")
+	if got := m.Format(sydney); got != "2026-01-15T11:00:00.500+11:00" {
+		t.Errorf("Format = %s", got)
+	}
+}
+
+func TestParseDate(t *testing.T) {
+	sydney, err := time.LoadLocation("Australia/Sydney")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ req, text, from, to string }{
+		{"SR-44", "2010", "2009-12-31T13:00:00.000Z", "2010-12-31T13:00:00.000Z"},
+		{"SR-44", "2010-02", "2010-01-31T13:00:00.000Z", "2010-02-28T13:00:00.000Z"},
+		{"SR-44", "2010-06-01", "2010-05-31T14:00:00.000Z", "2010-06-01T14:00:00.000Z"},
+		{"SR-44", "2010-06-01T10:00", "2010-06-01T00:00:00.000Z", "2010-06-01T00:01:00.000Z"},
+		{"SR-44", "2010-06-01T10:00:30Z", "2010-06-01T10:00:30.000Z", "2010-06-01T10:00:31.000Z"},
+		{"SR-44", "2010-06-01T10:00:30.25+10:00", "2010-06-01T00:00:30.250Z", "2010-06-01T00:00:30.251Z"},
+		// The day on which daylight saving ends in Sydney has 25 hours.
+		{"SR-44", "2026-04-05", "2026-04-04T13:00:00.000Z", "2026-04-05T14:00:00.000Z"},
+		{"SR-24", "2010-13", "", ""},
+		{"SR-24", "2010-02-30", "", ""},
+		{"SR-24", "20100601", "", ""},
+		{"SR-24", "2010-06-01 10:00", "", ""},
+		{"SR-24", "", "", ""},
+	} {
+		p, err := ParseDate(c.text, sydney)
+		if c.from == "" {
+			if err == nil {
+				t.Errorf("%s: ParseDate(%q) = %v, want an error", c.req, c.text, p)
+			}
+			continue
+		}
+		if err != nil || p.From.String() != c.from || p.To.String() != c.to {
+			t.Errorf("%s: ParseDate(%q) = %s to %s, %v; want %s to %s", c.req, c.text, p.From, p.To, err, c.from, c.to)
+		}
+	}
+}
+
+func TestParseReference(t *testing.T) {
+	const base = "https://directory.example.org/fhir"
+	for _, c := range []struct{ text, want string }{
+		{"Organization/a", "Organization/a"},
+		{"Organization/a/_history/3", "Organization/a"},
+		{base + "/Location/b.1", "Location/b.1"},
+		{"https://elsewhere.example.org/fhir/Location/b", "error"},
+		{"urn:uuid:2c5f", "error"},
+		{"#contained", "error"},
+		{"Organization/", "error"},
+		{"organization/a", "error"},
+		{"Organization/a b", "error"},
+		{"", "error"},
+	} {
+		ref, err := ParseReference(c.text, base)
+		got := ref.String()
+		if err != nil {
+			got = "error"
+		}
+		if got != c.want {
+			t.Errorf("ParseReference(%q) = %s, want %s", c.text, got, c.want)
+		}
+	}
+}
+
+func TestParseType(t *testing.T) {
+	for _, typ := range Types() {
+		if got, ok := ParseType(typ.String()); !ok || got != typ {
+			t.Errorf("ParseType(%s) = %v, %v", typ, got, ok)
+		}
+	}
+	for _, name := range []string{"", "organization", "Patient", "unknown type"} {
+		if got, ok := ParseType(name); ok {
+			t.Errorf("KO-25: ParseType(%q) = %v", name, got)
+		}
+	}
+}
+
+func TestLineReader(t *testing.T) {
+	long := strings.Repeat("x", MaxLine+1)
+	r := NewLineReader(strings.NewReader("\xef\xbb\xbf{1}\r\n\n  \n{2}\n" + long + "\n{3}"))
+	var got []string
+	for {
+		line, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if errors.Is(err, ErrLineTooLong) {
+			got = append(got, "too long")
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, string(line))
+	}
+	if diff := cmp.Diff([]string{"{1}", "{2}", "too long", "{3}"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if r.Line() != 6 {
+		t.Errorf("Line() = %d, want 6", r.Line())
+	}
+}
+
+func TestAppendEscapedLine(t *testing.T) {
+	in := "{\"a\":\"x\u0085y\u2028z\u2029é\u2027\"}"
+	want := `{"a":"x\u0085y\u2028z\u2029` + "é\u2027\"}"
+	if got := string(AppendEscapedLine(nil, []byte(in))); got != want {
+		t.Errorf("RE-07: %q, want %q", got, want)
+	}
+}
+
+func FuzzParseDate(f *testing.F) {
+	for _, s := range []string{"2010", "2010-02", "2010-06-01T10:00:30.25+10:00", "", "9999-12-31"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if p, err := ParseDate(s, time.UTC); err == nil && p.From >= p.To {
+			t.Errorf("ParseDate(%q) = %v, an empty period", s, p)
+		}
+	})
+}

@@ -1,0 +1,112 @@
+// Package importtest holds the directions of muster: which package may import
+// which. A request goes up the levels, bytes come down, and nobody imports
+// upwards. The table is the architecture; a package that is not in it fails.
+package importtest
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// rule says what one package may import of muster, and why it ends there.
+type rule struct {
+	pkg    string
+	may    []string
+	reason string
+}
+
+var rules = []rule{
+	{"internal/fhir", nil, "the words of FHIR know nobody"},
+	{"internal/fault", nil, "fault points are used at every level"},
+	{"internal/auth", nil, "a principal is a value in a context"},
+	{"cmd/muster", []string{"*"}, "the only place that wires"},
+	{"internal/importtest", nil, "reads source text only"},
+}
+
+func TestDirections(t *testing.T) {
+	root := filepath.Join("..", "..")
+	used := map[string]bool{}
+	for pkg, imports := range packages(t, root) {
+		r, ok := ruleFor(pkg)
+		if !ok {
+			t.Errorf("package %s is not in the table of directions: add it to importtest with its reason", pkg)
+			continue
+		}
+		used[r.pkg] = true
+		for _, imported := range imports {
+			if !slices.Contains(r.may, "*") && !slices.Contains(r.may, imported) {
+				t.Errorf("%s imports %s, which goes against the directions (%s)", pkg, imported, r.reason)
+			}
+		}
+	}
+	for _, r := range rules {
+		if !used[r.pkg] {
+			t.Errorf("the table names %s, which does not exist", r.pkg)
+		}
+	}
+}
+
+func ruleFor(pkg string) (rule, bool) {
+	for _, r := range rules {
+		if ok, _ := filepath.Match(r.pkg, pkg); ok {
+			return r, true
+		}
+	}
+	return rule{}, false
+}
+
+// packages returns the muster packages that each package of ours imports in code
+// that is not a test. Packages with tests only are left out, but for this one.
+func packages(t *testing.T, root string) map[string][]string {
+	t.Helper()
+	found := map[string][]string{"internal/importtest": nil}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "testdata") {
+			return fs.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		pkg, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		pkg = filepath.ToSlash(pkg)
+		if _, ok := found[pkg]; !ok {
+			found[pkg] = nil
+		}
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, source, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			if ours, ok := strings.CutPrefix(imported, "muster/"); ok && !slices.Contains(found[pkg], ours) {
+				found[pkg] = append(found[pkg], ours)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}

@@ -26,6 +26,9 @@ var rules = []rule{
 	{"internal/fhir", nil, "the words of FHIR know nobody"},
 	{"internal/fault", nil, "fault points are used at every level"},
 	{"internal/auth", nil, "a principal is a value in a context"},
+	{"internal/fhirpath", nil, "expressions over JSON, nothing of ours"},
+	{"internal/conformance", []string{"internal/fhir"}, "definitions are data"},
+	{"internal/search/index", []string{"internal/fhir", "internal/fhirpath", "internal/conformance"}, "entries follow from definitions"},
 	{"cmd/muster", []string{"*"}, "the only place that wires"},
 	{"internal/importtest", nil, "reads source text only"},
 }

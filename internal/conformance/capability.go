@@ -1,0 +1,158 @@
+package conformance
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"muster/internal/fhir"
+)
+
+// CapabilityOptions is what a server says about itself.
+type CapabilityOptions struct {
+	BaseURL string      // public base without a slash at the end
+	Version string      // of muster
+	Date    fhir.Moment // when the statement last changed: the start of the server
+}
+
+// CapabilityStatement writes the answer to GET [base]/metadata as one JSON object
+// (CS-01, CS-03 to CS-06, CS-08). It is computed from the registry and claims only
+// what is served: the export operation and its files. Read and search, and with
+// them includes (CS-07) and the claim to be the guide's Responder, come in when
+// they are served; the security service (CS-02) when tokens are checked.
+// Restricted parameters are not listed.
+func CapabilityStatement(reg *Registry, o CapabilityOptions) []byte {
+	s := capabilityStatement{
+		ResourceType: "CapabilityStatement",
+		URL:          o.BaseURL + "/metadata",
+		Version:      o.Version,
+		Name:         "MusterProviderDirectory",
+		Title:        "Provider directory with bulk export",
+		Status:       "active",
+		Date:         o.Date.String(),
+		Publisher:    "The operator of " + o.BaseURL,
+		Description:  "A provider directory after the Health Connect Australia Provider Directory guide, FHIR R4, with asynchronous bulk export.",
+		Kind:         "instance",
+		Instantiates: []string{"http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"},
+		Software:     software{Name: "muster", Version: o.Version},
+		Implementation: implementation{
+			Description: "Provider directory at " + o.BaseURL,
+			URL:         o.BaseURL,
+		},
+		FHIRVersion: "4.0.1",
+		Format:      []string{"json"},
+		Rest: []rest{{
+			Mode:          "server",
+			Documentation: serverDocumentation,
+			Operation: []operation{{
+				Name:          "export",
+				Definition:    "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/export",
+				Documentation: exportDocumentation,
+			}},
+		}},
+	}
+	for _, t := range reg.Types() {
+		s.Rest[0].Resource = append(s.Rest[0].Resource, resourceOf(reg, t))
+	}
+	s.Rest[0].Resource = append(s.Rest[0].Resource, resource{
+		Type:          "Binary",
+		Documentation: "The files of a finished export. Follow the urls of the manifest.",
+		Interaction:   []interaction{{Code: "read"}},
+	})
+	text, err := json.Marshal(s)
+	if err != nil { // texts and lists of texts always become JSON
+		return nil
+	}
+	return text
+}
+
+const serverDocumentation = "Resources of the seven types are reached by $export; read and search are not served yet."
+
+// exportDocumentation tells clients the limits (CS-08).
+const exportDocumentation = "POST [base]/$export with a Parameters resource and Prefer: respond-async. " +
+	"Each type in _type needs one _typeFilter, which is a search on the type with the parameters listed there, at least one of them other than active, status and suppressed. " +
+	"Without _since the files hold the resources that are active and not suppressed; with _since every state that changed later than the instant. " +
+	"Poll the Content-Location not earlier than Retry-After says, which is never more than 120 seconds; earlier requests get 429. " +
+	"Files can be fetched until the time in Expires; DELETE on the Content-Location cancels a job or removes its files."
+
+// resourceOf describes one type of the directory.
+func resourceOf(reg *Registry, t fhir.Type) resource {
+	r := resource{
+		Type:          t.String(),
+		Profile:       "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hcpd-" + strings.ToLower(t.String()),
+		Documentation: "Exported. The search parameters can be used in _typeFilter.",
+		Versioning:    "versioned",
+	}
+	for _, p := range reg.Params(t) {
+		if p.Restricted != "" {
+			continue
+		}
+		listed := searchParam{Name: p.Code, Definition: p.URL, Type: string(p.Type)}
+		if p.Role == State {
+			listed.Documentation = "Names a state; a search needs another parameter beside it."
+		}
+		if names := reg.Aliases(t, p.Code); len(names) > 0 {
+			listed.Documentation = fmt.Sprintf("Also accepted as %s.", strings.Join(names, ", "))
+		}
+		r.SearchParam = append(r.SearchParam, listed)
+	}
+	return r
+}
+
+// The parts of a CapabilityStatement that muster fills in.
+type (
+	capabilityStatement struct {
+		ResourceType   string         `json:"resourceType"`
+		URL            string         `json:"url"`
+		Version        string         `json:"version,omitempty"`
+		Name           string         `json:"name"`
+		Title          string         `json:"title"`
+		Status         string         `json:"status"`
+		Date           string         `json:"date"`
+		Publisher      string         `json:"publisher"`
+		Description    string         `json:"description"`
+		Kind           string         `json:"kind"`
+		Instantiates   []string       `json:"instantiates"`
+		Software       software       `json:"software"`
+		Implementation implementation `json:"implementation"`
+		FHIRVersion    string         `json:"fhirVersion"`
+		Format         []string       `json:"format"`
+		Rest           []rest         `json:"rest"`
+	}
+	software struct {
+		Name    string `json:"name"`
+		Version string `json:"version,omitempty"`
+	}
+	implementation struct {
+		Description string `json:"description"`
+		URL         string `json:"url"`
+	}
+	rest struct {
+		Mode          string      `json:"mode"`
+		Documentation string      `json:"documentation"`
+		Resource      []resource  `json:"resource"`
+		Operation     []operation `json:"operation"`
+	}
+	resource struct {
+		Type          string        `json:"type"`
+		Profile       string        `json:"profile,omitempty"`
+		Documentation string        `json:"documentation"`
+		Interaction   []interaction `json:"interaction,omitempty"`
+		Versioning    string        `json:"versioning,omitempty"`
+		SearchParam   []searchParam `json:"searchParam,omitempty"`
+	}
+	interaction struct {
+		Code string `json:"code"`
+	}
+	searchParam struct {
+		Name          string `json:"name"`
+		Definition    string `json:"definition,omitempty"`
+		Type          string `json:"type"`
+		Documentation string `json:"documentation,omitempty"`
+	}
+	operation struct {
+		Name          string `json:"name"`
+		Definition    string `json:"definition"`
+		Documentation string `json:"documentation"`
+	}
+)

@@ -1,0 +1,274 @@
+package conformance
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"muster/internal/fhir"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "rewrite the files in testdata")
+
+func load(t testing.TB) *Registry {
+	t.Helper()
+	reg, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reg
+}
+
+// TestParams lists what each type has; "!" marks restricted parameters (SR-30) and
+// "~" state parameters (SR-12).
+func TestParams(t *testing.T) {
+	want := map[fhir.Type]string{
+		fhir.Organization:      "_id _lastUpdated ~active address-city address-postalcode address-state identifier name ~suppressed",
+		fhir.Location:          "_id _lastUpdated address-city address-postalcode address-state identifier name organization ~status ~suppressed",
+		fhir.Endpoint:          "_id _lastUpdated identifier name organization ~status ~suppressed",
+		fhir.HealthcareService: "_id _lastUpdated ~active identifier location name organization service-type ~suppressed",
+		fhir.Practitioner:      "_id _lastUpdated ~active !address !address-city !address-country !address-postalcode !address-state !address-use family !gender !gender-identity identifier name ~suppressed",
+		fhir.PractitionerRole:  "_id _lastUpdated ~active !gender-identity identifier location organization practitioner ~suppressed",
+		fhir.Provenance:        "_id _lastUpdated location target",
+	}
+	reg := load(t)
+	if diff := cmp.Diff(fhir.Types(), reg.Types()); diff != "" {
+		t.Errorf("types (-want +got):\n%s", diff)
+	}
+	for _, rt := range fhir.Types() {
+		var got []string
+		for _, p := range reg.Params(rt) {
+			mark := ""
+			switch {
+			case p.Restricted != "":
+				mark = "!"
+			case p.Role == State:
+				mark = "~"
+			}
+			got = append(got, mark+p.Code)
+			if p.Base != rt {
+				t.Errorf("%s?%s has base %s", rt, p.Code, p.Base)
+			}
+			if found, ok := reg.Param(rt, p.Code); !ok || !cmp.Equal(found, p) {
+				t.Errorf("%s?%s is listed but found as %+v", rt, p.Code, found)
+			}
+		}
+		if diff := cmp.Diff(want[rt], strings.Join(got, " ")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", rt, diff)
+		}
+	}
+}
+
+func TestParamAnswers(t *testing.T) {
+	reg := load(t)
+	for _, c := range []struct {
+		base  fhir.Type
+		code  string
+		want  string // the code found, or empty
+		point string
+	}{
+		{fhir.HealthcareService, "service-type", "service-type", "by its code"},
+		{fhir.HealthcareService, "type", "service-type", "by its alias"},
+		{fhir.Organization, "type", "", "an alias belongs to its type alone"},
+		{fhir.Location, "near", "", "not supported yet"},
+		{fhir.Organization, "_has", "", "not a parameter with a definition"},
+		{fhir.Organization, "Name", "", "codes are case-sensitive"},
+		{fhir.Provenance, "suppressed", "", "Provenance has no state"},
+		{0, "_id", "", "no type"},
+	} {
+		p, ok := reg.Param(c.base, c.code)
+		if p.Code != c.want || ok != (c.want != "") {
+			t.Errorf("%s?%s (%s): found %q, %v, want %q", c.base, c.code, c.point, p.Code, ok, c.want)
+		}
+	}
+	if p, _ := reg.Param(fhir.Practitioner, "gender"); !strings.Contains(p.Restricted, "rsg") {
+		t.Errorf("gender is restricted with %q, which does not point to rsg (SR-31)", p.Restricted)
+	}
+	if got := reg.Aliases(fhir.HealthcareService, "service-type"); !slices.Equal(got, []string{"type"}) {
+		t.Errorf("aliases of service-type: %v", got)
+	}
+}
+
+// TestParamsIsACopy checks that a caller cannot change the registry.
+func TestParamsIsACopy(t *testing.T) {
+	reg := load(t)
+	reg.Params(fhir.Endpoint)[0].Code = "changed"
+	if reg.Params(fhir.Endpoint)[0].Code == "changed" {
+		t.Error("changing the list changed the registry")
+	}
+}
+
+func TestNewRegistryRefuses(t *testing.T) {
+	good := Param{ID: 1, Code: "name", Type: String, Base: fhir.Endpoint, Role: Substantive}
+	with := func(change func(*Param)) Param { p := good; change(&p); return p }
+	for name, c := range map[string]struct {
+		params  []Param
+		aliases map[fhir.Type]map[string]string
+		want    string
+	}{
+		"no id":        {[]Param{with(func(p *Param) { p.ID = 0 })}, nil, "Endpoint?name: id 0"},
+		"no code":      {[]Param{with(func(p *Param) { p.Code = "" })}, nil, "has no code"},
+		"no base":      {[]Param{with(func(p *Param) { p.Base = 0 })}, nil, "none of the types"},
+		"type":         {[]Param{with(func(p *Param) { p.Type = "number" })}, nil, `type "number" is not supported`},
+		"role":         {[]Param{with(func(p *Param) { p.Role = "" })}, nil, `role "" is unknown`},
+		"target":       {[]Param{with(func(p *Param) { p.Type = Reference })}, nil, "target types"},
+		"same id":      {[]Param{good, with(func(p *Param) { p.Code = "title" })}, nil, "id 1 belongs to Endpoint?name"},
+		"id elsewhere": {[]Param{good, with(func(p *Param) { p.Base = fhir.Location })}, nil, "id 1 belongs to Endpoint?name"},
+		"same code":    {[]Param{good, with(func(p *Param) { p.ID = 2 })}, nil, "defined twice"},
+		"alias":        {[]Param{good}, map[fhir.Type]map[string]string{fhir.Endpoint: {"title": "nothing"}}, `stands for "nothing"`},
+		"alias taken":  {[]Param{good}, map[fhir.Type]map[string]string{fhir.Endpoint: {"name": "name"}}, "is a search parameter itself"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := NewRegistry(c.params, c.aliases); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got error %v, want one with %q", err, c.want)
+			}
+		})
+	}
+	if _, err := NewRegistry([]Param{good}, map[fhir.Type]map[string]string{fhir.Endpoint: {"title": "name"}}); err != nil {
+		t.Errorf("a good registry is refused: %v", err)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"parameters":[{"id":1,"code":"x","base":"Patient"}]}`:    `base "Patient"`,
+		`{"parameters":[{"id":1,"kode":"x"}]}`:                     `unknown field "kode"`,
+		`{"aliases":[{"base":"Patient","alias":"x","code":"y"}]}`:  `alias x: base "Patient"`,
+		`{"aliases":[{"base":"Resource","alias":"x","code":"y"}]}`: `stands for "y"`,
+		`{`: "unexpected EOF",
+	} {
+		if _, err := parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got error %v, want one with %q", text, err, want)
+		}
+	}
+}
+
+// TestDefinitionsHash checks that the hash changes with what changes entries, and
+// with nothing else.
+func TestDefinitionsHash(t *testing.T) {
+	base := []Param{{ID: 1, Code: "name", Type: String, Base: fhir.Endpoint, Element: "string", Expression: "Endpoint.name", Role: Substantive}}
+	hash := func(change func(*Param)) string {
+		p := base[0]
+		change(&p)
+		reg, err := NewRegistry([]Param{p}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reg.DefinitionsHash()
+	}
+	before := hash(func(*Param) {})
+	for name, change := range map[string]func(*Param){
+		"id":         func(p *Param) { p.ID = 2 },
+		"type":       func(p *Param) { p.Type = Token },
+		"element":    func(p *Param) { p.Element = "code" },
+		"expression": func(p *Param) { p.Expression = "Endpoint.status" },
+		"native":     func(p *Param) { p.Native = "x" },
+		"restricted": func(p *Param) { p.Restricted = "no" },
+	} {
+		if hash(change) == before {
+			t.Errorf("another %s gives the same hash", name)
+		}
+	}
+	for name, change := range map[string]func(*Param){
+		"url":  func(p *Param) { p.URL = "http://x" },
+		"role": func(p *Param) { p.Role = System },
+	} {
+		if hash(change) != before {
+			t.Errorf("another %s gives another hash", name)
+		}
+	}
+	if a, b := load(t).DefinitionsHash(), load(t).DefinitionsHash(); a != b || len(a) != 64 {
+		t.Errorf("hashes of the same definitions: %q and %q", a, b)
+	}
+}
+
+// TestCapabilityStatement compares with testdata/capability.json, which holds the
+// statement laid out for reading.
+func TestCapabilityStatement(t *testing.T) {
+	text := CapabilityStatement(load(t), CapabilityOptions{BaseURL: "http://directory.example/fhir", Version: "1.2.3", Date: 1_772_325_000_000})
+	var got bytes.Buffer
+	if err := json.Indent(&got, text, "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	got.WriteByte('\n')
+	golden := filepath.Join("testdata", "capability.json")
+	if *update {
+		if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got.String()); diff != "" {
+		t.Errorf("(-want +got), rewrite with -update if it should change:\n%s", diff)
+	}
+}
+
+// TestCapabilityFacts holds what the statement has to say, beside what the golden
+// file shows. A requirement is named where all of it is there.
+func TestCapabilityFacts(t *testing.T) {
+	reg := load(t)
+	var s capabilityStatement
+	if err := json.Unmarshal(CapabilityStatement(reg, CapabilityOptions{BaseURL: "http://x/fhir", Version: "v"}), &s); err != nil {
+		t.Fatal(err)
+	}
+	server := s.Rest[0]
+	for fact, holds := range map[string]func() bool{
+		"an instance of R4 in JSON": func() bool {
+			return s.Kind == "instance" && s.FHIRVersion == "4.0.1" && slices.Equal(s.Format, []string{"json"}) &&
+				s.Publisher != "" && s.Implementation.URL == "http://x/fhir" && s.Implementation.Description != ""
+		},
+		"CS-05": func() bool {
+			return len(server.Operation) == 1 && server.Operation[0].Name == "export" &&
+				server.Operation[0].Definition == "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/export"
+		},
+		"CS-06": func() bool {
+			last := server.Resource[len(server.Resource)-1]
+			return last.Type == "Binary" && slices.Equal(last.Interaction, []interaction{{Code: "read"}})
+		},
+		"the limit on polling": func() bool { return strings.Contains(server.Operation[0].Documentation, "120 seconds") },
+	} {
+		if !holds() {
+			t.Errorf("the statement does not say what it should: %s", fact)
+		}
+	}
+	for i, rt := range fhir.Types() {
+		if server.Resource[i].Type != rt.String() || server.Resource[i].Versioning != "versioned" {
+			t.Errorf("resource %d is %s, %s; want %s, versioned", i, server.Resource[i].Type, server.Resource[i].Versioning, rt)
+		}
+	}
+}
+
+// TestCapabilityStatementIsTruthful checks the rules that the golden file could
+// lose by an update.
+func TestCapabilityStatementIsTruthful(t *testing.T) {
+	reg := load(t)
+	var s capabilityStatement
+	if err := json.Unmarshal(CapabilityStatement(reg, CapabilityOptions{BaseURL: "http://x/fhir"}), &s); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range s.Rest[0].Resource {
+		if r.Type != "Binary" && len(r.Interaction) > 0 {
+			t.Errorf("%s: interactions %v are not served", r.Type, r.Interaction)
+		}
+		rt, _ := fhir.ParseType(r.Type)
+		for _, p := range r.SearchParam {
+			if known, ok := reg.Param(rt, p.Name); !ok || known.Restricted != "" {
+				t.Errorf("%s?%s is announced and would be refused", r.Type, p.Name)
+			}
+			if p.Definition == "" {
+				t.Errorf("%s?%s has no definition", r.Type, p.Name)
+			}
+		}
+	}
+}

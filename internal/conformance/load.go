@@ -1,0 +1,96 @@
+package conformance
+
+import (
+	"bytes"
+	_ "embed" // for the definitions
+	"encoding/json"
+	"fmt"
+
+	"muster/internal/fhir"
+)
+
+//go:embed definitions/search-parameters.json
+var searchParameters []byte
+
+// Load reads the embedded definitions. An error is a mistake in them, not in the
+// data of the user.
+func Load() (*Registry, error) {
+	r, err := parse(searchParameters)
+	if err != nil {
+		return nil, fmt.Errorf("search parameter definitions: %w", err)
+	}
+	return r, nil
+}
+
+// definitions is the form of definitions/search-parameters.json; its README
+// explains the fields.
+type definitions struct {
+	Parameters []struct {
+		ID         int       `json:"id"`
+		Base       string    `json:"base"`
+		Code       string    `json:"code"`
+		Type       ParamType `json:"type"`
+		Element    string    `json:"element"`
+		Role       Role      `json:"role"`
+		Expression string    `json:"expression"`
+		URL        string    `json:"url"`
+		Target     []string  `json:"target"`
+		Native     string    `json:"native"`
+		Column     bool      `json:"column"`
+		Restricted string    `json:"restricted"`
+	} `json:"parameters"`
+	Aliases []struct {
+		Base  string `json:"base"`
+		Alias string `json:"alias"`
+		Code  string `json:"code"`
+	} `json:"aliases"`
+}
+
+// parse turns the text of the definitions into a registry.
+func parse(text []byte) (*Registry, error) {
+	var d definitions
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&d); err != nil {
+		return nil, err
+	}
+	var params []Param
+	for _, p := range d.Parameters {
+		bases, err := typesOf(p.Base)
+		if err != nil {
+			return nil, fmt.Errorf("search parameter %s: %w", p.Code, err)
+		}
+		for _, base := range bases {
+			params = append(params, Param{
+				ID: p.ID, Code: p.Code, Type: p.Type, Base: base, Element: p.Element, Expression: p.Expression,
+				Native: p.Native, Column: p.Column, Target: p.Target, Role: p.Role, URL: p.URL, Restricted: p.Restricted,
+			})
+		}
+	}
+	aliases := map[fhir.Type]map[string]string{}
+	for _, a := range d.Aliases {
+		bases, err := typesOf(a.Base)
+		if err != nil {
+			return nil, fmt.Errorf("alias %s: %w", a.Alias, err)
+		}
+		for _, base := range bases {
+			if aliases[base] == nil {
+				aliases[base] = map[string]string{}
+			}
+			aliases[base][a.Alias] = a.Code
+		}
+	}
+	return NewRegistry(params, aliases)
+}
+
+// typesOf returns the types that a base names; Resource names all of them.
+func typesOf(base string) ([]fhir.Type, error) {
+	if base == "Resource" {
+		return fhir.Types(), nil
+	}
+	t, ok := fhir.ParseType(base)
+	if !ok {
+		return nil, fmt.Errorf("base %q is none of the types of the directory: use Resource or one of %v", base, fhir.Types())
+	}
+	return []fhir.Type{t}, nil
+}

@@ -1,0 +1,186 @@
+package conformance
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"muster/internal/fhir"
+)
+
+// ParamType is how a search parameter compares (FHIR search parameter type).
+type ParamType string
+
+// The parameter types of the directory. Number and special come with their
+// first parameter.
+const (
+	Token     ParamType = "token"
+	String    ParamType = "string"
+	Date      ParamType = "date"
+	Reference ParamType = "reference"
+	URI       ParamType = "uri"
+)
+
+// Role says what a parameter is to the rules of the directory.
+type Role string
+
+// The roles. Substantive parameters narrow a search (SR-10, SR-11); state
+// parameters name the state of a resource and do not (SR-12); system parameters
+// are accepted and do not count either.
+const (
+	Substantive Role = "substantive"
+	State       Role = "state"
+	System      Role = "system"
+)
+
+// Param is one search parameter of one resource type, read from
+// definitions/search-parameters.json.
+type Param struct {
+	ID         int    // number in the index tables, from 1; never reused for another parameter
+	Code       string // name in a query: "address-city"
+	Type       ParamType
+	Base       fhir.Type
+	Element    string   // FHIR data type of the indexed elements: "Identifier"
+	Expression string   // FHIRPath of the indexed elements, from Base: "Location.address.city"
+	Native     string   // rule of package index that extracts instead of Expression alone, else empty
+	Column     bool     // a column of the resource's row, without index entries: _id, _lastUpdated
+	Target     []string // type names that a reference may have
+	Role       Role
+	URL        string // canonical of the SearchParameter; empty where none is published
+	Restricted string // for a parameter that is refused for privacy (SR-30): what to do instead, else empty
+}
+
+// Indexed reports whether resources have index entries for the parameter:
+// neither columns nor restricted parameters do.
+func (p Param) Indexed() bool { return !p.Column && p.Restricted == "" }
+
+// Registry holds the search parameters that muster supports, by type and code.
+// It is read once and never changes, so all may use it at once.
+type Registry struct {
+	params  map[fhir.Type]map[string]Param
+	aliases map[fhir.Type]map[string]string
+	sorted  map[fhir.Type][]Param
+	hash    string
+}
+
+// NewRegistry builds a registry from parameters and, by type, other names for
+// them (alias → code). It refuses a code or id that is taken twice, an alias of
+// nothing, and a parameter that lacks what its type needs.
+func NewRegistry(params []Param, aliases map[fhir.Type]map[string]string) (*Registry, error) {
+	r := &Registry{
+		params:  map[fhir.Type]map[string]Param{},
+		aliases: map[fhir.Type]map[string]string{},
+		sorted:  map[fhir.Type][]Param{},
+	}
+	owner := map[int]Param{}
+	for _, p := range params {
+		if err := p.check(); err != nil {
+			return nil, err
+		}
+		if other, taken := owner[p.ID]; taken && (!p.Column || other.Code != p.Code) {
+			return nil, fmt.Errorf("search parameter %s?%s: id %d belongs to %s?%s: give it the next free one", p.Base, p.Code, p.ID, other.Base, other.Code)
+		}
+		owner[p.ID] = p
+		if r.params[p.Base] == nil {
+			r.params[p.Base] = map[string]Param{}
+		}
+		if _, taken := r.params[p.Base][p.Code]; taken {
+			return nil, fmt.Errorf("search parameter %s?%s is defined twice: remove one definition", p.Base, p.Code)
+		}
+		p.Target = slices.Clone(p.Target)
+		r.params[p.Base][p.Code] = p
+		r.sorted[p.Base] = append(r.sorted[p.Base], p)
+	}
+	for _, list := range r.sorted {
+		slices.SortFunc(list, func(a, b Param) int { return strings.Compare(a.Code, b.Code) })
+	}
+	for t, names := range aliases {
+		r.aliases[t] = map[string]string{}
+		for alias, code := range names {
+			if _, ok := r.params[t][code]; !ok {
+				return nil, fmt.Errorf("alias %s?%s stands for %q, which is not a search parameter of the type: name one that is", t, alias, code)
+			}
+			if _, taken := r.params[t][alias]; taken {
+				return nil, fmt.Errorf("alias %s?%s is a search parameter itself: choose another name", t, alias)
+			}
+			r.aliases[t][alias] = code
+		}
+	}
+	r.hash = r.computeHash()
+	return r, nil
+}
+
+// check refuses a definition that nobody could work with.
+func (p Param) check() error {
+	switch {
+	case p.ID <= 0:
+		return fmt.Errorf("search parameter %s?%s: id %d: give it a number from 1", p.Base, p.Code, p.ID)
+	case p.Code == "":
+		return fmt.Errorf("search parameter %d of %s has no code: name it as queries do", p.ID, p.Base)
+	case p.Base.String() == fhir.Type(0).String():
+		return fmt.Errorf("search parameter %s: its base is none of the types of the directory: use one of %v", p.Code, fhir.Types())
+	case !slices.Contains([]ParamType{Token, String, Date, Reference, URI}, p.Type):
+		return fmt.Errorf("search parameter %s?%s: type %q is not supported: use token, string, date, reference or uri", p.Base, p.Code, p.Type)
+	case !slices.Contains([]Role{Substantive, State, System}, p.Role):
+		return fmt.Errorf("search parameter %s?%s: role %q is unknown: use substantive, state or system", p.Base, p.Code, p.Role)
+	case p.Type == Reference && len(p.Target) == 0:
+		return fmt.Errorf("search parameter %s?%s: a reference needs target types: list them", p.Base, p.Code)
+	}
+	return nil
+}
+
+// Types returns the types that have parameters, in loading order.
+func (r *Registry) Types() []fhir.Type {
+	return slices.DeleteFunc(fhir.Types(), func(t fhir.Type) bool { return len(r.sorted[t]) == 0 })
+}
+
+// Param finds a parameter of a type by its code or an alias of it. The answer
+// carries the code that the definitions use.
+func (r *Registry) Param(t fhir.Type, code string) (Param, bool) {
+	if original, ok := r.aliases[t][code]; ok {
+		code = original
+	}
+	p, ok := r.params[t][code]
+	return p, ok
+}
+
+// Params returns all parameters of a type in the order of their codes, the
+// restricted ones among them. The list is the caller's.
+func (r *Registry) Params(t fhir.Type) []Param { return slices.Clone(r.sorted[t]) }
+
+// Aliases returns the other names that a parameter of a type is accepted under,
+// in alphabetical order.
+func (r *Registry) Aliases(t fhir.Type, code string) []string {
+	var names []string
+	for alias, original := range r.aliases[t] {
+		if original == code {
+			names = append(names, alias)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// DefinitionsHash identifies the meaning of index entries, as 64 hexadecimal
+// digits. Two programs with the same hash write the same entries for the same
+// resource; a store that was indexed under another hash must be indexed again.
+func (r *Registry) DefinitionsHash() string { return r.hash }
+
+// indexRules counts the changes of package index that alter entries without a
+// change of the definitions: another folding, another rule for a data type.
+const indexRules = 1
+
+func (r *Registry) computeHash() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "rules %d\n", indexRules)
+	for _, t := range fhir.Types() {
+		for _, p := range r.sorted[t] {
+			if p.Indexed() {
+				fmt.Fprintf(h, "%d %s %q %s %s %q %q %q\n", p.ID, p.Base, p.Code, p.Type, p.Element, p.Expression, p.Native, p.Target)
+			}
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,337 @@
+package index_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"muster/internal/conformance"
+	"muster/internal/fhir"
+	"muster/internal/search/index"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/valyala/fastjson"
+)
+
+const baseURL = "http://directory.example/fhir"
+
+var update = flag.Bool("update", false, "rewrite the answers in testdata")
+
+// TestExtract runs the cases of testdata/*.txt; testdata/README.md explains the
+// format.
+func TestExtract(t *testing.T) {
+	reg, extractor := load(t)
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases in testdata: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			before, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			after := answer(t, reg, extractor, string(before))
+			if *update {
+				if err := os.WriteFile(file, []byte(after), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(before), after); diff != "" {
+				t.Errorf("entries changed (-want +got), rewrite with -update if they should:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestExtractCoversEveryParameter holds the cases to the definitions: each indexed
+// parameter of each type gives an entry somewhere in testdata.
+func TestExtractCoversEveryParameter(t *testing.T) {
+	reg, extractor := load(t)
+	seen := map[int]bool{}
+	files, _ := filepath.Glob("testdata/*.txt")
+	for _, file := range files {
+		cases, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(cases)) {
+			if !strings.HasPrefix(line, "{") {
+				continue
+			}
+			for _, e := range extract(t, extractor, line) {
+				seen[e.Param] = true
+			}
+		}
+	}
+	for _, rt := range reg.Types() {
+		for _, p := range reg.Params(rt) {
+			if seen[p.ID] != p.Indexed() {
+				t.Errorf("%s?%s: entries in testdata: %v, indexed: %v", rt, p.Code, seen[p.ID], p.Indexed())
+			}
+		}
+	}
+}
+
+// TestExtractExamples runs over the examples of the guide, which the project does
+// not contain.
+func TestExtractExamples(t *testing.T) {
+	files, _ := filepath.Glob("../../../../shared/data/ig-examples/*.json")
+	if len(files) == 0 {
+		t.Skip("the examples of the guide are not there: put them into ../shared/data/ig-examples beside the project")
+	}
+	reg, extractor := load(t)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := fastjson.MustParseBytes(text)
+		rt, ok := fhir.ParseType(string(v.GetStringBytes("resourceType")))
+		if !ok {
+			continue // Parameters
+		}
+		entries := extractor.Extract(nil, rt, v)
+		if len(entries) == 0 {
+			t.Errorf("%s: no entries", filepath.Base(file))
+		}
+		for _, e := range entries {
+			p := params(reg)[e.Param]
+			if p.Base != rt || p.Restricted != "" {
+				t.Errorf("%s: entry of %s?%s", filepath.Base(file), p.Base, p.Code)
+			}
+		}
+	}
+}
+
+// TestExtractAppends checks that entries go behind those of another resource, and
+// that duplicates are looked for within one resource only.
+func TestExtractAppends(t *testing.T) {
+	_, extractor := load(t)
+	const resource = `{"resourceType":"Endpoint","id":"e","name":"A","status":"active"}`
+	once := extract(t, extractor, resource)
+	twice := extractor.Extract(append([]index.Entry(nil), once...), fhir.Endpoint, fastjson.MustParse(resource))
+	if diff := cmp.Diff(append(append([]index.Entry(nil), once...), once...), twice); diff != "" {
+		t.Errorf("entries of two resources (-want +got):\n%s", diff)
+	}
+}
+
+// TestExtractTogether lets goroutines share one extractor, each with a parse of its
+// own; the race detector watches.
+func TestExtractTogether(t *testing.T) {
+	_, extractor := load(t)
+	const resource = `{"resourceType":"Organization","id":"o","name":"Café","identifier":[{"value":"1"}],"address":[{"city":"X"}]}`
+	want := extract(t, extractor, resource)
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for range 50 {
+				got := extractor.Extract(nil, fhir.Organization, fastjson.MustParse(resource))
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestNewExtractorRefuses(t *testing.T) {
+	good := conformance.Param{ID: 1, Code: "name", Type: conformance.String, Base: fhir.Endpoint, Element: "string", Expression: "Endpoint.name", Role: conformance.Substantive}
+	for name, c := range map[string]struct {
+		change func(*conformance.Param)
+		want   string
+	}{
+		"expression": {func(p *conformance.Param) { p.Expression = "Endpoint.name[0]" }, "search parameter Endpoint?name: expression"},
+		"data type":  {func(p *conformance.Param) { p.Element = "Money" }, `elements of type "Money"`},
+		"native":     {func(p *conformance.Param) { p.Native = "magic" }, `no native rule "magic"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := good
+			c.change(&p)
+			reg, err := conformance.NewRegistry([]conformance.Param{p}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := index.NewExtractor(reg, baseURL); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got error %v, want one with %q", err, c.want)
+			}
+		})
+	}
+}
+
+// FuzzExtract puts any JSON before the extractor, as any type: it must not fail,
+// entries are in the form that the tables hold, and none stands there twice.
+func FuzzExtract(f *testing.F) {
+	files, _ := filepath.Glob("testdata/*.txt")
+	for _, file := range files {
+		cases, _ := os.ReadFile(file)
+		for line := range strings.Lines(string(cases)) {
+			if strings.HasPrefix(line, "{") {
+				f.Add(strings.TrimSpace(line))
+			}
+		}
+	}
+	reg, extractor := load(f)
+	byID := params(reg)
+	f.Fuzz(func(t *testing.T, text string) {
+		v, err := fastjson.Parse(text)
+		if err != nil {
+			return
+		}
+		for _, rt := range fhir.Types() {
+			entries := extractor.Extract(nil, rt, v)
+			seen := map[index.Entry]bool{}
+			for _, e := range entries {
+				p := byID[e.Param]
+				if p.Base != rt || !p.Indexed() || seen[e] {
+					t.Fatalf("entry %s of %s?%s (seen before: %v)", describe(e), p.Base, p.Code, seen[e])
+				}
+				seen[e] = true
+				if e.Kind == index.String && (e.Norm == "" || index.Fold(e.Norm) != e.Norm || index.Fold(e.Exact) != e.Norm) {
+					t.Fatalf("entry %q is not folded %q", e.Norm, e.Exact)
+				}
+				if e.Kind != index.String && e.Kind != index.Date && e.Code == "" {
+					t.Fatalf("entry without a value: %+v", e)
+				}
+			}
+		}
+	})
+}
+
+// TestValueForms runs the data types that no parameter of the definitions uses yet.
+func TestValueForms(t *testing.T) {
+	cases := []struct {
+		kind          conformance.ParamType
+		element, text string
+		want          []string
+	}{
+		{conformance.Token, "Coding", `{"system":"s","code":"c"}`, []string{`token s|c`}},
+		{conformance.Token, "Coding", `{"system":"s"}`, nil},
+		{conformance.Token, "ContactPoint", `{"system":"phone","value":"02 1234"}`, []string{`token |02 1234`}},
+		{conformance.Token, "uri", `"http://x"`, []string{`token |http://x`}},
+		{conformance.Token, "id", `"x1"`, []string{`token |x1`}},
+		{conformance.Token, "code", `["a","b","a"]`, []string{`token |a`, `token |b`}},
+		{conformance.String, "Address", `{"line":["1 High St","Unit 2"],"text":"all","city":"C","district":"D","state":"S","postalCode":"2000","country":"AU","use":"home"}`,
+			[]string{"string 1 high st (1 High St)", "string unit 2 (Unit 2)", "string all (all)", "string c (C)", "string d (D)", "string s (S)", "string 2000 (2000)", "string au (AU)"}},
+		{conformance.Date, "date", `"2026-02"`, []string{"date 2026-02-01T00:00:00.000Z to 2026-03-01T00:00:00.000Z"}},
+		{conformance.Date, "dateTime", `"2026-02-03T10:00:00+10:00"`, []string{"date 2026-02-03T00:00:00.000Z to 2026-02-03T00:00:01.000Z"}},
+		{conformance.Date, "instant", `"2026-02-03T10:00:00.5Z"`, []string{"date 2026-02-03T10:00:00.500Z to 2026-02-03T10:00:00.501Z"}},
+		{conformance.Date, "date", `"yesterday"`, nil},
+		{conformance.Date, "Period", `{"start":"2026","end":"2026-06-30"}`, []string{"date 2026-01-01T00:00:00.000Z to 2026-07-01T00:00:00.000Z"}},
+		{conformance.Date, "Period", `{"start":"2026"}`, []string{"date 2026-01-01T00:00:00.000Z to forever"}},
+		{conformance.Date, "Period", `{"end":"2026"}`, []string{"date always to 2027-01-01T00:00:00.000Z"}},
+		{conformance.Date, "Period", `{"start":"soon"}`, nil},
+		{conformance.Date, "Period", `{}`, nil},
+		{conformance.URI, "url", `"http://X/y"`, []string{"uri http://X/y"}},
+		{conformance.URI, "uri", `""`, nil},
+		{conformance.URI, "canonical", `5`, nil},
+	}
+	for _, c := range cases {
+		t.Run(c.element+" "+c.text, func(t *testing.T) {
+			reg, err := conformance.NewRegistry([]conformance.Param{{ID: 7, Code: "x", Type: c.kind, Base: fhir.Endpoint, Element: c.element, Expression: "Endpoint.x", Role: conformance.Substantive}}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			extractor, err := index.NewExtractor(reg, baseURL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, e := range extract(t, extractor, `{"resourceType":"Endpoint","x":`+c.text+`}`) {
+				got = append(got, describe(e))
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func load(t testing.TB) (*conformance.Registry, *index.Extractor) {
+	t.Helper()
+	reg, err := conformance.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	extractor, err := index.NewExtractor(reg, baseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reg, extractor
+}
+
+func extract(t *testing.T, extractor *index.Extractor, resource string) []index.Entry {
+	t.Helper()
+	if !json.Valid([]byte(resource)) {
+		t.Fatalf("not JSON: %s", resource)
+	}
+	v := fastjson.MustParse(resource)
+	rt, ok := fhir.ParseType(string(v.GetStringBytes("resourceType")))
+	if !ok {
+		t.Fatalf("not a resource of the directory: %s", resource)
+	}
+	return extractor.Extract(nil, rt, v)
+}
+
+func params(reg *conformance.Registry) map[int]conformance.Param {
+	byID := map[int]conformance.Param{}
+	for _, rt := range reg.Types() {
+		for _, p := range reg.Params(rt) {
+			byID[p.ID] = p
+		}
+	}
+	return byID
+}
+
+// answer repeats the resources of a case file with fresh entries.
+func answer(t *testing.T, reg *conformance.Registry, extractor *index.Extractor, cases string) string {
+	t.Helper()
+	byID := params(reg)
+	var out strings.Builder
+	for line := range strings.Lines(cases) {
+		if strings.HasPrefix(line, "= ") {
+			continue
+		}
+		out.WriteString(line)
+		if strings.HasPrefix(line, "{") {
+			for _, e := range extract(t, extractor, line) {
+				fmt.Fprintf(&out, "= %s: %s\n", byID[e.Param].Code, describe(e))
+			}
+		}
+	}
+	return out.String()
+}
+
+// describe writes an entry for people.
+func describe(e index.Entry) string {
+	switch e.Kind {
+	case index.Token:
+		return fmt.Sprintf("token %s|%s", e.System, e.Code)
+	case index.String:
+		return fmt.Sprintf("string %s (%s)", e.Norm, e.Exact)
+	case index.Date:
+		return fmt.Sprintf("date %s to %s", moment(e.Period.From), moment(e.Period.To))
+	case index.Reference:
+		return fmt.Sprintf("reference %s/%s", e.System, e.Code)
+	case index.URI:
+		return "uri " + e.Code
+	}
+	return "unknown kind"
+}
+
+func moment(m fhir.Moment) string {
+	switch m {
+	case -1 << 63:
+		return "always"
+	case 1<<63 - 1:
+		return "forever"
+	}
+	return m.String()
+}

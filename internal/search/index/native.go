@@ -1,0 +1,78 @@
+package index
+
+import (
+	"muster/internal/fhir"
+
+	"github.com/valyala/fastjson"
+)
+
+// nativeFunc adds the entries of a parameter whose meaning an expression alone
+// cannot say. found is what the expression of the definitions finds in resource.
+type nativeFunc func(dst []Entry, r *rule, resource *fastjson.Value, found []*fastjson.Value) []Entry
+
+// natives holds the rules that definitions name in "native".
+var natives = map[string]nativeFunc{
+	"active":     active,
+	"status":     status,
+	"suppressed": suppressed,
+}
+
+// active takes an absent element for true: FHIR assumes a resource to be
+// in use, and active=true must find what is visible.
+func active(dst []Entry, r *rule, _ *fastjson.Value, found []*fastjson.Value) []Entry {
+	if len(found) == 0 {
+		return r.token(dst, nil, []byte("true"))
+	}
+	return r.plain(dst, found)
+}
+
+// status is active for types that say it in a code.
+func status(dst []Entry, r *rule, _ *fastjson.Value, found []*fastjson.Value) []Entry {
+	if len(found) == 0 {
+		return r.token(dst, nil, []byte("active"))
+	}
+	return r.plain(dst, found)
+}
+
+// The older form of the suppression extension: a boolean, without an initiator.
+const suppressedOldURL = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hc-suppressed"
+
+// suppressed gives true or false, always one of them, and the codes of the
+// initiators beside it: the guide's parameter yields a boolean, its own
+// queries use the codes. An Organization that is suppressed with includeSelf false
+// hides only its children and is not suppressed itself; a missing includeSelf
+// hides it, because hiding is the safe side (A-01, SU-03).
+func suppressed(dst []Entry, r *rule, resource *fastjson.Value, found []*fastjson.Value) []Entry {
+	hidden := false
+	for _, extension := range found {
+		hidden = hidden || r.param.Base != fhir.Organization || !exemptsSelf(extension)
+		for _, part := range extension.GetArray("extension") {
+			if string(part.GetStringBytes("url")) == "suppressedBy" {
+				dst = codeableConcept(dst, r, part.Get("valueCodeableConcept"))
+			}
+		}
+	}
+	for _, extension := range resource.GetArray("extension") {
+		if string(extension.GetStringBytes("url")) == suppressedOldURL {
+			said := extension.Get("valueBoolean")
+			hidden = hidden || said == nil || said.Type() != fastjson.TypeFalse
+		}
+	}
+	if hidden {
+		return r.token(dst, nil, []byte("true"))
+	}
+	return r.token(dst, nil, []byte("false"))
+}
+
+// exemptsSelf reports whether a suppression says includeSelf false.
+func exemptsSelf(extension *fastjson.Value) bool {
+	for _, part := range extension.GetArray("extension") {
+		if string(part.GetStringBytes("url")) != "includeSelf" {
+			continue
+		}
+		if said := part.Get("valueBoolean"); said != nil && said.Type() == fastjson.TypeFalse {
+			return true
+		}
+	}
+	return false
+}

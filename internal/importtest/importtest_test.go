@@ -28,7 +28,11 @@ var rules = []rule{
 	{"internal/auth", nil, "a principal is a value in a context"},
 	{"internal/fhirpath", nil, "expressions over JSON, nothing of ours"},
 	{"internal/conformance", []string{"internal/fhir"}, "definitions are data"},
+	{"internal/search/query", []string{"internal/fhir"}, "a question knows no database and no rules"},
 	{"internal/search/index", []string{"internal/fhir", "internal/fhirpath", "internal/conformance"}, "entries follow from definitions"},
+	{"internal/policy", []string{"internal/fhir", "internal/conformance", "internal/search/query", "internal/search/index"}, "rules speak about questions and resources, not tables"},
+	{"internal/search/plan", []string{"internal/fhir", "internal/conformance", "internal/search/query", "internal/search/index"}, "a plan knows no dialect"},
+	{"internal/search", []string{"internal/fhir", "internal/conformance", "internal/search/query", "internal/search/plan", "internal/policy"}, "the front door of questions"},
 	{"cmd/muster", []string{"*"}, "the only place that wires"},
 	{"internal/importtest", nil, "reads source text only"},
 }

@@ -1,0 +1,19 @@
+// Package policy holds the rules of the directory, all of them, in one place, so
+// that export, search and read cannot disagree (D5). It has two sides.
+//
+// Questions (question.go, restricted.go, export.go): between reading a query and
+// planning it, [Check] refuses what may not be asked: unknown parameters,
+// parameters that are restricted for privacy, parameters that only shape a
+// search's answer, and queries that name nothing to narrow the search by.
+// [ForExport] then makes the question complete: a snapshot export asks for
+// active and unsuppressed resources, unless the client names the state itself;
+// a delta export asks for all states, whatever the client names. What the policy
+// adds is marked as implied and prints in brackets.
+//
+// Resources (strip.go, state.go): before a resource is stored, what the
+// directory never publishes is taken out of it, and its state is read.
+//
+// A refusal is a fhir.Issue with the place in the client's text; all refusals of
+// a question come in one answer. Nothing here holds state, reads a clock or
+// touches a database; all functions may be called by several goroutines at once.
+package policy

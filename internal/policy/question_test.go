@@ -1,0 +1,212 @@
+package policy
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"muster/internal/conformance"
+	"muster/internal/fhir"
+	"muster/internal/search/query"
+)
+
+func registry(t *testing.T) *conformance.Registry {
+	t.Helper()
+	reg, err := conformance.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reg
+}
+
+func read(t *testing.T, text string) query.Query {
+	t.Helper()
+	q, err := query.Parse(text)
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return q
+}
+
+// TestCheck holds the rules about questions. Each row tells the issues of a text
+// in order, as "code: words that the diagnostics hold"; none for a sound text.
+func TestCheck(t *testing.T) {
+	const (
+		unsupported = "not-supported: "
+		invalid     = "invalid: "
+		nothing     = invalid + "At least one non-state search parameter with a non-empty value must be provided"
+		prescriber  = "http://ns.electronichealth.net.au/id/medicare-prescriber-number"
+	)
+	reg := registry(t)
+	for _, tc := range []struct {
+		req, text string
+		want      []string
+	}{
+		{"KO-30", "Organization?name=clinic", nil},
+		{"KO-30", "Practitioner?", []string{nothing}},
+		{"KO-30", "Practitioner?gender=female", []string{unsupported + `"gender" at character 14`}},
+		{"KO-31", "Practitioner?active=false", []string{nothing}},
+		{"KO-32", "Location?name=a&_include=Location:organization", []string{unsupported + `"_include" at character 17 is not allowed in a filter`}},
+		{"KO-32", "Location?name=a&_include:iterate=Location:organization", []string{unsupported + `"_include:iterate" at character 17`}},
+		{"KO-32", "Location?name=a&_revinclude=HealthcareService:location", []string{unsupported + `"_revinclude"`}},
+		{"KO-32", "Location?name=a&_revinclude:recurse=HealthcareService:location", []string{unsupported + `"_revinclude:recurse"`}},
+		{"KO-33", "Location?name=a&_sort=near", []string{invalid + `"_sort" at character 17 shapes the answer`}},
+		{"KO-33", "Location?name=a&_count=10&_elements=id", []string{invalid + `"_count"`, invalid + `"_elements"`}},
+		{"KO-33", "Location?_format=json", []string{invalid + `"_format"`, nothing}},
+		{"KO-39", "Practitioner?_lastUpdated=ge1900-01-01", nil},
+		{"KO-39", "Practitioner?_lastUpdated=gt2010", nil},
+
+		{"SR-10", "Organization?name=", []string{invalid + `"name=" at character 14 has an empty value`, nothing}},
+		{"SR-10", "Organization?name=,", []string{invalid + "has an empty value", nothing}},
+		{"SR-10", "Organization?identifier=|", []string{invalid + "has an empty value", nothing}},
+		{"SR-10", "Organization?name=%20", []string{invalid + "has an empty value", nothing}},
+		{"SR-10", "Organization?name=a,", []string{invalid + "has an empty value"}},
+		{"SR-10", "Organization?identifier=http://x|", nil},
+		{"SR-10", "Organization?identifier=|8003621566684455", nil},
+		{"SR-11", "Organization?_id=a", nil},
+		{"SR-11", "Location?_has:HealthcareService:location:name=a", nil},
+		{"SR-12 VI-07", "Organization?active=true", []string{nothing}},
+		{"SR-12", "Location?status=active", []string{nothing}},
+		{"SR-12", "Endpoint?suppressed=true", []string{nothing}},
+		{"SR-12", "Organization?active:not=true&suppressed:missing=false", []string{nothing}},
+		{"SR-12", "Organization?_tag=x", []string{invalid + `"_tag"`, nothing}},
+		{"SR-12", "Organization?name=a&active=true&suppressed=false", nil},
+		{"A-13", "Provenance?target.resolve().as(Organization)", nil},
+
+		{"SR-20", "Organization?name=a&_wibble=1", []string{invalid + `"_wibble" at character 21 is not a search parameter of Organization`}},
+		{"SR-20", "Organization?_has=a", []string{invalid + `"_has" at character 14 needs a type`, nothing}},
+		{"SR-21", "Organization?name=a&_filter=x", []string{invalid + `"_filter" at character 21 is not offered`}},
+		{"SR-22", "Organization?nmae=a", []string{invalid + `"nmae" at character 14 is not a search parameter of Organization in this directory: use one of _id, _lastUpdated, active`}},
+		{"SR-22", "Organization?Name=a", []string{invalid + `"Name"`}},
+		{"SR-22", "Location?active=true&name=a", []string{invalid + `"active" at character 10 is not a search parameter of Location`}},
+		{"VI-07", "Provenance?target=a&active=true&status=a&suppressed=false", []string{invalid + `"active"`, invalid + `"status"`, invalid + `"suppressed"`}},
+		{"SR-22", "PractitionerRole?wibble.name=a", []string{invalid + `"wibble" at character 18 is not a reference from PractitionerRole that a chain can follow: use one of location (to Location)`}},
+		{"SR-22", "PractitionerRole?identifier.name=a", []string{invalid + `"identifier" at character 18 is not a reference`}},
+		{"SR-22", "PractitionerRole?organization:Location.name=a", []string{invalid + `"organization:Location" at character 18 is not a reference`}},
+		{"SR-22", "PractitionerRole?organization.wibble=a", []string{invalid + `"wibble" at character 31 is not a search parameter of Organization`}},
+		{"SR-22", "Provenance?target.wibble=a", []string{invalid + `"wibble" at character 19 is not a search parameter of any of Organization, Location`}},
+		{"SR-22", "Organization?_has:Patient:organization:name=a", []string{invalid + `asks for Patient, which is not a type`}},
+		{"SR-22", "Organization?_has:Location:wibble:name=a", []string{invalid + `"_has:Location:wibble" at character 14 names no reference from Location to Organization: use one of organization`}},
+		{"SR-22", "Practitioner?_has:Location:organization:name=a", []string{invalid + `names no reference from Location to Practitioner`}},
+		{"SR-22", "Organization?_has:Organization:partof:name=a", []string{invalid + `it has none in this directory`}},
+		{"SR-25", "Organization?name=a&_text=x&_content=x&_list=x&_query=x&_type=x&_contained=x", []string{
+			invalid + `"_text"`, invalid + `"_content"`, invalid + `"_list"`, invalid + `"_query"`, invalid + `"_type"`, invalid + `"_contained"`}},
+
+		{"SR-30", "Practitioner?name=a&gender=male", []string{unsupported + `"gender" at character 21 is refused on Practitioner for privacy`}},
+		{"SR-30", "Practitioner?gender-identity=x", []string{unsupported + `"gender-identity"`}},
+		{"SR-30", "Practitioner?address=x&address-city=x&address-use=x", []string{unsupported + `"address"`, unsupported + `"address-city"`, unsupported + `"address-use"`}},
+		{"SR-30", "Practitioner?address-district=x", []string{unsupported + `"address-district"`}},
+		{"SR-30", "Practitioner?identifier=" + prescriber + "|", []string{unsupported + `"identifier" at character 14 searches by a Medicare prescriber number`}},
+		{"SR-30", "Practitioner?identifier=a," + prescriber + "|123", []string{unsupported + `"identifier"`}},
+		{"SR-30", "Practitioner?identifier=" + strings.ToUpper(prescriber) + "|123", []string{unsupported + `"identifier"`}},
+		{"SR-30", "Practitioner?identifier=http://ns.electronichealth.net.au/id/hi/hpii/1.0|8003611566682112", nil},
+		{"SR-30", "Location?address-city=Balmain", nil},
+		{"SR-30", "PractitionerRole?identifier=" + prescriber + "|123", nil},
+		{"SR-31", "Practitioner?gender=male", []string{unsupported + "use rsg"}},
+		{"SR-32", "PractitionerRole?practitioner.gender=female", []string{unsupported + `"gender" at character 31`}},
+		{"SR-32", "PractitionerRole?practitioner:Practitioner.address-city=x", []string{unsupported + `"address-city"`}},
+		{"SR-32", "Organization?_has:PractitionerRole:organization:practitioner.gender=female", []string{unsupported + `"gender"`}},
+		{"SR-32", "Provenance?target.gender=female", []string{unsupported + `"gender"`}},
+		{"SR-32", "PractitionerRole?practitioner.identifier=" + prescriber + "|1", []string{unsupported + `"identifier"`}},
+		{"SR-32", "PractitionerRole?location.address-city=Balmain", nil},
+		{"SR-33", "Practitioner?gender:missing=true", []string{unsupported + `"gender:missing"`}},
+		{"SR-33", "Practitioner?identifier-r5=" + prescriber + "|1", []string{unsupported + `"identifier-r5"`}},
+		{"SR-33", "Practitioner?identifier:of-type=http://terminology.hl7.org.au/CodeSystem/v2-0203|PRES|1", []string{unsupported + `"identifier:of-type"`}},
+		{"SR-33", "Practitioner?identifier:not=" + prescriber + "|1", []string{unsupported + `"identifier:not"`}},
+		{"SR-33", "PractitionerRole?gender-identity=x", []string{unsupported + `"gender-identity"`}},
+		{"SR-34", "Practitioner?birthDate=2000&photo=x", []string{invalid + `"birthDate"`, invalid + `"photo"`}},
+
+		{"KO-38", "Practitioner?gender=x&foo=y&_count=3&name=", []string{
+			unsupported + `"gender"`, invalid + `"foo"`, invalid + `"_count"`, invalid + `"name="`}},
+	} {
+		t.Run(tc.req+" "+tc.text, func(t *testing.T) {
+			issues := Check(reg, read(t, tc.text))
+			if len(issues) != len(tc.want) {
+				t.Fatalf("%d issues, want %d:\n%v", len(issues), len(tc.want), issues)
+			}
+			for n, i := range issues {
+				code, words, _ := strings.Cut(tc.want[n], ": ")
+				if code != string(i.Code) || !strings.Contains(i.Diagnostics, words) {
+					t.Errorf("issue %d: %s: %s\nwant %s: … %s …", n, i.Code, i.Diagnostics, code, words)
+				}
+			}
+		})
+	}
+}
+
+// TestPrescriberNumberStaysPrivate: a refusal does not repeat the number.
+func TestPrescriberNumberStaysPrivate(t *testing.T) {
+	issues := Check(registry(t), read(t, "Practitioner?identifier="+prescriberSystem+"|7654321"))
+	if len(issues) != 1 || strings.Contains(issues.Error(), "7654321") {
+		t.Errorf("issues %v, want one without the number", issues)
+	}
+}
+
+// TestForExport holds the rules about state (VI-04, VI-05, VI-09..11, A-50, A-52).
+func TestForExport(t *testing.T) {
+	for _, tc := range []struct {
+		req, text string
+		since     bool
+		want      string
+	}{
+		{"VI-09", "Organization?name=a", false, "Organization?name=a&[active=true]&[suppressed=false]"},
+		{"VI-09", "HealthcareService?name=a", false, "HealthcareService?name=a&[active=true]&[suppressed=false]"},
+		{"VI-09", "Practitioner?name=a", false, "Practitioner?name=a&[active=true]&[suppressed=false]"},
+		{"VI-09", "PractitionerRole?_id=a", false, "PractitionerRole?_id=a&[active=true]&[suppressed=false]"},
+		{"VI-03", "Location?name=a", false, "Location?name=a&[status=active]&[suppressed=false]"},
+		{"VI-03", "Endpoint?name=a", false, "Endpoint?name=a&[status=active]&[suppressed=false]"},
+		{"VI-04 VI-06", "Organization?active=false&name=a", false, "Organization?active=false&name=a&[suppressed=false]"},
+		{"VI-04", "Organization?name=a&active=true,false", false, "Organization?name=a&active=true,false&[suppressed=false]"},
+		{"VI-05", "Endpoint?name=a&status=inactive", false, "Endpoint?name=a&status=inactive&[suppressed=false]"},
+		{"A-52", "Endpoint?name=a&status=suspended", false, "Endpoint?name=a&status=suspended&[suppressed=false]"},
+		{"A-50", "Organization?name=a&suppressed=true", false, "Organization?name=a&suppressed=true&[active=true]"},
+		{"A-50", "Organization?name=a&suppressed=true&active=false", false, "Organization?name=a&suppressed=true&active=false"},
+		{"VI-04", "PractitionerRole?organization.active=false", false, "PractitionerRole?organization.active=false&[active=true]&[suppressed=false]"},
+		{"A-24", "Provenance?target=a", false, "Provenance?target=a"},
+		{"VI-10", "Organization?name=a", true, "Organization?name=a"},
+		{"VI-11", "Organization?active=true&name=a&suppressed=false", true, "Organization?name=a"},
+		{"VI-11", "Location?name=a&status:not=active&suppressed:missing=true", true, "Location?name=a"},
+		{"VI-11", "PractitionerRole?organization.active=false", true, "PractitionerRole?organization.active=false"},
+		{"A-24", "Provenance?target=a", true, "Provenance?target=a"},
+	} {
+		q := read(t, tc.text)
+		before := q.String()
+		once := ForExport(q, tc.since)
+		if got := once.String(); got != tc.want {
+			t.Errorf("%s %s, since %v: %s, want %s", tc.req, tc.text, tc.since, got, tc.want)
+		}
+		if q.String() != before {
+			t.Errorf("%s: the question itself was changed to %s", tc.text, q)
+		}
+		if diff := cmp.Diff(once, ForExport(once, tc.since), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: a second time adds something:\n%s", tc.text, diff)
+		}
+	}
+}
+
+// TestDefinitionsFitRules: what the rules call state by name, the definitions
+// call state by role, for every type but Provenance.
+func TestDefinitionsFitRules(t *testing.T) {
+	reg := registry(t)
+	for _, typ := range fhir.Types() {
+		for _, p := range reg.Params(typ) {
+			if isState(p.Code) != (p.Role == conformance.State) {
+				t.Errorf("%s?%s has the role %s, which is not what the rules take it for", typ, p.Code, p.Role)
+			}
+			if p.Role == conformance.System {
+				t.Errorf("%s?%s is a system parameter: the rules must say so too", typ, p.Code)
+			}
+		}
+		if typ == fhir.Provenance {
+			continue
+		}
+		name, _ := activity(typ)
+		for _, code := range []string{name, suppressedParam} {
+			if _, ok := reg.Param(typ, code); !ok {
+				t.Errorf("%s has no parameter %s, which the rules imply", typ, code)
+			}
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package policy
+
+import (
+	"testing"
+
+	"muster/internal/fhir"
+	"muster/internal/search/index"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/valyala/fastjson"
+)
+
+// TestStrip shows what goes and what stays (ST-01..05, SU-08, SU-12).
+func TestStrip(t *testing.T) {
+	t.Attr("requirements", "ST-01 ST-02 ST-03 ST-04 ST-05 SU-08 SU-12")
+	const (
+		deactivated = `{"url":"http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/deactivated","extension":[{"url":"deactivatedBy"}]}`
+		alias       = `{"url":"http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/deactivated-by"}`
+		suppressed  = `{"url":"http://digitalhealth.gov.au/fhir/cc/StructureDefinition/suppressed"}`
+		rsg         = `{"url":"http://hl7.org/fhir/StructureDefinition/individual-recordedSexOrGender"}`
+		identity    = `{"url":"http://hl7.org/fhir/StructureDefinition/individual-genderIdentity"}`
+		legacy      = `{"url":"http://hl7.org/fhir/StructureDefinition/patient-genderIdentity"}`
+		prescriber  = `{"system":"http://ns.electronichealth.net.au/id/medicare-prescriber-number","value":"1"}`
+		typed       = `{"type":{"coding":[{"system":"http://terminology.hl7.org.au/CodeSystem/v2-0203","code":"PRES"}]},"value":"1"}`
+		hpii        = `{"system":"http://ns.electronichealth.net.au/id/hi/hpii/1.0","value":"1"}`
+	)
+	for _, c := range []struct {
+		name       string
+		t          fhir.Type
+		text, want string // want empty: nothing is stripped
+	}{
+		{"private facts", fhir.Practitioner, `{"id":"a","gender":"x","_gender":{},"birthDate":"x","_birthDate":{},"photo":[1],"address":{},"name":[1]}`, `{"id":"a","name":[1]}`},
+		{"narrative that tells them", fhir.Practitioner, `{"text":{"div":"male"},"gender":"male","id":"a"}`, `{"id":"a"}`},
+		{"narrative that cannot", fhir.Practitioner, `{"text":{"div":"Wen"},"name":[1]}`, ``},
+		{"gender identity, both urls", fhir.Practitioner, `{"extension":[` + identity + `,` + rsg + `,` + legacy + `]}`, `{"extension":[` + rsg + `]}`},
+		{"nothing but gender identity", fhir.Practitioner, `{"id":"a","extension":[` + identity + `]}`, `{"id":"a"}`},
+		{"prescriber by system and type", fhir.Practitioner, `{"identifier":[` + prescriber + `,` + hpii + `,` + typed + `]}`, `{"identifier":[` + hpii + `]}`},
+		{"prescriber of a qualification", fhir.Practitioner, `{"qualification":[{"identifier":[` + prescriber + `],"code":1}]}`, `{"qualification":[{"code":1}]}`},
+		{"another type keeps its own", fhir.Organization, `{"address":[1],"photo":1,"text":1,"identifier":[` + prescriber + `]}`, ``},
+		{"deactivated at the root", fhir.Organization, `{"extension":[` + suppressed + `,` + deactivated + `,` + alias + `]}`, `{"extension":[` + suppressed + `]}`},
+		{"deactivated on active", fhir.HealthcareService, `{"active":false,"_active":{"extension":[` + alias + `]}}`, `{"active":false}`},
+		{"deactivated on status", fhir.Location, `{"_status":{"id":"x","extension":[` + deactivated + `]}}`, `{"_status":{"id":"x"}}`},
+		{"contained", fhir.PractitionerRole, `{"contained":[{"resourceType":"Practitioner","gender":"male","id":"p"},{"resourceType":"Location","extension":[` + alias + `]}]}`,
+			`{"contained":[{"resourceType":"Practitioner","id":"p"},{"resourceType":"Location"}]}`},
+		{"suppression stays", fhir.Practitioner, `{"extension":[` + suppressed + `,` + rsg + `]}`, ``},
+		{"odd shapes", fhir.Practitioner, `{"extension":{"url":1},"identifier":"x","_active":[1],"contained":7,"qualification":[null]}`, ``},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := fastjson.MustParse(c.text)
+			stripped := Strip(c.t, v)
+			want := c.want
+			if want == "" {
+				want = c.text
+			}
+			if diff := cmp.Diff(want, string(v.MarshalTo(nil))); diff != "" {
+				t.Errorf("left (-want +got):\n%s", diff)
+			}
+			if stripped != (c.want != "") {
+				t.Errorf("Strip reports %v", stripped)
+			}
+			if Strip(c.t, v) {
+				t.Error("Strip finds something the second time")
+			}
+		})
+	}
+}
+
+// TestOwnState shows the state of resources as they say it (VI-03, VI-15, SU-01,
+// SU-03, SU-10).
+func TestOwnState(t *testing.T) {
+	t.Attr("requirements", "VI-03 VI-15 SU-01 SU-03 SU-10")
+	suppressed := func(parts string) string {
+		return `{"extension":[{"url":"http://digitalhealth.gov.au/fhir/cc/StructureDefinition/suppressed","extension":[` + parts + `]}]}`
+	}
+	old := func(value string) string {
+		return `{"extension":[{"url":"http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hc-suppressed","valueBoolean":` + value + `}]}`
+	}
+	const visible = index.Visibility(0)
+	for _, c := range []struct {
+		t    fhir.Type
+		text string
+		want index.Visibility
+	}{
+		{fhir.Organization, `{}`, visible},
+		{fhir.Organization, `{"active":true}`, visible},
+		{fhir.Organization, `{"active":false}`, index.Inactive},
+		{fhir.Practitioner, `{"active":false}`, index.Inactive},
+		{fhir.PractitionerRole, `{"active":false}`, index.Inactive},
+		{fhir.HealthcareService, `{"active":false}`, index.Inactive},
+		{fhir.Location, `{}`, visible},
+		{fhir.Location, `{"status":"active"}`, visible},
+		{fhir.Location, `{"status":"inactive"}`, index.Inactive},
+		{fhir.Location, `{"active":false}`, visible},
+		{fhir.Endpoint, `{"status":"active"}`, visible},
+		{fhir.Endpoint, `{"status":"suspended"}`, index.Inactive},
+		{fhir.Endpoint, `{"status":"off"}`, index.Inactive},
+		{fhir.Provenance, `{"active":false,"status":"off"}`, visible},
+		{fhir.Provenance, suppressed(``), visible},
+		{fhir.Organization, suppressed(`{"url":"includeSelf","valueBoolean":true}`), index.Suppressed},
+		{fhir.Organization, suppressed(`{"url":"includeSelf","valueBoolean":false}`), visible},
+		{fhir.Organization, suppressed(`{"url":"suppressedBy"}`), index.Suppressed},
+		{fhir.Location, suppressed(`{"url":"includeSelf","valueBoolean":false}`), index.Suppressed},
+		{fhir.Practitioner, suppressed(``), index.Suppressed},
+		{fhir.PractitionerRole, old(`true`), index.Suppressed},
+		{fhir.Practitioner, old(`false`), visible},
+		{fhir.Endpoint, `{"status":"off",` + suppressed(``)[1:], index.Inactive | index.Suppressed},
+	} {
+		if got := OwnState(c.t, fastjson.MustParse(c.text)); got != c.want {
+			t.Errorf("OwnState(%s, %s) = %v, want %v", c.t, c.text, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package search
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	_ "time/tzdata" // the goldens read dates in Sydney
+
+	"github.com/google/go-cmp/cmp"
+
+	"muster/internal/conformance"
+	"muster/internal/fhir"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected lines of testdata/*.txt")
+
+func compiler(t testing.TB) *Compiler {
+	t.Helper()
+	reg, err := conformance.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sydney, err := time.LoadLocation("Australia/Sydney")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return New(reg, "https://directory.example/fhir", sydney)
+}
+
+// TestGolden holds the plan of each filter in testdata; its README tells the form.
+func TestGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no golden files: %v", err)
+	}
+	c := compiler(t)
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			old, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out strings.Builder
+			for line := range strings.Lines(string(old)) {
+				switch text, isFilter := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "filter "); {
+				case isFilter:
+					out.WriteString(line + answer(t, c, text))
+				case !strings.HasPrefix(line, "  "):
+					out.WriteString(line)
+				}
+			}
+			if *update {
+				if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(old), out.String()); diff != "" {
+				t.Errorf("%s (-file +code; run with -update to accept):\n%s", file, diff)
+			}
+		})
+	}
+}
+
+// answer prints the canonical text with both plans, or the problems.
+func answer(t *testing.T, c *Compiler, text string) string {
+	f, err := c.ExportFilter(text)
+	if issues, ok := fhir.AsIssues(err); ok {
+		var b strings.Builder
+		for _, i := range issues {
+			fmt.Fprintf(&b, "  refused %s: %s\n", i.Code, i.Diagnostics)
+		}
+		return b.String()
+	}
+	snapshot, err := c.ExportPlan(f, 0)
+	if err != nil {
+		t.Fatalf("%s: accepted, but not planned: %v", text, err)
+	}
+	since, err := fhir.ParseInstant("2026-03-01T09:30:00+11:00")
+	if err != nil {
+		t.Fatal(err)
+	}
+	delta, err := c.ExportPlan(f, since)
+	if err != nil {
+		t.Fatalf("%s: accepted, but not planned with _since: %v", text, err)
+	}
+	return fmt.Sprintf("  text %s\n  snapshot %s  delta %s", f.Text(), indent(snapshot.String()), indent(delta.String()))
+}
+
+func indent(tree string) string {
+	return strings.ReplaceAll(strings.TrimSuffix(tree, "\n"), "\n", "\n  ") + "\n"
+}

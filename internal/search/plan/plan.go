@@ -1,0 +1,118 @@
+package plan
+
+import (
+	"muster/internal/fhir"
+	"muster/internal/search/index"
+)
+
+// Plan is what to find, over index entries and row columns, in the dialect of no
+// database: all resources of Type for which Root holds. Package sqlgen writes it
+// as a statement; package index defines the entries that it speaks of.
+type Plan struct {
+	Type fhir.Type
+	Root Node
+}
+
+// Node is a condition on one resource. The set of node types is closed.
+type Node interface{ node() }
+
+// And holds when all of its nodes hold; the empty And always holds.
+type And []Node
+
+// Or holds when one of its nodes holds; the empty Or never holds.
+type Or []Node
+
+// Not holds when its node does not.
+type Not struct{ Node Node }
+
+// IDs holds for the resources with one of these ids (_id).
+type IDs []string
+
+// Updated holds when meta.lastUpdated compares so (_lastUpdated).
+type Updated struct{ Compare Comparison }
+
+// Since holds when the version was committed strictly after the moment (VI-12).
+// It is not the parameter _lastUpdated, which reads meta.lastUpdated.
+type Since struct{ After fhir.Moment }
+
+// Visible holds for a resource that is active and not suppressed, as far as the
+// axes say (VI-01, VI-04): an axis that is false is not asked about.
+type Visible struct{ Active, NotSuppressed bool }
+
+// Token holds when the resource has a token entry of the parameter. A nil System
+// means any system, a System of "" means no system (|code); a nil Code means any.
+type Token struct {
+	Param        int
+	System, Code *string
+}
+
+// String holds when the resource has a string entry of the parameter that starts
+// with the folded Text, or, if Exact is set, is Text to the letter.
+type String struct {
+	Param int
+	Text  string
+	Exact bool
+}
+
+// Date holds when the resource has a date entry of the parameter that compares so.
+type Date struct {
+	Param   int
+	Compare Comparison
+}
+
+// Reference holds when the resource has a reference entry of the parameter to the
+// id; an empty Type means any type that the parameter may point to, an empty ID
+// any resource of the Type. One of the two is always set.
+type Reference struct {
+	Param int
+	Type  string
+	ID    string
+}
+
+// URI holds when the resource has a uri entry of the parameter with the value.
+type URI struct {
+	Param int
+	Value string
+}
+
+// Present holds when the resource has an entry of the parameter at all.
+type Present struct {
+	Param int
+	Kind  index.Kind
+}
+
+// Comparison is a date comparison: the entry's period against Period, by Prefix.
+type Comparison struct {
+	Prefix Prefix
+	Period fhir.Period
+}
+
+// Prefix is a comparison prefix of FHIR search (SR-44).
+type Prefix string
+
+// The prefixes. Approximately (ap) carries the period that the planner has widened already.
+const (
+	EQ Prefix = "eq" // the entry lies within the period
+	NE Prefix = "ne" // not EQ
+	GT Prefix = "gt" // a part of the entry lies after the period
+	LT Prefix = "lt" // a part of the entry lies before the period
+	GE Prefix = "ge" // GT or EQ
+	LE Prefix = "le" // LT or EQ
+	SA Prefix = "sa" // the whole entry lies after the period
+	EB Prefix = "eb" // the whole entry lies before the period
+	AP Prefix = "ap" // the entry and the period overlap
+)
+
+func (And) node()       {}
+func (Or) node()        {}
+func (Not) node()       {}
+func (IDs) node()       {}
+func (Updated) node()   {}
+func (Since) node()     {}
+func (Visible) node()   {}
+func (Token) node()     {}
+func (String) node()    {}
+func (Date) node()      {}
+func (Reference) node() {}
+func (URI) node()       {}
+func (Present) node()   {}

@@ -1,0 +1,86 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"muster/internal/conformance"
+	"muster/internal/fhir"
+	"muster/internal/search/index"
+	"muster/internal/search/query"
+)
+
+// The functions below read one value each. The text they return says what is
+// wrong with it, empty if nothing is.
+
+// ids plans _id: all values in one node.
+func (b *builder) ids(l query.Leaf) Node {
+	var ids IDs
+	for _, v := range l.Values {
+		id := strings.Join(v.Parts, "|")
+		if !fhir.ValidID(id) {
+			b.refuse(v.At, "is no value for _id: an id has 1 to 64 letters, digits, '-' and '.'")
+			continue
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// token reads code, system|code, system| and |code (SR-05, SR-42).
+func (b *builder) token(p conformance.Param, v query.Value) (Node, string) {
+	var t Token
+	switch len(v.Parts) {
+	case 1:
+		t = Token{Param: p.ID, Code: &v.Parts[0]}
+	case 2:
+		system := index.System(v.Parts[0])
+		t = Token{Param: p.ID, System: &system}
+		if v.Parts[1] != "" {
+			t.Code = &v.Parts[1]
+		}
+	default:
+		return nil, `write system|code with one bar; a bar within a code is written \|`
+	}
+	// An element active is a boolean: any other word is a slip, not a question
+	// with an empty answer. suppressed also has codes, status has words of its own.
+	if p.Code == "active" && (t.Code == nil || *t.Code != "true" && *t.Code != "false") {
+		return nil, "write true or false"
+	}
+	return t, ""
+}
+
+// text reads a string: the start of the text, folded as the index does (SR-04).
+func (b *builder) text(p conformance.Param, v query.Value) (Node, string) {
+	folded := index.Fold(strings.Join(v.Parts, "|"))
+	if folded == "" {
+		return nil, "it has no letter to search by"
+	}
+	return String{Param: p.ID, Text: folded}, ""
+}
+
+// reference reads id, Type/id or an absolute URL into the directory.
+func (b *builder) reference(p conformance.Param, v query.Value) (Node, string) {
+	text := strings.Join(v.Parts, "|")
+	if fhir.ValidID(text) {
+		r := Reference{Param: p.ID, ID: text}
+		if len(p.Target) == 1 {
+			r.Type = p.Target[0]
+		}
+		return r, ""
+	}
+	r, err := fhir.ParseReference(text, b.base)
+	if err != nil {
+		return nil, "write an id, Type/id or an absolute URL of this directory"
+	}
+	if !slices.Contains(p.Target, r.Type) {
+		return nil, fmt.Sprintf("it points to %s only", strings.Join(p.Target, ", "))
+	}
+	return Reference{Param: p.ID, Type: r.Type, ID: r.ID}, ""
+}
+
+// uri reads a uri, compared to the letter.
+func (b *builder) uri(p conformance.Param, v query.Value) (Node, string) {
+	return URI{Param: p.ID, Value: strings.Join(v.Parts, "|")}, ""
+}

@@ -1,0 +1,131 @@
+package query
+
+import (
+	"fmt"
+	"strings"
+
+	"muster/internal/fhir"
+)
+
+// Parse reads "Type?name=value&name=value" (KO-35). The error is fhir.Issues
+// with all pieces that cannot be read, each naming the piece and its position;
+// the query holds the others. A type outside the seven is not-supported with
+// the reason fhir.TypeNotExportable (KO-25), everything else is invalid.
+func Parse(text string) (Query, error) {
+	p := parser{q: Query{Source: text}}
+	p.query()
+	return p.q, p.issues.Err()
+}
+
+// parser holds what has been read so far.
+type parser struct {
+	q      Query
+	issues fhir.Issues
+	values int
+}
+
+func (p *parser) query() {
+	if len(p.q.Source) > MaxText {
+		p.issues = fhir.Issues{{Code: fhir.CodeInvalid, Diagnostics: fmt.Sprintf(
+			"the filter has %d bytes, at most %d are read: split it into several requests", len(p.q.Source), MaxText)}}
+		return
+	}
+	params, ok := p.resourceType()
+	if !ok {
+		return
+	}
+	for start := params; start <= len(p.q.Source) && len(p.issues) < MaxIssues && p.values <= MaxValues; {
+		end := start + index(p.q.Source[start:], '&')
+		if end > start { // "a=1&&b=2" says no more than "a=1&b=2"
+			p.param(Span{start, end})
+		}
+		start = end + 1
+	}
+	if p.values > MaxValues {
+		p.q.Params = nil
+		p.issues = append(p.issues, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: fmt.Sprintf(
+			"the filter has more than %d values: split it into several requests", MaxValues)})
+	}
+}
+
+// resourceType reads the type and returns the offset behind the question mark.
+func (p *parser) resourceType() (int, bool) {
+	text := p.q.Source
+	mark := strings.IndexAny(text, "?=&")
+	if mark <= 0 || text[mark] != '?' {
+		p.refuse(Span{0, len(text)}, "names no resource type: begin with the type and a question mark, such as Organization?name=clinic")
+		return 0, false
+	}
+	t, ok := fhir.ParseType(text[:mark])
+	if !ok {
+		p.issues = append(p.issues, fhir.Issue{Code: fhir.CodeNotSupported, Reason: fhir.TypeNotExportable, Diagnostics: fmt.Sprintf(
+			"%s is not a type of this directory: use one of %s", place(text, Span{0, mark}), typeNames())})
+		return 0, false
+	}
+	p.q.Type = t
+	return mark + 1, true
+}
+
+// param reads one criterion and keeps it, or refuses it.
+func (p *parser) param(at Span) {
+	text := p.q.Source[at.Start:at.End]
+	equals := index(text, '=')
+	name, problem, where := decode(p.q.Source, at.Start, at.Start+equals)
+	if problem != "" {
+		p.refuse(where, problem)
+		return
+	}
+	if equals == len(text) {
+		p.bare(name, at)
+		return
+	}
+	value, problem, where := decode(p.q.Source, at.Start+equals+1, at.End)
+	if problem != "" {
+		p.refuse(where, problem)
+		return
+	}
+	values, ok := p.valueList(value)
+	if !ok {
+		return
+	}
+	if param, ok := p.named(name, values, at, 0); ok {
+		p.q.Params = append(p.q.Params, param)
+	}
+}
+
+// bare reads a criterion without '=': the type test of the guide's second
+// example, exactly in that form.
+func (p *parser) bare(name piece, at Span) {
+	rest, ok1 := strings.CutPrefix(name.text, "target.resolve().as(")
+	typeName, ok2 := strings.CutSuffix(rest, ")")
+	t, ok3 := fhir.ParseType(typeName)
+	if p.q.Type == fhir.Provenance && ok1 && ok2 && ok3 && t != fhir.Provenance {
+		p.values++
+		p.q.Params = append(p.q.Params, Is{Ref: "target", Type: typeName, At: at})
+		return
+	}
+	p.refuse(at, "has no '=': write name=value; an & within a value is written %26")
+}
+
+func (p *parser) refuse(at Span, problem string) {
+	p.issues = append(p.issues, fhir.Issue{
+		Code:        fhir.CodeInvalid,
+		Diagnostics: place(p.q.Source, at) + " " + problem,
+	})
+}
+
+// index is the offset of c in s, or the length of s.
+func index(s string, c byte) int {
+	if i := strings.IndexByte(s, c); i >= 0 {
+		return i
+	}
+	return len(s)
+}
+
+func typeNames() string {
+	var names []string
+	for _, t := range fhir.Types() {
+		names = append(names, t.String())
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,75 @@
+package search
+
+import (
+	"slices"
+	"time"
+
+	"muster/internal/conformance"
+	"muster/internal/fhir"
+	"muster/internal/policy"
+	"muster/internal/search/plan"
+	"muster/internal/search/query"
+)
+
+// Compiler turns search text into plans, for one registry, base URL and zone.
+type Compiler struct {
+	reg  *conformance.Registry
+	base string
+	loc  *time.Location
+}
+
+// New makes a compiler. References may be absolute URLs below baseURL (no
+// trailing slash); dates without a zone are read in loc.
+func New(reg *conformance.Registry, baseURL string, loc *time.Location) *Compiler {
+	return &Compiler{reg: reg, base: baseURL, loc: loc}
+}
+
+// Filter is an accepted _typeFilter.
+type Filter struct {
+	Query query.Query // as the client asked, without implied criteria
+}
+
+// Text returns the canonical text, which [Compiler.ExportFilter] reads as the
+// same filter.
+func (f Filter) Text() string { return f.Query.String() }
+
+// ExportFilter reads and checks one _typeFilter (KO-25, KO-27, KO-30..35). The
+// error is fhir.Issues with every problem of the text, also what
+// [Compiler.ExportPlan] would refuse. State parameters are checked like others,
+// since _since exempts from nothing (KO-31).
+func (c *Compiler) ExportFilter(text string) (Filter, error) {
+	q, err := query.Parse(text)
+	issues, _ := fhir.AsIssues(err)
+	if err != nil && len(q.Params) == 0 {
+		return Filter{}, err // nothing else to look at
+	}
+	issues = append(slices.Clip(issues), policy.Check(c.reg, q)...)
+	if _, err := plan.Build(c.reg, c.sound(q), c.base, c.loc); err != nil {
+		more, _ := fhir.AsIssues(err)
+		issues = append(issues, more...)
+	}
+	if err := issues.Err(); err != nil {
+		return Filter{}, err
+	}
+	return Filter{Query: q}, nil
+}
+
+// sound leaves out the criteria that the policy refuses, so that the planner does
+// not report them a second time.
+func (c *Compiler) sound(q query.Query) query.Query {
+	q.Params = slices.DeleteFunc(slices.Clone(q.Params), func(p query.Param) bool {
+		return len(policy.CheckCriterion(c.reg, q, p)) > 0
+	})
+	return q
+}
+
+// ExportPlan plans an accepted filter for one export: without since for active
+// and unsuppressed resources unless the filter names the state (VI-09), with
+// since for all that was committed strictly after it, in any state (VI-10..13).
+func (c *Compiler) ExportPlan(f Filter, since fhir.Moment) (plan.Plan, error) {
+	p, err := plan.Build(c.reg, policy.ForExport(f.Query, since != 0), c.base, c.loc)
+	if err != nil || since == 0 {
+		return p, err
+	}
+	return p.With(plan.Since{After: since}), nil
+}

@@ -1,0 +1,198 @@
+package search
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"muster/internal/fhir"
+	"muster/internal/search/plan"
+)
+
+// requireStable fails unless the canonical text of an accepted filter is accepted
+// as the same filter with the same plans: that is what a worker relies on.
+func requireStable(t interface{ Fatalf(string, ...any) }, c *Compiler, f Filter) {
+	again, err := c.ExportFilter(f.Text())
+	if err != nil {
+		t.Fatalf("the canonical text %q is refused: %v", f.Text(), err)
+	}
+	for _, since := range []fhir.Moment{0, 1} {
+		one, err1 := c.ExportPlan(f, since)
+		two, err2 := c.ExportPlan(again, since)
+		if err1 != nil || err2 != nil {
+			t.Fatalf("%q was accepted, but not planned: %v, %v", f.Text(), err1, err2)
+		}
+		if diff := cmp.Diff(one, two, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("%q has two plans:\n%s", f.Text(), diff)
+		}
+		if visible := hasVisible(one); since != 0 && visible {
+			t.Fatalf("%q: the plan of a delta asks for visibility:\n%s", f.Text(), one)
+		}
+	}
+}
+
+func hasVisible(p plan.Plan) bool {
+	root, _ := p.Root.(plan.And)
+	for _, n := range root {
+		if _, ok := n.(plan.Visible); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// TestRandomFilters puts random values under all parameters of a type. Whatever
+// is accepted is stable, and each criterion of the client leaves its mark: the
+// plan has one node for each.
+func TestRandomFilters(t *testing.T) {
+	c := compiler(t)
+	values := []string{"a", "Balmain", "true", "false", "inactive", "2026", "ge2026-03-01", "Organization/1", "s|c", `a\,b`, "x,y", "", "%26", "Zo%C3%AB", "1 2"}
+	rapid.Check(t, func(t *rapid.T) {
+		typ := rapid.SampledFrom(fhir.Types()).Draw(t, "type")
+		params := c.reg.Params(typ)
+		var criteria []string
+		for range rapid.IntRange(1, 4).Draw(t, "criteria") {
+			p := params[rapid.IntRange(0, len(params)-1).Draw(t, "param")]
+			criteria = append(criteria, p.Code+"="+rapid.SampledFrom(values).Draw(t, "value"))
+		}
+		f, err := c.ExportFilter(typ.String() + "?" + strings.Join(criteria, "&"))
+		if err != nil {
+			if issues, ok := fhir.AsIssues(err); !ok || len(issues) == 0 {
+				t.Fatalf("the error is not a list of issues: %v", err)
+			}
+			return
+		}
+		requireStable(t, c, f)
+		p, err := c.ExportPlan(f, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodes := len(p.Root.(plan.And))
+		if hasVisible(p) {
+			nodes--
+		}
+		if nodes != len(criteria) {
+			t.Fatalf("%s has %d criteria, its plan %d nodes:\n%s", f.Text(), len(criteria), nodes, p)
+		}
+	})
+}
+
+// TestEveryParameterHasAPlan: a parameter of a known type is data only. Each that
+// the definitions list can be asked for, but for the restricted ones.
+func TestEveryParameterHasAPlan(t *testing.T) {
+	c := compiler(t)
+	value := map[string]string{"date": "2026", "reference": "a", "token": "true", "string": "a", "uri": "a"}
+	for _, typ := range fhir.Types() {
+		for _, p := range c.reg.Params(typ) {
+			text := typ.String() + "?_lastUpdated=ge1900&" + p.Code + "=" + value[string(p.Type)]
+			_, err := c.ExportFilter(text)
+			if refused := err != nil; refused != (p.Restricted != "") {
+				t.Errorf("%s: %v; restricted is %q", text, err, p.Restricted)
+			}
+		}
+	}
+}
+
+// TestGuideExamples reads the filters of the guide's own export requests. Those
+// with chains are refused with a position until chains are followed.
+func TestGuideExamples(t *testing.T) {
+	files, _ := filepath.Glob("../../../shared/data/ig-examples/Parameters-*.json")
+	if len(files) == 0 {
+		t.Skip("the guide's examples are not beside the project: nothing to read")
+	}
+	c := compiler(t)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var request struct {
+			Parameter []struct{ Name, ValueString string }
+		}
+		if err := json.Unmarshal(text, &request); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range request.Parameter {
+			if p.Name != "_typeFilter" {
+				continue
+			}
+			f, err := c.ExportFilter(p.ValueString)
+			if err != nil {
+				if !strings.Contains(err.Error(), "at character") {
+					t.Errorf("%s is refused without a position: %v", p.ValueString, err)
+				}
+				continue
+			}
+			requireStable(t, c, f)
+		}
+	}
+}
+
+func FuzzExportFilter(f *testing.F) {
+	for _, text := range []string{
+		"Organization?name=Aged%20Care&address-state=QLD&active=true,false",
+		"Practitioner?identifier=http://ns.electronichealth.net.au/id/hi/hpii/1.0|8003611566682112",
+		"PractitionerRole?_lastUpdated=ap2026-03-01T00:00:00 10:00&location=Location/a&suppressed=true",
+		"Provenance?target.resolve().as(Organization)&target=a,Location/b",
+		"HealthcareService?type=http://snomed.info/sct|1&organization.name=a&_has:Provenance:target:agent=b",
+	} {
+		f.Add(text)
+	}
+	c := compiler(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		filter, err := c.ExportFilter(text)
+		if err == nil {
+			requireStable(t, c, filter)
+			return
+		}
+		if issues, ok := fhir.AsIssues(err); !ok || len(issues) == 0 {
+			t.Fatalf("the error is not a list of issues: %v", err)
+		}
+	})
+}
+
+// TestEquivalentTexts: two ways to write the same thing end in one plan.
+func TestEquivalentTexts(t *testing.T) {
+	c := compiler(t)
+	for _, pair := range [][2]string{
+		{"Location?_lastUpdated=ge2020-01-01T00:00:00+10:00", "Location?_lastUpdated=ge2020-01-01T00:00:00%2B10:00"},
+		{"Location?_lastUpdated=ge2020-01-01T00:00:00+10:00", "Location?_lastUpdated=ge2020-01-01T00:00:00 10:00"},
+		{"HealthcareService?type=1", "HealthcareService?service-type=1"},
+		{"HealthcareService?service-type=http://snomed.info/sct/32506021000036107|1", "HealthcareService?service-type=http%3A%2F%2Fsnomed.info%2Fsct%7C1"},
+		{"PractitionerRole?location=a", "PractitionerRole?location=https://directory.example/fhir/Location/a"},
+		{"Location?address-city=BALMAIN", "Location?address-city=%20balmain "},
+	} {
+		var plans [2]plan.Plan
+		for i, text := range pair {
+			f, err := c.ExportFilter(text)
+			if err != nil {
+				t.Fatalf("%s: %v", text, err)
+			}
+			if plans[i], err = c.ExportPlan(f, 0); err != nil {
+				t.Fatalf("%s: %v", text, err)
+			}
+		}
+		if diff := cmp.Diff(plans[0], plans[1]); diff != "" {
+			t.Errorf("%s and %s differ:\n%s", pair[0], pair[1], diff)
+		}
+	}
+}
+
+func BenchmarkExportFilter(b *testing.B) {
+	c := compiler(b)
+	for b.Loop() {
+		f, err := c.ExportFilter("PractitionerRole?location=l1,l2&organization=Organization/o1&_lastUpdated=ge2026-01-01&active=true")
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := c.ExportPlan(f, 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

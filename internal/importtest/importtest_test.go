@@ -33,7 +33,12 @@ var rules = []rule{
 	{"internal/policy", []string{"internal/fhir", "internal/conformance", "internal/search/query", "internal/search/index"}, "rules speak about questions and resources, not tables"},
 	{"internal/search/plan", []string{"internal/fhir", "internal/conformance", "internal/search/query", "internal/search/index"}, "a plan knows no dialect"},
 	{"internal/search", []string{"internal/fhir", "internal/conformance", "internal/search/query", "internal/search/plan", "internal/policy"}, "the front door of questions"},
+	{"internal/search/sqlgen", []string{"internal/fhir", "internal/search/index", "internal/search/plan", "internal/store"}, "returns text over row keys; only drivers run it"},
+	{"internal/store", []string{"internal/fhir", "internal/search/index", "internal/search/plan"}, "interfaces and row types, no SQL"},
+	{"internal/store/sqlite", []string{"internal/fhir", "internal/fault", "internal/store", "internal/search/index", "internal/search/plan", "internal/search/sqlgen"}, "a driver knows no HTTP, no export, no other driver"},
+	{"internal/store/storetest", []string{"internal/fhir", "internal/fault", "internal/store", "internal/search/index", "internal/search/plan"}, "the suite runs on any driver"},
 	{"cmd/muster", []string{"*"}, "the only place that wires"},
+	{"bench/layout", nil, "a spike, on its own"},
 	{"internal/importtest", nil, "reads source text only"},
 }
 

@@ -1,0 +1,87 @@
+package sqlite
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"muster/internal/fhir"
+	"muster/internal/search/index"
+	"muster/internal/search/plan"
+	"muster/internal/search/sqlgen"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestExplain holds what SQLite makes of the statements: through which index, and
+// whether it sorts. It would tell if a new SQLite, or statistics of an ANALYZE that
+// somebody ran, changed the order of work.
+func TestExplain(t *testing.T) {
+	s := openTest(t, t.TempDir(), time.Now)
+	if _, err := s.Apply(t.Context(), benchChanges(300)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.writer.db.ExecContext(t.Context(), `ANALYZE`); err != nil {
+		t.Fatal(err)
+	}
+	word := "x"
+	active := plan.Visible{Active: true}
+	token := plan.Token{Param: 1, System: &word, Code: &word}
+	text := plan.String{Param: 2, Text: "x"}
+	day := plan.Comparison{Prefix: plan.GE, Period: fhir.Period{From: 1, To: 2}}
+	const (
+		scan  = "SEARCH r USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"
+		row   = "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"
+		names = "SEARCH name USING COVERING INDEX sqlite_autoindex_name_1 (text=?)"
+		run   = "SEARCH t1 USING COVERING INDEX ix_token_value (param=? AND code=? AND system=? AND row_key>? AND row_key<?)"
+	)
+	for _, c := range []struct {
+		name string
+		root plan.Node
+		want []string
+	}{
+		{"all", plan.And{}, []string{scan}},
+		{"visible and updated", plan.And{active, plan.Updated{Compare: day}}, []string{scan}},
+		{"token", plan.And{token, active}, []string{run, names, row}},
+		{"code", plan.Token{Param: 1, Code: &word}, []string{row,
+			"SEARCH t1 USING COVERING INDEX ix_token_value (param=? AND code=?)"}},
+		{"text", text, []string{row,
+			"SEARCH t1 USING COVERING INDEX ix_string_value (param=? AND norm>? AND norm<?)"}},
+		{"since", plan.Since{After: 1}, []string{row,
+			"SEARCH t1 USING COVERING INDEX resource_committed (type=? AND committed>?)"}},
+		{"ids", plan.IDs{"a"}, []string{row,
+			"SCAN t2 VIRTUAL TABLE INDEX 1:",
+			"SEARCH t1 USING COVERING INDEX resource_id (type=? AND id=?)"}},
+		{"checks", plan.And{token, text, plan.Not{Node: plan.Present{Param: 3, Kind: index.Date}}}, []string{run, names, row,
+			"SEARCH t3 USING PRIMARY KEY (row_key=? AND param=?)",
+			"SEARCH t2 EXISTS USING PRIMARY KEY (row_key=? AND param=? AND norm>? AND norm<?)"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := explained(t, s, sqlgen.SQLite(plan.Plan{Type: fhir.Location, Root: c.root}))
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// explained returns the steps that read a table or sort.
+func explained(t *testing.T, s *Store, statement sqlgen.Statement) (steps []string) {
+	t.Helper()
+	rows, err := s.readers.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+statement.SQL, statement.Args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(detail, "SE") || strings.HasPrefix(detail, "SCAN") || strings.HasPrefix(detail, "USE") {
+			steps = append(steps, detail)
+		}
+	}
+	return steps
+}

@@ -1,0 +1,124 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"muster/internal/fhir"
+	"muster/internal/store"
+)
+
+// ReadAsOf implements store.Directory. Each call is one short read transaction,
+// so a long export holds back no checkpoint.
+func (s *Store) ReadAsOf(ctx context.Context, keys []store.RowKey, t fhir.Moment, yield func(store.RowKey, []byte) error) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	tx, err := s.readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("read resources: %w", explain(s.dir, err))
+	}
+	defer func() { _ = tx.Rollback() }()
+	r := reading{tx: tx, keys: keys, t: t, yield: yield}
+	if err := r.run(ctx); err != nil {
+		return fmt.Errorf("read resources as of %v: %w", t, explain(s.dir, err))
+	}
+	return nil
+}
+
+// reading is one call of ReadAsOf. keys are those that are still to be yielded.
+type reading struct {
+	tx    *sql.Tx
+	keys  []store.RowKey
+	t     fhir.Moment
+	yield func(store.RowKey, []byte) error
+}
+
+// Two ways to the current versions. Both give rows in the order of the keys; a
+// key without a row, or with a row committed after t, is looked up in history.
+const (
+	currentDense = `SELECT d.row_key, d.body, r.committed
+		FROM doc AS d CROSS JOIN resource AS r NOT INDEXED ON r.row_key = d.row_key
+		WHERE d.row_key BETWEEN ?1 AND ?2 ORDER BY d.row_key`
+	currentSparse = `SELECT d.row_key, d.body, r.committed
+		FROM json_each(?1) AS j CROSS JOIN resource AS r NOT INDEXED ON r.row_key = j.value
+		CROSS JOIN doc AS d ON d.row_key = r.row_key`
+	versionAsOf = `SELECT body FROM history INDEXED BY history_version
+		WHERE row_key = ?1 AND committed <= ?2 AND superseded > ?2`
+)
+
+func (r *reading) run(ctx context.Context) error {
+	rows, err := r.current(ctx)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var body sql.RawBytes
+	for rows.Next() {
+		var key store.RowKey
+		var committed fhir.Moment
+		if err := rows.Scan(&key, &body, &committed); err != nil {
+			return err
+		}
+		if err := r.arrive(ctx, key, body, committed); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for len(r.keys) > 0 {
+		if err := r.old(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// current starts the statement that suits the keys: one scan if they ascend and
+// most rows of the range are wanted, else one look-up for each.
+func (r *reading) current(ctx context.Context) (*sql.Rows, error) {
+	first, last := r.keys[0], r.keys[len(r.keys)-1]
+	if int64(last-first) < 2*int64(len(r.keys)) && slices.IsSorted(r.keys) {
+		return r.tx.QueryContext(ctx, currentDense, first, last)
+	}
+	return r.tx.QueryContext(ctx, currentSparse, asJSON(r.keys))
+}
+
+// arrive takes the next current row: it yields the old versions of the keys
+// before it, and then the row if it is the one that was asked for.
+func (r *reading) arrive(ctx context.Context, key store.RowKey, body []byte, committed fhir.Moment) error {
+	i := slices.Index(r.keys, key)
+	if i < 0 {
+		return nil // a row inside a dense range that nobody asked for
+	}
+	for range i {
+		if err := r.old(ctx); err != nil {
+			return err
+		}
+	}
+	if committed > r.t {
+		return r.old(ctx)
+	}
+	r.keys = r.keys[1:]
+	return r.yield(key, body)
+}
+
+// old yields the next key from history.
+func (r *reading) old(ctx context.Context) error {
+	key := r.keys[0]
+	r.keys = r.keys[1:]
+	var body []byte
+	err := r.tx.QueryRowContext(ctx, versionAsOf, key, r.t).Scan(&body)
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("the %v with row key %d has no version of that time any more: "+
+			"the job that needs it must be live, and its selection from this directory", key.Type(), key)
+	}
+	if err != nil {
+		return err
+	}
+	return r.yield(key, body)
+}

@@ -1,0 +1,162 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"muster/internal/fault"
+	"muster/internal/fhir"
+	"muster/internal/search/plan"
+	"muster/internal/search/sqlgen"
+	"muster/internal/store"
+)
+
+// snapshot is a read transaction on a connection of its own.
+type snapshot struct {
+	conn     *sql.Conn
+	tx       *sql.Tx
+	time     fhir.Moment
+	dir      string
+	deadline time.Duration
+}
+
+// OpenSnapshot implements store.Directory.
+func (s *Store) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir.Moment) error) (store.Snapshot, error) {
+	snap, err := s.openSnapshot(ctx, pin)
+	if err != nil {
+		return nil, fmt.Errorf("open a snapshot: %w", explain(s.dir, err))
+	}
+	return snap, nil
+}
+
+func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir.Moment) error) (_ *snapshot, err error) {
+	// The connection comes first: nobody waits for one inside the gate.
+	snap := &snapshot{dir: s.dir, deadline: s.deadline}
+	if snap.conn, err = s.readers.Conn(ctx); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, snap.Close())
+		}
+	}()
+	// The snapshot outlives ctx. BEGIN alone fixes nothing yet; what is seen is what
+	// the first read sees.
+	if snap.tx, err = snap.conn.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{ReadOnly: true}); err != nil {
+		return nil, err
+	}
+	leave, err := s.gate.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if snap.time, err = s.drawTime(ctx); err != nil {
+		return nil, err
+	}
+	if err := fault.Point(ctx, "directory.snapshot.drawn"); err != nil {
+		return nil, err
+	}
+	if err := pin(ctx, snap.time); err != nil {
+		return nil, err
+	}
+	if err := fault.Point(ctx, "directory.snapshot.pinned"); err != nil {
+		return nil, err
+	}
+	var last fhir.Moment
+	if err := snap.tx.QueryRowContext(ctx, `SELECT last FROM clock`).Scan(&last); err != nil {
+		return nil, err
+	}
+	if last != snap.time {
+		return nil, fmt.Errorf("the clock went from %d to %d inside the gate: another program writes to %s. Stop it and try again", snap.time, last, directoryFile)
+	}
+	return snap, nil
+}
+
+// drawTime draws the transaction time, in a transaction of its own.
+func (s *Store) drawTime(ctx context.Context) (fhir.Moment, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tx, err := s.writer.db.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = tx.Rollback() }()
+	t, err := draw(ctx, tx, s.now)
+	if err != nil {
+		return 0, err
+	}
+	return t, tx.Commit()
+}
+
+// Time implements store.Snapshot.
+func (s *snapshot) Time() fhir.Moment { return s.time }
+
+// Close implements store.Snapshot.
+func (s *snapshot) Close() error {
+	var errs []error
+	if s.tx != nil {
+		errs = append(errs, s.tx.Rollback())
+	}
+	errs = append(errs, s.conn.Close())
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, sql.ErrTxDone) && !errors.Is(err, sql.ErrConnDone) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Select implements store.Snapshot.
+func (s *snapshot) Select(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
+	ctx, stop := context.WithTimeoutCause(ctx, s.deadline,
+		fmt.Errorf("the selection of %v ran for %v and was stopped: narrow its filter", p.Type, s.deadline))
+	defer stop()
+	err := s.selectRows(ctx, p, yield)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	return explain(s.dir, err)
+}
+
+func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
+	counts, err := s.counts(ctx, p)
+	if err != nil {
+		return fmt.Errorf("select %v: %w", p.Type, err)
+	}
+	statement := sqlgen.SQLiteBy(p, counts)
+	rows, err := s.tx.QueryContext(ctx, statement.SQL, statement.Args...)
+	if err != nil {
+		return fmt.Errorf("select %v: %w", p.Type, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key store.RowKey
+		var size int64
+		if err := rows.Scan(&key, &size); err != nil {
+			return fmt.Errorf("select %v: %w", p.Type, err)
+		}
+		if err := yield(key, size); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("select %v: %w", p.Type, err)
+	}
+	return nil
+}
+
+// counts finds out which condition of the plan should drive.
+func (s *snapshot) counts(ctx context.Context, p plan.Plan) ([]int64, error) {
+	var counts []int64
+	for _, statement := range sqlgen.SQLiteCounts(p) {
+		var n int64
+		if err := s.tx.QueryRowContext(ctx, statement.SQL, statement.Args...).Scan(&n); err != nil {
+			return nil, err
+		}
+		counts = append(counts, n)
+	}
+	return counts, nil
+}

@@ -1,0 +1,25 @@
+package sqlite
+
+import (
+	"testing"
+	"time"
+
+	"muster/internal/store"
+	"muster/internal/store/storetest"
+)
+
+var testInfo = CreateInfo{BaseURL: "http://localhost:8080/fhir", Mode: "authoritative", DefinitionsHash: "0123456789abcdef"}
+
+func openTest(t testing.TB, dir string, now func() time.Time) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), dir, Options{Now: now, Create: &testInfo})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func TestDirectory(t *testing.T) {
+	storetest.Directory(t, func(t testing.TB, dir string, now func() time.Time) store.Store { return openTest(t, dir, now) })
+}

@@ -1,0 +1,140 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"muster/internal/fhir"
+	"muster/internal/store"
+)
+
+// Claim implements [store.Jobs].
+func (j *jobs) Claim(ctx context.Context, worker string, now fhir.Moment, lease int64) (*store.Task, error) {
+	var task *store.Task
+	err := j.change(ctx, func(tx *sql.Tx) (err error) {
+		if task, err = claimSelection(ctx, tx, worker, now, lease); task != nil || err != nil {
+			return err
+		}
+		task, err = claimPart(ctx, tx, worker, now, lease)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claiming work: %w", err)
+	}
+	return task, nil
+}
+
+func claimSelection(ctx context.Context, tx *sql.Tx, worker string, now fhir.Moment, lease int64) (*store.Task, error) {
+	task := store.Task{Worker: worker}
+	var id string
+	err := tx.QueryRowContext(ctx, `UPDATE job SET worker = ?, fence = fence + 1, lease = ?, attempts = attempts + 1, found = 0
+		WHERE id = (SELECT id FROM job WHERE state IN (?, ?) AND lease <= ? AND retry <= ? ORDER BY created, id LIMIT 1)
+		RETURNING id, fence, attempts`,
+		worker, now+fhir.Moment(lease), store.Accepted, store.Selecting, now, now).Scan(&id, &task.Fence, &task.Attempt)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	task.Job, err = readJob(ctx, tx, id)
+	return &task, err
+}
+
+func claimPart(ctx context.Context, tx *sql.Tx, worker string, now fhir.Moment, lease int64) (*store.Task, error) {
+	task := store.Task{Worker: worker, Part: &store.Part{}}
+	err := tx.QueryRowContext(ctx, `SELECT `+partColumns+` FROM part p JOIN job j ON j.id = p.job_id
+		WHERE j.state = ? AND NOT p.done AND p.lease <= ? AND p.retry <= ?
+		ORDER BY j.turn, j.created, j.id, p.number LIMIT 1`, store.Writing, now, now).Scan(partFields(task.Part)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	id := task.Part.JobID
+	if err := tx.QueryRowContext(ctx, `UPDATE part SET worker = ?, fence = fence + 1, lease = ?, attempts = attempts + 1, found = 0
+		WHERE job_id = ? AND number = ? RETURNING fence, attempts`,
+		worker, now+fhir.Moment(lease), id, task.Part.Number).Scan(&task.Fence, &task.Attempt); err != nil {
+		return nil, err
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE job SET turn = (SELECT max(turn) + 1 FROM job) WHERE id = ?`, id); err != nil {
+		return nil, err
+	}
+	task.Job, err = readJob(ctx, tx, id)
+	return &task, err
+}
+
+// holds checks that the claim is the current one of its work, and returns the
+// state of the job and how many resources the claim has noted.
+func holds(ctx context.Context, tx *sql.Tx, t *store.Task) (state store.State, found int64, err error) {
+	var worker string
+	var fence int64
+	query, args := `SELECT state, found, worker, fence FROM job WHERE id = ?`, []any{t.Job.ID}
+	if t.Part != nil {
+		query = `SELECT j.state, coalesce(p.found, 0), coalesce(p.worker, ''), coalesce(p.fence, 0)
+			FROM job j LEFT JOIN part p ON p.job_id = j.id AND p.number = ? AND NOT p.done WHERE j.id = ?`
+		args = []any{t.Part.Number, t.Job.ID}
+	}
+	err = tx.QueryRowContext(ctx, query, args...).Scan(&state, &found, &worker, &fence)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return "", 0, store.ErrLeaseLost
+	case err != nil:
+		return "", 0, err
+	case state == store.Cancelled || state == store.Expired:
+		return state, 0, store.ErrCancelled
+	case !state.Live() || (t.Part != nil) != (state == store.Writing) || worker != t.Worker || fence != t.Fence:
+		return state, 0, store.ErrLeaseLost
+	}
+	return state, found, nil
+}
+
+// Renew implements [store.Jobs].
+func (j *jobs) Renew(ctx context.Context, t *store.Task, now fhir.Moment, lease int64, found int64) error {
+	return j.change(ctx, func(tx *sql.Tx) error {
+		_, before, err := holds(ctx, tx, t)
+		if err != nil {
+			return err
+		}
+		if err := updateClaim(ctx, tx, t, `lease = ?, found = ?`, now+fhir.Moment(lease), found); err != nil {
+			return err
+		}
+		if found > before {
+			_, err = tx.ExecContext(ctx, `UPDATE job SET progress = ? WHERE id = ?`, now, t.Job.ID)
+		}
+		return err
+	})
+}
+
+// Release implements [store.Jobs].
+func (j *jobs) Release(ctx context.Context, t *store.Task, retry fhir.Moment, failed bool) error {
+	return j.change(ctx, func(tx *sql.Tx) error {
+		_, _, err := holds(ctx, tx, t)
+		if errors.Is(err, store.ErrLeaseLost) || errors.Is(err, store.ErrCancelled) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		counted := 1
+		if failed {
+			counted = 0
+		}
+		return updateClaim(ctx, tx, t, `worker = '', lease = 0, found = 0, retry = ?, attempts = attempts - ?`, retry, counted)
+	})
+}
+
+// updateClaim changes columns that a job and a part have in common.
+func updateClaim(ctx context.Context, tx *sql.Tx, t *store.Task, set string, args ...any) error {
+	query := `UPDATE job SET ` + set + ` WHERE id = ?`
+	args = append(args, t.Job.ID)
+	if t.Part != nil {
+		query = `UPDATE part SET ` + set + ` WHERE job_id = ? AND number = ?`
+		args = append(args, t.Part.Number)
+	}
+	_, err := tx.ExecContext(ctx, query, args...)
+	return err
+}

@@ -1,0 +1,141 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"muster/internal/fhir"
+	"muster/internal/store"
+
+	"github.com/RoaringBitmap/roaring/v2/roaring64"
+)
+
+// queryer is a database or a transaction.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// jobColumns are the columns of a job as scanJob reads them. While parts are
+// there, what they have written counts; the selection's own count is 0 then.
+const jobColumns = `j.id, j.owner, j.state, j.request, j.created, j.time, j.progress, j.finished, j.expires, j.total,
+	j.found + (SELECT coalesce(sum(found), 0) FROM part WHERE job_id = j.id), j.started, j.reason, j.polled, j.next_poll`
+
+func jobFields(job *store.Job) []any {
+	return []any{&job.ID, &job.Owner, &job.State, &job.Request, &job.Created, &job.Time, &job.Progress, &job.Finished, &job.Expires, &job.Total,
+		&job.Found, &job.Started, &job.Reason, &job.Polled, &job.NextPoll}
+}
+
+const partColumns = `p.job_id, p.number, p.file, p.type, p.first, p.last, p.count, p.bytes, p.done, p.object,
+	p.written, p.written_bytes, p.gzip_bytes, p.sha256, p.fragments`
+
+func partFields(part *store.Part) []any {
+	return []any{&part.JobID, &part.Number, &part.File, &part.Type, &part.First, &part.Last, &part.Count, &part.Bytes, &part.Done, &part.Object,
+		&part.Stored.Count, &part.Stored.Bytes, &part.Stored.GzipBytes, &part.Stored.SHA256, &part.Stored.Index}
+}
+
+// readJob returns the job, or [store.ErrNotFound].
+func readJob(ctx context.Context, q queryer, id string) (store.Job, error) {
+	var job store.Job
+	err := q.QueryRowContext(ctx, `SELECT `+jobColumns+` FROM job j WHERE j.id = ?`, id).Scan(jobFields(&job)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return store.Job{}, store.ErrNotFound
+	}
+	if err != nil {
+		return store.Job{}, fmt.Errorf("reading job %s: %w", id, err)
+	}
+	return job, nil
+}
+
+// Job implements [store.Jobs].
+func (j *jobs) Job(ctx context.Context, id string) (store.Job, error) {
+	return readJob(ctx, j.jobs, id)
+}
+
+// Parts implements [store.Jobs].
+func (j *jobs) Parts(ctx context.Context, id string) ([]store.Part, error) {
+	rows, err := j.jobs.QueryContext(ctx, `SELECT `+partColumns+` FROM part p WHERE p.job_id = ? ORDER BY p.number`, id)
+	if err != nil {
+		return nil, fmt.Errorf("reading the parts of job %s: %w", id, err)
+	}
+	parts, err := collect(rows, func(rows *sql.Rows) (part store.Part, err error) { return part, rows.Scan(partFields(&part)...) })
+	if err != nil {
+		return nil, fmt.Errorf("reading the parts of job %s: %w", id, err)
+	}
+	return parts, nil
+}
+
+// PartByFile implements [store.Jobs].
+func (j *jobs) PartByFile(ctx context.Context, file string) (store.Part, store.Job, error) {
+	var part store.Part
+	var job store.Job
+	err := j.jobs.QueryRowContext(ctx, `SELECT `+partColumns+`, `+jobColumns+` FROM part p JOIN job j ON j.id = p.job_id
+		WHERE p.file = ? AND j.state = ?`, file, store.Complete).Scan(append(partFields(&part), jobFields(&job)...)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return store.Part{}, store.Job{}, store.ErrNotFound
+	}
+	if err != nil {
+		return store.Part{}, store.Job{}, fmt.Errorf("reading the part of file %s: %w", file, err)
+	}
+	return part, job, nil
+}
+
+// Selection implements [store.Jobs].
+func (j *jobs) Selection(ctx context.Context, id string, t fhir.Type) (store.Selection, error) {
+	var packed []byte
+	err := j.jobs.QueryRowContext(ctx, `SELECT keys FROM selection WHERE job_id = ? AND type = ?`, id, t).Scan(&packed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return store.Selection{}, fmt.Errorf("the selection of %s of job %s: %w", t, id, store.ErrNotFound)
+	}
+	if err != nil {
+		return store.Selection{}, fmt.Errorf("reading the selection of %s of job %s: %w", t, id, err)
+	}
+	keys := roaring64.New()
+	if err := keys.UnmarshalBinary(packed); err != nil {
+		return store.Selection{}, fmt.Errorf("reading the selection of %s of job %s: %w", t, id, err)
+	}
+	return store.Selection{Type: t, Keys: keys}, nil
+}
+
+// Stalled implements [store.Jobs].
+func (j *jobs) Stalled(ctx context.Context, before fhir.Moment) ([]store.Job, error) {
+	rows, err := j.jobs.QueryContext(ctx, `SELECT `+jobColumns+` FROM job j
+		WHERE j.state IN (?, ?, ?) AND j.progress < ? ORDER BY j.created, j.id`, store.Accepted, store.Selecting, store.Writing, before)
+	if err != nil {
+		return nil, fmt.Errorf("looking for stalled jobs: %w", err)
+	}
+	stalled, err := collect(rows, func(rows *sql.Rows) (job store.Job, err error) { return job, rows.Scan(jobFields(&job)...) })
+	if err != nil {
+		return nil, fmt.Errorf("looking for stalled jobs: %w", err)
+	}
+	return stalled, nil
+}
+
+// Objects implements [store.Jobs]. Both answers are of one moment.
+func (j *jobs) Objects(ctx context.Context) (objects, live map[string]bool, err error) {
+	objects, live = map[string]bool{}, map[string]bool{}
+	rows, err := j.jobs.QueryContext(ctx, `SELECT 1, object FROM part WHERE object <> ''
+		UNION ALL SELECT 0, id FROM job WHERE state IN (?, ?, ?)`, store.Accepted, store.Selecting, store.Writing)
+	if err != nil {
+		return nil, nil, fmt.Errorf("listing the objects of jobs: %w", err)
+	}
+	_, err = collect(rows, func(rows *sql.Rows) (struct{}, error) {
+		var isObject bool
+		var name string
+		if err := rows.Scan(&isObject, &name); err != nil {
+			return struct{}{}, err
+		}
+		if isObject {
+			objects[name] = true
+		} else {
+			live[name] = true
+		}
+		return struct{}{}, nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("listing the objects of jobs: %w", err)
+	}
+	return objects, live, nil
+}

@@ -1,0 +1,78 @@
+package sqlite
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"muster/internal/fhir"
+	"muster/internal/store"
+	"muster/internal/store/storetest"
+)
+
+func newJobs(t *testing.T, path string) *jobs {
+	t.Helper()
+	j, err := openJobs(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = j.Close() })
+	return j
+}
+
+func TestJobs(t *testing.T) {
+	storetest.Jobs(t, func(t *testing.T) store.Jobs { return newJobs(t, filepath.Join(t.TempDir(), "jobs.db")) })
+}
+
+func TestLiveTimes(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "a folder with % and ?")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(folder, "jobs.db")
+	j, other := newJobs(t, path), newJobs(t, path) // another process, in effect
+	want := func(times ...fhir.Moment) {
+		t.Helper()
+		got, err := other.liveTimes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, times) {
+			t.Errorf("live times %v, want %v", got, times)
+		}
+	}
+	want()
+	for n, id := range []string{"one", "two"} {
+		if err := j.CreateJob(t.Context(), store.Job{ID: id, Owner: "anna", Request: []byte("{}"), Created: fhir.Moment(n)}, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want() // an accepted job has no T
+	for n := range 2 {
+		task, err := j.Claim(t.Context(), "w", 10, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := j.BeginSelecting(t.Context(), task, fhir.Moment(50+n), 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(50, 51)
+	if err := j.Cancel(t.Context(), "one", "anna", 10, 20); err != nil {
+		t.Fatal(err)
+	}
+	want(51)
+}
+
+func TestNewerJobStoreIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobs.db")
+	j := newJobs(t, path)
+	if _, err := j.jobs.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, 1)`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openJobs(t.Context(), path); err == nil || !strings.Contains(err.Error(), "newer muster") {
+		t.Errorf("a newer job store: error %v", err)
+	}
+}

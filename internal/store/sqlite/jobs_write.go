@@ -1,0 +1,256 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"muster/internal/fhir"
+	"muster/internal/store"
+)
+
+// CreateJob implements [store.Jobs].
+func (j *jobs) CreateJob(ctx context.Context, job store.Job, limit int) error {
+	err := j.change(ctx, func(tx *sql.Tx) error {
+		if limit > 0 {
+			var live int
+			err := tx.QueryRowContext(ctx, `SELECT count(*) FROM job WHERE owner = ? AND state IN (?, ?, ?)`,
+				job.Owner, store.Accepted, store.Selecting, store.Writing).Scan(&live)
+			if err != nil {
+				return err
+			}
+			if live >= limit {
+				return store.ErrTooManyJobs
+			}
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO job (id, owner, state, request, created, progress) VALUES (?, ?, ?, ?, ?, ?)`,
+			job.ID, job.Owner, store.Accepted, job.Request, job.Created, job.Created)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("storing job %s: %w", job.ID, err)
+	}
+	return nil
+}
+
+// BeginSelecting implements [store.Jobs].
+func (j *jobs) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.Moment) error {
+	return j.change(ctx, func(tx *sql.Tx) error {
+		state, _, err := holds(ctx, tx, t)
+		if err != nil {
+			return err
+		}
+		if err := mayBecome(t.Job.ID, state, store.Selecting); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE job SET state = ?, time = ?, progress = ? WHERE id = ?`, store.Selecting, at, now, t.Job.ID)
+		return err
+	})
+}
+
+// StoreSelection implements [store.Jobs].
+func (j *jobs) StoreSelection(ctx context.Context, t *store.Task, selections []store.Selection, parts []store.Part, now, expires fhir.Moment) error {
+	return j.change(ctx, func(tx *sql.Tx) error {
+		state, _, err := holds(ctx, tx, t)
+		if err != nil {
+			return err
+		}
+		if err := mayBecome(t.Job.ID, state, store.Writing); err != nil {
+			return err
+		}
+		total, err := insertSelections(ctx, tx, t.Job.ID, selections)
+		if err != nil {
+			return err
+		}
+		for _, part := range parts {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO part (job_id, number, file, type, first, last, count, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+				t.Job.ID, part.Number, part.File, part.Type, part.First, part.Last, part.Count, part.Bytes); err != nil {
+				return fmt.Errorf("storing part %d of job %s: %w", part.Number, t.Job.ID, err)
+			}
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE job SET state = ?, total = ?, found = 0, started = ?, progress = ?, worker = '', lease = 0 WHERE id = ?`,
+			store.Writing, total, now, now, t.Job.ID); err != nil {
+			return err
+		}
+		if len(parts) > 0 {
+			return nil
+		}
+		_, err = decide(ctx, tx, t.Job.ID, now, expires)
+		return err
+	})
+}
+
+func insertSelections(ctx context.Context, tx *sql.Tx, id string, selections []store.Selection) (total int64, err error) {
+	for _, s := range selections {
+		s.Keys.RunOptimize()
+		packed, err := s.Keys.MarshalBinary()
+		if err != nil {
+			return 0, fmt.Errorf("packing the selection of %s of job %s: %w", s.Type, id, err)
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO selection (job_id, type, keys) VALUES (?, ?, ?)`, id, s.Type, packed); err != nil {
+			return 0, fmt.Errorf("storing the selection of %s of job %s: %w", s.Type, id, err)
+		}
+		total += int64(s.Keys.GetCardinality())
+	}
+	return total, nil
+}
+
+// FinishPart implements [store.Jobs].
+func (j *jobs) FinishPart(ctx context.Context, t *store.Task, object string, stored store.Stored, now, expires fhir.Moment) (store.State, error) {
+	var next store.State
+	err := j.change(ctx, func(tx *sql.Tx) error {
+		if _, _, err := holds(ctx, tx, t); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE part SET done = 1, object = ?, written = ?, written_bytes = ?, gzip_bytes = ?, sha256 = ?, fragments = ?,
+			found = ?, worker = '', lease = 0 WHERE job_id = ? AND number = ?`,
+			object, stored.Count, stored.Bytes, stored.GzipBytes, stored.SHA256, nonNil(stored.Index), stored.Count, t.Job.ID, t.Part.Number); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE job SET progress = ? WHERE id = ?`, now, t.Job.ID); err != nil {
+			return err
+		}
+		var err error
+		next, err = decide(ctx, tx, t.Job.ID, now, expires)
+		return err
+	})
+	return next, err
+}
+
+// nonNil makes an empty value of none, for a column that is never NULL.
+func nonNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// decide looks at a Writing job as a whole. A part that is not what was planned
+// fails the job at once; the last part completes it if all lines add up to the
+// selection, and fails it if not. Being one transaction with the change before
+// it, exactly one worker sees the last part (D7).
+func decide(ctx context.Context, tx *sql.Tx, id string, now, expires fhir.Moment) (store.State, error) {
+	var total, open, written, wrong int64
+	err := tx.QueryRowContext(ctx, `SELECT j.total, count(p.number) - coalesce(sum(p.done), 0), coalesce(sum(p.written), 0),
+		coalesce(sum(p.done AND (p.written <> p.count OR p.written_bytes <> p.bytes)), 0)
+		FROM job j LEFT JOIN part p ON p.job_id = j.id WHERE j.id = ? GROUP BY j.id`, id).Scan(&total, &open, &written, &wrong)
+	switch {
+	case err != nil:
+		return "", err
+	case wrong > 0:
+		return store.Failed, end(ctx, tx, id, store.Failed, "A file does not hold what was selected for it. Please start the export again.", now, expires)
+	case open > 0:
+		return store.Writing, nil
+	case written != total:
+		reason := fmt.Sprintf("The files hold %d resources where %d were selected. Please start the export again.", written, total)
+		return store.Failed, end(ctx, tx, id, store.Failed, reason, now, expires)
+	}
+	return store.Complete, end(ctx, tx, id, store.Complete, "", now, expires)
+}
+
+// end moves a job out of the live states, or on from there. Only a Complete job
+// keeps its parts and selection.
+func end(ctx context.Context, tx *sql.Tx, id string, next store.State, reason string, now, expires fhir.Moment) error {
+	if next != store.Complete {
+		if _, err := tx.ExecContext(ctx, `UPDATE job SET found = found + (SELECT coalesce(sum(found), 0) FROM part WHERE job_id = ?1) WHERE id = ?1`, id); err != nil {
+			return err
+		}
+		if err := forget(ctx, tx, id); err != nil {
+			return err
+		}
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE job SET state = ?, reason = ?, finished = ?, expires = ?, worker = '', lease = 0 WHERE id = ?`,
+		next, reason, now, expires, id)
+	return err
+}
+
+// forget drops the selection and the parts of a job.
+func forget(ctx context.Context, tx *sql.Tx, id string) error {
+	for _, table := range []string{"selection", "part"} {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE job_id = ?`, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mayBecome holds the drawing of the states against what is asked for.
+func mayBecome(id string, state, next store.State) error {
+	if state.CanBecome(next) {
+		return nil
+	}
+	return fmt.Errorf("job %s is %s and cannot become %s", id, state, next)
+}
+
+// Fail implements [store.Jobs].
+func (j *jobs) Fail(ctx context.Context, id, reason string, now, expires fhir.Moment) error {
+	err := j.change(ctx, func(tx *sql.Tx) error {
+		job, err := readJob(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if !job.State.CanBecome(store.Failed) {
+			return nil
+		}
+		return end(ctx, tx, id, store.Failed, reason, now, expires)
+	})
+	if err != nil {
+		return fmt.Errorf("failing job %s: %w", id, err)
+	}
+	return nil
+}
+
+// Cancel implements [store.Jobs].
+func (j *jobs) Cancel(ctx context.Context, id, owner string, now, expires fhir.Moment) error {
+	return j.change(ctx, func(tx *sql.Tx) error {
+		job, err := readJob(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if job.Owner != owner || !job.State.CanBecome(store.Cancelled) {
+			return store.ErrNotFound
+		}
+		return end(ctx, tx, id, store.Cancelled, job.Reason, now, expires)
+	})
+}
+
+// SetNextPoll implements [store.Jobs].
+func (j *jobs) SetNextPoll(ctx context.Context, id string, old, next, now fhir.Moment) (bool, error) {
+	result, err := j.jobs.ExecContext(ctx, `UPDATE job SET next_poll = ?, polled = ? WHERE id = ? AND next_poll = ?`, next, now, id, old)
+	if err != nil {
+		return false, fmt.Errorf("noting the poll of job %s: %w", id, err)
+	}
+	changed, err := result.RowsAffected()
+	return changed == 1, err
+}
+
+// Expire implements [store.Jobs].
+func (j *jobs) Expire(ctx context.Context, now, forgotten fhir.Moment) (int, error) {
+	expired := 0
+	err := j.change(ctx, func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `SELECT id FROM job WHERE state IN (?, ?, ?) AND expires <= ?`,
+			store.Complete, store.Failed, store.Cancelled, now)
+		if err != nil {
+			return err
+		}
+		ids, err := collect(rows, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) })
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := forget(ctx, tx, id); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, `UPDATE job SET state = ? WHERE id = ?`, store.Expired, id); err != nil {
+				return err
+			}
+		}
+		expired = len(ids)
+		_, err = tx.ExecContext(ctx, `DELETE FROM job WHERE state = ? AND expires < ?`, store.Expired, forgotten)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("expiring jobs: %w", err)
+	}
+	return expired, nil
+}

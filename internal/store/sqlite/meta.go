@@ -1,0 +1,133 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"muster/internal/fhir"
+)
+
+// applicationID marks directory.db in the header of the file: "mstr".
+const applicationID = 0x6d737472
+
+// CreateInfo says what a data directory is for. It is fixed when the directory
+// is made, but for a base URL that is not known yet: the first who names one sets
+// it.
+type CreateInfo struct {
+	BaseURL         string // public base URL; absolute references below it are indexed; may be empty
+	Mode            string // "authoritative" or "mirror"
+	DefinitionsHash string // of the search parameters that the index was built by
+}
+
+// checkApplication refuses a database that something else has written, before a
+// table is added to it.
+func checkApplication(ctx context.Context, db *sql.DB) error {
+	var id, tables int
+	row := db.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)`)
+	if err := row.Scan(&id, &tables); err != nil {
+		return err
+	}
+	if id == applicationID {
+		return nil
+	}
+	if tables > 0 {
+		return fmt.Errorf("%s was not written by muster: name another directory", directoryFile)
+	}
+	_, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID))
+	return err
+}
+
+// establish writes what the directory is, if it is new, or compares it with what
+// the caller wants.
+func establish(ctx context.Context, db *sql.DB, o Options) (CreateInfo, error) {
+	found, known, err := readMeta(ctx, db)
+	if err != nil {
+		return CreateInfo{}, err
+	}
+	if !known {
+		if o.Create == nil {
+			return CreateInfo{}, fmt.Errorf("its making was interrupted: run 'muster load' on it")
+		}
+		return *o.Create, writeMeta(ctx, db, *o.Create)
+	}
+	if o.Create != nil {
+		if err := found.check(*o.Create); err != nil {
+			return CreateInfo{}, err
+		}
+	}
+	if err := found.check(o.Expect); err != nil {
+		return CreateInfo{}, err
+	}
+	if wanted := baseURL(o); found.BaseURL == "" && wanted != "" {
+		found.BaseURL = wanted
+		_, err = db.ExecContext(ctx, `UPDATE meta SET value = ? WHERE key = 'base_url'`, wanted)
+	}
+	return found, err
+}
+
+// baseURL is the base URL that the caller names, or empty.
+func baseURL(o Options) string {
+	if o.Create != nil && o.Create.BaseURL != "" {
+		return o.Create.BaseURL
+	}
+	return o.Expect.BaseURL
+}
+
+// check compares the fields that want holds with what was found.
+func (found CreateInfo) check(want CreateInfo) error {
+	switch {
+	case want.Mode != "" && want.Mode != found.Mode:
+		return fmt.Errorf("it was made in mode %s, and mode %s is asked for: a directory keeps its mode, so use another directory", found.Mode, want.Mode)
+	case want.BaseURL != "" && found.BaseURL != "" && want.BaseURL != found.BaseURL:
+		return fmt.Errorf("it is served at the base URL %s, and %s is asked for: set that base URL, or load the data into a new directory", found.BaseURL, want.BaseURL)
+	case want.DefinitionsHash != "" && want.DefinitionsHash != found.DefinitionsHash:
+		return fmt.Errorf("its index was built with other search parameters (definitions %.12s, this program has %.12s): load the data into a new directory", found.DefinitionsHash, want.DefinitionsHash)
+	}
+	return nil
+}
+
+func readMeta(ctx context.Context, db *sql.DB) (info CreateInfo, known bool, err error) {
+	rows, err := db.QueryContext(ctx, `SELECT key, value FROM meta`)
+	if err != nil {
+		return info, false, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key, value string
+		if err := rows.Scan(&key, &value); err != nil {
+			return info, false, err
+		}
+		known = true
+		switch key {
+		case "base_url":
+			info.BaseURL = value
+		case "mode":
+			info.Mode = value
+		case "definitions":
+			info.DefinitionsHash = value
+		}
+	}
+	return info, known, rows.Err()
+}
+
+func writeMeta(ctx context.Context, db *sql.DB, info CreateInfo) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ('base_url', ?), ('mode', ?), ('definitions', ?)`,
+		info.BaseURL, info.Mode, info.DefinitionsHash); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO clock (id, last) VALUES (1, 0)`); err != nil {
+		return err
+	}
+	for _, t := range fhir.Types() {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO sequence (type, last) VALUES (?, 0)`, t); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}

@@ -1,0 +1,200 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"muster/internal/store"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// Files of a data directory, beside the locks. The folder of the blobs is
+// [FilesFolder].
+const (
+	directoryFile = "directory.db"
+	jobsFile      = "jobs.db"
+
+	// FilesFolder is the folder in the data directory for the written parts.
+	FilesFolder = "files"
+)
+
+// Options are the settings of [Open].
+type Options struct {
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Create makes the data directory if there is none. If there is one, it must
+	// be as Create says.
+	Create *CreateInfo
+	// Expect lists what an existing directory must be; empty fields are not
+	// looked at. Unlike Create it makes nothing.
+	Expect CreateInfo
+	// Deadline ends a selection that runs longer; 0 means ten minutes.
+	Deadline time.Duration
+}
+
+// Store is an open data directory. It implements store.Store. Safe for use by
+// several goroutines.
+type Store struct {
+	*jobs
+
+	dir      string
+	now      func() time.Time
+	deadline time.Duration
+	info     CreateInfo
+	gate     gate
+	readers  *sql.DB // query only
+
+	mu     sync.Mutex // of writer; taken inside the gate
+	writer *writer
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the data directory, making it first if o.Create says so, and brings
+// its schema up to date.
+func Open(ctx context.Context, dir string, o Options) (*Store, error) {
+	s, err := open(ctx, dir, o)
+	if err != nil {
+		return nil, fmt.Errorf("open data directory %s: %w", dir, explain(dir, err))
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, dir string, o Options) (*Store, error) {
+	s := &Store{dir: dir, now: o.Now, deadline: o.Deadline, gate: gate{dir}}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.deadline == 0 {
+		s.deadline = 10 * time.Minute
+	}
+	if err := prepareFolder(dir, o.Create != nil); err != nil {
+		return nil, err
+	}
+	leave, err := s.gate.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if err := s.openFiles(ctx, o); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// prepareFolder makes the folder, or checks that it is a data directory.
+func prepareFolder(dir string, create bool) error {
+	_, err := os.Stat(filepath.Join(dir, directoryFile))
+	if err == nil || !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if !create {
+		return fmt.Errorf("it is not a data directory: there is no %s in it. Name a directory that 'muster load' has filled", directoryFile)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	others, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range others {
+		if !ours(f.Name()) {
+			return fmt.Errorf("it holds other files, such as %s: name an empty or a new directory", f.Name())
+		}
+	}
+	return nil
+}
+
+// ours reports whether a file may stand in a directory that is being made.
+func ours(name string) bool {
+	switch name {
+	case turnstileFile, gateFile, serveFile, FilesFolder:
+		return true
+	}
+	return strings.HasPrefix(name, directoryFile) || strings.HasPrefix(name, jobsFile)
+}
+
+// openFiles opens the databases. The caller is inside the gate, so two processes
+// do not make or migrate one directory at once.
+func (s *Store) openFiles(ctx context.Context, o Options) error {
+	db, err := sql.Open("sqlite", dataSource(filepath.Join(s.dir, directoryFile), false))
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(1)
+	s.writer = &writer{db: db, now: s.now}
+	if err := checkApplication(ctx, db); err != nil {
+		return err
+	}
+	if err := migrate(ctx, db); err != nil {
+		return err
+	}
+	if s.info, err = establish(ctx, db, o); err != nil {
+		return err
+	}
+	if err := s.writer.prepare(ctx); err != nil {
+		return err
+	}
+	if s.readers, err = sql.Open("sqlite", dataSource(filepath.Join(s.dir, directoryFile), true)); err != nil {
+		return err
+	}
+	readers := max(8, 2*runtime.GOMAXPROCS(0))
+	s.readers.SetMaxOpenConns(readers)
+	s.readers.SetMaxIdleConns(readers)
+	if s.jobs, err = openJobs(ctx, filepath.Join(s.dir, jobsFile)); err != nil {
+		return err
+	}
+	s.writer.liveTimes = s.liveTimes
+	return nil
+}
+
+// dataSource names a database with the settings of a writer or a reader.
+func dataSource(path string, reader bool) string {
+	q := url.Values{}
+	pragmas := []string{"busy_timeout(5000)", "cache_size(-65536)", "mmap_size(0)", "temp_store(MEMORY)"}
+	if reader {
+		pragmas[1] = "cache_size(-16384)"
+		pragmas = append(pragmas, "query_only(1)")
+	} else {
+		// NORMAL: after a power cut the last batches may be missing, never broken.
+		pragmas = append(pragmas, "journal_mode(WAL)", "synchronous(NORMAL)",
+			"wal_autocheckpoint(4000)", "journal_size_limit(67108864)")
+		q.Set("_txlock", "immediate")
+	}
+	for _, p := range pragmas {
+		q.Add("_pragma", p)
+	}
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+}
+
+// Dir returns the path of the data directory.
+func (s *Store) Dir() string { return s.dir }
+
+// Info returns what the directory was made as.
+func (s *Store) Info() CreateInfo { return s.info }
+
+// Close closes the databases. Work that is going on ends with an error.
+func (s *Store) Close() error {
+	var errs []error
+	if s.jobs != nil {
+		errs = append(errs, s.jobs.Close())
+	}
+	if s.readers != nil {
+		errs = append(errs, s.readers.Close())
+	}
+	if s.writer != nil {
+		errs = append(errs, s.writer.db.Close())
+	}
+	return errors.Join(errs...)
+}

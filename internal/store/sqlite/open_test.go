@@ -1,0 +1,145 @@
+package sqlite
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"muster/internal/fhir"
+	"muster/internal/store"
+)
+
+// wantError opens a directory that must be refused, and checks the words that
+// tell the operator what is wrong and what to do.
+func wantError(t *testing.T, dir string, o Options, words ...string) {
+	t.Helper()
+	s, err := Open(t.Context(), dir, o)
+	if err == nil {
+		_ = s.Close()
+		t.Fatalf("no error; want one with %q", words)
+	}
+	for _, w := range append(words, dir) {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error %q does not say %q", err, w)
+		}
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	t.Run("nothing there", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "absent")
+		wantError(t, dir, Options{}, "not a data directory", "muster load")
+		if _, err := os.Stat(dir); err == nil {
+			t.Error("the folder was made")
+		}
+	})
+	t.Run("other files", func(t *testing.T) {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "letter.txt"), "hello")
+		wantError(t, dir, Options{Create: &testInfo}, "letter.txt", "empty")
+	})
+	t.Run("not a database", func(t *testing.T) {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, directoryFile), strings.Repeat("no database at all. ", 100))
+		wantError(t, dir, Options{}, "damaged or not a database")
+	})
+	t.Run("database of another program", func(t *testing.T) {
+		dir := made(t, `PRAGMA application_id = 1`)
+		wantError(t, dir, Options{}, "not written by muster")
+	})
+	t.Run("newer schema", func(t *testing.T) {
+		dir := made(t, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, 1)`)
+		wantError(t, dir, Options{}, "version 9000", "newer muster")
+	})
+	t.Run("interrupted making", func(t *testing.T) {
+		dir := made(t, `DELETE FROM meta`, `DELETE FROM clock`, `DELETE FROM sequence`)
+		wantError(t, dir, Options{}, "interrupted", "muster load")
+		openTest(t, dir, time.Now)
+	})
+	for _, c := range []struct {
+		field string
+		want  CreateInfo
+		words []string
+	}{
+		{"mode", CreateInfo{Mode: "mirror"}, []string{"authoritative", "mirror", "another directory"}},
+		{"base URL", CreateInfo{BaseURL: "https://other/fhir"}, []string{"localhost", "https://other/fhir"}},
+		{"definitions", CreateInfo{DefinitionsHash: "feed"}, []string{"search parameters", "new directory"}},
+	} {
+		t.Run(c.field, func(t *testing.T) {
+			dir := made(t)
+			wantError(t, dir, Options{Expect: c.want}, c.words...)
+			wantError(t, dir, Options{Create: &c.want}, c.words...)
+		})
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// made returns a data directory in whose directory.db statements were run.
+func made(t *testing.T, statements ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	s := openTest(t, dir, time.Now)
+	for _, text := range statements {
+		if _, err := s.writer.db.ExecContext(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestReopen(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a folder with % and ? and #")
+	s := openTest(t, dir, time.Now)
+	if _, err := s.Apply(t.Context(), benchChanges(3)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(t.Context(), dir, Options{Expect: CreateInfo{BaseURL: testInfo.BaseURL}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if again.Info() != testInfo || again.Dir() != dir {
+		t.Errorf("reopened as %+v in %s", again.Info(), again.Dir())
+	}
+	counts, err := again.Counts(t.Context())
+	if err != nil || counts[fhir.PractitionerRole] != (store.Count{All: 3, Visible: 3}) {
+		t.Errorf("counts %v, %v", counts, err)
+	}
+	outcomes, err := again.Apply(t.Context(), benchChanges(3))
+	if err != nil || outcomes[0] != store.Unchanged {
+		t.Errorf("outcomes %v, %v; want unchanged", outcomes, err)
+	}
+}
+
+func TestLockServe(t *testing.T) {
+	dir := t.TempDir()
+	first, err := LockServe(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LockServe(dir); err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("a second server: %v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := LockServe(dir)
+	if err != nil {
+		t.Fatalf("after the first one closed: %v", err)
+	}
+	_ = again.Close()
+}

@@ -1,0 +1,33 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+const serveFile = "serve.lock"
+
+// LockServe marks the data directory as served until the returned value is
+// closed or the process ends. A second server is refused: workers, janitor and
+// poll limits are made for one. Loaders need no mark.
+func LockServe(dir string) (io.Closer, error) {
+	f, err := os.OpenFile(filepath.Join(dir, serveFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there is no data directory %s: name a directory that 'muster load' has filled", dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s cannot be marked as served: check its owner and rights: %w", dir, err)
+	}
+	held, err := tryLock(f)
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s cannot be marked as served: %w", dir, err)
+	}
+	if !held {
+		_ = f.Close()
+		return nil, fmt.Errorf("data directory %s is being served by another process: stop that one first, or give this one a directory of its own", dir)
+	}
+	return f, nil
+}

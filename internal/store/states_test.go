@@ -1,0 +1,88 @@
+package store_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"muster/internal/store"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The table in docs/states.md says what the code does, state by state.
+func TestStatesAreAsDrawn(t *testing.T) {
+	drawn := map[store.State][]store.State{}
+	for _, row := range tableRows(t, filepath.Join("..", "..", "docs", "states.md"), "| state | what it means | may become |") {
+		var next []store.State
+		for name := range strings.SplitSeq(row[2], ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				next = append(next, store.State(name))
+			}
+		}
+		drawn[store.State(row[0])] = next
+	}
+	coded := map[store.State][]store.State{}
+	for _, from := range store.States() {
+		coded[from] = nil
+		for _, to := range store.States() {
+			if from.CanBecome(to) {
+				coded[from] = append(coded[from], to)
+			}
+		}
+	}
+	if diff := cmp.Diff(coded, drawn); diff != "" {
+		t.Errorf("docs/states.md differs from State.CanBecome (-code +drawing):\n%s", diff)
+	}
+}
+
+// tableRows reads the cells of the Markdown table with the given heading line.
+func tableRows(t *testing.T, path, heading string) (rows [][]string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(text), heading+"\n")
+	if !found {
+		t.Fatalf("%s has no table %s", path, heading)
+	}
+	for line := range strings.Lines(table) {
+		if !strings.HasPrefix(line, "|") {
+			break
+		}
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		for n := range cells {
+			cells[n] = strings.TrimSpace(cells[n])
+		}
+		if !strings.HasPrefix(cells[0], "---") {
+			rows = append(rows, cells)
+		}
+	}
+	return rows
+}
+
+// Nothing that has ended comes back to life, and every way ends.
+func TestStatesMoveForward(t *testing.T) {
+	order := map[store.State]int{}
+	for n, s := range store.States() {
+		order[s] = n
+	}
+	for _, from := range store.States() {
+		for _, to := range store.States() {
+			if !from.CanBecome(to) {
+				continue
+			}
+			if order[to] < order[from] || (to == from && from != store.Selecting) {
+				t.Errorf("%s may become %s, which is not forward", from, to)
+			}
+			if !from.Live() && to.Live() {
+				t.Errorf("%s may become %s: an ended job comes back to life", from, to)
+			}
+		}
+		if from != store.Expired && !from.CanBecome(store.Expired) && !from.CanBecome(store.Cancelled) {
+			t.Errorf("%s has no way out", from)
+		}
+	}
+}

@@ -1,0 +1,402 @@
+package storetest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"sync"
+	"testing"
+	"time"
+
+	"muster/internal/fhir"
+	"muster/internal/search/index"
+	"muster/internal/search/plan"
+	"muster/internal/store"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// OpenStore opens the store in a folder, making it if the folder is empty, with
+// a clock. Opened twice on one folder, it stands for two processes. The store is
+// closed at the end of the test.
+type OpenStore func(t testing.TB, dir string, now func() time.Time) store.Store
+
+// Directory runs the suite of the resource store. The driver has these fault
+// points: directory.gate.waiting (the gate is not free), directory.apply.commit
+// (before the commit of a batch), directory.snapshot.drawn and
+// directory.snapshot.pinned (before and after pin).
+func Directory(t *testing.T, open OpenStore) {
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, OpenStore)
+	}{
+		{"VersionsCount", testVersions},
+		{"SameSourceIsUnchanged", testUnchanged},
+		{"RemovalLeavesNothingToFind", testRemoval},
+		{"RecreationGetsANewKeyAndGoesOnCounting", testRecreation},
+		{"OneBatchNeverHoldsTwoVersions", testTwiceInOneCall},
+		{"ForeignLastUpdatedIsKept", testLastUpdated},
+		{"ClockNeverStepsBack", testClock},
+		{"CountsByType", testCounts},
+		{"LargeApplyKeepsTheOrder", testLargeApply},
+		{"CancelledApplyTellsWhatIsCommitted", testCancelledApply},
+		{"SnapshotSeesOneMoment", testSnapshotIsolation},
+		{"SnapshotWaitsForTheBatch", testSnapshotWaits},
+		{"BatchWaitsForTheSnapshot", testBatchWaits},
+		{"GateTakesTurns", testGateTurns},
+		{"FailedPinOpensNothing", testFailedPin},
+		{"OldVersionsStayForLiveJobs", testReadAsOf},
+		{"NoLiveJobKeepsNoVersion", testNoHistory},
+		{"VacuumDropsWhatNobodyNeeds", testVacuum},
+		{"ReadAsOfKeepsTheOrderOfKeys", testReadOrder},
+		{"Compare", testCompare},
+		{"LongLists", testLongLists},
+		{"RandomPlansMatchTheNaiveEvaluator", testRandomPlans},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, open) })
+	}
+}
+
+// clock is a clock for tests, moved by hand.
+type clock struct {
+	mu sync.Mutex
+	at fhir.Moment
+}
+
+func newClock() *clock { return &clock{at: noon} }
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at.Time()
+}
+
+func (c *clock) set(m fhir.Moment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = m
+}
+
+// directory is a store under test with short forms for what must work.
+type directory struct {
+	testing.TB
+	store.Store
+	clock *clock
+}
+
+func newDirectory(t testing.TB, open OpenStore) directory {
+	c := newClock()
+	return directory{TB: t, Store: open(t, t.TempDir(), c.now), clock: c}
+}
+
+func (d directory) must(err error) {
+	d.Helper()
+	if err != nil {
+		d.Fatal(err)
+	}
+}
+
+// put makes the change that stores a resource whose source is text.
+func put(t fhir.Type, id, text string, entries ...index.Entry) store.Change {
+	quoted, _ := json.Marshal(text) // a string can always be written
+	hash := fnv.New128a()
+	_, _ = hash.Write([]byte(text))
+	c := store.Change{Type: t, ID: id, Entries: entries, Document: store.Document{
+		Head: fmt.Appendf(nil, `{"resourceType":"%v","id":"%s","meta":{`, t, id),
+		Tail: fmt.Appendf(nil, `},"text":%s}`, quoted),
+	}}
+	copy(c.SourceHash[:], hash.Sum(nil))
+	return c
+}
+
+func remove(t fhir.Type, id string) store.Change { return store.Change{Type: t, ID: id, Remove: true} }
+
+func (d directory) apply(changes ...store.Change) []store.Outcome {
+	d.Helper()
+	outcomes, err := d.Apply(d.Context(), changes)
+	d.must(err)
+	return outcomes
+}
+
+func (d directory) wantApply(want store.Outcome, c store.Change) {
+	d.Helper()
+	if got := d.apply(c); len(got) != 1 || got[0] != want {
+		d.Errorf("%v/%s: outcomes %v, want one %v", c.Type, c.ID, got, want)
+	}
+}
+
+// noPin is for snapshots that no job stands behind.
+func noPin(context.Context, fhir.Moment) error { return nil }
+
+func (d directory) snapshot() store.Snapshot {
+	d.Helper()
+	s, err := d.OpenSnapshot(d.Context(), noPin)
+	d.must(err)
+	d.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// found is a selected row.
+type found struct {
+	Key  store.RowKey
+	Size int64
+}
+
+// pick selects in a snapshot and checks that keys ascend and are of the type.
+func (d directory) pick(s store.Snapshot, t fhir.Type, root plan.Node) []found {
+	d.Helper()
+	var rows []found
+	d.must(s.Select(d.Context(), plan.Plan{Type: t, Root: root}, func(key store.RowKey, size int64) error {
+		if key.Type() != t {
+			d.Errorf("a key of %v in a selection of %v", key.Type(), t)
+		}
+		if n := len(rows); n > 0 && rows[n-1].Key >= key {
+			d.Errorf("key %d comes after %d", key, rows[n-1].Key)
+		}
+		rows = append(rows, found{key, size})
+		return nil
+	}))
+	return rows
+}
+
+// keys selects in a snapshot of its own.
+func (d directory) keys(t fhir.Type, root plan.Node) (keys []store.RowKey) {
+	d.Helper()
+	s := d.snapshot()
+	defer s.Close()
+	return keysOf(d.pick(s, t, root))
+}
+
+func keysOf(rows []found) (keys []store.RowKey) {
+	for _, r := range rows {
+		keys = append(keys, r.Key)
+	}
+	return keys
+}
+
+// lines reads the keys as of t.
+func (d directory) lines(keys []store.RowKey, t fhir.Moment) (lines []string) {
+	d.Helper()
+	d.must(d.ReadAsOf(d.Context(), keys, t, func(key store.RowKey, line []byte) error {
+		if n := len(lines); key != keys[n] {
+			d.Errorf("line %d is of key %d, want %d", n, key, keys[n])
+		}
+		lines = append(lines, string(line))
+		return nil
+	}))
+	if len(lines) != len(keys) {
+		d.Errorf("%d lines for %d keys", len(lines), len(keys))
+	}
+	return lines
+}
+
+// resource is a stored line, read.
+type resource struct {
+	ID   string
+	Text string
+	Meta struct {
+		VersionID   string
+		LastUpdated string
+	}
+}
+
+func (d directory) read(line string) (r resource) {
+	d.Helper()
+	d.must(json.Unmarshal([]byte(line), &r))
+	return r
+}
+
+// all reads every current resource of a type.
+func (d directory) all(t fhir.Type) (rs []resource) {
+	d.Helper()
+	s := d.snapshot()
+	defer s.Close()
+	rows := d.pick(s, t, plan.And{})
+	for i, line := range d.lines(keysOf(rows), s.Time()) {
+		if int64(len(line)+1) != rows[i].Size {
+			d.Errorf("size %d of the line %q", rows[i].Size, line)
+		}
+		rs = append(rs, d.read(line))
+	}
+	return rs
+}
+
+// wantAll compares the current resources of a type, written "id v1 text".
+func (d directory) wantAll(t fhir.Type, want ...string) {
+	d.Helper()
+	var got []string
+	for _, r := range d.all(t) {
+		got = append(got, r.ID+" v"+r.Meta.VersionID+" "+r.Text)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		d.Errorf("%v: (-want +got)\n%s", t, diff)
+	}
+}
+
+func testVersions(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	d.wantApply(store.Created, put(fhir.Location, "a", "one"))
+	d.wantApply(store.Created, put(fhir.Location, "b", "one"))
+	d.wantApply(store.Created, put(fhir.Organization, "a", "same id, other type"))
+	d.wantApply(store.Updated, put(fhir.Location, "a", "two"))
+	d.wantApply(store.Updated, put(fhir.Location, "a", "three"))
+	d.wantAll(fhir.Location, "a v3 three", "b v1 one")
+	d.wantAll(fhir.Organization, "a v1 same id, other type")
+}
+
+func testUnchanged(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	d.wantApply(store.Created, put(fhir.Location, "a", "one"))
+	before := d.snapshot().Time()
+	d.wantApply(store.Unchanged, put(fhir.Location, "a", "one"))
+	d.wantAll(fhir.Location, "a v1 one")
+	if keys := d.keys(fhir.Location, plan.Since{After: before}); len(keys) > 0 {
+		t.Errorf("an unchanged resource is in the delta: %v", keys)
+	}
+}
+
+func testRemoval(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	entries := everyKind("x")
+	d.wantApply(store.Absent, remove(fhir.Location, "a"))
+	d.wantApply(store.Created, put(fhir.Location, "a", "one", entries...))
+	for _, root := range findEveryKind("x") {
+		if len(d.keys(fhir.Location, root)) != 1 {
+			t.Errorf("%#v does not find the resource", root)
+		}
+	}
+	d.wantApply(store.Removed, remove(fhir.Location, "a"))
+	d.wantApply(store.Absent, remove(fhir.Location, "a"))
+	for _, root := range append(findEveryKind("x"), plan.And{}, plan.IDs{"a"}) {
+		if len(d.keys(fhir.Location, root)) != 0 {
+			t.Errorf("%#v finds a removed resource", root)
+		}
+	}
+}
+
+func testRecreation(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	d.apply(put(fhir.Location, "a", "one"), put(fhir.Location, "b", "one"))
+	d.apply(put(fhir.Location, "a", "two"))
+	old := d.keys(fhir.Location, plan.IDs{"a"})
+	d.apply(remove(fhir.Location, "a"))
+	d.wantApply(store.Created, put(fhir.Location, "a", "two"))
+	again := d.keys(fhir.Location, plan.IDs{"a"})
+	if len(again) != 1 || again[0] <= old[0] {
+		t.Errorf("keys %v after %v", again, old)
+	}
+	d.wantAll(fhir.Location, "b v1 one", "a v4 two") // v3 was the removal
+}
+
+func testTwiceInOneCall(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	got := d.apply(put(fhir.Location, "a", "one"), put(fhir.Location, "a", "two"), put(fhir.Location, "a", "two"),
+		remove(fhir.Location, "a"), put(fhir.Location, "a", "three"), put(fhir.Organization, "a", "one"))
+	want := []store.Outcome{store.Created, store.Updated, store.Unchanged, store.Removed, store.Created, store.Created}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("outcomes (-want +got)\n%s", diff)
+	}
+	d.wantAll(fhir.Location, "a v4 three")
+}
+
+func testLastUpdated(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	c := put(fhir.Location, "kept", "one")
+	c.LastUpdated = 1000
+	d.apply(c, put(fhir.Location, "stamped", "one"))
+	rs := d.all(fhir.Location)
+	if rs[0].Meta.LastUpdated != "1970-01-01T00:00:01.000Z" || rs[1].Meta.LastUpdated != noon.String() {
+		t.Errorf("lastUpdated %s and %s", rs[0].Meta.LastUpdated, rs[1].Meta.LastUpdated)
+	}
+	equal := plan.Updated{Compare: plan.Comparison{Prefix: plan.EQ, Period: fhir.Period{From: 1000, To: 1001}}}
+	if keys := d.keys(fhir.Location, equal); len(keys) != 1 {
+		t.Errorf("_lastUpdated finds %d, want the one whose meta says so", len(keys))
+	}
+	if keys := d.keys(fhir.Location, plan.Since{After: noon - 1}); len(keys) != 2 {
+		t.Errorf("_since finds %d, want both: they were committed now", len(keys))
+	}
+}
+
+func testClock(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	times := []fhir.Moment{d.snapshot().Time()}
+	for i, at := range []fhir.Moment{noon, noon - 3_600_000, noon + 50, noon - 1} {
+		d.clock.set(at)
+		d.apply(put(fhir.Location, fmt.Sprint(i), "one"))
+		m, err := fhir.ParseInstant(d.all(fhir.Location)[i].Meta.LastUpdated)
+		d.must(err)
+		times = append(times, m, d.snapshot().Time())
+	}
+	for i := 1; i < len(times); i++ {
+		if times[i] <= times[i-1] {
+			t.Errorf("moment %d is %v, after %v", i, times[i], times[i-1])
+		}
+	}
+}
+
+func testCounts(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	hidden := put(fhir.Location, "c", "one")
+	hidden.Visibility = index.Inactive | index.Suppressed
+	d.apply(put(fhir.Location, "a", "one"), put(fhir.Location, "b", "one"), hidden, put(fhir.Endpoint, "a", "one"))
+	got, err := d.Counts(t.Context())
+	d.must(err)
+	want := map[fhir.Type]store.Count{fhir.Location: {All: 3, Visible: 2}, fhir.Endpoint: {All: 1, Visible: 1}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func testLargeApply(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	var changes []store.Change
+	for i := range 3000 {
+		changes = append(changes, put(fhir.Types()[i%2], fmt.Sprint("r", i), "one", everyKind(fmt.Sprint("v", i%7))...))
+	}
+	for i, o := range d.apply(changes...) {
+		if o != store.Created {
+			t.Fatalf("outcome %d is %v", i, o)
+		}
+	}
+	for i, r := range d.all(fhir.Types()[0]) {
+		if want := fmt.Sprint("r", 2*i); r.ID != want {
+			t.Fatalf("resource %d is %s, want %s", i, r.ID, want)
+		}
+	}
+}
+
+func testCancelledApply(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	outcomes, err := d.Apply(ctx, []store.Change{put(fhir.Location, "a", "one")})
+	if err == nil || len(outcomes) != 0 {
+		t.Errorf("outcomes %v, error %v; want none and an error", outcomes, err)
+	}
+	d.wantAll(fhir.Location)
+}
+
+// everyKind gives one entry of each kind, all made from one word.
+func everyKind(word string) []index.Entry {
+	return []index.Entry{
+		{Kind: index.Token, Param: 1, System: "http://system", Code: word},
+		{Kind: index.String, Param: 2, Norm: index.Fold(word), Exact: word},
+		{Kind: index.Date, Param: 3, Period: fhir.Period{From: 10, To: 20}},
+		{Kind: index.Reference, Param: 4, System: "Organization", Code: word},
+		{Kind: index.URI, Param: 5, Code: word},
+	}
+}
+
+// findEveryKind gives plans that find what everyKind made.
+func findEveryKind(word string) []plan.Node {
+	system := "http://system"
+	return []plan.Node{
+		plan.Token{Param: 1, System: &system, Code: &word},
+		plan.String{Param: 2, Text: index.Fold(word)},
+		plan.Date{Param: 3, Compare: plan.Comparison{Prefix: plan.EQ, Period: fhir.Period{From: 10, To: 20}}},
+		plan.Reference{Param: 4, Type: "Organization", ID: word},
+		plan.URI{Param: 5, Value: word},
+		plan.Present{Param: 5, Kind: index.URI},
+	}
+}

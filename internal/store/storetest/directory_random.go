@@ -1,0 +1,279 @@
+package storetest
+
+import (
+	"fmt"
+	"testing"
+
+	"muster/internal/fhir"
+	"muster/internal/search/index"
+	"muster/internal/search/plan"
+	"muster/internal/store"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// The small worlds that random directories and plans draw from, so that they
+// meet often. Texts have edges: accents, a code point at the end of the range,
+// and one text that begins with another.
+var (
+	someTypes   = []fhir.Type{fhir.Location, fhir.Practitioner}
+	someIDs     = []string{"a", "b", "c", "d", "e", "f", "g", "h"}
+	someSystems = []string{"", "http://one", "http://two", "Organization", "Location"}
+	someCodes   = []string{"", "1", "10", "x'y", "é"}
+	someTexts   = []string{"Hobart", "hobart", "Hobart North", "Hobär", "ho\U0010FFFF", "ho\U0010FFFFx", "퟿a", "\uE000", "x'%_\"", "z"}
+	somePrefix  = []string{"", "h", "hobar", "hobart ", "ho\U0010FFFF", "퟿", "\U0010FFFF", "x'%", "q"}
+	someParams  = []int{1, 2}
+	somePrefixS = []plan.Prefix{plan.EQ, plan.NE, plan.GT, plan.LT, plan.GE, plan.LE, plan.SA, plan.EB, plan.AP}
+)
+
+func drawPeriod(t *rapid.T, from fhir.Moment) fhir.Period {
+	low := from + fhir.Moment(rapid.IntRange(0, 12).Draw(t, "low"))
+	return fhir.Period{From: low, To: low + fhir.Moment(rapid.IntRange(1, 6).Draw(t, "length"))}
+}
+
+func drawEntry(t *rapid.T) index.Entry {
+	e := index.Entry{
+		Kind:  rapid.SampledFrom([]index.Kind{index.Token, index.String, index.Date, index.Reference, index.URI}).Draw(t, "kind"),
+		Param: rapid.SampledFrom(someParams).Draw(t, "param"),
+	}
+	switch e.Kind {
+	case index.Token, index.Reference:
+		e.System = rapid.SampledFrom(someSystems).Draw(t, "system")
+		e.Code = rapid.SampledFrom(someCodes).Draw(t, "code")
+	case index.String:
+		e.Exact = rapid.SampledFrom(someTexts).Draw(t, "text")
+		e.Norm = index.Fold(e.Exact)
+	case index.Date:
+		e.Period = drawPeriod(t, 0)
+	case index.URI:
+		e.Code = rapid.SampledFrom(someSystems).Draw(t, "uri")
+	}
+	return e
+}
+
+func drawChange(t *rapid.T) store.Change {
+	resourceType := rapid.SampledFrom(someTypes).Draw(t, "type")
+	id := rapid.SampledFrom(someIDs).Draw(t, "id")
+	if rapid.IntRange(0, 4).Draw(t, "remove") == 0 {
+		return remove(resourceType, id)
+	}
+	entries := rapid.SliceOfN(rapid.Custom(drawEntry), 0, 8).Draw(t, "entries")
+	visibility := index.Visibility(rapid.IntRange(0, 3).Draw(t, "visibility"))
+	var updated fhir.Moment
+	if rapid.Bool().Draw(t, "foreign meta") {
+		updated = noon + fhir.Moment(rapid.IntRange(0, 20).Draw(t, "updated"))
+	}
+	// The text is the source, so equal texts are equal resources.
+	c := put(resourceType, id, fmt.Sprint(entries, visibility, updated), entries...)
+	c.Visibility, c.LastUpdated = visibility, updated
+	return c
+}
+
+func drawNode(t *rapid.T, depth int, moments []fhir.Moment) plan.Node {
+	kinds := 10
+	if depth > 0 {
+		kinds = 13
+	}
+	param := rapid.SampledFrom(someParams).Draw(t, "param")
+	switch rapid.IntRange(0, kinds-1).Draw(t, "node") {
+	case 0:
+		return plan.IDs(rapid.SliceOfN(rapid.SampledFrom(someIDs), 0, 3).Draw(t, "ids"))
+	case 1:
+		return plan.Updated{Compare: plan.Comparison{Prefix: rapid.SampledFrom(somePrefixS).Draw(t, "prefix"), Period: drawPeriod(t, noon)}}
+	case 2:
+		return plan.Since{After: rapid.SampledFrom(moments).Draw(t, "since")}
+	case 3:
+		return plan.Visible{Active: rapid.Bool().Draw(t, "active"), NotSuppressed: rapid.Bool().Draw(t, "not suppressed")}
+	case 4, 5:
+		return plan.Token{Param: param, System: drawMaybe(t, someSystems), Code: drawMaybe(t, someCodes)}
+	case 6:
+		if rapid.Bool().Draw(t, "exact") {
+			return plan.String{Param: param, Text: rapid.SampledFrom(someTexts).Draw(t, "text"), Exact: true}
+		}
+		return plan.String{Param: param, Text: rapid.SampledFrom(somePrefix).Draw(t, "text")}
+	case 7:
+		return plan.Date{Param: param, Compare: plan.Comparison{Prefix: rapid.SampledFrom(somePrefixS).Draw(t, "prefix"), Period: drawPeriod(t, 0)}}
+	case 8:
+		return plan.Reference{Param: param, Type: rapid.SampledFrom(someSystems).Draw(t, "target"), ID: rapid.SampledFrom(someCodes).Draw(t, "id")}
+	case 9:
+		if rapid.Bool().Draw(t, "uri") {
+			return plan.URI{Param: param, Value: rapid.SampledFrom(someSystems).Draw(t, "value")}
+		}
+		return plan.Present{Param: param, Kind: index.Kind(rapid.IntRange(int(index.Token), int(index.URI)).Draw(t, "kind"))}
+	case 10:
+		return plan.And(drawNodes(t, depth, moments))
+	case 11:
+		return plan.Or(drawNodes(t, depth, moments))
+	default:
+		return plan.Not{Node: drawNode(t, depth-1, moments)}
+	}
+}
+
+func drawNodes(t *rapid.T, depth int, moments []fhir.Moment) []plan.Node {
+	nodes := make([]plan.Node, rapid.IntRange(0, 3).Draw(t, "nodes"))
+	for i := range nodes {
+		nodes[i] = drawNode(t, depth-1, moments)
+	}
+	return nodes
+}
+
+func drawMaybe(t *rapid.T, from []string) *string {
+	if rapid.Bool().Draw(t, "any") {
+		return nil
+	}
+	s := rapid.SampledFrom(from).Draw(t, "value")
+	return &s
+}
+
+// testRandomPlans applies random changes and asks random questions between them.
+// The store must find what the naive evaluator finds; and what a live job has
+// selected must be read back later as it was.
+func testRandomPlans(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	m := &model{}
+	job := 0
+	// One store serves all checks, since making one is slow: each check goes on
+	// where the last one ended, and cleans up first.
+	rapid.Check(t, func(rt *rapid.T) {
+		d := directory{TB: &rapidTB{TB: t, rt: rt}, Store: d.Store, clock: d.clock}
+		for _, c := range wipe() {
+			m.apply(c, 0)
+		}
+		d.apply(wipe()...)
+		moments := d.randomChanges(rt, m, rapid.SliceOfN(rapid.Custom(drawChange), 0, 20).Draw(rt, "changes"))
+		job++
+		id := fmt.Sprint("job", job)
+		s := d.pin(id)
+		defer s.Close()
+		moments = append(moments, s.Time())
+		for range 8 {
+			p := plan.Plan{Type: rapid.SampledFrom(someTypes).Draw(rt, "type"), Root: drawNode(rt, 3, moments)}
+			d.compare(rt, m, s, p)
+		}
+		keys := keysOf(d.pick(s, fhir.Location, plan.And{}))
+		then := d.lines(keys, s.Time())
+		d.randomChanges(rt, m, rapid.SliceOfN(rapid.Custom(drawChange), 0, 10).Draw(rt, "later changes"))
+		if diff := cmp.Diff(then, d.lines(keys, s.Time())); diff != "" {
+			rt.Fatalf("read as of %v (-then +now)\n%s", s.Time(), diff)
+		}
+		d.end(id)
+	})
+}
+
+// wipe removes everything.
+func wipe() (changes []store.Change) {
+	for _, t := range someTypes {
+		for _, id := range someIDs {
+			changes = append(changes, remove(t, id))
+		}
+	}
+	return changes
+}
+
+// randomChanges applies changes to store and model, and returns transaction times
+// from between them.
+func (d directory) randomChanges(rt *rapid.T, m *model, changes []store.Change) []fhir.Moment {
+	moments := []fhir.Moment{d.snapshotTime()}
+	for _, c := range changes {
+		got := d.apply(c)[0]
+		// The change was committed after the last moment and before the next one:
+		// which time it got does not matter to questions about these moments.
+		if want := m.apply(c, moments[len(moments)-1]+1); got != want {
+			rt.Fatalf("%v/%s: outcome %v, want %v", c.Type, c.ID, got, want)
+		}
+		moments = append(moments, d.snapshotTime())
+	}
+	return moments
+}
+
+func (d directory) snapshotTime() fhir.Moment {
+	s := d.snapshot()
+	d.must(s.Close())
+	return s.Time()
+}
+
+func (d directory) compare(rt *rapid.T, m *model, s store.Snapshot, p plan.Plan) {
+	keys := keysOf(d.pick(s, p.Type, p.Root))
+	var want, got []string
+	for _, line := range d.lines(keys, s.Time()) {
+		r := d.read(line)
+		got = append(got, r.ID+" "+r.Text)
+	}
+	for _, id := range m.search(p) {
+		r := m.resources[m.find(p.Type, id)]
+		want = append(want, id+" "+d.read(string(r.Document.Line(1, noon))).Text)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		rt.Fatalf("%#v (-want +got)\n%s", p, diff)
+	}
+}
+
+// rapidTB sends the failures of a check to rapid, so that it can look for the
+// smallest case.
+type rapidTB struct {
+	testing.TB
+	rt *rapid.T
+}
+
+func (t *rapidTB) Helper()                   {}
+func (t *rapidTB) Fatal(args ...any)         { t.rt.Fatal(args...) }
+func (t *rapidTB) Fatalf(f string, a ...any) { t.rt.Fatalf(f, a...) }
+func (t *rapidTB) Error(args ...any)         { t.rt.Error(args...) }
+func (t *rapidTB) Errorf(f string, a ...any) { t.rt.Errorf(f, a...) }
+
+// testCompare asks every prefix about every position of two small periods.
+func testCompare(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	m := &model{}
+	for low := range fhir.Moment(6) {
+		for high := low + 1; high <= 6; high++ {
+			c := put(fhir.Location, fmt.Sprintf("%d-%d", low, high), "one",
+				index.Entry{Kind: index.Date, Param: 1, Period: fhir.Period{From: low, To: high}})
+			c.LastUpdated = 100 + low
+			d.apply(c)
+			m.apply(c, 0)
+		}
+	}
+	s := d.snapshot()
+	for _, prefix := range somePrefixS {
+		for _, period := range []fhir.Period{{From: 2, To: 3}, {From: 2, To: 4}} {
+			compare := plan.Comparison{Prefix: prefix, Period: period}
+			later := plan.Comparison{Prefix: prefix, Period: fhir.Period{From: 100 + period.From, To: 100 + period.To}}
+			for _, root := range []plan.Node{plan.Date{Param: 1, Compare: compare}, plan.Updated{Compare: later}} {
+				want := m.search(plan.Plan{Type: fhir.Location, Root: root})
+				var got []string
+				for _, line := range d.lines(keysOf(d.pick(s, fhir.Location, root)), s.Time()) {
+					got = append(got, d.read(line).ID)
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("%T %s %v (-want +got)\n%s", root, prefix, period, diff)
+				}
+			}
+		}
+	}
+}
+
+// testLongLists asks with very many alternatives.
+func testLongLists(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	d.apply(put(fhir.Location, "a", "one", everyKind("w1")...), put(fhir.Location, "b", "one", everyKind("w2999")...))
+	for _, n := range []int{500, 3000} {
+		var ids plan.IDs
+		var tokens, texts plan.Or
+		var none plan.And
+		for i := range n {
+			word := fmt.Sprint("w", i)
+			ids = append(ids, word)
+			tokens = append(tokens, plan.Token{Param: 1, Code: &word})
+			texts = append(texts, plan.String{Param: 2, Text: word, Exact: true})
+			none = append(none, plan.Not{Node: plan.URI{Param: 5, Value: word + "!"}})
+		}
+		want := min(n/1500+1, 2)
+		for _, root := range []plan.Node{tokens, texts, plan.And{tokens, texts, plan.Not{Node: ids}}, plan.And{none, texts}} {
+			if got := len(d.keys(fhir.Location, root)); got != want {
+				t.Errorf("%d of %T: %d found, want %d", n, root, got, want)
+			}
+		}
+	}
+}

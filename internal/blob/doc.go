@@ -1,0 +1,17 @@
+// Package blob keeps the bytes of output files under names: a folder on the
+// local disk today.
+//
+// A blob is written once, from start to end, and appears under its name in one
+// step when its writer commits; readers never see half of it. Names look like
+// "job/1-7.ndjson.gz": segments of letters, digits, dots, hyphens and underscores
+// joined by slashes. Any other name is refused, so none can lead out of the folder.
+//
+// # When things fail
+//
+// A writer that is aborted, or whose process dies, leaves at most a leftover:
+// a name that ends in ".tmp" and a number, which Open does not find. List shows
+// leftovers too and Remove removes them, so the janitor that clears blobs without
+// an owner clears them as well. After Commit returned nil the blob survives a
+// power cut: file and folders are synced. A blob that is removed while it is
+// read can be read to its end (RE-12).
+package blob

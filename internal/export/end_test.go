@@ -1,0 +1,218 @@
+package export
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"muster/internal/auth"
+	"muster/internal/fault"
+	"muster/internal/store"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The n-th live job of one client is refused, whoever else is busy (KO-52).
+func TestTooManyJobs(t *testing.T) {
+	t.Attr("req", "KO-52")
+	b := newBundle(t, func(c *Config) { c.JobsPerPrincipal = 2 })
+	first := b.kickOff("Practitioner")
+	b.kickOff("Practitioner")
+	_, err := b.KickOff(t.Context(), b.request(0, "Practitioner"))
+	var tooMany TooManyJobs
+	if !errors.As(err, &tooMany) || !errors.Is(err, store.ErrTooManyJobs) || tooMany.RetryAfter < 1 {
+		t.Errorf("a third job: error %v", err)
+	}
+	other := auth.With(t.Context(), auth.Principal{ID: "other"})
+	if _, err := b.KickOff(other, b.request(0, "Practitioner")); err != nil {
+		t.Errorf("another client: %v", err)
+	}
+	if err := b.Cancel(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.KickOff(t.Context(), b.request(0, "Practitioner")); err != nil {
+		t.Errorf("after a cancel: %v", err)
+	}
+}
+
+// A cancelled export is gone at once: its files, its polls, its workers. Nothing
+// that a late worker does brings any of it back (DE-01, DE-03).
+func TestCancelWhileWriting(t *testing.T) {
+	t.Attr("req", "DE-01 DE-03 PO-09")
+	for _, point := range []string{"export.selecting", "export.selected", "export.part.page", "export.part.written", "export.part.committed"} {
+		t.Run(point, func(t *testing.T) {
+			b := newBundle(t, nil)
+			b.fill(30)
+			reached, stopped := make(chan struct{}), make(chan struct{})
+			var passed atomic.Int32
+			nth := int32(1)
+			if strings.HasPrefix(point, "export.part") {
+				nth = 3 // some parts are there already
+			}
+			disarm := fault.Arm(point, func(ctx context.Context) error {
+				if passed.Add(1) != nth {
+					return nil
+				}
+				close(reached)
+				<-ctx.Done() // a worker that does nothing but wait for its end
+				if !errors.Is(context.Cause(ctx), store.ErrCancelled) {
+					t.Errorf("the worker was stopped by %v", context.Cause(ctx))
+				}
+				close(stopped)
+				return nil // and goes on as if it had not heard
+			})
+			defer disarm()
+			stop := start(t, b.Service)
+			id := b.kickOff("Practitioner", "Location")
+			<-reached
+			if err := b.Cancel(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.Poll(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("poll after cancel: %v", err)
+			}
+			select {
+			case <-stopped:
+			case <-time.After(time.Second):
+				t.Error("the worker goes on after a second")
+			}
+			stop()
+			if err := b.sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if names := b.blobs(); len(names) != 0 {
+				t.Errorf("files after cancel: %q", names)
+			}
+			if err := b.Cancel(t.Context(), id); !errors.Is(err, ErrAlreadyDeleted) {
+				t.Errorf("a second cancel: %v", err)
+			}
+			if times, err := b.jobs.Job(t.Context(), id); err != nil || times.State != store.Cancelled {
+				t.Errorf("the job is %s, %v", times.State, err)
+			}
+		})
+	}
+}
+
+// A finished export can be given back; who reads a file may finish (DE-05, RE-12).
+func TestCancelWhenComplete(t *testing.T) {
+	t.Attr("req", "DE-05 RE-12")
+	b := newBundle(t, nil)
+	b.fill(30)
+	start(t, b.Service)
+	id := b.kickOff("Practitioner")
+	b.wait(b.Service, id)
+	want := b.download(id)
+	parts, err := b.jobs.Parts(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, err := b.OpenFile(t.Context(), parts[0].File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	if err := b.Cancel(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if names := b.blobs(); len(names) != 0 {
+		t.Errorf("files right after cancel: %q", names)
+	}
+	if _, err := b.OpenFile(t.Context(), parts[0].File); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("opening a file after cancel: %v", err)
+	}
+	identity, err := open.Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer identity.Close()
+	if diff := cmp.Diff(want[0], readAll(t, identity)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// An error that stays fails the job after three attempts, with a sentence that
+// tells the client no internals; its files go (PO-11).
+func TestErrorsThatStay(t *testing.T) {
+	t.Attr("req", "PO-11")
+	for _, point := range []string{"export.selecting", "export.part.page", "export.part.committed"} {
+		t.Run(point, func(t *testing.T) {
+			b := newBundle(t, nil)
+			b.fill(5)
+			var passed atomic.Int32
+			defer fault.Arm(point, func(context.Context) error {
+				passed.Add(1)
+				return errors.New("secret of the house")
+			})()
+			start(t, b.Service)
+			id := b.kickOff("Practitioner")
+			status := b.wait(b.Service, id)
+			if status.State != store.Failed || strings.Contains(status.Reason, "secret") || !strings.Contains(status.Reason, "3 attempts") {
+				t.Errorf("status %+v", status)
+			}
+			if n := passed.Load(); n != 3 {
+				t.Errorf("%d attempts", n)
+			}
+			if err := b.sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if names := b.blobs(); len(names) != 0 {
+				t.Errorf("files of a failed job: %q", names)
+			}
+		})
+	}
+}
+
+// The janitor takes what nobody names and leaves what somebody does.
+func TestJanitor(t *testing.T) {
+	t.Attr("req", "RE-09")
+	b := newBundle(t, nil)
+	b.fill(30)
+	stop := start(t, b.Service)
+	complete := b.kickOff("Practitioner")
+	b.wait(b.Service, complete)
+	stop()
+	live := b.kickOff("Practitioner")
+	kept := b.blobs()
+	for _, name := range []string{live + "/1-1.ndjson.gz", complete + "/1-99.ndjson.gz", "no-such-job/1-1.ndjson.gz"} {
+		w, err := b.files.Create(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sweep := func(want ...string) {
+		t.Helper()
+		if err := b.sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]bool{}
+		for _, name := range b.blobs() {
+			got[name] = true
+		}
+		wanted := map[string]bool{}
+		for _, name := range want {
+			wanted[name] = true
+		}
+		if diff := cmp.Diff(wanted, got); diff != "" {
+			t.Errorf("files after the janitor (-want +got):\n%s", diff)
+		}
+	}
+	sweep(append(kept, live+"/1-1.ndjson.gz")...)
+	b.clock.move(24*time.Hour - time.Second)
+	sweep(append(kept, live+"/1-1.ndjson.gz")...)
+	b.clock.move(time.Second)
+	sweep(live + "/1-1.ndjson.gz") // RE-09: the retention is over
+	if job, err := b.jobs.Job(t.Context(), complete); err != nil || job.State != store.Expired {
+		t.Errorf("job %+v, %v", job, err)
+	}
+	b.clock.move(7*24*time.Hour + time.Second)
+	sweep(live + "/1-1.ndjson.gz")
+	if _, err := b.jobs.Job(t.Context(), complete); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a forgotten job: %v", err)
+	}
+}

@@ -1,0 +1,281 @@
+package export
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"muster/internal/blob"
+	"muster/internal/fault"
+	"muster/internal/fhir"
+	"muster/internal/search/index"
+	"muster/internal/store"
+	"muster/internal/store/sqlite"
+)
+
+// clock is a clock that stands until a test moves it.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// bundle is a service over a real data directory.
+type bundle struct {
+	*testing.T
+	*Service
+	clock *clock
+	files *blob.Folder
+}
+
+func newBundle(t *testing.T, change func(*Config)) *bundle {
+	t.Helper()
+	dir := t.TempDir()
+	b := &bundle{T: t, clock: newClock()}
+	directory, err := sqlite.Open(t.Context(), dir, sqlite.Options{Now: b.clock.Now,
+		Create: &sqlite.CreateInfo{BaseURL: testBase, Mode: "authoritative", DefinitionsHash: "test"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = directory.Close() })
+	if b.files, err = blob.NewFolder(filepath.Join(dir, sqlite.FilesFolder)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.files.Close() })
+	config := Config{Store: directory, Blobs: b.files, Compiler: newCompiler(t), BaseURL: testBase,
+		Now: b.clock.Now, Logger: slog.New(slog.DiscardHandler), PollLimit: PollOff, PartBytes: 1000}
+	config.engine.Heartbeat, config.engine.Tick = 5*time.Millisecond, 5*time.Millisecond
+	config.engine.Backoff = time.Nanosecond
+	if change != nil {
+		change(&config)
+	}
+	b.Service = New(config)
+	return b
+}
+
+// fill writes n practitioners with ids from p0 and as many locations.
+func (b *bundle) fill(n int) {
+	b.Helper()
+	var changes []store.Change
+	for i := range n {
+		changes = append(changes, resource(fhir.Practitioner, fmt.Sprint("p", i), "first"), resource(fhir.Location, fmt.Sprint("l", i), "first"))
+	}
+	b.apply(changes...)
+}
+
+func (b *bundle) apply(changes ...store.Change) {
+	b.Helper()
+	if _, err := b.Store.Apply(b.Context(), changes); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func resource(t fhir.Type, id, text string) store.Change {
+	return store.Change{Type: t, ID: id, LastUpdated: 1_772_000_000_000, // whatever batches the store makes
+		Document: store.Document{
+			Head: fmt.Appendf(nil, `{"resourceType":"%s","id":"%s","meta":{`, t, id),
+			Tail: fmt.Appendf(nil, `},"language":"%s"}`, text)},
+		SourceHash: [16]byte([]byte(fmt.Sprintf("%-16s", text))[:16]),
+		Entries:    []index.Entry{{Kind: index.Token, Param: 1, Code: id}},
+	}
+}
+
+func (b *bundle) request(since fhir.Moment, types ...string) Request {
+	b.Helper()
+	entries := []string{"_type=" + strings.Join(types, ",")}
+	for _, t := range types {
+		entries = append(entries, "_typeFilter="+t+"?_lastUpdated=ge1900-01-01")
+	}
+	if since != 0 {
+		entries = append(entries, "_since="+since.String())
+	}
+	r, err := ParseRequest([]byte(kickOff(entries...)), b.Compiler, DefaultRules())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return r
+}
+
+func (b *bundle) kickOff(types ...string) string {
+	b.Helper()
+	id, err := b.KickOff(b.Context(), b.request(0, types...))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return id
+}
+
+// start runs a service until the returned function is called, which waits for
+// its end.
+func start(t *testing.T, s *Service) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// wait polls until the job has ended.
+func (b *bundle) wait(s *Service, id string) Status {
+	b.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		status, err := s.Poll(b.Context(), id)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if !status.State.Live() {
+			return status
+		}
+		select {
+		case <-deadline:
+			b.Fatalf("job %s is still %s: %s", id, status.State, status.Progress)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// download returns the identity bytes of the files of a complete job by number.
+func (b *bundle) download(id string) (all []string) {
+	b.Helper()
+	parts, err := b.jobs.Parts(b.Context(), id)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, p := range parts {
+		file, err := b.OpenFile(b.Context(), p.File)
+		if err != nil {
+			b.Fatal(err)
+		}
+		r, err := file.Identity()
+		if err != nil {
+			b.Fatal(err)
+		}
+		text, err := io.ReadAll(r)
+		if err := errors.Join(err, r.Close(), file.Close()); err != nil {
+			b.Fatal(err)
+		}
+		if int64(len(text)) != p.Bytes || int64(bytes.Count(text, []byte("\n"))) != p.Count {
+			b.Errorf("part %d has %d bytes in %d lines; planned %d in %d", p.Number, len(text), bytes.Count(text, []byte("\n")), p.Bytes, p.Count)
+		}
+		all = append(all, string(text))
+	}
+	return all
+}
+
+func (b *bundle) blobs() (names []string) {
+	b.Helper()
+	err := b.files.List(b.Context(), func(name string, _ time.Time) error {
+		names = append(names, name)
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return names
+}
+
+func TestExport(t *testing.T) {
+	t.Attr("req", "PO-06 MA-04 RE-07")
+	b := newBundle(t, nil)
+	b.fill(50)
+	start(t, b.Service)
+	id := b.kickOff("Practitioner", "Location")
+	status := b.wait(b.Service, id)
+	if status.State != store.Complete || status.Progress != "Export complete - 100 resources" || status.RetryAfter < 1 {
+		t.Fatalf("status %+v", status)
+	}
+	parts, err := b.jobs.Parts(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(parts) < 4 || parts[0].Type != fhir.Practitioner || parts[len(parts)-1].Type != fhir.Location {
+		t.Errorf("%d parts, in the order of the request: %+v", len(parts), parts)
+	}
+	lines := strings.Join(b.download(id), "")
+	if n := strings.Count(lines, `"language":"first"`); n != 100 {
+		t.Errorf("%d of 100 resources in the files", n)
+	}
+	for _, p := range parts {
+		if p.Bytes > b.PartBytes || p.Stored.Count != p.Count {
+			t.Errorf("part %d: %d bytes, limit %d; %d of %d lines", p.Number, p.Bytes, b.PartBytes, p.Stored.Count, p.Count)
+		}
+	}
+	again, err := b.Poll(t.Context(), id)
+	if err != nil || !bytes.Equal(again.Manifest, status.Manifest) {
+		t.Errorf("the second manifest is %s, the first %s (%v)", again.Manifest, status.Manifest, err)
+	}
+}
+
+// Every change is in one export or in the next delta: a version committed at T
+// or before is in, later ones are not, and nothing is in both (MA-01, VI-12).
+func TestChangesAreInOneExportOrTheNext(t *testing.T) {
+	t.Attr("req", "MA-01 VI-12 RE-13")
+	b := newBundle(t, nil)
+	b.fill(20)
+	// A writer comes in after the snapshot and before the parts are written.
+	disarm := fault.Arm("export.writing", func(context.Context) error {
+		b.apply(resource(fhir.Practitioner, "p3", "second"), resource(fhir.Practitioner, "new", "second"),
+			store.Change{Type: fhir.Practitioner, ID: "p4", Remove: true})
+		return nil
+	})
+	defer disarm()
+	start(t, b.Service)
+	full := b.kickOff("Practitioner")
+	b.wait(b.Service, full)
+	disarm()
+	text := strings.Join(b.download(full), "")
+	if strings.Contains(text, "second") || !strings.Contains(text, `"p3"`) || !strings.Contains(text, `"p4"`) || strings.Count(text, "\n") != 20 {
+		t.Errorf("the full export is not the directory at T:\n%s", text)
+	}
+	job, err := b.jobs.Job(t.Context(), full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	delta, err := b.KickOff(t.Context(), b.request(job.Time, "Practitioner"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.wait(b.Service, delta)
+	text = strings.Join(b.download(delta), "")
+	if strings.Count(text, "\n") != 2 || strings.Count(text, "second") != 2 {
+		t.Errorf("the delta is not what changed after T:\n%s", text)
+	}
+}
+
+func readAll(t *testing.T, r io.Reader) string {
+	t.Helper()
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

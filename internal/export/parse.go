@@ -1,0 +1,302 @@
+package export
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"muster/internal/fhir"
+	"muster/internal/search"
+	"muster/internal/search/query"
+)
+
+// ParseRequest reads the body of a kick-off (KO-10 to KO-39). It goes in stages,
+// and the first stage that finds problems ends it with all of them, as
+// [fhir.Issues] (KO-38):
+//
+//  1. the body is a Parameters resource (KO-10, KO-11);
+//  2. the parameters are there, once where once is the rule, with values of their
+//     types (KO-13, KO-20 to KO-23, KO-36, KO-37);
+//  3. all types are among the seven (KO-24, KO-25);
+//  4. there is one filter for each type and one type for each filter (KO-26 to
+//     KO-29);
+//  5. each filter is a search that may be exported (KO-30 to KO-35).
+//
+// The body is not kept.
+func ParseRequest(body []byte, c *search.Compiler, r Rules) (Request, error) {
+	parameters, issues := readParameters(body)
+	if len(issues) > 0 {
+		return Request{}, issues
+	}
+	asked, issues := readAsked(parameters, r)
+	if len(issues) > 0 {
+		return Request{}, issues
+	}
+	if issues := asked.checkTypes(); len(issues) > 0 {
+		return Request{}, issues
+	}
+	if issues := asked.reconcile(r); len(issues) > 0 {
+		return Request{}, issues
+	}
+	filters, issues := asked.compile(c, r)
+	if len(issues) > 0 {
+		return Request{}, issues
+	}
+	return Request{Filters: filters, Since: asked.since}, nil
+}
+
+// asked is what the parameters say, each piece with its place.
+type asked struct {
+	types   []piece // the names in _type, in order
+	filters []piece // the values of _typeFilter
+	since   fhir.Moment
+}
+
+// piece is a part of the request with the element that holds it.
+type piece struct{ text, at string }
+
+// The names of the parameters.
+const (
+	outputFormat = "_outputFormat"
+	typeList     = "_type"
+	typeFilter   = "_typeFilter"
+	since        = "_since"
+)
+
+const ndjson = "application/fhir+ndjson"
+
+// readAsked is the second stage: each parameter by itself.
+func readAsked(parameters []parameter, r Rules) (asked, fhir.Issues) {
+	var a asked
+	var issues fhir.Issues
+	count := map[string]int{}
+	for _, p := range parameters {
+		count[p.name]++
+		switch p.name {
+		case outputFormat:
+			issues = append(issues, p.check("valueString", func(v string) error { return checkFormat(v, r) })...)
+		case typeList:
+			issues = append(issues, p.check("valueString", func(v string) error { return a.addTypes(v, p.value.at) })...)
+		case typeFilter:
+			issues = append(issues, p.check("valueString", func(v string) error {
+				a.filters = append(a.filters, piece{v, p.value.at})
+				return nil
+			})...)
+		case since:
+			issues = append(issues, p.check("valueInstant", func(v string) (err error) {
+				a.since, err = fhir.ParseInstant(v)
+				return err
+			})...)
+		default:
+			issues = append(issues, fhir.Issue{Code: fhir.CodeNotSupported, Expression: p.at + ".name",
+				Diagnostics: fmt.Sprintf("The parameter %q is not supported. An export takes _outputFormat, _type, _typeFilter and _since.", p.name)})
+		}
+	}
+	return a, append(issues, checkCounts(count, r)...)
+}
+
+// checkCounts holds the number of entries of each parameter against the profile
+// (KO-13, KO-37).
+func checkCounts(count map[string]int, r Rules) (issues fhir.Issues) {
+	missing := func(name, write string) {
+		if count[name] == 0 {
+			issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: "Parameters.parameter",
+				Diagnostics: fmt.Sprintf("The parameter %s is missing. Write %s.", name, write)})
+		}
+	}
+	if !r.CompatOutputFormat {
+		missing(outputFormat, ndjson)
+	}
+	missing(typeList, "the resource types to export, such as Practitioner,Organization")
+	if !r.LenientMissingTypeFilter {
+		missing(typeFilter, "one filter for each type, such as Practitioner?_lastUpdated=ge1900-01-01")
+	}
+	for _, name := range []string{outputFormat, since} {
+		if count[name] > 1 {
+			issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: "Parameters.parameter",
+				Diagnostics: fmt.Sprintf("The parameter %s stands %d times in the request. Write it once.", name, count[name])})
+		}
+	}
+	return issues
+}
+
+// checkFormat compares without regard to case (KO-20).
+func checkFormat(value string, r Rules) error {
+	formats := []string{ndjson}
+	if r.CompatOutputFormat {
+		formats = append(formats, "application/ndjson", "ndjson")
+	}
+	for _, f := range formats {
+		if strings.EqualFold(value, f) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not a format that an export can have: write %s", value, strings.Join(formats, " or "))
+}
+
+// addTypes reads one _type value, a comma list with white space at will (KO-21).
+func (a *asked) addTypes(value, at string) error {
+	for n, name := range strings.Split(value, ",") {
+		name = strings.TrimSpace(name)
+		if name == "" {
+			return fmt.Errorf("entry %d of the list of types %q is empty: write type names with one comma between them", n+1, value)
+		}
+		a.types = append(a.types, piece{name, at})
+	}
+	return nil
+}
+
+// checkTypes is the third stage: the only one that ends in 403 (KO-25).
+func (a asked) checkTypes() (issues fhir.Issues) {
+	refuse := func(name, at string) {
+		if _, ok := fhir.ParseType(name); !ok {
+			issues = append(issues, fhir.Issue{Code: fhir.CodeNotSupported, Reason: fhir.TypeNotExportable, Expression: at,
+				Diagnostics: fmt.Sprintf("%q cannot be exported. The types are %s; names are case-sensitive.", name, typeNames())})
+		}
+	}
+	for _, t := range a.types {
+		refuse(t.text, t.at)
+	}
+	for _, f := range a.filters {
+		if target, ok := targetOf(f.text); ok {
+			refuse(target, f.at)
+		}
+	}
+	return issues
+}
+
+func typeNames() string {
+	var names []string
+	for _, t := range fhir.Types() {
+		names = append(names, t.String())
+	}
+	return strings.Join(names, ", ")
+}
+
+var targetForm = regexp.MustCompile(`^\s*([A-Za-z][A-Za-z0-9]*)\s*(\?|$)`)
+
+// targetOf returns the name before the question mark of a filter; false when
+// the filter targets no type at all.
+func targetOf(filter string) (string, bool) {
+	m := targetForm.FindStringSubmatch(filter)
+	if m == nil {
+		return "", false
+	}
+	return m[1], true
+}
+
+// reconcile is the fourth stage: types and filters, one to one. Together these
+// are the invariant hcpd-exp-1 (KO-29).
+func (a *asked) reconcile(r Rules) (issues fhir.Issues) {
+	invalid := func(at, format string, args ...any) {
+		issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: at, Diagnostics: fmt.Sprintf(format, args...)})
+	}
+	listed := map[string]bool{}
+	for _, t := range a.types {
+		if listed[t.text] {
+			invalid(t.at, "The type %s is listed twice in _type. List each type once.", t.text)
+		}
+		listed[t.text] = true
+	}
+	filtered := map[string]bool{}
+	for _, f := range a.filters {
+		target, ok := targetOf(f.text)
+		switch {
+		case !ok:
+			invalid(f.at, "The filter %q does not say which type it is for. Write Type?parameters, such as Practitioner?family=Smith.", shorten(f.text))
+		case !listed[target]:
+			invalid(f.at, "The filter is for %s, which is not listed in _type. List the type, or leave the filter out.", target)
+		case filtered[target]:
+			invalid(f.at, "There is more than one filter for %s. Write one for each type.", target)
+		}
+		filtered[target] = true
+	}
+	for _, t := range a.types {
+		if filtered[t.text] {
+			continue
+		}
+		filtered[t.text] = true
+		if r.LenientMissingTypeFilter {
+			a.filters = append(a.filters, piece{t.text + "?_lastUpdated=ge1900-01-01", t.at})
+			continue
+		}
+		invalid(t.at, "The type %s has no filter. Write a _typeFilter for it, such as %s?_lastUpdated=ge1900-01-01 for all of them.", t.text, t.text)
+	}
+	return issues
+}
+
+// shorten cuts a text that is quoted in an answer.
+func shorten(text string) string {
+	const most = 80
+	runes := []rune(text)
+	if len(runes) <= most {
+		return text
+	}
+	return string(runes[:most]) + "…"
+}
+
+// compile is the fifth stage: every filter by the compiler that searches use
+// (D1). The filters come in the order of the types.
+func (a asked) compile(c *search.Compiler, r Rules) (filters []search.Filter, issues fhir.Issues) {
+	compiled := map[fhir.Type]search.Filter{}
+	for _, f := range a.filters {
+		filter, err := c.ExportFilter(f.text)
+		if err != nil {
+			issues = append(issues, placed(err, f.at)...)
+			continue
+		}
+		issues = append(issues, refuseSwitchedOff(filter.Query, r, f.at)...)
+		compiled[filter.Query.Type] = filter
+	}
+	if len(issues) > 0 {
+		return nil, issues
+	}
+	for _, name := range a.types {
+		t, _ := fhir.ParseType(name.text)
+		filters = append(filters, compiled[t])
+	}
+	return filters, nil
+}
+
+// placed gives the issues of a filter the element that holds it.
+func placed(err error, at string) fhir.Issues {
+	found, ok := fhir.AsIssues(err)
+	if !ok {
+		found = fhir.Issues{{Code: fhir.CodeInvalid, Diagnostics: err.Error()}}
+	}
+	issues := make(fhir.Issues, len(found))
+	for n, i := range found {
+		i.Expression = at
+		issues[n] = i
+	}
+	return issues
+}
+
+// refuseSwitchedOff refuses the criteria that the rules do not let pass.
+func refuseSwitchedOff(q query.Query, r Rules, at string) (issues fhir.Issues) {
+	for _, p := range q.Params {
+		switch p := p.(type) {
+		case query.Is:
+			if !r.ProvenanceTypeTestFilter {
+				issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: at,
+					Diagnostics: fmt.Sprintf("%s is not a search and is switched off here. Filter by a search parameter, such as target.", p)})
+			}
+		case query.Leaf:
+			if !r.SuppressedSearch && findsSuppressed(p) {
+				issues = append(issues, fhir.Issue{Code: fhir.CodeForbidden, Expression: at,
+					Diagnostics: "Suppressed resources cannot be asked for here. Leave the parameter suppressed out of the filter."})
+			}
+		}
+	}
+	return issues
+}
+
+// findsSuppressed reports whether a criterion can hold for a suppressed resource
+// by asking for it (A-06).
+func findsSuppressed(l query.Leaf) bool {
+	if l.Implied || l.Name != "suppressed" {
+		return false
+	}
+	return l.Modifier != "" || slices.ContainsFunc(l.Values, func(v query.Value) bool { return len(v.Parts) != 1 || v.Parts[0] != "false" })
+}

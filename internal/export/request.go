@@ -1,0 +1,67 @@
+package export
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"muster/internal/fhir"
+	"muster/internal/search"
+)
+
+// Request is a validated kick-off: one filter for each type, in the order of the
+// types in the request, and the moment that a delta starts from.
+type Request struct {
+	Filters []search.Filter
+	Since   fhir.Moment // zero for a full export
+}
+
+// Rules are the switches of reading a request. [DefaultRules] are those of the
+// guide.
+type Rules struct {
+	// LenientMissingTypeFilter exports a type without a filter as a whole, where
+	// the guide refuses it (A-02).
+	LenientMissingTypeFilter bool
+	// CompatOutputFormat accepts a request without _outputFormat and the other
+	// spellings of NDJSON (KO-20, A-22).
+	CompatOutputFormat bool
+	// ProvenanceTypeTestFilter accepts Provenance?target.resolve().as(Type), the
+	// form of the guide's example (A-13).
+	ProvenanceTypeTestFilter bool
+	// SuppressedSearch lets a filter ask for suppressed resources (A-06).
+	SuppressedSearch bool
+}
+
+// DefaultRules returns the rules of the guide.
+func DefaultRules() Rules { return Rules{ProvenanceTypeTestFilter: true, SuppressedSearch: true} }
+
+// storedRequest is a request as the job row keeps it.
+type storedRequest struct {
+	Filters []string    `json:"filters"`
+	Since   fhir.Moment `json:"since,omitempty"` // ms since 1970
+}
+
+// encode writes the request for the job row.
+func (r Request) encode() ([]byte, error) {
+	stored := storedRequest{Since: r.Since}
+	for _, f := range r.Filters {
+		stored.Filters = append(stored.Filters, f.Text())
+	}
+	return json.Marshal(stored)
+}
+
+// decodeRequest reads what encode has written.
+func decodeRequest(text []byte, c *search.Compiler) (Request, error) {
+	var stored storedRequest
+	if err := json.Unmarshal(text, &stored); err != nil {
+		return Request{}, fmt.Errorf("reading a stored request: %w", err)
+	}
+	r := Request{Since: stored.Since}
+	for _, text := range stored.Filters {
+		f, err := c.ExportFilter(text)
+		if err != nil {
+			return Request{}, fmt.Errorf("reading the stored filter %s: %w", text, err)
+		}
+		r.Filters = append(r.Filters, f)
+	}
+	return r, nil
+}

@@ -1,0 +1,216 @@
+package export
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+	_ "time/tzdata" // the default zone must exist on every machine (D11)
+
+	"muster/internal/auth"
+	"muster/internal/blob"
+	"muster/internal/fault"
+	"muster/internal/fhir"
+	"muster/internal/job"
+	"muster/internal/search"
+	"muster/internal/store"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+)
+
+// Config is what a [Service] needs. Store, Blobs, Compiler and BaseURL must be
+// set; the other zero values stand for the defaults named here.
+type Config struct {
+	Store    store.Store
+	Blobs    blob.Store
+	Compiler *search.Compiler
+	BaseURL  string // without a slash at the end (D11)
+
+	Zone   *time.Location   // of the times in manifests: Australia/Sydney
+	Now    func() time.Time // time.Now
+	Logger *slog.Logger     // slog.Default
+
+	Workers   int   // pieces of work at a time: 2
+	PartBytes int64 // identity bytes after which a part is full: 256 MiB
+	// JobsPerPrincipal limits the live jobs of one client (KO-52): 5, negative for
+	// no limit.
+	JobsPerPrincipal int
+	// Retention is how long files and manifest stay (PO-13, RE-09): 24 hours.
+	Retention time.Duration
+	// Forget is how long an expired job is still known to be over: 7 days.
+	Forget time.Duration
+	// StallAfter is how long a job may stand still before it fails: 10 minutes.
+	StallAfter time.Duration
+	// SweepEvery is the pause between two rounds of the janitor: 1 minute.
+	SweepEvery time.Duration
+
+	// PollLimit says what becomes of polls that come too early: PollEnforce.
+	PollLimit PollLimit
+	// PollInterval is the wait between polls (PO-10); zero adapts it to the time
+	// that is left, between 1 s and 2 minutes (D8).
+	PollInterval time.Duration
+	// RequiresAccessToken is the member of the manifest (MA-03): true exactly when
+	// the server asks for bearer tokens.
+	RequiresAccessToken bool
+
+	// engine holds the times of the engine; tests shorten them.
+	engine job.Config
+}
+
+func (c Config) withDefaults() Config {
+	if c.Zone == nil {
+		c.Zone = defaultZone()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	c.PartBytes = cmp.Or(c.PartBytes, 256<<20)
+	c.JobsPerPrincipal = max(0, cmp.Or(c.JobsPerPrincipal, 5))
+	c.Retention = cmp.Or(c.Retention, 24*time.Hour)
+	c.Forget = cmp.Or(c.Forget, 7*24*time.Hour)
+	c.SweepEvery = cmp.Or(c.SweepEvery, time.Minute)
+	c.PollLimit = cmp.Or(c.PollLimit, PollEnforce)
+	return c
+}
+
+// defaultZone is the zone of the national directory. Its data are embedded, so
+// the fallback is never needed.
+func defaultZone() *time.Location {
+	zone, err := time.LoadLocation("Australia/Sydney")
+	if err != nil {
+		return time.UTC
+	}
+	return zone
+}
+
+// Service is the bulk export. Create it with [New]; its methods are safe for use
+// by several goroutines. Who asks is the principal in the context (package auth):
+// jobs and files of others are treated as unknown (PO-08, RE-10).
+type Service struct {
+	Config
+	jobs   store.Jobs
+	engine *job.Engine
+}
+
+// New creates the service. Jobs can be started, asked for and cancelled at once;
+// the work is done by [Service.Run].
+func New(c Config) *Service {
+	c = c.withDefaults()
+	s := &Service{Config: c, jobs: c.Store}
+	engine := c.engine
+	engine.Jobs, engine.Work, engine.Now, engine.Logger = c.Store, s.work, c.Now, c.Logger
+	engine.Workers, engine.StallAfter, engine.Retention = c.Workers, c.StallAfter, c.Retention
+	s.engine = job.New(engine)
+	return s
+}
+
+// Run does the work of jobs and clears up behind them until ctx ends. Work in
+// progress is given back, for the next Run to take up. It is called once.
+func (s *Service) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.engine.Run(ctx) })
+	g.Go(func() error { return s.clearUp(ctx) })
+	return g.Wait()
+}
+
+// ErrAlreadyDeleted tells that the job to cancel is over and gone already.
+var ErrAlreadyDeleted = errors.New("this export was deleted already, or its time is over")
+
+// TooManyJobs is the error of a kick-off beyond Config.JobsPerPrincipal (KO-52).
+// It wraps [store.ErrTooManyJobs].
+type TooManyJobs struct {
+	RetryAfter int // whole seconds
+}
+
+// Error implements error.
+func (e TooManyJobs) Error() string {
+	return fmt.Sprintf("%v: wait for one to end, or cancel one, and try again in %d s", store.ErrTooManyJobs, e.RetryAfter)
+}
+
+// Unwrap returns [store.ErrTooManyJobs].
+func (e TooManyJobs) Unwrap() error { return store.ErrTooManyJobs }
+
+// KickOff stores a job for the request and returns its id, a random UUID
+// (KO-51). It returns a [TooManyJobs] error when the principal has enough live
+// jobs already.
+func (s *Service) KickOff(ctx context.Context, r Request) (jobID string, err error) {
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return "", fmt.Errorf("starting an export: %w", err)
+	}
+	stored, err := r.encode()
+	if err != nil {
+		return "", fmt.Errorf("starting an export: %w", err)
+	}
+	job := store.Job{ID: id.String(), Owner: auth.From(ctx).ID, Request: stored, Created: s.now()}
+	if err := s.jobs.CreateJob(ctx, job, s.JobsPerPrincipal); errors.Is(err, store.ErrTooManyJobs) {
+		return "", TooManyJobs{RetryAfter: s.seconds(retryTooMany)}
+	} else if err != nil {
+		return "", fmt.Errorf("starting an export: %w", err)
+	}
+	if err := fault.Point(ctx, "export.accepted"); err != nil {
+		return "", err
+	}
+	s.engine.Wake()
+	return job.ID, nil
+}
+
+// owned returns a job of the principal in ctx. Foreign jobs are
+// [store.ErrNotFound]. A job whose retention is over is Expired, whether the
+// janitor has been there or not.
+func (s *Service) owned(ctx context.Context, id string) (store.Job, error) {
+	job, err := s.jobs.Job(ctx, id)
+	if err != nil {
+		return store.Job{}, err
+	}
+	if job.Owner != auth.From(ctx).ID {
+		return store.Job{}, store.ErrNotFound
+	}
+	if !job.State.Live() && s.now() >= job.Expires {
+		job.State = store.Expired
+	}
+	return job, nil
+}
+
+// Cancel ends a job or gives back a finished one: its files are gone when Cancel
+// returns, and its workers stop within a heartbeat (DE-01, DE-03, DE-05). A job
+// that is unknown or of somebody else is [store.ErrNotFound], one that was
+// deleted before, or is over, is [ErrAlreadyDeleted] (DE-04).
+func (s *Service) Cancel(ctx context.Context, jobID string) error {
+	job, err := s.owned(ctx, jobID)
+	if err != nil {
+		return err
+	}
+	if !job.State.CanBecome(store.Cancelled) {
+		return ErrAlreadyDeleted
+	}
+	err = s.jobs.Cancel(ctx, job.ID, job.Owner, s.now(), s.expires())
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrAlreadyDeleted // by another request, just now
+	}
+	if err != nil {
+		return fmt.Errorf("cancelling job %s: %w", job.ID, err)
+	}
+	// From here on the job is cancelled, whatever becomes of the client.
+	if err := s.removeFiles(context.WithoutCancel(ctx), job.ID); err != nil {
+		s.Logger.Error("files of a cancelled job remain for the janitor", "job", job.ID, "error", err)
+	}
+	return nil
+}
+
+func (s *Service) now() fhir.Moment     { return fhir.MomentOf(s.Now()) }
+func (s *Service) expires() fhir.Moment { return fhir.MomentOf(s.Now().Add(s.Retention)) }
+
+// work does one claimed piece of work.
+func (s *Service) work(ctx context.Context, c *job.Claim) error {
+	if c.Task.Part == nil {
+		return s.selectRows(ctx, c)
+	}
+	return s.writePart(ctx, c)
+}

@@ -1,0 +1,117 @@
+package export
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"muster/internal/blob"
+	"muster/internal/fault"
+	"muster/internal/job"
+	"muster/internal/part"
+	"muster/internal/store"
+)
+
+// pageKeys is how many resources are read at a time: no read of the database
+// stays open over a whole part, and pages of this size cost nothing.
+const pageKeys = 2000
+
+// writePart writes one file, as of T, and hands it over.
+func (s *Service) writePart(ctx context.Context, c *job.Claim) error {
+	name := objectName(c.Task)
+	out, err := s.Blobs.Create(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer out.Abort() // does nothing after Commit
+	stored, err := s.copyRows(ctx, c, out)
+	if err != nil {
+		return err
+	}
+	if err := fault.Point(ctx, "export.part.written"); err != nil {
+		return err
+	}
+	if err := out.Commit(); err != nil {
+		return err
+	}
+	if err := fault.Point(ctx, "export.part.committed"); err != nil {
+		return err
+	}
+	state, err := s.jobs.FinishPart(ctx, c.Task, name, stored, s.now(), s.expires())
+	if errors.Is(err, store.ErrLeaseLost) || errors.Is(err, store.ErrCancelled) {
+		// Too late: nobody will ever name this file.
+		return errors.Join(err, s.Blobs.Remove(context.WithoutCancel(ctx), name))
+	}
+	if err != nil {
+		return err
+	}
+	if state == store.Writing {
+		return nil
+	}
+	s.Logger.Info("an export ended", "job", c.Task.Job.ID, "state", state)
+	return fault.Point(ctx, "export.finished")
+}
+
+// objectName names the file of a claim. The fence keeps a late worker from
+// touching the file of its successor (D7).
+func objectName(t *store.Task) string {
+	return fmt.Sprintf("%s/%d-%d.ndjson.gz", t.Job.ID, t.Part.Number, t.Fence)
+}
+
+// copyRows writes the rows of the part and holds the result against the plan: a
+// part is whole or it is nothing (MA-04).
+func (s *Service) copyRows(ctx context.Context, c *job.Claim, out blob.Writer) (store.Stored, error) {
+	p := c.Task.Part
+	selection, err := s.jobs.Selection(ctx, p.JobID, p.Type)
+	if err != nil {
+		return store.Stored{}, err
+	}
+	w := part.NewWriter(out)
+	written := int64(0)
+	for keys := range pages(selection, p.First, p.Last) {
+		err := s.Store.ReadAsOf(ctx, keys, c.Task.Job.Time, func(_ store.RowKey, line []byte) error {
+			written++
+			return w.WriteLine(line)
+		})
+		if err != nil {
+			return store.Stored{}, fmt.Errorf("part %d: %w", p.Number, err)
+		}
+		c.Found(written)
+		if err := fault.Point(ctx, "export.part.page"); err != nil {
+			return store.Stored{}, err
+		}
+		if err := context.Cause(ctx); err != nil {
+			return store.Stored{}, err
+		}
+	}
+	sum, err := w.Close()
+	if err != nil {
+		return store.Stored{}, err
+	}
+	if sum.Count != p.Count || sum.Bytes != p.Bytes {
+		return store.Stored{}, job.Permanent(fmt.Errorf("part %d has %d resources in %d bytes where %d in %d were selected: the directory's sizes are wrong",
+			p.Number, sum.Count, sum.Bytes, p.Count, p.Bytes))
+	}
+	return store.Stored{Count: sum.Count, Bytes: sum.Bytes, GzipBytes: sum.GzipBytes, SHA256: sum.SHA256, Index: sum.Index}, nil
+}
+
+// pages yields the keys of a selection from first to last in runs of pageKeys.
+// The slice is valid during the iteration only.
+func pages(s store.Selection, first, last store.RowKey) func(yield func([]store.RowKey) bool) {
+	return func(yield func([]store.RowKey) bool) {
+		keys := make([]store.RowKey, 0, pageKeys)
+		it := s.Keys.Iterator()
+		for it.AdvanceIfNeeded(uint64(first)); it.HasNext() && it.PeekNext() <= uint64(last); {
+			keys = append(keys, store.RowKey(it.Next()))
+			if len(keys) == pageKeys {
+				if !yield(keys) {
+					return
+				}
+				keys = keys[:0]
+			}
+		}
+		if len(keys) > 0 {
+			yield(keys)
+		}
+	}
+}

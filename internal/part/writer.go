@@ -1,0 +1,157 @@
+package part
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+
+	"github.com/klauspost/compress/flate"
+)
+
+// fragmentSize is the number of identity bytes from which a fragment is full.
+const fragmentSize = 1 << 20
+
+// level is the effort of compression: export is bound by this step, and higher
+// levels save little on resources that repeat themselves anyway.
+const level = flate.BestSpeed
+
+var header = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 0xff}
+
+// lastBlock is an empty final block with fixed Huffman codes.
+var lastBlock = []byte{0x03, 0x00}
+
+const trailerSize = 2 + 4 + 4 // last block, CRC-32, length
+
+// Summary describes a written part.
+type Summary struct {
+	Count     int64  // lines
+	Bytes     int64  // identity bytes, newlines included
+	GzipBytes int64  // bytes of the stream
+	SHA256    string // hex, of the identity bytes
+	Index     []byte // where the fragments begin; see the package story
+}
+
+// Writer writes one part. Equal lines give equal bytes, so a part that is
+// written again after a crash is the same part (D7). Not safe for use by
+// several goroutines.
+type Writer struct {
+	w       counter
+	deflate *flate.Writer
+	pending []byte // lines of the fragment that is being filled
+	sha     hash.Hash
+	crc     uint32
+	sum     Summary
+	err     error // the first failure; nothing works after it
+}
+
+var errClosed = errors.New("the part is closed already")
+
+// NewWriter starts a part on w. Nothing is written before the first fragment is
+// full or the part is closed.
+func NewWriter(w io.Writer) *Writer {
+	deflate, err := flate.NewWriter(nil, level)
+	return &Writer{
+		w:       counter{w: w},
+		deflate: deflate,
+		pending: make([]byte, 0, fragmentSize+fragmentSize/8),
+		sha:     sha256.New(),
+		sum:     Summary{Index: []byte{indexVersion}},
+		err:     err,
+	}
+}
+
+// WriteLine adds one line; the newline is added here. The line must not hold a
+// newline itself: a resource is one line (RE-07). The bytes are copied.
+func (w *Writer) WriteLine(line []byte) error {
+	if w.err != nil {
+		return w.err
+	}
+	w.pending = append(w.pending, line...)
+	w.pending = append(w.pending, '\n')
+	w.sum.Count++
+	if len(w.pending) >= fragmentSize {
+		w.flush()
+	}
+	return w.err
+}
+
+// Close ends the stream and returns what was written. It does not close the
+// writer below. A part is closed once.
+func (w *Writer) Close() (Summary, error) {
+	if len(w.pending) > 0 {
+		w.flush()
+	}
+	w.start()
+	w.write(lastBlock)
+	w.write(binary.LittleEndian.AppendUint32(nil, w.crc))
+	w.write(binary.LittleEndian.AppendUint32(nil, uint32(w.sum.Bytes)))
+	if w.err != nil {
+		return Summary{}, w.err
+	}
+	w.err = errClosed
+	w.sum.GzipBytes = w.w.n
+	w.sum.SHA256 = hex.EncodeToString(w.sha.Sum(nil))
+	return w.sum, nil
+}
+
+// flush writes the pending lines as one fragment. The compressor starts afresh
+// for each, so that a fragment refers to nothing before it.
+func (w *Writer) flush() {
+	w.start()
+	if w.err != nil {
+		return
+	}
+	before := w.w.n
+	w.deflate.Reset(&w.w)
+	if _, err := w.deflate.Write(w.pending); err != nil {
+		w.fail(err)
+		return
+	}
+	if err := w.deflate.Flush(); err != nil {
+		w.fail(err)
+		return
+	}
+	w.sha.Write(w.pending)
+	w.crc = crc32.Update(w.crc, crc32.IEEETable, w.pending)
+	w.sum.Bytes += int64(len(w.pending))
+	w.sum.Index = binary.AppendUvarint(w.sum.Index, uint64(len(w.pending)))
+	w.sum.Index = binary.AppendUvarint(w.sum.Index, uint64(w.w.n-before))
+	w.pending = w.pending[:0]
+}
+
+// start writes the gzip header before anything else.
+func (w *Writer) start() {
+	if w.w.n == 0 {
+		w.write(header)
+	}
+}
+
+func (w *Writer) write(p []byte) {
+	if w.err != nil {
+		return
+	}
+	if _, err := w.w.Write(p); err != nil {
+		w.fail(err)
+	}
+}
+
+func (w *Writer) fail(err error) {
+	w.err = fmt.Errorf("writing a part, at byte %d of its gzip stream: %w", w.w.n, err)
+}
+
+// counter counts what goes through it.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}

@@ -23,6 +23,7 @@ import (
 // cli lists the subcommands and the options they share.
 type cli struct {
 	Config  kong.ConfigFlag `help:"Read options from this YAML file." placeholder:"FILE"`
+	Load    loadCmd         `cmd:"" help:"Load resources into a data directory."`
 	Version versionCmd      `cmd:"" help:"Print the version of muster and of the guides it serves."`
 }
 

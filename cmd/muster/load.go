@@ -1,0 +1,153 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"muster/internal/conformance"
+	"muster/internal/load"
+	"muster/internal/search/index"
+	"muster/internal/store/sqlite"
+
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+)
+
+// loadCmd is `muster load`.
+type loadCmd struct {
+	Data     string   `required:"" placeholder:"DIR" help:"Data directory to load into; made if it is not there."`
+	BaseURL  string   `name:"base-url" placeholder:"URL" help:"Public base URL of the directory, by which absolute references to it are known. Not needed for relative references. A data directory keeps the one it was first given."`
+	KeepMeta bool     `help:"Keep meta.lastUpdated of the source instead of the time of loading."`
+	Rejects  string   `placeholder:"FILE" help:"Write what is refused to this file, as NDJSON lines {file, line, type, id, reason}."`
+	Paths    []string `arg:"" name:"path" help:"NDJSON, resources or Bundles as JSON, gzipped or not; folders of such files; - for standard input."`
+}
+
+// Run loads the paths and says what became of them. Refused input makes exit
+// code 3; everything else was loaded.
+func (c loadCmd) Run(a app) (err error) {
+	inputs, err := load.Inputs(c.Paths, a.stdin)
+	if err != nil {
+		return err
+	}
+	rejects, err := c.rejects(a)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rejects.Close()) }()
+	progress := newLoadProgress(a.stderr)
+	start := time.Now()
+	summary, err := loadInto(a, c.Data, c.BaseURL, load.Config{KeepMeta: c.KeepMeta, Rejects: rejects, Progress: progress}, inputs)
+	progress.end()
+	rejects.end()
+	if err == nil || summary.Read > 0 {
+		printSummary(a, summary, time.Since(start))
+	}
+	if err != nil {
+		return err
+	}
+	if n := summary.RefusedTotal(); n > 0 {
+		return exitError{exitRefused, fmt.Errorf("%d of %d resources were refused, the others are loaded", n, summary.Read)}
+	}
+	return nil
+}
+
+// loadInto opens the data directory, making it if needed, and loads the inputs.
+// baseURL may be empty: absolute references are then those of other servers.
+// It sets the directory and the extractor of the configuration.
+func loadInto(a app, dir, baseURL string, c load.Config, inputs []load.Input) (_ load.Summary, err error) {
+	registry, err := conformance.Load()
+	if err != nil {
+		return load.Summary{}, err
+	}
+	directory, err := sqlite.Open(a.ctx, dir, sqlite.Options{Create: &sqlite.CreateInfo{
+		BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(),
+	}})
+	if err != nil {
+		return load.Summary{}, err
+	}
+	defer func() { err = errors.Join(err, directory.Close()) }()
+	extractor, err := index.NewExtractor(registry, directory.Info().BaseURL)
+	if err != nil {
+		return load.Summary{}, err
+	}
+	c.Directory, c.Extractor = directory, extractor
+	return load.Run(a.ctx, c, inputs)
+}
+
+// printSummary writes the counts, the kinds of refusal by name.
+func printSummary(a app, s load.Summary, took time.Duration) {
+	out := message.NewPrinter(language.English) // separates thousands
+	for _, line := range []struct {
+		what string
+		n    int64
+	}{{"read", s.Read}, {"created", s.Created}, {"updated", s.Updated}, {"unchanged", s.Unchanged}, {"refused", s.RefusedTotal()}} {
+		out.Fprintf(a.stdout, "%-10s %12d\n", line.what, line.n)
+	}
+	kinds := make([]load.Kind, 0, len(s.Refused))
+	for kind := range s.Refused {
+		kinds = append(kinds, kind)
+	}
+	slices.Sort(kinds)
+	for _, kind := range kinds {
+		out.Fprintf(a.stdout, "  %12d %s\n", s.Refused[kind], kind)
+	}
+	out.Fprintf(a.stderr, "%d resources in %.1f s\n", s.Read, took.Seconds())
+}
+
+// shownRejects is how many refusals are shown when there is no file for them.
+const shownRejects = 10
+
+// rejects is where refusals go: all into a file, or the first few onto standard
+// error.
+type rejects struct {
+	file   *os.File
+	lines  *load.RejectsFile
+	stderr io.Writer
+	n      int
+}
+
+func (c loadCmd) rejects(a app) (*rejects, error) {
+	r := &rejects{stderr: a.stderr}
+	if c.Rejects == "" {
+		return r, nil
+	}
+	file, err := os.Create(c.Rejects)
+	if err != nil {
+		return nil, fmt.Errorf("--rejects: %w", err)
+	}
+	r.file, r.lines = file, load.NewRejectsFile(file)
+	return r, nil
+}
+
+// Reject implements load.Rejecter.
+func (r *rejects) Reject(what load.Rejected) error {
+	if r.lines != nil {
+		return r.lines.Reject(what)
+	}
+	if r.n++; r.n <= shownRejects {
+		name := ""
+		if what.Type != "" || what.ID != "" {
+			name = what.Type + "/" + what.ID + ": "
+		}
+		fmt.Fprintf(r.stderr, "refused: %s:%d: %s%s\n", what.File, what.Line, name, what.Reason)
+	}
+	return nil
+}
+
+// end says how many refusals were not shown.
+func (r *rejects) end() {
+	if r.n > shownRejects {
+		fmt.Fprintf(r.stderr, "… and %d more; --rejects FILE lists all\n", r.n-shownRejects)
+	}
+}
+
+func (r *rejects) Close() error {
+	if r.file == nil {
+		return nil
+	}
+	return r.file.Close()
+}

@@ -1,0 +1,29 @@
+// Package load reads resources from files and puts them into a directory:
+//
+//	inputs → items → changes → Directory.Apply
+//
+// An [Input] is a file, an archive member or standard input. What it holds is
+// told from its content: gzip or not, NDJSON or one JSON document, resources or
+// Bundles of them. One goroutine reads and cuts it into items; two prepare them;
+// one applies the changes in the order of the source, batch by batch. What is in
+// memory at once is a few batches of at most 4 MiB of text, and one resource of
+// at most [fhir.MaxLine] each, however long the input is.
+//
+// To prepare a resource is to check it strictly (JSON without duplicate keys,
+// one of the seven types, an id, references, no empty elements, the shapes of
+// shapes.txt), to remove what the directory may not hold (ST-01..05, SU-12), to
+// bring suppression and local identifier into the stored form (SU-01, A-01, D13),
+// to write it as a [store.Document] (RE-07), and to find its index entries.
+//
+// # What does not get in
+//
+// Input never stops a load (D12). A resource that fails a check is refused: it
+// goes with file, line, type, id and reason to the rejects, and is counted by
+// kind. Reasons name places and never repeat values, which may be private. An
+// input that cannot be read to its end, such as a cut gzip file, loses the rest
+// of itself only; the load goes on with the next and returns an error at the end.
+//
+// An error of the directory or a cancelled context ends the load. What was
+// committed stays and is in the summary; loading the same input again changes
+// nothing that is there, since a source that says the same makes no version.
+package load

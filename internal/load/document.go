@@ -1,0 +1,212 @@
+package load
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"muster/internal/fhir"
+)
+
+// documents reads JSON values, one after the other, over as many lines as they
+// take.
+func (s *source) documents(name string, r io.Reader) error {
+	d := newDecoder(r)
+	for {
+		text, line, err := d.value()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return s.stopped(name, d, err)
+		}
+		if err := s.emit(name, line, text, false, nil); err != nil {
+			return err
+		}
+	}
+}
+
+// bundles reads Bundles entry by entry, so their length does not matter.
+func (s *source) bundles(name string, r io.Reader) error {
+	d := newDecoder(r)
+	for {
+		if err := s.bundle(name, d); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// bundle reads one Bundle. It returns io.EOF when there is none any more.
+func (s *source) bundle(name string, d *decoder) error {
+	opening, err := d.json.Token()
+	if errors.Is(err, io.EOF) && d.err == nil {
+		return io.EOF
+	}
+	if err == nil && opening != json.Delim('{') {
+		err = errNotBundle
+	}
+	seen := map[string]bool{}
+	for err == nil && d.json.More() {
+		var key json.Token
+		if key, err = d.json.Token(); err != nil {
+			break
+		}
+		member, _ := key.(string)
+		if seen[member] {
+			err = fmt.Errorf("a key stands twice in one object")
+			break
+		}
+		seen[member] = true
+		if member == "entry" {
+			err = s.entries(name, d)
+			continue
+		}
+		var text []byte
+		if text, _, err = d.value(); err != nil {
+			break
+		}
+		switch {
+		case member == "resourceType" && string(text) != `"Bundle"`:
+			err = errNotBundle
+		case member == "type" && string(text) == `"history"`:
+			err = errHistory
+		}
+	}
+	if err == nil {
+		_, err = d.json.Token()
+	}
+	if err != nil {
+		return s.stopped(name, d, err)
+	}
+	return nil
+}
+
+var (
+	errNotBundle = errors.New("this is not a Bundle; write other resources one on each line")
+	errHistory   = errors.New("a history Bundle holds old versions; load a collection, transaction, batch or searchset")
+)
+
+// entries reads the array of entries.
+func (s *source) entries(name string, d *decoder) error {
+	opening, err := d.json.Token()
+	if err != nil {
+		return err
+	}
+	if opening != json.Delim('[') {
+		return errors.New("the entries of a Bundle are an array")
+	}
+	for d.json.More() {
+		text, line, err := d.value()
+		if err != nil {
+			return err
+		}
+		if err := s.emit(name, line, text, true, nil); err != nil {
+			return &emitError{err}
+		}
+	}
+	_, err = d.json.Token()
+	return err
+}
+
+// emitError carries an error of emit out of a Bundle: it is no fault of the input.
+type emitError struct{ err error }
+
+func (e *emitError) Error() string { return e.err.Error() }
+
+// stopped says why a document was not read to its end: a fault of the text is
+// refused, a fault below it breaks the input.
+func (s *source) stopped(name string, d *decoder, err error) error {
+	var emitted *emitError
+	line := d.lineAt(d.json.InputOffset())
+	switch {
+	case errors.As(err, &emitted):
+		return emitted.err
+	case d.err != nil && !errors.Is(d.err, errTooLarge):
+		return &brokenInput{name, line, d.err}
+	case errors.Is(err, errTooLarge):
+		err = s.emit(name, line, nil, false, refuse(TooLarge, "%v; the rest of the file was not read", err))
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		err = s.emit(name, line, nil, false, refuse(BadJSON, "the JSON text is cut off"))
+	case errors.Is(err, errNotBundle), errors.Is(err, errHistory):
+		err = s.emit(name, line, nil, false, refuse(BadShape, "%v", err))
+	default:
+		err = s.emit(name, line, nil, false, refuse(BadJSON, "the JSON text is not well-formed here; the rest of the file was not read"))
+	}
+	if err != nil {
+		return err
+	}
+	return io.EOF
+}
+
+// decoder reads JSON values from a stream and knows their lines. It takes in no
+// more than a few times [fhir.MaxLine] beyond what it has handed out.
+type decoder struct {
+	json     *json.Decoder
+	r        io.Reader
+	err      error // why r ended, if not at its end
+	offset   int64 // bytes read from r
+	limit    int64 // where reading stops
+	newlines []int64
+	line     int
+}
+
+var errTooLarge = fmt.Errorf("a JSON value is longer than %d bytes", fhir.MaxLine)
+
+// ahead is how far the decoder may read beyond the last value.
+const ahead = 4 * fhir.MaxLine
+
+func newDecoder(r io.Reader) *decoder {
+	d := &decoder{r: r, limit: ahead, line: 1}
+	d.json = json.NewDecoder(d)
+	return d
+}
+
+// Read implements io.Reader for the JSON decoder.
+func (d *decoder) Read(p []byte) (int, error) {
+	if room := d.limit - d.offset; int64(len(p)) > room {
+		p = p[:room]
+	}
+	if len(p) == 0 {
+		d.err = errTooLarge
+		return 0, errTooLarge
+	}
+	n, err := d.r.Read(p)
+	for i, b := range p[:n] {
+		if b == '\n' {
+			d.newlines = append(d.newlines, d.offset+int64(i))
+		}
+	}
+	d.offset += int64(n)
+	if err != nil && !errors.Is(err, io.EOF) {
+		d.err = err
+	}
+	return n, err
+}
+
+// value reads the next value and the line on which it starts.
+func (d *decoder) value() ([]byte, int, error) {
+	var text json.RawMessage
+	if err := d.json.Decode(&text); err != nil {
+		return nil, 0, err
+	}
+	end := d.json.InputOffset()
+	d.limit = end + ahead
+	if len(text) > fhir.MaxLine {
+		return nil, 0, errTooLarge
+	}
+	return text, d.lineAt(end - int64(len(text))), nil
+}
+
+// lineAt returns the line of an offset; offsets only grow.
+func (d *decoder) lineAt(offset int64) int {
+	passed := 0
+	for passed < len(d.newlines) && d.newlines[passed] < offset {
+		passed++
+	}
+	d.newlines = d.newlines[passed:]
+	d.line += passed
+	return d.line
+}

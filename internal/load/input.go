@@ -1,0 +1,84 @@
+package load
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Input is one stream to load.
+type Input struct {
+	Name string // for people: the path, or "standard input"
+	Size int64  // bytes, or -1 when not known
+	Open func() (io.ReadCloser, error)
+}
+
+// FromReader makes an input of a reader; it can be loaded once.
+func FromReader(name string, r io.Reader) Input {
+	return Input{Name: name, Size: -1, Open: func() (io.ReadCloser, error) { return io.NopCloser(r), nil }}
+}
+
+// Inputs finds what the paths of a command line name: a file as it is, a folder
+// with all files below it that have the name of one (see dataFile), sorted by
+// path, and "-" for stdin. A path that is not there is an error.
+func Inputs(paths []string, stdin io.Reader) ([]Input, error) {
+	var inputs []Input
+	for _, path := range paths {
+		if path == "-" {
+			inputs = append(inputs, FromReader("standard input", stdin))
+			continue
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, fmt.Errorf("%s cannot be loaded: %w", path, err)
+		}
+		if !info.IsDir() {
+			inputs = append(inputs, fromFile(path, info.Size()))
+			continue
+		}
+		before := len(inputs)
+		if inputs, err = appendFolder(inputs, path); err != nil {
+			return nil, fmt.Errorf("%s cannot be loaded: %w", path, err)
+		}
+		if len(inputs) == before {
+			return nil, fmt.Errorf("the folder %s holds no .json or .ndjson file, with .gz or without", path)
+		}
+	}
+	return inputs, nil
+}
+
+// appendFolder walks a folder in the order of names.
+func appendFolder(inputs []Input, folder string) ([]Input, error) {
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !dataFile(entry.Name()) {
+			return err
+		}
+		info, err := os.Stat(path) // follows links
+		if err != nil {
+			return err
+		}
+		if info.Mode().IsRegular() {
+			inputs = append(inputs, fromFile(path, info.Size()))
+		}
+		return nil
+	})
+	return inputs, err
+}
+
+// dataFile tells the files of a folder that are meant to be loaded from others,
+// such as a README or the manifest.json of an export or of `muster generate`. How
+// a file is read is told from its content.
+func dataFile(name string) bool {
+	name = strings.TrimSuffix(strings.ToLower(name), ".gz")
+	if strings.HasPrefix(name, ".") || name == "manifest.json" {
+		return false
+	}
+	return strings.HasSuffix(name, ".json") || strings.HasSuffix(name, ".ndjson")
+}
+
+func fromFile(path string, size int64) Input {
+	return Input{Name: path, Size: size, Open: func() (io.ReadCloser, error) { return os.Open(path) }}
+}

@@ -1,0 +1,234 @@
+package load
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"muster/internal/store"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Config says where to load to and how.
+type Config struct {
+	Directory store.Directory
+	Extractor Extractor
+	KeepMeta  bool     // keep meta.lastUpdated of the source; otherwise it is the commit time
+	Rejects   Rejecter // hears of what is refused; nil for nobody
+	Progress  Progress // hears how far the load is; nil for nobody
+}
+
+// Rejecter takes what was refused, in the order of the source, from one goroutine.
+// An error ends the load.
+type Rejecter interface {
+	Reject(Rejected) error
+}
+
+// Rejected is one refused piece of input, as a line of a rejects file. Type and
+// ID are empty where the source does not say them in a valid form.
+type Rejected struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"` // where it starts, from 1; of the Bundle for an entry on the same line
+	Type   string `json:"type"`
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
+	Kind   Kind   `json:"-"`
+}
+
+// Progress hears after each batch how far the load is, from one goroutine.
+type Progress interface {
+	Loaded(Position)
+}
+
+// Position is how far a load is.
+type Position struct {
+	Input   string // being read
+	Bytes   int64  // read of all inputs, as they are stored
+	Total   int64  // bytes of all inputs, or -1 when not known
+	Summary Summary
+}
+
+// Summary counts what became of the resources that were read.
+type Summary struct {
+	Read      int64
+	Created   int64
+	Updated   int64
+	Unchanged int64
+	Refused   map[Kind]int64
+}
+
+// RefusedTotal is the number of all refusals.
+func (s Summary) RefusedTotal() int64 {
+	var n int64
+	for _, of := range s.Refused {
+		n += of
+	}
+	return n
+}
+
+// workers is how many goroutines prepare resources.
+const workers = 2
+
+// Run loads the inputs in order and returns what became of them. It stops at the
+// first error of the directory or of ctx; the summary then counts what was
+// committed. Inputs that could not be read to their end are errors too, joined,
+// after the rest was loaded.
+func Run(ctx context.Context, c Config, inputs []Input) (Summary, error) {
+	table, err := readShapes(shapeText)
+	if err != nil {
+		return Summary{}, err
+	}
+	l := &loader{Config: c, total: totalSize(inputs), summary: Summary{Refused: map[Kind]int64{}}}
+	group, ctx := errgroup.WithContext(ctx)
+	work, order := make(chan *batch), make(chan *batch, workers)
+	var broken error
+	group.Go(func() error {
+		defer close(work)
+		defer close(order)
+		var err error
+		broken, err = readAll(ctx, inputs, work, order)
+		return err
+	})
+	for range workers {
+		group.Go(func() error {
+			p := &preparer{shapes: table, extractor: c.Extractor, keepMeta: c.KeepMeta}
+			for b := range work {
+				b.prepare(p)
+			}
+			return nil
+		})
+	}
+	group.Go(func() error { return l.apply(ctx, order) })
+	if err := group.Wait(); err != nil {
+		return l.summary, err
+	}
+	return l.summary, broken
+}
+
+func totalSize(inputs []Input) int64 {
+	var total int64
+	for _, in := range inputs {
+		if in.Size < 0 {
+			return -1
+		}
+		total += in.Size
+	}
+	return total
+}
+
+// readAll reads the inputs into batches. Each goes to order, where it is waited
+// for, and to work. The first error tells of inputs that broke off.
+func readAll(ctx context.Context, inputs []Input, work, order chan<- *batch) (broken, err error) {
+	current := newBatch()
+	s := &source{}
+	flush := func(name string) error {
+		full := current
+		full.name, full.read = name, s.read
+		current = newBatch()
+		for _, to := range []chan<- *batch{work, order} {
+			select {
+			case to <- full:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	}
+	s.emit = func(file string, line int, text []byte, entry bool, refusal *Refusal) error {
+		current.add(file, line, text, entry, refusal)
+		if current.full() {
+			return flush(file)
+		}
+		return ctx.Err()
+	}
+	name := ""
+	for _, in := range inputs {
+		name = in.Name
+		err := s.input(ctx, in)
+		if ctx.Err() != nil {
+			return broken, ctx.Err()
+		}
+		if b, ok := errors.AsType[*brokenInput](err); ok {
+			broken = errors.Join(broken, b)
+			err = s.emit(b.file, b.line, nil, false, refuse(BadInput, "the rest of the input cannot be read: %v", b.err))
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return broken, err
+		}
+	}
+	return broken, flush(name)
+}
+
+// loader applies batches and keeps the count.
+type loader struct {
+	Config
+	total   int64
+	summary Summary
+}
+
+func (l *loader) apply(ctx context.Context, order <-chan *batch) error {
+	for b := range order {
+		select {
+		case <-b.prepared:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := l.batch(ctx, b); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (l *loader) batch(ctx context.Context, b *batch) error {
+	for _, r := range b.refused {
+		l.summary.Refused[r.Kind]++
+		if l.Rejects == nil {
+			continue
+		}
+		if err := l.Rejects.Reject(r); err != nil {
+			return fmt.Errorf("the rejects cannot be written: %w", err)
+		}
+	}
+	l.summary.Read += int64(b.resources)
+	if len(b.changes) > 0 {
+		outcomes, err := l.Directory.Apply(ctx, b.changes)
+		l.count(outcomes)
+		if err != nil {
+			return fmt.Errorf("%d of %d resources of a batch were written: %w", len(outcomes), len(b.changes), err)
+		}
+	}
+	if l.Progress != nil {
+		l.Progress.Loaded(Position{Input: b.name, Bytes: b.read, Total: l.total, Summary: l.summary})
+	}
+	return nil
+}
+
+func (l *loader) count(outcomes []store.Outcome) {
+	for _, o := range outcomes {
+		switch o {
+		case store.Created:
+			l.summary.Created++
+		case store.Updated:
+			l.summary.Updated++
+		case store.Unchanged:
+			l.summary.Unchanged++
+		}
+	}
+}
+
+// RejectsFile writes rejects as NDJSON.
+type RejectsFile struct{ encoder *json.Encoder }
+
+// NewRejectsFile writes to w.
+func NewRejectsFile(w io.Writer) *RejectsFile {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return &RejectsFile{encoder}
+}
+
+// Reject implements [Rejecter].
+func (f *RejectsFile) Reject(r Rejected) error { return f.encoder.Encode(r) }

@@ -1,0 +1,308 @@
+package load
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"muster/internal/fhir"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func zipped(content string) string {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, _ = io.WriteString(w, content)
+	_ = w.Close()
+	return out.String()
+}
+
+// indented writes JSON over several lines, as people keep it.
+func indented(content string) string {
+	return strings.NewReplacer("{", "{\n ", "[", "[\n ", ",", ",\n ").Replace(content)
+}
+
+func collection(entries ...string) string {
+	return `{"resourceType":"Bundle","type":"collection","entry":[` + strings.Join(entries, ",") + `]}`
+}
+
+func resource(text string) string { return `{"resource":` + text + `}` }
+
+func put(method, url, text string) string {
+	return `{"resource":` + text + `,"request":{"method":"` + method + `","url":"` + url + `"}}`
+}
+
+// TestFormats: the same resources in every layout, told from the content.
+func TestFormats(t *testing.T) {
+	a, b := org("a"), org("b")
+	padding := `"link":[{"relation":"self","url":"http://x/` + strings.Repeat("x", 2*peek) + `"}]`
+	for _, c := range []struct{ name, content string }{
+		{"lines", a + "\n" + b + "\n"},
+		{"lines without an end", a + "\n" + b},
+		{"lines with mark, blanks and returns", "\xef\xbb\xbf" + a + "\r\n\r\n \t\n" + b + "\r\n"},
+		{"zipped", zipped(a + "\n" + b + "\n")},
+		{"zipped members", zipped(a+"\n") + zipped(b+"\n")},
+		{"document after document", indented(a) + "\n" + indented(b)},
+		{"bundle on a line", collection(resource(a), resource(b))},
+		{"bundles on lines", collection(resource(a)) + "\n" + collection(resource(b)) + "\n"},
+		{"bundle over lines", indented(collection(resource(a), resource(b)))},
+		{"bundle zipped", zipped(indented(collection(resource(a), resource(b))))},
+		{"bundle after bundle", indented(collection(resource(a))) + indented(collection(resource(b)))},
+		{"bundle with an entry on each line", strings.ReplaceAll(collection("\n"+resource(a), "\n"+resource(b)), "}}", "}}")},
+		{"bundle with a long line", strings.Replace(collection(resource(a), resource(b)), `"entry"`, padding+`,"entry"`, 1)},
+		{"bundle with late type", indented(`{"entry":[` + resource(a) + `,` + resource(b) + `],"resourceType":"Bundle"}`)},
+		{"transaction", collection(put("PUT", "Organization/a", a), put("PUT", "Organization/b", b))},
+		{"searchset", strings.Replace(collection(resource(a), resource(b)), "collection", "searchset", 1)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newMemory()
+			s, rejects, err := loadAll(t, m, text("in", c.content))
+			if err != nil || len(rejects) > 0 {
+				t.Fatalf("error %v, rejects %q", err, rejects)
+			}
+			if diff := cmp.Diff([]string{"Organization/a", "Organization/b"}, m.order); diff != "" {
+				t.Errorf("loaded (-want +got):\n%s", diff)
+			}
+			if s.Read != 2 || s.Created != 2 {
+				t.Errorf("summary %+v, want 2 read and created", s)
+			}
+		})
+	}
+}
+
+// TestRejects: what is bad is told with file, line, type and id; the rest loads.
+func TestRejects(t *testing.T) {
+	a, b := org("a"), org("b")
+	patient := `{"resourceType":"Patient","id":"p"}`
+	for _, c := range []struct {
+		name, content string
+		loaded        []string
+		rejects       []string // pieces
+	}{
+		{"bad lines", "x\n" + a + "\n\n" + patient + "\n" + b, []string{"Organization/a", "Organization/b"},
+			[]string{"in:1 / at byte 1", "in:4 Patient/p resourceType: the directory"}},
+		{"first line cut", a[:40] + "\n" + b + "\n", []string{"Organization/b"}, []string{"in:1 / the JSON text is cut off at byte 40"}},
+		{"huge line", a + "\n{\"resourceType\":\"Organization\",\"name\":\"" + strings.Repeat("x", fhir.MaxLine) + "\"}\n" + b, []string{"Organization/a", "Organization/b"}, []string{"in:2 / the line is longer"}},
+		{"entries on a line", collection(resource(a), `{"fullUrl":"urn:x"}`, put("POST", "Organization", b), put("PUT", "Organization/c", b), resource(patient), `7`),
+			[]string{"Organization/a"},
+			[]string{"in:1 / entry[1]: the entry has no resource", "in:1 Organization/ entry[2].request: only a PUT", "in:1 Organization/ entry[3].request", "in:1 Patient/p entry[4].resource.resourceType", "in:1 / entry[5]"}},
+		{"entries over lines", "{\n\"resourceType\": \"Bundle\",\n\"entry\": [\n" + resource(patient) + ",\n" + resource(a) + "\n]}", []string{"Organization/a"},
+			[]string{"in:4 Patient/p entry.resource.resourceType"}},
+		{"bundle cut", "{\n\"resourceType\": \"Bundle\",\n\"entry\": [\n" + resource(a) + ",\n" + resource(b)[:30], []string{"Organization/a"},
+			[]string{"the JSON text is cut off"}},
+		{"bundle broken", "{\n\"resourceType\": \"Bundle\",\n\"entry\": [\n" + resource(a) + ";\n" + resource(b) + "]}", []string{"Organization/a"},
+			[]string{"not well-formed here"}},
+		{"history", strings.Replace(collection(resource(a)), "collection", "history", 1), nil, []string{"in:1 Bundle/ a history Bundle"}},
+		{"history over lines", indented(strings.Replace(collection(resource(a)), "collection", "history", 1)), nil, []string{"a history Bundle"}},
+		{"other document", "{\n\"resourceType\": \"Patient\",\n\"id\": \"p\"}", nil, []string{"in:1 Patient/p"}},
+		{"array", "[\n" + a + "\n]", []string{"Organization/a"}, []string{"in:1 / ", "in:3 / "}},
+		{"text", "# README\nwords\n", nil, []string{"in:1 / at byte 1", "in:2 / at byte 1"}},
+		{"nothing", "", nil, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newMemory()
+			s, rejects, err := loadAll(t, m, text("in", c.content))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.loaded, m.order); diff != "" {
+				t.Errorf("loaded (-want +got):\n%s", diff)
+			}
+			if len(rejects) != len(c.rejects) {
+				t.Fatalf("rejects %q, want %q", rejects, c.rejects)
+			}
+			for i, want := range c.rejects {
+				if !strings.Contains(rejects[i], want) {
+					t.Errorf("reject %d is %q, want %q in it", i, rejects[i], want)
+				}
+			}
+			if s.RefusedTotal() != int64(len(rejects)) || s.Read != s.Created+s.RefusedTotal() {
+				t.Errorf("summary %+v does not add up", s)
+			}
+		})
+	}
+}
+
+// TestReasonsKeepValues: no reason repeats what stands in the resource.
+func TestReasonsKeepValues(t *testing.T) {
+	const secret = "2426621B"
+	var lines []string
+	for _, bad := range []string{
+		`"identifier":[{"system":"http://x","value":{"` + secret + `":1}}]`, `"identifier":"` + secret + `"`, `"partOf":{"reference":"Organization?identifier=` + secret + `"}`,
+		`"active":"` + secret + `"`, `"telecom":[{"system":" ` + secret + `"}]`, `"` + secret + ` ":""`, `"name":"` + secret + `","name":"x"`, `"period":{"start":"` + secret + `"}`,
+	} {
+		lines = append(lines, `{"resourceType":"PractitionerRole","id":"a",`+bad+`}`)
+	}
+	lines = append(lines, `{"resourceType":"PractitionerRole","id":"`+secret+`#"}`, `{"resourceType":"`+secret+`","id":"a"}`)
+	_, rejects, err := loadAll(t, newMemory(), text("in", strings.Join(lines, "\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := strings.Join(rejects, "\n"); strings.Contains(all, secret) || len(rejects) < 8 {
+		t.Errorf("a reason repeats a value, or too little was refused:\n%s", all)
+	}
+}
+
+// TestBrokenGzip: what came before the break is loaded, and so are the other
+// inputs; the error names the file and the line.
+func TestBrokenGzip(t *testing.T) {
+	var content strings.Builder
+	for i := range 5000 {
+		content.WriteString(org(fmt.Sprintf("o%d-%x", i, i*7919)) + "\n")
+	}
+	whole := zipped(content.String())
+	m := newMemory()
+	s, rejects, err := loadAll(t, m, text("cut.gz", whole[:len(whole)/2]), text("good", org("good")))
+	if err == nil || !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), "cut.gz cannot be read beyond line") {
+		t.Errorf("error %v, want one that names the file and the line", err)
+	}
+	if s.Created < 1000 || m.order[0] != "Organization/o0-0" || m.order[len(m.order)-1] != "Organization/good" {
+		t.Errorf("%d created, the last is %s", s.Created, m.order[len(m.order)-1])
+	}
+	if len(rejects) != 1 || s.Refused[BadInput] != 1 {
+		t.Errorf("rejects %q, want the break alone", rejects)
+	}
+	_, _, err = loadAll(t, newMemory(), text("head.gz", "\x1f\x8bxx"))
+	if err == nil || !strings.Contains(err.Error(), "head.gz") {
+		t.Errorf("error %v, want one that names the file", err)
+	}
+}
+
+// TestOrder: many lines over many batches arrive in the order of the source.
+func TestOrder(t *testing.T) {
+	var content strings.Builder
+	var want []string
+	for i := range 4500 {
+		id := fmt.Sprintf("o%d", i)
+		content.WriteString(org(id) + "\n")
+		want = append(want, "Organization/"+id)
+	}
+	m := newMemory()
+	if _, _, err := loadAll(t, m, text("in", content.String())); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, m.order); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+	if m.batches != 5 {
+		t.Errorf("%d batches, want 5", m.batches)
+	}
+	again, _, err := loadAll(t, m, text("in", content.String()))
+	if err != nil || again.Unchanged != 4500 || again.Updated+again.Created != 0 {
+		t.Errorf("the second time: %+v, %v; want all unchanged", again, err)
+	}
+}
+
+// TestCancelled: a cancelled load ends, and says what was committed.
+func TestCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	m := newMemory()
+	m.apply = func(n int) error {
+		if n == 2 {
+			cancel()
+			return ctx.Err()
+		}
+		return nil
+	}
+	reader, writer := io.Pipe() // never ends by itself
+	go func() {
+		for i := 0; ; i++ {
+			if _, err := io.WriteString(writer, org(fmt.Sprintf("o%d", i))+"\n"); err != nil {
+				return
+			}
+		}
+	}()
+	defer reader.Close()
+	s, err := Run(ctx, Config{Directory: m, Extractor: newExtractor(t)}, []Input{FromReader("pipe", reader)})
+	if !errors.Is(err, context.Canceled) || s.Created != batchItems {
+		t.Errorf("error %v after %d created; want context.Canceled after %d", err, s.Created, batchItems)
+	}
+}
+
+// TestDirectoryFails: an error of the directory ends the load and is returned.
+func TestDirectoryFails(t *testing.T) {
+	full := errors.New("the disk is full")
+	m := newMemory()
+	m.apply = func(int) error { return full }
+	if _, _, err := loadAll(t, m, text("in", org("a"))); !errors.Is(err, full) {
+		t.Errorf("error %v, want %v", err, full)
+	}
+}
+
+// progressLog notes what a load reports.
+type progressLog []Position
+
+func (p *progressLog) Loaded(at Position) { *p = append(*p, at) }
+
+// TestInputs: files, folders in the order of names, and standard input.
+func TestInputs(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"b.json": indented(org("b")), "a.ndjson": org("a"), "sub/c.ndjson.gz": zipped(org("c")), "README.md": "words", "manifest.json": "{}", "sub/log.jsonl": "{}", ".hidden.json": "x", "plain": org("p"),
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inputs, err := Inputs([]string{filepath.Join(dir, "plain"), dir}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, progress := newMemory(), progressLog{}
+	if _, err := Run(t.Context(), Config{Directory: m, Extractor: newExtractor(t), Progress: &progress}, inputs); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"Organization/p", "Organization/a", "Organization/b", "Organization/c"}, m.order); diff != "" {
+		t.Errorf("loaded (-want +got):\n%s", diff)
+	}
+	if last := progress[len(progress)-1]; last.Bytes != last.Total || last.Total == 0 || last.Summary.Created != 4 {
+		t.Errorf("the last report is %+v", last)
+	}
+	stdin, err := Inputs([]string{"-"}, strings.NewReader(org("s")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, _, err := loadAll(t, m, stdin...); err != nil || s.Created != 1 {
+		t.Errorf("standard input: %+v, %v", s, err)
+	}
+	for _, path := range []string{filepath.Join(dir, "none"), t.TempDir()} {
+		if _, err := Inputs([]string{path}, nil); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: error %v, want one that names it", path, err)
+		}
+	}
+}
+
+// FuzzInput: any bytes as a file load without panic, and the counts add up.
+func FuzzInput(f *testing.F) {
+	for _, seed := range []string{
+		org("a") + "\n" + org("b"), indented(collection(resource(org("a")), put("POST", "x", org("b")))), zipped(org("a")),
+		"{\n\"resourceType\":\"Bundle\"", "[\n{}\n]", "{\n\"resourceType\":\"Bundle\",\"entry\":[1,[],{\"resource\":{}}],\"entry\":2}",
+	} {
+		f.Add([]byte(seed))
+	}
+	extractor := newExtractor(f)
+	f.Fuzz(func(t *testing.T, content []byte) {
+		var rejects collect
+		m := newMemory()
+		s, err := Run(t.Context(), Config{Directory: m, Extractor: extractor, Rejects: &rejects}, []Input{FromReader("in", bytes.NewReader(content))})
+		if (err != nil) != (s.Refused[BadInput] > 0) {
+			t.Fatalf("error %v with %d broken inputs", err, s.Refused[BadInput])
+		}
+		if s.Read != s.Created+s.Updated+s.Unchanged+s.RefusedTotal() || int64(len(rejects)) != s.RefusedTotal() {
+			t.Fatalf("%+v does not add up", s)
+		}
+	})
+}

@@ -1,0 +1,70 @@
+package load
+
+import (
+	"strings"
+
+	"muster/internal/fhir"
+
+	"github.com/google/uuid"
+	"github.com/valyala/fastjson"
+)
+
+const (
+	localSystem    = "http://digitalhealth.gov.au/fhir/hcpd/id/hcpd-local-identifier"
+	localOldSystem = "http://digitalhealth.gov.au/fhir/hcpd/id/hc-local-identifier"
+	identifierType = "http://terminology.hl7.org/CodeSystem/v2-0203"
+
+	coverageArea    = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hcpd-service-coverage-area"
+	coverageAreaOld = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hc-service-coverage-area"
+)
+
+// LocalIdentifier is the HCPD local identifier that a resource gets when its
+// source has none: the same for the same Type/id at every load (D13).
+func LocalIdentifier(t fhir.Type, id string) string {
+	space := uuid.NewSHA1(uuid.NameSpaceURL, []byte(localSystem))
+	return uuid.NewSHA1(space, []byte(t.String()+"/"+id)).String()
+}
+
+// addLocalIdentifier appends the derived local identifier to the types that must
+// have one, unless they do, under the name of either guide.
+func addLocalIdentifier(a *fastjson.Arena, t fhir.Type, id string, v *fastjson.Value) {
+	switch t {
+	case fhir.PractitionerRole, fhir.HealthcareService, fhir.Endpoint:
+	case fhir.Location:
+		if isCoverageArea(v) {
+			return
+		}
+	default:
+		return
+	}
+	identifiers := v.Get("identifier")
+	for _, identifier := range identifiers.GetArray() {
+		if system := string(identifier.GetStringBytes("system")); system == localSystem || system == localOldSystem {
+			return
+		}
+	}
+	coding := a.NewObject()
+	coding.Set("system", a.NewString(identifierType))
+	coding.Set("code", a.NewString("XX"))
+	concept := a.NewObject()
+	concept.Set("coding", list(a, coding))
+	local := a.NewObject()
+	local.Set("type", concept)
+	local.Set("system", a.NewString(localSystem))
+	local.Set("value", a.NewString(LocalIdentifier(t, id)))
+	if identifiers == nil {
+		v.Set("identifier", list(a, local))
+		return
+	}
+	identifiers.SetArrayItem(len(identifiers.GetArray()), local)
+}
+
+func isCoverageArea(v *fastjson.Value) bool {
+	for _, profile := range v.GetArray("meta", "profile") {
+		url, _, _ := strings.Cut(string(profile.GetStringBytes()), "|")
+		if url == coverageArea || url == coverageAreaOld {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,122 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"muster/internal/conformance"
+	"muster/internal/fhir"
+	"muster/internal/search/index"
+	"muster/internal/store"
+)
+
+// memory is a directory in memory, with the outcomes of a real one.
+type memory struct {
+	store.Directory // what a load does not use
+	current         map[string]store.Change
+	versions        map[string]int64
+	order           []string
+	apply           func(n int) error // called before the n-th batch
+	batches         int
+}
+
+func newMemory() *memory {
+	return &memory{current: map[string]store.Change{}, versions: map[string]int64{}}
+}
+
+func (m *memory) Apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+	m.batches++
+	if m.apply != nil {
+		if err := m.apply(m.batches); err != nil {
+			return nil, err
+		}
+	}
+	var outcomes []store.Outcome
+	for _, c := range changes {
+		key := c.Type.String() + "/" + c.ID
+		before, there := m.current[key]
+		switch {
+		case !there:
+			outcomes = append(outcomes, store.Created)
+			m.order = append(m.order, key)
+		case before.SourceHash == c.SourceHash:
+			outcomes = append(outcomes, store.Unchanged)
+			continue
+		default:
+			outcomes = append(outcomes, store.Updated)
+		}
+		m.current[key] = c
+		m.versions[key]++
+	}
+	return outcomes, ctx.Err()
+}
+
+const stamp = fhir.Moment(1_772_323_200_000) // 2026-03-01T00:00:00.000Z
+
+const base = "http://localhost:8080/fhir"
+
+func newExtractor(t testing.TB) Extractor {
+	t.Helper()
+	registry, err := conformance.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := index.NewExtractor(registry, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func newPreparer(t testing.TB) *preparer {
+	t.Helper()
+	table, err := readShapes(shapeText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &preparer{shapes: table, extractor: newExtractor(t)}
+}
+
+// prepareText prepares one resource from its text.
+func prepareText(p *preparer, text string) (parsed, *Refusal) {
+	v, r := p.parse([]byte(text))
+	if r != nil {
+		return parsed{}, r
+	}
+	return p.prepare(v)
+}
+
+// stored returns the stored line of a resource, or fails.
+func stored(t testing.TB, p *preparer, text string) string {
+	t.Helper()
+	out, r := prepareText(p, text)
+	if r != nil {
+		t.Fatalf("%s was refused: %v", text, r)
+	}
+	return string(out.change.Document.Line(1, stamp))
+}
+
+// collect gathers rejects.
+type collect []Rejected
+
+func (c *collect) Reject(r Rejected) error { *c = append(*c, r); return nil }
+
+// loadAll loads inputs into m and returns what came of it.
+func loadAll(t testing.TB, m *memory, inputs ...Input) (Summary, []string, error) {
+	t.Helper()
+	var rejects collect
+	s, err := Run(t.Context(), Config{Directory: m, Extractor: newExtractor(t), Rejects: &rejects}, inputs)
+	var lines []string
+	for _, r := range rejects {
+		lines = append(lines, fmt.Sprintf("%s:%d %s/%s %s", r.File, r.Line, r.Type, r.ID, r.Reason))
+	}
+	return s, lines, err
+}
+
+func text(name, content string) Input { return FromReader(name, strings.NewReader(content)) }
+
+func org(id string) string {
+	return fmt.Sprintf(`{"resourceType":"Organization","id":%q,"active":true,"name":"Harbour Heart"}`, id)
+}

@@ -1,0 +1,143 @@
+package load
+
+import (
+	"muster/internal/fhir"
+	"muster/internal/policy"
+	"muster/internal/search/index"
+	"muster/internal/store"
+
+	"github.com/valyala/fastjson"
+)
+
+// Extractor finds what a resource can be found by; index.Extractor is one. Safe
+// for use by several goroutines.
+type Extractor interface {
+	Extract(dst []index.Entry, t fhir.Type, v *fastjson.Value) []index.Entry
+}
+
+// preparer turns the text of one resource into a change. It keeps its buffers
+// from resource to resource, so it serves one goroutine.
+type preparer struct {
+	shapes    shapes
+	extractor Extractor
+	keepMeta  bool
+
+	checker checker
+	parser  fastjson.Parser
+	arena   fastjson.Arena
+	hasher  hasher
+	scratch []byte
+	entries []index.Entry
+}
+
+// parsed is a resource on its way, with what is known of it for a refusal.
+type parsed struct {
+	typeName string // as claimed, when it looks like a type name
+	id       string // as claimed, when it is a valid id
+	change   store.Change
+}
+
+// parse checks the text strictly and reads it. The tree is valid until the next
+// call.
+func (p *preparer) parse(text []byte) (*fastjson.Value, *Refusal) {
+	if r := p.checker.check(text); r != nil {
+		return nil, r
+	}
+	v, err := p.parser.ParseBytes(text)
+	if err != nil {
+		return nil, refuse(BadJSON, "the JSON text cannot be read") // the checker is stricter
+	}
+	if v.Type() != fastjson.TypeObject {
+		return nil, refuse(BadShape, "this is not a resource: write one JSON object")
+	}
+	return v, nil
+}
+
+// prepare makes the change that puts the resource v, which is altered on the way:
+// validated, stripped, brought into the stored form, written, indexed.
+func (p *preparer) prepare(v *fastjson.Value) (parsed, *Refusal) {
+	p.arena.Reset()
+	out := parsed{typeName: typeNameOf(v)}
+	if id := string(v.GetStringBytes("id")); fhir.ValidID(id) {
+		out.id = id
+	}
+	t, r := identify(v)
+	if r != nil {
+		return out, r
+	}
+	policy.Strip(t, v)
+	lastUpdated, r := p.takeMeta(v)
+	if r != nil {
+		return out, r
+	}
+	if r := p.shapes.resource(t.String(), v); r != nil {
+		return out, r
+	}
+	if r := normaliseSuppression(&p.arena, t, v); r != nil {
+		return out, r
+	}
+	addLocalIdentifier(&p.arena, t, out.id, v)
+	out.change = store.Change{
+		Type: t, ID: out.id,
+		SourceHash:  p.hasher.hash(v),
+		Visibility:  policy.OwnState(t, v),
+		LastUpdated: lastUpdated,
+	}
+	p.scratch, out.change.Document = document(p.scratch, t, out.id, v)
+	if size := len(p.scratch) + versionAndTime; size > fhir.MaxLine {
+		return out, refuse(TooLarge, "the resource takes %d bytes; at most %d are stored", size, fhir.MaxLine)
+	}
+	p.entries = p.extractor.Extract(p.entries[:0], t, v)
+	out.change.Entries = append([]index.Entry(nil), p.entries...)
+	return out, nil
+}
+
+// versionAndTime is what versionId and lastUpdated add to a document, at most.
+const versionAndTime = 80
+
+// identify reads type and id.
+func identify(v *fastjson.Value) (fhir.Type, *Refusal) {
+	name := v.Get("resourceType")
+	if name == nil || name.Type() != fastjson.TypeString {
+		return 0, refuse(OtherType, "resourceType is missing; write one of Organization, Location, Endpoint, HealthcareService, Practitioner, PractitionerRole, Provenance").within("resourceType")
+	}
+	t, ok := fhir.ParseType(string(name.GetStringBytes()))
+	if !ok {
+		return 0, refuse(OtherType, "the directory holds Organization, Location, Endpoint, HealthcareService, Practitioner, PractitionerRole and Provenance alone").within("resourceType")
+	}
+	id := v.Get("id")
+	switch {
+	case id == nil:
+		return 0, refuse(MissingID, "the resource has no id; references could not find it").within("id")
+	case id.Type() != fastjson.TypeString || !fhir.ValidID(string(id.GetStringBytes())):
+		return 0, refuse(BadID, "an id is a string of 1 to 64 letters, digits, hyphens and points").within("id")
+	}
+	return t, nil
+}
+
+// takeMeta removes version and time from meta, where the store puts its own, and
+// returns the time when it is to be kept.
+func (p *preparer) takeMeta(v *fastjson.Value) (fhir.Moment, *Refusal) {
+	meta := v.Get("meta")
+	if meta == nil {
+		return 0, nil
+	}
+	if meta.Type() != fastjson.TypeObject || meta.GetObject().Len() == 0 {
+		return 0, refuse(BadShape, "meta is an object with members, or absent").within("meta")
+	}
+	var kept fhir.Moment
+	if said := meta.Get("lastUpdated"); said != nil && p.keepMeta {
+		at, err := fhir.ParseInstant(string(said.GetStringBytes()))
+		if err != nil {
+			return 0, refuse(BadShape, "%s", isInstant(said)).within("meta.lastUpdated")
+		}
+		kept = at
+	}
+	for _, name := range []string{"versionId", "_versionId", "lastUpdated", "_lastUpdated"} {
+		meta.Del(name)
+	}
+	if meta.GetObject().Len() == 0 {
+		v.Del("meta")
+	}
+	return kept, nil
+}

@@ -1,0 +1,112 @@
+package load
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"muster/internal/fhir"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// peek is how much of an input is looked at to tell its format.
+const peek = 1 << 20
+
+// item is a piece of an input: the text of a resource, of a Bundle or of a Bundle
+// entry, or a refusal made while reading.
+type item struct {
+	file     string
+	line     int // of its start, from 1
+	from, to int // its text in batch.text
+	entry    bool
+	refusal  *Refusal
+}
+
+// source reads inputs one after the other and hands items to emit.
+type source struct {
+	emit func(file string, line int, text []byte, entry bool, refusal *Refusal) error
+	read int64 // bytes of all inputs so far, as they are stored
+}
+
+// brokenInput says that the rest of an input could not be read.
+type brokenInput struct {
+	file string
+	line int
+	err  error
+}
+
+func (b *brokenInput) Error() string {
+	return fmt.Sprintf("%s cannot be read beyond line %d: %v", b.file, b.line, b.err)
+}
+
+func (b *brokenInput) Unwrap() error { return b.err }
+
+// input reads one input to its end. A [brokenInput] is its own trouble; other
+// errors are those of emit and end the load.
+func (s *source) input(ctx context.Context, in Input) error {
+	file, err := in.Open()
+	if err != nil {
+		return &brokenInput{in.Name, 0, err}
+	}
+	defer file.Close()
+	raw := bufio.NewReaderSize(&counting{ctx, file, &s.read}, 1<<16)
+	var plain io.Reader = raw
+	if magic, _ := raw.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		unzipped, err := gzip.NewReader(raw)
+		if err != nil {
+			return &brokenInput{in.Name, 0, err}
+		}
+		defer unzipped.Close()
+		plain = unzipped
+	}
+	buffered := bufio.NewReaderSize(plain, peek)
+	head, _ := buffered.Peek(peek)
+	switch formatOf(head, len(head) < peek) {
+	case bundle:
+		return s.bundles(in.Name, buffered)
+	case jsonText:
+		return s.documents(in.Name, buffered)
+	}
+	return s.lines(in.Name, buffered)
+}
+
+// lines reads NDJSON.
+func (s *source) lines(name string, r io.Reader) error {
+	lines := fhir.NewLineReader(r)
+	for {
+		text, err := lines.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.Is(err, fhir.ErrLineTooLong):
+			err = s.emit(name, lines.Line(), nil, false, refuse(TooLarge, "%v", fhir.ErrLineTooLong))
+		case err != nil:
+			return &brokenInput{name, lines.Line(), err}
+		default:
+			err = s.emit(name, lines.Line(), text, false, nil)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// counting counts the bytes that are read, and stops when ctx ends.
+type counting struct {
+	ctx context.Context
+	r   io.Reader
+	n   *int64
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := c.r.Read(p)
+	*c.n += int64(n)
+	return n, err
+}

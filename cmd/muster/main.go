@@ -24,6 +24,7 @@ import (
 type cli struct {
 	Config  kong.ConfigFlag `help:"Read options from this YAML file." placeholder:"FILE"`
 	Load    loadCmd         `cmd:"" help:"Load resources into a data directory."`
+	Serve   serveCmd        `cmd:"" help:"Serve a data directory: bulk export over HTTP."`
 	Version versionCmd      `cmd:"" help:"Print the version of muster and of the guides it serves."`
 }
 

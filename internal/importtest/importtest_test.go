@@ -42,6 +42,7 @@ var rules = []rule{
 	{"internal/job", []string{"internal/fhir", "internal/fault", "internal/store"}, "the engine knows no export"},
 	{"internal/export", []string{"internal/fhir", "internal/fault", "internal/auth", "internal/store", "internal/search", "internal/search/query", "internal/search/plan", "internal/policy", "internal/job", "internal/part", "internal/blob"}, "export knows no HTTP and no driver"},
 	{"internal/load", []string{"internal/fhir", "internal/fault", "internal/conformance", "internal/policy", "internal/search/index", "internal/store"}, "reading files into a directory, whatever its database"},
+	{"internal/server", []string{"internal/fhir", "internal/auth", "internal/conformance", "internal/store", "internal/export", "internal/blob"}, "HTTP knows no driver"},
 	{"cmd/muster", []string{"*"}, "the only place that wires"},
 	{"bench/layout", nil, "a spike, on its own"},
 	{"internal/importtest", nil, "reads source text only"},

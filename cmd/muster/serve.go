@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+	_ "time/tzdata" // --zone must work on machines without zone data (D11)
+
+	"muster/internal/blob"
+	"muster/internal/conformance"
+	"muster/internal/export"
+	"muster/internal/search"
+	"muster/internal/server"
+	"muster/internal/store/sqlite"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// serveCmd is `muster serve`: the one struct of everything a server can be told.
+type serveCmd struct {
+	Data    string `required:"" placeholder:"DIR" help:"Data directory to serve."`
+	Listen  string `default:"localhost:8080" placeholder:"HOST:PORT" help:"Address to listen on (${default})."`
+	BaseURL string `name:"base-url" default:"http://localhost:8080/fhir" placeholder:"URL" help:"Public base URL, part of every link (${default}). A data directory keeps the one it was first served with."`
+
+	BehindProxy bool `help:"A proxy in front speaks TLS. Needed to listen beyond this machine."`
+	NoAuth      bool `name:"no-auth" help:"Serve everybody who can connect. Needed to listen beyond this machine."`
+
+	Zone          string        `default:"Australia/Sydney" help:"Time zone of the times in manifests, and of dates without one in filters (${default})."`
+	Workers       int           `default:"2" help:"Pieces of export work done at a time (${default})."`
+	PartBytes     int64         `default:"268435456" placeholder:"N" help:"NDJSON bytes after which an output file is full (${default})."`
+	Retention     time.Duration `default:"24h" help:"How long files stay after an export has ended (${default})."`
+	SweepEvery    time.Duration `default:"1m" help:"Pause between two rounds of the janitor, which removes what has expired (${default})."`
+	Jobs          int           `default:"5" placeholder:"N" help:"Exports of one client that may run at a time; 0 for no limit (${default})."`
+	PollLimit     string        `default:"enforce" enum:"enforce,warn,off" help:"What becomes of polls that come too early: enforce (429), warn (logged) or off (${default})."`
+	PollInterval  time.Duration `default:"0s" help:"Wait between polls; 0 adapts it to the time left, 120s is the national service's."`
+	DrainTimeout  time.Duration `default:"10s" help:"How long a server that was told to end waits for answers under way (${default})."`
+	LogFormat     string        `default:"text" enum:"text,json" help:"Form of the log lines on standard error: text or json (${default})."`
+	Compatibility switches      `embed:"" prefix:"compat-" group:"Switches of the guide's open questions"`
+}
+
+// switches are the answers to the guide's open questions that an operator may
+// choose (docs/decisions/0004-answers.md).
+type switches struct {
+	MissingTypeFilter bool `help:"Export a type without a filter of its own whole, as clients of 0.3.0 expect."`
+	OutputFormat      bool `help:"Accept a missing _outputFormat and the short forms of Bulk Data."`
+	ProvenanceType    bool `default:"true" negatable:"" help:"Accept the filter Provenance?target.resolve().as(Type) of the guide's example."`
+	SuppressedSearch  bool `default:"true" negatable:"" help:"Let filters name the parameter suppressed."`
+	StrictAccept      bool `default:"true" negatable:"" help:"Refuse an Accept header of plain application/json where FHIR is served."`
+	StrictRequestID   bool `name:"strict-request-id" default:"true" negatable:"" help:"Refuse an X-Request-ID that is no UUID; otherwise it is replaced."`
+	PostDownload      bool `default:"true" negatable:"" help:"Serve files to POST too, as 0.3.0 wants."`
+}
+
+// Run serves until the context ends, then lets answers under way finish.
+func (c *serveCmd) Run(a app) error {
+	i, err := c.start(a)
+	if err != nil {
+		return err
+	}
+	return i.run(a.ctx)
+}
+
+// instance is a server that listens and is ready to run.
+type instance struct {
+	listener net.Listener
+	http     *http.Server
+	exports  *export.Service
+	log      *slog.Logger
+	drain    time.Duration
+	close    func() error
+}
+
+// start checks the options, opens the data directory and listens.
+func (c *serveCmd) start(a app) (_ *instance, err error) {
+	if err := c.safe(); err != nil {
+		return nil, exitError{exitUsage, err}
+	}
+	zone, err := time.LoadLocation(c.Zone)
+	if err != nil {
+		return nil, exitError{exitUsage, fmt.Errorf("--zone %s: no such time zone: write a name such as Australia/Sydney", c.Zone)}
+	}
+	log := c.logger(a.stderr)
+
+	var open []io.Closer
+	closeAll := func() error {
+		var errs []error
+		for n := len(open) - 1; n >= 0; n-- {
+			errs = append(errs, open[n].Close())
+		}
+		return errors.Join(errs...)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeAll())
+		}
+	}()
+
+	lock, err := sqlite.LockServe(c.Data)
+	if err != nil {
+		return nil, err
+	}
+	open = append(open, lock)
+	registry, err := conformance.Load()
+	if err != nil {
+		return nil, err
+	}
+	store, err := sqlite.Open(a.ctx, c.Data, sqlite.Options{Expect: sqlite.CreateInfo{BaseURL: c.BaseURL, DefinitionsHash: registry.DefinitionsHash()}})
+	if err != nil {
+		return nil, err
+	}
+	open = append(open, store)
+	files, err := blob.NewFolder(filepath.Join(c.Data, "files"))
+	if err != nil {
+		return nil, err
+	}
+	compiler := search.New(registry, c.BaseURL, zone)
+	exports := export.New(export.Config{
+		Store: store, Blobs: files, Compiler: compiler, BaseURL: c.BaseURL, Zone: zone, Logger: log,
+		Workers: c.Workers, PartBytes: c.PartBytes, JobsPerPrincipal: jobsLimit(c.Jobs), Retention: c.Retention,
+		PollLimit: export.PollLimit(c.PollLimit), PollInterval: c.PollInterval, SweepEvery: c.SweepEvery,
+	})
+	s := c.Compatibility
+	rules := export.Rules{
+		LenientMissingTypeFilter: s.MissingTypeFilter, CompatOutputFormat: s.OutputFormat,
+		ProvenanceTypeTestFilter: s.ProvenanceType, SuppressedSearch: s.SuppressedSearch,
+	}
+	handler, err := server.New(server.Config{
+		Exports:     exports,
+		ParseExport: func(body []byte) (export.Request, error) { return export.ParseRequest(body, compiler, rules) },
+		Ready: func(ctx context.Context) error {
+			_, err := store.Counts(ctx)
+			return err
+		},
+		Registry: registry, BaseURL: c.BaseURL, Version: version, Logger: log, Now: time.Now,
+		PostDownload: s.PostDownload, StrictAccept: s.StrictAccept, RequestIDStrict: s.StrictRequestID,
+	})
+	if err != nil {
+		return nil, err
+	}
+	listener, err := new(net.ListenConfig).Listen(a.ctx, "tcp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w: choose another address with --listen", c.Listen, err)
+	}
+	for _, route := range handler.Routes() {
+		log.Info("route", "path", route.Path, "methods", route.Methods, "about", route.About)
+	}
+	return &instance{
+		listener: listener, exports: exports, log: log, drain: c.DrainTimeout, close: closeAll,
+		http: &http.Server{
+			Handler:           handler,
+			ReadHeaderTimeout: 10 * time.Second,
+			ReadTimeout:       time.Minute, // a kick-off body is small
+			IdleTimeout:       2 * time.Minute,
+			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		},
+	}, nil
+}
+
+// run serves and works on exports until ctx ends or one of the two fails.
+func (i *instance) run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, i.close()) }()
+	i.log.Info("serving", "address", i.listener.Addr().String())
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return ignore(i.exports.Run(ctx), context.Canceled) })
+	g.Go(func() error { return ignore(i.http.Serve(i.listener), http.ErrServerClosed) })
+	g.Go(func() error {
+		<-ctx.Done()
+		i.log.Info("ending", "reason", context.Cause(ctx).Error())
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.drain)
+		defer cancel()
+		if err := i.http.Shutdown(drain); err != nil {
+			i.log.Warn("downloads under way were cut off", "after", i.drain)
+			return i.http.Close()
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+func ignore(err, expected error) error {
+	if errors.Is(err, expected) {
+		return nil
+	}
+	return err
+}
+
+// safe refuses what would put a directory on a network by accident (D14), each
+// time with the way out.
+func (c *serveCmd) safe() error {
+	u, err := url.Parse(c.BaseURL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("--base-url %s: write an absolute URL such as https://directory.example.org/fhir", c.BaseURL)
+	}
+	if strings.HasSuffix(c.BaseURL, "/") {
+		return fmt.Errorf("--base-url %s: write it without the slash at the end", c.BaseURL)
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen %s: write HOST:PORT, such as localhost:8080", c.Listen)
+	}
+	if loopback(host) {
+		return nil
+	}
+	if !c.BehindProxy {
+		return fmt.Errorf("--listen %s is reached from other machines, and this server speaks no TLS: put a proxy with TLS in front and say --behind-proxy, or listen on localhost", c.Listen)
+	}
+	if loopback(u.Hostname()) {
+		return fmt.Errorf("--listen %s is reached from other machines, but links would name %s: set --base-url to the public URL", c.Listen, u.Host)
+	}
+	if !c.NoAuth {
+		return fmt.Errorf("--listen %s is reached from other machines, and this server asks nobody who they are: say --no-auth if that is meant, or listen on localhost", c.Listen)
+	}
+	return nil
+}
+
+// jobsLimit turns the option's 0, no limit, into that of [export.Config].
+func jobsLimit(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+// loopback reports whether only this machine reaches the host.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// logger writes structured lines to w.
+func (c *serveCmd) logger(w io.Writer) *slog.Logger {
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, nil))
+	}
+	return slog.New(slog.NewTextHandler(w, nil))
+}

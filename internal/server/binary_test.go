@@ -1,0 +1,308 @@
+package server
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"strconv"
+	"strings"
+	"testing"
+
+	"muster/internal/export"
+	"muster/internal/fhir"
+)
+
+// someResources is NDJSON of about size bytes.
+func someResources(size int) string {
+	var b strings.Builder
+	for n := 0; b.Len() < size; n++ {
+		fmt.Fprintf(&b, `{"resourceType":"Location","id":"%d","name":"%s"}`+"\n", n, strings.Repeat(strconv.Itoa(n*7919), n%9))
+	}
+	return b.String()
+}
+
+func startWithFile(t *testing.T, text string, change ...func(*Config)) *under {
+	t.Helper()
+	u := start(t, change...)
+	u.fake.file = storedFile(t, text)
+	return u
+}
+
+// fragments is a size that makes more than two fragments of a part.
+const fragments = 2<<20 + 1<<18
+
+const filePath = "/api/v1/fhir/Binary/" + knownFile
+
+// readForm returns the NDJSON in an answer, whatever its form, and names the form.
+func readForm(t *testing.T, r reply) (form, text string) {
+	t.Helper()
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	if length := r.Header.Get("Content-Length"); length != strconv.Itoa(len(r.body)) {
+		t.Errorf("Content-Length %q of %d bytes", length, len(r.body))
+	}
+	switch {
+	case r.Header.Get("Content-Type") == fhirJSON:
+		var b struct{ ResourceType, ID, ContentType, Data string }
+		if err := json.Unmarshal(r.body, &b); err != nil || b.ResourceType != "Binary" || b.ID != knownFile || b.ContentType != fhirNDJSON {
+			t.Fatalf("%+v, %v is not the Binary", b, err)
+		}
+		data, err := base64.StdEncoding.DecodeString(b.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "Binary", string(data)
+	case r.Header.Get("Content-Encoding") == "gzip":
+		z, err := gzip.NewReader(bytes.NewReader(r.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(z)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "gzip", string(data)
+	}
+	return "plain", string(r.body)
+}
+
+func TestFileForms(t *testing.T) {
+	text := someResources(1 << 16)
+	u := startWithFile(t, text)
+	for _, c := range []struct {
+		req, name, query string
+		headers          []string
+		want             string
+	}{
+		{"RE-03", "NDJSON", "", []string{"Accept: application/fhir+ndjson"}, "plain"},
+		{"RE-05", "no Accept", "", nil, "plain"},
+		{"RE-05", "any", "", []string{"Accept: */*"}, "plain"},
+		{"RE-05", "application/ndjson", "", []string{"Accept: application/ndjson"}, "plain"},
+		{"RE-05", "application/x-ndjson", "", []string{"Accept: application/x-ndjson"}, "plain"},
+		{"RE-05", "browser", "", []string{"Accept: text/html, application/xml;q=0.9, */*;q=0.8"}, "plain"},
+		{"RE-04", "FHIR JSON", "", []string{"Accept: application/fhir+json"}, "Binary"},
+		{"RE-04", "FHIR JSON with parameters", "", []string{"Accept: application/FHIR+JSON; fhirVersion=4.0"}, "Binary"},
+		{"RE-05", "both, tie", "", []string{"Accept: application/fhir+json, application/fhir+ndjson"}, "plain"},
+		{"RE-05", "both, JSON preferred", "", []string{"Accept: application/fhir+ndjson;q=0.5, application/fhir+json;q=0.9"}, "Binary"},
+		{"RE-05", "both over two headers", "", []string{"Accept: application/fhir+ndjson;q=0.9", "Accept: application/fhir+json;q=0.5"}, "plain"},
+		{"RE-05", "NDJSON ruled out", "", []string{"Accept: */*, application/fhir+ndjson;q=0, application/ndjson;q=0, application/x-ndjson;q=0, ndjson;q=0"}, "Binary"},
+		{"FM-04", "_format", "?_format=json", []string{"Accept: application/fhir+ndjson"}, "Binary"},
+		{"FM-04", "_format NDJSON", "?_format=application/fhir+ndjson", []string{"Accept: application/fhir+json"}, "plain"},
+		{"RE-05", "plain JSON", "", []string{"Accept: application/json"}, ""},
+		{"RE-05", "XML", "", []string{"Accept: application/xml"}, ""},
+		{"FM-04", "_format XML", "?_format=xml", nil, ""},
+		{"RE-11", "gzip", "", []string{"Accept-Encoding: gzip"}, "gzip"},
+		{"RE-11", "gzip among others", "", []string{"Accept-Encoding: br, gzip;q=0.5, deflate"}, "gzip"},
+		{"RE-11", "gzip, upper case", "", []string{"Accept-Encoding: GZIP"}, "gzip"},
+		{"RE-11", "gzip ruled out", "", []string{"Accept-Encoding: gzip;q=0, *"}, "plain"},
+		{"RE-11", "identity preferred", "", []string{"Accept-Encoding: gzip;q=0.5, identity"}, "plain"},
+		{"RE-11", "identity less welcome", "", []string{"Accept-Encoding: identity;q=0.5, gzip;q=0.8"}, "gzip"},
+		{"RE-11", "others only", "", []string{"Accept-Encoding: br"}, "plain"},
+		{"RE-11 RE-04", "gzip does not change the Binary", "", []string{"Accept: application/fhir+json", "Accept-Encoding: gzip"}, "Binary"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, method := range []string{"GET", "POST"} {
+				t.Attr("requirements", "RE-01 RE-02 RE-06 RE-07")
+				r := u.ask(method, filePath+c.query, "", c.headers...)
+				if c.want == "" {
+					u.expect(r, 406, fhir.CodeNotSupported)
+					continue
+				}
+				u.expect(r, 200, "")
+				if form, got := readForm(t, r); form != c.want || got != text {
+					t.Errorf("%s: form %s with %d bytes, want %s with %d", method, form, len(got), c.want, len(text))
+				}
+				wantType := fhirNDJSON
+				if c.want == "Binary" {
+					wantType = fhirJSON
+				}
+				for name, want := range map[string]string{
+					"Content-Type":        wantType,
+					"Content-Location":    base + "/Binary/" + knownFile + "/_history/1",
+					"Content-Disposition": "Attachment;",
+					"Vary":                "Accept, Accept-Encoding",
+				} {
+					if got := r.Header.Get(name); got != want {
+						t.Errorf("%s: %q, want %q", name, got, want)
+					}
+				}
+				head := u.ask("HEAD", filePath+c.query, "", c.headers...)
+				if head.StatusCode != 200 || len(head.body) != 0 || head.ContentLength != int64(len(r.body)) || head.Header.Get("ETag") != r.Header.Get("ETag") {
+					t.Errorf("HEAD: %d, length %d, ETag %q; GET has %d, %q", head.StatusCode, head.ContentLength, head.Header.Get("ETag"), len(r.body), r.Header.Get("ETag"))
+				}
+			}
+		})
+	}
+}
+
+func TestBinaryPadding(t *testing.T) {
+	t.Attr("requirements", "RE-04")
+	for n := range 5 {
+		text := "{" + strings.Repeat(" ", n) + "}\n"
+		u := startWithFile(t, text)
+		if _, got := readForm(t, u.ask("GET", filePath, "", "Accept: application/fhir+json")); got != text {
+			t.Errorf("%q came back as %q", text, got)
+		}
+	}
+}
+
+func TestFileRanges(t *testing.T) {
+	t.Attr("requirements", "RE-15")
+	text := someResources(fragments)
+	u := startWithFile(t, text)
+	plain := u.ask("GET", filePath, "")
+	packed := u.ask("GET", filePath, "", "Accept-Encoding: gzip")
+	plainTag, packedTag := plain.Header.Get("ETag"), packed.Header.Get("ETag")
+	if plainTag == packedTag || !strings.HasPrefix(plainTag, `"`) || !strings.HasPrefix(packedTag, `"`) {
+		t.Fatalf("tags %s and %s must be strong and differ", plainTag, packedTag)
+	}
+	if plain.Header.Get("Accept-Ranges") != "bytes" {
+		t.Error("ranges are not announced")
+	}
+	at := len(text) - 1000
+	for _, c := range []struct {
+		name    string
+		headers []string
+		status  int
+		want    string
+	}{
+		{"end", []string{fmt.Sprintf("Range: bytes=%d-", at)}, 206, text[at:]},
+		{"suffix", []string{"Range: bytes=-7"}, 206, text[len(text)-7:]},
+		{"middle", []string{"Range: bytes=1048570-2097200"}, 206, text[1048570:2097201]},
+		{"gzip", []string{"Accept-Encoding: gzip", "Range: bytes=100-199"}, 206, string(packed.body[100:200])},
+		{"resumed", []string{"Range: bytes=100-", "If-Range: " + plainTag}, 206, text[100:]},
+		{"resumed in the other form", []string{"Range: bytes=100-", "If-Range: " + packedTag}, 200, text},
+		{"resumed gzip", []string{"Accept-Encoding: gzip", "Range: bytes=100-", "If-Range: " + packedTag}, 206, string(packed.body[100:])},
+		{"resumed gzip in the other form", []string{"Accept-Encoding: gzip", "Range: bytes=100-", "If-Range: " + plainTag}, 200, string(packed.body)},
+		{"other unit", []string{"Range: lines=1-2"}, 200, text},
+		{"too many", []string{"Range: bytes=" + strings.Repeat("1-2,", mostRanges) + "1-2"}, 200, text},
+		{"behind the end", []string{fmt.Sprintf("Range: bytes=%d-", len(text))}, 416, ""},
+		{"nonsense", []string{"Range: bytes=9-1"}, 416, ""},
+		{"If-Match fails", []string{`If-Match: "other"`}, 412, ""},
+		{"If-Match holds", []string{"If-Match: " + plainTag}, 200, text},
+		{"Binary has no ranges", []string{"Accept: application/fhir+json", "Range: bytes=0-3"}, 200, "binary"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, method := range []string{"GET", "POST"} {
+				r := u.ask(method, filePath, "", c.headers...)
+				switch c.status {
+				case 416:
+					u.expect(r, 416, fhir.CodeInvalid)
+					if got := r.Header.Get("Content-Range"); c.name == "behind the end" && got != fmt.Sprintf("bytes */%d", len(text)) {
+						t.Errorf("Content-Range: %q", got)
+					}
+					continue
+				case 412:
+					u.expect(r, 412, fhir.CodeConflict)
+					continue
+				}
+				u.expect(r, c.status, "")
+				if c.want == "binary" {
+					if form, got := readForm(t, r); form != "Binary" || got != text {
+						t.Errorf("form %s, %d bytes", form, len(got))
+					}
+					continue
+				}
+				if string(r.body) != c.want {
+					t.Errorf("%s: %d bytes, want %d", method, len(r.body), len(c.want))
+				}
+				if r.ContentLength != int64(len(c.want)) {
+					t.Errorf("%s: Content-Length %d, want %d", method, r.ContentLength, len(c.want))
+				}
+			}
+		})
+	}
+	t.Run("several", func(t *testing.T) {
+		r := u.ask("GET", filePath, "", "Range: bytes=0-9,2000000-2000009")
+		u.expect(r, 206, "")
+		_, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts := multipart.NewReader(bytes.NewReader(r.body), params["boundary"])
+		for _, want := range []string{text[:10], text[2000000:2000010]} {
+			p, err := parts.NextPart()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(p); string(got) != want || err != nil {
+				t.Errorf("%q, %v; want %q", got, err, want)
+			}
+		}
+	})
+	t.Run("errors do not wear the headers of the file", func(t *testing.T) {
+		for _, header := range []string{"Range: bytes=99999999-", `If-Match: "other"`} {
+			r := u.ask("GET", filePath, "", "Accept-Encoding: gzip", header)
+			for _, name := range []string{"ETag", "Content-Encoding", "Content-Disposition", "Content-Location", "Accept-Ranges"} {
+				if got := r.Header.Get(name); got != "" {
+					t.Errorf("%s: %s: %q", header, name, got)
+				}
+			}
+		}
+	})
+}
+
+func TestFileRefusals(t *testing.T) {
+	u := startWithFile(t, "{}\n")
+	t.Attr("requirements", "RE-09 RE-10")
+	for _, path := range []string{"unknown", "f2b1a7a0-52c1-4d65-8e9e-0d3a8f5a9999", "%2e%2e", "a%2Fb"} {
+		u.expect(u.ask("GET", "/api/v1/fhir/Binary/"+path, ""), 404, fhir.CodeNotFound)
+	}
+	u.expect(u.ask("GET", filePath+"/_history/1", ""), 404, fhir.CodeNotSupported)
+	u = startWithFile(t, "{}\n", func(c *Config) { c.PostDownload = false })
+	r := u.ask("POST", filePath, "")
+	u.expect(r, 405, fhir.CodeNotSupported)
+	if got := r.Header.Get("Allow"); got != "GET, HEAD" {
+		t.Errorf("Allow: %q", got)
+	}
+	u.expect(u.ask("GET", filePath, ""), 200, "")
+}
+
+// A file that is broken on disk is never served as if it were whole. Where that
+// shows before the first byte it is an error; later the answer is shorter than
+// announced, which the client notices. The log tells both.
+func TestBrokenFile(t *testing.T) {
+	text := someResources(fragments)
+	for _, header := range []string{"Accept: application/fhir+ndjson", "Accept: application/fhir+json"} {
+		t.Run(header, func(t *testing.T) {
+			u := start(t)
+			u.fake.file = storedFileAs(t, text, func(stream []byte) []byte { clear(stream[len(stream)/2:]); return stream })
+			r := u.ask("GET", filePath, "", header)
+			if r.err == nil {
+				t.Errorf("%d bytes came without an error", len(r.body))
+			}
+			u.Close()
+			if log := u.log.String(); !strings.Contains(log, "a download broke off") || !strings.Contains(log, "fragment") {
+				t.Errorf("the log does not tell: %s", log)
+			}
+		})
+	}
+	for _, header := range []string{"Accept: application/fhir+ndjson", "Accept: application/fhir+json", "Accept-Encoding: gzip"} {
+		t.Run("cut, "+header, func(t *testing.T) {
+			u := start(t)
+			u.fake.file = storedFileAs(t, text, func(stream []byte) []byte { return stream[:len(stream)/2] })
+			u.expect(u.ask("GET", filePath, "", header), 500, fhir.CodeException)
+			if log := u.log.String(); !strings.Contains(log, "bytes on disk") {
+				t.Errorf("the log does not tell: %s", log)
+			}
+		})
+	}
+	t.Run("index", func(t *testing.T) {
+		u := start(t)
+		open := storedFile(t, text)
+		u.fake.file = func() (*export.File, error) {
+			f, err := open()
+			if err == nil {
+				f.Part.Stored.Index = []byte{9}
+			}
+			return f, err
+		}
+		u.expect(u.ask("GET", filePath, ""), 500, fhir.CodeException)
+	})
+}

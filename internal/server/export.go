@@ -1,0 +1,84 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"muster/internal/fhir"
+)
+
+// largestBody is the most that the body of a kick-off may hold, in bytes.
+const largestBody = 1 << 20
+
+func (s *Server) exportRoutes() []route {
+	return []route{{
+		path:    s.basePath + "/$export",
+		about:   "start a bulk export",
+		methods: map[string]handler{http.MethodPost: s.kickOff},
+	}}
+}
+
+// kickOff starts an export (KO-01 to KO-06, KO-50). The checks stand in the order
+// of section 1.4 of the requirements: the first stage that fails decides.
+func (s *Server) kickOff(w http.ResponseWriter, r *http.Request) error {
+	if err := checkKickOffMedia(r); err != nil {
+		return err
+	}
+	if !prefers(r, "respond-async") {
+		return fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "An export is asynchronous: send the header Prefer: respond-async."}
+	}
+	if r.URL.RawQuery != "" {
+		return fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The address of $export takes no query: move every parameter into the Parameters resource of the body."}
+	}
+	body, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	request, err := s.ParseExport(body)
+	if err != nil {
+		return err
+	}
+	job, err := s.Exports.KickOff(r.Context(), request)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Location", s.statusURL(job))
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+// statusURL is where a job is polled (KO-50).
+func (s *Server) statusURL(job string) string {
+	return s.BaseURL + "/$export-poll-status?_jobId=" + url.QueryEscape(job)
+}
+
+// checkKickOffMedia looks at Content-Type and Accept (KO-05, KO-06). Plain JSON is
+// taken in both, whatever StrictAccept says: the answer has no body.
+func checkKickOffMedia(r *http.Request) error {
+	if t := mediaTypeOf(r); t != fhirJSON && t != plainJSON {
+		return refusal{kind: wrongMedia, text: fmt.Sprintf("The body of a kick-off is a Parameters resource in JSON: send it with Content-Type: application/fhir+json, not %q.", t)}
+	}
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
+		return refusal{kind: wrongMedia, text: fmt.Sprintf("The body of a kick-off is sent as it is: leave out Content-Encoding: %s.", coding)}
+	}
+	if accept := acceptanceOf(r); accept.of(fhirJSON) == 0 && accept.of(plainJSON) == 0 {
+		return refusal{kind: notAcceptable, text: "Answers to a kick-off are FHIR JSON: send Accept: application/fhir+json, or leave it out."}
+	}
+	return nil
+}
+
+// readBody reads the body up to its limit.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, largestBody))
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, refusal{kind: tooLarge, text: fmt.Sprintf("The body is larger than %d bytes: ask for less in one export.", largestBody)}
+	}
+	if err != nil {
+		return nil, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The body broke off before its end: send it again."}
+	}
+	return body, nil
+}

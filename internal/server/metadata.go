@@ -1,0 +1,41 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"muster/internal/conformance"
+	"muster/internal/fhir"
+)
+
+// metadataRoutes serves the CapabilityStatement, which is computed once: what
+// the server can do does not change while it runs (CS-01).
+func (s *Server) metadataRoutes() []route {
+	compact := conformance.CapabilityStatement(s.Registry, conformance.CapabilityOptions{
+		BaseURL: s.BaseURL, Version: s.Version, Date: fhir.MomentOf(s.Now()),
+	})
+	var pretty bytes.Buffer
+	if json.Indent(&pretty, compact, "", "  ") != nil {
+		pretty.Reset()
+		pretty.Write(compact)
+	}
+	return []route{{
+		path:  s.basePath + "/metadata",
+		about: "what this server can do",
+		methods: map[string]handler{http.MethodGet: func(w http.ResponseWriter, r *http.Request) error {
+			if err := s.checkJSON(r); err != nil {
+				return err
+			}
+			body := compact
+			if r.URL.Query().Get("_pretty") == "true" {
+				body = pretty.Bytes()
+			}
+			w.Header().Set("Content-Type", fhirJSON)
+			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+			_, _ = w.Write(body)
+			return nil
+		}},
+	}}
+}

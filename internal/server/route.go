@@ -1,0 +1,93 @@
+package server
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// handler answers a request or returns an error for outcome.go. After the first
+// byte of an answer it returns nil.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// route is a path and what may be done there.
+type route struct {
+	path    string             // pattern of http.ServeMux, without method and host
+	about   string             // one line for people
+	methods map[string]handler // GET stands for HEAD too
+	every   handler            // for all other methods; without it they get 405
+	// before sets the headers that every answer to the route carries, errors
+	// included. Optional.
+	before func(w http.ResponseWriter, r *http.Request)
+	// stream marks answers that may take as long as they make progress.
+	stream bool
+}
+
+// RouteInfo describes a route for a list.
+type RouteInfo struct {
+	Methods string // comma list, in the order of an Allow header
+	Path    string
+	About   string
+}
+
+// Routes lists all routes of the server in the order of their owners.
+func (s *Server) Routes() []RouteInfo {
+	list := make([]RouteInfo, 0, len(s.routes))
+	for _, r := range s.routes {
+		list = append(list, RouteInfo{Methods: r.allow(), Path: r.path, About: r.about})
+	}
+	return list
+}
+
+func (s *Server) mount(routes []route) { s.routes = append(s.routes, routes...) }
+
+// allow is the value of an Allow header: HEAD goes with GET.
+func (r route) allow() string {
+	if r.every != nil {
+		return "every method"
+	}
+	methods := slices.Collect(maps.Keys(r.methods))
+	if r.methods[http.MethodGet] != nil {
+		methods = append(methods, http.MethodHead)
+	}
+	slices.Sort(methods)
+	return strings.Join(methods, ", ")
+}
+
+// endpoint runs the handler for the method and writes the error that it returns.
+func (s *Server) endpoint(route route) http.Handler {
+	allow := route.allow()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		exchangeOf(r).route = route.path
+		if route.before != nil {
+			route.before(w, r)
+		}
+		if err := s.limitTime(w, r, route, func(r *http.Request) error {
+			if err := exchangeOf(r).refused; err != nil {
+				return err
+			}
+			method := r.Method
+			if method == http.MethodHead {
+				method = http.MethodGet
+			}
+			if serve := route.methods[method]; serve != nil {
+				return serve(w, r)
+			}
+			if route.every != nil {
+				return route.every(w, r)
+			}
+			return methodNotAllowed(r, allow)
+		}); err != nil {
+			s.writeOutcome(w, r, err)
+		}
+	})
+}
+
+func methodNotAllowed(r *http.Request, allow string) error {
+	return refusal{
+		kind:   wrongMethod,
+		text:   r.Method + " is not supported at " + r.URL.Path + ": use " + allow + ".",
+		header: http.Header{"Allow": {allow}},
+	}
+}

@@ -1,0 +1,105 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"muster/internal/conformance"
+	"muster/internal/export"
+)
+
+// Exports is what the server asks of the bulk export: package export's Service.
+// The client is the principal in the context.
+type Exports interface {
+	KickOff(ctx context.Context, r export.Request) (jobID string, err error)
+	Poll(ctx context.Context, jobID string) (export.Status, error)
+	Cancel(ctx context.Context, jobID string) error
+	OpenFile(ctx context.Context, file string) (*export.File, error)
+}
+
+// Config is what a server is made of. All fields without "optional" are needed.
+type Config struct {
+	Exports Exports
+	// ParseExport reads the body of a kick-off; its errors are fhir.Issues.
+	ParseExport func(body []byte) (export.Request, error)
+	Registry    *conformance.Registry
+	BaseURL     string // public address of the FHIR API, without a slash at the end
+	Version     string // of the program, for the CapabilityStatement
+	Logger      *slog.Logger
+	Now         func() time.Time
+
+	// Ready tells whether requests can be served, for /readyz. Optional.
+	Ready func(ctx context.Context) error
+
+	// PostDownload lets files be fetched by POST too, as the guide 0.3.0 has it (RE-02).
+	PostDownload bool
+	// StrictAccept refuses Accept: application/json where the guide wants
+	// application/fhir+json (FM-01); without it both are taken (FM-03).
+	StrictAccept bool
+	// RequestIDStrict refuses an X-Request-ID that is not a UUID (HD-03); without
+	// it such an id is replaced by one of ours.
+	RequestIDStrict bool
+}
+
+// Server answers HTTP requests. Safe for use by several goroutines.
+type Server struct {
+	Config
+	basePath string
+	routes   []route
+	handler  http.Handler
+}
+
+// New makes a server. Errors name the field of the configuration at fault.
+func New(c Config) (*Server, error) {
+	basePath, err := checkConfig(c)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Config: c, basePath: basePath}
+	s.mount(s.exportRoutes())
+	s.mount(s.pollRoutes())
+	s.mount(s.binaryRoutes())
+	s.mount(s.metadataRoutes())
+	s.mount(s.healthRoutes())
+	s.mount(s.typeRoutes())
+	mux := http.NewServeMux()
+	for _, r := range s.routes {
+		mux.Handle(r.path, s.endpoint(r))
+	}
+	s.handler = s.middleware(mux)
+	return s, nil
+}
+
+// ServeHTTP implements [http.Handler].
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// checkConfig returns the path of the base URL.
+func checkConfig(c Config) (string, error) {
+	switch {
+	case c.Exports == nil:
+		return "", errors.New("server: Config.Exports is not set")
+	case c.ParseExport == nil:
+		return "", errors.New("server: Config.ParseExport is not set")
+	case c.Registry == nil:
+		return "", errors.New("server: Config.Registry is not set")
+	case c.Logger == nil:
+		return "", errors.New("server: Config.Logger is not set")
+	case c.Now == nil:
+		return "", errors.New("server: Config.Now is not set")
+	}
+	u, err := url.Parse(c.BaseURL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return "", fmt.Errorf("the base URL %q is not the address of an API: write scheme, host and path, such as http://localhost:8080/fhir", c.BaseURL)
+	}
+	// Braces would be wildcards of a route, and a slash at the end would double.
+	if strings.HasSuffix(c.BaseURL, "/") || strings.Contains(c.BaseURL, "//"+u.Host+"//") || strings.ContainsAny(u.Path, "{} ") {
+		return "", fmt.Errorf("the base URL %q cannot be used: leave out the slash at the end, braces and spaces", c.BaseURL)
+	}
+	return u.Path, nil
+}

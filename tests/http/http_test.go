@@ -1,0 +1,372 @@
+// Package http holds transcripts of conversations with the server: text files of
+// requests and of facts about the answers, each with the ids of the guide's
+// requirements that it proves. README.md explains their little language; the
+// tests run every transcript against a real server with a real data directory, in
+// one process, with a clock that only the transcript moves.
+//
+// A fact that does not hold fails the test with file, line, and what came
+// instead; the transcript then goes on, so that one run shows all.
+package http
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"muster/internal/blob"
+	"muster/internal/conformance"
+	"muster/internal/export"
+	"muster/internal/fault"
+	"muster/internal/fhir"
+	"muster/internal/load"
+	"muster/internal/search"
+	"muster/internal/search/index"
+	"muster/internal/server"
+	"muster/internal/store/sqlite"
+)
+
+// base is the public address. Nothing listens there: the client of the
+// transcripts takes every connection to the server in test.
+const base = "http://directory.example/fhir"
+
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(file, ".txt"), func(t *testing.T) {
+			steps, err := readScript(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := &runner{t: t, file: file, known: holes{"base": base}}
+			for _, s := range steps {
+				r.run(s)
+			}
+		})
+	}
+}
+
+// clock is a time that only the transcript moves.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) move(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(by)
+}
+
+// runner is one transcript with its server.
+type runner struct {
+	t     *testing.T
+	file  string
+	known holes
+
+	clock     *clock
+	store     *sqlite.Store
+	extractor *index.Extractor
+	client    *http.Client
+	gate      *gate
+}
+
+func (r *runner) fatalf(line int, format string, args ...any) {
+	r.t.Helper()
+	r.t.Fatalf("%s:%d: %s", r.file, line, fmt.Sprintf(format, args...))
+}
+
+// run does one step.
+func (r *runner) run(s step) {
+	r.t.Helper()
+	if s.command == "start" {
+		r.start(s)
+		return
+	}
+	if r.client == nil {
+		r.fatalf(s.line, "the first command of a transcript is start")
+	}
+	switch s.command {
+	case "":
+		r.request(s)
+	case "load":
+		r.load(s)
+	case "wait":
+		by, err := time.ParseDuration(strings.Join(s.args, ""))
+		if err != nil {
+			r.fatalf(s.line, "%v", err)
+		}
+		r.clock.move(by)
+	case "hold":
+		r.gate.close()
+	case "finish":
+		r.finish(s)
+	case "fail":
+		now := fhir.MomentOf(r.clock.Now())
+		if err := r.store.Fail(r.t.Context(), r.known["job"], strings.Join(s.args, " "), now, now+fhir.Moment(24*time.Hour/time.Millisecond)); err != nil {
+			r.fatalf(s.line, "%v", err)
+		}
+	}
+}
+
+// start opens a data directory and a server on it.
+func (r *runner) start(s step) {
+	r.t.Helper()
+	dir := filepath.Join(r.t.TempDir(), "data")
+	r.clock = &clock{now: time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)}
+	registry, err := conformance.Load()
+	r.must(s, err)
+	r.extractor, err = index.NewExtractor(registry, base)
+	r.must(s, err)
+	r.store, err = sqlite.Open(r.t.Context(), dir, sqlite.Options{Now: r.clock.Now, Create: &sqlite.CreateInfo{
+		BaseURL: base, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(),
+	}})
+	r.must(s, err)
+	r.t.Cleanup(func() { _ = r.store.Close() })
+	blobs, err := blob.NewFolder(filepath.Join(dir, sqlite.FilesFolder))
+	r.must(s, err)
+	r.t.Cleanup(func() { _ = blobs.Close() })
+
+	zone, err := time.LoadLocation("Australia/Sydney")
+	r.must(s, err)
+	compiler := search.New(registry, base, zone)
+	exports := export.Config{
+		Store: r.store, Blobs: blobs, Compiler: compiler, BaseURL: base, Zone: zone, Now: r.clock.Now,
+		Logger: slog.New(slog.DiscardHandler), PollLimit: export.PollEnforce, PollInterval: 2 * time.Minute,
+	}
+	config := server.Config{
+		ParseExport: func(body []byte) (export.Request, error) {
+			return export.ParseRequest(body, compiler, export.DefaultRules())
+		},
+		Registry: registry, BaseURL: base, Version: "test", Logger: slog.New(slog.DiscardHandler), Now: r.clock.Now,
+		PostDownload: true, StrictAccept: true, RequestIDStrict: true,
+	}
+	for _, option := range s.args {
+		if err := setOption(option, &exports, &config); err != nil {
+			r.fatalf(s.line, "%v", err)
+		}
+	}
+	service := export.New(exports)
+	config.Exports = service
+	handler, err := server.New(config)
+	r.must(s, err)
+	r.gate = newGate(r.t)
+	r.background(service.Run)
+	r.serve(handler)
+}
+
+func (r *runner) must(s step, err error) {
+	r.t.Helper()
+	if err != nil {
+		r.fatalf(s.line, "%v", err)
+	}
+}
+
+// setOption changes one setting: NAME=VALUE.
+func setOption(option string, exports *export.Config, config *server.Config) (err error) {
+	name, value, _ := strings.Cut(option, "=")
+	switch name {
+	case "poll":
+		exports.PollLimit = export.PollLimit(value)
+	case "interval":
+		exports.PollInterval, err = time.ParseDuration(value)
+	case "jobs":
+		exports.JobsPerPrincipal, err = strconv.Atoi(value)
+	case "part-bytes":
+		exports.PartBytes, err = strconv.ParseInt(value, 10, 64)
+	case "post":
+		config.PostDownload = value != "off"
+	case "accept":
+		config.StrictAccept = value != "lenient"
+	case "request-id":
+		config.RequestIDStrict = value != "lenient"
+	default:
+		return fmt.Errorf("there is no option %q", name)
+	}
+	return err
+}
+
+// background runs the workers of the service until the test ends.
+func (r *runner) background(run func(context.Context) error) {
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx) }()
+	r.t.Cleanup(func() {
+		r.gate.open()
+		stop()
+		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+			r.t.Errorf("the workers ended with %v", err)
+		}
+	})
+}
+
+// serve starts the server and a client that finds it under the base URL.
+func (r *runner) serve(handler http.Handler) {
+	s := httptest.NewServer(handler)
+	r.t.Cleanup(s.Close)
+	transport := &http.Transport{
+		DisableCompression: true,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, s.Listener.Addr().String())
+		},
+	}
+	r.t.Cleanup(transport.CloseIdleConnections)
+	r.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// load writes a file of resources into the directory.
+func (r *runner) load(s step) {
+	r.t.Helper()
+	f, err := os.Open(s.args[0])
+	r.must(s, err)
+	defer f.Close()
+	summary, err := load.Run(r.t.Context(), load.Config{Directory: r.store, Extractor: r.extractor}, []load.Input{load.FromReader(s.args[0], f)})
+	r.must(s, err)
+	if summary.RefusedTotal() > 0 || summary.Read == 0 {
+		r.fatalf(s.line, "%+v", summary)
+	}
+}
+
+// finish opens the gate and waits until the job has ended. It looks each time
+// that the work says it has come further.
+func (r *runner) finish(s step) {
+	r.t.Helper()
+	name := "job"
+	if len(s.args) > 0 {
+		name = s.args[0]
+	}
+	r.gate.open()
+	for {
+		job, err := r.store.Job(r.t.Context(), r.known[name])
+		r.must(s, err)
+		if !job.State.Live() {
+			return
+		}
+		select {
+		case <-r.gate.progress:
+		case <-time.After(30 * time.Second):
+			r.fatalf(s.line, "the export %s did not end: %+v", job.ID, job)
+		}
+	}
+}
+
+// gate stops the work of exports, and tells of its progress.
+type gate struct {
+	mu       sync.Mutex
+	closed   chan struct{} // nil when open
+	progress chan struct{}
+}
+
+func newGate(t *testing.T) *gate {
+	g := &gate{progress: make(chan struct{}, 1)}
+	t.Cleanup(fault.Arm("export.selecting", func(ctx context.Context) error {
+		g.mu.Lock()
+		closed := g.closed
+		g.mu.Unlock()
+		if closed == nil {
+			return nil
+		}
+		select {
+		case <-closed:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}))
+	for _, point := range []string{"export.writing", "export.finished"} {
+		t.Cleanup(fault.Arm(point, func(context.Context) error {
+			select {
+			case g.progress <- struct{}{}:
+			default:
+			}
+			return nil
+		}))
+	}
+	return g
+}
+
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed == nil {
+		g.closed = make(chan struct{})
+	}
+}
+
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed != nil {
+		close(g.closed)
+		g.closed = nil
+	}
+}
+
+// request sends a request and checks the facts.
+func (r *runner) request(s step) {
+	r.t.Helper()
+	body, headers, err := s.content(r.known.fill)
+	r.must(s, err)
+	address := r.known.fill(s.address)
+	if strings.HasPrefix(address, "/") {
+		address = strings.TrimSuffix(base, "/fhir") + address
+	}
+	var content io.Reader
+	if body != "" {
+		content = strings.NewReader(body)
+	}
+	q, err := http.NewRequestWithContext(r.t.Context(), s.method, address, content)
+	r.must(s, err)
+	for _, h := range headers {
+		if !slices.ContainsFunc(s.headers, func(own header) bool { return strings.EqualFold(own.name, h.name) }) {
+			q.Header.Add(h.name, h.value)
+		}
+	}
+	for _, h := range s.headers {
+		if h.value != "" {
+			q.Header.Add(h.name, r.known.fill(h.value))
+		}
+	}
+	response, err := r.client.Do(q)
+	r.must(s, err)
+	defer response.Body.Close()
+	read, err := io.ReadAll(response.Body)
+	r.must(s, err)
+	a := &answer{Response: response, body: string(read), raw: len(read), known: r.known}
+	for _, f := range append(s.facts, a.implied(q)...) {
+		if err := a.check(f); err != nil {
+			r.t.Errorf("%s:%d: %s %s %v: %v\nthe answer is %s\n%s", r.file, max(f.line, s.line), s.method, address, s.req, err, response.Status, shorten(string(read)))
+			if f.about == "status" {
+				return // the other facts are about another answer
+			}
+		}
+	}
+}
+
+func shorten(text string) string {
+	if len(text) > 2000 {
+		return text[:2000] + "…"
+	}
+	return text
+}

@@ -1,0 +1,223 @@
+package http
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+)
+
+// step is one command or one request of a transcript.
+type step struct {
+	line    int
+	command string   // "start", "load", …; empty for a request
+	args    []string // of the command
+	req     []string // ids that the request proves
+
+	method, address string
+	headers         []header
+	parameters      []parameter
+	body            []string
+	facts           []fact
+}
+
+type header struct{ name, value string }
+
+type parameter struct{ name, value string }
+
+// fact is one line that starts with ">".
+type fact struct {
+	line  int
+	about string // "status", "body", "json", "ndjson", "length", "unpack", or the name of a header
+	path  string // of json
+	verb  string // "=", "~", "absent", "empty", "count", or empty
+	text  string
+}
+
+var (
+	requestForm = regexp.MustCompile(`^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (\S+)$`)
+	headerForm  = regexp.MustCompile(`^([A-Za-z-]+):\s*(.*)$`)
+	idForm      = regexp.MustCompile(`^[A-Z]{2}-[0-9]{2}$`)
+	statusForm  = regexp.MustCompile(`^[1-5][0-9]{2}$`)
+)
+
+// readScript reads a transcript. Errors name file and line.
+func readScript(name string) ([]step, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	var steps []step
+	var ids []string
+	for n, line := range strings.Split(string(text), "\n") {
+		line = strings.TrimRight(line, " \t")
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if rest, ok := strings.CutPrefix(line, "req "); ok {
+			ids = strings.Fields(rest)
+			for _, id := range ids {
+				if !idForm.MatchString(id) {
+					return nil, fmt.Errorf("%s:%d: %q is not the id of a requirement", name, n+1, id)
+				}
+			}
+			continue
+		}
+		if m := requestForm.FindStringSubmatch(line); m != nil {
+			steps = append(steps, step{line: n + 1, method: m[1], address: m[2], req: ids})
+			ids = nil
+			continue
+		}
+		if word, rest, _ := strings.Cut(line, " "); isCommand(word) {
+			steps = append(steps, step{line: n + 1, command: word, args: strings.Fields(rest)})
+			continue
+		}
+		if len(steps) == 0 || steps[len(steps)-1].command != "" {
+			return nil, fmt.Errorf("%s:%d: %q is neither a command nor a request", name, n+1, line)
+		}
+		if err := steps[len(steps)-1].add(n+1, line); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", name, n+1, err)
+		}
+	}
+	for _, s := range steps {
+		if s.command == "" && (len(s.facts) == 0 || s.facts[0].about != "status") {
+			return nil, fmt.Errorf("%s:%d: the first fact of a request is its status", name, s.line)
+		}
+	}
+	return steps, nil
+}
+
+func isCommand(word string) bool {
+	switch word {
+	case "start", "load", "wait", "hold", "finish", "fail":
+		return true
+	}
+	return false
+}
+
+// add reads a line that belongs to a request.
+func (s *step) add(n int, line string) error {
+	switch {
+	case strings.HasPrefix(line, "> "):
+		f, err := readFact(n, line[2:])
+		s.facts = append(s.facts, f)
+		return err
+	case len(s.facts) > 0:
+		return fmt.Errorf("%q stands after the facts of its request", line)
+	case strings.HasPrefix(line, "+ "):
+		name, value, _ := strings.Cut(line[2:], " ")
+		s.parameters = append(s.parameters, parameter{name, value})
+	case line == "body" || strings.HasPrefix(line, "body "):
+		s.body = append(s.body, strings.TrimPrefix(line[4:], " "))
+	default:
+		m := headerForm.FindStringSubmatch(line)
+		if m == nil {
+			return fmt.Errorf("%q is no header, parameter, body or fact", line)
+		}
+		s.headers = append(s.headers, header{m[1], m[2]})
+	}
+	return nil
+}
+
+// readFact reads what follows "> ".
+func readFact(n int, text string) (fact, error) {
+	f := fact{line: n}
+	if statusForm.MatchString(text) {
+		f.about, f.text = "status", text
+		return f, nil
+	}
+	f.about, text, _ = strings.Cut(text, " ")
+	switch f.about {
+	case "length":
+		return f, nil
+	case "ndjson", "unpack":
+		f.text = text
+		return f, nil
+	case "json":
+		f.path, text, _ = strings.Cut(text, " ")
+	}
+	f.verb, f.text, _ = strings.Cut(text, " ")
+	switch f.verb {
+	case "=", "~":
+		return f, nil
+	case "absent":
+		if f.about != "body" {
+			return f, nil
+		}
+	case "empty":
+		if f.about == "body" {
+			return f, nil
+		}
+	case "count":
+		if f.about == "json" {
+			return f, nil
+		}
+	}
+	return f, fmt.Errorf("%q is not a fact; README.md lists them", text)
+}
+
+// content returns the body of a request, and the headers that go with it.
+func (s *step) content(fill func(string) string) (string, []header, error) {
+	if len(s.parameters) == 0 {
+		return fill(strings.Join(s.body, "\n")), nil, nil
+	}
+	type entry struct {
+		Name         string `json:"name"`
+		ValueString  string `json:"valueString,omitempty"`
+		ValueInstant string `json:"valueInstant,omitempty"`
+	}
+	resource := struct {
+		ResourceType string  `json:"resourceType"`
+		Parameter    []entry `json:"parameter"`
+	}{ResourceType: "Parameters"}
+	for _, p := range s.parameters {
+		e := entry{Name: p.name, ValueString: fill(p.value)}
+		if p.name == "_since" {
+			e.ValueInstant, e.ValueString = e.ValueString, ""
+		}
+		resource.Parameter = append(resource.Parameter, e)
+	}
+	text, err := json.Marshal(resource)
+	return string(text), []header{{"Content-Type", "application/fhir+json"}, {"Prefer", "respond-async"}}, err
+}
+
+// holes are the texts that a transcript has caught, by name.
+type holes map[string]string
+
+var holeForm = regexp.MustCompile(`\{[a-z][a-z0-9]*\}`)
+
+// fill puts caught texts into text. Holes that caught nothing stay.
+func (h holes) fill(text string) string {
+	return holeForm.ReplaceAllStringFunc(text, func(hole string) string {
+		if caught, ok := h[hole[1:len(hole)-1]]; ok {
+			return caught
+		}
+		return hole
+	})
+}
+
+// match holds text against a pattern and keeps what new holes catch.
+func (h holes) match(pattern, text string) bool {
+	expression, names, at := "", []string{}, 0
+	for _, place := range holeForm.FindAllStringIndex(pattern, -1) {
+		expression += regexp.QuoteMeta(pattern[at:place[0]])
+		at = place[1]
+		name := pattern[place[0]+1 : place[1]-1]
+		if caught, ok := h[name]; ok {
+			expression += regexp.QuoteMeta(caught)
+			continue
+		}
+		expression += "(.+)"
+		names = append(names, name)
+	}
+	expression += regexp.QuoteMeta(pattern[at:])
+	caught := regexp.MustCompile("(?s)^" + expression + "$").FindStringSubmatch(text)
+	if caught == nil {
+		return false
+	}
+	for n, name := range names {
+		h[name] = caught[n+1]
+	}
+	return true
+}

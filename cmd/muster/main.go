@@ -22,10 +22,12 @@ import (
 
 // cli lists the subcommands and the options they share.
 type cli struct {
-	Config  kong.ConfigFlag `help:"Read options from this YAML file." placeholder:"FILE"`
-	Load    loadCmd         `cmd:"" help:"Load resources into a data directory."`
-	Serve   serveCmd        `cmd:"" help:"Serve a data directory: bulk export over HTTP."`
-	Version versionCmd      `cmd:"" help:"Print the version of muster and of the guides it serves."`
+	Config   kong.ConfigFlag `help:"Read options from this YAML file." placeholder:"FILE"`
+	Generate generateCmd     `cmd:"" help:"Write a synthetic Australia as NDJSON files."`
+	Report   reportCmd       `cmd:"" help:"Describe a directory in numbers and pictures."`
+	Load     loadCmd         `cmd:"" help:"Load resources into a data directory."`
+	Serve    serveCmd        `cmd:"" help:"Serve a data directory: bulk export over HTTP."`
+	Version  versionCmd      `cmd:"" help:"Print the version of muster and of the guides it serves."`
 }
 
 // app is what a command may use of its surroundings. Tests hand in their own.

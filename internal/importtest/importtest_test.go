@@ -43,6 +43,8 @@ var rules = []rule{
 	{"internal/export", []string{"internal/fhir", "internal/fault", "internal/auth", "internal/store", "internal/search", "internal/search/query", "internal/search/plan", "internal/policy", "internal/job", "internal/part", "internal/blob"}, "export knows no HTTP and no driver"},
 	{"internal/load", []string{"internal/fhir", "internal/fault", "internal/conformance", "internal/policy", "internal/search/index", "internal/store"}, "reading files into a directory, whatever its database"},
 	{"internal/server", []string{"internal/fhir", "internal/auth", "internal/conformance", "internal/store", "internal/export", "internal/blob"}, "HTTP knows no driver"},
+	{"internal/synth", nil, "made from the guide's rules and not from our code, so that tests compare two answers"},
+	{"internal/report", []string{"internal/fhir"}, "pictures of a directory from its resources"},
 	{"cmd/muster", []string{"*"}, "the only place that wires"},
 	{"bench/layout", nil, "a spike, on its own"},
 	{"internal/importtest", nil, "reads source text only"},

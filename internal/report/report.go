@@ -1,0 +1,77 @@
+package report
+
+import "time"
+
+// States are the columns of counts by state.
+var States = []string{"NSW", "VIC", "QLD", "WA", "SA", "TAS", "ACT", "NT", "none"}
+
+// none is the column of what has no state, or whose state is not known.
+const none = 8
+
+// Report is a description of a directory.
+type Report struct {
+	Records    int       `json:"records"`
+	Unreadable int       `json:"unreadable"` // lines that are no resource
+	Newest     time.Time `json:"newest"`     // the latest meta.lastUpdated
+	Oldest     time.Time `json:"oldest"`
+
+	Types         []TypeCount    `json:"types"`
+	Organizations []Organization `json:"largestOrganizations"` // by roles, the largest first
+	RolesPer      []Bar          `json:"rolesPerPractitioner"`
+	Identifiers   []Identifier   `json:"identifiers"`
+	References    []Dangling     `json:"danglingReferences"`
+	Ages          []Bar          `json:"age"`     // since the newest record
+	Months        []Bar          `json:"updated"` // by month
+
+	Positions  int     `json:"locationsWithPosition"`
+	Positioned []Point `json:"map"` // positions in cells of a tenth of a degree
+}
+
+// TypeCount counts the records of one type.
+type TypeCount struct {
+	Type       string `json:"type"`
+	Total      int    `json:"total"`
+	Inactive   int    `json:"inactive"`
+	Suppressed int    `json:"suppressed"` // by a flag of their own
+	ByState    []int  `json:"byState"`    // in the order of States
+}
+
+// Organization is an organisation by what belongs to it.
+type Organization struct {
+	Name  string `json:"name"`
+	ID    string `json:"id"`
+	State string `json:"state"`
+	Roles int    `json:"roles"`
+}
+
+// Bar is one bar of a chart.
+type Bar struct {
+	Label string `json:"label"`
+	Count int    `json:"count"`
+}
+
+// Identifier counts the identifiers of one kind and those that fail.
+type Identifier struct {
+	Name       string `json:"name"`
+	System     string `json:"system"`
+	Checked    int    `json:"checked"`
+	Failed     int    `json:"failed"`
+	Duplicates int    `json:"duplicates"` // values seen before, on records that should differ
+	Reasons    []Bar  `json:"reasons,omitempty"`
+	Example    string `json:"example,omitempty"` // of a record that fails: Type/id
+}
+
+// Dangling counts references from one type to another that lead nowhere.
+type Dangling struct {
+	From    string `json:"from"`
+	To      string `json:"to"`
+	Count   int    `json:"count"`
+	Example string `json:"example"` // from Type/id to Type/id
+}
+
+// Point is a cell of the map: its middle in degrees and its locations.
+type Point struct {
+	Lon   float64 `json:"lon"`
+	Lat   float64 `json:"lat"`
+	Count int     `json:"count"`
+}

@@ -1,0 +1,102 @@
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+)
+
+// thousands writes a number with its thousands separated.
+func thousands(n int) string { return message.NewPrinter(language.English).Sprint(n) }
+
+// percent writes a share with one decimal.
+func percent(n, of int) string {
+	if of == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f %%", 100*float64(n)/float64(of))
+}
+
+// Text writes the report for a terminal of 100 columns.
+func (r *Report) Text(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	line := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+	line("%v", r)
+	if r.Unreadable > 0 {
+		line("%s lines are no resource", thousands(r.Unreadable))
+	}
+	r.textTypes(line)
+	if len(r.Organizations) > 0 {
+		line("\nLargest organisations, by roles")
+		for _, o := range r.Organizations {
+			line("%10s  %-4s %s", thousands(o.Roles), o.State, shorten(o.Name, 70))
+		}
+	}
+	textBars(line, "Roles per practitioner", r.RolesPer)
+	textBars(line, "Age, from the newest record", r.Ages)
+	line("\n%-26s %10s %10s %10s  %s", "Identifiers", "checked", "failed", "duplicate", "why")
+	for _, i := range r.Identifiers {
+		why := make([]string, len(i.Reasons))
+		for j, reason := range i.Reasons {
+			why[j] = reason.Label + " (" + thousands(reason.Count) + ")"
+		}
+		line("%s", strings.TrimRight(fmt.Sprintf("%-26s %10s %10s %10s  %s", i.Name, thousands(i.Checked), thousands(i.Failed), thousands(i.Duplicates), strings.Join(why, ", ")), " "))
+	}
+	line("\nReferences that lead nowhere: %s", thousands(r.dangling()))
+	for _, d := range r.References {
+		line("%10s  %s to %s, such as %s", thousands(d.Count), d.From, d.To, d.Example)
+	}
+	return out.Flush()
+}
+
+func (r *Report) textTypes(line func(string, ...any)) {
+	columns := fmt.Sprintf("\n%-18s %9s %8s %8s", "", "total", "inactive", "suppr.")
+	for _, s := range States {
+		columns += fmt.Sprintf(" %7s", s)
+	}
+	line("%s", columns)
+	for _, t := range r.Types {
+		row := fmt.Sprintf("%-18s %9s %8s %8s", t.Type, thousands(t.Total), thousands(t.Inactive), thousands(t.Suppressed))
+		for _, n := range t.ByState {
+			row += fmt.Sprintf(" %7s", thousands(n))
+		}
+		line("%s", row)
+	}
+}
+
+// textBars writes a chart of bars of at most forty characters.
+func textBars(line func(string, ...any), title string, bars []Bar) {
+	if len(bars) == 0 {
+		return
+	}
+	line("\n%s", title)
+	most, total := 1, 0
+	for _, b := range bars {
+		most, total = max(most, b.Count), total+b.Count
+	}
+	for _, b := range bars {
+		bar := strings.Repeat("█", b.Count*40/most)
+		line("%s", strings.TrimRight(fmt.Sprintf("%14s %10s %8s  %s", b.Label, thousands(b.Count), percent(b.Count, total), bar), " "))
+	}
+}
+
+// shorten cuts a text to n characters.
+func shorten(s string, n int) string {
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	return string([]rune(s)[:n-1]) + "…"
+}
+
+// dangling counts the references that lead nowhere.
+func (r *Report) dangling() (n int) {
+	for _, d := range r.References {
+		n += d.Count
+	}
+	return n
+}

@@ -1,0 +1,243 @@
+package synth
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden file; refused unless Version was raised")
+
+const goldenFile = "testdata/golden-scale1-seed42.txt"
+
+// goldenOptions make everything the generator can make.
+var goldenOptions = Options{Scale: 1000, Seed: 42, Days: 8, Dirty: true}
+
+// goldenText lists the hash of each file of a data set.
+func goldenText(t *testing.T, o Options) string {
+	t.Helper()
+	m, err := Generate(t.Context(), filepath.Join(t.TempDir(), "out"), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "generator %d\n", Version)
+	for _, f := range m.Files {
+		fmt.Fprintf(&b, "%s %d %s\n", f.SHA256, f.Count, f.Path)
+	}
+	return b.String()
+}
+
+func TestGolden(t *testing.T) {
+	o := goldenOptions
+	o.Workers = 2
+	got := goldenText(t, o)
+	stored, err := os.ReadFile(goldenFile)
+	if *update {
+		if strings.HasPrefix(string(stored), fmt.Sprintf("generator %d\n", Version)) && string(stored) != got {
+			t.Fatalf("%s: bytes changed but Version is still %d: raise it", goldenFile, Version)
+		}
+		if err := os.WriteFile(goldenFile, []byte(got), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(stored), got); diff != "" {
+		t.Errorf("bytes changed: raise Version, then run with -update (-stored +got):\n%s", diff)
+	}
+	for _, workers := range []int{1, 7, 7} {
+		o.Workers = workers
+		if diff := cmp.Diff(got, goldenText(t, o)); diff != "" {
+			t.Errorf("%d workers write other bytes (-2 workers +%d):\n%s", workers, workers, diff)
+		}
+	}
+}
+
+func TestCleanIsDirtyWithoutTheBroken(t *testing.T) {
+	clean, dirty := readAll(t, Options{Scale: 300, Seed: 7}), readAll(t, Options{Scale: 300, Seed: 7, Dirty: true})
+	for _, typ := range Types {
+		for id, r := range clean.byID[typ] {
+			if d := dirty.byID[typ][id]; d == nil || !bytes.Equal(d.line, r.line) {
+				t.Fatalf("%s/%s differs when dirty records stand around it", typ, id)
+			}
+		}
+	}
+}
+
+func TestSeedsDiffer(t *testing.T) {
+	sum := func(seed uint64) [32]byte {
+		p, err := New(Options{Scale: 100, Seed: seed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if _, err := p.Write(t.Context(), "Practitioner", &b); err != nil {
+			t.Fatal(err)
+		}
+		return sha256.Sum256(b.Bytes())
+	}
+	if sum(1) == sum(2) {
+		t.Error("seeds 1 and 2 give the same practitioners")
+	}
+}
+
+func TestOptionErrors(t *testing.T) {
+	for _, o := range []Options{{}, {Scale: MinScale - 1}, {Scale: MaxScale + 1}, {Scale: 1000, Days: -1}, {Scale: 1000, Days: 367}} {
+		if _, err := New(o); err == nil {
+			t.Errorf("New(%+v) succeeded", o)
+		}
+	}
+}
+
+func TestGenerateRefusesFullFolder(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "mine"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Generate(t.Context(), dir, Options{Scale: MinScale}); err == nil || !strings.Contains(err.Error(), "not empty") {
+		t.Errorf("got %v, want an error that the folder is not empty", err)
+	}
+}
+
+func TestGenerateStops(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	dir := t.TempDir()
+	if _, err := Generate(ctx, dir, Options{Scale: MinScale}); err == nil {
+		t.Error("a cancelled context gave no error")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "manifest.json")); err == nil {
+		t.Error("manifest.json is there although generation was cancelled")
+	}
+}
+
+func TestWriteUnknownType(t *testing.T) {
+	p, err := New(Options{Scale: MinScale})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Write(t.Context(), "Patient", new(bytes.Buffer)); err == nil {
+		t.Error("writing Patient succeeded")
+	}
+}
+
+// resource is a parsed line.
+type resource struct {
+	typ, id string
+	line    []byte
+	body    map[string]any
+}
+
+// directory is a data set read back.
+type directory struct {
+	t     *testing.T
+	order []*resource
+	byID  map[string]map[string]*resource
+}
+
+func newDirectory(t *testing.T) *directory {
+	d := &directory{t: t, byID: map[string]map[string]*resource{}}
+	for _, typ := range Types {
+		d.byID[typ] = map[string]*resource{}
+	}
+	return d
+}
+
+// readAll makes day 0 of a data set and reads it back.
+func readAll(t *testing.T, o Options) *directory {
+	t.Helper()
+	p, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDirectory(t)
+	for _, typ := range Types {
+		var b bytes.Buffer
+		n, err := p.Write(t.Context(), typ, &b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := d.add(b.Bytes()); lines != n {
+			t.Fatalf("%s: Write says %d records, wrote %d", typ, n, lines)
+		}
+	}
+	return d
+}
+
+// add reads NDJSON; a record that is there already is replaced.
+func (d *directory) add(ndjson []byte) int {
+	n := 0
+	for line := range bytes.Lines(ndjson) {
+		r := &resource{line: line}
+		if err := json.Unmarshal(line, &r.body); err != nil {
+			d.t.Fatalf("not JSON: %v: %s", err, line)
+		}
+		r.typ, r.id = r.body["resourceType"].(string), r.body["id"].(string)
+		if d.byID[r.typ][r.id] == nil {
+			d.order = append(d.order, r)
+		}
+		d.byID[r.typ][r.id] = r
+		n++
+	}
+	return n
+}
+
+// at walks members and array elements; nil when there is nothing.
+func at(v any, path ...any) any {
+	for _, step := range path {
+		switch s := step.(type) {
+		case string:
+			m, _ := v.(map[string]any)
+			v = m[s]
+		case int:
+			l, _ := v.([]any)
+			if s >= len(l) {
+				return nil
+			}
+			v = l[s]
+		}
+	}
+	return v
+}
+
+func text(v any, path ...any) string { s, _ := at(v, path...).(string); return s }
+
+func list(v any, path ...any) []any { l, _ := at(v, path...).([]any); return l }
+
+// ext returns the extension with a url that ends so, or nil.
+func ext(v any, suffix string) any {
+	for _, e := range list(v, "extension") {
+		if strings.HasSuffix(text(e, "url"), suffix) {
+			return e
+		}
+	}
+	return nil
+}
+
+// ident returns the values of the identifiers of a system.
+func ident(v any, system string) (values []string) {
+	for _, i := range list(v, "identifier") {
+		if text(i, "system") == system {
+			values = append(values, text(i, "value"))
+		}
+	}
+	return values
+}
+
+// target resolves a reference.
+func (d *directory) target(reference string) *resource {
+	typ, id, _ := strings.Cut(reference, "/")
+	return d.byID[typ][id]
+}

@@ -1,0 +1,97 @@
+package synth
+
+import (
+	"context"
+	"io"
+)
+
+// census is what is known of every record on one day: its flags, and for those
+// a day touched or created, the whole record.
+type census struct {
+	p       *Plan
+	flags   [kindCount][]flags
+	touched map[int]record // by position in the space of all records but Provenance
+	made    [kindCount]int // how many a day created so far
+	targets []struct {
+		kind  kind
+		index int
+	} // of created Provenance
+}
+
+func newCensus(p *Plan) *census {
+	c := &census{p: p, touched: map[int]record{}}
+	for k := range c.flags {
+		c.flags[k] = make([]flags, p.count[k])
+		for i := range c.flags[k] {
+			c.flags[k][i] = p.flagsOf(kind(k), i)
+		}
+	}
+	return c
+}
+
+// own says whether a record by itself may be shown.
+func (c *census) own(k kind, i int) bool { return c.flags[k][i]&(inactive|suppressed|removed) == 0 }
+
+// orgOpen says whether what belongs to an organisation may be shown (SU-04,
+// SU-11). Nobody's belongings may.
+func (c *census) orgOpen(org int) bool { return org < 0 || c.own(organization, org) }
+
+// visible says whether a search may show a record, after all that follows from
+// the flags of others (VI-01, SU-03 to SU-06, SU-11, A-01, A-24).
+func (c *census) visible(k kind, i int) bool {
+	if k == organization {
+		f := c.flags[k][i]
+		return f&inactive == 0 && (f&suppressed == 0 || f&variants == selfShown)
+	}
+	if !c.own(k, i) {
+		return false
+	}
+	switch k {
+	case location:
+		return c.orgOpen(c.p.locationOrg(i))
+	case endpoint:
+		return c.orgOpen(c.p.endpointOrg(i))
+	case service:
+		return c.orgOpen(c.p.serviceOrg(i))
+	case role:
+		base := c.p.roleBase(i)
+		return c.orgOpen(owner(c.p.firstRole, base)) && c.own(practitioner, int(c.p.rolePrac[base]))
+	case provenance:
+		if n := i - c.p.count[provenance]; n >= 0 {
+			return c.visible(c.targets[n].kind, c.targets[n].index)
+		}
+		target, index := c.p.provenanceTarget(i)
+		return c.visible(target, index)
+	}
+	return true
+}
+
+// write writes "Type/id" of every visible record, in load order.
+func (c *census) write(ctx context.Context, w io.Writer) error {
+	for k := range kindCount {
+		err := c.p.inChunks(ctx, w, len(c.flags[k]), func(e *enc, i int) {
+			if c.visible(k, i) {
+				c.p.idLine(e, k, i)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		// Broken records that are loaded all the same are visible.
+		e := new(enc)
+		for n := range c.p.dirtyCount(k) {
+			if r := c.p.dirty(k, n); r.fault.Expected == warned {
+				c.p.idLine(e, k, r.key)
+			}
+		}
+		if _, err := w.Write(e.b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Plan) idLine(e *enc, k kind, key int) {
+	e.b = append(e.b, p.referenceText(k, key)...)
+	e.b = append(e.b, '\n')
+}

@@ -45,9 +45,12 @@ var rules = []rule{
 	{"internal/server", []string{"internal/fhir", "internal/auth", "internal/conformance", "internal/store", "internal/export", "internal/blob"}, "HTTP knows no driver"},
 	{"internal/synth", nil, "made from the guide's rules and not from our code, so that tests compare two answers"},
 	{"internal/report", []string{"internal/fhir"}, "pictures of a directory from its resources"},
+	{"internal/testkit", []string{"internal/fault"}, "runs the program from outside"},
 	{"cmd/muster", []string{"*"}, "the only place that wires"},
 	{"bench/layout", nil, "a spike, on its own"},
+	{"bench/*", []string{"internal/testkit"}, "measures the program from outside"},
 	{"internal/importtest", nil, "reads source text only"},
+	{"internal/trace", nil, "reads tests and documents as text"},
 }
 
 func TestDirections(t *testing.T) {

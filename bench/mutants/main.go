@@ -1,0 +1,261 @@
+// Command mutants takes rules out of the code, one at a time, and checks that a
+// test which names the requirement turns red.
+//
+//	go run ./bench/mutants [ID…]
+//
+// The rules are in bench/mutants/mutants.txt: the ids of the requirements, the file,
+// the text to take out and what stands there instead, and the tests to run. The
+// tree itself is not touched: the compiler reads the changed file from elsewhere.
+//
+// A rule is caught when for each of its ids a test fails that names the id: in the
+// name of the test, in an attribute, or in what it says of the failure. It is
+// "unnamed" when tests fail, but none that names the id, and "SURVIVED" when all
+// tests pass. Without ids as arguments, the requirements that no rule in the list
+// carries are told too.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// mutant is one rule taken out.
+type mutant struct {
+	ids      []string // requirements that this rule carries
+	file     string
+	old, new string
+	tests    []string // arguments of go test: packages, then -run and a pattern
+	line     int      // in the list
+}
+
+func main() {
+	list := flag.String("list", "bench/mutants/mutants.txt", "the list of rules")
+	flag.Parse()
+	mutants, err := read(*list)
+	if err != nil {
+		fatal(err)
+	}
+	survivors, err := run(*list, mutants, flag.Args())
+	if err != nil {
+		fatal(err)
+	}
+	if flag.NArg() == 0 {
+		if err := tellMissing(mutants); err != nil {
+			fatal(err)
+		}
+	}
+	if survivors > 0 {
+		os.Exit(1)
+	}
+}
+
+func fatal(err error) {
+	fmt.Fprintln(os.Stderr, "mutants:", err)
+	os.Exit(2)
+}
+
+func run(list string, mutants []mutant, only []string) (survivors int, err error) {
+	dir, err := os.MkdirTemp("", "mutants")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	tried := 0
+	for _, m := range mutants {
+		if len(only) > 0 && !slices.ContainsFunc(m.ids, func(id string) bool { return slices.Contains(only, id) }) {
+			continue
+		}
+		tried++
+		verdict, failed := m.try(dir)
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("%s:%d: %w", list, m.line, failed))
+			continue
+		}
+		fmt.Printf("%s: %s:%d %s (%s)\n", verdict, list, m.line, strings.Join(m.ids, " "), m.file)
+		if verdict != caught {
+			survivors++
+		}
+	}
+	fmt.Printf("%d rules taken out, %d not noticed by a test that names them\n", tried, survivors)
+	return survivors, err
+}
+
+const caught = "caught"
+
+// try runs the tests of a mutant against the changed file.
+func (m mutant) try(dir string) (verdict string, err error) {
+	overlay, err := m.change(dir)
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command("go", append([]string{"test", "-json", "-count=1", "-vet=off", "-overlay", overlay}, m.tests...)...).Output()
+	if err == nil {
+		return "SURVIVED", nil
+	}
+	failures := failuresOf(out)
+	if len(failures) == 0 {
+		return "", fmt.Errorf("no test could run, perhaps because the changed code does not compile: %w\n%s", err, out)
+	}
+	var unnamed []string
+	for _, id := range m.ids {
+		if !slices.ContainsFunc(failures, func(text string) bool { return strings.Contains(text, id) }) {
+			unnamed = append(unnamed, id)
+		}
+	}
+	if len(unnamed) > 0 {
+		return "unnamed (" + strings.Join(unnamed, " ") + ")", nil
+	}
+	return caught, nil
+}
+
+// change writes the changed file and returns the name of the overlay that puts it
+// in its place.
+func (m mutant) change(dir string) (overlay string, err error) {
+	source, err := os.ReadFile(m.file)
+	if err != nil {
+		return "", err
+	}
+	if n := strings.Count(string(source), m.old); m.old == "" || n != 1 {
+		return "", fmt.Errorf("the text to take out stands %d times in %s, want once", n, m.file)
+	}
+	changed := filepath.Join(dir, "changed.go")
+	if err := os.WriteFile(changed, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil {
+		return "", err
+	}
+	path, err := filepath.Abs(m.file)
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(map[string]map[string]string{"Replace": {path: changed}})
+	if err != nil {
+		return "", err
+	}
+	overlay = filepath.Join(dir, "overlay.json")
+	return overlay, os.WriteFile(overlay, text, 0o600)
+}
+
+// failuresOf returns for each test that failed its name, its attributes and what it
+// said, from the output of go test -json. What is not JSON in there is passed over.
+func failuresOf(out []byte) (failures []string) {
+	said := map[string]string{}
+	for line := range bytes.Lines(out) {
+		var event struct{ Action, Package, Test, Output, Key, Value string }
+		if json.Unmarshal(line, &event) != nil || event.Test == "" {
+			continue
+		}
+		test := event.Package + " " + event.Test
+		switch event.Action {
+		case "attr":
+			said[test] += event.Value + "\n"
+		case "output":
+			if !strings.HasPrefix(event.Output, "=== ") { // those tell all attributes and names
+				said[test] += event.Output
+			}
+		case "fail":
+			failures = append(failures, test+"\n"+said[test])
+		}
+	}
+	return failures
+}
+
+// tellMissing prints the requirements of an export that no rule in the list carries
+// and that are not decided otherwise.
+func tellMissing(mutants []mutant) error {
+	carried := map[string]bool{}
+	for _, m := range mutants {
+		for _, id := range m.ids {
+			carried[id] = true
+		}
+	}
+	decided, err := firstColumn("docs/decided.tsv")
+	if err != nil {
+		return err
+	}
+	for _, id := range decided {
+		carried[id] = true
+	}
+	required, err := firstColumn("docs/requirements.tsv")
+	if err != nil {
+		return err
+	}
+	var missing []string
+	for _, id := range required {
+		if area, _, _ := strings.Cut(id, "-"); slices.Contains(areas, area) && !carried[id] {
+			missing = append(missing, id)
+		}
+	}
+	fmt.Printf("%d requirements without a rule: %s\n", len(missing), strings.Join(missing, " "))
+	return nil
+}
+
+// areas are the parts of the requirements that an export fulfils.
+var areas = []string{"KO", "PO", "MA", "RE", "DE", "RL", "VI", "ER", "HD", "FM"}
+
+// firstColumn reads the ids of a table in docs.
+func firstColumn(path string) (ids []string, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if id, _, found := strings.Cut(line, "\t"); found && !strings.HasPrefix(id, "#") {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// read parses the list. A mutant starts with a line "== IDS", then "file PATH",
+// "test ARGS", and lines "-text" and "+text" as in a diff.
+func read(path string) ([]mutant, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var all []mutant
+	lines := bufio.NewScanner(f)
+	for n := 1; lines.Scan(); n++ {
+		line := lines.Text()
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if ids, ok := strings.CutPrefix(line, "== "); ok {
+			all = append(all, mutant{ids: strings.Fields(ids), line: n})
+			continue
+		}
+		if len(all) == 0 {
+			return nil, fmt.Errorf("%s:%d: before the first line that starts with ==", path, n)
+		}
+		m := &all[len(all)-1]
+		switch word, rest, _ := strings.Cut(line, " "); {
+		case word == "file":
+			m.file = rest
+		case word == "test":
+			m.tests = strings.Fields(rest)
+		case strings.HasPrefix(line, "-"):
+			m.old = join(m.old, line[1:])
+		case strings.HasPrefix(line, "+"):
+			m.new = join(m.new, line[1:])
+		default:
+			return nil, fmt.Errorf("%s:%d: start the line with ==, file, test, - or +", path, n)
+		}
+	}
+	return all, lines.Err()
+}
+
+func join(text, line string) string {
+	if text == "" {
+		return line
+	}
+	return text + "\n" + line
+}

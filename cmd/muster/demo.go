@@ -1,0 +1,301 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"muster/internal/load"
+)
+
+// demoData is a small directory of our own writing: the cardiology service in
+// Balmain 2041 of the guide's first example, its neighbours, and a resource in
+// each state that an export must hide.
+//
+//go:embed demodata/*.ndjson
+var demoData embed.FS
+
+// demoCmd is `muster demo`.
+type demoCmd struct {
+	Exit   bool   `help:"End after the export instead of serving until Ctrl-C."`
+	Listen string `default:"localhost:0" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one (${default})."`
+}
+
+// demoFilters are the five filters of the demonstration, within what searches
+// understand today: the shape of the guide's Example 1 without chains.
+var demoFilters = []string{
+	"Location?address-city=Balmain&address-postalcode=2041",
+	"HealthcareService?service-type=http://snomed.info/sct|789718008&location=Location/balmain-heart-rooms",
+	"Organization?name=Harbour Heart",
+	"PractitionerRole?location=Location/balmain-heart-rooms",
+	"Practitioner?family=Costa,Wen",
+}
+
+// Run makes the directory in a temporary folder, serves it, exports from it over
+// HTTP and shows each step. The folder goes when the command ends.
+func (c *demoCmd) Run(a app) (err error) {
+	dir, err := os.MkdirTemp("", "muster-demo")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	data := filepath.Join(dir, "data")
+	say := printer{a.stdout}
+
+	say.title("1. A small directory")
+	n, err := loadDemo(a, data)
+	if err != nil {
+		return err
+	}
+	say.line("%d resources of seven types loaded into %s", n, data)
+
+	address, err := freePort(a.ctx, c.Listen)
+	if err != nil {
+		return err
+	}
+	base := "http://" + address + "/fhir"
+	var log bytes.Buffer // shown only if something goes wrong
+	quiet := a
+	quiet.stderr = &log
+	served, err := c.server(data, address, base).start(quiet)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(a.ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- served.run(ctx) }()
+
+	if err := demoExport(ctx, say, base); err != nil {
+		stop()
+		return errors.Join(err, <-ended, errors.New("the log of the server:\n"+log.String()))
+	}
+	if c.Exit {
+		stop()
+		return <-ended
+	}
+	say.title("Your turn")
+	say.line("The server stays at %s until Ctrl-C. Try:", base)
+	say.line("  curl %s/metadata", base)
+	say.line(`  curl -i -X POST '%s/$export' -H 'Content-Type: application/fhir+json' -H 'Prefer: respond-async' -d '%s'`, base, exportBody(demoFilters[:1]))
+	return <-ended
+}
+
+// loadDemo makes the data directory and returns how many resources it holds.
+func loadDemo(a app, data string) (int64, error) {
+	files, err := demoData.ReadDir("demodata")
+	if err != nil {
+		return 0, err
+	}
+	var inputs []load.Input
+	for _, f := range files {
+		content, err := demoData.ReadFile("demodata/" + f.Name())
+		if err != nil {
+			return 0, err
+		}
+		inputs = append(inputs, load.FromReader(f.Name(), bytes.NewReader(content)))
+	}
+	summary, err := loadInto(a, data, "", load.Config{}, inputs)
+	if err != nil {
+		return 0, err
+	}
+	if n := summary.RefusedTotal(); n > 0 {
+		return 0, fmt.Errorf("%d resources of the demonstration were refused", n)
+	}
+	return summary.Created, nil
+}
+
+// freePort turns port 0 of an address into one that is free now: the base URL must
+// be known before the server listens.
+func freePort(ctx context.Context, address string) (string, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return "", fmt.Errorf("listen on %s: %w: choose another address with --listen", address, err)
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", errors.Join(err, listener.Close())
+	}
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	return net.JoinHostPort(host, port), errors.Join(err, listener.Close())
+}
+
+// server is the serve command that the demonstration runs.
+func (c *demoCmd) server(data, address, base string) *serveCmd {
+	return &serveCmd{
+		Data: data, Listen: address, BaseURL: base, Zone: "Australia/Sydney", Workers: 2, PartBytes: 256 << 20,
+		Retention: time.Hour, SweepEvery: time.Minute, Jobs: 5, PollLimit: "warn", DrainTimeout: time.Second, LogFormat: "text",
+		Compatibility: switches{ProvenanceType: true, SuppressedSearch: true, StrictAccept: true, StrictRequestID: true, PostDownload: true},
+	}
+}
+
+// demoExport runs one export as a client does and shows each request and answer.
+func demoExport(ctx context.Context, say printer, base string) error {
+	client := demoClient{ctx, say}
+
+	say.title("2. Kick-off: one filter for each type")
+	for _, f := range demoFilters {
+		say.line("   %s", f)
+	}
+	header, _, err := client.do(http.MethodPost, base+"/$export", exportBody(demoFilters), http.StatusAccepted, "Content-Location")
+	if err != nil {
+		return err
+	}
+	status := header.Get("Content-Location")
+
+	say.title("3. Poll until the manifest is there")
+	var manifest struct {
+		TransactionTime string
+		Output          []struct {
+			Type, URL string
+			Count     int
+		}
+	}
+	for manifest.TransactionTime == "" {
+		header, body, err := client.do(http.MethodGet, status, "", 0, "X-Progress", "Retry-After")
+		if err != nil {
+			return err
+		}
+		if len(body) > 0 {
+			if err := json.Unmarshal(body, &manifest); err != nil {
+				return err
+			}
+			say.block(body)
+			break
+		}
+		wait, err := strconv.Atoi(header.Get("Retry-After"))
+		if err != nil {
+			return fmt.Errorf("the answer to a poll has no Retry-After in seconds: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Duration(wait) * time.Second):
+		}
+	}
+
+	say.title("4. Fetch the files")
+	total := 0
+	for _, file := range manifest.Output {
+		_, body, err := client.do(http.MethodGet, file.URL, "", http.StatusOK, "Content-Type")
+		if err != nil {
+			return err
+		}
+		lines := bytes.Count(body, []byte("\n"))
+		if lines != file.Count {
+			return fmt.Errorf("the file of %s has %d resources, the manifest says %d", file.Type, lines, file.Count)
+		}
+		for line := range bytes.Lines(body) {
+			var resource struct{ ID string }
+			if err := json.Unmarshal(line, &resource); err != nil {
+				return fmt.Errorf("a line of %s: %w", file.Type, err)
+			}
+			say.line("      %s/%s", file.Type, resource.ID)
+		}
+		total += lines
+	}
+
+	say.title("Done")
+	for _, file := range manifest.Output {
+		say.line("  %-18s %3d", file.Type, file.Count)
+	}
+	say.line("%d files, %d resources, every one as it was at %s.", len(manifest.Output), total, manifest.TransactionTime)
+	say.line("Inactive and suppressed resources stayed out; with _since they are in, marked, so that a copy can drop them.")
+	return nil
+}
+
+// demoClient sends requests and shows them in brief.
+type demoClient struct {
+	ctx context.Context
+	say printer
+}
+
+// do sends a request, shows it with the answer's status and the named headers, and
+// returns headers and body. A status other than want is an error; want 0 takes
+// any success.
+func (c demoClient) do(method, url, body string, want int, show ...string) (http.Header, []byte, error) {
+	req, err := http.NewRequestWithContext(c.ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return nil, nil, err
+	}
+	accept := "application/fhir+json"
+	if strings.Contains(url, "/Binary/") {
+		accept = "application/fhir+ndjson"
+	}
+	req.Header.Set("Accept", accept)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/fhir+json")
+		req.Header.Set("Prefer", "respond-async")
+	}
+	c.say.line("-> %s %s", method, url)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.say.line("<- %s", resp.Status)
+	for _, name := range show {
+		if value := resp.Header.Get(name); value != "" {
+			c.say.line("   %s: %s", name, value)
+		}
+	}
+	if (want != 0 && resp.StatusCode != want) || resp.StatusCode >= 300 {
+		return nil, nil, fmt.Errorf("%s %s answered %s: %s", method, url, resp.Status, answer)
+	}
+	return resp.Header, answer, nil
+}
+
+// exportBody writes the Parameters of a kick-off for filters of different types.
+func exportBody(filters []string) string {
+	type parameter struct {
+		Name  string `json:"name"`
+		Value string `json:"valueString"`
+	}
+	var types []string
+	var list []parameter
+	for _, f := range filters {
+		name, _, _ := strings.Cut(f, "?")
+		types = append(types, name)
+		list = append(list, parameter{"_typeFilter", f})
+	}
+	list = append([]parameter{{"_outputFormat", "application/fhir+ndjson"}, {"_type", strings.Join(types, ",")}}, list...)
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)
+	// Strings in a struct always encode.
+	_ = encoder.Encode(struct {
+		ResourceType string      `json:"resourceType"`
+		Parameter    []parameter `json:"parameter"`
+	}{"Parameters", list})
+	return strings.TrimSpace(body.String())
+}
+
+// printer writes the story of the demonstration.
+type printer struct{ w io.Writer }
+
+func (p printer) title(text string)               { fmt.Fprintf(p.w, "\n== %s\n", text) }
+func (p printer) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
+
+func (p printer) block(body []byte) {
+	var pretty bytes.Buffer
+	if json.Indent(&pretty, body, "   ", "  ") != nil {
+		pretty.Reset()
+		pretty.Write(body)
+	}
+	p.line("   %s", strings.TrimSpace(pretty.String()))
+}

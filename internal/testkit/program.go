@@ -1,0 +1,244 @@
+// Package testkit runs the real program for tests and measurements: it builds
+// muster, starts `muster serve`, speaks HTTP to it as a client does, and kills it.
+// Nothing here knows how muster works inside.
+package testkit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"muster/internal/fault"
+)
+
+// Patience is how long a wait lasts before the event counts as missing.
+const Patience = 30 * time.Second
+
+// Program is the path of a built muster.
+type Program string
+
+// Build compiles cmd/muster into dir.
+func Build(dir string) (Program, error) {
+	path := filepath.Join(dir, "muster")
+	build := exec.Command("go", "build", "-o", path, "muster/cmd/muster")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build muster: %w\n%s", err, out)
+	}
+	return Program(path), nil
+}
+
+// Run runs a command of muster to its end and returns what it printed.
+func (p Program) Run(args ...string) (string, error) {
+	out, err := exec.Command(string(p), args...).CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("muster %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
+}
+
+// FreeAddress returns an address of this machine that nobody listens on.
+func FreeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// Server is a running `muster serve`. Safe for use by several goroutines.
+type Server struct {
+	Base string // base URL
+	cmd  *exec.Cmd
+	exit chan struct{}
+	log  buffer
+}
+
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *buffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// Serve starts the program on a data directory and waits until it is ready. With
+// a faultPoint ("name" or "name@n") it dies there as from kill -9.
+func (p Program) Serve(data, address, faultPoint string, args ...string) (*Server, error) {
+	s := &Server{Base: "http://" + address + "/fhir", exit: make(chan struct{})}
+	s.cmd = exec.Command(string(p), append([]string{"serve", "--data", data, "--listen", address, "--base-url", s.Base, "--poll-limit", "off"}, args...)...)
+	if faultPoint != "" {
+		s.cmd.Env = append(os.Environ(), fault.Variable+"="+faultPoint+"=kill")
+	}
+	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = s.cmd.Wait()
+		close(s.exit)
+	}()
+	for deadline := time.Now().Add(Patience); time.Now().Before(deadline); {
+		if resp, err := http.Get("http://" + address + "/readyz"); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return s, nil
+			}
+		}
+		select {
+		case <-s.exit:
+			if faultPoint != "" {
+				return s, nil
+			}
+			return nil, fmt.Errorf("the server ended: %v\n%s", s.cmd.ProcessState, s.Log())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	s.Kill()
+	return nil, fmt.Errorf("the server is not ready:\n%s", s.Log())
+}
+
+// PID is the process id.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
+// Log returns what the server has logged so far.
+func (s *Server) Log() string {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return s.log.b.String()
+}
+
+// Kill ends the process as kill -9 does and waits until it is gone.
+func (s *Server) Kill() {
+	_ = s.cmd.Process.Kill()
+	<-s.exit
+}
+
+// WaitKilled waits until the process has died at its fault point.
+func (s *Server) WaitKilled() error {
+	select {
+	case <-s.exit:
+	case <-time.After(Patience):
+		return fmt.Errorf("the fault point was never passed:\n%s", s.Log())
+	}
+	if status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+		return fmt.Errorf("the server ended with %v, not at its fault point:\n%s", s.cmd.ProcessState, s.Log())
+	}
+	return nil
+}
+
+// Parameters writes the body of a kick-off: one filter for each type.
+func Parameters(since string, filters ...string) string {
+	type parameter struct {
+		Name    string `json:"name"`
+		String  string `json:"valueString,omitempty"`
+		Instant string `json:"valueInstant,omitempty"`
+	}
+	list := []parameter{{Name: "_outputFormat", String: "application/fhir+ndjson"}}
+	for _, f := range filters {
+		name, _, _ := strings.Cut(f, "?")
+		list = append(list, parameter{Name: "_type", String: name}, parameter{Name: "_typeFilter", String: f})
+	}
+	if since != "" {
+		list = append(list, parameter{Name: "_since", Instant: since})
+	}
+	// Strings always encode.
+	body, _ := json.Marshal(struct {
+		ResourceType string      `json:"resourceType"`
+		Parameter    []parameter `json:"parameter"`
+	}{"Parameters", list})
+	return string(body)
+}
+
+// KickOff posts an export request and returns the status URL.
+func (s *Server) KickOff(body string) (string, error) {
+	req, err := http.NewRequest(http.MethodPost, s.Base+"/$export", strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Content-Type", "application/fhir+json")
+	req.Header.Set("Accept", "application/fhir+json")
+	req.Header.Set("Prefer", "respond-async")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return "", err
+	}
+	if resp.StatusCode != http.StatusAccepted {
+		return "", fmt.Errorf("kick-off: %s: %s", resp.Status, answer)
+	}
+	return resp.Header.Get("Content-Location"), nil
+}
+
+// Manifest is a completion manifest as a client reads it.
+type Manifest struct {
+	TransactionTime string
+	Request         string
+	Output          []Output
+	Message         string
+}
+
+// Output is one file of a [Manifest].
+type Output struct {
+	Type  string
+	URL   string
+	Count int
+}
+
+// Wait polls until the export is complete, at most as long as ctx lasts.
+func (s *Server) Wait(ctx context.Context, status string) (Manifest, error) {
+	var m Manifest
+	for {
+		body, code, err := Fetch(ctx, status, nil)
+		switch {
+		case err != nil:
+			return m, err
+		case code == http.StatusOK:
+			return m, json.Unmarshal(body, &m)
+		case code != http.StatusAccepted:
+			return m, fmt.Errorf("poll: %d: %s", code, body)
+		}
+		select {
+		case <-ctx.Done():
+			return m, errors.New("the export does not complete")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Fetch gets a URL with the headers given, without compression unless they say so.
+func Fetch(ctx context.Context, url string, header map[string]string) (body []byte, status int, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	req.Header.Set("Accept-Encoding", "identity")
+	for name, value := range header {
+		req.Header.Set(name, value)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer resp.Body.Close()
+	body, err = io.ReadAll(resp.Body)
+	return body, resp.StatusCode, err
+}

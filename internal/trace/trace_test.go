@@ -1,0 +1,85 @@
+package trace
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write docs/conformance.md")
+
+func TestConformancePage(t *testing.T) {
+	root := filepath.Join("..", "..")
+	page, err := Page(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(root, "docs", "conformance.md")
+	if *update {
+		if err := os.WriteFile(path, page, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	old, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(page, old) {
+		t.Error("docs/conformance.md is not what the tests say: run go test ./internal/trace -update and read the difference")
+	}
+}
+
+func TestPageRefusesUnknownIDs(t *testing.T) {
+	root := t.TempDir()
+	write := func(name, content string) {
+		t.Helper()
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("docs/requirements.tsv", "KO-01\tmust\tPOST\nKO-02\tmust\tno GET\nKO-03\tmust\tno query\n")
+	write("docs/decided.tsv", "KO-03\tbecause\n")
+	write("a_test.go", "package a\n\nfunc TestA() { use(\"KO-01\") }\n")
+	page, err := Page(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"KO-01 | must | POST | proven | a_test.go: TestA", "KO-02 | must | no GET | open", "KO-03 | must | no query | decided otherwise | because"} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+	write("tests/http/x.txt", "# req KO-77\n")
+	if _, err := Page(root); err == nil || !strings.Contains(err.Error(), "tests/http/x.txt names KO-77") {
+		t.Errorf("an unknown id is accepted: %v", err)
+	}
+}
+
+// TestTour holds docs/tour.md against the tree: every path that it names in
+// backquotes exists.
+func TestTour(t *testing.T) {
+	root := filepath.Join("..", "..")
+	tour, err := os.ReadFile(filepath.Join(root, "docs", "tour.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, m := range regexp.MustCompile("`((?:cmd|internal|tests|docs|bench)/[A-Za-z0-9_./-]*)`").FindAllStringSubmatch(string(tour), -1) {
+		found++
+		if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {
+			t.Errorf("docs/tour.md names %s, which is gone", m[1])
+		}
+	}
+	if found < 10 {
+		t.Errorf("docs/tour.md names only %d places", found)
+	}
+}

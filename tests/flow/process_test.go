@@ -1,0 +1,131 @@
+// Package flow starts the real program, speaks HTTP to it, kills it, and looks at
+// what is left.
+package flow
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"muster/internal/testkit"
+)
+
+// muster is the program under test.
+var muster testkit.Program
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "muster-flow")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		if muster, err = testkit.Build(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// server is a running program that ends with the test.
+type server struct {
+	*testkit.Server
+	t *testing.T
+}
+
+// place is where a test serves: a data directory and an address.
+type place struct{ data, address string }
+
+func newPlace(t *testing.T) place {
+	t.Helper()
+	address, err := testkit.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return place{filepath.Join(t.TempDir(), "data"), address}
+}
+
+// serve starts the program; see [testkit.Program.Serve].
+func (p place) serve(t *testing.T, faultPoint string, args ...string) server {
+	t.Helper()
+	s, err := muster.Serve(p.data, p.address, faultPoint, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Kill()
+		if t.Failed() {
+			t.Logf("log of the server:\n%s", s.Log())
+		}
+	})
+	return server{s, t}
+}
+
+// load runs `muster load` and fails the test unless it exits 0.
+func (p place) load(t *testing.T, paths ...string) {
+	t.Helper()
+	if _, err := muster.Run(append([]string{"load", "--data", p.data}, paths...)...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// practitioners writes n small practitioners to an NDJSON file and returns its path.
+func practitioners(t *testing.T, n int, family string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "practitioners.ndjson")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := bufio.NewWriter(f)
+	for i := range n {
+		fmt.Fprintf(w, `{"resourceType":"Practitioner","id":"p%d","active":true,"name":[{"family":"%s","given":["N%d"]}]}`+"\n", i, family, i)
+	}
+	if err := errors.Join(w.Flush(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var everyPractitioner = testkit.Parameters("", "Practitioner?_lastUpdated=ge1900-01-01T00:00:00Z")
+
+// kickOff starts an export and returns its status URL.
+func (s server) kickOff(body string) string {
+	s.t.Helper()
+	status, err := s.KickOff(body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return status
+}
+
+// wait polls until the export is complete.
+func (s server) wait(status string) testkit.Manifest {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
+	defer cancel()
+	m, err := s.Wait(ctx, status)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return m
+}
+
+// get fetches a URL as NDJSON without compression.
+func get(t *testing.T, url string) []byte {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
+	defer cancel()
+	body, status, err := testkit.Fetch(ctx, url, map[string]string{"Accept": "application/fhir+ndjson"})
+	if err != nil || status != http.StatusOK {
+		t.Fatalf("GET %s: %d, %v", url, status, err)
+	}
+	return body
+}

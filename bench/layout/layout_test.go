@@ -45,8 +45,13 @@ func answers(t *testing.T, name string, after bool) map[string][]int64 {
 		t.Fatal(err)
 	}
 	for seq := range 50 {
-		if err := l.update(g.make(practitioner, seq, 1)); err != nil {
-			t.Fatal(err)
+		// A row takes over all entries of another, so that every old entry must go.
+		for _, typ := range []int{practitioner, role} {
+			w := g.make(typ, seq+60, 1)
+			w.key = rowKey(typ, seq)
+			if err := l.update(w); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	out := map[string][]int64{}

@@ -126,7 +126,7 @@ func measureLoad(out *tabwriter.Writer, l layout, db *sql.DB, g *generator, afte
 	if err := l.load(g, after); err != nil {
 		return err
 	}
-	// No ANALYZE: its statistics make SQLite skip-scan past a bound parameter (a fixed join took 8 ms instead of 0.15).
+	// No ANALYZE: its statistics make SQLite skip-scan past a bound parameter (a fixed join of ap took 8 ms instead of 0.1).
 	if err := execAll(db, resourceIndex); err != nil {
 		return err
 	}

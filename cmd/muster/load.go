@@ -59,6 +59,11 @@ func (c loadCmd) Run(a app) (err error) {
 // baseURL may be empty: absolute references are then those of other servers.
 // It sets the directory and the extractor of the configuration.
 func loadInto(a app, dir, baseURL string, c load.Config, inputs []load.Input) (_ load.Summary, err error) {
+	if baseURL != "" {
+		if err := checkBaseURL(baseURL); err != nil {
+			return load.Summary{}, exitError{exitUsage, err}
+		}
+	}
 	registry, err := conformance.Load()
 	if err != nil {
 		return load.Summary{}, err
@@ -70,6 +75,11 @@ func loadInto(a app, dir, baseURL string, c load.Config, inputs []load.Input) (_
 		return load.Summary{}, err
 	}
 	defer func() { err = errors.Join(err, directory.Close()) }()
+	if baseURL != "" {
+		if err := directory.AdoptBaseURL(a.ctx, baseURL); err != nil {
+			return load.Summary{}, err
+		}
+	}
 	extractor, err := index.NewExtractor(registry, directory.Info().BaseURL)
 	if err != nil {
 		return load.Summary{}, err

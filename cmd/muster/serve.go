@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -79,7 +81,7 @@ type instance struct {
 
 // start checks the options, opens the data directory and listens.
 func (c *serveCmd) start(a app) (_ *instance, err error) {
-	if err := c.safe(); err != nil {
+	if err := cmp.Or(c.sane(), c.safe()); err != nil {
 		return nil, exitError{exitUsage, err}
 	}
 	zone, err := time.LoadLocation(c.Zone)
@@ -134,11 +136,8 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 	handler, err := server.New(server.Config{
 		Exports:     exports,
 		ParseExport: func(body []byte) (export.Request, error) { return export.ParseRequest(body, compiler, rules) },
-		Ready: func(ctx context.Context) error {
-			_, err := store.Counts(ctx)
-			return err
-		},
-		Registry: registry, BaseURL: c.BaseURL, Version: version, Logger: log, Now: time.Now,
+		Ready:       store.Ping,
+		Registry:    registry, BaseURL: c.BaseURL, Version: version, Logger: log, Now: time.Now,
 		PostDownload: s.PostDownload, StrictAccept: s.StrictAccept, RequestIDStrict: s.StrictRequestID,
 	})
 	if err != nil {
@@ -147,6 +146,9 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 	listener, err := new(net.ListenConfig).Listen(a.ctx, "tcp", c.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w: choose another address with --listen", c.Listen, err)
+	}
+	if err := store.AdoptBaseURL(a.ctx, c.BaseURL); err != nil {
+		return nil, errors.Join(err, listener.Close())
 	}
 	for _, route := range handler.Routes() {
 		log.Info("route", "path", route.Path, "methods", route.Methods, "about", route.About)
@@ -191,16 +193,41 @@ func ignore(err, expected error) error {
 	return err
 }
 
+// sane refuses values that mean nothing, each with the way out.
+func (c *serveCmd) sane() error {
+	for _, o := range []struct {
+		name string
+		bad  bool
+		want string
+	}{
+		{"--workers", c.Workers < 1, "a number from 1"},
+		{"--part-bytes", c.PartBytes < 1, "a number of bytes from 1"},
+		{"--jobs", c.Jobs < 0, "a number from 1, or 0 for no limit"},
+		{"--retention", c.Retention <= 0, "a duration such as 24h"},
+		{"--sweep-every", c.SweepEvery <= 0, "a duration such as 1m"},
+		{"--poll-interval", c.PollInterval < 0, "a duration such as 120s, or 0 to adapt it"},
+		{"--drain-timeout", c.DrainTimeout < 0, "a duration such as 10s"},
+	} {
+		if o.bad {
+			return fmt.Errorf("%s: write %s", o.name, o.want)
+		}
+	}
+	return checkBaseURL(c.BaseURL)
+}
+
+// checkBaseURL refuses what cannot be the public base URL of a directory.
+func checkBaseURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+		strings.ContainsAny(u.Path, "{} ") || u.Path != "" && path.Clean(u.Path) != u.Path {
+		return fmt.Errorf("--base-url %s: write an absolute URL such as https://directory.example.org/fhir, without a slash at the end", text)
+	}
+	return nil
+}
+
 // safe refuses what would put a directory on a network by accident (D14), each
 // time with the way out.
 func (c *serveCmd) safe() error {
-	u, err := url.Parse(c.BaseURL)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return fmt.Errorf("--base-url %s: write an absolute URL such as https://directory.example.org/fhir", c.BaseURL)
-	}
-	if strings.HasSuffix(c.BaseURL, "/") {
-		return fmt.Errorf("--base-url %s: write it without the slash at the end", c.BaseURL)
-	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		return fmt.Errorf("--listen %s: write HOST:PORT, such as localhost:8080", c.Listen)
@@ -211,8 +238,8 @@ func (c *serveCmd) safe() error {
 	if !c.BehindProxy {
 		return fmt.Errorf("--listen %s is reached from other machines, and this server speaks no TLS: put a proxy with TLS in front and say --behind-proxy, or listen on localhost", c.Listen)
 	}
-	if loopback(u.Hostname()) {
-		return fmt.Errorf("--listen %s is reached from other machines, but links would name %s: set --base-url to the public URL", c.Listen, u.Host)
+	if u, err := url.Parse(c.BaseURL); err != nil || loopback(u.Hostname()) {
+		return fmt.Errorf("--listen %s is reached from other machines, but links would begin with %s: set --base-url to the public URL", c.Listen, c.BaseURL)
 	}
 	if !c.NoAuth {
 		return fmt.Errorf("--listen %s is reached from other machines, and this server asks nobody who they are: say --no-auth if that is meant, or listen on localhost", c.Listen)

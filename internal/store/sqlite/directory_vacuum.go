@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"muster/internal/fhir"
-	"muster/internal/store"
 )
 
 // versionsPerVacuum is how many old versions are looked at in one stay inside
@@ -62,23 +61,4 @@ func (s *Store) vacuumSome(ctx context.Context, after int64) (dropped, last int6
 		return 0, 0, err
 	}
 	return dropped, last, tx.Commit()
-}
-
-// Counts implements store.Directory.
-func (s *Store) Counts(ctx context.Context) (map[fhir.Type]store.Count, error) {
-	rows, err := s.readers.QueryContext(ctx, `SELECT type, count(*), sum(visibility = 0) FROM resource NOT INDEXED GROUP BY type`)
-	if err != nil {
-		return nil, fmt.Errorf("count resources: %w", explain(s.dir, err))
-	}
-	defer rows.Close()
-	counts := map[fhir.Type]store.Count{}
-	for rows.Next() {
-		var t fhir.Type
-		var c store.Count
-		if err := rows.Scan(&t, &c.All, &c.Visible); err != nil {
-			return nil, fmt.Errorf("count resources: %w", err)
-		}
-		counts[t] = c
-	}
-	return counts, rows.Err()
 }

@@ -12,8 +12,7 @@ import (
 const applicationID = 0x6d737472
 
 // CreateInfo says what a data directory is for. It is fixed when the directory
-// is made, but for a base URL that is not known yet: the first who names one sets
-// it.
+// is made, but for a base URL that is not known yet ([Store.AdoptBaseURL]).
 type CreateInfo struct {
 	BaseURL         string // public base URL; absolute references below it are indexed; may be empty
 	Mode            string // "authoritative" or "mirror"
@@ -56,22 +55,28 @@ func establish(ctx context.Context, db *sql.DB, o Options) (CreateInfo, error) {
 			return CreateInfo{}, err
 		}
 	}
-	if err := found.check(o.Expect); err != nil {
-		return CreateInfo{}, err
-	}
-	if wanted := baseURL(o); found.BaseURL == "" && wanted != "" {
-		found.BaseURL = wanted
-		_, err = db.ExecContext(ctx, `UPDATE meta SET value = ? WHERE key = 'base_url'`, wanted)
-	}
-	return found, err
+	return found, found.check(o.Expect)
 }
 
-// baseURL is the base URL that the caller names, or empty.
-func baseURL(o Options) string {
-	if o.Create != nil && o.Create.BaseURL != "" {
-		return o.Create.BaseURL
+// AdoptBaseURL fixes the base URL of a directory that has none yet. It is called
+// when everything else about a start has succeeded, so that a mistyped URL that
+// was refused leaves nothing behind. Another URL than the directory's is an error.
+func (s *Store) AdoptBaseURL(ctx context.Context, baseURL string) error {
+	if err := s.info.check(CreateInfo{BaseURL: baseURL}); err != nil || s.info.BaseURL != "" {
+		return err
 	}
-	return o.Expect.BaseURL
+	leave, err := s.gate.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.writer.db.ExecContext(ctx, `UPDATE meta SET value = ? WHERE key = 'base_url'`, baseURL); err != nil {
+		return fmt.Errorf("note the base URL: %w", explain(s.dir, err))
+	}
+	s.info.BaseURL = baseURL
+	return nil
 }
 
 // check compares the fields that want holds with what was found.

@@ -164,7 +164,9 @@ func dataSource(path string, reader bool) string {
 	q := url.Values{}
 	pragmas := []string{"busy_timeout(5000)", "cache_size(-65536)", "mmap_size(0)", "temp_store(MEMORY)"}
 	if reader {
-		pragmas[1] = "cache_size(-16384)"
+		// Exports read every page once, and searches have the kernel's cache: a larger
+		// cache for each connection would only let memory grow with the directory.
+		pragmas[1] = "cache_size(-2048)"
 		pragmas = append(pragmas, "query_only(1)")
 	} else {
 		// NORMAL: after a power cut the last batches may be missing, never broken.

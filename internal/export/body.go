@@ -1,6 +1,9 @@
 package export
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -60,8 +63,8 @@ func readParameters(body []byte) ([]parameter, fhir.Issues) {
 	invalid := func(at, format string, args ...any) {
 		issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: at, Diagnostics: fmt.Sprintf(format, args...)})
 	}
-	for _, at := range repeatedMembers(root, "Parameters") {
-		invalid(at, "The JSON member stands twice in its object. Write it once.")
+	for _, at := range repeatedMembers(root) {
+		invalid("Parameters"+at, "The JSON member stands twice in its object. Write it once.")
 	}
 	var list *fastjson.Value
 	members(root, func(name string, v *fastjson.Value) {
@@ -73,7 +76,7 @@ func readParameters(body []byte) ([]parameter, fhir.Issues) {
 			issues = append(issues, fhir.Issue{Code: fhir.CodeNotSupported, Expression: "Parameters.implicitRules",
 				Diagnostics: "No implicit rules are known here. Leave the element out."})
 		default:
-			invalid("Parameters."+name, "A Parameters resource has no element %q. Leave it out.", shorten(name))
+			invalid("Parameters."+shorten(name), "A Parameters resource has no element %q. Leave it out.", shorten(name))
 		}
 	})
 	switch {
@@ -90,22 +93,34 @@ func readParameters(body []byte) ([]parameter, fhir.Issues) {
 	return parameters, issues
 }
 
+// mostNested is how deep a body may nest. An export needs three levels; the rest
+// is room for extensions. The limit is held before anything recurses (KO-11).
+const mostNested = 64
+
+// byteOrderMark is what some editors write before UTF-8 text. It says nothing and
+// is passed over.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
 // parseObject reads the body as a JSON object that says it is a Parameters
-// resource.
+// resource. Its work grows with the length of the body only, whatever the body is.
 func parseObject(body []byte) (*fastjson.Value, *fhir.Issue) {
 	refuse := func(format string, args ...any) *fhir.Issue {
 		return &fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: fmt.Sprintf(format, args...)}
 	}
 	const want = "Send a FHIR Parameters resource in JSON."
-	if strings.TrimSpace(string(body)) == "" {
+	body = bytes.TrimPrefix(body, byteOrderMark)
+	if len(bytes.TrimSpace(body)) == 0 {
 		return nil, refuse("The body is empty. %s", want)
 	}
 	if !utf8.Valid(body) {
 		return nil, refuse("The body is not UTF-8. %s", want)
 	}
-	// Validation is stricter than the parser, which takes some bad literals.
-	if err := fastjson.ValidateBytes(body); err != nil {
-		return nil, refuse("The body is not JSON: %s. %s", shorten(err.Error()), want)
+	if at, deep := tooDeep(body); deep {
+		return nil, refuse("The body nests more than %d levels of JSON at %s. A Parameters resource for an export needs three.", mostNested, lineAndColumn(body, at))
+	}
+	// The parser takes some bad literals, so it comes after a strict validation.
+	if at, err := validate(body); err != nil {
+		return nil, refuse("The body is not JSON: %s, at %s. %s", shorten(err.Error()), lineAndColumn(body, at), want)
 	}
 	root, err := fastjson.ParseBytes(body)
 	if err != nil {
@@ -118,6 +133,45 @@ func parseObject(body []byte) (*fastjson.Value, *fhir.Issue) {
 		return nil, refuse("The body has the resourceType %q. %s", shorten(name), want)
 	}
 	return root, nil
+}
+
+// tooDeep finds the bracket that opens one level more than a body may have. It
+// looks at brackets outside of strings and at nothing else: any other fault is
+// for the validation to find.
+func tooDeep(body []byte) (at int, deep bool) {
+	depth, quoted := 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case quoted && c == '\\':
+			i++ // whatever is escaped ends no string
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			if depth++; depth > mostNested {
+				return i, true
+			}
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return 0, false
+}
+
+// validate reports the first fault in the JSON and its offset in bytes.
+func validate(body []byte) (at int, err error) {
+	err = json.Unmarshal(body, new(json.RawMessage))
+	if fault := (*json.SyntaxError)(nil); errors.As(err, &fault) {
+		return max(0, int(fault.Offset)-1), err // Offset counts the bytes read
+	}
+	return 0, err
+}
+
+// lineAndColumn says where an offset is, counting from 1, for people.
+func lineAndColumn(body []byte, at int) string {
+	before := body[:at]
+	start := bytes.LastIndexByte(before, '\n') + 1
+	return fmt.Sprintf("line %d, character %d", bytes.Count(before, []byte("\n"))+1, utf8.RuneCount(before[start:])+1)
 }
 
 // readParameter reads one entry: a name and at most one value.
@@ -162,23 +216,29 @@ func members(object *fastjson.Value, yield func(name string, v *fastjson.Value))
 	o.Visit(func(key []byte, v *fastjson.Value) { yield(string(key), v) })
 }
 
-// repeatedMembers returns the places of members that stand twice in one object,
-// at any depth: readers disagree about which one counts.
-func repeatedMembers(v *fastjson.Value, at string) (places []string) {
+// repeatedMembers returns the places, below v, of members that stand twice in one
+// object, at any depth: readers disagree about which one counts. A path is only
+// written for what was found.
+func repeatedMembers(v *fastjson.Value) (places []string) {
+	below := func(step func() string, v *fastjson.Value) {
+		for _, place := range repeatedMembers(v) {
+			places = append(places, step()+place)
+		}
+	}
 	switch v.Type() {
 	case fastjson.TypeArray:
 		for n, item := range v.GetArray() {
-			places = append(places, repeatedMembers(item, fmt.Sprintf("%s[%d]", at, n))...)
+			below(func() string { return fmt.Sprintf("[%d]", n) }, item)
 		}
 	case fastjson.TypeObject:
 		seen := map[string]bool{}
 		members(v, func(name string, member *fastjson.Value) {
-			place := at + "." + shorten(name)
+			step := func() string { return "." + shorten(name) }
 			if seen[name] {
-				places = append(places, place)
+				places = append(places, step())
 			}
 			seen[name] = true
-			places = append(places, repeatedMembers(member, place)...)
+			below(step, member)
 		})
 	}
 	return places

@@ -86,7 +86,7 @@ func (b *bundle) cut(point, how string) string {
 	first.jobs = noting{first.jobs, created}
 	ran := make(chan error, 1)
 	go func() { ran <- first.Run(ctx) }()
-	if _, err := first.KickOff(b.Context(), b.request(0, "Location", "Practitioner")); err != nil && !errors.Is(err, errCut) {
+	if _, err := first.KickOff(b.Context(), b.request(nil, "Location", "Practitioner")); err != nil && !errors.Is(err, errCut) {
 		b.Fatal(err)
 	}
 	select {

@@ -21,19 +21,19 @@ func TestTooManyJobs(t *testing.T) {
 	b := newBundle(t, func(c *Config) { c.JobsPerPrincipal = 2 })
 	first := b.kickOff("Practitioner")
 	b.kickOff("Practitioner")
-	_, err := b.KickOff(t.Context(), b.request(0, "Practitioner"))
+	_, err := b.KickOff(t.Context(), b.request(nil, "Practitioner"))
 	var tooMany TooManyJobs
 	if !errors.As(err, &tooMany) || !errors.Is(err, store.ErrTooManyJobs) || tooMany.RetryAfter < 1 {
 		t.Errorf("a third job: error %v", err)
 	}
 	other := auth.With(t.Context(), auth.Principal{ID: "other"})
-	if _, err := b.KickOff(other, b.request(0, "Practitioner")); err != nil {
+	if _, err := b.KickOff(other, b.request(nil, "Practitioner")); err != nil {
 		t.Errorf("another client: %v", err)
 	}
 	if err := b.Cancel(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.KickOff(t.Context(), b.request(0, "Practitioner")); err != nil {
+	if _, err := b.KickOff(t.Context(), b.request(nil, "Practitioner")); err != nil {
 		t.Errorf("after a cancel: %v", err)
 	}
 }

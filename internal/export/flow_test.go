@@ -92,7 +92,7 @@ func (b *bundle) apply(changes ...store.Change) {
 }
 
 func resource(t fhir.Type, id, text string) store.Change {
-	return store.Change{Type: t, ID: id, LastUpdated: 1_772_000_000_000, // whatever batches the store makes
+	return store.Change{Type: t, ID: id, LastUpdated: new(fhir.Moment(1_772_000_000_000)), // whatever batches the store makes
 		Document: store.Document{
 			Head: fmt.Appendf(nil, `{"resourceType":"%s","id":"%s","meta":{`, t, id),
 			Tail: fmt.Appendf(nil, `},"language":"%s"}`, text)},
@@ -101,13 +101,13 @@ func resource(t fhir.Type, id, text string) store.Change {
 	}
 }
 
-func (b *bundle) request(since fhir.Moment, types ...string) Request {
+func (b *bundle) request(since *fhir.Moment, types ...string) Request {
 	b.Helper()
 	entries := []string{"_type=" + strings.Join(types, ",")}
 	for _, t := range types {
 		entries = append(entries, "_typeFilter="+t+"?_lastUpdated=ge1900-01-01")
 	}
-	if since != 0 {
+	if since != nil {
 		entries = append(entries, "_since="+since.String())
 	}
 	r, err := ParseRequest([]byte(kickOff(entries...)), b.Compiler, DefaultRules())
@@ -119,7 +119,7 @@ func (b *bundle) request(since fhir.Moment, types ...string) Request {
 
 func (b *bundle) kickOff(types ...string) string {
 	b.Helper()
-	id, err := b.KickOff(b.Context(), b.request(0, types...))
+	id, err := b.KickOff(b.Context(), b.request(nil, types...))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func TestChangesAreInOneExportOrTheNext(t *testing.T) {
 	b := newBundle(t, nil)
 	b.fill(20)
 	// A writer comes in after the snapshot and before the parts are written.
-	disarm := fault.Arm("export.writing", func(context.Context) error {
+	disarm := fault.Arm("export.selected", func(context.Context) error {
 		b.apply(resource(fhir.Practitioner, "p3", "second"), resource(fhir.Practitioner, "new", "second"),
 			store.Change{Type: fhir.Practitioner, ID: "p4", Remove: true})
 		return nil
@@ -260,7 +260,7 @@ func TestChangesAreInOneExportOrTheNext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	delta, err := b.KickOff(t.Context(), b.request(job.Time, "Practitioner"))
+	delta, err := b.KickOff(t.Context(), b.request(&job.Time, "Practitioner"))
 	if err != nil {
 		t.Fatal(err)
 	}

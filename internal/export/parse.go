@@ -48,9 +48,9 @@ func ParseRequest(body []byte, c *search.Compiler, r Rules) (Request, error) {
 
 // asked is what the parameters say, each piece with its place.
 type asked struct {
-	types   []piece // the names in _type, in order
-	filters []piece // the values of _typeFilter
-	since   fhir.Moment
+	types   []piece      // the names in _type, in order
+	filters []piece      // the values of _typeFilter
+	since   *fhir.Moment // nil when there is none
 }
 
 // piece is a part of the request with the element that holds it.
@@ -84,8 +84,9 @@ func readAsked(parameters []parameter, r Rules) (asked, fhir.Issues) {
 				return nil
 			})...)
 		case since:
-			issues = append(issues, p.check("valueInstant", func(v string) (err error) {
-				a.since, err = fhir.ParseInstant(v)
+			issues = append(issues, p.check("valueInstant", func(v string) error {
+				moment, err := fhir.ParseInstant(v)
+				a.since = &moment
 				return err
 			})...)
 		default:

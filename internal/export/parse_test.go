@@ -10,6 +10,7 @@ import (
 	"muster/internal/conformance"
 	"muster/internal/fhir"
 	"muster/internal/search"
+	"muster/internal/store"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -65,6 +66,12 @@ func TestParseRequest(t *testing.T) {
 		"comma list":          {"KO-21", kickOff("_type=Practitioner , Organization", "_typeFilter=Organization?name=x", "_typeFilter="+all), "Practitioner,Organization", "", ""},
 		"repeated types":      {"KO-21 KO-22", kickOff("_type=Location", "_type=Practitioner", "_typeFilter="+all, "_typeFilter=Location?address-city=Balmain"), "Location,Practitioner", "", ""},
 		"since":               {"KO-23", kickOff("_type=Practitioner", "_typeFilter="+all, "_since=2026-03-01T09:30:00.125+11:00"), "Practitioner", "2026-02-28T22:30:00.125Z", ""},
+		"since 1970":          {"VI-10 VI-11 KO-23", kickOff("_type=Practitioner", "_typeFilter="+all, "_since=1970-01-01T00:00:00Z"), "Practitioner", "1970-01-01T00:00:00.000Z", ""},
+		"since 1970 and less": {"VI-10 VI-11 KO-23", kickOff("_type=Practitioner", "_typeFilter="+all, "_since=1970-01-01T00:00:00.0009999Z"), "Practitioner", "1970-01-01T00:00:00.000Z", ""},
+		"since 1970 in zones": {"VI-10 VI-11 KO-23", kickOff("_type=Practitioner", "_typeFilter="+all, "_since=1970-01-01T10:00:00+10:00"), "Practitioner", "1970-01-01T00:00:00.000Z", ""},
+		"since before 1970":   {"VI-10 VI-11 KO-23", kickOff("_type=Practitioner", "_typeFilter="+all, "_since=1900-01-01T00:00:00Z"), "Practitioner", "1900-01-01T00:00:00.000Z", ""},
+		"byte order mark":     {"KO-11", "\xef\xbb\xbf" + kickOff("_type=Practitioner", "_typeFilter="+all), "Practitioner", "", all},
+		"as deep as it may":   {"KO-11 KO-12", strings.Replace(kickOff("_type=Practitioner", "_typeFilter="+all), `"parameter"`, `"meta":`+strings.Repeat("[", mostNested-1)+strings.Repeat("]", mostNested-1)+`,"parameter"`, 1), "Practitioner", "", ""},
 		"any order":           {"KO-14", body("_since=2026-03-01T09:30:00Z", "_typeFilter="+all, "_type=Practitioner", "_outputFormat=application/fhir+ndjson"), "Practitioner", "2026-03-01T09:30:00.000Z", ""},
 		"all seven":           {"KO-24 KO-39", kickOff(append([]string{"_type=HealthcareService,Organization,Location,PractitionerRole,Practitioner,Provenance,Endpoint"}, filtersForAll()...)...), "HealthcareService,Organization,Location,PractitionerRole,Practitioner,Provenance,Endpoint", "", ""},
 		"profile claimed":     {"KO-12", strings.Replace(kickOff("_type=Practitioner", "_typeFilter="+all), `"parameter"`, `"meta":{"profile":["http://example.org/p"]},"id":"x","parameter"`, 1), "Practitioner", "", ""},
@@ -86,8 +93,12 @@ func TestParseRequest(t *testing.T) {
 			if got := strings.Join(filters, " ; "); test.filters != "" && got != test.filters {
 				t.Errorf("filters %s, want %s", got, test.filters)
 			}
-			if since := r.Since.String(); (r.Since != 0 || test.since != "") && since != test.since {
-				t.Errorf("since %s, want %s", since, test.since)
+			since := ""
+			if r.Since != nil {
+				since = r.Since.String()
+			}
+			if since != test.since {
+				t.Errorf("since %q, want %q", since, test.since)
 			}
 			// What the job row keeps is the same request.
 			stored, err := r.encode()
@@ -97,6 +108,9 @@ func TestParseRequest(t *testing.T) {
 			again, err := decodeRequest(stored, c)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if diff := cmp.Diff(r.Since, again.Since); diff != "" {
+				t.Errorf("stored as %s, since differs:\n%s", stored, diff)
 			}
 			restored, err := again.encode()
 			if err != nil || string(restored) != string(stored) {
@@ -142,7 +156,14 @@ func TestRefusals(t *testing.T) {
 		"an array":           {"KO-11", `[]`, one(invalid, "", "JSON array")},
 		"another resource":   {"KO-11", `{"resourceType":"Bundle"}`, one(invalid, "", "Bundle")},
 		"type not a string":  {"KO-11", `{"resourceType":["Parameters"]}`, one(invalid, "", "resourceType")},
-		"deep":               {"KO-11", `{"resourceType":"Parameters","meta":` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `}`, one(invalid, "", "not JSON")},
+		"deep":               {"KO-11", `{"resourceType":"Parameters","meta":` + strings.Repeat("[", mostNested) + strings.Repeat("]", mostNested) + `}`, one(invalid, "", "nests more than 64 levels of JSON at line 1, character 100.")},
+		"a MiB of [":         {"KO-11", strings.Repeat("[", 1<<20), one(invalid, "", "nests more than 64 levels of JSON at line 1, character 65.")},
+		"a MiB of {":         {"KO-11", strings.Repeat(`{"a":`, 1<<20/5), one(invalid, "", "nests more than 64 levels of JSON at line 1, character 321.")},
+		"deep on a line":     {"KO-11", "[\"é\\\"[\",\n \"ü\"," + strings.Repeat("[", 100), one(invalid, "", "nests more than 64 levels of JSON at line 2, character 69.")},
+		"mark alone":         {"KO-11", "\xef\xbb\xbf \n", one(invalid, "", "empty")},
+		"two marks":          {"KO-11", "\xef\xbb\xbf\xef\xbb\xbf{}", one(invalid, "", "not JSON")},
+		"wrong bracket":      {"KO-11", "{\n \"é\":[}", one(invalid, "", "at line 2, character 7.")},
+		"deep duplicate":     {"KO-11", `{"resourceType":"Parameters","meta":{"a":[1,{"b":{"c":1,"c":2}}]},"parameter":[{"name":"_type","valueString":"x"}]}`, one(invalid, "Parameters.meta.a[1].b.c", "twice")},
 		"no parameters":      {"KO-13", `{"resourceType":"Parameters"}`, one(invalid, "Parameters.parameter", "no parameters")},
 		"empty array":        {"KO-13", `{"resourceType":"Parameters","parameter":[]}`, one(invalid, "Parameters.parameter", "array")},
 		"parameter object":   {"KO-13", `{"resourceType":"Parameters","parameter":{"name":"_type"}}`, one(invalid, "Parameters.parameter", "array")},
@@ -266,6 +287,75 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// A limit on depth counts levels, not brackets: those of siblings and of strings
+// make no body deep.
+func TestTooDeepCountsLevels(t *testing.T) {
+	t.Attr("req", "KO-11")
+	open, shut := strings.Repeat("[", mostNested), strings.Repeat("]", mostNested)
+	for name, test := range map[string]struct {
+		body string
+		at   int // of the refused bracket, -1 for none
+	}{
+		"the most":          {open + shut, -1},
+		"one more":          {open + "{}" + shut, mostNested},
+		"siblings":          {"[" + strings.Repeat("[{}],", 1000) + "[]]", -1},
+		"in a string":       {`"` + open + open + `"`, -1},
+		"after an escape":   {`["a\"` + open + open + `"]`, -1},
+		"after a backslash": {`["\\",` + open, mostNested + 5},
+		"unbalanced":        {shut + open, -1},
+		"escape at the end": {`"\`, -1},
+	} {
+		at, deep := tooDeep([]byte(test.body))
+		if !deep {
+			at = -1
+		}
+		if at != test.at {
+			t.Errorf("%s: refused at %d, want %d", name, at, test.at)
+		}
+	}
+}
+
+// A delta holds resources in any state, from whatever moment it starts; only a
+// request without _since is a full export with the rules of state.
+func TestSinceMakesADelta(t *testing.T) {
+	t.Attr("req", "VI-10 VI-11 KO-23")
+	s := New(Config{Compiler: newCompiler(t)})
+	const filter = `"filters":["Practitioner?_lastUpdated=ge1900-01-01"]`
+	for _, test := range []struct{ stored, since string }{
+		{`{` + filter + `}`, ""},
+		{`{` + filter + `,"since":0}`, "1970-01-01T00:00:00.000Z"},
+		{`{` + filter + `,"since":-1}`, "1969-12-31T23:59:59.999Z"},
+		{`{` + filter + `,"since":1772231400125}`, "2026-02-27T22:30:00.125Z"},
+	} {
+		plans, err := s.plans(store.Job{Request: []byte(test.stored)})
+		if err != nil {
+			t.Fatalf("%s: %v", test.stored, err)
+		}
+		text := plans[0].String()
+		if delta := strings.Contains(text, "committed after "+test.since); delta != (test.since != "") {
+			t.Errorf("%s, delta %v:\n%s", test.stored, delta, text)
+		}
+		if visible := strings.Contains(text, "visible"); visible != (test.since == "") {
+			t.Errorf("%s, visible ones only %v:\n%s", test.stored, visible, text)
+		}
+	}
+}
+
+// Numbers that make no sense stand for the defaults, and none of them panics.
+func TestConfigOfNegatives(t *testing.T) {
+	c := Config{Workers: -1, PartBytes: -1, JobsPerPrincipal: -1, Retention: -1, Forget: -1, StallAfter: -1, SweepEvery: -1, PollInterval: -1}
+	s := New(c)
+	if s.PartBytes != 256<<20 || s.JobsPerPrincipal != 0 || s.Retention != 24*time.Hour || s.Forget != 7*24*time.Hour || s.SweepEvery != time.Minute {
+		t.Errorf("the configuration became %+v", s.Config)
+	}
+	if s.engine.Workers != 2 || s.engine.StallAfter != 10*time.Minute || s.engine.Retention != 24*time.Hour {
+		t.Errorf("that of the engine became %+v", s.engine.Config)
+	}
+	if wait := s.seconds(7); wait != 7 {
+		t.Errorf("a poll waits %d s, want the 7 that were worked out", wait)
+	}
+}
+
 // Whatever the body is: no panic, and either issues that can be shown or a
 // request that its job row keeps.
 func FuzzParseRequest(f *testing.F) {
@@ -273,6 +363,8 @@ func FuzzParseRequest(f *testing.F) {
 	f.Add([]byte(kickOff("_type=Practitioner, Location", "_typeFilter=Practitioner?identifier=http://x|1,2", "_typeFilter=Location?address-city=Balmain&status=inactive")))
 	f.Add([]byte(kickOff("_type=Provenance", "_typeFilter=Provenance?target.resolve().as(Organization)")))
 	f.Add([]byte(`{"resourceType":"Parameters","parameter":[{"name":"_type","part":[{"name":"_type"}]},{},7]}`))
+	f.Add([]byte(strings.Repeat("[", 100)))
+	f.Add([]byte("\xef\xbb\xbf" + kickOff("_type=Practitioner", "_typeFilter=Practitioner?family=Smith", "_since=1970-01-01T00:00:00Z")))
 	c := newCompiler(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, rules := range []Rules{DefaultRules(), {LenientMissingTypeFilter: true, CompatOutputFormat: true}} {
@@ -293,8 +385,12 @@ func FuzzParseRequest(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := decodeRequest(stored, c); err != nil {
+			again, err := decodeRequest(stored, c)
+			if err != nil {
 				t.Fatalf("what was accepted cannot be read back from %s: %v", stored, err)
+			}
+			if diff := cmp.Diff(r.Since, again.Since); diff != "" {
+				t.Fatalf("since differs:\n%s", diff)
 			}
 		}
 	})

@@ -12,7 +12,7 @@ import (
 // types in the request, and the moment that a delta starts from.
 type Request struct {
 	Filters []search.Filter
-	Since   fhir.Moment // zero for a full export
+	Since   *fhir.Moment // nil for a full export; any moment, 1970 too, asks for a delta
 }
 
 // Rules are the switches of reading a request. [DefaultRules] are those of the
@@ -36,8 +36,8 @@ func DefaultRules() Rules { return Rules{ProvenanceTypeTestFilter: true, Suppres
 
 // storedRequest is a request as the job row keeps it.
 type storedRequest struct {
-	Filters []string    `json:"filters"`
-	Since   fhir.Moment `json:"since,omitempty"` // ms since 1970
+	Filters []string     `json:"filters"`
+	Since   *fhir.Moment `json:"since,omitempty"` // ms since 1970; absent for a full export
 }
 
 // encode writes the request for the job row.

@@ -22,7 +22,8 @@ import (
 )
 
 // Config is what a [Service] needs. Store, Blobs, Compiler and BaseURL must be
-// set; the other zero values stand for the defaults named here.
+// set; the other zero values stand for the defaults named here, and so do
+// negative numbers and durations unless a field says otherwise.
 type Config struct {
 	Store    store.Store
 	Blobs    blob.Store
@@ -49,7 +50,7 @@ type Config struct {
 
 	// PollLimit says what becomes of polls that come too early: PollEnforce.
 	PollLimit PollLimit
-	// PollInterval is the wait between polls (PO-10); zero adapts it to the time
+	// PollInterval is the wait between polls (PO-10); zero or less adapts it to the time
 	// that is left, between 1 s and 2 minutes (D8).
 	PollInterval time.Duration
 	// RequiresAccessToken is the member of the manifest (MA-03): true exactly when
@@ -70,11 +71,11 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	c.PartBytes = cmp.Or(c.PartBytes, 256<<20)
+	c.PartBytes = cmp.Or(max(0, c.PartBytes), 256<<20)
 	c.JobsPerPrincipal = max(0, cmp.Or(c.JobsPerPrincipal, 5))
-	c.Retention = cmp.Or(c.Retention, 24*time.Hour)
-	c.Forget = cmp.Or(c.Forget, 7*24*time.Hour)
-	c.SweepEvery = cmp.Or(c.SweepEvery, time.Minute)
+	c.Retention = cmp.Or(max(0, c.Retention), 24*time.Hour)
+	c.Forget = cmp.Or(max(0, c.Forget), 7*24*time.Hour)
+	c.SweepEvery = cmp.Or(max(0, c.SweepEvery), time.Minute)
 	c.PollLimit = cmp.Or(c.PollLimit, PollEnforce)
 	return c
 }

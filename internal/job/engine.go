@@ -17,7 +17,7 @@ import (
 )
 
 // Config is what an [Engine] needs. Jobs and Work must be set; the other zero
-// values stand for the defaults named here.
+// values stand for the defaults named here, and so do negative ones.
 type Config struct {
 	Jobs store.Jobs
 	// Work does one piece of work. It is called by several goroutines at once, and
@@ -45,14 +45,14 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	c.Workers = cmp.Or(c.Workers, 2)
-	c.Lease = cmp.Or(c.Lease, 5*time.Second)
-	c.Heartbeat = cmp.Or(c.Heartbeat, 200*time.Millisecond)
-	c.Tick = cmp.Or(c.Tick, time.Second)
-	c.Attempts = cmp.Or(c.Attempts, 3)
-	c.Backoff = cmp.Or(c.Backoff, time.Second)
-	c.StallAfter = cmp.Or(c.StallAfter, 10*time.Minute)
-	c.Retention = cmp.Or(c.Retention, 24*time.Hour)
+	c.Workers = cmp.Or(max(0, c.Workers), 2)
+	c.Lease = cmp.Or(max(0, c.Lease), 5*time.Second)
+	c.Heartbeat = cmp.Or(max(0, c.Heartbeat), 200*time.Millisecond)
+	c.Tick = cmp.Or(max(0, c.Tick), time.Second)
+	c.Attempts = cmp.Or(max(0, c.Attempts), 3)
+	c.Backoff = cmp.Or(max(0, c.Backoff), time.Second)
+	c.StallAfter = cmp.Or(max(0, c.StallAfter), 10*time.Minute)
+	c.Retention = cmp.Or(max(0, c.Retention), 24*time.Hour)
 	return c
 }
 

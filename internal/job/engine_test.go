@@ -13,6 +13,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/store"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 )
 
@@ -110,6 +111,17 @@ func want(t *testing.T, got []string, starts ...string) {
 	t.Helper()
 	if !slices.EqualFunc(got, starts, strings.HasPrefix) {
 		t.Errorf("the engine said %q, want %q", got, starts)
+	}
+}
+
+// Numbers that make no sense stand for the defaults, and none of them panics.
+func TestConfigOfNegatives(t *testing.T) {
+	negative := Config{Workers: -1, Lease: -1, Heartbeat: -1, Tick: -1, Attempts: -1, Backoff: -1, StallAfter: -1, Retention: -1}
+	durations := func(c Config) []time.Duration {
+		return []time.Duration{time.Duration(c.Workers), c.Lease, c.Heartbeat, c.Tick, time.Duration(c.Attempts), c.Backoff, c.StallAfter, c.Retention}
+	}
+	if diff := cmp.Diff(durations(New(Config{}).Config), durations(New(negative).Config)); diff != "" {
+		t.Errorf("negative values are no defaults (-default +got):\n%s", diff)
 	}
 }
 

@@ -63,13 +63,13 @@ func (c *Compiler) sound(q query.Query) query.Query {
 	return q
 }
 
-// ExportPlan plans an accepted filter for one export: without since for active
-// and unsuppressed resources unless the filter names the state (VI-09), with
+// ExportPlan plans an accepted filter for one export: with since nil for active
+// and unsuppressed resources unless the filter names the state (VI-09), with a
 // since for all that was committed strictly after it, in any state (VI-10..13).
-func (c *Compiler) ExportPlan(f Filter, since fhir.Moment) (plan.Plan, error) {
-	p, err := plan.Build(c.reg, policy.ForExport(f.Query, since != 0), c.base, c.loc)
-	if err != nil || since == 0 {
+func (c *Compiler) ExportPlan(f Filter, since *fhir.Moment) (plan.Plan, error) {
+	p, err := plan.Build(c.reg, policy.ForExport(f.Query, since != nil), c.base, c.loc)
+	if err != nil || since == nil {
 		return p, err
 	}
-	return p.With(plan.Since{After: since}), nil
+	return p.With(plan.Since{After: *since}), nil
 }

@@ -128,6 +128,23 @@ func (s *Server) Kill() {
 	<-s.exit
 }
 
+// Terminate asks the process to end and waits until it has ended by itself. A
+// process that does not end with code 0 is an error.
+func (s *Server) Terminate() error {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-s.exit:
+	case <-time.After(Patience):
+		return fmt.Errorf("the server does not end:\n%s", s.Log())
+	}
+	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
+		return fmt.Errorf("the server ended with code %d:\n%s", code, s.Log())
+	}
+	return nil
+}
+
 // WaitKilled waits until the process has died at its fault point.
 func (s *Server) WaitKilled() error {
 	select {

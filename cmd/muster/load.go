@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -33,15 +34,28 @@ func (c loadCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	rejects, err := c.rejects(a)
+	if err := c.checkRejects(a, inputs); err != nil {
+		return err
+	}
+	config := load.Config{KeepMeta: c.KeepMeta}
+	directory, err := openToLoad(a, c.Data, c.BaseURL, &config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, directory.Close()) }()
+	rejects, err := c.rejects(a) // nothing is overwritten before all else is well
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, rejects.Close()) }()
 	progress := newLoadProgress(a.stderr)
+	config.Rejects, config.Progress = rejects, progress
 	start := time.Now()
-	summary, err := loadInto(a, c.Data, c.BaseURL, load.Config{KeepMeta: c.KeepMeta, Rejects: rejects, Progress: progress}, inputs)
+	summary, err := load.Run(a.ctx, config, inputs)
 	progress.end()
+	for _, notice := range summary.Notices {
+		fmt.Fprintf(a.stderr, "warning: %s\n", notice)
+	}
 	rejects.end()
 	if err == nil || summary.Read > 0 {
 		printSummary(a, summary, time.Since(start))
@@ -59,33 +73,47 @@ func (c loadCmd) Run(a app) (err error) {
 // baseURL may be empty: absolute references are then those of other servers.
 // It sets the directory and the extractor of the configuration.
 func loadInto(a app, dir, baseURL string, c load.Config, inputs []load.Input) (_ load.Summary, err error) {
+	directory, err := openToLoad(a, dir, baseURL, &c)
+	if err != nil {
+		return load.Summary{}, err
+	}
+	defer func() { err = errors.Join(err, directory.Close()) }()
+	return load.Run(a.ctx, c, inputs)
+}
+
+// openToLoad opens the data directory, making it if needed, and sets the directory
+// and the extractor of the configuration.
+func openToLoad(a app, dir, baseURL string, c *load.Config) (_ *sqlite.Store, err error) {
 	if baseURL != "" {
 		if err := checkBaseURL(baseURL); err != nil {
-			return load.Summary{}, exitError{exitUsage, err}
+			return nil, exitError{exitUsage, err}
 		}
 	}
 	registry, err := conformance.Load()
 	if err != nil {
-		return load.Summary{}, err
+		return nil, err
 	}
 	directory, err := sqlite.Open(a.ctx, dir, sqlite.Options{Create: &sqlite.CreateInfo{
 		BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(),
 	}})
 	if err != nil {
-		return load.Summary{}, err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, directory.Close()) }()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, directory.Close())
+		}
+	}()
 	if baseURL != "" {
 		if err := directory.AdoptBaseURL(a.ctx, baseURL); err != nil {
-			return load.Summary{}, err
+			return nil, err
 		}
 	}
-	extractor, err := index.NewExtractor(registry, directory.Info().BaseURL)
-	if err != nil {
-		return load.Summary{}, err
+	if c.Extractor, err = index.NewExtractor(registry, directory.Info().BaseURL); err != nil {
+		return nil, err
 	}
-	c.Directory, c.Extractor = directory, extractor
-	return load.Run(a.ctx, c, inputs)
+	c.Directory = directory
+	return directory, nil
 }
 
 // printSummary writes the counts, the kinds of refusal by name.
@@ -120,6 +148,47 @@ type rejects struct {
 	n      int
 }
 
+// checkRejects refuses a rejects file whose making would destroy what is loaded:
+// an input, under whatever name, or a file of the data directory.
+func (c loadCmd) checkRejects(a app, inputs []load.Input) error {
+	if c.Rejects == "" {
+		return nil
+	}
+	if inside, err := filepath.Rel(realPath(c.Data), realPath(c.Rejects)); err == nil && filepath.IsLocal(inside) {
+		return fmt.Errorf("--rejects %s is in the data directory; name a file elsewhere", c.Rejects)
+	}
+	target, err := os.Stat(c.Rejects)
+	if err != nil || !target.Mode().IsRegular() {
+		return nil // nothing to destroy; whether it can be made, making it says
+	}
+	for _, in := range inputs {
+		info, err := os.Stat(in.Name)
+		if stdin, ok := a.stdin.(*os.File); ok && in.Size < 0 {
+			info, err = stdin.Stat()
+		}
+		if err == nil && os.SameFile(info, target) {
+			return fmt.Errorf("--rejects %s is the input %s, which it would overwrite; name another file", c.Rejects, in.Name)
+		}
+	}
+	return nil
+}
+
+// realPath returns the absolute path without links, as far as it is there: of a
+// file that is not, the folder's.
+func realPath(path string) string {
+	if absolute, err := filepath.Abs(path); err == nil {
+		path = absolute
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	if folder, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		return filepath.Join(folder, filepath.Base(path))
+	}
+	return path
+}
+
+// rejects makes the rejects file, empty, if one is asked for.
 func (c loadCmd) rejects(a app) (*rejects, error) {
 	r := &rejects{stderr: a.stderr}
 	if c.Rejects == "" {

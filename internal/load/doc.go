@@ -23,6 +23,8 @@
 // input that cannot be read to its end, such as a cut gzip file, loses the rest
 // of itself only; the load goes on with the next and returns an error at the end.
 //
+// Padding behind the end of gzip data is left out and told in [Summary.Notices].
+//
 // An error of the directory or a cancelled context ends the load. What was
 // committed stays and is in the summary; loading the same input again changes
 // nothing that is there, since a source that says the same makes no version.

@@ -61,7 +61,7 @@ func (s *source) bundle(name string, d *decoder) error {
 		}
 		seen[member] = true
 		if member == "entry" {
-			err = s.entries(name, d)
+			err = s.entries(name, d, seen["type"])
 			continue
 		}
 		var text []byte
@@ -89,8 +89,10 @@ var (
 	errHistory   = errors.New("a history Bundle holds old versions; load a collection, transaction, batch or searchset")
 )
 
-// entries reads the array of entries.
-func (s *source) entries(name string, d *decoder) error {
+// entries reads the array of entries. While the type of the Bundle is not known,
+// those that may be of a history are refused: FHIR has it that a history has
+// requests and responses, and that collections and searchsets have none.
+func (s *source) entries(name string, d *decoder, typeKnown bool) error {
 	opening, err := d.json.Token()
 	if err != nil {
 		return err
@@ -103,12 +105,21 @@ func (s *source) entries(name string, d *decoder) error {
 		if err != nil {
 			return err
 		}
-		if err := s.emit(name, line, text, true, nil); err != nil {
+		var refusal *Refusal
+		if !typeKnown && hasRequestOrResponse(text) {
+			refusal = refuse(BadEntry, "the entry may be an old version of a history: write the type of the Bundle before its entries").within("entry")
+		}
+		if err := s.emit(name, line, text, true, refusal); err != nil {
 			return &emitError{err}
 		}
 	}
 	_, err = d.json.Token()
 	return err
+}
+
+func hasRequestOrResponse(entry []byte) bool {
+	var has struct{ Request, Response json.RawMessage }
+	return json.Unmarshal(entry, &has) == nil && (has.Request != nil || has.Response != nil)
 }
 
 // emitError carries an error of emit out of a Bundle: it is no fault of the input.

@@ -2,6 +2,9 @@ package load
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
 	"regexp"
 )
 
@@ -21,8 +24,10 @@ var firstType = regexp.MustCompile(`"resourceType"\s*:\s*"([A-Za-z]*)"`)
 //
 // One value that ends with its line means NDJSON. Where the first line breaks off
 // inside a value, it is NDJSON with a broken line if the next line starts an
-// object where a document could not have one, and a document otherwise. A first
-// line too long to be seen whole is a document if it is a Bundle.
+// object where a document could not have one. Otherwise it is a document, unless
+// it cannot be read as one and most of the lines behind the first are resources by
+// themselves. A first line too long to be seen whole is a document if it is a
+// Bundle.
 func formatOf(head []byte, whole bool) format {
 	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
 	line, rest, ended := bytes.Cut(head, []byte("\n"))
@@ -41,10 +46,43 @@ func formatOf(head []byte, whole bool) format {
 	if bytes.HasPrefix(rest, []byte("{")) && !goesOn || line[0] != '{' {
 		return ndjson
 	}
+	if !startsDocument(head, whole) && mostlyResources(rest, whole) {
+		return ndjson
+	}
 	if isBundle(head) {
 		return bundle
 	}
 	return jsonText
+}
+
+// startsDocument reports whether the start of an input can be that of a JSON value,
+// which is whole if the input is.
+func startsDocument(head []byte, whole bool) bool {
+	var first json.RawMessage
+	err := json.NewDecoder(bytes.NewReader(head)).Decode(&first)
+	return err == nil || !whole && errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// mostlyResources reports whether most lines are whole JSON objects with a
+// resourceType. A last line that may go on beyond the text does not count.
+func mostlyResources(text []byte, whole bool) bool {
+	resources, others := 0, 0
+	for len(text) > 0 {
+		line, rest, ended := bytes.Cut(text, []byte("\n"))
+		text = rest
+		if line = bytes.TrimSpace(line); len(line) == 0 || !ended && !whole {
+			continue
+		}
+		var r struct {
+			ResourceType string `json:"resourceType"`
+		}
+		if json.Unmarshal(line, &r) == nil && r.ResourceType != "" {
+			resources++
+		} else {
+			others++
+		}
+	}
+	return resources > others
 }
 
 func isBundle(head []byte) bool {

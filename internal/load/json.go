@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -199,7 +200,10 @@ func (c *checker) digits() bool {
 	return c.at > start
 }
 
+// number passes a number, which a 64-bit float must be able to hold: searches and
+// readers take it as one.
 func (c *checker) number() *Refusal {
+	start := c.at
 	c.next('-')
 	if !c.next('0') && !c.digits() {
 		return c.bad("a digit is missing")
@@ -214,6 +218,9 @@ func (c *checker) number() *Refusal {
 		if !c.digits() {
 			return c.bad("a digit is missing in the exponent")
 		}
+	}
+	if _, err := strconv.ParseFloat(string(c.text[start:c.at]), 64); err != nil {
+		return refuse(BadJSON, "at byte %d: the number is too large; the largest are near 1.8e308", start+1)
 	}
 	return nil
 }

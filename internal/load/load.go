@@ -58,6 +58,7 @@ type Summary struct {
 	Updated   int64
 	Unchanged int64
 	Refused   map[Kind]int64
+	Notices   []string // what was odd about inputs that were still read, a line each; set at the end of [Run]
 }
 
 // RefusedTotal is the number of all refusals.
@@ -85,11 +86,12 @@ func Run(ctx context.Context, c Config, inputs []Input) (Summary, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	work, order := make(chan *batch), make(chan *batch, workers)
 	var broken error
+	s := &source{}
 	group.Go(func() error {
 		defer close(work)
 		defer close(order)
 		var err error
-		broken, err = readAll(ctx, inputs, work, order)
+		broken, err = readAll(ctx, s, inputs, work, order)
 		return err
 	})
 	for range workers {
@@ -102,7 +104,9 @@ func Run(ctx context.Context, c Config, inputs []Input) (Summary, error) {
 		})
 	}
 	group.Go(func() error { return l.apply(ctx, order) })
-	if err := group.Wait(); err != nil {
+	err = group.Wait()
+	l.summary.Notices = s.notices
+	if err != nil {
 		return l.summary, err
 	}
 	return l.summary, broken
@@ -121,9 +125,8 @@ func totalSize(inputs []Input) int64 {
 
 // readAll reads the inputs into batches. Each goes to order, where it is waited
 // for, and to work. The first error tells of inputs that broke off.
-func readAll(ctx context.Context, inputs []Input, work, order chan<- *batch) (broken, err error) {
+func readAll(ctx context.Context, s *source, inputs []Input, work, order chan<- *batch) (broken, err error) {
 	current := newBatch()
-	s := &source{}
 	flush := func(name string) error {
 		full := current
 		full.name, full.read = name, s.read

@@ -50,6 +50,9 @@ func TestFormats(t *testing.T) {
 		{"lines with mark, blanks and returns", "\xef\xbb\xbf" + a + "\r\n\r\n \t\n" + b + "\r\n"},
 		{"zipped", zipped(a + "\n" + b + "\n")},
 		{"zipped members", zipped(a+"\n") + zipped(b+"\n")},
+		{"zipped, then padding", zipped(a+"\n") + zipped(b) + strings.Repeat("\x00", 100)},
+		{"document with an item on each line", strings.Replace(a, `{`, "{\"contained\":[\n{\"resourceType\":\"Location\",\"id\":\"l\"}\n,\n{\"resourceType\":\"Location\",\"id\":\"m\"}\n],", 1) + "\n" + b},
+		{"long document", "{\"resourceType\":\"Bundle\",\"entry\":[\n" + strings.Repeat(" \n", peek) + resource(a) + ",\n" + resource(b) + "]}"},
 		{"document after document", indented(a) + "\n" + indented(b)},
 		{"bundle on a line", collection(resource(a), resource(b))},
 		{"bundles on lines", collection(resource(a)) + "\n" + collection(resource(b)) + "\n"},
@@ -90,6 +93,12 @@ func TestRejects(t *testing.T) {
 		{"bad lines", "x\n" + a + "\n\n" + patient + "\n" + b, []string{"Organization/a", "Organization/b"},
 			[]string{"in:1 / at byte 1", "in:4 Patient/p resourceType: the directory"}},
 		{"first line cut", a[:40] + "\n" + b + "\n", []string{"Organization/b"}, []string{"in:1 / the JSON text is cut off at byte 40"}},
+		{"first line cut before an item", `{"resourceType":"Organization","id":"t0","name":"n","identifier":[` + "\n" + a + "\n" + b + "\n", []string{"Organization/a", "Organization/b"}, []string{"in:1 / the JSON text is cut off at byte 66"}},
+		{"first line cut between items", `{"resourceType":"Organization","telecom":[{"system":"phone"},` + "\n" + a + "\n" + b + "\n", []string{"Organization/a", "Organization/b"}, []string{"in:1 / the JSON text is cut off"}},
+		{"first line cut in arrays", `{"a":[[[[` + "\n" + a + "\n" + b + "\n", []string{"Organization/a", "Organization/b"}, []string{"in:1 / the JSON text is cut off"}},
+		{"first line cut before a value", `{"a":` + "\n\n" + b, []string{"Organization/b"}, []string{"in:1 / the JSON text is cut off"}},
+		{"first line of bundles cut", `{"resourceType":"Bundle","entry":[` + "\n" + collection(resource(a)) + "\n" + b + "\n", []string{"Organization/a", "Organization/b"}, []string{"in:1 / the JSON text is cut off"}},
+		{"first two lines cut", `{"a":[` + "\n" + `{"b":[` + "\n" + a + "\n" + b + "\n" + org("c"), []string{"Organization/a", "Organization/b", "Organization/c"}, []string{"in:1 / the JSON", "in:2 / the JSON"}},
 		{"huge line", a + "\n{\"resourceType\":\"Organization\",\"name\":\"" + strings.Repeat("x", fhir.MaxLine) + "\"}\n" + b, []string{"Organization/a", "Organization/b"}, []string{"in:2 / the line is longer"}},
 		{"entries on a line", collection(resource(a), `{"fullUrl":"urn:x"}`, put("POST", "Organization", b), put("PUT", "Organization/c", b), resource(patient), `7`),
 			[]string{"Organization/a"},
@@ -102,6 +111,11 @@ func TestRejects(t *testing.T) {
 			[]string{"not well-formed here"}},
 		{"history", strings.Replace(collection(resource(a)), "collection", "history", 1), nil, []string{"in:1 Bundle/ a history Bundle"}},
 		{"history over lines", indented(strings.Replace(collection(resource(a)), "collection", "history", 1)), nil, []string{"a history Bundle"}},
+		{"history, type last", `{"resourceType":"Bundle","entry":[` + "\n" + put("PUT", "Organization/a", a) + ",\n" + `{"response":{"status":"200"},` + resource(b)[1:] + `],"type":"history"}`, nil,
+			[]string{"in:2 / entry: the entry may be an old version", "in:3 / entry: the entry may be", "a history Bundle"}},
+		{"transaction, type last", `{"resourceType":"Bundle","entry":[` + "\n" + put("PUT", "Organization/a", a) + `],"type":"transaction"}`, nil, []string{"in:2 / entry: the entry may be"}},
+		{"transaction over lines", `{"resourceType":"Bundle","type":"transaction","entry":[` + "\n" + put("PUT", "Organization/a", a) + `]}`, []string{"Organization/a"}, nil},
+		{"collection, type last", `{"resourceType":"Bundle","entry":[` + "\n" + resource(a) + `],"type":"collection"}`, []string{"Organization/a"}, nil},
 		{"other document", "{\n\"resourceType\": \"Patient\",\n\"id\": \"p\"}", nil, []string{"in:1 Patient/p"}},
 		{"array", "[\n" + a + "\n]", []string{"Organization/a"}, []string{"in:1 / ", "in:3 / "}},
 		{"text", "# README\nwords\n", nil, []string{"in:1 / at byte 1", "in:2 / at byte 1"}},
@@ -173,6 +187,22 @@ func TestBrokenGzip(t *testing.T) {
 	_, _, err = loadAll(t, newMemory(), text("head.gz", "\x1f\x8bxx"))
 	if err == nil || !strings.Contains(err.Error(), "head.gz") {
 		t.Errorf("error %v, want one that names the file", err)
+	}
+}
+
+// TestNotices: bytes behind gzip data are told, and are no failure; gzip data that
+// breaks off behind good members is one.
+func TestNotices(t *testing.T) {
+	s, _, err := loadAll(t, newMemory(), text("padded.gz", zipped(org("a"))+"\x1f"), text("good.gz", zipped(org("b"))))
+	if err != nil || s.Created != 2 {
+		t.Fatalf("%+v, %v; want 2 created", s, err)
+	}
+	if len(s.Notices) != 1 || !strings.HasPrefix(s.Notices[0], "padded.gz: 1 bytes after the end") {
+		t.Errorf("notices %q, want one of padded.gz", s.Notices)
+	}
+	s, _, err = loadAll(t, newMemory(), text("cut.gz", zipped(org("a")+"\n")+"\x1f\x8bxx"))
+	if err == nil || s.Created != 1 || len(s.Notices) != 0 {
+		t.Errorf("%+v, %v; want an error after 1 created, and no notice", s, err)
 	}
 }
 

@@ -117,21 +117,24 @@ func identify(v *fastjson.Value) (fhir.Type, *Refusal) {
 
 // takeMeta removes version and time from meta, where the store puts its own, and
 // returns the time when it is to be kept.
-func (p *preparer) takeMeta(v *fastjson.Value) (fhir.Moment, *Refusal) {
+func (p *preparer) takeMeta(v *fastjson.Value) (*fhir.Moment, *Refusal) {
 	meta := v.Get("meta")
 	if meta == nil {
-		return 0, nil
+		return nil, nil
 	}
 	if meta.Type() != fastjson.TypeObject || meta.GetObject().Len() == 0 {
-		return 0, refuse(BadShape, "meta is an object with members, or absent").within("meta")
+		return nil, refuse(BadShape, "meta is an object with members, or absent").within("meta")
 	}
-	var kept fhir.Moment
+	var kept *fhir.Moment
 	if said := meta.Get("lastUpdated"); said != nil && p.keepMeta {
 		at, err := fhir.ParseInstant(string(said.GetStringBytes()))
 		if err != nil {
-			return 0, refuse(BadShape, "%s", isInstant(said)).within("meta.lastUpdated")
+			return nil, refuse(BadShape, "%s", isInstant(said)).within("meta.lastUpdated")
 		}
-		kept = at
+		if year := at.Time().Year(); year < 1 || year > 9999 { // could not be written as an instant
+			return nil, refuse(BadShape, "in UTC this instant is not in the years 0001 to 9999").within("meta.lastUpdated")
+		}
+		kept = &at
 	}
 	for _, name := range []string{"versionId", "_versionId", "lastUpdated", "_lastUpdated"} {
 		meta.Del(name)

@@ -37,6 +37,8 @@ func TestRefused(t *testing.T) {
 		{"NaN", o + `"x":NaN}`, BadJSON, "not the start"},
 		{"bare point", o + `"x":1.}`, BadJSON, "digit"},
 		{"empty exponent", o + `"x":1e}`, BadJSON, "exponent"},
+		{"huge number", o + `"x":-1e400}`, BadJSON, "at byte 45: the number is too large"},
+		{"huge number in digits", o + `"x":` + strings.Repeat("9", 400) + `}`, BadJSON, "the number is too large"},
 		{"not UTF-8", o + "\"name\":\"\xff\"}", BadJSON, "not UTF-8"},
 		{"half a character", o + `"name":"\ud800"}`, BadJSON, "half a character"},
 		{"no such escape", o + `"name":"\x41"}`, BadJSON, "no such escape"},
@@ -200,12 +202,23 @@ func TestSourceHash(t *testing.T) {
 func TestKeepMeta(t *testing.T) {
 	p := newPreparer(t)
 	const line = `{"resourceType":"Organization","id":"a","name":"x","meta":{"lastUpdated":"2026-03-01T11:00:00+11:00"}}`
-	if out, _ := prepareText(p, line); out.change.LastUpdated != 0 {
+	if out, _ := prepareText(p, line); out.change.LastUpdated != nil {
 		t.Errorf("kept %v without being asked", out.change.LastUpdated)
 	}
 	p.keepMeta = true
-	if out, _ := prepareText(p, line); out.change.LastUpdated != stamp {
-		t.Errorf("kept %v, want %v", out.change.LastUpdated, stamp)
+	for text, want := range map[string]fhir.Moment{
+		"2026-03-01T11:00:00+11:00": stamp, "1970-01-01T00:00:00Z": 0, "1970-01-01T10:00:00.0004+10:00": 0, "0001-01-01T00:00:00Z": -62_135_596_800_000,
+	} {
+		out, r := prepareText(p, strings.Replace(line, "2026-03-01T11:00:00+11:00", text, 1))
+		if r != nil || out.change.LastUpdated == nil || *out.change.LastUpdated != want {
+			t.Errorf("%s: kept %v (refused: %v), want %v", text, out.change.LastUpdated, r, want)
+		}
+	}
+	for _, text := range []string{"0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00", "0000-06-01T00:00:00Z"} {
+		_, r := prepareText(p, strings.Replace(line, "2026-03-01T11:00:00+11:00", text, 1))
+		if r == nil || r.Path != "meta.lastUpdated" || !strings.Contains(r.Text, "0001 to 9999") {
+			t.Errorf("%s: refused as %v, want the range of years", text, r)
+		}
 	}
 	_, r := prepareText(p, strings.Replace(line, "+11:00", "", 1))
 	if r == nil || r.Path != "meta.lastUpdated" {

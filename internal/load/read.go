@@ -9,8 +9,6 @@ import (
 	"io"
 
 	"muster/internal/fhir"
-
-	"github.com/klauspost/compress/gzip"
 )
 
 // peek is how much of an input is looked at to tell its format.
@@ -30,6 +28,8 @@ type item struct {
 type source struct {
 	emit func(file string, line int, text []byte, entry bool, refusal *Refusal) error
 	read int64 // bytes of all inputs so far, as they are stored
+
+	notices []string // see Summary.Notices
 }
 
 // brokenInput says that the rest of an input could not be read.
@@ -55,12 +55,16 @@ func (s *source) input(ctx context.Context, in Input) error {
 	defer file.Close()
 	raw := bufio.NewReaderSize(&counting{ctx, file, &s.read}, 1<<16)
 	var plain io.Reader = raw
-	if magic, _ := raw.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		unzipped, err := gzip.NewReader(raw)
+	if magic, _ := raw.Peek(2); bytes.Equal(magic, gzipMagic) {
+		unzipped, err := newGunzip(raw)
 		if err != nil {
 			return &brokenInput{in.Name, 0, err}
 		}
-		defer unzipped.Close()
+		defer func() {
+			if n := unzipped.trailing; n > 0 {
+				s.notices = append(s.notices, fmt.Sprintf("%s: %d bytes after the end of the gzip data are not gzip and were left out; all before them was read", in.Name, n))
+			}
+		}()
 		plain = unzipped
 	}
 	buffered := bufio.NewReaderSize(plain, peek)

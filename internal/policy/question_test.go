@@ -101,6 +101,7 @@ func TestCheck(t *testing.T) {
 		{"SR-30", "Practitioner?identifier=" + prescriber + "|", []string{unsupported + `"identifier" at character 14 searches by a Medicare prescriber number`}},
 		{"SR-30", "Practitioner?identifier=a," + prescriber + "|123", []string{unsupported + `"identifier"`}},
 		{"SR-30", "Practitioner?identifier=" + strings.ToUpper(prescriber) + "|123", []string{unsupported + `"identifier"`}},
+		{"SR-30", "Practitioner?identifier=" + prescriber + "/|123", []string{unsupported + `"identifier"`}},
 		{"SR-30", "Practitioner?identifier=http://ns.electronichealth.net.au/id/hi/hpii/1.0|8003611566682112", nil},
 		{"SR-30", "Location?address-city=Balmain", nil},
 		{"SR-30", "PractitionerRole?identifier=" + prescriber + "|123", nil},

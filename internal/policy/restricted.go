@@ -13,6 +13,9 @@ import (
 // directory neither holds nor searches by (SR-30, ST-01).
 const prescriberSystem = "http://ns.electronichealth.net.au/id/medicare-prescriber-number"
 
+// prescriberType is the code of v2-0203 for the type of such an identifier.
+const prescriberType = "PRES"
+
 // restriction says why a parameter is refused for privacy, empty if it is not
 // (SR-30..33). The name decides, whatever the modifier; of identifiers the value.
 func restriction(reg *conformance.Registry, t fhir.Type, l query.Leaf) string {
@@ -46,7 +49,15 @@ func namesPrescriber(modifier string, v query.Value) bool {
 		return false
 	}
 	if modifier == "of-type" {
-		return strings.EqualFold(v.Parts[1], "PRES")
+		return isPrescriber("", v.Parts[1])
 	}
-	return strings.EqualFold(v.Parts[0], prescriberSystem)
+	return isPrescriber(v.Parts[0], "")
+}
+
+// isPrescriber reports whether an identifier of a system, or one whose type has a
+// code, is a prescriber number. It is wide, so that no way of writing one passes:
+// case, slashes at the end and the system of the type make no difference. The
+// question and the resource side share it.
+func isPrescriber(system, typeCode string) bool {
+	return strings.EqualFold(strings.TrimRight(system, "/"), prescriberSystem) || strings.EqualFold(typeCode, prescriberType)
 }

@@ -18,11 +18,6 @@ var (
 	}
 )
 
-const (
-	identifierTypes = "http://terminology.hl7.org.au/CodeSystem/v2-0203"
-	prescriberType  = "PRES"
-)
-
 // Strip removes from the resource v what the directory may not hold, and reports
 // whether there was any of it (ST-01..05):
 //   - of a Practitioner gender, birth date, photo, address, gender identity and
@@ -31,21 +26,30 @@ const (
 //   - of every type the internal deactivated extension under both its urls, at
 //     the root and on active and status (SU-12).
 //
-// Contained resources are stripped by their own type. The suppressed extension
+// Contained resources are stripped by their own type; what was private in them
+// takes the narratives around them along. The suppressed extension
 // (SU-08) and the recorded sex or gender (ST-04) stay. Elements are removed
 // whatever their shape, so a bad birth date does not keep its resource out
 // (ST-02).
 func Strip(t fhir.Type, v *fastjson.Value) bool {
-	stripped := stripDeactivated(v)
-	if t == fhir.Practitioner && stripPractitioner(v) {
-		v.Del("text")
-		stripped = true
-	}
+	internal, private := strip(t, v)
+	return internal || private
+}
+
+// strip reports apart whether there was something internal, which a narrative does
+// not tell, and something private, which it may.
+func strip(t fhir.Type, v *fastjson.Value) (internal, private bool) {
+	internal = stripDeactivated(v)
+	private = t == fhir.Practitioner && stripPractitioner(v)
 	for _, contained := range v.GetArray("contained") {
 		inner, _ := fhir.ParseType(string(contained.GetStringBytes("resourceType")))
-		stripped = Strip(inner, contained) || stripped
+		i, p := strip(inner, contained)
+		internal, private = internal || i, private || p
 	}
-	return stripped
+	if private {
+		v.Del("text")
+	}
+	return internal, private
 }
 
 // stripPractitioner removes the private facts, but not the narrative.
@@ -60,20 +64,20 @@ func stripPractitioner(v *fastjson.Value) bool {
 	stripped = removeItems(v, "extension", func(e *fastjson.Value) bool {
 		return strippedExtensions[string(e.GetStringBytes("url"))]
 	}) || stripped
-	stripped = removeItems(v, "identifier", isPrescriber) || stripped
+	stripped = removeItems(v, "identifier", holdsPrescriber) || stripped
 	for _, qualification := range v.GetArray("qualification") {
-		stripped = removeItems(qualification, "identifier", isPrescriber) || stripped
+		stripped = removeItems(qualification, "identifier", holdsPrescriber) || stripped
 	}
 	return stripped
 }
 
-// isPrescriber recognises a PBS prescriber identifier by its system or its type.
-func isPrescriber(identifier *fastjson.Value) bool {
-	if string(identifier.GetStringBytes("system")) == prescriberSystem {
+// holdsPrescriber recognises a PBS prescriber identifier by its system or its type.
+func holdsPrescriber(identifier *fastjson.Value) bool {
+	if isPrescriber(string(identifier.GetStringBytes("system")), "") {
 		return true
 	}
 	for _, coding := range identifier.GetArray("type", "coding") {
-		if string(coding.GetStringBytes("system")) == identifierTypes && string(coding.GetStringBytes("code")) == prescriberType {
+		if isPrescriber("", string(coding.GetStringBytes("code"))) {
 			return true
 		}
 	}

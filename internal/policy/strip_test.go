@@ -35,6 +35,8 @@ func TestStrip(t *testing.T) {
 		{"gender identity, both urls", fhir.Practitioner, `{"extension":[` + identity + `,` + rsg + `,` + legacy + `]}`, `{"extension":[` + rsg + `]}`},
 		{"nothing but gender identity", fhir.Practitioner, `{"id":"a","extension":[` + identity + `]}`, `{"id":"a"}`},
 		{"prescriber by system and type", fhir.Practitioner, `{"identifier":[` + prescriber + `,` + hpii + `,` + typed + `]}`, `{"identifier":[` + hpii + `]}`},
+		{"prescriber in other writing", fhir.Practitioner, `{"identifier":[{"system":"HTTP://ns.electronichealth.net.au/id/Medicare-prescriber-number","value":"1"},` + hpii + `,{"system":"http://ns.electronichealth.net.au/id/medicare-prescriber-number/"}]}`, `{"identifier":[` + hpii + `]}`},
+		{"prescriber type of any system", fhir.Practitioner, `{"identifier":[{"type":{"coding":[{"code":"x"},{"system":"http://other","code":"PRES"}]}},{"type":{"coding":[{"code":"pres"}]}},` + hpii + `]}`, `{"identifier":[` + hpii + `]}`},
 		{"prescriber of a qualification", fhir.Practitioner, `{"qualification":[{"identifier":[` + prescriber + `],"code":1}]}`, `{"qualification":[{"code":1}]}`},
 		{"another type keeps its own", fhir.Organization, `{"address":[1],"photo":1,"text":1,"identifier":[` + prescriber + `]}`, ``},
 		{"deactivated at the root", fhir.Organization, `{"extension":[` + suppressed + `,` + deactivated + `,` + alias + `]}`, `{"extension":[` + suppressed + `]}`},
@@ -42,6 +44,8 @@ func TestStrip(t *testing.T) {
 		{"deactivated on status", fhir.Location, `{"_status":{"id":"x","extension":[` + deactivated + `]}}`, `{"_status":{"id":"x"}}`},
 		{"contained", fhir.PractitionerRole, `{"contained":[{"resourceType":"Practitioner","gender":"male","id":"p"},{"resourceType":"Location","extension":[` + alias + `]}]}`,
 			`{"contained":[{"resourceType":"Practitioner","id":"p"},{"resourceType":"Location"}]}`},
+		{"narrative around a private contained", fhir.PractitionerRole, `{"text":{"div":"male"},"contained":[{"resourceType":"Practitioner","gender":"male"}],"id":"r"}`, `{"contained":[{"resourceType":"Practitioner"}],"id":"r"}`},
+		{"narrative around an internal contained", fhir.PractitionerRole, `{"text":{"div":"x"},"contained":[{"resourceType":"Practitioner","extension":[` + alias + `]}]}`, `{"text":{"div":"x"},"contained":[{"resourceType":"Practitioner"}]}`},
 		{"suppression stays", fhir.Practitioner, `{"extension":[` + suppressed + `,` + rsg + `]}`, ``},
 		{"odd shapes", fhir.Practitioner, `{"extension":{"url":1},"identifier":"x","_active":[1],"contained":7,"qualification":[null]}`, ``},
 	} {

@@ -61,8 +61,8 @@ type Change struct {
 	SourceHash [16]byte         // of the canonical source after stripping, before cascade and stamp
 	Visibility index.Visibility // own state
 	Entries    []index.Entry    // everything the resource can be found by
-	// LastUpdated is the meta.lastUpdated to keep; zero means the commit time.
-	LastUpdated fhir.Moment
+	// LastUpdated is the meta.lastUpdated to keep; nil means the commit time.
+	LastUpdated *fhir.Moment
 }
 
 // Outcome is what became of a [Change].

@@ -192,9 +192,9 @@ func (b *batch) writeRows(ctx context.Context, items []item) error {
 			continue
 		}
 		version := it.version + 1
-		updated := it.LastUpdated
-		if updated == 0 {
-			updated = b.now
+		updated := b.now
+		if it.LastUpdated != nil {
+			updated = *it.LastUpdated
 		}
 		line := it.Document.Line(version, updated)
 		resources.add(int64(it.key), int64(it.Type), it.ID, version, int64(b.now), int64(updated),

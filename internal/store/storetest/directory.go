@@ -303,18 +303,23 @@ func testTwiceInOneCall(t *testing.T, open OpenStore) {
 func testLastUpdated(t *testing.T, open OpenStore) {
 	d := newDirectory(t, open)
 	c := put(fhir.Location, "kept", "one")
-	c.LastUpdated = 1000
-	d.apply(c, put(fhir.Location, "stamped", "one"))
+	c.LastUpdated = new(fhir.Moment(1000))
+	epoch := put(fhir.Location, "kept too", "one")
+	epoch.LastUpdated = new(fhir.Moment(0))
+	d.apply(c, put(fhir.Location, "stamped", "one"), epoch)
 	rs := d.all(fhir.Location)
 	if rs[0].Meta.LastUpdated != "1970-01-01T00:00:01.000Z" || rs[1].Meta.LastUpdated != noon.String() {
 		t.Errorf("lastUpdated %s and %s", rs[0].Meta.LastUpdated, rs[1].Meta.LastUpdated)
+	}
+	if got := rs[2].Meta.LastUpdated; got != "1970-01-01T00:00:00.000Z" {
+		t.Errorf("lastUpdated %s, want the kept start of 1970", got)
 	}
 	equal := plan.Updated{Compare: plan.Comparison{Prefix: plan.EQ, Period: fhir.Period{From: 1000, To: 1001}}}
 	if keys := d.keys(fhir.Location, equal); len(keys) != 1 {
 		t.Errorf("_lastUpdated finds %d, want the one whose meta says so", len(keys))
 	}
-	if keys := d.keys(fhir.Location, plan.Since{After: noon - 1}); len(keys) != 2 {
-		t.Errorf("_since finds %d, want both: they were committed now", len(keys))
+	if keys := d.keys(fhir.Location, plan.Since{After: noon - 1}); len(keys) != 3 {
+		t.Errorf("_since finds %d, want all: they were committed now", len(keys))
 	}
 }
 

@@ -29,8 +29,8 @@ func (m *model) find(t fhir.Type, id string) int {
 func (m *model) apply(c store.Change, at fhir.Moment) store.Outcome {
 	i := m.find(c.Type, c.ID)
 	r := modelResource{Change: c, committed: at, updated: at}
-	if c.LastUpdated != 0 {
-		r.updated = c.LastUpdated
+	if c.LastUpdated != nil {
+		r.updated = *c.LastUpdated
 	}
 	switch {
 	case c.Remove && i < 0:

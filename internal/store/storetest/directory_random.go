@@ -66,7 +66,10 @@ func drawChange(t *rapid.T) store.Change {
 	}
 	// The text is the source, so equal texts are equal resources.
 	c := put(resourceType, id, fmt.Sprint(entries, visibility, updated), entries...)
-	c.Visibility, c.LastUpdated = visibility, updated
+	c.Visibility = visibility
+	if updated != 0 {
+		c.LastUpdated = &updated
+	}
 	return c
 }
 
@@ -230,7 +233,7 @@ func testCompare(t *testing.T, open OpenStore) {
 		for high := low + 1; high <= 6; high++ {
 			c := put(fhir.Location, fmt.Sprintf("%d-%d", low, high), "one",
 				index.Entry{Kind: index.Date, Param: 1, Period: fhir.Period{From: low, To: high}})
-			c.LastUpdated = 100 + low
+			c.LastUpdated = new(100 + low)
 			d.apply(c)
 			m.apply(c, 0)
 		}

@@ -103,7 +103,7 @@ func (m mutant) try(dir string) (verdict string, err error) {
 	}
 	failures := failuresOf(out)
 	if len(failures) == 0 {
-		return "", fmt.Errorf("no test could run, perhaps because the changed code does not compile: %w\n%s", err, out)
+		return "", fmt.Errorf("no test has run: %w\n%s", err, textOf(out))
 	}
 	var unnamed []string
 	for _, id := range m.ids {
@@ -165,6 +165,19 @@ func failuresOf(out []byte) (failures []string) {
 		}
 	}
 	return failures
+}
+
+// textOf returns what people would read in the output of go test -json, such as the
+// errors of the compiler.
+func textOf(out []byte) string {
+	var text strings.Builder
+	for line := range bytes.Lines(out) {
+		var event struct{ Output string }
+		if json.Unmarshal(line, &event) == nil {
+			text.WriteString(event.Output)
+		}
+	}
+	return text.String()
 }
 
 // tellMissing prints the requirements of an export that no rule in the list carries

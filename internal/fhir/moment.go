@@ -8,7 +8,8 @@ import (
 
 // Moment is a point in time in milliseconds since 1970-01-01T00:00:00Z: the
 // precision of everything that muster stores, compares and prints. The zero
-// Moment stands for "not set".
+// Moment is 1970 like any other; job rows alone, whose times are always later,
+// use it for "not set".
 type Moment int64
 
 // MomentOf cuts a time to a Moment.

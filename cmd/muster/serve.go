@@ -136,7 +136,7 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 	handler, err := server.New(server.Config{
 		Exports:     exports,
 		ParseExport: func(body []byte) (export.Request, error) { return export.ParseRequest(body, compiler, rules) },
-		Ready:       store.Ping,
+		Ready:       func(ctx context.Context) error { return errors.Join(store.Ping(ctx), files.Check(ctx)) },
 		Registry:    registry, BaseURL: c.BaseURL, Version: version, Logger: log, Now: time.Now,
 		PostDownload: s.PostDownload, StrictAccept: s.StrictAccept, RequestIDStrict: s.StrictRequestID,
 	})
@@ -156,11 +156,12 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 	return &instance{
 		listener: listener, exports: exports, log: log, drain: c.DrainTimeout, close: closeAll,
 		http: &http.Server{
-			Handler:           handler,
-			ReadHeaderTimeout: 10 * time.Second,
-			ReadTimeout:       time.Minute, // a kick-off body is small
-			IdleTimeout:       2 * time.Minute,
-			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+			Handler:                      handler,
+			DisableGeneralOptionsHandler: true, // OPTIONS * is answered by ours
+			ReadHeaderTimeout:            10 * time.Second,
+			ReadTimeout:                  time.Minute, // a kick-off body is small
+			IdleTimeout:                  2 * time.Minute,
+			ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		},
 	}, nil
 }

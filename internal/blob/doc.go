@@ -14,4 +14,8 @@
 // an owner clears them as well. After Commit returned nil the blob survives a
 // power cut: file and folders are synced. A blob that is removed while it is
 // read can be read to its end (RE-12).
+//
+// A folder that is removed or moved away while the program runs is noticed with the
+// next call. Create makes it anew, a blob that was being written does not commit, and
+// opening a blob fails with another error than ErrNotFound as long as the folder is gone.
 package blob

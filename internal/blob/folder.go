@@ -9,13 +9,18 @@ import (
 	"os"
 	"path"
 	"strconv"
+	"sync"
 	"time"
 )
 
 // Folder is a [Store] in a folder of the local disk. Several processes may use
 // one folder.
 type Folder struct {
-	root *os.Root
+	dir string
+
+	mu   sync.Mutex
+	root *os.Root    // the folder that was at dir when last looked at
+	info fs.FileInfo // tells whether it still is
 }
 
 // NewFolder opens the folder, which is made with its parents if it is not there.
@@ -24,21 +29,75 @@ func NewFolder(dir string) (*Folder, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the folder for export files: %w", err)
 	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, fmt.Errorf("the folder for export files: %w", err)
+	f := &Folder{dir: dir}
+	if _, err := f.open(); err != nil {
+		return nil, err
 	}
-	return &Folder{root: root}, nil
+	return f, nil
 }
 
-// Close lets go of the folder. Open readers and writers are not affected.
-func (f *Folder) Close() error { return f.root.Close() }
+// Close lets go of the folder. Open readers are not affected.
+func (f *Folder) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.root.Close()
+}
+
+// Check tells in an error whether the folder cannot be used: it is gone, or may not be
+// entered. One that was removed is made anew by the next Create, or may be put back
+// by hand; until then Check tells. It costs one look at the disk.
+func (f *Folder) Check(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	_, err := f.open()
+	return err
+}
+
+// open returns the folder that is at the path now. It may be another one than
+// before: a folder that was removed or moved stays open as long as somebody holds
+// it, but nobody would find what is written there.
+func (f *Folder) open() (*os.Root, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	info, err := os.Stat(f.dir)
+	if err == nil && f.info != nil && os.SameFile(info, f.info) {
+		return f.root, nil
+	}
+	var root *os.Root
+	if err == nil {
+		root, err = os.OpenRoot(f.dir)
+	}
+	if err == nil {
+		info, err = root.Stat(".")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the folder for export files: %w: put it back, or see that it can be made and entered", err)
+	}
+	// The one before is not closed here, for others may be using it: the
+	// runtime closes it after them.
+	f.root, f.info = root, info
+	return root, nil
+}
+
+// remake is open, and makes the folder if it is gone. The folder above must be
+// there: without it the whole data directory is gone, or not mounted.
+func (f *Folder) remake() (*os.Root, error) {
+	root, err := f.open()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return root, err
+	}
+	if err := os.Mkdir(f.dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("the folder for export files is gone: %w: put it back", err)
+	}
+	return f.open()
+}
 
 // attempts is how often Create makes the parents of a blob anew when a
 // concurrent Remove of their last file takes them away again.
 const attempts = 100
 
-// Create implements [Store].
+// Create implements [Store]. It makes the folder anew if that was removed.
 func (f *Folder) Create(ctx context.Context, name string) (Writer, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -51,13 +110,17 @@ func (f *Folder) Create(ctx context.Context, name string) (Writer, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		root, err := f.remake()
+		if err != nil {
+			return nil, fmt.Errorf("creating blob %s: %w", name, err)
+		}
 		// A parent that goes away in the middle shows as absent or as there already:
 		// opening the file below tells which it is.
-		if err := f.root.MkdirAll(path.Dir(name), 0o700); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
+		if err := root.MkdirAll(path.Dir(name), 0o700); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("creating blob %s: %w", name, err)
 		}
 		temporary := name + ".tmp" + strconv.FormatUint(rand.Uint64(), 10)
-		file, err := f.root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		file, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err == nil {
 			return &writer{folder: f, file: file, name: name, temporary: temporary}, nil
 		}
@@ -76,7 +139,11 @@ func (f *Folder) Open(ctx context.Context, name string) (Reader, error) {
 	if checkName(name) != nil || leftoverForm.MatchString(name) {
 		return nil, fmt.Errorf("blob %q: %w", name, ErrNotFound)
 	}
-	file, err := f.root.Open(name)
+	root, err := f.open()
+	if err != nil {
+		return nil, fmt.Errorf("opening blob %s: %w", name, err)
+	}
+	file, err := root.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("blob %s: %w", name, ErrNotFound)
 	}
@@ -103,15 +170,22 @@ func (f *Folder) Remove(ctx context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	// A folder is not a blob: an empty one must not go by its name.
-	if info, err := f.root.Lstat(name); err == nil && info.IsDir() {
+	root, err := f.open()
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err := f.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
+		return fmt.Errorf("removing blob %s: %w", name, err)
+	}
+	// A folder is not a blob: an empty one must not go by its name.
+	if info, err := root.Lstat(name); err == nil && info.IsDir() {
+		return nil
+	}
+	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing blob %s: %w", name, err)
 	}
 	for parent := path.Dir(name); parent != "."; parent = path.Dir(parent) {
-		if err := f.root.Remove(parent); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := root.Remove(parent); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			break // not empty: somebody's blobs are there
 		}
 	}
@@ -120,7 +194,14 @@ func (f *Folder) Remove(ctx context.Context, name string) error {
 
 // List implements [Store].
 func (f *Folder) List(ctx context.Context, yield func(name string, modified time.Time) error) error {
-	return fs.WalkDir(f.root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+	root, err := f.open()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // removed meanwhile
 		}
@@ -185,11 +266,15 @@ func (w *writer) publish() error {
 	if err != nil {
 		return err
 	}
-	if err := w.folder.root.Rename(w.temporary, w.name); err != nil {
+	root, err := w.folder.open()
+	if err != nil {
+		return err
+	}
+	if err := root.Rename(w.temporary, w.name); err != nil {
 		return err
 	}
 	for dir := path.Dir(w.name); ; dir = path.Dir(dir) {
-		if err := w.folder.sync(dir); err != nil {
+		if err := syncFolder(root, dir); err != nil {
 			_ = w.folder.Remove(context.Background(), w.name)
 			return err
 		}
@@ -199,8 +284,8 @@ func (w *writer) publish() error {
 	}
 }
 
-func (f *Folder) sync(dir string) error {
-	d, err := f.root.Open(dir)
+func syncFolder(root *os.Root, dir string) error {
+	d, err := root.Open(dir)
 	if err != nil {
 		return err
 	}

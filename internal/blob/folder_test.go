@@ -261,3 +261,90 @@ func TestTogether(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
+
+// A folder that goes away under a running program is noticed, and made anew by the
+// next blob.
+func TestFolderGoesAway(t *testing.T) {
+	for name, takeAway := range map[string]func(dir string) error{
+		"removed": os.RemoveAll,
+		"moved":   func(dir string) error { return os.Rename(dir, dir+".old") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, dir := newFolder(t)
+			other, err := NewFolder(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Close()
+			put(t, f, "job/one", "1")
+			if err := f.Check(t.Context()); err != nil {
+				t.Fatalf("nothing happened yet: %v", err)
+			}
+			w, err := f.Create(t.Context(), "job/two")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := takeAway(dir); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Check(t.Context()); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), dir) {
+				t.Errorf("Check without the folder: %v", err)
+			}
+			if r, err := f.Open(t.Context(), "job/one"); err == nil || errors.Is(err, ErrNotFound) {
+				t.Errorf("Open without the folder: %v, %v", r, err)
+			}
+			if err := f.Remove(t.Context(), "job/one"); err != nil {
+				t.Errorf("Remove without the folder: %v", err)
+			}
+			if got := names(t, f); len(got) != 0 {
+				t.Errorf("List without the folder: %q", got)
+			}
+			if err := w.Commit(); err == nil {
+				t.Error("a blob was committed where nobody finds it")
+			}
+			put(t, f, "job/three", "3")
+			if err := f.Check(t.Context()); err != nil {
+				t.Errorf("Check with the new folder: %v", err)
+			}
+			if err := w.Commit(); err == nil {
+				t.Error("a failed commit was repeated")
+			}
+			if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+				t.Errorf("the new folder: %v, %v", info, err)
+			}
+			if got := get(t, other, "job/three"); got != "3" {
+				t.Errorf("another process reads %q", got)
+			}
+			if diff := cmp.Diff([]string{"job/three"}, names(t, other)); diff != "" {
+				t.Error(diff)
+			}
+			if _, err := f.Open(t.Context(), "job/one"); !errors.Is(err, ErrNotFound) {
+				t.Errorf("a lost blob: %v", err)
+			}
+		})
+	}
+	t.Run("with all above", func(t *testing.T) {
+		f, dir := newFolder(t)
+		if err := os.RemoveAll(filepath.Dir(dir)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Create(t.Context(), "job/one"); err == nil || !strings.Contains(err.Error(), "put it back") {
+			t.Errorf("Create: %v", err)
+		}
+		if err := f.Check(t.Context()); err == nil {
+			t.Error("Check tells nothing")
+		}
+	})
+	t.Run("a file took its place", func(t *testing.T) {
+		f, dir := newFolder(t)
+		if err := os.Remove(dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Check(t.Context()); err == nil {
+			t.Error("Check tells nothing")
+		}
+	})
+}

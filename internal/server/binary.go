@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -36,8 +37,8 @@ const (
 	resource                 // a Binary resource that holds it in Base64 (RE-04)
 )
 
-// lineNames are the names under which clients ask for NDJSON (RE-05).
-var lineNames = []string{fhirNDJSON, "application/ndjson", "application/x-ndjson", "ndjson"}
+// lineNames are other names under which clients ask for NDJSON (RE-05).
+var lineNames = []string{"application/ndjson", "application/x-ndjson", "ndjson"}
 
 // file serves a file of an export (RE-01 to RE-15).
 func (s *Server) file(w http.ResponseWriter, r *http.Request) error {
@@ -76,10 +77,7 @@ func shapeOf(r *http.Request) (form, error) {
 	if format != "" {
 		accept = acceptance{{value: format}}
 	}
-	asLines := 0.0
-	for _, name := range lineNames {
-		asLines = max(asLines, accept.of(name))
-	}
+	asLines := accept.under(fhirNDJSON, lineNames...)
 	asResource := accept.of(fhirJSON)
 	switch {
 	case asLines == 0 && asResource == 0:
@@ -127,17 +125,51 @@ func (s *Server) serveLines(w http.ResponseWriter, r *http.Request, file *export
 const mostRanges = 16
 
 // asGet returns the request as http.ServeContent shall see it: POST is the same as
-// GET, conditions included, and ranges that are not in bytes or too many are not there.
+// GET, conditions included, ranges that are not in bytes or too many are not there, and
+// the others are within what it can count.
 func asGet(r *http.Request) *http.Request {
 	get := *r
 	if r.Method == http.MethodPost {
 		get.Method = http.MethodGet
 	}
-	if ranges := r.Header.Get("Range"); !strings.HasPrefix(ranges, "bytes=") || strings.Count(ranges, ",") >= mostRanges {
-		get.Header = r.Header.Clone()
+	ranges, inBytes := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
+	get.Header = r.Header.Clone()
+	if !inBytes || strings.Count(ranges, ",") >= mostRanges {
 		get.Header.Del("Range")
+		return &get
 	}
+	list := strings.Split(ranges, ",")
+	for n := range list {
+		list[n] = countable(list[n])
+	}
+	get.Header.Set("Range", "bytes="+strings.Join(list, ","))
 	return &get
+}
+
+const highest = "9223372036854775807" // of an int64
+
+// countable returns a range as http.ServeContent reads it right. A position that does
+// not fit its numbers becomes the highest that does, which is behind the end of every
+// file too; and the last zero bytes, which it would serve, become a range behind the end.
+func countable(one string) string {
+	first, last, ok := strings.Cut(one, "-")
+	if !ok {
+		return one
+	}
+	first, last = position(first), position(last)
+	if first == "" && last != "" && strings.Trim(last, "0") == "" {
+		return highest + "-"
+	}
+	return first + "-" + last
+}
+
+// position returns digits that fit an int64; other text comes back as it is.
+func position(text string) string {
+	text = strings.Trim(text, " \t")
+	if _, err := strconv.ParseInt(text, 10, 64); errors.Is(err, strconv.ErrRange) && text[0] != '-' {
+		return highest
+	}
+	return text
 }
 
 // serveResource serves a Binary resource, encoding while it reads (RE-04). It has

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -62,10 +63,13 @@ func checkKickOffMedia(r *http.Request) error {
 	if t := mediaTypeOf(r); t != fhirJSON && t != plainJSON {
 		return refusal{kind: wrongMedia, text: fmt.Sprintf("The body of a kick-off is a Parameters resource in JSON: send it with Content-Type: application/fhir+json, not %q.", t)}
 	}
+	if charset := foreignCharset(r); charset != "" {
+		return refusal{kind: wrongMedia, text: fmt.Sprintf("FHIR JSON is written in UTF-8: send the body so, with charset=utf-8 or without charset, not %s.", charset)}
+	}
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
 		return refusal{kind: wrongMedia, text: fmt.Sprintf("The body of a kick-off is sent as it is: leave out Content-Encoding: %s.", coding)}
 	}
-	if accept := acceptanceOf(r); accept.of(fhirJSON) == 0 && accept.of(plainJSON) == 0 {
+	if accept := acceptanceOf(r); accept.under(fhirJSON, plainJSON) == 0 {
 		return refusal{kind: notAcceptable, text: "Answers to a kick-off are FHIR JSON: send Accept: application/fhir+json, or leave it out."}
 	}
 	return nil
@@ -73,12 +77,21 @@ func checkKickOffMedia(r *http.Request) error {
 
 // readBody reads the body up to its limit.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, largestBody))
+	var body bytes.Buffer
+	if err := copyBody(&body, w, r); err != nil {
+		return nil, err
+	}
+	return body.Bytes(), nil
+}
+
+// copyBody reads the body up to its limit.
+func copyBody(to io.Writer, w http.ResponseWriter, r *http.Request) error {
+	_, err := io.Copy(to, http.MaxBytesReader(w, r.Body, largestBody))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, refusal{kind: tooLarge, text: fmt.Sprintf("The body is larger than %d bytes: ask for less in one export.", largestBody)}
+		return refusal{kind: tooLarge, text: fmt.Sprintf("The body is larger than %d bytes: ask for less in one request.", largestBody)}
 	}
 	if err != nil {
-		return nil, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The body broke off before its end: send it again."}
+		return fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The body broke off or did not come to its end in time: send it again."}
 	}
-	return body, nil
+	return nil
 }

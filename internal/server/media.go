@@ -88,31 +88,47 @@ func (a acceptance) of(mediaType string) float64 {
 	}
 	group, _, _ := strings.Cut(mediaType, "/")
 	for _, wanted := range []string{mediaType, group + "/*", "*/*"} {
-		best, found := 0.0, false
-		for _, i := range a {
-			if strings.EqualFold(i.value, wanted) {
-				best, found = max(best, i.quality()), true
-			}
-		}
-		if found {
-			return best
+		if quality, found := a.named(wanted); found {
+			return quality
 		}
 	}
 	return 0
 }
 
+// named returns the quality that is given to exactly this name, and whether it is there.
+func (a acceptance) named(name string) (quality float64, found bool) {
+	for _, i := range a {
+		if strings.EqualFold(i.value, name) {
+			quality, found = max(quality, i.quality()), true
+		}
+	}
+	return quality, found
+}
+
+// under returns how welcome a media type is that clients also ask for under other
+// names. Those count only where the header has them, for a wildcard means the
+// type itself; and who rules the type out by its own name does not get it under another.
+func (a acceptance) under(mediaType string, aliases ...string) float64 {
+	best := a.of(mediaType)
+	if _, found := a.named(mediaType); found && best == 0 {
+		return 0
+	}
+	for _, alias := range aliases {
+		quality, _ := a.named(alias)
+		best = max(best, quality)
+	}
+	return best
+}
+
 // wantsGzip reads Accept-Encoding: gzip must be named, and not be less welcome
 // than the identity form (RE-11).
 func wantsGzip(r *http.Request) bool {
-	gzip, identity := 0.0, 0.0
-	for _, i := range parseList(r.Header.Values("Accept-Encoding")) {
-		switch strings.ToLower(i.value) {
-		case "gzip", "x-gzip":
-			gzip = max(gzip, i.quality())
-		case "identity":
-			identity = max(identity, i.quality())
-		}
+	codings := acceptance(parseList(r.Header.Values("Accept-Encoding")))
+	gzip, found := codings.named("gzip")
+	if !found {
+		gzip, _ = codings.named("x-gzip")
 	}
+	identity, _ := codings.named("identity")
 	return gzip > 0 && gzip >= identity
 }
 
@@ -132,6 +148,18 @@ func prefers(r *http.Request, preference string) bool {
 func mediaTypeOf(r *http.Request) string {
 	name, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	return strings.ToLower(strings.TrimSpace(name))
+}
+
+// foreignCharset returns a charset of the request body other than UTF-8, as the header
+// has it; empty without one.
+func foreignCharset(r *http.Request) string {
+	for _, p := range cut(r.Header.Get("Content-Type"), ';')[1:] {
+		name, value, _ := strings.Cut(p, "=")
+		if value = strings.TrimSpace(value); strings.EqualFold(strings.TrimSpace(name), "charset") && !strings.EqualFold(strings.Trim(value, `"`), "utf-8") {
+			return strconv.Quote(value)
+		}
+	}
+	return ""
 }
 
 // formatOf returns the media type that the parameter _format asks for, which
@@ -163,7 +191,7 @@ func (s *Server) checkJSON(r *http.Request) error {
 	if format != "" {
 		accept = acceptance{{value: format}}
 	}
-	if accept.of(fhirJSON) > 0 || (!s.StrictAccept && accept.of(plainJSON) > 0) {
+	if accept.of(fhirJSON) > 0 || (!s.StrictAccept && accept.under(fhirJSON, plainJSON) > 0) {
 		return nil
 	}
 	return refusal{kind: notAcceptable, text: "This is available as application/fhir+json only: ask for that in Accept or _format."}

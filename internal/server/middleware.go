@@ -18,6 +18,7 @@ import (
 // Limits of one request.
 const (
 	answerTime   = 30 * time.Second // to read a request and find its answer
+	bodyTime     = 10 * time.Second // to read a body that is not looked at
 	progressTime = time.Minute      // for a client to take the next progressStep bytes of a file
 	progressStep = 256 << 10
 )
@@ -118,14 +119,25 @@ func (s *Server) limitTime(w http.ResponseWriter, r *http.Request, route route, 
 	// takes back before the next request. A writer without deadlines is a test's.
 	control := http.NewResponseController(w)
 	if route.stream {
-		// A deadline for reading would end the request in the middle of a download.
-		_ = control.SetReadDeadline(time.Time{})
+		_ = control.SetReadDeadline(time.Now().Add(s.bodyTime)) // until dropBody
 		return serve(r)
 	}
 	_ = control.SetReadDeadline(time.Now().Add(answerTime))
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
 	return serve(r.WithContext(ctx))
+}
+
+// dropBody reads the body of a request whose answer takes as long as it takes,
+// and then lifts the deadline for reading, which would end the request in the middle of
+// a download. As long as there is more of the body to come the deadline stays: a
+// client that never sends it must not hold the connection.
+func dropBody(w http.ResponseWriter, r *http.Request) error {
+	if err := copyBody(io.Discard, w, r); err != nil {
+		return err
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	return nil
 }
 
 // recorder notes status and length of an answer, and gives a client time as

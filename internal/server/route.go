@@ -14,7 +14,7 @@ type handler func(w http.ResponseWriter, r *http.Request) error
 // route is a path and what may be done there.
 type route struct {
 	path    string             // pattern of http.ServeMux, without method and host
-	about   string             // one line for people
+	about   string             // one line for people; empty where nothing is offered
 	methods map[string]handler // GET stands for HEAD too
 	every   handler            // for all other methods; without it they get 405
 	// before sets the headers that every answer to the route carries, errors
@@ -31,11 +31,14 @@ type RouteInfo struct {
 	About   string
 }
 
-// Routes lists all routes of the server in the order of their owners.
+// Routes lists the routes of the server in the order of their owners, without
+// those that only tell that something is not offered.
 func (s *Server) Routes() []RouteInfo {
 	list := make([]RouteInfo, 0, len(s.routes))
 	for _, r := range s.routes {
-		list = append(list, RouteInfo{Methods: r.allow(), Path: r.path, About: r.about})
+		if r.about != "" {
+			list = append(list, RouteInfo{Methods: r.allow(), Path: r.path, About: r.about})
+		}
 	}
 	return list
 }
@@ -72,6 +75,11 @@ func (s *Server) endpoint(route route) http.Handler {
 				method = http.MethodGet
 			}
 			if serve := route.methods[method]; serve != nil {
+				if route.stream {
+					if err := dropBody(w, r); err != nil {
+						return err
+					}
+				}
 				return serve(w, r)
 			}
 			if route.every != nil {

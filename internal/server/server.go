@@ -53,6 +53,7 @@ type Server struct {
 	basePath string
 	routes   []route
 	handler  http.Handler
+	bodyTime time.Duration
 }
 
 // New makes a server. Errors name the field of the configuration at fault.
@@ -61,7 +62,7 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Config: c, basePath: basePath}
+	s := &Server{Config: c, basePath: basePath, bodyTime: bodyTime}
 	s.mount(s.exportRoutes())
 	s.mount(s.pollRoutes())
 	s.mount(s.binaryRoutes())
@@ -72,8 +73,20 @@ func New(c Config) (*Server, error) {
 	for _, r := range s.routes {
 		mux.Handle(r.path, s.endpoint(r))
 	}
-	s.handler = s.middleware(mux)
+	s.handler = s.middleware(onlyPaths(mux, s.endpoint(s.elsewhere())))
 	return s, nil
+}
+
+// onlyPaths sends requests whose target is not a path elsewhere: CONNECT names a host,
+// and others may have an asterisk. http.ServeMux would answer those itself, in plain text.
+func onlyPaths(mux, elsewhere http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/") {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		elsewhere.ServeHTTP(w, r)
+	})
 }
 
 // ServeHTTP implements [http.Handler].

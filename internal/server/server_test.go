@@ -250,6 +250,9 @@ func TestKickOff(t *testing.T) {
 		{"KO-04", "Prefer repeated", "POST", "/$export", parameters, []string{asFHIR, "Prefer: handling=strict", async}, 202, ""},
 		{"KO-53", "separate status is not offered", "POST", "/$export", parameters, []string{asFHIR, "Prefer: respond-async, separate-export-status"}, 202, ""},
 		{"KO-05", "parameters of the media type", "POST", "/$export", parameters, []string{"Content-Type: Application/FHIR+json; charset=utf-8; fhirVersion=4.0", async}, 202, ""},
+		{"KO-05", "UTF-8 in quotes", "POST", "/$export", parameters, []string{`Content-Type: application/fhir+json; Charset="UTF-8"`, async}, 202, ""},
+		{"KO-05", "UTF-16", "POST", "/$export", parameters, []string{"Content-Type: application/fhir+json; charset=utf-16", async}, 415, fhir.CodeNotSupported},
+		{"KO-05", "two charsets", "POST", "/$export", parameters, []string{"Content-Type: application/json;charset=latin1;charset=utf-8", async}, 415, fhir.CodeNotSupported},
 		{"KO-05", "plain JSON", "POST", "/$export", parameters, []string{"Content-Type: application/json", async}, 202, ""},
 		{"KO-05", "XML", "POST", "/$export", "<Parameters/>", []string{"Content-Type: application/fhir+xml", async}, 415, fhir.CodeNotSupported},
 		{"KO-05", "no media type", "POST", "/$export", parameters, []string{async}, 415, fhir.CodeNotSupported},
@@ -258,6 +261,8 @@ func TestKickOff(t *testing.T) {
 		{"KO-06", "plain JSON accepted", "POST", "/$export", parameters, []string{asFHIR, async, "Accept: application/json"}, 202, ""},
 		{"KO-06", "XML accepted only", "POST", "/$export", parameters, []string{asFHIR, async, "Accept: application/fhir+xml"}, 406, fhir.CodeNotSupported},
 		{"KO-06", "JSON ruled out", "POST", "/$export", parameters, []string{asFHIR, async, "Accept: */*, application/fhir+json;q=0, application/json;q=0"}, 406, fhir.CodeNotSupported},
+		{"KO-06", "FHIR JSON ruled out, any Accept", "POST", "/$export", parameters, []string{asFHIR, async, "Accept: */*, application/fhir+json;q=0"}, 406, fhir.CodeNotSupported},
+		{"KO-06", "FHIR JSON ruled out, plain JSON not", "POST", "/$export", parameters, []string{asFHIR, async, "Accept: application/json, application/fhir+json;q=0"}, 406, fhir.CodeNotSupported},
 		{"KO-08", "request id", "POST", "/$export", parameters, []string{asFHIR, async, "X-Request-ID: " + requestID}, 202, ""},
 		{"KO-11", "no Parameters", "POST", "/$export", "{}", []string{asFHIR, async}, 400, fhir.CodeInvalid},
 		{"KO-11", "no body", "POST", "/$export", "", []string{asFHIR, async}, 400, fhir.CodeInvalid},
@@ -446,6 +451,8 @@ func TestMetadata(t *testing.T) {
 		{"FM-03", "any application", "", "application/*", false, 200},
 		{"FM-01 FM-03", "plain JSON", "", "application/json", false, 406},
 		{"FM-03", "plain JSON, lenient", "", "application/json", true, 200},
+		{"FM-03", "FHIR JSON ruled out", "", "*/*, application/fhir+json;q=0", false, 406},
+		{"FM-03", "FHIR JSON ruled out, lenient", "", "application/json, application/fhir+json;q=0", true, 406},
 		{"FM-01 FM-02", "XML", "", "application/fhir+xml", false, 406},
 		{"FM-04", "_format short", "?_format=json", "text/html", false, 200},
 		{"FM-04", "_format long", "?_format=application/fhir%2Bjson", "", false, 200},
@@ -673,9 +680,7 @@ func TestRoutes(t *testing.T) {
 	}
 	var got []string
 	for _, r := range s.Routes() {
-		if !strings.HasPrefix(r.About, "not offered") {
-			got = append(got, r.Methods+" "+r.Path)
-		}
+		got = append(got, r.Methods+" "+r.Path)
 		if r.About == "" {
 			t.Errorf("%s says nothing about itself", r.Path)
 		}

@@ -1,0 +1,149 @@
+package server
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"muster/internal/fhir"
+)
+
+// wire is a connection on which a test writes what no client of net/http would.
+type wire struct {
+	net.Conn
+	u *under
+	r *bufio.Reader
+}
+
+func (u *under) dial() *wire {
+	u.t.Helper()
+	c, err := (&net.Dialer{}).DialContext(u.t.Context(), "tcp", u.Listener.Addr().String())
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	u.t.Cleanup(func() { _ = c.Close() })
+	// Only so that a broken server fails the test instead of holding it.
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	return &wire{c, u, bufio.NewReader(c)}
+}
+
+// send writes lines and a blank one.
+func (w *wire) send(lines ...string) {
+	w.u.t.Helper()
+	if _, err := io.WriteString(w, strings.Join(lines, "\r\n")+"\r\n\r\n"); err != nil {
+		w.u.t.Fatal(err)
+	}
+}
+
+// receive reads an answer.
+func (w *wire) receive(method string) reply {
+	w.u.t.Helper()
+	request, err := http.NewRequestWithContext(w.u.t.Context(), method, "/", nil)
+	if err != nil {
+		w.u.t.Fatal(err)
+	}
+	// The answer to a refused CONNECT has a body as any other.
+	reading := *request
+	reading.Method = strings.Replace(method, http.MethodConnect, http.MethodGet, 1)
+	response, err := http.ReadResponse(w.r, &reading)
+	if err != nil {
+		w.u.t.Fatalf("%s: %v", method, err)
+	}
+	defer response.Body.Close()
+	response.Request = request
+	body, err := io.ReadAll(response.Body)
+	return reply{response, body, err}
+}
+
+// closed waits until the server closes the connection.
+func (w *wire) closed() {
+	w.u.t.Helper()
+	if _, err := w.r.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		w.u.t.Errorf("the connection stays open: %v", err)
+	}
+}
+
+// A client that announces a body and does not send it does not hold the connection.
+func TestBodyThatNeverComes(t *testing.T) {
+	for _, c := range []struct {
+		method, path string
+		status       int
+	}{
+		{"GET", "/api/v1/fhir/Binary/nope", 400},
+		{"GET", filePath, 400},
+		{"POST", filePath, 400},
+		{"PUT", filePath, 405},
+	} {
+		for _, length := range []string{"Content-Length: 10", "Transfer-Encoding: chunked"} {
+			t.Run(c.method+" "+c.path+" "+length, func(t *testing.T) {
+				u := startWithFile(t, "{}\n")
+				u.Config.Handler.(*Server).bodyTime = 50 * time.Millisecond
+				w := u.dial()
+				w.send(c.method+" "+c.path+" HTTP/1.1", "Host: x", length)
+				r := w.receive(c.method)
+				if r.StatusCode != c.status {
+					t.Errorf("status %d, want %d", r.StatusCode, c.status)
+				}
+				u.outcome(r)
+				w.closed()
+			})
+		}
+	}
+}
+
+// A body that comes is read and forgotten, and the connection serves the next
+// request. One that is too large ends the connection.
+func TestBodyOfDownload(t *testing.T) {
+	t.Attr("requirements", "RE-02")
+	text := someResources(1 << 20)
+	u := startWithFile(t, text)
+	w := u.dial()
+	for range 2 {
+		w.send("POST "+filePath+" HTTP/1.1", "Host: x", "Content-Length: 6", "", "{}")
+		if r := w.receive("POST"); r.StatusCode != 200 || r.err != nil || string(r.body) != text {
+			t.Errorf("status %d, %d bytes of %d, %v", r.StatusCode, len(r.body), len(text), r.err)
+		}
+	}
+	w.send("POST "+filePath+" HTTP/1.1", "Host: x", fmt.Sprintf("Content-Length: %d", 2*largestBody), "", strings.Repeat(" ", largestBody))
+	u.expect(w.receive("POST"), 413, fhir.CodeTooCostly)
+	w.closed()
+}
+
+// Requests that are not for a path, and methods that nobody knows, are answered as
+// all others.
+func TestOddRequests(t *testing.T) {
+	t.Attr("requirements", "ER-01 HD-02 HD-04")
+	u := start(t)
+	u.Config.DisableGeneralOptionsHandler = true // else OPTIONS * does not come to us
+	for _, c := range []struct {
+		method, target string
+		status         int
+	}{
+		{"CONNECT", "directory.example:443", 404},
+		{"CONNECT", "/api/v1/fhir/$export", 405},
+		{"CONNECT", "/nowhere/../x", 404},
+		{"OPTIONS", "*", 404},
+		{"GET", "*", 404},
+		{"GET", "http://directory.example", 404},
+		{"TRACE", "/api/v1/fhir/metadata", 405},
+		{"BREW", "/api/v1/fhir/metadata", 405},
+		{"get", "/api/v1/fhir/metadata", 405},
+	} {
+		t.Run(c.method+" "+c.target, func(t *testing.T) {
+			w := u.dial()
+			w.send(c.method+" "+c.target+" HTTP/1.1", "Host: directory.example", "X-Request-ID: "+requestID)
+			r := w.receive(c.method)
+			if r.StatusCode != c.status || r.Header.Get("X-Request-ID") != requestID || r.Header.Get("Cache-Control") != "no-store" {
+				t.Fatalf("status %d, headers %v: %s", r.StatusCode, r.Header, r.body)
+			}
+			u.outcome(r)
+		})
+	}
+}

@@ -1,25 +1,38 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 
+	"muster/internal/fhir"
 	"muster/internal/report"
+	"muster/internal/store"
+	"muster/internal/store/sqlite"
 )
 
 // reportCmd is `muster report`.
 type reportCmd struct {
-	Paths []string `arg:"" name:"path" help:"NDJSON files (.ndjson, .ndjson.gz), or folders that hold them."`
+	Paths []string `arg:"" optional:"" name:"path" help:"NDJSON files (.ndjson, .ndjson.gz), or folders that hold them."`
+	Data  string   `placeholder:"DIR" help:"Report on this data directory instead of PATHs. It may be served meanwhile."`
 	HTML  string   `name:"html" help:"Also write one self-contained HTML page." placeholder:"FILE"`
 	Title string   `help:"Title of the HTML page." default:"A provider directory in pictures"`
 	JSON  bool     `name:"json" help:"Print JSON instead of text."`
 }
 
+// Validate wants one source: paths or a data directory.
+func (c reportCmd) Validate() error {
+	if (c.Data == "") == (len(c.Paths) == 0) {
+		return errors.New("name either PATHs or a data directory with --data")
+	}
+	return nil
+}
+
 // Run reads the records once and prints what they show.
 func (c reportCmd) Run(a app) error {
-	r, err := report.Collect(a.ctx, report.Files(c.Paths...))
+	r, err := c.collect(a)
 	if err != nil {
 		return err
 	}
@@ -42,4 +55,38 @@ func writePage(r *report.Report, name, title string) error {
 		return err
 	}
 	return errors.Join(r.HTML(f, title), f.Close())
+}
+
+func (c reportCmd) collect(a app) (_ *report.Report, err error) {
+	if c.Data == "" {
+		return report.Collect(a.ctx, report.Files(c.Paths...))
+	}
+	directory, err := sqlite.Open(a.ctx, c.Data, sqlite.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, directory.Close()) }()
+	return report.Collect(a.ctx, current(a.ctx, directory))
+}
+
+// current is every resource of a directory in load order.
+func current(ctx context.Context, directory store.Directory) report.Source {
+	return func(yield func(report.Record, error) bool) {
+		errStop := errors.New("no more records are wanted")
+		for _, t := range fhir.Types() {
+			err := directory.EachCurrent(ctx, t, func(line []byte) error {
+				if !yield(report.Record{Type: t.String(), JSON: line}, nil) {
+					return errStop
+				}
+				return nil
+			})
+			if errors.Is(err, errStop) {
+				return
+			}
+			if err != nil {
+				yield(report.Record{}, err)
+				return
+			}
+		}
+	}
 }

@@ -110,6 +110,13 @@ type Directory interface {
 	// only. A key without a version at t is an error: the selection promised it.
 	ReadAsOf(ctx context.Context, keys []RowKey, t fhir.Moment, yield func(key RowKey, line []byte) error) error
 
+	// EachCurrent yields the stored line of the current version of every resource
+	// of a type, hidden ones too, in ascending order of keys. It reads in short
+	// pieces and holds nobody up: what is written meanwhile may be seen or not.
+	// Lines are valid during the call of yield only; an error of yield ends the
+	// reading and is returned.
+	EachCurrent(ctx context.Context, t fhir.Type, yield func(line []byte) error) error
+
 	// Vacuum drops old versions that no live job needs and returns how many.
 	Vacuum(ctx context.Context) (int64, error)
 

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"sync"
@@ -50,6 +51,7 @@ func Directory(t *testing.T, open OpenStore) {
 		{"NoLiveJobKeepsNoVersion", testNoHistory},
 		{"VacuumDropsWhatNobodyNeeds", testVacuum},
 		{"ReadAsOfKeepsTheOrderOfKeys", testReadOrder},
+		{"EachCurrentYieldsAllOfAType", testEachCurrent},
 		{"Compare", testCompare},
 		{"LongLists", testLongLists},
 		{"RandomPlansMatchTheNaiveEvaluator", testRandomPlans},
@@ -351,6 +353,37 @@ func testCounts(t *testing.T, open OpenStore) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
+}
+
+func testEachCurrent(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	hidden := put(fhir.Location, "hidden", "one")
+	hidden.Visibility = index.Inactive | index.Suppressed
+	changes := []store.Change{hidden, put(fhir.Endpoint, "other", "one")}
+	want := []string{"hidden one"}
+	for i := range 1500 { // a few pages, the last one full
+		changes = append(changes, put(fhir.Location, fmt.Sprint("l", i), "one"))
+		if i != 700 && i != 1499 {
+			want = append(want, fmt.Sprint("l", i, " one"))
+		}
+	}
+	d.apply(changes...)
+	d.apply(put(fhir.Location, "l0", "two"), store.Change{Type: fhir.Location, ID: "l700", Remove: true}, store.Change{Type: fhir.Location, ID: "l1499", Remove: true})
+	want[1] = "l0 two"
+	var got []string
+	d.must(d.EachCurrent(t.Context(), fhir.Location, func(line []byte) error {
+		r := d.read(string(line))
+		got = append(got, r.ID+" "+r.Text)
+		return nil
+	}))
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	enough := errors.New("enough")
+	if err := d.EachCurrent(t.Context(), fhir.Location, func([]byte) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("error %v, want that of yield", err)
+	}
+	d.must(d.EachCurrent(t.Context(), fhir.Provenance, func([]byte) error { return enough }))
 }
 
 func testLargeApply(t *testing.T, open OpenStore) {

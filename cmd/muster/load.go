@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,18 +26,22 @@ type loadCmd struct {
 	BaseURL  string   `name:"base-url" placeholder:"URL" help:"Public base URL of the directory, by which absolute references to it are known. Not needed for relative references. A data directory keeps the one it was first given."`
 	KeepMeta bool     `help:"Keep meta.lastUpdated of the source instead of the time of loading."`
 	Rejects  string   `placeholder:"FILE" help:"Write what is refused to this file, as NDJSON lines {file, line, type, id, reason}."`
+	Warnings string   `placeholder:"FILE" help:"Write what breaks a rule of the profiles, and is loaded all the same, to this file in the same form."`
 	Paths    []string `arg:"" name:"path" help:"NDJSON, resources or Bundles as JSON, gzipped or not; folders of such files; - for standard input."`
 }
 
 // Run loads the paths and says what became of them. Refused input makes exit
-// code 3; everything else was loaded.
+// code 3; everything else was loaded. Warnings are no reason for another code.
 func (c loadCmd) Run(a app) (err error) {
 	inputs, err := load.Inputs(c.Paths, a.stdin)
 	if err != nil {
 		return err
 	}
-	if err := c.checkRejects(a, inputs); err != nil {
+	if err := cmp.Or(c.checkOutput(a, inputs, "--rejects", c.Rejects), c.checkOutput(a, inputs, "--warnings", c.Warnings)); err != nil {
 		return err
+	}
+	if c.Rejects != "" && realPath(c.Rejects) == realPath(c.Warnings) {
+		return fmt.Errorf("--warnings %s is the rejects file; name another file", c.Warnings)
 	}
 	config := load.Config{KeepMeta: c.KeepMeta}
 	directory, err := openToLoad(a, c.Data, c.BaseURL, &config)
@@ -48,8 +54,13 @@ func (c loadCmd) Run(a app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, rejects.Close()) }()
+	warnings, err := c.warnings()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, warnings.Close()) }()
 	progress := newLoadProgress(a.stderr)
-	config.Rejects, config.Progress = rejects, progress
+	config.Rejects, config.Warnings, config.Progress = rejects, warnings, progress
 	start := time.Now()
 	summary, err := load.Run(a.ctx, config, inputs)
 	progress.end()
@@ -116,7 +127,7 @@ func openToLoad(a app, dir, baseURL string, c *load.Config) (_ *sqlite.Store, er
 	return directory, nil
 }
 
-// printSummary writes the counts, the kinds of refusal by name.
+// printSummary writes the counts, the kinds of refusals and warnings by name.
 func printSummary(a app, s load.Summary, took time.Duration) {
 	out := message.NewPrinter(language.English) // separates thousands
 	for _, line := range []struct {
@@ -125,15 +136,18 @@ func printSummary(a app, s load.Summary, took time.Duration) {
 	}{{"read", s.Read}, {"created", s.Created}, {"updated", s.Updated}, {"unchanged", s.Unchanged}, {"refused", s.RefusedTotal()}} {
 		out.Fprintf(a.stdout, "%-10s %12d\n", line.what, line.n)
 	}
-	kinds := make([]load.Kind, 0, len(s.Refused))
-	for kind := range s.Refused {
-		kinds = append(kinds, kind)
-	}
-	slices.Sort(kinds)
-	for _, kind := range kinds {
-		out.Fprintf(a.stdout, "  %12d %s\n", s.Refused[kind], kind)
-	}
+	printKinds(a, s.Refused)
+	out.Fprintf(a.stdout, "%-10s %12d\n", "warnings", s.WarnedTotal())
+	printKinds(a, s.Warned)
 	out.Fprintf(a.stderr, "%d resources in %.1f s\n", s.Read, took.Seconds())
+}
+
+// printKinds writes counts by the names of their kinds.
+func printKinds(a app, by map[load.Kind]int64) {
+	out := message.NewPrinter(language.English)
+	for _, kind := range slices.Sorted(maps.Keys(by)) {
+		out.Fprintf(a.stdout, "  %12d %s\n", by[kind], kind)
+	}
 }
 
 // shownRejects is how many refusals are shown when there is no file for them.
@@ -148,16 +162,16 @@ type rejects struct {
 	n      int
 }
 
-// checkRejects refuses a rejects file whose making would destroy what is loaded:
+// checkOutput refuses a file to write whose making would destroy what is loaded:
 // an input, under whatever name, or a file of the data directory.
-func (c loadCmd) checkRejects(a app, inputs []load.Input) error {
-	if c.Rejects == "" {
+func (c loadCmd) checkOutput(a app, inputs []load.Input, option, path string) error {
+	if path == "" {
 		return nil
 	}
-	if inside, err := filepath.Rel(realPath(c.Data), realPath(c.Rejects)); err == nil && filepath.IsLocal(inside) {
-		return fmt.Errorf("--rejects %s is in the data directory; name a file elsewhere", c.Rejects)
+	if inside, err := filepath.Rel(realPath(c.Data), realPath(path)); err == nil && filepath.IsLocal(inside) {
+		return fmt.Errorf("%s %s is in the data directory; name a file elsewhere", option, path)
 	}
-	target, err := os.Stat(c.Rejects)
+	target, err := os.Stat(path)
 	if err != nil || !target.Mode().IsRegular() {
 		return nil // nothing to destroy; whether it can be made, making it says
 	}
@@ -167,7 +181,7 @@ func (c loadCmd) checkRejects(a app, inputs []load.Input) error {
 			info, err = stdin.Stat()
 		}
 		if err == nil && os.SameFile(info, target) {
-			return fmt.Errorf("--rejects %s is the input %s, which it would overwrite; name another file", c.Rejects, in.Name)
+			return fmt.Errorf("%s %s is the input %s, which it would overwrite; name another file", option, path, in.Name)
 		}
 	}
 	return nil
@@ -229,4 +243,37 @@ func (r *rejects) Close() error {
 		return nil
 	}
 	return r.file.Close()
+}
+
+// warnings is where warnings go: all into a file, or nowhere, since the summary
+// counts them and real data has many.
+type warnings struct {
+	file  *os.File
+	lines *load.RejectsFile
+}
+
+func (c loadCmd) warnings() (*warnings, error) {
+	if c.Warnings == "" {
+		return &warnings{}, nil
+	}
+	file, err := os.Create(c.Warnings)
+	if err != nil {
+		return nil, fmt.Errorf("--warnings: %w", err)
+	}
+	return &warnings{file, load.NewRejectsFile(file)}, nil
+}
+
+// Reject implements load.Rejecter.
+func (w *warnings) Reject(what load.Rejected) error {
+	if w.lines == nil {
+		return nil
+	}
+	return w.lines.Reject(what)
+}
+
+func (w *warnings) Close() error {
+	if w.file == nil {
+		return nil
+	}
+	return w.file.Close()
 }

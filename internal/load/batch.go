@@ -24,6 +24,7 @@ type batch struct {
 	prepared  chan struct{} // closed when the fields below are set
 	resources int
 	changes   []store.Change
+	loaded    []loaded // in the order of changes
 	refused   []Rejected
 }
 
@@ -79,6 +80,7 @@ func (b *batch) resource(p *preparer, i item, v *fastjson.Value, place string) {
 	}
 	b.resources++
 	b.changes = append(b.changes, out.change)
+	b.loaded = append(b.loaded, loaded{i.file, i.line, out.change.Type, out.id, out.warnings, out.links, out.hpii})
 }
 
 // bundle prepares the entries of a Bundle that stood on one line.

@@ -25,6 +25,16 @@
 //
 // Padding behind the end of gzip data is left out and told in [Summary.Notices].
 //
+// # What gets in with a warning
+//
+// A resource that breaks a rule of the guide's profiles is loaded: the directory
+// also takes data made for other profiles. The rules are a table in profile.go. A
+// warning has the same form as a refusal and its own kinds ([Summary].Warned).
+// References are looked up in the directory batch by batch; those whose target
+// comes later wait for it, and what still waits at the end leads nowhere. Only
+// relative references are followed. At most a million may wait; more are warned
+// about as not followed, which does not happen to files in the order of loading.
+//
 // An error of the directory or a cancelled context ends the load. What was
 // committed stays and is in the summary; loading the same input again changes
 // nothing that is there, since a source that says the same makes no version.

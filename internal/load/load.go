@@ -18,16 +18,19 @@ type Config struct {
 	Extractor Extractor
 	KeepMeta  bool     // keep meta.lastUpdated of the source; otherwise it is the commit time
 	Rejects   Rejecter // hears of what is refused; nil for nobody
+	Warnings  Rejecter // hears of what breaks a rule of the profiles and is loaded all the same; nil for nobody
 	Progress  Progress // hears how far the load is; nil for nobody
 }
 
-// Rejecter takes what was refused, in the order of the source, from one goroutine.
-// An error ends the load.
+// Rejecter takes what was refused, or warned about, from one goroutine. It comes in
+// the order of the source, but references that lead nowhere come at the end, when
+// that is certain. An error ends the load.
 type Rejecter interface {
 	Reject(Rejected) error
 }
 
-// Rejected is one refused piece of input, as a line of a rejects file. Type and
+// Rejected is one refused piece of input, or one warning about a resource that was
+// loaded, as a line of a rejects file. Type and
 // ID are empty where the source does not say them in a valid form.
 type Rejected struct {
 	File   string `json:"file"`
@@ -58,13 +61,18 @@ type Summary struct {
 	Updated   int64
 	Unchanged int64
 	Refused   map[Kind]int64
-	Notices   []string // what was odd about inputs that were still read, a line each; set at the end of [Run]
+	Notices   []string       // what was odd about inputs that were still read, a line each; set at the end of [Run]
+	Warned    map[Kind]int64 // warnings: a resource may have several or none
 }
 
 // RefusedTotal is the number of all refusals.
-func (s Summary) RefusedTotal() int64 {
-	var n int64
-	for _, of := range s.Refused {
+func (s Summary) RefusedTotal() int64 { return total(s.Refused) }
+
+// WarnedTotal is the number of all warnings.
+func (s Summary) WarnedTotal() int64 { return total(s.Warned) }
+
+func total(by map[Kind]int64) (n int64) {
+	for _, of := range by {
 		n += of
 	}
 	return n
@@ -82,7 +90,8 @@ func Run(ctx context.Context, c Config, inputs []Input) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	l := &loader{Config: c, total: totalSize(inputs), summary: Summary{Refused: map[Kind]int64{}}}
+	l := &loader{Config: c, total: totalSize(inputs), across: newAcross(c.Directory),
+		summary: Summary{Refused: map[Kind]int64{}, Warned: map[Kind]int64{}}}
 	group, ctx := errgroup.WithContext(ctx)
 	work, order := make(chan *batch), make(chan *batch, workers)
 	var broken error
@@ -169,6 +178,7 @@ func readAll(ctx context.Context, s *source, inputs []Input, work, order chan<- 
 type loader struct {
 	Config
 	total   int64
+	across  *across
 	summary Summary
 }
 
@@ -183,7 +193,22 @@ func (l *loader) apply(ctx context.Context, order <-chan *batch) error {
 			return err
 		}
 	}
-	return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return l.across.end(l.warn)
+}
+
+// warn counts a warning and passes it on.
+func (l *loader) warn(w Rejected) error {
+	l.summary.Warned[w.Kind]++
+	if l.Warnings == nil {
+		return nil
+	}
+	if err := l.Warnings.Reject(w); err != nil {
+		return fmt.Errorf("the warnings cannot be written: %w", err)
+	}
+	return nil
 }
 
 func (l *loader) batch(ctx context.Context, b *batch) error {
@@ -202,6 +227,9 @@ func (l *loader) batch(ctx context.Context, b *batch) error {
 		l.count(outcomes)
 		if err != nil {
 			return fmt.Errorf("%d of %d resources of a batch were written: %w", len(outcomes), len(b.changes), err)
+		}
+		if err := l.across.batch(ctx, b.loaded, l.warn); err != nil {
+			return err
 		}
 	}
 	if l.Progress != nil {

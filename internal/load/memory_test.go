@@ -53,6 +53,16 @@ func (m *memory) Apply(ctx context.Context, changes []store.Change) ([]store.Out
 	return outcomes, ctx.Err()
 }
 
+func (m *memory) Present(_ context.Context, t fhir.Type, ids []string) (map[string]bool, error) {
+	present := map[string]bool{}
+	for _, id := range ids {
+		if _, ok := m.current[t.String()+"/"+id]; ok {
+			present[id] = true
+		}
+	}
+	return present, nil
+}
+
 const stamp = fhir.Moment(1_772_323_200_000) // 2026-03-01T00:00:00.000Z
 
 const base = "http://localhost:8080/fhir"

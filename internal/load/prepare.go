@@ -28,6 +28,7 @@ type preparer struct {
 	hasher  hasher
 	scratch []byte
 	entries []index.Entry
+	links   linkFinder
 }
 
 // parsed is a resource on its way, with what is known of it for a refusal.
@@ -35,6 +36,9 @@ type parsed struct {
 	typeName string // as claimed, when it looks like a type name
 	id       string // as claimed, when it is a valid id
 	change   store.Change
+	warnings []warning
+	links    []link
+	hpii     []string
 }
 
 // parse checks the text strictly and reads it. The tree is valid until the next
@@ -73,6 +77,9 @@ func (p *preparer) prepare(v *fastjson.Value) (parsed, *Refusal) {
 	if r := p.shapes.resource(t.String(), v); r != nil {
 		return out, r
 	}
+	out.warnings = checkProfile(t, v)
+	out.links = p.links.find(nil, v)
+	out.hpii = hpiiOf(t, v)
 	if r := normaliseSuppression(&p.arena, t, v); r != nil {
 		return out, r
 	}

@@ -1,6 +1,10 @@
 package report
 
-import "strings"
+import (
+	"strings"
+
+	"muster/internal/fhir"
+)
 
 // rule checks the identifiers of one system.
 type rule struct {
@@ -14,7 +18,7 @@ var rules = []rule{
 	{"HPI-O", "http://ns.electronichealth.net.au/id/hi/hpio/1.0", healthcareIdentifier("800362")},
 	{"HSP-O", "http://ns.electronichealth.net.au/id/hi/hspo/1.0", healthcareIdentifier("800364")},
 	{"HPI-I", "http://ns.electronichealth.net.au/id/hi/hpii/1.0", healthcareIdentifier("800361")},
-	{"Ahpra registration", "http://hl7.org.au/id/ahpra-registration-number", ahpra},
+	{"Ahpra registration", "http://hl7.org.au/id/ahpra-registration-number", fhir.CheckAhpraNumber},
 	{"ABN", "http://hl7.org.au/id/abn", abn},
 	{"ACN", "http://hl7.org.au/id/acn", acn},
 	{"Medicare provider number", "http://ns.electronichealth.net.au/id/medicare-provider-number", medicare},
@@ -22,41 +26,11 @@ var rules = []rule{
 
 const wrongCheckDigit = "check digit"
 
-// healthcareIdentifier checks identifiers of the HI Service: sixteen digits, a
-// prefix, the Luhn sum.
 func healthcareIdentifier(prefix string) func(string) string {
-	return func(value string) string {
-		switch {
-		case len(value) != 16 || !digits(value):
-			return "not sixteen digits"
-		case !strings.HasPrefix(value, prefix):
-			return "does not start with " + prefix
-		}
-		sum := 0
-		for i := range len(value) {
-			d := int(value[i] - '0')
-			if i%2 == 0 {
-				if d *= 2; d > 9 {
-					d -= 9
-				}
-			}
-			sum += d
-		}
-		if sum%10 != 0 {
-			return wrongCheckDigit
-		}
-		return ""
-	}
+	return func(value string) string { return fhir.CheckHealthcareIdentifier(value, prefix) }
 }
 
 func digits(value string) bool { return strings.Trim(value, "0123456789") == "" }
-
-func ahpra(value string) string {
-	if len(value) != 13 || !digits(value[3:]) || strings.Trim(value[:3], "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return "not three letters and ten digits"
-	}
-	return ""
-}
 
 // sum multiplies digits with weights.
 func sum(value string, weights ...int) (total int) {

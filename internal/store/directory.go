@@ -117,6 +117,9 @@ type Directory interface {
 	// reading and is returned.
 	EachCurrent(ctx context.Context, t fhir.Type, yield func(line []byte) error) error
 
+	// Present returns which of the ids a type has a resource for, hidden ones too.
+	Present(ctx context.Context, t fhir.Type, ids []string) (map[string]bool, error)
+
 	// Vacuum drops old versions that no live job needs and returns how many.
 	Vacuum(ctx context.Context) (int64, error)
 

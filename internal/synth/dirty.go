@@ -19,17 +19,15 @@ const (
 	duplicateHPII     faultName = "duplicate-hpii"
 )
 
-// What a loader should do with a dirty record.
-const (
-	refused = "refused"
-	warned  = "warned" // and load it all the same
-)
+// warned is what a loader should do with a dirty record: say what is wrong with
+// it, and load it all the same.
+const warned = "warned"
 
 // fault describes what is wrong with a dirty record and what a loader should
 // make of it. The nil fault is none.
 type fault struct {
 	Kind     faultName `json:"kind"`
-	Expected string    `json:"expected"` // refused or warned
+	Expected string    `json:"expected"` // always warned
 	Rule     string    `json:"rule"`     // the rule of the guide, or where there is none "impl"
 	Reason   string    `json:"reason"`
 }
@@ -37,12 +35,12 @@ type fault struct {
 func (f *fault) is(name faultName) bool { return f != nil && f.Kind == name }
 
 var faults = map[faultName]*fault{
-	badLuhn:           {badLuhn, refused, "inv-hpii-2", "identifier[HPI-I].value: the check digit is wrong"},
-	danglingReference: {danglingReference, refused, "impl", "a reference points to a resource that does not exist"},
-	twoHPIO:           {twoHPIO, refused, "cardinality", "identifier[HPI-O]: at most one, but there are two"},
-	suspendedLocation: {suspendedLocation, refused, "inv-05-status-values", "Location.status: must be active or inactive, is suspended"},
-	unknownCode:       {unknownCode, refused, "required-binding", "HealthcareService.serviceProvisionCode: ZZZ is not in the value set"},
-	longAhpra:         {longAhpra, refused, "inv-ahpra-0", "qualification.identifier[Ahpra].value: three letters and ten digits, but there are twelve"},
+	badLuhn:           {badLuhn, warned, "inv-hpii-2", "identifier[HPI-I].value: the check digit is wrong"},
+	danglingReference: {danglingReference, warned, "impl", "a reference points to a resource that does not exist"},
+	twoHPIO:           {twoHPIO, warned, "cardinality", "identifier[HPI-O]: at most one, but there are two"},
+	suspendedLocation: {suspendedLocation, warned, "inv-05-status-values", "Location.status: must be active or inactive, is suspended"},
+	unknownCode:       {unknownCode, warned, "required-binding", "HealthcareService.serviceProvisionCode: ZZZ is not in the value set"},
+	longAhpra:         {longAhpra, warned, "inv-ahpra-0", "qualification.identifier[Ahpra].value: three letters and ten digits, but there are twelve"},
 	duplicateHPII:     {duplicateHPII, warned, "A-77", "identifier[HPI-I].value: another Practitioner has the same"},
 }
 

@@ -39,6 +39,8 @@
 // counts as hidden. An endpoint is referred to by records of its own
 // organisation only; the one that many share belongs to organisations that
 // are never suppressed or inactive, so that the rule for sharing cannot matter.
+// Broken records are to be loaded with a warning; of these, one that refers to
+// nobody counts as hidden, since nobody can say that it may be shown.
 //
 // # Nobody real
 //

@@ -9,7 +9,7 @@ import (
 
 // Version is the version of the generator. Records of different versions have
 // nothing in common; any change to the bytes written must raise it.
-const Version = 1
+const Version = 2
 
 // Scale is the size of a directory in thousandths: 1000 is scale 1, about
 // 20,000 records; 250,000 is the whole country, about 5 million.

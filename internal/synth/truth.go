@@ -66,6 +66,19 @@ func (c *census) visible(k kind, i int) bool {
 	return true
 }
 
+// dirtyVisible says whether a search may show a broken record, which is loaded
+// with a warning. Nothing is known to be open about what belongs to nobody, and
+// any status but active is not active.
+func (c *census) dirtyVisible(r *record) bool {
+	switch r.fault.Kind {
+	case danglingReference, suspendedLocation:
+		return false
+	case unknownCode:
+		return c.orgOpen(c.p.serviceOrg(r.index))
+	}
+	return true
+}
+
 // write writes "Type/id" of every visible record, in load order.
 func (c *census) write(ctx context.Context, w io.Writer) error {
 	for k := range kindCount {
@@ -77,10 +90,9 @@ func (c *census) write(ctx context.Context, w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		// Broken records that are loaded all the same are visible.
 		e := new(enc)
 		for n := range c.p.dirtyCount(k) {
-			if r := c.p.dirty(k, n); r.fault.Expected == warned {
+			if r := c.p.dirty(k, n); c.dirtyVisible(&r) {
 				c.p.idLine(e, k, r.key)
 			}
 		}

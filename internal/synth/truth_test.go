@@ -205,6 +205,21 @@ func TestDirty(t *testing.T) {
 		t.Fatal(err)
 	}
 	clean := readAll(t, Options{Scale: 1000, Seed: 5})
+	all := newDirectory(t)
+	for _, typ := range Types {
+		all.add(bytes.Join(files[typ+".ndjson"], []byte("\n")))
+	}
+	visible, err := os.ReadFile(filepath.Join(dir, "truth", "d000", "visible.ids"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]bool{}
+	for _, id := range strings.Fields(string(visible)) {
+		shown[id] = true
+	}
+	if diff := cmp.Diff(naiveVisible(all), shown); diff != "" {
+		t.Errorf("visible.ids differ from the naive answer (-naive +file):\n%.2000s", diff)
+	}
 	seen, total := map[string]int{}, 0
 	for line := range bytes.Lines(b) {
 		var dirty struct {

@@ -50,3 +50,32 @@ func (s *Store) currentPage(ctx context.Context, first, last store.RowKey, yield
 	}
 	return n, seen, rows.Err()
 }
+
+const presentIDs = `SELECT r.id FROM json_each(?2) AS j CROSS JOIN resource AS r INDEXED BY resource_id
+	ON r.type = ?1 AND r.id = j.value`
+
+// Present implements store.Directory.
+func (s *Store) Present(ctx context.Context, t fhir.Type, ids []string) (map[string]bool, error) {
+	present, err := s.present(ctx, t, ids)
+	if err != nil {
+		return nil, fmt.Errorf("look up %d ids of %v: %w", len(ids), t, explain(s.dir, err))
+	}
+	return present, nil
+}
+
+func (s *Store) present(ctx context.Context, t fhir.Type, ids []string) (map[string]bool, error) {
+	rows, err := s.readers.QueryContext(ctx, presentIDs, t, asJSON(ids))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	present := make(map[string]bool, len(ids))
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		present[id] = true
+	}
+	return present, rows.Err()
+}

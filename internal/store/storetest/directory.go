@@ -52,6 +52,7 @@ func Directory(t *testing.T, open OpenStore) {
 		{"VacuumDropsWhatNobodyNeeds", testVacuum},
 		{"ReadAsOfKeepsTheOrderOfKeys", testReadOrder},
 		{"EachCurrentYieldsAllOfAType", testEachCurrent},
+		{"PresentKnowsHiddenAndNotRemoved", testPresent},
 		{"Compare", testCompare},
 		{"LongLists", testLongLists},
 		{"RandomPlansMatchTheNaiveEvaluator", testRandomPlans},
@@ -384,6 +385,24 @@ func testEachCurrent(t *testing.T, open OpenStore) {
 		t.Errorf("error %v, want that of yield", err)
 	}
 	d.must(d.EachCurrent(t.Context(), fhir.Provenance, func([]byte) error { return enough }))
+}
+
+func testPresent(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	hidden := put(fhir.Location, "hidden", "one")
+	hidden.Visibility = index.Suppressed
+	d.apply(hidden, put(fhir.Location, "a", "one"), put(fhir.Location, "gone", "one"), put(fhir.Endpoint, "other", "one"))
+	d.apply(store.Change{Type: fhir.Location, ID: "gone", Remove: true})
+	got, err := d.Present(t.Context(), fhir.Location, []string{"a", "hidden", "gone", "other", "never", "a"})
+	d.must(err)
+	if diff := cmp.Diff(map[string]bool{"a": true, "hidden": true}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	none, err := d.Present(t.Context(), fhir.Location, nil)
+	d.must(err)
+	if len(none) != 0 {
+		t.Errorf("%v of no ids", none)
+	}
 }
 
 func testLargeApply(t *testing.T, open OpenStore) {

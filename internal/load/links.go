@@ -1,0 +1,226 @@
+package load
+
+import (
+	"context"
+	"hash/maphash"
+	"slices"
+
+	"muster/internal/fhir"
+	"muster/internal/store"
+
+	"github.com/valyala/fastjson"
+)
+
+// link is a reference of a resource into the directory.
+type link struct {
+	member string // of the resource, in which it stands
+	to     fhir.Reference
+}
+
+// linkFinder finds the references of resources. It serves one goroutine.
+type linkFinder struct{ names map[string]string }
+
+// find appends the relative references of a resource. Others lead out of the
+// directory, or into the resource itself.
+func (f *linkFinder) find(dst []link, v *fastjson.Value) []link {
+	v.GetObject().Visit(func(name []byte, member *fastjson.Value) {
+		if member.Type() == fastjson.TypeObject || member.Type() == fastjson.TypeArray {
+			dst = appendLinks(dst, f.name(name), member)
+		}
+	})
+	return dst
+}
+
+// name returns the name of a member, one string for all resources.
+func (f *linkFinder) name(name []byte) string {
+	known, ok := f.names[string(name)]
+	if !ok {
+		if f.names == nil || len(f.names) == 1000 { // so many names are somebody's play
+			f.names = map[string]string{}
+		}
+		known = string(name)
+		f.names[known] = known
+	}
+	return known
+}
+
+func appendLinks(dst []link, member string, v *fastjson.Value) []link {
+	switch v.Type() {
+	case fastjson.TypeArray:
+		for _, item := range v.GetArray() {
+			dst = appendLinks(dst, member, item)
+		}
+	case fastjson.TypeObject:
+		v.GetObject().Visit(func(name []byte, inner *fastjson.Value) {
+			if string(name) != "reference" || inner.Type() != fastjson.TypeString {
+				dst = appendLinks(dst, member, inner)
+			} else if to, err := fhir.ParseReference(string(inner.GetStringBytes()), ""); err == nil {
+				dst = append(dst, link{member, to})
+			}
+		})
+	}
+	return dst
+}
+
+// loaded is a resource that was loaded, with what there is to say of it.
+type loaded struct {
+	file     string
+	line     int
+	t        fhir.Type
+	id       string
+	warnings []warning
+	links    []link
+	hpii     []string
+}
+
+func (l *loaded) warning(kind Kind, reason string) Rejected {
+	return Rejected{File: l.file, Line: l.line, Type: l.t.String(), ID: l.id, Reason: reason, Kind: kind}
+}
+
+// What a load remembers at most, so that its memory has a bound.
+const (
+	maxWaiting = 1 << 20 // references whose targets have not come yet, about 150 bytes each
+	maxHPII    = 1 << 22 // numbers, about 40 bytes each
+)
+
+// across holds a load against the rules that need more than one resource. A
+// target may come later in the same load, so what is missing waits until the end.
+type across struct {
+	directory store.Directory
+	most      int // references that may wait
+
+	seed    maphash.Seed
+	waiting map[uint64][]waiter // by the hash of the target
+	count   int                 // of waiters
+	order   int
+	owners  map[uint64]uint64 // hash of an HPI-I to that of its Practitioner's id
+}
+
+// waiter is a reference to what is not in the directory, or not yet.
+type waiter struct {
+	order  int // in the source
+	line   int
+	file   string
+	id     string
+	t      fhir.Type
+	member string
+	to     string // type of the target
+}
+
+func newAcross(directory store.Directory) *across {
+	return &across{directory: directory, most: maxWaiting, seed: maphash.MakeSeed(), waiting: map[uint64][]waiter{}, owners: map[uint64]uint64{}}
+}
+
+// batch takes in what was just written, and says what is wrong with it in the
+// order of the source.
+func (a *across) batch(ctx context.Context, list []loaded, say func(Rejected) error) error {
+	present, err := a.targets(ctx, list)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		l := &list[i]
+		a.arrive(l)
+		for _, w := range l.warnings {
+			if err := say(l.warning(w.kind, w.reason)); err != nil {
+				return err
+			}
+		}
+		if a.sharesHPII(l) {
+			if err := say(l.warning(SharedHPII, "identifier: another Practitioner of this load has the same HPI-I")); err != nil {
+				return err
+			}
+		}
+		for _, link := range l.links {
+			if present[link.to] {
+				continue
+			}
+			if a.count == a.most {
+				if err := say(l.warning(NotFollowed, link.member+": too many references wait for resources further on; load in the order Organization, Location, Endpoint, HealthcareService, Practitioner, PractitionerRole, Provenance")); err != nil {
+					return err
+				}
+				continue
+			}
+			a.wait(l, link)
+		}
+	}
+	return nil
+}
+
+// targets looks up what the resources refer to.
+func (a *across) targets(ctx context.Context, list []loaded) (map[fhir.Reference]bool, error) {
+	present := map[fhir.Reference]bool{}
+	ids := map[fhir.Type][]string{}
+	for i := range list {
+		for _, link := range list[i].links {
+			if _, asked := present[link.to]; asked {
+				continue
+			}
+			present[link.to] = false
+			if t, ok := fhir.ParseType(link.to.Type); ok {
+				ids[t] = append(ids[t], link.to.ID)
+			}
+		}
+	}
+	for t, asked := range ids {
+		there, err := a.directory.Present(ctx, t, asked)
+		if err != nil {
+			return nil, err
+		}
+		for id := range there {
+			present[fhir.Reference{Type: t.String(), ID: id}] = true
+		}
+	}
+	return present, nil
+}
+
+// arrive lets those go on that waited for the resource.
+func (a *across) arrive(l *loaded) {
+	if len(a.waiting) == 0 {
+		return
+	}
+	key := a.key(fhir.Reference{Type: l.t.String(), ID: l.id})
+	a.count -= len(a.waiting[key])
+	delete(a.waiting, key)
+}
+
+func (a *across) wait(l *loaded, link link) {
+	key := a.key(link.to)
+	a.order++
+	a.count++
+	a.waiting[key] = append(a.waiting[key], waiter{a.order, l.line, l.file, l.id, l.t, link.member, link.to.Type})
+}
+
+// end says which references lead nowhere, in the order of the source.
+func (a *across) end(say func(Rejected) error) error {
+	var left []waiter
+	for _, list := range a.waiting {
+		left = append(left, list...)
+	}
+	slices.SortFunc(left, func(x, y waiter) int { return x.order - y.order })
+	for _, w := range left {
+		from := loaded{file: w.file, line: w.line, t: w.t, id: w.id}
+		if err := say(from.warning(Dangling, w.member+": the "+w.to+" it refers to is not in the directory")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sharesHPII tells whether an earlier Practitioner has an HPI-I of this one
+// . Beyond maxHPII numbers, those that come later are not remembered.
+func (a *across) sharesHPII(l *loaded) (shares bool) {
+	for _, value := range l.hpii {
+		number, self := maphash.String(a.seed, value), maphash.String(a.seed, l.id)
+		owner, known := a.owners[number]
+		switch {
+		case known && owner != self:
+			shares = true
+		case !known && len(a.owners) < maxHPII:
+			a.owners[number] = self
+		}
+	}
+	return shares
+}
+
+func (a *across) key(r fhir.Reference) uint64 { return maphash.String(a.seed, r.Type+"/"+r.ID) }

@@ -1,0 +1,248 @@
+package load
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"muster/internal/fhir"
+	"muster/internal/synth"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// warningsOf loads inputs and returns the warnings: "Type/id" and kind.
+func warningsOf(t *testing.T, inputs ...Input) (Summary, collect) {
+	t.Helper()
+	var said collect
+	s, err := Run(t.Context(), Config{Directory: newMemory(), Extractor: newExtractor(t), Warnings: &said}, inputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if int64(len(said)) != s.WarnedTotal() || s.RefusedTotal() > 0 {
+		t.Errorf("%d warnings said, %v counted, %v refused", len(said), s.Warned, s.Refused)
+	}
+	return s, said
+}
+
+// kindOf is what the loader calls each way in which a generated record is broken.
+var kindOf = map[string]Kind{
+	"bad-luhn":           BadHealthcareID,
+	"dangling-reference": Dangling,
+	"two-hpio":           WrongOrganisationID,
+	"location-suspended": WrongStatus,
+	"unknown-code":       UnknownCode,
+	"ahpra-12-digits":    BadAhpra,
+	"duplicate-hpii":     SharedHPII,
+}
+
+// TestDirtyRecords: of a generated directory all is loaded, and what is warned
+// about is what the generator says it broke, and nothing else. Organisations that
+// do not say includeSelf are in clean data, too (A-01, A-77).
+func TestDirtyRecords(t *testing.T) {
+	for _, dirty := range []bool{false, true} {
+		t.Run(fmt.Sprintf("dirty %v", dirty), func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "au")
+			manifest, err := synth.Generate(t.Context(), dir, synth.Options{Scale: 1000, Seed: 42, Dirty: dirty})
+			if err != nil {
+				t.Fatal(err)
+			}
+			inputs, err := Inputs([]string{dir}, nil) // in the order of names, so that most targets come later
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]Kind{}
+			unsaid(t, filepath.Join(dir, "Organization.ndjson"), want)
+			if len(want) == 0 {
+				t.Fatal("no organisation leaves includeSelf out")
+			}
+			if dirty {
+				broken(t, filepath.Join(dir, "truth", "dirty.jsonl"), want)
+			}
+			s, said := warningsOf(t, inputs...)
+			got := map[string]Kind{}
+			for _, w := range said {
+				got[fmt.Sprintf("%s:%d %s/%s", filepath.Base(w.File), w.Line, w.Type, w.ID)] = w.Kind
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("warnings (-want +got):\n%.3000s", diff)
+			}
+			if len(got) != len(said) {
+				t.Errorf("%d warnings about %d resources", len(said), len(got))
+			}
+			var records int64
+			for _, f := range manifest.Files {
+				if f.Type != "" {
+					records += int64(f.Count)
+				}
+			}
+			if s.Created != records {
+				t.Errorf("%d created of %d: a warning must not refuse", s.Created, records)
+			}
+		})
+	}
+}
+
+// unsaid adds the organisations that are suppressed and leave includeSelf out.
+func unsaid(t *testing.T, path string, want map[string]Kind) {
+	t.Helper()
+	for n, line := range linesOf(t, path) {
+		if bytes.Contains(line, []byte("StructureDefinition/suppressed")) && !bytes.Contains(line, []byte("includeSelf")) {
+			var o struct{ ID string }
+			if err := json.Unmarshal(line, &o); err != nil {
+				t.Fatal(err)
+			}
+			want[fmt.Sprintf("Organization.ndjson:%d Organization/%s", n+1, o.ID)] = NoIncludeSelf
+		}
+	}
+}
+
+// broken adds what the generator says is broken.
+func broken(t *testing.T, path string, want map[string]Kind) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, line := range linesOf(t, path) {
+		var b struct {
+			File, Type, ID, Kind, Expected string
+			Line                           int
+		}
+		if err := json.Unmarshal(line, &b); err != nil {
+			t.Fatal(err)
+		}
+		if b.Expected != "warned" {
+			t.Errorf("%s/%s is expected to be %s", b.Type, b.ID, b.Expected)
+		}
+		seen[b.Kind] = true
+		want[fmt.Sprintf("%s:%d %s/%s", b.File, b.Line, b.Type, b.ID)] = kindOf[b.Kind]
+	}
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(kindOf)), slices.Sorted(maps.Keys(seen))); diff != "" {
+		t.Errorf("ways to be broken (-known +generated):\n%s", diff)
+	}
+}
+
+func linesOf(t *testing.T, path string) [][]byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n"))
+}
+
+func identifierJSON(system, value, more string) string {
+	return fmt.Sprintf(`{%s"system":%q,"value":%q}`, more, system, value)
+}
+
+// TestProfileRules: each rule, kept and broken; reasons name the place and repeat
+// no value.
+func TestProfileRules(t *testing.T) {
+	hpio := identifierJSON(hpioSystem, "8003626566707032", "")
+	hspo := identifierJSON(hspoSystem, "8003641000000209", "")
+	organization := func(identifiers ...string) string {
+		return `{"resourceType":"Organization","id":"x","identifier":[` + strings.Join(identifiers, ",") + `]}`
+	}
+	practitioner := func(rest string) string { return `{"resourceType":"Practitioner","id":"x",` + rest + `}` }
+	class := func(code string) string {
+		return identifierJSON(hpioSystem, "8003626566707032", `"extension":[{"url":"`+hiClassURL+`","valueCodeableConcept":{"coding":[{"system":"`+hiClassCodes+`","code":"`+code+`"}]}}],`)
+	}
+	hiStatus := func(code string) string {
+		return identifierJSON(hpiiSystem, "8003619900015717", `"extension":[{"url":"`+hiStatusURL+`","valueCoding":{"system":"`+hiStatusCodes+`","code":"`+code+`"}}],`)
+	}
+	provision := func(system, code string) string {
+		return `{"resourceType":"HealthcareService","id":"x","serviceProvisionCode":[{"coding":[{"system":"` + system + `","code":"` + code + `"}]}]}`
+	}
+	ahpra := func(value string) string { return identifierJSON(ahpraSystem, value, "") }
+	for _, c := range []struct{ name, text, want string }{
+		{"HPI-O", organization(hpio), ""},
+		{"HSP-O", organization(hspo), ""},
+		{"HPI-O check digit", organization(identifierJSON(hpioSystem, "8003626566707033", "")), "identifier[0].value: the HPI-O is wrong: check digit"},
+		{"HSP-O prefix", organization(identifierJSON(hspoSystem, "8003626566707032", "")), "identifier[0].value: the HSP-O is wrong: does not start with 800364"},
+		{"both", organization(hpio, hspo), "identifier: there are both an HPI-O and an HSP-O"},
+		{"neither", organization(ahpra("x")), "identifier: there is neither an HPI-O nor an HSP-O"},
+		{"two", organization(hspo, hspo), "identifier: there is more than one HPI-O or HSP-O"},
+		{"classification", organization(class("network")), ""},
+		{"classification unknown", organization(class("other")), "identifier[0].extension[0]: the classification of the organisation is neither seed nor network"},
+		{"HPI-I", practitioner(`"identifier":[` + hiStatus("D") + `]`), ""},
+		{"HPI-I status", practitioner(`"identifier":[` + hiStatus("X") + `]`), "identifier[0].extension[0]: the status of the identifier is none of A, D and R"},
+		{"HPI-I length", practitioner(`"identifier":[` + identifierJSON(hpiiSystem, "80036199000157", "") + `]`), "identifier[0].value: the HPI-I is wrong: not sixteen digits"},
+		{"Ahpra", practitioner(`"qualification":[{"identifier":[` + ahpra("MED0000932945") + `]}]`), ""},
+		{"Ahpra short", practitioner(`"qualification":[{"code":{"text":"Nurse"}},{"identifier":[` + ahpra("MED000093294") + `]}]`), "qualification[1].identifier[0].value: not three letters and ten digits"},
+		{"Ahpra of a role", `{"resourceType":"PractitionerRole","id":"x","identifier":[` + ahpra("med0000932945") + `]}`, "identifier[0].value: not three letters and ten digits"},
+		{"Location", `{"resourceType":"Location","id":"x","status":"inactive"}`, ""},
+		{"Location without status", `{"resourceType":"Location","id":"x"}`, ""},
+		{"Location suspended", `{"resourceType":"Location","id":"x","status":"suspended"}`, "status: it is none of active and inactive"},
+		{"Endpoint", `{"resourceType":"Endpoint","id":"x","status":"suspended"}`, ""},
+		{"Endpoint entered in error", `{"resourceType":"Endpoint","id":"x","status":"entered-in-error"}`, "status: it is none of active, suspended and off"},
+		{"provision", provision(hcpdDefinitions+"CodeSystem/service-provision-cs", "BB"), ""},
+		{"provision of 0.3.0", provision("http://terminology.hl7.org.au/CodeSystem/service-provision-conditions", "BBO"), ""},
+		{"provision unknown", provision(hcpdDefinitions+"CodeSystem/service-provision-cs", "BBO"), "serviceProvisionCode[0]: it is none of NFE, FAP, MIX and BB in their code system"},
+		{"to nowhere", `{"resourceType":"Endpoint","id":"x","managingOrganization":{"reference":"Organization/nowhere"}}`, "managingOrganization: the Organization it refers to is not in the directory"},
+		{"to another type", `{"resourceType":"Provenance","id":"x","agent":[{"who":{"reference":"Device/d"}}]}`, "agent: the Device it refers to is not in the directory"},
+		{"to itself", `{"resourceType":"Location","id":"x","partOf":{"reference":"Location/x"}}`, ""},
+		{"elsewhere", `{"resourceType":"Location","id":"x","partOf":{"reference":"https://example.org/fhir/Location/y"},"endpoint":[{"reference":"#e"}]}`, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, said := warningsOf(t, text("in", c.text))
+			var got []string
+			for _, w := range said {
+				got = append(got, w.Reason)
+			}
+			if strings.Join(got, "; ") != c.want {
+				t.Errorf("warnings %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// TestReferencesWait: a target may come later in the load, in an earlier one, or
+// be refused; too many that wait are said not to be followed.
+func TestReferencesWait(t *testing.T) {
+	location := func(id, to string) string {
+		return fmt.Sprintf(`{"resourceType":"Location","id":%q,"partOf":{"reference":"Location/%s"}}`, id, to)
+	}
+	m := newMemory()
+	run := func(content string) (kinds []string) {
+		var said collect
+		if _, err := Run(t.Context(), Config{Directory: m, Extractor: newExtractor(t), Warnings: &said}, []Input{text("in", content)}); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range said {
+			kinds = append(kinds, fmt.Sprint(w.Line, " ", w.ID, " ", w.Kind))
+		}
+		return kinds
+	}
+	var many strings.Builder
+	for i := range batchItems + 10 {
+		fmt.Fprintln(&many, location(fmt.Sprint("l", i), fmt.Sprint("l", i+1)))
+	}
+	last := fmt.Sprint(batchItems+10, " l", batchItems+9, " ", Dangling)
+	if diff := cmp.Diff([]string{last}, run(many.String())); diff != "" {
+		t.Errorf("a chain over two batches (-want +got):\n%s", diff)
+	}
+	if got := run(location("a", "l0")); got != nil {
+		t.Errorf("target of an earlier load: %q", got)
+	}
+	if diff := cmp.Diff([]string{"1 b " + string(Dangling)}, run(location("b", "refused")+"\n"+`{"resourceType":"Location","id":"refused","name":7}`)); diff != "" {
+		t.Errorf("refused target (-want +got):\n%s", diff)
+	}
+
+	few := newAcross(newMemory())
+	few.most = 1
+	var said collect
+	locations := []loaded{{id: "x", t: fhir.Location, links: []link{{"partOf", fhir.Reference{Type: "Location", ID: "later"}}, {"partOf", fhir.Reference{Type: "Location", ID: "never"}}}}, {id: "later", t: fhir.Location}}
+	if err := few.batch(t.Context(), locations, said.Reject); err != nil {
+		t.Fatal(err)
+	}
+	if err := few.end(said.Reject); err != nil {
+		t.Fatal(err)
+	}
+	if len(said) != 1 || said[0].Kind != NotFollowed || few.count != 0 {
+		t.Errorf("%+v said, %d wait, want one not followed and none waiting", said, few.count)
+	}
+}

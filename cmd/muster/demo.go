@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,30 +15,18 @@ import (
 	"strings"
 	"time"
 
-	"muster/internal/load"
-)
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
 
-// demoData is a small directory of our own writing: the cardiology service in
-// Balmain 2041 of the guide's first example, its neighbours, and a resource in
-// each state that an export must hide.
-//
-//go:embed demodata/*.ndjson
-var demoData embed.FS
+	"muster/internal/load"
+	"muster/internal/synth"
+)
 
 // demoCmd is `muster demo`.
 type demoCmd struct {
-	Exit   bool   `help:"End after the export instead of serving until Ctrl-C."`
-	Listen string `default:"localhost:0" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one (${default})."`
-}
-
-// demoFilters are the five filters of the demonstration, within what searches
-// understand today: the shape of the guide's Example 1 without chains.
-var demoFilters = []string{
-	"Location?address-city=Balmain&address-postalcode=2041",
-	"HealthcareService?service-type=http://snomed.info/sct|789718008&location=Location/balmain-heart-rooms",
-	"Organization?name=Harbour Heart",
-	"PractitionerRole?location=Location/balmain-heart-rooms",
-	"Practitioner?family=Costa,Wen",
+	Exit   bool        `help:"End after the export instead of serving until Ctrl-C."`
+	Scale  synth.Scale `default:"1" placeholder:"N" help:"Size of the directory, as for generate; scale 1 is about 20,000 records."`
+	Listen string      `default:"localhost:0" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one (${default})."`
 }
 
 // Run makes the directory in a temporary folder, serves it, exports from it over
@@ -53,12 +40,11 @@ func (c *demoCmd) Run(a app) (err error) {
 	data := filepath.Join(dir, "data")
 	say := printer{a.stdout}
 
-	say.title("1. A small directory")
-	n, err := loadDemo(a, data)
+	say.title("1. A synthetic directory")
+	found, err := c.fill(a, say, filepath.Join(dir, "made"), data)
 	if err != nil {
 		return err
 	}
-	say.line("%d resources of seven types loaded into %s", n, data)
 
 	address, err := freePort(a.ctx, c.Listen)
 	if err != nil {
@@ -77,7 +63,7 @@ func (c *demoCmd) Run(a app) (err error) {
 	ended := make(chan error, 1)
 	go func() { ended <- served.run(ctx) }()
 
-	if err := demoExport(ctx, say, base); err != nil {
+	if err := demoExport(ctx, say, base, found); err != nil {
 		stop()
 		return errors.Join(err, <-ended, errors.New("the log of the server:\n"+log.String()))
 	}
@@ -88,33 +74,40 @@ func (c *demoCmd) Run(a app) (err error) {
 	say.title("Your turn")
 	say.line("The server stays at %s until Ctrl-C. Try:", base)
 	say.line("  curl %s/metadata", base)
-	say.line(`  curl -i -X POST '%s/$export' -H 'Content-Type: application/fhir+json' -H 'Prefer: respond-async' -d '%s'`, base, exportBody(demoFilters[:1]))
+	say.line(`  curl -i -X POST '%s/$export' -H 'Content-Type: application/fhir+json' -H 'Prefer: respond-async' -d '%s'`, base, exportBody(found.filters()[:1]))
 	return <-ended
 }
 
-// loadDemo makes the data directory and returns how many resources it holds.
-func loadDemo(a app, data string) (int64, error) {
-	files, err := demoData.ReadDir("demodata")
+// fill makes a synthetic directory, loads it, and returns what the export will
+// look for in it.
+func (c *demoCmd) fill(a app, say printer, made, data string) (*balmain, error) {
+	start := time.Now()
+	manifest, err := synth.Generate(a.ctx, made, synth.Options{Scale: c.Scale, Seed: demoSeed})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	var inputs []load.Input
-	for _, f := range files {
-		content, err := demoData.ReadFile("demodata/" + f.Name())
-		if err != nil {
-			return 0, err
+	for _, f := range manifest.Files {
+		if f.Type != "" {
+			say.line("   %-18s %9s", f.Type, thousands(f.Count))
 		}
-		inputs = append(inputs, load.FromReader(f.Name(), bytes.NewReader(content)))
+	}
+	say.line("made at scale %v with seed %d, nobody in it is real; loading takes a few seconds …", c.Scale, demoSeed)
+	inputs, err := load.Inputs([]string{made}, a.stdin)
+	if err != nil {
+		return nil, err
 	}
 	summary, err := loadInto(a, data, "", load.Config{}, inputs)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	if n := summary.RefusedTotal(); n > 0 {
-		return 0, fmt.Errorf("%d resources of the demonstration were refused", n)
+		return nil, fmt.Errorf("%d resources of the demonstration were refused", n)
 	}
-	return summary.Created, nil
+	say.line("%s resources loaded into %s, warnings: %s, %.1f s", thousands(int(summary.Created)), data, thousands(int(summary.WarnedTotal())), time.Since(start).Seconds())
+	return findBalmain(made)
 }
+
+func thousands(n int) string { return message.NewPrinter(language.English).Sprint(n) }
 
 // freePort turns port 0 of an address into one that is free now: the base URL must
 // be known before the server listens.
@@ -140,15 +133,18 @@ func (c *demoCmd) server(data, address, base string) *serveCmd {
 	}
 }
 
+// shownResources is how many resources of a file are shown.
+const shownResources = 10
+
 // demoExport runs one export as a client does and shows each request and answer.
-func demoExport(ctx context.Context, say printer, base string) error {
+func demoExport(ctx context.Context, say printer, base string, found *balmain) error {
 	client := demoClient{ctx, say}
 
 	say.title("2. Kick-off: one filter for each type")
-	for _, f := range demoFilters {
+	for _, f := range found.filters() {
 		say.line("   %s", f)
 	}
-	header, _, err := client.do(http.MethodPost, base+"/$export", exportBody(demoFilters), http.StatusAccepted, "Content-Location")
+	header, _, err := client.do(http.MethodPost, base+"/$export", exportBody(found.filters()), http.StatusAccepted, "Content-Location")
 	if err != nil {
 		return err
 	}
@@ -186,7 +182,7 @@ func demoExport(ctx context.Context, say printer, base string) error {
 	}
 
 	say.title("4. Fetch the files")
-	total := 0
+	total, counts := 0, map[string]int{}
 	for _, file := range manifest.Output {
 		_, body, err := client.do(http.MethodGet, file.URL, "", http.StatusOK, "Content-Type")
 		if err != nil {
@@ -196,14 +192,24 @@ func demoExport(ctx context.Context, say printer, base string) error {
 		if lines != file.Count {
 			return fmt.Errorf("the file of %s has %d resources, the manifest says %d", file.Type, lines, file.Count)
 		}
+		shown := 0
 		for line := range bytes.Lines(body) {
 			var resource struct{ ID string }
 			if err := json.Unmarshal(line, &resource); err != nil {
 				return fmt.Errorf("a line of %s: %w", file.Type, err)
 			}
-			say.line("      %s/%s", file.Type, resource.ID)
+			if shown++; shown <= shownResources {
+				say.line("      %s/%s", file.Type, resource.ID)
+			}
+		}
+		if shown > shownResources {
+			say.line("      … and %d more", shown-shownResources)
 		}
 		total += lines
+		counts[file.Type] += lines
+	}
+	if err := found.check(counts); err != nil {
+		return err
 	}
 
 	say.title("Done")

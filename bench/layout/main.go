@@ -1,4 +1,4 @@
-// Layout measures how to lay out the search index of the embedded store: covering tables with one row per index entry
+// Command layout measures how to lay out the search index of the embedded store: covering tables with one row per index entry
 // (--layout a: system and code as text; as: the system as an integer; ad: tokens and strings from a dictionary of values;
 // ap: as "as", tokens only value-first)
 // against bitmaps of rows (b). It generates a provider directory with about 17 index entries per resource, loads it, and

@@ -10,9 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"path"
 	"path/filepath"
-	"strings"
 	"time"
 	_ "time/tzdata" // --zone must work on machines without zone data (D11)
 
@@ -218,9 +216,7 @@ func (c *serveCmd) sane() error {
 
 // checkBaseURL refuses what cannot be the public base URL of a directory.
 func checkBaseURL(text string) error {
-	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
-		strings.ContainsAny(u.Path, "{} ") || u.Path != "" && path.Clean(u.Path) != u.Path {
+	if _, err := server.CheckBaseURL(text); err != nil {
 		return fmt.Errorf("--base-url %s: write an absolute URL such as https://directory.example.org/fhir, without a slash at the end", text)
 	}
 	return nil

@@ -66,20 +66,7 @@ func suppresses(t fhir.Type, extension *fastjson.Value) bool {
 		said := extension.Get("valueBoolean")
 		return said == nil || said.Type() != fastjson.TypeFalse
 	case SuppressedURL:
-		return t != fhir.Organization || !exemptsSelf(extension)
-	}
-	return false
-}
-
-// exemptsSelf reports whether a suppression says includeSelf false.
-func exemptsSelf(suppressed *fastjson.Value) bool {
-	for _, part := range suppressed.GetArray("extension") {
-		if string(part.GetStringBytes("url")) != "includeSelf" {
-			continue
-		}
-		if said := part.Get("valueBoolean"); said != nil && said.Type() == fastjson.TypeFalse {
-			return true
-		}
+		return t != fhir.Organization || !index.ExemptsSelf(extension)
 	}
 	return false
 }

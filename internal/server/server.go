@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"time"
 
@@ -106,13 +107,20 @@ func checkConfig(c Config) (string, error) {
 	case c.Now == nil:
 		return "", errors.New("server: Config.Now is not set")
 	}
-	u, err := url.Parse(c.BaseURL)
+	return CheckBaseURL(c.BaseURL)
+}
+
+// CheckBaseURL refuses what cannot be the public base URL of a directory, and
+// returns the path of one that can: empty, or with a slash before and none behind.
+func CheckBaseURL(text string) (basePath string, err error) {
+	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return "", fmt.Errorf("the base URL %q is not the address of an API: write scheme, host and path, such as http://localhost:8080/fhir", c.BaseURL)
+		return "", fmt.Errorf("the base URL %q is not the address of an API: write scheme, host and path, such as http://localhost:8080/fhir", text)
 	}
-	// Braces would be wildcards of a route, and a slash at the end would double.
-	if strings.HasSuffix(c.BaseURL, "/") || strings.Contains(c.BaseURL, "//"+u.Host+"//") || strings.ContainsAny(u.Path, "{} ") {
-		return "", fmt.Errorf("the base URL %q cannot be used: leave out the slash at the end, braces and spaces", c.BaseURL)
+	// Braces would be wildcards of a route, a slash at the end would double, and
+	// dots or double slashes would never be asked for as they stand.
+	if strings.ContainsAny(u.Path, "{} ") || u.Path == "/" || u.Path != "" && path.Clean(u.Path) != u.Path {
+		return "", fmt.Errorf("the base URL %q cannot be used: leave out the slash at the end, braces and spaces", text)
 	}
 	return u.Path, nil
 }

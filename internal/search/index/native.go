@@ -45,7 +45,7 @@ const suppressedOldURL = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinit
 func suppressed(dst []Entry, r *rule, resource *fastjson.Value, found []*fastjson.Value) []Entry {
 	hidden := false
 	for _, extension := range found {
-		hidden = hidden || r.param.Base != fhir.Organization || !exemptsSelf(extension)
+		hidden = hidden || r.param.Base != fhir.Organization || !ExemptsSelf(extension)
 		for _, part := range extension.GetArray("extension") {
 			if string(part.GetStringBytes("url")) == "suppressedBy" {
 				dst = codeableConcept(dst, r, part.Get("valueCodeableConcept"))
@@ -64,8 +64,9 @@ func suppressed(dst []Entry, r *rule, resource *fastjson.Value, found []*fastjso
 	return r.token(dst, nil, []byte("false"))
 }
 
-// exemptsSelf reports whether a suppression says includeSelf false.
-func exemptsSelf(extension *fastjson.Value) bool {
+// ExemptsSelf reports whether a suppression extension says includeSelf false: the
+// Organization itself stays visible then, and only its children are hidden (SU-03).
+func ExemptsSelf(extension *fastjson.Value) bool {
 	for _, part := range extension.GetArray("extension") {
 		if string(part.GetStringBytes("url")) != "includeSelf" {
 			continue

@@ -120,6 +120,8 @@ var (
 	// ErrLeaseLost tells a worker that its claim is no longer the current one: it
 	// must stop and leave everything as it is.
 	ErrLeaseLost = errors.New("the lease of this work was lost")
+	// ErrTooCostly tells that a search or a selection ran into its deadline.
+	ErrTooCostly = errors.New("the search takes too long: narrow it")
 	// ErrCancelled tells a worker that the job was cancelled.
 	ErrCancelled = errors.New("the job was cancelled")
 )

@@ -15,7 +15,13 @@ type Entry struct {
 	Exact string // String: the text as it stands
 
 	Period fhir.Period // Date: what the element names
+
+	Number   int64    // Number: the value; starttime and endtime are HHMM
+	Position Position // Location: where it is
 }
+
+// Position is a point on the earth in decimal degrees (WGS 84).
+type Position struct{ Latitude, Longitude float64 }
 
 // Kind is the index table that an entry belongs to.
 type Kind uint8
@@ -27,4 +33,6 @@ const (
 	Date
 	Reference
 	URI
+	Number
+	Location // a position, which near searches around
 )

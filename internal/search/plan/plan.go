@@ -46,12 +46,23 @@ type Token struct {
 	System, Code *string
 }
 
+// TokenPart holds when the resource has a token entry of the parameter whose code
+// contains the Text, compared without regard to case (identifier-r5:contains). A
+// nil System means any system.
+type TokenPart struct {
+	Param  int
+	System *string
+	Text   string
+}
+
 // String holds when the resource has a string entry of the parameter that starts
-// with the folded Text, or, if Exact is set, is Text to the letter.
+// with the folded Text, or, if Exact is set, is Text to the letter, or, if Contains
+// is set, has the folded Text anywhere.
 type String struct {
-	Param int
-	Text  string
-	Exact bool
+	Param    int
+	Text     string
+	Exact    bool
+	Contains bool
 }
 
 // Date holds when the resource has a date entry of the parameter that compares so.
@@ -73,6 +84,39 @@ type Reference struct {
 type URI struct {
 	Param int
 	Value string
+}
+
+// Number holds when the resource has a number entry of the parameter that compares
+// so: EQ, NE, GT, LT, GE or LE.
+type Number struct {
+	Param  int
+	Prefix Prefix
+	Value  int64
+}
+
+// Near holds when the resource has a position entry of the parameter within Meters
+// of the point, on the great circle, inclusive (SR-50).
+type Near struct {
+	Param  int
+	Point  index.Position
+	Meters float64
+}
+
+// Link follows a reference forward (a chain): it holds when the resource has a
+// reference entry of the parameter to a resource of Type that is in the directory
+// and for which Node holds. A chain over several target types is an Or of links.
+type Link struct {
+	Param int
+	Type  fhir.Type
+	Node  Node
+}
+
+// Back follows a reference backward (_has): it holds when a resource of Type has a
+// reference entry of the parameter Param to this resource, and Node holds for it.
+type Back struct {
+	Param int // a parameter of Type
+	Type  fhir.Type
+	Node  Node
 }
 
 // Present holds when the resource has an entry of the parameter at all.
@@ -116,3 +160,30 @@ func (Date) node()      {}
 func (Reference) node() {}
 func (URI) node()       {}
 func (Present) node()   {}
+func (TokenPart) node() {}
+func (Number) node()    {}
+func (Near) node()      {}
+func (Link) node()      {}
+func (Back) node()      {}
+
+// Order is one key that a search is sorted by. Resources without a value come
+// last in both directions; ties are broken by the next Order and at the end by id.
+type Order struct {
+	// By names a column (_id, _lastUpdated) or, if it is empty, Param and Kind name
+	// index entries: ascending by the least entry of a resource, descending by its
+	// greatest.
+	By         Column
+	Param      int
+	Kind       index.Kind
+	Point      *index.Position // distance from here, for Kind Location (SR-51)
+	Descending bool
+}
+
+// Column is a column of the resource's row that a search can be sorted by.
+type Column string
+
+// The columns.
+const (
+	ByID      Column = "_id"
+	ByUpdated Column = "_lastUpdated"
+)

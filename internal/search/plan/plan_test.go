@@ -151,7 +151,7 @@ func TestPrint(t *testing.T) {
 	p := Plan{fhir.Location, And{}}.With(Or{
 		IDs{"a", "b"}, Updated{Comparison{GE, year}}, Token{3, &s, &c}, Token{Param: 3}, Token{3, new(string), nil},
 	})
-	p.Root = And{Not{Present{4, index.String}}, String{Param: 4, Text: "x"}, String{4, "X", true}, Date{5, Comparison{AP, year}}, p.Root}
+	p.Root = And{Not{Present{4, index.String}}, String{Param: 4, Text: "x"}, String{Param: 4, Text: "X", Exact: true}, Date{5, Comparison{AP, year}}, p.Root}
 	p = p.With(Reference{6, "Organization", "a"}).With(Reference{Param: 6, Type: "Location"}).With(Reference{Param: 6, ID: "a"}).
 		With(URI{8, "http://x"}).With(Visible{true, true}).With(Visible{Active: true}).With(Since{1})
 	want := `Location

@@ -1,0 +1,64 @@
+package store
+
+import (
+	"context"
+
+	"muster/internal/fhir"
+	"muster/internal/search/plan"
+)
+
+// Search is one question of the search API: what to find, in which order, how many
+// rows of it, and how far to count.
+type Search struct {
+	Plan  plan.Plan
+	Order []plan.Order // empty: by row key, which is the order of arrival
+	Limit int          // rows at most; 0 for none, which only counts
+	// Total says how far matches are counted: 0 not at all, n up to n, a negative
+	// number exactly.
+	Total int64
+}
+
+// Found is the answer to a [Search].
+type Found struct {
+	Rows []Row // the first Limit matches in order
+	// Total is the number of matches as far as counted; Exact tells whether it is
+	// the true number or only where counting stopped.
+	Total int64
+	Exact bool
+}
+
+// Searcher answers searches at the present moment. Each call is one short read
+// transaction with a deadline; safe for use by several goroutines.
+type Searcher interface {
+	// Search finds what the question asks for. A search that runs into its deadline
+	// ends with [ErrTooCostly].
+	Search(ctx context.Context, s Search) (Found, error)
+
+	// Rows returns the current rows of the keys that still are in the directory, in
+	// the order given, hidden ones too.
+	Rows(ctx context.Context, keys []RowKey) ([]Row, error)
+
+	// Lookup returns the current rows of the ids of one type, hidden ones too;
+	// absent ids are left out (read, _include).
+	Lookup(ctx context.Context, t fhir.Type, ids []string) ([]Row, error)
+
+	// References returns, for each of the rows, the targets of one reference
+	// parameter, in the order of the rows (_include).
+	References(ctx context.Context, keys []RowKey, param int) ([]Reference, error)
+
+	// Referrers returns up to limit rows of type t with a reference of the parameter
+	// to one of the ids of type target (_revinclude), in ascending order of keys.
+	Referrers(ctx context.Context, t fhir.Type, param int, target fhir.Type, ids []string, limit int) ([]Row, error)
+
+	// Bodies yields the stored line of the current version of each key, in the order
+	// given; keys without a row are left out. Lines are valid during the call of
+	// yield only.
+	Bodies(ctx context.Context, keys []RowKey, yield func(row Row, line []byte) error) error
+}
+
+// Reference is one reference of a resource: from a row to a type and id.
+type Reference struct {
+	From RowKey
+	Type fhir.Type
+	ID   string
+}

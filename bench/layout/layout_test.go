@@ -18,7 +18,7 @@ func TestLayoutsAgree(t *testing.T) {
 			t.Errorf("%s: no question finds anything", shape.name)
 		}
 	}
-	for _, name := range []string{"a", "as", "ad", "ap", "b"} {
+	for _, name := range []string{"as", "ad", "ap", "b"} {
 		for _, after := range []bool{true, false} {
 			if diff := cmp.Diff(want, answers(t, name, after)); diff != "" {
 				t.Errorf("layout %s (index after rows: %v) differs from a:\n%s", name, after, diff)
@@ -29,7 +29,7 @@ func TestLayoutsAgree(t *testing.T) {
 
 func answers(t *testing.T, name string, after bool) map[string][]int64 {
 	t.Helper()
-	g := newGenerator(3000)
+	g := newGenerator(1000)
 	l, db, err := open(filepath.Join(t.TempDir(), "test.db"), name, "journal_mode(wal)")
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func answers(t *testing.T, name string, after bool) map[string][]int64 {
 	out := map[string][]int64{}
 	for _, s := range shapes {
 		r := rand.New(rand.NewPCG(4, 4))
-		for range 100 {
+		for range 40 {
 			q := s.ask(g, r)
 			keys, err := l.page(q, 30)
 			if err != nil {

@@ -38,6 +38,9 @@ type definitions struct {
 		Native     string    `json:"native"`
 		Column     bool      `json:"column"`
 		Restricted string    `json:"restricted"`
+		Modifiers  []string  `json:"modifiers"`
+		Marker     int       `json:"marker"`
+		Marks      Mark      `json:"marks"`
 	} `json:"parameters"`
 	Aliases []struct {
 		Base  string `json:"base"`
@@ -64,6 +67,7 @@ func parse(text []byte) (*Registry, error) {
 			params = append(params, Param{
 				ID: p.ID, Code: p.Code, Type: p.Type, Base: base, Element: p.Element, Expression: p.Expression,
 				Native: p.Native, Column: p.Column, Target: p.Target, Role: p.Role, URL: p.URL, Restricted: p.Restricted,
+				Modifiers: p.Modifiers, Marker: p.Marker, Marks: p.Marks,
 			})
 		}
 	}

@@ -13,15 +13,18 @@ import (
 // ParamType is how a search parameter compares (FHIR search parameter type).
 type ParamType string
 
-// The parameter types of the directory. Number and special come with their
-// first parameter.
+// The parameter types of the directory. The only special parameter is near.
 const (
 	Token     ParamType = "token"
 	String    ParamType = "string"
 	Date      ParamType = "date"
 	Reference ParamType = "reference"
 	URI       ParamType = "uri"
+	Number    ParamType = "number"
+	Special   ParamType = "special"
 )
+
+var paramTypes = []ParamType{Token, String, Date, Reference, URI, Number, Special}
 
 // Role says what a parameter is to the rules of the directory.
 type Role string
@@ -50,7 +53,31 @@ type Param struct {
 	Role       Role
 	URL        string // canonical of the SearchParameter; empty where none is published
 	Restricted string // for a parameter that is refused for privacy (SR-30): what to do instead, else empty
+
+	// Modifiers are those that the parameter takes, without the colon, in alphabetical
+	// order: "missing", and for a reference the names of its target types too (SR-46).
+	// Planner, documentation and CapabilityStatement all read them here.
+	Modifiers []string
+
+	// Marker is set where index entries do not tell whether the element is there,
+	// because an absent one is indexed as its default (active, status, suppressed).
+	// :missing asks for the token entry of this number instead (see Marks).
+	Marker int
+	Marks  Mark // what an entry of the Marker says
 }
+
+// Mark is what a token entry under the number of [Param.Marker] says about a
+// resource. It is the rarer of the two cases.
+type Mark string
+
+// The marks.
+const (
+	MarksAbsent  Mark = "absent"  // the element is not there
+	MarksPresent Mark = "present" // the element is there
+)
+
+// Takes reports whether the parameter has the modifier (SR-23).
+func (p Param) Takes(modifier string) bool { return slices.Contains(p.Modifiers, modifier) }
 
 // Indexed reports whether resources have index entries for the parameter:
 // neither columns nor restricted parameters do.
@@ -83,6 +110,12 @@ func NewRegistry(params []Param, aliases map[fhir.Type]map[string]string) (*Regi
 			return nil, fmt.Errorf("search parameter %s?%s: id %d belongs to %s?%s: give it the next free one", p.Base, p.Code, p.ID, other.Base, other.Code)
 		}
 		owner[p.ID] = p
+		if p.Marker != 0 {
+			if other, taken := owner[p.Marker]; taken {
+				return nil, fmt.Errorf("search parameter %s?%s: marker %d: id %d belongs to %s?%s: give it the next free one", p.Base, p.Code, p.Marker, p.Marker, other.Base, other.Code)
+			}
+			owner[p.Marker] = p
+		}
 		if r.params[p.Base] == nil {
 			r.params[p.Base] = map[string]Param{}
 		}
@@ -90,6 +123,7 @@ func NewRegistry(params []Param, aliases map[fhir.Type]map[string]string) (*Regi
 			return nil, fmt.Errorf("search parameter %s?%s is defined twice: remove one definition", p.Base, p.Code)
 		}
 		p.Target = slices.Clone(p.Target)
+		p.Modifiers = modifiers(p)
 		r.params[p.Base][p.Code] = p
 		r.sorted[p.Base] = append(r.sorted[p.Base], p)
 	}
@@ -121,12 +155,19 @@ func (p Param) check() error {
 		return fmt.Errorf("search parameter %d of %s has no code: name it as queries do", p.ID, p.Base)
 	case p.Base.String() == fhir.Type(0).String():
 		return fmt.Errorf("search parameter %s: its base is none of the types of the directory: use one of %v", p.Code, fhir.Types())
-	case !slices.Contains([]ParamType{Token, String, Date, Reference, URI}, p.Type):
-		return fmt.Errorf("search parameter %s?%s: type %q is not supported: use token, string, date, reference or uri", p.Base, p.Code, p.Type)
+	case !slices.Contains(paramTypes, p.Type):
+		return fmt.Errorf("search parameter %s?%s: type %q is not supported: use one of %v", p.Base, p.Code, p.Type, paramTypes)
 	case !slices.Contains([]Role{Substantive, State, System}, p.Role):
 		return fmt.Errorf("search parameter %s?%s: role %q is unknown: use substantive, state or system", p.Base, p.Code, p.Role)
+	case p.Marker != 0 && !slices.Contains([]Mark{MarksAbsent, MarksPresent}, p.Marks):
+		return fmt.Errorf("search parameter %s?%s: marks %q is unknown: use %s or %s", p.Base, p.Code, p.Marks, MarksAbsent, MarksPresent)
 	case p.Type == Reference && len(p.Target) == 0:
 		return fmt.Errorf("search parameter %s?%s: a reference needs target types: list them", p.Base, p.Code)
+	}
+	for _, m := range p.Modifiers {
+		if !slices.Contains(allModifiers, m) {
+			return fmt.Errorf("search parameter %s?%s: modifier %q is unknown: use some of %v", p.Base, p.Code, m, allModifiers)
+		}
 	}
 	return nil
 }
@@ -179,6 +220,9 @@ func (r *Registry) computeHash() string {
 		for _, p := range r.sorted[t] {
 			if p.Indexed() {
 				fmt.Fprintf(h, "%d %s %q %s %s %q %q %q\n", p.ID, p.Base, p.Code, p.Type, p.Element, p.Expression, p.Native, p.Target)
+				if p.Marker != 0 {
+					fmt.Fprintf(h, "%d %s\n", p.Marker, p.Marks)
+				}
 			}
 		}
 	}

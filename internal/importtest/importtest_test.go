@@ -46,6 +46,7 @@ var rules = []rule{
 	{"internal/synth", nil, "made from the guide's rules and not from our code, so that tests compare two answers"},
 	{"internal/report", []string{"internal/fhir"}, "pictures of a directory from its resources"},
 	{"internal/testkit", []string{"internal/fault"}, "runs the program from outside"},
+	{"internal/testkit/pgtest", nil, "gives tests a database and knows nothing of what they do in it"},
 	{"cmd/muster", []string{"*"}, "the only place that wires"},
 	{"bench/layout", nil, "a spike, on its own"},
 	{"bench/*", []string{"internal/testkit"}, "measures the program from outside"},

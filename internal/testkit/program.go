@@ -77,7 +77,9 @@ func (l *buffer) Write(p []byte) (int, error) {
 }
 
 // Serve starts the program on a data directory and waits until it is ready. With
-// a faultPoint ("name" or "name@n") it dies there as from kill -9.
+// a faultPoint ("name" or "name@n") it dies there as from kill -9. With the args
+// "--database", URL it serves a PostgreSQL (package pgtest), and data is the folder
+// of the files.
 func (p Program) Serve(data, address, faultPoint string, args ...string) (*Server, error) {
 	s := &Server{Base: "http://" + address + "/fhir", exit: make(chan struct{})}
 	s.cmd = exec.Command(string(p), append([]string{"serve", "--data", data, "--listen", address, "--base-url", s.Base, "--poll-limit", "off"}, args...)...)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"muster/internal/conformance"
+	"muster/internal/fault"
 	"muster/internal/load"
 	"muster/internal/search/index"
 	"muster/internal/store/sqlite"
@@ -68,6 +69,7 @@ func (c loadCmd) Run(a app) (err error) {
 		fmt.Fprintf(a.stderr, "warning: %s\n", notice)
 	}
 	rejects.end()
+	err = errors.Join(err, fault.Point(a.ctx, "load.summary"))
 	if err == nil || summary.Read > 0 {
 		printSummary(a, summary, time.Since(start))
 	}

@@ -17,6 +17,7 @@ import (
 	"muster/internal/blob"
 	"muster/internal/conformance"
 	"muster/internal/export"
+	"muster/internal/fault"
 	"muster/internal/search"
 	"muster/internal/server"
 	"muster/internal/store/sqlite"
@@ -39,6 +40,7 @@ type serveCmd struct {
 	Retention     time.Duration `default:"24h" help:"How long files stay after an export has ended (${default})."`
 	SweepEvery    time.Duration `default:"1m" help:"Pause between two rounds of the janitor, which removes what has expired (${default})."`
 	Jobs          int           `default:"5" placeholder:"N" help:"Exports of one client that may run at a time; 0 for no limit (${default})."`
+	Lease         time.Duration `default:"5s" help:"How long work stays with a server that is gone without a word before another server takes it (${default})."`
 	PollLimit     string        `default:"enforce" enum:"enforce,warn,off" help:"What becomes of polls that come too early: enforce (429), warn (logged) or off (${default})."`
 	PollInterval  time.Duration `default:"0s" help:"Wait between polls; 0 adapts it to the time left, 120s is the national service's."`
 	DrainTimeout  time.Duration `default:"10s" help:"How long a server that was told to end waits for answers under way (${default})."`
@@ -116,6 +118,13 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 		return nil, err
 	}
 	open = append(open, store)
+	// This process alone serves the directory: work that is claimed was claimed by one
+	// that died, and need not wait for the end of its lease.
+	if ended, err := store.EndClaims(a.ctx); err != nil {
+		return nil, err
+	} else if ended > 0 {
+		log.Info("work of a server that died is taken up", "pieces", ended)
+	}
 	files, err := blob.NewFolder(filepath.Join(c.Data, "files"))
 	if err != nil {
 		return nil, err
@@ -124,7 +133,7 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 	exports := export.New(export.Config{
 		Store: store, Blobs: files, Compiler: compiler, BaseURL: c.BaseURL, Zone: zone, Logger: log,
 		Workers: c.Workers, PartBytes: c.PartBytes, JobsPerPrincipal: jobsLimit(c.Jobs), Retention: c.Retention,
-		PollLimit: export.PollLimit(c.PollLimit), PollInterval: c.PollInterval, SweepEvery: c.SweepEvery,
+		PollLimit: export.PollLimit(c.PollLimit), PollInterval: c.PollInterval, Lease: c.Lease, SweepEvery: c.SweepEvery,
 	})
 	s := c.Compatibility
 	rules := export.Rules{
@@ -144,6 +153,9 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 	listener, err := new(net.ListenConfig).Listen(a.ctx, "tcp", c.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w: choose another address with --listen", c.Listen, err)
+	}
+	if err := fault.Point(a.ctx, "serve.listening"); err != nil {
+		return nil, errors.Join(err, listener.Close())
 	}
 	if err := store.AdoptBaseURL(a.ctx, c.BaseURL); err != nil {
 		return nil, errors.Join(err, listener.Close())
@@ -204,6 +216,7 @@ func (c *serveCmd) sane() error {
 		{"--jobs", c.Jobs < 0, "a number from 1, or 0 for no limit"},
 		{"--retention", c.Retention <= 0, "a duration such as 24h"},
 		{"--sweep-every", c.SweepEvery <= 0, "a duration such as 1m"},
+		{"--lease", c.Lease < time.Second, "a duration from 1s"},
 		{"--poll-interval", c.PollInterval < 0, "a duration such as 120s, or 0 to adapt it"},
 		{"--drain-timeout", c.DrainTimeout < 0, "a duration such as 10s"},
 	} {

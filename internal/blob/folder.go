@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"muster/internal/fault"
 )
 
 // Folder is a [Store] in a folder of the local disk. Several processes may use
@@ -122,7 +124,12 @@ func (f *Folder) Create(ctx context.Context, name string) (Writer, error) {
 		temporary := name + ".tmp" + strconv.FormatUint(rand.Uint64(), 10)
 		file, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err == nil {
-			return &writer{folder: f, file: file, name: name, temporary: temporary}, nil
+			w := &writer{folder: f, file: file, name: name, temporary: temporary}
+			if err := fault.Point(ctx, "blob.created"); err != nil {
+				w.Abort()
+				return nil, err
+			}
+			return w, nil
 		}
 		if last = err; !errors.Is(err, fs.ErrNotExist) {
 			break
@@ -183,6 +190,9 @@ func (f *Folder) Remove(ctx context.Context, name string) error {
 	}
 	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing blob %s: %w", name, err)
+	}
+	if err := fault.Point(ctx, "blob.removed"); err != nil {
+		return err
 	}
 	for parent := path.Dir(name); parent != "."; parent = path.Dir(parent) {
 		if err := root.Remove(parent); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -259,7 +269,11 @@ func (w *writer) Commit() error {
 // publish syncs the file, renames it and syncs the folders above it: a name is
 // durable only when the folder that holds it is.
 func (w *writer) publish() error {
-	err := w.file.Sync()
+	ctx := context.Background() // a commit is not given up half way
+	err := fault.Point(ctx, "blob.sync")
+	if err == nil {
+		err = w.file.Sync()
+	}
 	if closing := w.file.Close(); err == nil {
 		err = closing
 	}
@@ -270,16 +284,27 @@ func (w *writer) publish() error {
 	if err != nil {
 		return err
 	}
+	if err := fault.Point(ctx, "blob.rename"); err != nil {
+		return err
+	}
 	if err := root.Rename(w.temporary, w.name); err != nil {
 		return err
 	}
-	for dir := path.Dir(w.name); ; dir = path.Dir(dir) {
-		if err := syncFolder(root, dir); err != nil {
-			_ = w.folder.Remove(context.Background(), w.name)
+	if err := syncParents(ctx, root, w.name); err != nil {
+		_ = w.folder.Remove(ctx, w.name)
+		return err
+	}
+	return nil
+}
+
+// syncParents syncs the folders above a name that has just appeared.
+func syncParents(ctx context.Context, root *os.Root, name string) error {
+	if err := fault.Point(ctx, "blob.renamed"); err != nil {
+		return err
+	}
+	for dir := path.Dir(name); ; dir = path.Dir(dir) {
+		if err := syncFolder(root, dir); err != nil || dir == "." {
 			return err
-		}
-		if dir == "." {
-			return nil
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"muster/internal/fault"
 )
 
 // clearUp runs the janitor at once and then at every Config.SweepEvery.
@@ -31,6 +33,9 @@ func (s *Service) sweep(ctx context.Context) error {
 	if expired > 0 {
 		s.Logger.Info("exports expired", "count", expired)
 	}
+	if err := fault.Point(ctx, "export.sweep.expired"); err != nil {
+		return err
+	}
 	_, vacuumed := s.Store.Vacuum(ctx)
 	return errors.Join(err, s.removeOrphans(ctx), vacuumed)
 }
@@ -47,6 +52,9 @@ func (s *Service) removeOrphans(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := fault.Point(ctx, "export.sweep.listed"); err != nil {
+		return err
+	}
 	objects, live, err := s.jobs.Objects(ctx)
 	if err != nil {
 		return err
@@ -55,6 +63,9 @@ func (s *Service) removeOrphans(ctx context.Context) error {
 		job, _, _ := strings.Cut(name, "/")
 		if objects[name] || live[job] {
 			continue
+		}
+		if err := fault.Point(ctx, "export.sweep.remove"); err != nil {
+			return err
 		}
 		if err := s.Blobs.Remove(ctx, name); err != nil {
 			return err

@@ -43,6 +43,8 @@ type Config struct {
 	Retention time.Duration
 	// Forget is how long an expired job is still known to be over: 7 days.
 	Forget time.Duration
+	// Lease is how long work of a server that died stays with it: 5 seconds.
+	Lease time.Duration
 	// StallAfter is how long a job may stand still before it fails: 10 minutes.
 	StallAfter time.Duration
 	// SweepEvery is the pause between two rounds of the janitor: 1 minute.
@@ -106,6 +108,7 @@ func New(c Config) *Service {
 	s := &Service{Config: c, jobs: c.Store}
 	engine := c.engine
 	engine.Jobs, engine.Work, engine.Now, engine.Logger = c.Store, s.work, c.Now, c.Logger
+	engine.Lease = cmp.Or(c.Lease, engine.Lease)
 	engine.Workers, engine.StallAfter, engine.Retention = c.Workers, c.StallAfter, c.Retention
 	s.engine = job.New(engine)
 	return s
@@ -199,6 +202,9 @@ func (s *Service) Cancel(ctx context.Context, jobID string) error {
 		return fmt.Errorf("cancelling job %s: %w", job.ID, err)
 	}
 	// From here on the job is cancelled, whatever becomes of the client.
+	if err := fault.Point(ctx, "export.cancelled"); err != nil {
+		return err
+	}
 	if err := s.removeFiles(context.WithoutCancel(ctx), job.ID); err != nil {
 		s.Logger.Error("files of a cancelled job remain for the janitor", "job", job.ID, "error", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -66,6 +67,9 @@ func ArmFromEnvironment() error {
 		}
 		place, action, ok := strings.Cut(item, "=")
 		name, count, counted := strings.Cut(place, "@")
+		if !slices.ContainsFunc(Places, func(p Place) bool { return p.Name == name }) {
+			return fmt.Errorf("%s: %q: there is no such place, fault.Places lists them", Variable, item)
+		}
 		passing := int64(1)
 		if counted {
 			n, err := strconv.ParseInt(count, 10, 64)

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"muster/internal/fault"
 	"muster/internal/fhir"
 	"muster/internal/store"
 
@@ -108,6 +109,7 @@ func (e *Engine) work(ctx context.Context, worker string) {
 			e.Logger.Error("no work could be claimed", "error", err)
 		}
 		if task != nil {
+			_ = fault.Point(ctx, "job.claimed") // only a death matters here
 			e.attempt(ctx, task)
 			continue
 		}
@@ -130,6 +132,7 @@ func (e *Engine) attempt(ctx context.Context, task *store.Task) {
 	// What follows is said to the store even while the engine stops.
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.Lease)
 	defer cancel()
+	_ = fault.Point(settle, "job.settle")
 	switch {
 	case err == nil:
 		e.Wake()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"muster/internal/fault"
 	"muster/internal/store"
 
 	"golang.org/x/sync/errgroup"
@@ -196,6 +197,9 @@ func (l *loader) apply(ctx context.Context, order <-chan *batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := fault.Point(ctx, "load.written"); err != nil {
+		return err
+	}
 	return l.across.end(l.warn)
 }
 
@@ -231,6 +235,9 @@ func (l *loader) batch(ctx context.Context, b *batch) error {
 		if err := l.across.batch(ctx, b.loaded, l.warn); err != nil {
 			return err
 		}
+	}
+	if err := fault.Point(ctx, "load.batch"); err != nil {
+		return err
 	}
 	if l.Progress != nil {
 		l.Progress.Loaded(Position{Input: b.name, Bytes: b.read, Total: l.total, Summary: l.summary})

@@ -49,7 +49,8 @@ func TestKilledInEveryState(t *testing.T) {
 			}
 			undisturbed.Kill()
 
-			dying := p.serve(t, c.point, "--part-bytes", "40000")
+			// A lease that outlasts the test: the next server must take up the work of the dead
+			dying := p.serve(t, c.point, "--part-bytes", "40000", "--lease", "1h")
 			status, err := dying.KickOff(everyPractitioner)
 			if waited := dying.WaitKilled(); waited != nil {
 				t.Fatal(waited)

@@ -103,6 +103,7 @@ func (w *writer) apply(ctx context.Context, changes []store.Change) ([]store.Out
 	if err := tx.Commit(); err != nil {
 		return nil, err
 	}
+	_ = fault.Point(ctx, "directory.apply.committed") // what is committed is told; only a death can hide it
 	return outcomes, nil
 }
 

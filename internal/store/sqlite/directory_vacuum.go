@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"muster/internal/fault"
 	"muster/internal/fhir"
 )
 
@@ -58,6 +59,9 @@ func (s *Store) vacuumSome(ctx context.Context, after int64) (dropped, last int6
 		return 0, 0, err
 	}
 	if dropped, err = result.RowsAffected(); err != nil {
+		return 0, 0, err
+	}
+	if err := fault.Point(ctx, "directory.vacuum.commit"); err != nil {
 		return 0, 0, err
 	}
 	return dropped, last, tx.Commit()

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"path/filepath"
 
+	"muster/internal/fault"
 	"muster/internal/fhir"
 	"muster/internal/store"
 
@@ -73,6 +74,9 @@ func migrateJobs(ctx context.Context, db *sql.DB) error {
 	if current == target {
 		return nil
 	}
+	if err := fault.Point(ctx, "jobs.migrate"); err != nil {
+		return err
+	}
 	_, err = provider.Up(ctx)
 	return err
 }
@@ -104,7 +108,13 @@ func (j *jobs) change(ctx context.Context, f func(tx *sql.Tx) error) error {
 	if err := f(tx); err != nil {
 		return errors.Join(err, ignoreDone(tx.Rollback()))
 	}
-	return tx.Commit()
+	if err := fault.Point(ctx, "jobs.commit"); err != nil {
+		return errors.Join(err, ignoreDone(tx.Rollback()))
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	return fault.Point(ctx, "jobs.committed")
 }
 
 // ignoreDone drops the error of rolling back what a cancelled context has rolled

@@ -127,6 +127,31 @@ func (j *jobs) Release(ctx context.Context, t *store.Task, retry fhir.Moment, fa
 	})
 }
 
+// EndClaims ends the leases of all claims at once and returns how many there were.
+// It is for the one who holds [LockServe] and has not begun to work: whoever made
+// these claims is dead, since two processes never serve one directory. The claims
+// count as attempts, and the fences go on.
+func (j *jobs) EndClaims(ctx context.Context) (ended int64, err error) {
+	err = j.change(ctx, func(tx *sql.Tx) error {
+		for _, table := range []string{"job", "part"} {
+			result, err := tx.ExecContext(ctx, `UPDATE `+table+` SET lease = 0 WHERE lease > 0`)
+			if err != nil {
+				return err
+			}
+			n, err := result.RowsAffected()
+			if err != nil {
+				return err
+			}
+			ended += n
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("ending the claims of a server that is gone: %w", err)
+	}
+	return ended, nil
+}
+
 // updateClaim changes columns that a job and a part have in common.
 func updateClaim(ctx context.Context, tx *sql.Tx, t *store.Task, set string, args ...any) error {
 	query := `UPDATE job SET ` + set + ` WHERE id = ?`

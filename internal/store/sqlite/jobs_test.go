@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -74,5 +75,37 @@ func TestNewerJobStoreIsRefused(t *testing.T) {
 	}
 	if _, err := openJobs(t.Context(), path); err == nil || !strings.Contains(err.Error(), "newer muster") {
 		t.Errorf("a newer job store: error %v", err)
+	}
+}
+
+// A server that alone serves a directory takes up what the dead had claimed, whatever is
+// left of the leases. The dead one is fenced off, and its attempt counts.
+func TestClaimsOfTheDeadEnd(t *testing.T) {
+	j := newJobs(t, filepath.Join(t.TempDir(), "jobs.db"))
+	if err := j.CreateJob(t.Context(), store.Job{ID: "one", Owner: "anna", Request: []byte("{}")}, 0); err != nil {
+		t.Fatal(err)
+	}
+	dead, err := j.Claim(t.Context(), "dead", 10, 1_000_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := j.EndClaims(t.Context()); n != 1 || err != nil {
+		t.Errorf("%d claims ended, %v; want 1", n, err)
+	}
+	next, err := j.Claim(t.Context(), "next", 11, 1000)
+	if err != nil || next == nil {
+		t.Fatalf("after the end of the claims: task %v, %v", next, err)
+	}
+	if next.Attempt != 2 || next.Fence <= dead.Fence {
+		t.Errorf("attempt %d with fence %d after fence %d", next.Attempt, next.Fence, dead.Fence)
+	}
+	if err := j.Renew(t.Context(), dead, 12, 1000, 0); !errors.Is(err, store.ErrLeaseLost) {
+		t.Errorf("the dead renews its claim: %v", err)
+	}
+	if n, err := j.EndClaims(t.Context()); n != 1 || err != nil {
+		t.Errorf("%d claims ended, %v; want 1", n, err)
+	}
+	if n, err := j.EndClaims(t.Context()); n != 0 || err != nil {
+		t.Errorf("%d claims ended where none was held, %v", n, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 
+	"muster/internal/fault"
 	"muster/internal/fhir"
 )
 
@@ -47,6 +48,9 @@ func establish(ctx context.Context, db *sql.DB, o Options) (CreateInfo, error) {
 	if !known {
 		if o.Create == nil {
 			return CreateInfo{}, fmt.Errorf("its making was interrupted: run 'muster load' on it")
+		}
+		if err := fault.Point(ctx, "directory.migrated"); err != nil {
+			return CreateInfo{}, err
 		}
 		return *o.Create, writeMeta(ctx, db, *o.Create)
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 
+	"muster/internal/fault"
+
 	"github.com/pressly/goose/v3"
 )
 
@@ -32,6 +34,12 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	}
 	if current > target {
 		return fmt.Errorf("its schema has version %d, and this program knows up to %d: use the newer muster that wrote it", current, target)
+	}
+	if current == target {
+		return nil
+	}
+	if err := fault.Point(ctx, "directory.migrate"); err != nil {
+		return err
 	}
 	_, err = p.Up(ctx)
 	return err

@@ -1,0 +1,78 @@
+package fault
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var call = regexp.MustCompile(`fault\.Point\([^,]+, "([^"]+)"\)`)
+
+// Places names the points of the code, each once and no other.
+func TestPlacesAreThoseOfTheCode(t *testing.T) {
+	used := map[string]bool{}
+	root := filepath.Join("..", "..")
+	for _, top := range []string{"internal", "cmd"} {
+		err := filepath.WalkDir(filepath.Join(root, top), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			for _, found := range call.FindAllStringSubmatch(string(text), -1) {
+				used[found[1]] = true
+			}
+			if n := strings.Count(string(text), "fault.Point("); n != len(call.FindAllString(string(text), -1)) {
+				t.Errorf("%s: a point whose name is not a plain string", path)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var names []string
+	for _, p := range Places {
+		names = append(names, p.Name)
+		if !used[p.Name] {
+			t.Errorf("%s is in the list of places, but nowhere in the code", p.Name)
+		}
+	}
+	for name := range used {
+		if !slices.Contains(names, name) {
+			t.Errorf("the code has the point %s: add it to Places, and to the flow test that kills there", name)
+		}
+	}
+	if slices.Sort(names); len(slices.Compact(names)) != len(Places) {
+		t.Error("a place is listed twice")
+	}
+}
+
+// A misspelt name would arm nothing, and a test would wait for ever.
+func TestUnknownPlaceIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		armed, want string
+	}{
+		{"", ""},
+		{"export.accepted=kill,load.batch@3=kill", ""},
+		{"export.acepted=kill", "no such place"},
+		{"export.accepted@0=kill", "whole number from 1"},
+		{"export.accepted=explode", "NAME=kill"},
+	} {
+		t.Setenv(Variable, c.armed)
+		err := ArmFromEnvironment()
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: error %v, want %q", c.armed, err, c.want)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	clear(hooks)
+	armed.Store(0)
+}

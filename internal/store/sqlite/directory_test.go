@@ -23,3 +23,14 @@ func openTest(t testing.TB, dir string, now func() time.Time) *Store {
 func TestDirectory(t *testing.T) {
 	storetest.Directory(t, func(t testing.TB, dir string, now func() time.Time) store.Store { return openTest(t, dir, now) })
 }
+
+func TestReader(t *testing.T) {
+	storetest.Reader(t, func(t testing.TB, dir string, now func() time.Time, deadline time.Duration) storetest.ReaderStore {
+		s, err := Open(t.Context(), dir, Options{Now: now, Create: &testInfo, SearchDeadline: deadline})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s
+	})
+}

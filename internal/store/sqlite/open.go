@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -40,6 +41,9 @@ type Options struct {
 	Expect CreateInfo
 	// Deadline ends a selection that runs longer; 0 means ten minutes.
 	Deadline time.Duration
+	// SearchDeadline ends a search, or a reading for one, that runs longer; 0 means
+	// five seconds.
+	SearchDeadline time.Duration
 }
 
 // Store is an open data directory. It implements store.Store. Safe for use by
@@ -47,12 +51,13 @@ type Options struct {
 type Store struct {
 	*jobs
 
-	dir      string
-	now      func() time.Time
-	deadline time.Duration
-	info     CreateInfo
-	gate     gate
-	readers  *sql.DB // query only
+	dir            string
+	now            func() time.Time
+	deadline       time.Duration
+	searchDeadline time.Duration
+	info           CreateInfo
+	gate           gate
+	readers        *sql.DB // query only
 
 	mu     sync.Mutex // of writer; taken inside the gate
 	writer *writer
@@ -71,13 +76,12 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 }
 
 func open(ctx context.Context, dir string, o Options) (*Store, error) {
-	s := &Store{dir: dir, now: o.Now, deadline: o.Deadline, gate: gate{dir}}
+	s := &Store{dir: dir, now: o.Now, gate: gate{dir}}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	if s.deadline == 0 {
-		s.deadline = 10 * time.Minute
-	}
+	s.deadline = cmp.Or(o.Deadline, 10*time.Minute)
+	s.searchDeadline = cmp.Or(o.SearchDeadline, 5*time.Second)
 	if err := prepareFolder(dir, o.Create != nil); err != nil {
 		return nil, err
 	}

@@ -35,6 +35,7 @@ type Status struct {
 	Progress   string      // one sentence under 100 characters (PO-04)
 	Throttled  bool        // the poll came too early and is refused (RL-02)
 	Manifest   []byte      // JSON, of a Complete job
+	Total      int64       // resources in the files of a Complete job
 	Expires    fhir.Moment // of the manifest and the files (PO-13); zero while live
 	Reason     string      // of a Failed job, for people
 }
@@ -88,6 +89,7 @@ func (s *Service) finished(ctx context.Context, job store.Job) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
+	status.Total = job.Total
 	status.Manifest, err = s.manifest(job, parts)
 	return status, err
 }

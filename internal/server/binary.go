@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"muster/internal/audit"
 	"muster/internal/export"
 )
 
@@ -25,6 +26,7 @@ func (s *Server) binaryRoutes() []route {
 		path:    s.basePath + "/Binary/{id}",
 		about:   "fetch a file of an export",
 		methods: methods,
+		as:      map[string]audit.Interaction{http.MethodGet: audit.Download, http.MethodPost: audit.Download},
 		stream:  true,
 	}}
 }
@@ -47,11 +49,14 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	id := r.PathValue("id")
+	noteFile(r, id)
 	file, err := s.Exports.OpenFile(r.Context(), id)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
+	noteJob(r, file.Part.JobID)
+	noteResources(r, file.Part.Stored.Count)
 	if got, want := file.Blob.Size(), file.Part.Stored.GzipBytes; got != want {
 		return fmt.Errorf("file %s has %d bytes on disk where %d were written", id, got, want)
 	}

@@ -14,6 +14,10 @@
 //	health.go    /healthz, /readyz             for machines that watch it
 //	types.go     [base]/{type}/…               what is not offered, said clearly
 //
+// Before the endpoint, limits.go holds the request and its client against the limits: sizes,
+// requests in a second, downloads at a time. After the last byte, audit.go gives one event
+// to the audit log.
+//
 // Each owner gives its routes; [Server.Routes] lists them all. The public
 // address is configured and never guessed from headers (D11): everything absolute
 // that a client gets begins with the base URL.

@@ -8,17 +8,17 @@ import (
 	"net/http"
 	"net/url"
 
+	"muster/internal/audit"
 	"muster/internal/fhir"
+	"muster/internal/store"
 )
-
-// largestBody is the most that the body of a kick-off may hold, in bytes.
-const largestBody = 1 << 20
 
 func (s *Server) exportRoutes() []route {
 	return []route{{
 		path:    s.basePath + "/$export",
 		about:   "start a bulk export",
 		methods: map[string]handler{http.MethodPost: s.kickOff},
+		as:      map[string]audit.Interaction{http.MethodPost: audit.KickOff},
 	}}
 }
 
@@ -34,7 +34,7 @@ func (s *Server) kickOff(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.RawQuery != "" {
 		return fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The address of $export takes no query: move every parameter into the Parameters resource of the body."}
 	}
-	body, err := readBody(w, r)
+	body, err := readBody(w, r, s.Limits.Body)
 	if err != nil {
 		return err
 	}
@@ -42,10 +42,15 @@ func (s *Server) kickOff(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	noteRequest(r, request)
 	job, err := s.Exports.KickOff(r.Context(), request)
 	if err != nil {
+		if errors.Is(err, store.ErrTooManyJobs) {
+			s.refused(RefusedJob)
+		}
 		return err
 	}
+	noteJob(r, job)
 	w.Header().Set("Content-Location", s.statusURL(job))
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusAccepted)
@@ -75,20 +80,20 @@ func checkKickOffMedia(r *http.Request) error {
 	return nil
 }
 
-// readBody reads the body up to its limit.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// readBody reads the body up to its limit in bytes.
+func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	var body bytes.Buffer
-	if err := copyBody(&body, w, r); err != nil {
+	if err := copyBody(&body, w, r, most); err != nil {
 		return nil, err
 	}
 	return body.Bytes(), nil
 }
 
-// copyBody reads the body up to its limit.
-func copyBody(to io.Writer, w http.ResponseWriter, r *http.Request) error {
-	_, err := io.Copy(to, http.MaxBytesReader(w, r.Body, largestBody))
+// copyBody reads the body up to its limit in bytes.
+func copyBody(to io.Writer, w http.ResponseWriter, r *http.Request, most int64) error {
+	_, err := io.Copy(to, http.MaxBytesReader(w, r.Body, most))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return refusal{kind: tooLarge, text: fmt.Sprintf("The body is larger than %d bytes: ask for less in one request.", largestBody)}
+		return refusal{kind: tooLarge, text: fmt.Sprintf("The body is larger than %d bytes: ask for less in one request.", most)}
 	}
 	if err != nil {
 		return fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The body broke off or did not come to its end in time: send it again."}

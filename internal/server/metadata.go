@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"muster/internal/audit"
 	"muster/internal/conformance"
 	"muster/internal/fhir"
 )
@@ -24,6 +25,7 @@ func (s *Server) metadataRoutes() []route {
 	return []route{{
 		path:  s.basePath + "/metadata",
 		about: "what this server can do",
+		as:    map[string]audit.Interaction{http.MethodGet: audit.Capabilities},
 		methods: map[string]handler{http.MethodGet: func(w http.ResponseWriter, r *http.Request) error {
 			if err := s.checkJSON(r); err != nil {
 				return err

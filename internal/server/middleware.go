@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"muster/internal/audit"
 	"muster/internal/auth"
 	"muster/internal/fhir"
 
@@ -28,7 +29,9 @@ type exchange struct {
 	id      string // X-Request-ID: the client's, or ours
 	refused error  // why the request is refused before its endpoint, or nil
 	route   string
-	cause   error // what went wrong inside, for the log
+	cause   error       // what went wrong inside, for the log
+	client  string      // whose limits count: the principal, or the address of an anonymous one
+	event   audit.Event // what the endpoints note of it (audit.go)
 }
 
 type exchangeKey struct{}
@@ -50,6 +53,7 @@ func (s *Server) middleware(next http.Handler) http.Handler {
 		x := s.newExchange(r)
 		ctx := context.WithValue(r.Context(), exchangeKey{}, x)
 		r = r.WithContext(auth.With(ctx, auth.Anonymous))
+		s.identify(r, x)
 		out := &recorder{ResponseWriter: w, control: http.NewResponseController(w)}
 		out.allowTime()
 		out.Header().Set("X-Request-ID", x.id)
@@ -59,7 +63,12 @@ func (s *Server) middleware(next http.Handler) http.Handler {
 			if problem != nil {
 				s.answerPanic(out, r, problem)
 			}
-			s.logAccess(r, x, out, s.Now().Sub(start))
+			took := s.Now().Sub(start)
+			s.logAccess(r, x, out, took)
+			s.record(r, x, out, start, took)
+			if s.Observer != nil {
+				s.Observer.Request(x.route, r.Method, out.status, took, out.bytes)
+			}
 			if out.broken || problem == http.ErrAbortHandler {
 				panic(http.ErrAbortHandler) // the only way to break off an answer
 			}
@@ -72,11 +81,14 @@ func (s *Server) middleware(next http.Handler) http.Handler {
 func (s *Server) newExchange(r *http.Request) *exchange {
 	given := r.Header.Values("X-Request-ID")
 	if len(given) == 1 && len(given[0]) == 36 && uuid.Validate(given[0]) == nil {
-		return &exchange{id: given[0]}
+		return &exchange{id: given[0], refused: s.Limits.check(r)}
 	}
 	x := &exchange{id: uuid.NewString()}
 	if len(given) > 0 && s.RequestIDStrict {
 		x.refused = fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The header X-Request-ID is not one UUID: write it as xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, or leave it out."}
+	}
+	if err := s.Limits.check(r); err != nil {
+		x.refused = err
 	}
 	return x
 }
@@ -132,8 +144,8 @@ func (s *Server) limitTime(w http.ResponseWriter, r *http.Request, route route, 
 // and then lifts the deadline for reading, which would end the request in the middle of
 // a download. As long as there is more of the body to come the deadline stays: a
 // client that never sends it must not hold the connection.
-func dropBody(w http.ResponseWriter, r *http.Request) error {
-	if err := copyBody(io.Discard, w, r); err != nil {
+func dropBody(w http.ResponseWriter, r *http.Request, most int64) error {
+	if err := copyBody(io.Discard, w, r, most); err != nil {
 		return err
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})

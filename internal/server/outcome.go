@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -25,6 +26,10 @@ const (
 	preconditionFailed
 	unknownPlace
 	notOffered
+	tooLong
+	tooManyFields
+	tooManyParameters
+	tooFast
 	pollTooEarly
 	jobFailed
 	notNow
@@ -60,6 +65,10 @@ var (
 		preconditionFailed: {http.StatusPreconditionFailed, fhir.CodeConflict},
 		unknownPlace:       {http.StatusNotFound, fhir.CodeNotFound},
 		notOffered:         {http.StatusNotFound, fhir.CodeNotSupported},
+		tooLong:            {http.StatusRequestURITooLong, fhir.CodeTooCostly},
+		tooManyFields:      {http.StatusRequestHeaderFieldsTooLarge, fhir.CodeTooCostly},
+		tooManyParameters:  {http.StatusBadRequest, fhir.CodeTooCostly},
+		tooFast:            {http.StatusTooManyRequests, fhir.CodeThrottled}, // RL-04
 		pollTooEarly:       {http.StatusTooManyRequests, fhir.CodeThrottled},
 		jobFailed:          {http.StatusInternalServerError, fhir.CodeException},
 		notNow:             {http.StatusServiceUnavailable, fhir.CodeTransient},
@@ -128,6 +137,10 @@ type outcomeIssue struct {
 	Expression  []string  `json:"expression,omitempty"`
 }
 
+// mostIssues is how many issues an answer lists. A body of a megabyte can have
+// hundreds of thousands, and nobody reads them.
+const mostIssues = 100
+
 // outcomeJSON writes the OperationOutcome of issues, with the additional issue
 // that names the request (ER-01).
 func outcomeJSON(issues fhir.Issues, requestID string) []byte {
@@ -135,12 +148,17 @@ func outcomeJSON(issues fhir.Issues, requestID string) []byte {
 		ResourceType string         `json:"resourceType"`
 		Issue        []outcomeIssue `json:"issue"`
 	}{ResourceType: "OperationOutcome"}
-	for _, i := range issues {
+	told := issues[:min(len(issues), mostIssues)]
+	for _, i := range told {
 		o := outcomeIssue{Severity: "error", Code: i.Code, Diagnostics: i.Diagnostics}
 		if i.Expression != "" {
 			o.Expression = []string{i.Expression}
 		}
 		outcome.Issue = append(outcome.Issue, o)
+	}
+	if left := len(issues) - len(told); left > 0 {
+		outcome.Issue = append(outcome.Issue, outcomeIssue{Severity: "information", Code: fhir.CodeInformational,
+			Diagnostics: fmt.Sprintf("%d more issues were found and are left out here: mend those above and try again.", left)})
 	}
 	outcome.Issue = append(outcome.Issue, outcomeIssue{Severity: "information", Code: fhir.CodeInformational, Diagnostics: "X-Request-ID: " + requestID})
 	body, err := json.Marshal(outcome)
@@ -164,6 +182,7 @@ func (s *Server) writeOutcome(w http.ResponseWriter, r *http.Request, err error)
 		return
 	}
 	status, issues, internal := resolve(err)
+	x.event.Issue = string(issues[0].Code)
 	if internal {
 		x.cause = err
 		s.Logger.LogAttrs(r.Context(), slog.LevelError, "a request failed", slog.String("request_id", x.id), slog.String("path", r.URL.Path), slog.Any("cause", causeOf(err)))

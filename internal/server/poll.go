@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"muster/internal/audit"
 	"muster/internal/export"
 	"muster/internal/fhir"
 	"muster/internal/store"
@@ -19,6 +20,7 @@ func (s *Server) pollRoutes() []route {
 		path:    s.basePath + "/$export-poll-status",
 		about:   "ask how an export stands, or delete it",
 		methods: map[string]handler{http.MethodGet: s.poll, http.MethodDelete: s.cancel},
+		as:      map[string]audit.Interaction{http.MethodGet: audit.Poll, http.MethodDelete: audit.Cancel},
 		before:  beforePoll,
 	}}
 }
@@ -49,10 +51,12 @@ func (s *Server) poll(w http.ResponseWriter, r *http.Request) error {
 	}
 	setPollHeaders(w, status.RetryAfter, status.Progress)
 	if status.Throttled {
+		s.refused(RefusedPoll)
 		return refusal{kind: pollTooEarly, text: "This export was polled too early: wait the seconds in Retry-After before the next poll."}
 	}
 	switch status.State {
 	case store.Complete:
+		noteResources(r, status.Total)
 		writeManifest(w, status)
 		return nil
 	case store.Failed:
@@ -118,5 +122,6 @@ func jobOf(r *http.Request) (string, error) {
 	if len(ids) != 1 || ids[0] == "" {
 		return "", fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The parameter _jobId must be there once and not be empty: use the address in Content-Location of the kick-off as it is."}
 	}
+	noteJob(r, ids[0])
 	return ids[0], nil
 }

@@ -1,10 +1,13 @@
 package server
 
 import (
+	"cmp"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+
+	"muster/internal/audit"
 )
 
 // handler answers a request or returns an error for outcome.go. After the first
@@ -20,6 +23,11 @@ type route struct {
 	// before sets the headers that every answer to the route carries, errors
 	// included. Optional.
 	before func(w http.ResponseWriter, r *http.Request)
+	// as names what the methods do, for the audit log; what is not named is Other.
+	as map[string]audit.Interaction
+	// free marks routes for the machines that watch the server, which the limits of
+	// clients leave alone.
+	free bool
 	// stream marks answers that may take as long as they make progress.
 	stream bool
 }
@@ -62,23 +70,23 @@ func (r route) allow() string {
 func (s *Server) endpoint(route route) http.Handler {
 	allow := route.allow()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		exchangeOf(r).route = route.path
+		x := exchangeOf(r)
+		x.route, x.event.Interaction = route.path, cmp.Or(route.as[asGetMethod(r.Method)], audit.Other)
 		if route.before != nil {
 			route.before(w, r)
 		}
 		if err := s.limitTime(w, r, route, func(r *http.Request) error {
-			if err := exchangeOf(r).refused; err != nil {
-				return err
+			if !route.free {
+				if err := s.allow(r); err != nil {
+					return err
+				}
 			}
-			method := r.Method
-			if method == http.MethodHead {
-				method = http.MethodGet
+			if x.refused != nil {
+				return x.refused
 			}
-			if serve := route.methods[method]; serve != nil {
+			if serve := route.methods[asGetMethod(r.Method)]; serve != nil {
 				if route.stream {
-					if err := dropBody(w, r); err != nil {
-						return err
-					}
+					return s.stream(w, r, serve)
 				}
 				return serve(w, r)
 			}
@@ -90,6 +98,27 @@ func (s *Server) endpoint(route route) http.Handler {
 			s.writeOutcome(w, r, err)
 		}
 	})
+}
+
+// asGetMethod is the method that decides: HEAD is GET without a body.
+func asGetMethod(method string) string {
+	if method == http.MethodHead {
+		return http.MethodGet
+	}
+	return method
+}
+
+// stream runs a handler whose answer takes as long as it makes progress.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, serve handler) error {
+	if err := dropBody(w, r, s.Limits.Body); err != nil {
+		return err
+	}
+	ended, err := s.startDownload(r)
+	if err != nil {
+		return err
+	}
+	defer ended()
+	return serve(w, r)
 }
 
 func methodNotAllowed(r *http.Request, allow string) error {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"muster/internal/audit"
 	"muster/internal/conformance"
 	"muster/internal/export"
 )
@@ -23,6 +24,25 @@ type Exports interface {
 	Cancel(ctx context.Context, jobID string) error
 	OpenFile(ctx context.Context, file string) (*export.File, error)
 }
+
+// Recorder keeps the record of who asked for what: package audit's File.
+type Recorder interface{ Record(audit.Event) }
+
+// Observer counts what happens. Its methods are called by many goroutines at once.
+type Observer interface {
+	// Request is called after the last byte. Route is the pattern of a path, never a path.
+	Request(route, method string, status int, took time.Duration, sent int64)
+	// Refused is called for what a limit of clients refuses: [RefusedPoll] and its like.
+	Refused(what string)
+}
+
+// What Observer.Refused is told of.
+const (
+	RefusedPoll     = "poll"     // came too early
+	RefusedRate     = "rate"     // too many requests
+	RefusedDownload = "download" // too many downloads at once
+	RefusedJob      = "job"      // too many exports at once
+)
 
 // Config is what a server is made of. All fields without "optional" are needed.
 type Config struct {
@@ -38,6 +58,18 @@ type Config struct {
 	// Ready tells whether requests can be served, for /readyz. Optional.
 	Ready func(ctx context.Context) error
 
+	// Limits of requests and clients; see [Limits] for the defaults.
+	Limits Limits
+	// Audit is given one event for each request, after its last byte (AD-01). Optional.
+	Audit Recorder
+	// Observer is told of each request, for numbers. Optional.
+	Observer Observer
+	// Metrics serves /metrics to this machine. Optional.
+	Metrics http.Handler
+	// BehindProxy takes the address of the client from the last X-Forwarded-For, which
+	// the proxy in front has written. Without it the header means nothing.
+	BehindProxy bool
+
 	// PostDownload lets files be fetched by POST too, as the guide 0.3.0 has it (RE-02).
 	PostDownload bool
 	// StrictAccept refuses Accept: application/json where the guide wants
@@ -51,6 +83,7 @@ type Config struct {
 // Server answers HTTP requests. Safe for use by several goroutines.
 type Server struct {
 	Config
+	clients  *clients
 	basePath string
 	routes   []route
 	handler  http.Handler
@@ -63,12 +96,14 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Config: c, basePath: basePath, bodyTime: bodyTime}
+	c.Limits = c.Limits.withDefaults()
+	s := &Server{Config: c, clients: newClients(c.Limits, c.Now), basePath: basePath, bodyTime: bodyTime}
 	s.mount(s.exportRoutes())
 	s.mount(s.pollRoutes())
 	s.mount(s.binaryRoutes())
 	s.mount(s.metadataRoutes())
 	s.mount(s.healthRoutes())
+	s.mount(s.metricsRoutes())
 	s.mount(s.typeRoutes())
 	mux := http.NewServeMux()
 	for _, r := range s.routes {

@@ -267,8 +267,8 @@ func TestKickOff(t *testing.T) {
 		{"KO-11", "no Parameters", "POST", "/$export", "{}", []string{asFHIR, async}, 400, fhir.CodeInvalid},
 		{"KO-11", "no body", "POST", "/$export", "", []string{asFHIR, async}, 400, fhir.CodeInvalid},
 		{"KO-38", "media before Prefer", "POST", "/$export?x=1", "", []string{"Accept: text/html", asFHIR}, 406, fhir.CodeNotSupported},
-		{"", "too large", "POST", "/$export", strings.Repeat(" ", largestBody) + parameters, []string{asFHIR, async}, 413, fhir.CodeTooCostly},
-		{"", "as large as may be", "POST", "/$export", parameters + strings.Repeat(" ", largestBody-len(parameters)), []string{asFHIR, async}, 202, ""},
+		{"", "too large", "POST", "/$export", strings.Repeat(" ", (1<<20)) + parameters, []string{asFHIR, async}, 413, fhir.CodeTooCostly},
+		{"", "as large as may be", "POST", "/$export", parameters + strings.Repeat(" ", (1<<20)-len(parameters)), []string{asFHIR, async}, 202, ""},
 	} {
 		t.Run(strings.TrimSpace(c.req+" "+c.name), func(t *testing.T) {
 			u := start(t)

@@ -111,7 +111,7 @@ func TestBodyOfDownload(t *testing.T) {
 			t.Errorf("status %d, %d bytes of %d, %v", r.StatusCode, len(r.body), len(text), r.err)
 		}
 	}
-	w.send("POST "+filePath+" HTTP/1.1", "Host: x", fmt.Sprintf("Content-Length: %d", 2*largestBody), "", strings.Repeat(" ", largestBody))
+	w.send("POST "+filePath+" HTTP/1.1", "Host: x", fmt.Sprintf("Content-Length: %d", 2*(1<<20)), "", strings.Repeat(" ", (1<<20)))
 	u.expect(w.receive("POST"), 413, fhir.CodeTooCostly)
 	w.closed()
 }

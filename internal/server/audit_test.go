@@ -1,0 +1,202 @@
+package server
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"muster/internal/audit"
+	"muster/internal/conformance"
+	"muster/internal/export"
+	"muster/internal/search"
+	"muster/internal/store"
+
+	gocmp "github.com/google/go-cmp/cmp"
+)
+
+// recorded is an audit log whose events a test waits for: a client may have its answer
+// a moment before the event is written.
+type recorded chan audit.Event
+
+func (c recorded) Record(e audit.Event) { c <- e }
+
+func (c recorded) next(t *testing.T) audit.Event {
+	t.Helper()
+	select {
+	case e := <-c:
+		return e
+	case <-time.After(10 * time.Second):
+		t.Fatal("no event came")
+		return audit.Event{}
+	}
+}
+
+// parseForReal reads kick-offs as the program does.
+func parseForReal(t *testing.T) func(body []byte) (export.Request, error) {
+	t.Helper()
+	registry, err := conformance.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := search.New(registry, base, time.UTC)
+	return func(body []byte) (export.Request, error) {
+		return export.ParseRequest(body, compiler, export.DefaultRules())
+	}
+}
+
+const realKickOff = `{"resourceType":"Parameters","parameter":[
+	{"name":"_outputFormat","valueString":"application/fhir+ndjson"},
+	{"name":"_type","valueString":"Practitioner"},
+	{"name":"_typeFilter","valueString":"Practitioner?family=Smith"},
+	{"name":"_since","valueInstant":"2026-01-01T00:00:00+11:00"}]}`
+
+// TestEveryRequestIsAudited makes each kind of request and looks at the event it leaves.
+func TestEveryRequestIsAudited(t *testing.T) {
+	t.Attr("requirements", "AD-01 AD-02 AU-05")
+	const poll = "/api/v1/fhir/$export-poll-status?_jobId=" + knownJob
+	text := someResources(3)
+	lines := int64(strings.Count(text, "\n"))
+	events := make(recorded, 10)
+	u := start(t, func(c *Config) {
+		c.Audit, c.ParseExport = events, parseForReal(t)
+		c.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("n 1\n")) })
+	})
+	u.fake.file = storedFile(t, text)
+	for _, c := range []struct {
+		name, method, path, body string
+		headers                  []string
+		status                   export.Status
+		want                     audit.Event
+	}{
+		{name: "kick-off", method: "POST", path: "/api/v1/fhir/$export", body: realKickOff, headers: []string{"Content-Type: application/fhir+json", "Prefer: respond-async"},
+			want: audit.Event{Interaction: audit.KickOff, Status: 202, Job: knownJob, Since: "2025-12-31T13:00:00.000Z"}},
+		{name: "refused kick-off", method: "POST", path: "/api/v1/fhir/$export", body: "{}", headers: []string{"Content-Type: application/fhir+json", "Prefer: respond-async"},
+			want: audit.Event{Interaction: audit.KickOff, Status: 400, Issue: "invalid"}},
+		{name: "poll", method: "GET", path: poll, status: export.Status{State: store.Writing, RetryAfter: 1, Progress: "p"},
+			want: audit.Event{Interaction: audit.Poll, Status: 202, Job: knownJob}},
+		{name: "poll too early", method: "GET", path: poll, status: export.Status{State: store.Writing, RetryAfter: 1, Progress: "p", Throttled: true},
+			want: audit.Event{Interaction: audit.Poll, Status: 429, Issue: "throttled", Job: knownJob}},
+		{name: "manifest", method: "GET", path: poll, status: export.Status{State: store.Complete, RetryAfter: 1, Progress: "p", Manifest: []byte("{}"), Total: 7},
+			want: audit.Event{Interaction: audit.Poll, Status: 200, Job: knownJob, Resources: 7, Bytes: 2}},
+		{name: "cancel", method: "DELETE", path: poll, want: audit.Event{Interaction: audit.Cancel, Status: 202, Job: knownJob}},
+		{name: "download", method: "GET", path: "/api/v1/fhir/Binary/" + knownFile, headers: []string{"Authorization: Bearer eyJsecret", "Cookie: secret=1"},
+			want: audit.Event{Interaction: audit.Download, Status: 200, File: knownFile, Resources: lines, Bytes: int64(len(text))}},
+		{name: "part of a download", method: "GET", path: "/api/v1/fhir/Binary/" + knownFile, headers: []string{"Range: bytes=0-9"},
+			want: audit.Event{Interaction: audit.Download, Status: 206, File: knownFile, Resources: lines, Bytes: 10}},
+		{name: "unknown file", method: "GET", path: "/api/v1/fhir/Binary/no", want: audit.Event{Interaction: audit.Download, Status: 404, File: "no", Issue: "not-found"}},
+		{name: "capabilities", method: "GET", path: "/api/v1/fhir/metadata?access_token=eyJsecret", want: audit.Event{Interaction: audit.Capabilities, Status: 200}},
+		{name: "health", method: "GET", path: "/healthz", want: audit.Event{Interaction: audit.Health, Status: 200, Bytes: 3}},
+		{name: "numbers", method: "GET", path: "/metrics", want: audit.Event{Interaction: audit.Metrics, Status: 200, Bytes: 4}},
+		{name: "nowhere", method: "GET", path: "/favicon.ico?token=eyJsecret", want: audit.Event{Interaction: audit.Other, Status: 404, Issue: "not-supported"}},
+		{name: "wrong method", method: "PUT", path: poll, want: audit.Event{Interaction: audit.Other, Status: 405, Issue: "not-supported"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			u.t, u.fake.status = t, c.status
+			r := u.ask(c.method, c.path, c.body, append(c.headers, "X-Request-ID: "+requestID)...)
+			got := events.next(t)
+			if c.name == "kick-off" && (len(got.Filters) != 1 || !strings.HasPrefix(got.Filters[0], "Practitioner?family=Smith")) {
+				t.Errorf("filters %q", got.Filters)
+			}
+			if got.Bytes != int64(len(r.body)) {
+				t.Errorf("the event says %d bytes, the client got %d", got.Bytes, len(r.body))
+			}
+			if all, _ := json.Marshal(got); strings.Contains(string(all), "secret") {
+				t.Errorf("the event holds a secret: %s", all)
+			}
+			c.want.Time, c.want.RequestID, c.want.Principal, c.want.Remote = time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC), requestID, "anonymous", "127.0.0.1"
+			c.want.Method, c.want.Path = c.method, strings.Split(c.path, "?")[0]
+			c.want.Filters, got.Filters = nil, nil
+			if got.Status >= 400 {
+				c.want.Bytes = got.Bytes
+			}
+			if got.Interaction == audit.Capabilities {
+				c.want.Bytes = got.Bytes
+			}
+			if diff := gocmp.Diff(c.want, got, gocmp.FilterPath(func(p gocmp.Path) bool {
+				return p.String() == "Job" && got.Interaction == audit.Download // the fake's own
+			}, gocmp.Ignore())); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestBrokenDownloadIsAudited has a download that cannot be read to its end: the event
+// says how many bytes went out, and that it broke.
+func TestBrokenDownloadIsAudited(t *testing.T) {
+	t.Attr("requirements", "AD-01")
+	events := make(recorded, 1)
+	u := start(t, func(c *Config) { c.Audit = events })
+	text := someResources(fragments)
+	u.fake.file = storedFileAs(t, text, func(stored []byte) []byte {
+		clear(stored[len(stored)/2:])
+		return stored
+	})
+	r := u.ask("GET", "/api/v1/fhir/Binary/"+knownFile, "")
+	if r.err == nil {
+		t.Fatalf("a spoilt file was read whole: %d, %d of %d bytes", r.StatusCode, len(r.body), len(text))
+	}
+	if e := events.next(t); !e.Broken || e.Bytes == 0 || e.Bytes >= int64(len(text)) || e.Status != 200 {
+		t.Errorf("the event is %+v", e)
+	}
+}
+
+// TestAddressBehindProxy takes the address that the proxy wrote, and no other.
+func TestAddressBehindProxy(t *testing.T) {
+	t.Attr("requirements", "AD-01")
+	for _, c := range []struct {
+		behind          bool
+		forwarded, want string
+	}{
+		{true, "10.0.0.1, 192.0.2.7", "192.0.2.7"},
+		{true, "192.0.2.7", "192.0.2.7"},
+		{true, "10.0.0.1, nonsense", "127.0.0.1"},
+		{true, "", "127.0.0.1"},
+		{false, "192.0.2.7", "127.0.0.1"},
+	} {
+		events := make(recorded, 1)
+		u := start(t, func(c2 *Config) { c2.Audit, c2.BehindProxy = events, c.behind })
+		var headers []string
+		if c.forwarded != "" {
+			headers = []string{"X-Forwarded-For: " + c.forwarded}
+		}
+		u.ask("GET", "/healthz", "", headers...)
+		if got := events.next(t).Remote; got != c.want {
+			t.Errorf("behind %t, X-Forwarded-For %q: remote %q, want %q", c.behind, c.forwarded, got, c.want)
+		}
+	}
+}
+
+// TestAuditFile joins server and file: what comes out is a line that a script can read.
+func TestAuditFile(t *testing.T) {
+	t.Attr("requirements", "AD-01")
+	path := filepath.Join(t.TempDir(), "audit.log")
+	file, err := audit.Open(path, audit.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := start(t, func(c *Config) { c.Audit = file })
+	u.ask("GET", "/api/v1/fhir/metadata", "", "X-Request-ID: "+requestID)
+	u.Close() // answers under way have ended, so the event is there
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	var event map[string]any
+	lines := bufio.NewScanner(log)
+	if !lines.Scan() || json.Unmarshal(lines.Bytes(), &event) != nil {
+		t.Fatalf("no event in the log: %q", lines.Text())
+	}
+	if event["requestId"] != requestID || event["interaction"] != "capabilities" || event["status"] != float64(200) {
+		t.Errorf("the event is %v", event)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 
+	"muster/internal/audit"
 	"muster/internal/fhir"
 )
 
@@ -13,12 +14,13 @@ func (s *Server) typeRoutes() []route {
 	var routes []route
 	for _, t := range fhir.Types() {
 		notHere := func(w http.ResponseWriter, r *http.Request) error {
+			noteQuery(r, r.URL.RawQuery)
 			return refusal{kind: notOffered, text: t.String() + " cannot be searched or read here: use $export with a _typeFilter."}
 		}
 		methods := map[string]handler{http.MethodGet: notHere}
 		routes = append(routes,
-			route{path: s.basePath + "/" + t.String(), methods: methods},
-			route{path: s.basePath + "/" + t.String() + "/{rest...}", methods: methods},
+			route{path: s.basePath + "/" + t.String(), methods: methods, as: map[string]audit.Interaction{http.MethodGet: audit.SearchType}},
+			route{path: s.basePath + "/" + t.String() + "/{rest...}", methods: methods, as: map[string]audit.Interaction{http.MethodGet: audit.Read}},
 		)
 	}
 	return append(routes, s.elsewhere())

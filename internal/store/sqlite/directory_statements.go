@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+
+	"muster/internal/store/batch"
 )
 
 // statements are the prepared statements of the writer. CROSS JOIN and INDEXED
@@ -19,7 +21,7 @@ type statements struct {
 	name         *sql.Stmt
 	resource     insert
 	doc          insert
-	entries      map[*indexTable]entryStatements
+	entries      map[*batch.Table]entryStatements
 }
 
 type entryStatements struct {
@@ -60,19 +62,19 @@ func (w *writer) prepare(ctx context.Context) error {
 			last_updated = excluded.last_updated, visibility = excluded.own_visibility | inherited_visibility,
 			own_visibility = excluded.own_visibility, size = excluded.size, source_hash = excluded.source_hash`),
 		doc:     p.insert(`REPLACE INTO doc (row_key, body)`, 2, ``),
-		entries: map[*indexTable]entryStatements{},
+		entries: map[*batch.Table]entryStatements{},
 	}
 	for _, name := range []string{"resource", "doc"} {
 		w.text.removeRows = append(w.text.removeRows, p.removeRows(name))
 	}
-	for _, t := range indexTables {
-		columns := "row_key, param, " + strings.Join(t.columns, ", ")
-		w.text.removeRows = append(w.text.removeRows, p.removeRows(t.name))
+	for _, t := range batch.Tables {
+		columns := "row_key, param, " + strings.Join(t.Columns, ", ")
+		w.text.removeRows = append(w.text.removeRows, p.removeRows(t.Name))
 		w.text.entries[t] = entryStatements{
-			insert: p.insert(`INSERT INTO `+t.name+` (`+columns+`)`, 2+len(t.columns), ``),
-			ofRows: p.stmt(`SELECT i.row_key, i.param, i.` + strings.Join(t.columns, ", i.") +
-				` FROM json_each(?1) AS j CROSS JOIN ` + t.name + ` AS i ON i.row_key = j.value`),
-			remove: p.stmt(`DELETE FROM ` + t.name + ` WHERE (` + columns + `) = ` + marks(1, 2+len(t.columns))),
+			insert: p.insert(`INSERT INTO `+t.Name+` (`+columns+`)`, 2+len(t.Columns), ``),
+			ofRows: p.stmt(`SELECT i.row_key, i.param, i.` + strings.Join(t.Columns, ", i.") +
+				` FROM json_each(?1) AS j CROSS JOIN ` + t.Name + ` AS i ON i.row_key = j.value`),
+			remove: p.stmt(`DELETE FROM ` + t.Name + ` WHERE (` + columns + `) = ` + marks(1, 2+len(t.Columns))),
 		}
 	}
 	return p.err
@@ -117,13 +119,13 @@ func marks(rows, width int) string {
 // rows collects rows for an insert and writes them by blocks.
 type rows struct {
 	ctx  context.Context
-	b    *batch
+	b    *stay
 	into insert
 	args []any
 	err  error
 }
 
-func (b *batch) rows(ctx context.Context, into insert) *rows {
+func (b *stay) rows(ctx context.Context, into insert) *rows {
 	return &rows{ctx: ctx, b: b, into: into, args: make([]any, 0, rowsPerBlock*into.width)}
 }
 

@@ -7,18 +7,14 @@ import (
 
 	"muster/internal/fault"
 	"muster/internal/fhir"
+	"muster/internal/store"
 )
 
 // applicationID marks directory.db in the header of the file: "mstr".
 const applicationID = 0x6d737472
 
-// CreateInfo says what a data directory is for. It is fixed when the directory
-// is made, but for a base URL that is not known yet ([Store.AdoptBaseURL]).
-type CreateInfo struct {
-	BaseURL         string // public base URL; absolute references below it are indexed; may be empty
-	Mode            string // "authoritative" or "mirror"
-	DefinitionsHash string // of the search parameters that the index was built by
-}
+// CreateInfo says what a data directory is for.
+type CreateInfo = store.CreateInfo
 
 // checkApplication refuses a database that something else has written, before a
 // table is added to it.
@@ -45,28 +41,21 @@ func establish(ctx context.Context, db *sql.DB, o Options) (CreateInfo, error) {
 	if err != nil {
 		return CreateInfo{}, err
 	}
-	if !known {
-		if o.Create == nil {
-			return CreateInfo{}, fmt.Errorf("its making was interrupted: run 'muster load' on it")
-		}
-		if err := fault.Point(ctx, "directory.migrated"); err != nil {
-			return CreateInfo{}, err
-		}
-		return *o.Create, writeMeta(ctx, db, *o.Create)
+	info, write, err := o.Establish(found, known)
+	if err != nil || !write {
+		return info, err
 	}
-	if o.Create != nil {
-		if err := found.check(*o.Create); err != nil {
-			return CreateInfo{}, err
-		}
+	if err := fault.Point(ctx, "directory.migrated"); err != nil {
+		return info, err
 	}
-	return found, found.check(o.Expect)
+	return info, writeMeta(ctx, db, info)
 }
 
 // AdoptBaseURL fixes the base URL of a directory that has none yet. It is called
 // when everything else about a start has succeeded, so that a mistyped URL that
 // was refused leaves nothing behind. Another URL than the directory's is an error.
 func (s *Store) AdoptBaseURL(ctx context.Context, baseURL string) error {
-	if err := s.info.check(CreateInfo{BaseURL: baseURL}); err != nil || s.info.BaseURL != "" {
+	if err := s.info.Check(CreateInfo{BaseURL: baseURL}); err != nil || s.info.BaseURL != "" {
 		return err
 	}
 	leave, err := s.gate.enter(ctx)
@@ -83,19 +72,6 @@ func (s *Store) AdoptBaseURL(ctx context.Context, baseURL string) error {
 	return nil
 }
 
-// check compares the fields that want holds with what was found.
-func (found CreateInfo) check(want CreateInfo) error {
-	switch {
-	case want.Mode != "" && want.Mode != found.Mode:
-		return fmt.Errorf("it was made in mode %s, and mode %s is asked for: a directory keeps its mode, so use another directory", found.Mode, want.Mode)
-	case want.BaseURL != "" && found.BaseURL != "" && want.BaseURL != found.BaseURL:
-		return fmt.Errorf("it is served at the base URL %s, and %s is asked for: set that base URL, or load the data into a new directory", found.BaseURL, want.BaseURL)
-	case want.DefinitionsHash != "" && want.DefinitionsHash != found.DefinitionsHash:
-		return fmt.Errorf("its index was built with other search parameters (definitions %.12s, this program has %.12s): load the data into a new directory", found.DefinitionsHash, want.DefinitionsHash)
-	}
-	return nil
-}
-
 func readMeta(ctx context.Context, db *sql.DB) (info CreateInfo, known bool, err error) {
 	rows, err := db.QueryContext(ctx, `SELECT key, value FROM meta`)
 	if err != nil {
@@ -108,14 +84,7 @@ func readMeta(ctx context.Context, db *sql.DB) (info CreateInfo, known bool, err
 			return info, false, err
 		}
 		known = true
-		switch key {
-		case "base_url":
-			info.BaseURL = value
-		case "mode":
-			info.Mode = value
-		case "definitions":
-			info.DefinitionsHash = value
-		}
+		info.SetMeta(key, value)
 	}
 	return info, known, rows.Err()
 }
@@ -126,9 +95,10 @@ func writeMeta(ctx context.Context, db *sql.DB, info CreateInfo) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	if _, err := tx.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ('base_url', ?), ('mode', ?), ('definitions', ?)`,
-		info.BaseURL, info.Mode, info.DefinitionsHash); err != nil {
-		return err
+	for _, row := range info.Meta() {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES (?, ?)`, row[0], row[1]); err != nil {
+			return err
+		}
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO clock (id, last) VALUES (1, 0)`); err != nil {
 		return err

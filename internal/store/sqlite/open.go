@@ -30,21 +30,7 @@ const (
 )
 
 // Options are the settings of [Open].
-type Options struct {
-	// Now is the clock; nil means time.Now.
-	Now func() time.Time
-	// Create makes the data directory if there is none. If there is one, it must
-	// be as Create says.
-	Create *CreateInfo
-	// Expect lists what an existing directory must be; empty fields are not
-	// looked at. Unlike Create it makes nothing.
-	Expect CreateInfo
-	// Deadline ends a selection that runs longer; 0 means ten minutes.
-	Deadline time.Duration
-	// SearchDeadline ends a search, or a reading for one, that runs longer; 0 means
-	// five seconds.
-	SearchDeadline time.Duration
-}
+type Options = store.Options
 
 // Store is an open data directory. It implements store.Store. Safe for use by
 // several goroutines.
@@ -80,8 +66,8 @@ func open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.deadline = cmp.Or(o.Deadline, 10*time.Minute)
-	s.searchDeadline = cmp.Or(o.SearchDeadline, 5*time.Second)
+	s.deadline = cmp.Or(o.Deadline, store.DefaultDeadline)
+	s.searchDeadline = cmp.Or(o.SearchDeadline, store.DefaultSearchDeadline)
 	if err := prepareFolder(dir, o.Create != nil); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,145 @@
+package batch
+
+import (
+	"cmp"
+	"slices"
+
+	"muster/internal/search/index"
+	"muster/internal/store"
+)
+
+// Table describes one of the tables ix_….
+type Table struct {
+	Kind    index.Kind
+	Name    string
+	Columns []string // after row_key and param, in the order of the keys
+}
+
+// Tables are the index tables.
+var Tables = []*Table{
+	{index.Token, "ix_token", []string{"code", "system"}},
+	{index.String, "ix_string", []string{"norm", "exact"}},
+	{index.Date, "ix_date", []string{"low", "high"}},
+	{index.Reference, "ix_reference", []string{"id", "type"}},
+	{index.URI, "ix_uri", []string{"value"}},
+}
+
+// Row is a row of any index table. The fields that a kind does not use are empty,
+// so that rows can be compared.
+type Row struct {
+	Key    store.RowKey
+	Param  int64
+	Text   string // code, norm, id or value
+	Second string // exact
+	Number int64  // system, low or type
+	High   int64
+}
+
+// Fields returns pointers to the columns of a row of the table, row_key and param
+// first, to scan into or to read.
+func (t *Table) Fields(r *Row) []any {
+	fields := []any{(*int64)(&r.Key), &r.Param}
+	switch t.Kind {
+	case index.Token, index.Reference:
+		return append(fields, &r.Text, &r.Number)
+	case index.String:
+		return append(fields, &r.Text, &r.Second)
+	case index.Date:
+		return append(fields, &r.Number, &r.High)
+	default:
+		return append(fields, &r.Text)
+	}
+}
+
+// Values appends the columns of the row, row_key and param first.
+func (t *Table) Values(dst []any, r Row) []any {
+	dst = append(dst, int64(r.Key), r.Param)
+	switch t.Kind {
+	case index.Token, index.Reference:
+		return append(dst, r.Text, r.Number)
+	case index.String:
+		return append(dst, r.Text, r.Second)
+	case index.Date:
+		return append(dst, r.Number, r.High)
+	default:
+		return append(dst, r.Text)
+	}
+}
+
+// Wanted returns the rows that the new versions have in an index table, in the
+// order of its value index and each once. name gives the number of a text of table
+// name.
+func (t *Table) Wanted(items []Item, name func(text string) (int64, error)) ([]Row, error) {
+	var want []Row
+	for i := range items {
+		if !items[i].Written() {
+			continue
+		}
+		for j := range items[i].Entries {
+			e := &items[i].Entries[j]
+			if e.Kind != t.Kind {
+				continue
+			}
+			row, err := newRow(items[i].Key, e, name)
+			if err != nil {
+				return nil, err
+			}
+			want = append(want, row)
+		}
+	}
+	return sorted(want), nil
+}
+
+func newRow(key store.RowKey, e *index.Entry, name func(string) (int64, error)) (Row, error) {
+	r := Row{Key: key, Param: int64(e.Param)}
+	var err error
+	switch e.Kind {
+	case index.Token, index.Reference:
+		r.Text = e.Code
+		r.Number, err = name(e.System)
+	case index.String:
+		r.Text, r.Second = e.Norm, e.Exact
+	case index.Date:
+		r.Number, r.High = int64(e.Period.From), int64(e.Period.To)
+	case index.URI:
+		r.Text = e.Code
+	}
+	return r, err
+}
+
+// sorted orders rows as the value indexes do, so that each page of an index is
+// touched once, and drops repetitions.
+func sorted(rows []Row) []Row {
+	slices.SortFunc(rows, compare)
+	return slices.Compact(rows)
+}
+
+func compare(a, b Row) int {
+	return cmp.Or(
+		cmp.Compare(a.Param, b.Param), cmp.Compare(a.Text, b.Text), cmp.Compare(a.Second, b.Second),
+		cmp.Compare(a.Number, b.Number), cmp.Compare(a.High, b.High), cmp.Compare(a.Key, b.Key),
+	)
+}
+
+// Difference drops the rows that are there already from want, and returns what is
+// left to insert, and what is there and not wanted.
+func Difference(want, there []Row) (missing, extra []Row) {
+	known := make(map[Row]bool, len(there))
+	for _, r := range there {
+		known[r] = true
+	}
+	missing = want[:0]
+	for _, r := range want {
+		if known[r] {
+			delete(known, r)
+		} else {
+			missing = append(missing, r)
+		}
+	}
+	for _, r := range there {
+		if known[r] {
+			extra = append(extra, r)
+		}
+	}
+	return missing, extra
+}

@@ -1,0 +1,74 @@
+package batch
+
+import (
+	"time"
+
+	"muster/internal/fhir"
+	"muster/internal/store"
+)
+
+// Work is how long a batch may work inside the gate before it commits. The commit
+// itself and the last chunk come on top, and all together stay under 250 ms.
+const Work = 140 * time.Millisecond
+
+const (
+	// chunkWork is what one chunk of changes should take. The number of changes in
+	// a chunk follows from it: many on a fast disk, few on a slow one.
+	chunkWork              = 50 * time.Millisecond
+	firstChunk             = 64
+	smallChunk, largeChunk = 8, 2048
+)
+
+// Pace finds how many changes one chunk should hold. The zero value is ready.
+type Pace struct{ chunk int }
+
+// Size is the number of changes in the next chunk.
+func (p *Pace) Size() int {
+	if p.chunk == 0 {
+		p.chunk = firstChunk
+	}
+	return p.chunk
+}
+
+// Adapt doubles or halves the size of the chunks when one of the given size took
+// far less or more than it should.
+func (p *Pace) Adapt(size int, took time.Duration) {
+	switch {
+	case took > 2*chunkWork:
+		p.chunk = max(smallChunk, p.chunk/2)
+	case took < chunkWork/2 && size == p.chunk:
+		p.chunk = min(largeChunk, p.chunk*2)
+	}
+}
+
+// Seen are the resources that a batch has changed.
+type Seen map[resourceID]bool
+
+type resourceID struct {
+	t  fhir.Type
+	id string
+}
+
+// Take returns the next changes of a batch, up to limit and up to the second change
+// of one resource: two versions of one resource never have one commit time.
+func (s Seen) Take(changes []store.Change, limit int) []store.Change {
+	for i := range changes {
+		r := resourceID{changes[i].Type, changes[i].ID}
+		if i == limit || s[r] {
+			return changes[:i]
+		}
+		s[r] = true
+	}
+	return changes
+}
+
+// Horizon is the moment up to which a version must have been committed to be kept
+// when it ends, given the transaction times of the live jobs; 0 when none is. Every
+// such time was drawn before the batch's, so a version that ends now is needed by
+// exactly the jobs whose time is not before its commit: by any, if by the latest.
+func Horizon(live []fhir.Moment) (horizon fhir.Moment) {
+	for _, t := range live {
+		horizon = max(horizon, t)
+	}
+	return horizon
+}

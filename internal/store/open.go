@@ -1,0 +1,86 @@
+package store
+
+import (
+	"fmt"
+	"time"
+)
+
+// CreateInfo says what a directory is for. It is fixed when the directory is made,
+// but for a base URL that is not known yet.
+type CreateInfo struct {
+	BaseURL         string // public base URL; absolute references below it are indexed; may be empty
+	Mode            string // "authoritative" or "mirror"
+	DefinitionsHash string // of the search parameters that the index was built by
+}
+
+// Options are the settings of opening a directory, whatever its database.
+type Options struct {
+	// Now is the clock; nil means the one of the database: time.Now, where that is
+	// part of this program.
+	Now func() time.Time
+	// Create makes the directory if there is none. If there is one, it must be as
+	// Create says.
+	Create *CreateInfo
+	// Expect lists what an existing directory must be; empty fields are not looked
+	// at. Unlike Create it makes nothing.
+	Expect CreateInfo
+	// Deadline ends a selection that runs longer; 0 means ten minutes.
+	Deadline time.Duration
+	// SearchDeadline ends a search, or a reading for one, that runs longer; 0 means
+	// five seconds.
+	SearchDeadline time.Duration
+}
+
+// How long a selection and a search may take.
+const (
+	DefaultDeadline       = 10 * time.Minute
+	DefaultSearchDeadline = 5 * time.Second
+)
+
+// Establish says what a directory is of which found was read, or that is new
+// (known is false): found, or what must be written as that. A directory that is not
+// as the caller wants is an error.
+func (o Options) Establish(found CreateInfo, known bool) (_ CreateInfo, write bool, err error) {
+	if !known {
+		if o.Create == nil {
+			return CreateInfo{}, false, fmt.Errorf("its making was interrupted: run 'muster load' on it")
+		}
+		return *o.Create, true, nil
+	}
+	if o.Create != nil {
+		if err := found.Check(*o.Create); err != nil {
+			return CreateInfo{}, false, err
+		}
+	}
+	return found, false, found.Check(o.Expect)
+}
+
+// Check compares the fields that want holds with what was found.
+func (found CreateInfo) Check(want CreateInfo) error {
+	switch {
+	case want.Mode != "" && want.Mode != found.Mode:
+		return fmt.Errorf("it was made in mode %s, and mode %s is asked for: a directory keeps its mode, so use another directory", found.Mode, want.Mode)
+	case want.BaseURL != "" && found.BaseURL != "" && want.BaseURL != found.BaseURL:
+		return fmt.Errorf("it is served at the base URL %s, and %s is asked for: set that base URL, or load the data into a new directory", found.BaseURL, want.BaseURL)
+	case want.DefinitionsHash != "" && want.DefinitionsHash != found.DefinitionsHash:
+		return fmt.Errorf("its index was built with other search parameters (definitions %.12s, this program has %.12s): load the data into a new directory", found.DefinitionsHash, want.DefinitionsHash)
+	}
+	return nil
+}
+
+// Meta are the rows of table meta for the info, as key and value.
+func (info CreateInfo) Meta() [][2]string {
+	return [][2]string{{"base_url", info.BaseURL}, {"mode", info.Mode}, {"definitions", info.DefinitionsHash}}
+}
+
+// SetMeta takes one row of table meta.
+func (info *CreateInfo) SetMeta(key, value string) {
+	switch key {
+	case "base_url":
+		info.BaseURL = value
+	case "mode":
+		info.Mode = value
+	case "definitions":
+		info.DefinitionsHash = value
+	}
+}

@@ -4,7 +4,6 @@
 package testkit
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,15 +11,10 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
-
-	"muster/internal/fault"
 )
 
 // Patience is how long a wait lasts before the event counts as missing.
@@ -59,105 +53,55 @@ func FreeAddress() (string, error) {
 
 // Server is a running `muster serve`. Safe for use by several goroutines.
 type Server struct {
-	Base string // base URL
-	cmd  *exec.Cmd
-	exit chan struct{}
-	log  buffer
-}
-
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *buffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
+	*Process
+	Base    string // base URL
+	address string
+	dies    bool // armed to die by itself
 }
 
 // Serve starts the program on a data directory and waits until it is ready. With
-// a faultPoint ("name" or "name@n") it dies there as from kill -9. With the args
-// "--database", URL it serves a PostgreSQL (package pgtest), and data is the folder
-// of the files.
+// a faultPoint ("name" or "name@n") it dies there as from kill -9.
 func (p Program) Serve(data, address, faultPoint string, args ...string) (*Server, error) {
-	s := &Server{Base: "http://" + address + "/fhir", exit: make(chan struct{})}
-	s.cmd = exec.Command(string(p), append([]string{"serve", "--data", data, "--listen", address, "--base-url", s.Base, "--poll-limit", "off"}, args...)...)
-	if faultPoint != "" {
-		s.cmd.Env = append(os.Environ(), fault.Variable+"="+faultPoint+"=kill")
-	}
-	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
-	if err := s.cmd.Start(); err != nil {
+	s, err := p.StartServer(address, faultPoint, append([]string{"--data", data}, args...)...)
+	if err != nil {
 		return nil, err
 	}
-	go func() {
-		_ = s.cmd.Wait()
-		close(s.exit)
-	}()
+	if err := s.Ready(); err != nil {
+		s.Kill()
+		return nil, err
+	}
+	return s, nil
+}
+
+// StartServer starts `muster serve` at an address, which is in its base URL too unless
+// the args name another one, and does not wait for anything.
+func (p Program) StartServer(address, faultPoint string, args ...string) (*Server, error) {
+	s := &Server{Base: "http://" + address + "/fhir", address: address, dies: faultPoint != ""}
+	var err error
+	s.Process, err = p.Start(faultPoint, append([]string{"serve", "--listen", address, "--base-url", s.Base, "--poll-limit", "off"}, args...)...)
+	return s, err
+}
+
+// Ready waits until the server is ready. One that ends before is an error, unless it
+// was to die at a fault point.
+func (s *Server) Ready() error {
 	for deadline := time.Now().Add(Patience); time.Now().Before(deadline); {
-		if resp, err := http.Get("http://" + address + "/readyz"); err == nil {
+		if resp, err := http.Get("http://" + s.address + "/readyz"); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
-				return s, nil
+				return nil
 			}
 		}
 		select {
 		case <-s.exit:
-			if faultPoint != "" {
-				return s, nil
+			if s.dies {
+				return nil
 			}
-			return nil, fmt.Errorf("the server ended: %v\n%s", s.cmd.ProcessState, s.Log())
+			return fmt.Errorf("the server ended: %v\n%s", s.cmd.ProcessState, s.Log())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	s.Kill()
-	return nil, fmt.Errorf("the server is not ready:\n%s", s.Log())
-}
-
-// PID is the process id.
-func (s *Server) PID() int { return s.cmd.Process.Pid }
-
-// Log returns what the server has logged so far.
-func (s *Server) Log() string {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	return s.log.b.String()
-}
-
-// Kill ends the process as kill -9 does and waits until it is gone.
-func (s *Server) Kill() {
-	_ = s.cmd.Process.Kill()
-	<-s.exit
-}
-
-// Terminate asks the process to end and waits until it has ended by itself. A
-// process that does not end with code 0 is an error.
-func (s *Server) Terminate() error {
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	select {
-	case <-s.exit:
-	case <-time.After(Patience):
-		return fmt.Errorf("the server does not end:\n%s", s.Log())
-	}
-	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
-		return fmt.Errorf("the server ended with code %d:\n%s", code, s.Log())
-	}
-	return nil
-}
-
-// WaitKilled waits until the process has died at its fault point.
-func (s *Server) WaitKilled() error {
-	select {
-	case <-s.exit:
-	case <-time.After(Patience):
-		return fmt.Errorf("the fault point was never passed:\n%s", s.Log())
-	}
-	if status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-		return fmt.Errorf("the server ended with %v, not at its fault point:\n%s", s.cmd.ProcessState, s.Log())
-	}
-	return nil
+	return fmt.Errorf("the server is not ready:\n%s", s.Log())
 }
 
 // Parameters writes the body of a kick-off: one filter for each type.

@@ -1,0 +1,146 @@
+package soak
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"muster/internal/testkit"
+)
+
+// Filters are what a full export of a soak asks for.
+var Filters = []string{"Practitioner?_lastUpdated=ge1900-01-01T00:00:00Z", "Location?_lastUpdated=ge1900-01-01T00:00:00Z"}
+
+// Chain is a client that keeps a copy: one full export, then deltas, each with the
+// transactionTime of the one before as _since. Not safe for several goroutines.
+type Chain struct {
+	Ledger *Ledger
+	Rounds int
+	Lines  int
+	Took   []time.Duration // kick-off to manifest, by round
+
+	since string // transactionTime of the last manifest
+	last  map[Name]int
+}
+
+// NewChain starts a chain.
+func NewChain(l *Ledger) *Chain { return &Chain{Ledger: l, last: map[Name]int{}} }
+
+// Round runs one export and checks it: each line holds what was written, is later than
+// the last transaction time and not later than this one, and comes for the first time;
+// and all that was acknowledged before the kick-off has arrived.
+func (c *Chain) Round(ctx context.Context, s *testkit.Server) error {
+	dues := c.Ledger.Dues(c.since != "") // a full export has what is visible, a delta has all states
+	start := time.Now()
+	status, err := s.KickOff(testkit.Parameters(c.since, Filters...))
+	if err != nil {
+		return err
+	}
+	manifest, err := s.Wait(ctx, status)
+	if err != nil {
+		return err
+	}
+	c.Took = append(c.Took, time.Since(start))
+	lines, err := Download(ctx, manifest)
+	if err != nil {
+		return err
+	}
+	if err := c.take(manifest.TransactionTime, lines); err != nil {
+		return fmt.Errorf("round %d, _since %q, transactionTime %s: %w", c.Rounds+1, c.since, manifest.TransactionTime, err)
+	}
+	c.since = manifest.TransactionTime
+	c.Rounds++
+	c.Lines += len(lines)
+	for n, due := range dues {
+		if c.last[n] < due.Version && c.Ledger.Still(n, due) {
+			return fmt.Errorf("round %d: %s version %d was acknowledged before the kick-off, and the union of all rounds has version %d", c.Rounds, n, due.Version, c.last[n])
+		}
+	}
+	return drop(ctx, status)
+}
+
+// take puts the lines of a round into the union.
+func (c *Chain) take(transactionTime string, lines []Line) error {
+	until, err := time.Parse(time.RFC3339Nano, transactionTime)
+	if err != nil {
+		return err
+	}
+	var from time.Time
+	if c.since != "" {
+		if from, err = time.Parse(time.RFC3339Nano, c.since); err != nil {
+			return err
+		}
+		if !until.After(from) {
+			return fmt.Errorf("the transaction time does not move forward")
+		}
+	}
+	for _, r := range lines {
+		if err := c.Ledger.Check(r); err != nil {
+			return err
+		}
+		switch last := c.last[r.Name]; {
+		case r.Committed.After(until):
+			return fmt.Errorf("%s version %d was committed at %v, after the transaction time", r.Name, r.Version, r.Committed)
+		case !r.Committed.After(from):
+			return fmt.Errorf("%s version %d was committed at %v, not after _since", r.Name, r.Version, r.Committed)
+		case r.Version == last:
+			return fmt.Errorf("%s version %d came before", r.Name, r.Version)
+		case r.Version < last:
+			return fmt.Errorf("%s version %d came after version %d", r.Name, r.Version, last)
+		}
+		c.last[r.Name] = r.Version
+	}
+	return nil
+}
+
+// End compares the union with what was written, once all writers have ended and a last
+// round has run.
+func (c *Chain) End() error {
+	for n, version := range c.Ledger.Final(true) {
+		if c.last[n] != version {
+			return fmt.Errorf("%s has version %d at the end, and the union of %d rounds has version %d", n, version, c.Rounds, c.last[n])
+		}
+	}
+	return nil
+}
+
+// Download fetches all files of a manifest and holds them against its counts.
+func Download(ctx context.Context, m testkit.Manifest) ([]Line, error) {
+	var all []Line
+	for _, o := range m.Output {
+		body, status, err := testkit.Fetch(ctx, o.URL, map[string]string{"Accept": "application/fhir+ndjson"})
+		if err != nil {
+			return nil, err
+		}
+		if status != http.StatusOK {
+			return nil, fmt.Errorf("GET %s: %d: %s", o.URL, status, body)
+		}
+		lines, err := Lines(o.Type, body)
+		if err != nil {
+			return nil, err
+		}
+		if len(lines) != o.Count {
+			return nil, fmt.Errorf("%s has %d lines, the manifest says %d", o.URL, len(lines), o.Count)
+		}
+		all = append(all, lines...)
+	}
+	return all, nil
+}
+
+// drop gives back a job that is done with.
+func drop(ctx context.Context, status string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, status, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusAccepted {
+		return fmt.Errorf("DELETE %s: %s", status, resp.Status)
+	}
+	return nil
+}

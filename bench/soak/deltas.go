@@ -1,0 +1,274 @@
+package soak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"muster/internal/testkit"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// DeltasPlan says how much [Deltas] does.
+type DeltasPlan struct {
+	Rounds int // of the main chain
+	Seed   uint64
+	Batch  int // resources of the short loads
+	Long   int // resources of the long loads: several batches of a loader
+}
+
+// DeltasReport is what [Deltas] did.
+type DeltasReport struct {
+	Main, Beside *Chain
+	Loads        int64    // ended, by processes of their own
+	Removed      int64    // resources, physically
+	Versions     int      // planned, all of them written at the end
+	Warnings     []string // log lines of the server that are no information
+	Amid         int64    // rounds of both chains that began while a load was under way
+}
+
+// Deltas proves the promise of chained exports: while processes load short and long
+// batches and others remove resources, two chains of exports must add up to what was
+// written, with nothing lost, nothing twice and nothing from after its moment.
+//
+// Resources are in three lanes, each with one writer: short loads of some of the first
+// lane, one after the other; loads of the whole second lane, with pauses; and a third
+// lane whose resources are removed and loaded anew.
+func Deltas(ctx context.Context, g *Ground, plan DeltasPlan) (DeltasReport, error) {
+	d := &deltas{ground: g, plan: plan, ledger: NewLedger(),
+		short: names("Practitioner", "s", plan.Batch*2), long: names("Practitioner", "l", plan.Long), volatile: names("Location", "v", plan.Batch)}
+	if err := d.load(slices.Concat(d.short, d.long, d.volatile), never); err != nil {
+		return d.report, err
+	}
+	server, err := g.Serve("--part-bytes", "60000", "--sweep-every", "500ms", "--jobs", "0")
+	if err != nil {
+		return d.report, err
+	}
+	defer server.Kill()
+	err = d.run(ctx, server)
+	d.report.Warnings = warnings(server.Log())
+	d.report.Versions = d.ledger.Versions()
+	if err != nil {
+		return d.report, fmt.Errorf("%w\nlog of the server, its end:\n%s", err, tail(server.Log()))
+	}
+	return d.report, nil
+}
+
+// tail is the end of a log.
+func tail(log string) string { return log[max(0, len(log)-4000):] }
+
+// warnings are the lines of a server's log that tell of something unusual.
+func warnings(log string) (all []string) {
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
+			all = append(all, strings.TrimSpace(line))
+		}
+	}
+	return all
+}
+
+// names returns n resources.
+func names(typ, prefix string, n int) []Name {
+	all := make([]Name, n)
+	for i := range all {
+		all[i] = Name{typ, fmt.Sprint(prefix, i)}
+	}
+	return all
+}
+
+type deltas struct {
+	ground                *Ground
+	plan                  DeltasPlan
+	ledger                *Ledger
+	short, long, volatile []Name
+	loading               atomic.Int64 // loads under way
+	hiding                atomic.Bool  // versions may be hidden
+	report                DeltasReport
+}
+
+func (d *deltas) run(ctx context.Context, server *testkit.Server) error {
+	d.report.Main, d.report.Beside = NewChain(d.ledger), NewChain(d.ledger)
+	writing, stop := context.WithCancel(ctx)
+	defer stop()
+	writers, failed := errgroup.WithContext(writing)
+	for lane, writer := range []func(context.Context, *rand.Rand) error{d.loadShort, d.loadLong, d.removeAndLoad} {
+		random := rand.New(rand.NewPCG(d.plan.Seed, uint64(lane)))
+		writers.Go(func() error {
+			for failed.Err() == nil {
+				if err := writer(failed, random); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	readers, reading := errgroup.WithContext(ctx)
+	done := make(chan struct{})
+	readers.Go(func() error {
+		defer close(done)
+		for d.report.Main.Rounds < d.plan.Rounds {
+			if cause := failed.Err(); cause != nil {
+				return cause // a writer failed and says why
+			}
+			if err := d.round(reading, d.report.Main, server); err != nil {
+				return fmt.Errorf("the main chain: %w", err)
+			}
+			// The first export holds what is visible; hiding before its moment would be out of
+			// sight for this chain for good.
+			if d.report.Beside.Rounds > 0 {
+				d.hiding.Store(true)
+			}
+		}
+		return nil
+	})
+	readers.Go(func() error {
+		for {
+			if err := d.round(reading, d.report.Beside, server); err != nil {
+				return fmt.Errorf("the chain beside: %w", err)
+			}
+			select {
+			case <-done:
+				return nil
+			case <-reading.Done():
+				return nil
+			case <-time.After(time.Second):
+			}
+		}
+	})
+	read := readers.Wait()
+	stop()
+	if err := errors.Join(writers.Wait(), read); err != nil {
+		return err
+	}
+	return d.end(ctx, server)
+}
+
+// end runs the last round of each chain, with no writer left, and compares the unions
+// and a full export with what was written.
+func (d *deltas) end(ctx context.Context, server *testkit.Server) error {
+	for _, c := range []*Chain{d.report.Main, d.report.Beside} {
+		if err := errors.Join(c.Round(ctx, server), c.End()); err != nil {
+			return err
+		}
+	}
+	whole := NewChain(d.ledger)
+	if err := whole.Round(ctx, server); err != nil {
+		return fmt.Errorf("a full export at the end: %w", err)
+	}
+	visible := d.ledger.Final(false)
+	if whole.Lines != len(visible) {
+		return fmt.Errorf("a full export at the end has %d resources, want %d", whole.Lines, len(visible))
+	}
+	for n, version := range visible {
+		if whole.last[n] != version {
+			return fmt.Errorf("a full export at the end has version %d of %s, want %d", whole.last[n], n, version)
+		}
+	}
+	return nil
+}
+
+func (d *deltas) round(ctx context.Context, c *Chain, server *testkit.Server) error {
+	if d.loading.Load() > 0 {
+		atomic.AddInt64(&d.report.Amid, 1)
+	}
+	ctx, cancel := context.WithTimeout(ctx, testkit.Patience)
+	defer cancel()
+	return c.Round(ctx, server)
+}
+
+// never hides nothing.
+func never() bool { return false }
+
+// load loads the next version of each resource.
+func (d *deltas) load(all []Name, hide func() bool) error {
+	d.loading.Add(1)
+	defer d.loading.Add(-1)
+	var lines []string
+	for _, n := range all {
+		lines = append(lines, d.ledger.Put(n, hide()))
+	}
+	if err := d.ground.Load(lines); err != nil {
+		return err
+	}
+	d.ledger.Acknowledge(all...)
+	atomic.AddInt64(&d.report.Loads, 1)
+	return nil
+}
+
+// some hides one version in eight, when that is allowed.
+func (d *deltas) some(r *rand.Rand) func() bool {
+	return func() bool { return d.hiding.Load() && r.IntN(8) == 0 }
+}
+
+func (d *deltas) loadShort(_ context.Context, r *rand.Rand) error {
+	return d.load(pick(r, d.short, 1+r.IntN(d.plan.Batch)), d.some(r))
+}
+
+func (d *deltas) loadLong(ctx context.Context, r *rand.Rand) error {
+	if err := d.load(d.long, d.some(r)); err != nil {
+		return err
+	}
+	pause(ctx, r, 4*time.Second)
+	return nil
+}
+
+// removeAndLoad removes some resources by the store, and loads others that are gone.
+func (d *deltas) removeAndLoad(ctx context.Context, r *rand.Rand) (err error) {
+	directory, err := d.ground.Open(ctx)
+	if err != nil {
+		return ignoreEnd(ctx, err)
+	}
+	defer func() { err = errors.Join(err, directory.Close()) }()
+	var there, gone []Name
+	for _, n := range pick(r, d.volatile, 1+r.IntN(len(d.volatile))) {
+		if d.ledger.Present(n) {
+			there = append(there, n)
+			d.ledger.Remove(n)
+		} else {
+			gone = append(gone, n)
+		}
+	}
+	if len(there) > 0 {
+		// Not ended half way: what the ledger has, the directory must have.
+		if err := Remove(context.WithoutCancel(ctx), directory, there); err != nil {
+			return err
+		}
+		atomic.AddInt64(&d.report.Removed, int64(len(there)))
+	}
+	if len(gone) > 0 {
+		if err := d.load(gone, d.some(r)); err != nil {
+			return err
+		}
+	}
+	pause(ctx, r, 100*time.Millisecond)
+	return nil
+}
+
+// ignoreEnd drops an error that comes from the end of the context.
+func ignoreEnd(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// pick returns n of the names, in random order.
+func pick(r *rand.Rand, all []Name, n int) []Name {
+	mixed := slices.Clone(all)
+	r.Shuffle(len(mixed), func(i, j int) { mixed[i], mixed[j] = mixed[j], mixed[i] })
+	return mixed[:min(n, len(mixed))]
+}
+
+// pause waits a random time up to a limit, or until the context ends.
+func pause(ctx context.Context, r *rand.Rand, limit time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Duration(r.Int64N(int64(limit)))):
+	}
+}

@@ -1,0 +1,104 @@
+package soak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"muster/internal/fhir"
+	"muster/internal/store"
+	"muster/internal/store/sqlite"
+	"muster/internal/testkit"
+)
+
+// Ground is where a soak happens: one directory, whatever its database.
+type Ground struct {
+	Program testkit.Program
+	Dir     string // for everything: data, files to load
+	Data    string // data directory
+	Address string // of the server, part of the base URL
+
+	files atomic.Int64
+}
+
+// NewGround prepares a ground below dir, and writes nothing yet.
+func NewGround(program testkit.Program, dir string) (*Ground, error) {
+	address, err := testkit.FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	return &Ground{Program: program, Dir: dir, Data: filepath.Join(dir, "data"), Address: address}, os.MkdirAll(dir, 0o700)
+}
+
+// Where are the arguments that lead a command to the directory.
+func (g *Ground) Where() []string { return []string{"--data", g.Data} }
+
+// Serve starts a server and waits until it is ready.
+func (g *Ground) Serve(args ...string) (*testkit.Server, error) {
+	s, err := g.StartServer("", args...)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Ready(); err != nil {
+		s.Kill()
+		return nil, err
+	}
+	return s, nil
+}
+
+// StartServer starts a server that may die at a fault point, and waits for nothing.
+func (g *Ground) StartServer(point string, args ...string) (*testkit.Server, error) {
+	return g.Program.StartServer(g.Address, point, append(g.Where(), args...)...)
+}
+
+// StartLoad starts a loader of the lines that may die at a fault point.
+func (g *Ground) StartLoad(point string, lines []string) (*testkit.Process, error) {
+	path := filepath.Join(g.Dir, fmt.Sprintf("load-%d.ndjson", g.files.Add(1)%64))
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "")), 0o600); err != nil {
+		return nil, err
+	}
+	return g.Program.Start(point, append(append([]string{"load"}, g.Where()...), path)...)
+}
+
+// Load loads the lines by a process of its own, and returns when all are acknowledged.
+func (g *Ground) Load(lines []string) error {
+	p, err := g.StartLoad("", lines)
+	if err != nil {
+		return err
+	}
+	if code := p.ExitCode(); code != 0 {
+		return fmt.Errorf("a load ended with code %d:\n%s", code, p.Log())
+	}
+	return nil
+}
+
+// Open opens the store beside the servers and loaders, as another process would.
+func (g *Ground) Open(ctx context.Context) (store.Store, error) {
+	return sqlite.Open(ctx, g.Data, sqlite.Options{})
+}
+
+// Remove removes resources from a store, physically.
+func Remove(ctx context.Context, s store.Store, names []Name) error {
+	var changes []store.Change
+	for _, n := range names {
+		t, ok := fhir.ParseType(n.Type)
+		if !ok {
+			return fmt.Errorf("%s is no type of a directory", n.Type)
+		}
+		changes = append(changes, store.Change{Type: t, ID: n.ID, Remove: true})
+	}
+	outcomes, err := s.Apply(ctx, changes)
+	if err != nil {
+		return err
+	}
+	for i, o := range outcomes {
+		if o != store.Removed {
+			return errors.Join(fmt.Errorf("the removal of %s had outcome %d", names[i], o))
+		}
+	}
+	return nil
+}

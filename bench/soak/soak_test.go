@@ -1,0 +1,46 @@
+package soak
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+
+	"muster/internal/testkit"
+)
+
+// muster is the program under test.
+var muster testkit.Program
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "muster-soak")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		if muster, err = testkit.Build(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// TestDeltas is the small share of the soak that runs with the tests.
+func TestDeltas(t *testing.T) {
+	t.Attr("requirements", "KO-23 MA-01 MA-04 VI-09 VI-10")
+	g, err := NewGround(muster, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Deltas(context.Background(), g, DeltasPlan{Rounds: 20, Seed: 7, Batch: 40, Long: 1500})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Amid == 0 || r.Removed == 0 || r.Loads < 10 {
+		t.Errorf("%d rounds while a load ran, %d removals, %d loads: the writers hardly wrote", r.Amid, r.Removed, r.Loads)
+	}
+	t.Logf("%d versions by %d loads, %d removals, %d lines", r.Versions, r.Loads, r.Removed, r.Main.Lines+r.Beside.Lines)
+}

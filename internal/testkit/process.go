@@ -1,0 +1,119 @@
+package testkit
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"muster/internal/fault"
+)
+
+// Process is a running command of muster. Safe for use by several goroutines.
+type Process struct {
+	cmd  *exec.Cmd
+	exit chan struct{}
+	log  buffer
+}
+
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *buffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// Start starts a command and does not wait for it. With a faultPoint ("name" or
+// "name@n") it dies there as from kill -9.
+func (p Program) Start(faultPoint string, args ...string) (*Process, error) {
+	r := &Process{cmd: exec.Command(string(p), args...), exit: make(chan struct{})}
+	if faultPoint != "" {
+		r.cmd.Env = append(os.Environ(), fault.Variable+"="+faultPoint+"=kill")
+	}
+	r.cmd.Stdout, r.cmd.Stderr = &r.log, &r.log
+	if err := r.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = r.cmd.Wait()
+		close(r.exit)
+	}()
+	return r, nil
+}
+
+// PID is the process id.
+func (r *Process) PID() int { return r.cmd.Process.Pid }
+
+// Log returns what the process has printed so far.
+func (r *Process) Log() string {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	return r.log.b.String()
+}
+
+// Exited is closed when the process is gone.
+func (r *Process) Exited() <-chan struct{} { return r.exit }
+
+// ExitCode is the code of a process that is gone, or -1 when a signal ended it.
+func (r *Process) ExitCode() int {
+	<-r.exit
+	return r.cmd.ProcessState.ExitCode()
+}
+
+// Killed reports whether kill -9 ended the process, by [Process.Kill] or at its fault
+// point. It waits until the process is gone.
+func (r *Process) Killed() bool {
+	<-r.exit
+	status, ok := r.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signal() == syscall.SIGKILL
+}
+
+// Kill ends the process as kill -9 does and waits until it is gone.
+func (r *Process) Kill() {
+	_ = r.cmd.Process.Kill()
+	<-r.exit
+}
+
+// Stop lets the process stand still until [Process.Continue], as a machine does
+// that swaps or whose disk hangs.
+func (r *Process) Stop() error { return r.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Continue ends what [Process.Stop] began.
+func (r *Process) Continue() error { return r.cmd.Process.Signal(syscall.SIGCONT) }
+
+// Terminate asks the process to end and waits until it has ended by itself. A
+// process that does not end with code 0 is an error.
+func (r *Process) Terminate() error {
+	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-r.exit:
+	case <-time.After(Patience):
+		return fmt.Errorf("the process does not end:\n%s", r.Log())
+	}
+	if code := r.ExitCode(); code != 0 {
+		return fmt.Errorf("the process ended with code %d:\n%s", code, r.Log())
+	}
+	return nil
+}
+
+// WaitKilled waits until the process has died at its fault point.
+func (r *Process) WaitKilled() error {
+	select {
+	case <-r.exit:
+	case <-time.After(Patience):
+		return fmt.Errorf("the fault point was never passed:\n%s", r.Log())
+	}
+	if !r.Killed() {
+		return fmt.Errorf("the process ended with %v, not at its fault point:\n%s", r.cmd.ProcessState, r.Log())
+	}
+	return nil
+}

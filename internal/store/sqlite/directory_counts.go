@@ -33,6 +33,6 @@ func (s *Store) Ping(ctx context.Context) error {
 	if err := s.readers.QueryRowContext(ctx, `SELECT last FROM clock`).Scan(&last); err != nil {
 		return fmt.Errorf("read the clock: %w", explain(s.dir, err))
 	}
-	_, err := s.liveTimes(ctx)
+	_, err := s.LiveTimes(ctx)
 	return err
 }

@@ -38,7 +38,7 @@ func (s *Store) vacuumSome(ctx context.Context, after int64) (dropped, last int6
 	defer leave()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	live, err := s.liveTimes(ctx)
+	live, err := s.LiveTimes(ctx)
 	if err != nil {
 		return 0, 0, err
 	}

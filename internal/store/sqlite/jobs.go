@@ -11,8 +11,7 @@ import (
 	"path/filepath"
 
 	"muster/internal/fault"
-	"muster/internal/fhir"
-	"muster/internal/store"
+	"muster/internal/store/jobsql"
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // registers the driver
@@ -22,13 +21,14 @@ import (
 var jobMigrations embed.FS
 
 // jobs is the job half of a [Store]: the file jobs.db, apart from the resources
-// so that a busy loader delays no heartbeat (D2). It implements [store.Jobs].
+// so that a busy loader delays no heartbeat (D2).
 //
 // One connection serves all: statements are short, and each transaction begins
 // IMMEDIATE, so what it reads stays true until it writes. Commits are synced
 // (synchronous=FULL): a job that was promised to a client survives a power cut.
 type jobs struct {
-	jobs *sql.DB
+	*jobsql.Jobs
+	file *sql.DB
 }
 
 // openJobs opens the job store in the file at path and brings its tables up to
@@ -52,7 +52,7 @@ func openJobs(ctx context.Context, path string) (*jobs, error) {
 		_ = db.Close()
 		return nil, fmt.Errorf("opening the job store %s: %w", path, err)
 	}
-	return &jobs{jobs: db}, nil
+	return &jobs{jobsql.New(db, jobsql.Dialect{}), db}, nil
 }
 
 func migrateJobs(ctx context.Context, db *sql.DB) error {
@@ -82,49 +82,7 @@ func migrateJobs(ctx context.Context, db *sql.DB) error {
 }
 
 // Close closes the file.
-func (j *jobs) Close() error { return j.jobs.Close() }
-
-// liveTimes returns the transaction times of the jobs that still read old
-// versions: those that are selecting or writing. Writers keep for them what they
-// supersede (D3).
-func (j *jobs) liveTimes(ctx context.Context) ([]fhir.Moment, error) {
-	rows, err := j.jobs.QueryContext(ctx, `SELECT time FROM job WHERE state IN (?, ?) AND time > 0 ORDER BY time`, store.Selecting, store.Writing)
-	if err != nil {
-		return nil, fmt.Errorf("reading the times of live jobs: %w", err)
-	}
-	times, err := collect(rows, func(rows *sql.Rows) (t fhir.Moment, err error) { return t, rows.Scan(&t) })
-	if err != nil {
-		return nil, fmt.Errorf("reading the times of live jobs: %w", err)
-	}
-	return times, nil
-}
-
-// change runs one transaction. An error of f rolls everything back.
-func (j *jobs) change(ctx context.Context, f func(tx *sql.Tx) error) error {
-	tx, err := j.jobs.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if err := f(tx); err != nil {
-		return errors.Join(err, ignoreDone(tx.Rollback()))
-	}
-	if err := fault.Point(ctx, "jobs.commit"); err != nil {
-		return errors.Join(err, ignoreDone(tx.Rollback()))
-	}
-	if err := tx.Commit(); err != nil {
-		return err
-	}
-	return fault.Point(ctx, "jobs.committed")
-}
-
-// ignoreDone drops the error of rolling back what a cancelled context has rolled
-// back already.
-func ignoreDone(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
-		return nil
-	}
-	return err
-}
+func (j *jobs) Close() error { return j.file.Close() }
 
 // collect reads all rows and closes them.
 func collect[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) (all []T, err error) {

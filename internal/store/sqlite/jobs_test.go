@@ -36,7 +36,7 @@ func TestLiveTimes(t *testing.T) {
 	j, other := newJobs(t, path), newJobs(t, path) // another process, in effect
 	want := func(times ...fhir.Moment) {
 		t.Helper()
-		got, err := other.liveTimes(t.Context())
+		got, err := other.LiveTimes(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +70,7 @@ func TestLiveTimes(t *testing.T) {
 func TestNewerJobStoreIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jobs.db")
 	j := newJobs(t, path)
-	if _, err := j.jobs.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, 1)`); err != nil {
+	if _, err := j.file.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, 1)`); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := openJobs(t.Context(), path); err == nil || !strings.Contains(err.Error(), "newer muster") {

@@ -145,7 +145,7 @@ func (s *Store) openFiles(ctx context.Context, o Options) error {
 	if s.jobs, err = openJobs(ctx, filepath.Join(s.dir, jobsFile)); err != nil {
 		return err
 	}
-	s.writer.liveTimes = s.liveTimes
+	s.writer.liveTimes = s.LiveTimes
 	return nil
 }
 

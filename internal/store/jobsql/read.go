@@ -1,4 +1,4 @@
-package sqlite
+package jobsql
 
 import (
 	"context"
@@ -12,16 +12,10 @@ import (
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
 )
 
-// queryer is a database or a transaction.
-type queryer interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
 // jobColumns are the columns of a job as scanJob reads them. While parts are
 // there, what they have written counts; the selection's own count is 0 then.
 const jobColumns = `j.id, j.owner, j.state, j.request, j.created, j.time, j.progress, j.finished, j.expires, j.total,
-	j.found + (SELECT coalesce(sum(found), 0) FROM part WHERE job_id = j.id), j.started, j.reason, j.polled, j.next_poll`
+	j.found + (SELECT CAST(coalesce(sum(found), 0) AS bigint) FROM part WHERE job_id = j.id), j.started, j.reason, j.polled, j.next_poll`
 
 func jobFields(job *store.Job) []any {
 	return []any{&job.ID, &job.Owner, &job.State, &job.Request, &job.Created, &job.Time, &job.Progress, &job.Finished, &job.Expires, &job.Total,
@@ -37,9 +31,9 @@ func partFields(part *store.Part) []any {
 }
 
 // readJob returns the job, or [store.ErrNotFound].
-func readJob(ctx context.Context, q queryer, id string) (store.Job, error) {
+func readJob(ctx context.Context, q runner, id string) (store.Job, error) {
 	var job store.Job
-	err := q.QueryRowContext(ctx, `SELECT `+jobColumns+` FROM job j WHERE j.id = ?`, id).Scan(jobFields(&job)...)
+	err := q.queryRow(ctx, `SELECT `+jobColumns+` FROM job j WHERE j.id = ?`, id).Scan(jobFields(&job)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.Job{}, store.ErrNotFound
 	}
@@ -50,13 +44,13 @@ func readJob(ctx context.Context, q queryer, id string) (store.Job, error) {
 }
 
 // Job implements [store.Jobs].
-func (j *jobs) Job(ctx context.Context, id string) (store.Job, error) {
-	return readJob(ctx, j.jobs, id)
+func (j *Jobs) Job(ctx context.Context, id string) (store.Job, error) {
+	return readJob(ctx, j.reader(), id)
 }
 
 // Parts implements [store.Jobs].
-func (j *jobs) Parts(ctx context.Context, id string) ([]store.Part, error) {
-	rows, err := j.jobs.QueryContext(ctx, `SELECT `+partColumns+` FROM part p WHERE p.job_id = ? ORDER BY p.number`, id)
+func (j *Jobs) Parts(ctx context.Context, id string) ([]store.Part, error) {
+	rows, err := j.reader().query(ctx, `SELECT `+partColumns+` FROM part p WHERE p.job_id = ? ORDER BY p.number`, id)
 	if err != nil {
 		return nil, fmt.Errorf("reading the parts of job %s: %w", id, err)
 	}
@@ -68,10 +62,10 @@ func (j *jobs) Parts(ctx context.Context, id string) ([]store.Part, error) {
 }
 
 // PartByFile implements [store.Jobs].
-func (j *jobs) PartByFile(ctx context.Context, file string) (store.Part, store.Job, error) {
+func (j *Jobs) PartByFile(ctx context.Context, file string) (store.Part, store.Job, error) {
 	var part store.Part
 	var job store.Job
-	err := j.jobs.QueryRowContext(ctx, `SELECT `+partColumns+`, `+jobColumns+` FROM part p JOIN job j ON j.id = p.job_id
+	err := j.reader().queryRow(ctx, `SELECT `+partColumns+`, `+jobColumns+` FROM part p JOIN job j ON j.id = p.job_id
 		WHERE p.file = ? AND j.state = ?`, file, store.Complete).Scan(append(partFields(&part), jobFields(&job)...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.Part{}, store.Job{}, store.ErrNotFound
@@ -83,9 +77,9 @@ func (j *jobs) PartByFile(ctx context.Context, file string) (store.Part, store.J
 }
 
 // Selection implements [store.Jobs].
-func (j *jobs) Selection(ctx context.Context, id string, t fhir.Type) (store.Selection, error) {
+func (j *Jobs) Selection(ctx context.Context, id string, t fhir.Type) (store.Selection, error) {
 	var packed []byte
-	err := j.jobs.QueryRowContext(ctx, `SELECT keys FROM selection WHERE job_id = ? AND type = ?`, id, t).Scan(&packed)
+	err := j.reader().queryRow(ctx, `SELECT keys FROM selection WHERE job_id = ? AND type = ?`, id, t).Scan(&packed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.Selection{}, fmt.Errorf("the selection of %s of job %s: %w", t, id, store.ErrNotFound)
 	}
@@ -100,8 +94,8 @@ func (j *jobs) Selection(ctx context.Context, id string, t fhir.Type) (store.Sel
 }
 
 // Stalled implements [store.Jobs].
-func (j *jobs) Stalled(ctx context.Context, before fhir.Moment) ([]store.Job, error) {
-	rows, err := j.jobs.QueryContext(ctx, `SELECT `+jobColumns+` FROM job j
+func (j *Jobs) Stalled(ctx context.Context, before fhir.Moment) ([]store.Job, error) {
+	rows, err := j.reader().query(ctx, `SELECT `+jobColumns+` FROM job j
 		WHERE j.state IN (?, ?, ?) AND j.progress < ? ORDER BY j.created, j.id`, store.Accepted, store.Selecting, store.Writing, before)
 	if err != nil {
 		return nil, fmt.Errorf("looking for stalled jobs: %w", err)
@@ -114,9 +108,9 @@ func (j *jobs) Stalled(ctx context.Context, before fhir.Moment) ([]store.Job, er
 }
 
 // Objects implements [store.Jobs]. Both answers are of one moment.
-func (j *jobs) Objects(ctx context.Context) (objects, live map[string]bool, err error) {
+func (j *Jobs) Objects(ctx context.Context) (objects, live map[string]bool, err error) {
 	objects, live = map[string]bool{}, map[string]bool{}
-	rows, err := j.jobs.QueryContext(ctx, `SELECT 1, object FROM part WHERE object <> ''
+	rows, err := j.reader().query(ctx, `SELECT 1, object FROM part WHERE object <> ''
 		UNION ALL SELECT 0, id FROM job WHERE state IN (?, ?, ?)`, store.Accepted, store.Selecting, store.Writing)
 	if err != nil {
 		return nil, nil, fmt.Errorf("listing the objects of jobs: %w", err)

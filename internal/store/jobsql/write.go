@@ -1,4 +1,4 @@
-package sqlite
+package jobsql
 
 import (
 	"context"
@@ -10,11 +10,16 @@ import (
 )
 
 // CreateJob implements [store.Jobs].
-func (j *jobs) CreateJob(ctx context.Context, job store.Job, limit int) error {
-	err := j.change(ctx, func(tx *sql.Tx) error {
+func (j *Jobs) CreateJob(ctx context.Context, job store.Job, limit int) error {
+	err := j.change(ctx, "", func(tx runner) error {
 		if limit > 0 {
+			if lock := j.dialect.LockOwner; lock != "" {
+				if _, err := tx.exec(ctx, lock, job.Owner); err != nil {
+					return err
+				}
+			}
 			var live int
-			err := tx.QueryRowContext(ctx, `SELECT count(*) FROM job WHERE owner = ? AND state IN (?, ?, ?)`,
+			err := tx.queryRow(ctx, `SELECT count(*) FROM job WHERE owner = ? AND state IN (?, ?, ?)`,
 				job.Owner, store.Accepted, store.Selecting, store.Writing).Scan(&live)
 			if err != nil {
 				return err
@@ -23,7 +28,7 @@ func (j *jobs) CreateJob(ctx context.Context, job store.Job, limit int) error {
 				return store.ErrTooManyJobs
 			}
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO job (id, owner, state, request, created, progress) VALUES (?, ?, ?, ?, ?, ?)`,
+		_, err := tx.exec(ctx, `INSERT INTO job (id, owner, state, request, created, progress) VALUES (?, ?, ?, ?, ?, ?)`,
 			job.ID, job.Owner, store.Accepted, job.Request, job.Created, job.Created)
 		return err
 	})
@@ -34,8 +39,8 @@ func (j *jobs) CreateJob(ctx context.Context, job store.Job, limit int) error {
 }
 
 // BeginSelecting implements [store.Jobs].
-func (j *jobs) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.Moment) error {
-	return j.change(ctx, func(tx *sql.Tx) error {
+func (j *Jobs) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.Moment) error {
+	return j.change(ctx, t.Job.ID, func(tx runner) error {
 		state, _, err := holds(ctx, tx, t)
 		if err != nil {
 			return err
@@ -43,14 +48,14 @@ func (j *jobs) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.M
 		if err := mayBecome(t.Job.ID, state, store.Selecting); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE job SET state = ?, time = ?, progress = ? WHERE id = ?`, store.Selecting, at, now, t.Job.ID)
+		_, err = tx.exec(ctx, `UPDATE job SET state = ?, time = ?, progress = ? WHERE id = ?`, store.Selecting, at, now, t.Job.ID)
 		return err
 	})
 }
 
 // StoreSelection implements [store.Jobs].
-func (j *jobs) StoreSelection(ctx context.Context, t *store.Task, selections []store.Selection, parts []store.Part, now, expires fhir.Moment) error {
-	return j.change(ctx, func(tx *sql.Tx) error {
+func (j *Jobs) StoreSelection(ctx context.Context, t *store.Task, selections []store.Selection, parts []store.Part, now, expires fhir.Moment) error {
+	return j.change(ctx, t.Job.ID, func(tx runner) error {
 		state, _, err := holds(ctx, tx, t)
 		if err != nil {
 			return err
@@ -63,12 +68,12 @@ func (j *jobs) StoreSelection(ctx context.Context, t *store.Task, selections []s
 			return err
 		}
 		for _, part := range parts {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO part (job_id, number, file, type, first, last, count, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			if _, err := tx.exec(ctx, `INSERT INTO part (job_id, number, file, type, first, last, count, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 				t.Job.ID, part.Number, part.File, part.Type, part.First, part.Last, part.Count, part.Bytes); err != nil {
 				return fmt.Errorf("storing part %d of job %s: %w", part.Number, t.Job.ID, err)
 			}
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE job SET state = ?, total = ?, found = 0, started = ?, progress = ?, worker = '', lease = 0 WHERE id = ?`,
+		if _, err := tx.exec(ctx, `UPDATE job SET state = ?, total = ?, found = 0, started = ?, progress = ?, worker = '', lease = 0 WHERE id = ?`,
 			store.Writing, total, now, now, t.Job.ID); err != nil {
 			return err
 		}
@@ -80,14 +85,14 @@ func (j *jobs) StoreSelection(ctx context.Context, t *store.Task, selections []s
 	})
 }
 
-func insertSelections(ctx context.Context, tx *sql.Tx, id string, selections []store.Selection) (total int64, err error) {
+func insertSelections(ctx context.Context, tx runner, id string, selections []store.Selection) (total int64, err error) {
 	for _, s := range selections {
 		s.Keys.RunOptimize()
 		packed, err := s.Keys.MarshalBinary()
 		if err != nil {
 			return 0, fmt.Errorf("packing the selection of %s of job %s: %w", s.Type, id, err)
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO selection (job_id, type, keys) VALUES (?, ?, ?)`, id, s.Type, packed); err != nil {
+		if _, err := tx.exec(ctx, `INSERT INTO selection (job_id, type, keys) VALUES (?, ?, ?)`, id, s.Type, packed); err != nil {
 			return 0, fmt.Errorf("storing the selection of %s of job %s: %w", s.Type, id, err)
 		}
 		total += int64(s.Keys.GetCardinality())
@@ -96,18 +101,18 @@ func insertSelections(ctx context.Context, tx *sql.Tx, id string, selections []s
 }
 
 // FinishPart implements [store.Jobs].
-func (j *jobs) FinishPart(ctx context.Context, t *store.Task, object string, stored store.Stored, now, expires fhir.Moment) (store.State, error) {
+func (j *Jobs) FinishPart(ctx context.Context, t *store.Task, object string, stored store.Stored, now, expires fhir.Moment) (store.State, error) {
 	var next store.State
-	err := j.change(ctx, func(tx *sql.Tx) error {
+	err := j.change(ctx, t.Job.ID, func(tx runner) error {
 		if _, _, err := holds(ctx, tx, t); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE part SET done = 1, object = ?, written = ?, written_bytes = ?, gzip_bytes = ?, sha256 = ?, fragments = ?,
+		if _, err := tx.exec(ctx, `UPDATE part SET done = 1, object = ?, written = ?, written_bytes = ?, gzip_bytes = ?, sha256 = ?, fragments = ?,
 			found = ?, worker = '', lease = 0 WHERE job_id = ? AND number = ?`,
 			object, stored.Count, stored.Bytes, stored.GzipBytes, stored.SHA256, nonNil(stored.Index), stored.Count, t.Job.ID, t.Part.Number); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE job SET progress = ? WHERE id = ?`, now, t.Job.ID); err != nil {
+		if _, err := tx.exec(ctx, `UPDATE job SET progress = ? WHERE id = ?`, now, t.Job.ID); err != nil {
 			return err
 		}
 		var err error
@@ -129,11 +134,11 @@ func nonNil(b []byte) []byte {
 // fails the job at once; the last part completes it if all lines add up to the
 // selection, and fails it if not. Being one transaction with the change before
 // it, exactly one worker sees the last part (D7).
-func decide(ctx context.Context, tx *sql.Tx, id string, now, expires fhir.Moment) (store.State, error) {
+func decide(ctx context.Context, tx runner, id string, now, expires fhir.Moment) (store.State, error) {
 	var total, open, written, wrong int64
-	err := tx.QueryRowContext(ctx, `SELECT j.total, count(p.number) - coalesce(sum(p.done), 0), coalesce(sum(p.written), 0),
-		coalesce(sum(p.done AND (p.written <> p.count OR p.written_bytes <> p.bytes)), 0)
-		FROM job j LEFT JOIN part p ON p.job_id = j.id WHERE j.id = ? GROUP BY j.id`, id).Scan(&total, &open, &written, &wrong)
+	err := tx.queryRow(ctx, `SELECT j.total, count(CASE WHEN p.done = 0 THEN 1 END), CAST(coalesce(sum(p.written), 0) AS bigint),
+		count(CASE WHEN p.done = 1 AND (p.written <> p.count OR p.written_bytes <> p.bytes) THEN 1 END)
+		FROM job j LEFT JOIN part p ON p.job_id = j.id WHERE j.id = ? GROUP BY j.id, j.total`, id).Scan(&total, &open, &written, &wrong)
 	switch {
 	case err != nil:
 		return "", err
@@ -150,24 +155,24 @@ func decide(ctx context.Context, tx *sql.Tx, id string, now, expires fhir.Moment
 
 // end moves a job out of the live states, or on from there. Only a Complete job
 // keeps its parts and selection.
-func end(ctx context.Context, tx *sql.Tx, id string, next store.State, reason string, now, expires fhir.Moment) error {
+func end(ctx context.Context, tx runner, id string, next store.State, reason string, now, expires fhir.Moment) error {
 	if next != store.Complete {
-		if _, err := tx.ExecContext(ctx, `UPDATE job SET found = found + (SELECT coalesce(sum(found), 0) FROM part WHERE job_id = ?1) WHERE id = ?1`, id); err != nil {
+		if _, err := tx.exec(ctx, `UPDATE job SET found = found + (SELECT CAST(coalesce(sum(p.found), 0) AS bigint) FROM part p WHERE p.job_id = job.id) WHERE id = ?`, id); err != nil {
 			return err
 		}
 		if err := forget(ctx, tx, id); err != nil {
 			return err
 		}
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE job SET state = ?, reason = ?, finished = ?, expires = ?, worker = '', lease = 0 WHERE id = ?`,
+	_, err := tx.exec(ctx, `UPDATE job SET state = ?, reason = ?, finished = ?, expires = ?, worker = '', lease = 0 WHERE id = ?`,
 		next, reason, now, expires, id)
 	return err
 }
 
 // forget drops the selection and the parts of a job.
-func forget(ctx context.Context, tx *sql.Tx, id string) error {
+func forget(ctx context.Context, tx runner, id string) error {
 	for _, table := range []string{"selection", "part"} {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE job_id = ?`, id); err != nil {
+		if _, err := tx.exec(ctx, `DELETE FROM `+table+` WHERE job_id = ?`, id); err != nil {
 			return err
 		}
 	}
@@ -183,8 +188,8 @@ func mayBecome(id string, state, next store.State) error {
 }
 
 // Fail implements [store.Jobs].
-func (j *jobs) Fail(ctx context.Context, id, reason string, now, expires fhir.Moment) error {
-	err := j.change(ctx, func(tx *sql.Tx) error {
+func (j *Jobs) Fail(ctx context.Context, id, reason string, now, expires fhir.Moment) error {
+	err := j.change(ctx, id, func(tx runner) error {
 		job, err := readJob(ctx, tx, id)
 		if err != nil {
 			return err
@@ -201,8 +206,8 @@ func (j *jobs) Fail(ctx context.Context, id, reason string, now, expires fhir.Mo
 }
 
 // Cancel implements [store.Jobs].
-func (j *jobs) Cancel(ctx context.Context, id, owner string, now, expires fhir.Moment) error {
-	return j.change(ctx, func(tx *sql.Tx) error {
+func (j *Jobs) Cancel(ctx context.Context, id, owner string, now, expires fhir.Moment) error {
+	return j.change(ctx, id, func(tx runner) error {
 		job, err := readJob(ctx, tx, id)
 		if err != nil {
 			return err
@@ -215,8 +220,8 @@ func (j *jobs) Cancel(ctx context.Context, id, owner string, now, expires fhir.M
 }
 
 // SetNextPoll implements [store.Jobs].
-func (j *jobs) SetNextPoll(ctx context.Context, id string, old, next, now fhir.Moment) (bool, error) {
-	result, err := j.jobs.ExecContext(ctx, `UPDATE job SET next_poll = ?, polled = ? WHERE id = ? AND next_poll = ?`, next, now, id, old)
+func (j *Jobs) SetNextPoll(ctx context.Context, id string, old, next, now fhir.Moment) (bool, error) {
+	result, err := j.reader().exec(ctx, `UPDATE job SET next_poll = ?, polled = ? WHERE id = ? AND next_poll = ?`, next, now, id, old)
 	if err != nil {
 		return false, fmt.Errorf("noting the poll of job %s: %w", id, err)
 	}
@@ -225,10 +230,10 @@ func (j *jobs) SetNextPoll(ctx context.Context, id string, old, next, now fhir.M
 }
 
 // Expire implements [store.Jobs].
-func (j *jobs) Expire(ctx context.Context, now, forgotten fhir.Moment) (int, error) {
+func (j *Jobs) Expire(ctx context.Context, now, forgotten fhir.Moment) (int, error) {
 	expired := 0
-	err := j.change(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT id FROM job WHERE state IN (?, ?, ?) AND expires <= ?`,
+	err := j.change(ctx, "", func(tx runner) error {
+		rows, err := tx.query(ctx, `SELECT j.id FROM job j WHERE j.state IN (?, ?, ?) AND j.expires <= ? ORDER BY j.id `+j.dialect.PickNext,
 			store.Complete, store.Failed, store.Cancelled, now)
 		if err != nil {
 			return err
@@ -241,12 +246,12 @@ func (j *jobs) Expire(ctx context.Context, now, forgotten fhir.Moment) (int, err
 			if err := forget(ctx, tx, id); err != nil {
 				return err
 			}
-			if _, err := tx.ExecContext(ctx, `UPDATE job SET state = ? WHERE id = ?`, store.Expired, id); err != nil {
+			if _, err := tx.exec(ctx, `UPDATE job SET state = ? WHERE id = ?`, store.Expired, id); err != nil {
 				return err
 			}
 		}
 		expired = len(ids)
-		_, err = tx.ExecContext(ctx, `DELETE FROM job WHERE state = ? AND expires < ?`, store.Expired, forgotten)
+		_, err = tx.exec(ctx, `DELETE FROM job WHERE state = ? AND expires < ?`, store.Expired, forgotten)
 		return err
 	})
 	if err != nil {

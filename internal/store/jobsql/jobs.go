@@ -1,0 +1,163 @@
+package jobsql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"muster/internal/fault"
+	"muster/internal/fhir"
+	"muster/internal/store"
+)
+
+// Dialect is what differs between databases. The zero value is SQLite's, in
+// transactions that begin IMMEDIATE.
+type Dialect struct {
+	// Numbered says that arguments are written $1, $2, … instead of ?.
+	Numbered bool
+	// LockJob locks the job with an id until the end of the transaction; empty where
+	// no other transaction can be writing.
+	LockJob string
+	// LockOwner keeps others from storing a job of the owner meanwhile.
+	LockOwner string
+	// PickFree and PickNext follow the selection of a row of job to claim work of:
+	// one passes over what others have locked, one waits for it.
+	PickFree, PickNext string
+}
+
+// Jobs implements [store.Jobs] on a database that has its tables.
+type Jobs struct {
+	db      *sql.DB
+	dialect Dialect
+}
+
+var _ store.Jobs = (*Jobs)(nil)
+
+// New returns the job store in a database.
+func New(db *sql.DB, d Dialect) *Jobs { return &Jobs{db, d} }
+
+// LiveTimes returns the transaction times of the jobs that still read old
+// versions: those that are selecting or writing. Writers keep for them what they
+// supersede (D3).
+func (j *Jobs) LiveTimes(ctx context.Context) ([]fhir.Moment, error) {
+	rows, err := j.reader().query(ctx, `SELECT time FROM job WHERE state IN (?, ?) AND time > 0 ORDER BY time`, store.Selecting, store.Writing)
+	if err != nil {
+		return nil, fmt.Errorf("reading the times of live jobs: %w", err)
+	}
+	times, err := collect(rows, func(rows *sql.Rows) (t fhir.Moment, err error) { return t, rows.Scan(&t) })
+	if err != nil {
+		return nil, fmt.Errorf("reading the times of live jobs: %w", err)
+	}
+	return times, nil
+}
+
+// queryer is a database or a transaction.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// runner runs statements in their dialect.
+type runner struct {
+	on      queryer
+	dialect *Dialect
+}
+
+func (j *Jobs) reader() runner { return runner{j.db, &j.dialect} }
+
+func (r runner) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return r.on.QueryContext(ctx, r.text(query), args...)
+}
+
+func (r runner) queryRow(ctx context.Context, query string, args ...any) *sql.Row {
+	return r.on.QueryRowContext(ctx, r.text(query), args...)
+}
+
+func (r runner) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return r.on.ExecContext(ctx, r.text(query), args...)
+}
+
+// text writes the arguments of a statement as the database wants them. No
+// statement here has a question mark that is not one.
+func (r runner) text(query string) string {
+	if !r.dialect.Numbered {
+		return query
+	}
+	var b strings.Builder
+	for n := 1; ; n++ {
+		before, after, found := strings.Cut(query, "?")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		b.WriteString("$" + strconv.Itoa(n))
+		query = after
+	}
+}
+
+// change runs one transaction on the job with the id, or on any job if it is empty.
+// An error of f rolls everything back. In a context of [Within] it is a part of the
+// transaction there.
+func (j *Jobs) change(ctx context.Context, id string, f func(tx runner) error) error {
+	if outer, ok := ctx.Value(within{}).(*sql.Tx); ok {
+		return j.locked(ctx, runner{outer, &j.dialect}, id, f)
+	}
+	tx, err := j.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := j.locked(ctx, runner{tx, &j.dialect}, id, f); err != nil {
+		return errors.Join(err, ignoreDone(tx.Rollback()))
+	}
+	if err := fault.Point(ctx, "jobs.commit"); err != nil {
+		return errors.Join(err, ignoreDone(tx.Rollback()))
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	return fault.Point(ctx, "jobs.committed")
+}
+
+// locked locks the job, if there is an id and others could write, and then calls f.
+func (j *Jobs) locked(ctx context.Context, tx runner, id string, f func(tx runner) error) error {
+	if id != "" && j.dialect.LockJob != "" {
+		if _, err := tx.exec(ctx, j.dialect.LockJob, id); err != nil {
+			return err
+		}
+	}
+	return f(tx)
+}
+
+type within struct{}
+
+// Within returns a context in which changes of jobs are made in a transaction that
+// the driver has begun and will commit. An error leaves it to be rolled back.
+func Within(ctx context.Context, tx *sql.Tx) context.Context {
+	return context.WithValue(ctx, within{}, tx)
+}
+
+// ignoreDone drops the error of rolling back what a cancelled context has rolled
+// back already.
+func ignoreDone(err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return nil
+	}
+	return err
+}
+
+// collect reads all rows and closes them.
+func collect[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) (all []T, err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		one, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}

@@ -30,13 +30,13 @@ func load(t testing.TB) *Registry {
 // "~" state parameters (SR-12).
 func TestParams(t *testing.T) {
 	want := map[fhir.Type]string{
-		fhir.Organization:      "_id _lastUpdated ~active address-city address-postalcode address-state identifier name ~suppressed",
-		fhir.Location:          "_id _lastUpdated address-city address-postalcode address-state identifier name organization ~status ~suppressed",
-		fhir.Endpoint:          "_id _lastUpdated identifier name organization ~status ~suppressed",
-		fhir.HealthcareService: "_id _lastUpdated ~active identifier location name organization service-type ~suppressed",
-		fhir.Practitioner:      "_id _lastUpdated ~active !address !address-city !address-country !address-postalcode !address-state !address-use family !gender !gender-identity identifier name ~suppressed",
-		fhir.PractitionerRole:  "_id _lastUpdated ~active !gender-identity identifier location organization practitioner ~suppressed",
-		fhir.Provenance:        "_id _lastUpdated location target",
+		fhir.Organization:      "_id _lastUpdated _profile _security _source _tag ~active address address-city address-country address-postalcode address-state address-use endpoint identifier name partof ~suppressed type",
+		fhir.Location:          "_id _lastUpdated _profile _security _source _tag address address-city address-country address-postalcode address-state address-use endpoint identifier locationamenities locationphysicaltype locmailaddress name near operational-status organization partof ~status ~suppressed type",
+		fhir.Endpoint:          "_id _lastUpdated _profile _security _source _tag connection-type epurl hcepi identifier name organization payload-type payloadmimetype ~status ~suppressed",
+		fhir.HealthcareService: "_id _lastUpdated _profile _security _source _tag ~active allday characteristic coverage-area daysofweek endpoint endtime hsbilling identifier languages location name organization program service-category service-type specialty starttime ~suppressed",
+		fhir.Practitioner:      "_id _lastUpdated _profile _security _source _tag ~active !address !address-city !address-country !address-postalcode !address-state !address-use communication email family !gender !gender-identity given identifier identifier-r5 name phone regprof rsg ~suppressed telecom",
+		fhir.PractitionerRole:  "_id _lastUpdated _profile _security _source _tag ~active allday date daysofweek email endpoint endtime !gender-identity identifier languages location organization phone practitioner role service specialty starttime ~suppressed telecom",
+		fhir.Provenance:        "_id _lastUpdated _profile _security _source _tag agent agent-role agent-type entity location recorded signature-type target when",
 	}
 	reg := load(t)
 	if diff := cmp.Diff(fhir.Types(), reg.Types()); diff != "" {
@@ -76,8 +76,12 @@ func TestParamAnswers(t *testing.T) {
 	}{
 		{fhir.HealthcareService, "service-type", "service-type", "by its code"},
 		{fhir.HealthcareService, "type", "service-type", "by its alias"},
-		{fhir.Organization, "type", "", "an alias belongs to its type alone"},
-		{fhir.Location, "near", "", "not supported yet"},
+		{fhir.Practitioner, "type", "", "an alias belongs to its type alone"},
+		{fhir.Provenance, "agent.who", "agent", "an alias may hold a dot"},
+		{fhir.Organization, "partOf", "partof", "as the element is spelled"},
+		{fhir.Location, "near", "near", "the only special parameter"},
+		{fhir.Organization, "phonetic", "", "how names sound is not indexed"},
+		{fhir.Provenance, "patient", "", "no patient is in the directory"},
 		{fhir.Organization, "_has", "", "not a parameter with a definition"},
 		{fhir.Organization, "Name", "", "codes are case-sensitive"},
 		{fhir.Provenance, "suppressed", "", "Provenance has no state"},

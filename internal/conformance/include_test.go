@@ -13,11 +13,13 @@ import (
 func TestIncludes(t *testing.T) {
 	reg := load(t)
 	for rt, wanted := range map[fhir.Type][2]string{
-		fhir.Location:         {"Location:organization", ""},
-		fhir.PractitionerRole: {"PractitionerRole:practitioner PractitionerRole:organization PractitionerRole:location", "Provenance:target"},
-		fhir.Practitioner:     {"", "PractitionerRole:practitioner Provenance:target"},
-		fhir.Organization:     {"", "Location:organization Provenance:target HealthcareService:organization PractitionerRole:organization"},
-		fhir.Provenance:       {"Provenance:target", ""},
+		fhir.Location:          {"Location:organization Location:endpoint Location:partof", "HealthcareService:location Provenance:target PractitionerRole:location HealthcareService:coverage-area"},
+		fhir.HealthcareService: {"HealthcareService:location HealthcareService:organization HealthcareService:endpoint", "PractitionerRole:service Provenance:target"},
+		fhir.PractitionerRole:  {"PractitionerRole:practitioner PractitionerRole:service PractitionerRole:organization PractitionerRole:location PractitionerRole:endpoint", "Provenance:target"},
+		fhir.Practitioner:      {"", "PractitionerRole:practitioner Provenance:target Provenance:agent"},
+		fhir.Organization:      {"Organization:partof Organization:endpoint", "Location:organization Provenance:target HealthcareService:organization PractitionerRole:organization Endpoint:organization Organization:partof"},
+		fhir.Endpoint:          {"Endpoint:organization", "HealthcareService:endpoint Location:endpoint PractitionerRole:endpoint Provenance:target"},
+		fhir.Provenance:        {"Provenance:target Provenance:agent Provenance:entity", "Provenance:entity"},
 	} {
 		for n, list := range [][]Include{reg.Includes(rt), reg.RevIncludes(rt)} {
 			var got []string
@@ -35,9 +37,6 @@ func TestIncludes(t *testing.T) {
 			}
 		}
 	}
-	if list := reg.RevIncludes(fhir.Provenance); list != nil {
-		t.Errorf("something includes Provenance: %v", list)
-	}
 }
 
 func TestParseInclude(t *testing.T) {
@@ -45,6 +44,9 @@ func TestParseInclude(t *testing.T) {
 	for value, want := range map[string]string{
 		"PractitionerRole:practitioner": "PractitionerRole:practitioner",
 		"Provenance:target:Location":    "Provenance:target:Location",
+		"Organization:partOf":           "Organization:partof",
+		"Location:partOf:Location":      "Location:partof:Location",
+		"Provenance:agent.who":          "Provenance:agent",
 		"*":                             "is no include",
 		"PractitionerRole":              "is no include",
 		"a:b:c:d":                       "is no include",
@@ -61,7 +63,7 @@ func TestParseInclude(t *testing.T) {
 		if err != nil {
 			got = err.Error()
 		}
-		if !strings.Contains(got, want) || err == nil && got != want {
+		if !strings.Contains(got, want) || err == nil && got != want { // an error holds the words, a value is the same
 			t.Errorf("%q: %s, want %s", value, got, want)
 		}
 	}
@@ -84,6 +86,12 @@ func TestModifiers(t *testing.T) {
 		{fhir.Organization, "identifier", "missing not"},
 		{fhir.Location, "organization", "Organization identifier missing"},
 		{fhir.Practitioner, "gender", ""},
+		{fhir.Practitioner, "identifier-r5", "contains exact missing not"},
+		{fhir.Practitioner, "regprof", "contains exact missing"},
+		{fhir.Location, "locmailaddress", "contains missing"},
+		{fhir.Location, "near", "missing"},
+		{fhir.PractitionerRole, "starttime", "missing"},
+		{fhir.Provenance, "agent", "Organization Practitioner PractitionerRole identifier missing"},
 	} {
 		p, _ := reg.Param(c.base, c.code)
 		if got := strings.Join(p.Modifiers, " "); got != c.want {

@@ -15,6 +15,9 @@ var searchParameters []byte
 // Load reads the embedded definitions. An error is a mistake in them, not in the
 // data of the user.
 func Load() (*Registry, error) {
+	if _, err := systems(); err != nil {
+		return nil, fmt.Errorf("names of systems: %w", err)
+	}
 	r, err := parse(searchParameters)
 	if err != nil {
 		return nil, fmt.Errorf("search parameter definitions: %w", err)
@@ -36,6 +39,7 @@ type definitions struct {
 		URL        string    `json:"url"`
 		Target     []string  `json:"target"`
 		Native     string    `json:"native"`
+		Spelling   string    `json:"spelling"`
 		Column     bool      `json:"column"`
 		Restricted string    `json:"restricted"`
 		Modifiers  []string  `json:"modifiers"`
@@ -66,7 +70,7 @@ func parse(text []byte) (*Registry, error) {
 		for _, base := range bases {
 			params = append(params, Param{
 				ID: p.ID, Code: p.Code, Type: p.Type, Base: base, Element: p.Element, Expression: p.Expression,
-				Native: p.Native, Column: p.Column, Target: p.Target, Role: p.Role, URL: p.URL, Restricted: p.Restricted,
+				Native: p.Native, Spelling: p.Spelling, Column: p.Column, Target: p.Target, Role: p.Role, URL: p.URL, Restricted: p.Restricted,
 				Modifiers: p.Modifiers, Marker: p.Marker, Marks: p.Marks,
 			})
 		}

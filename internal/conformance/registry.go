@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -48,6 +49,7 @@ type Param struct {
 	Element    string   // FHIR data type of the indexed elements: "Identifier"
 	Expression string   // FHIRPath of the indexed elements, from Base: "Location.address.city"
 	Native     string   // rule of package index that extracts instead of Expression alone, else empty
+	Spelling   string   // rule of package index that brings its codes or uris to one spelling, else empty
 	Column     bool     // a column of the resource's row, without index entries: _id, _lastUpdated
 	Target     []string // type names that a reference may have
 	Role       Role
@@ -89,6 +91,7 @@ type Registry struct {
 	params  map[fhir.Type]map[string]Param
 	aliases map[fhir.Type]map[string]string
 	sorted  map[fhir.Type][]Param
+	systems map[string]string // other name → name in entries
 	hash    string
 }
 
@@ -100,6 +103,7 @@ func NewRegistry(params []Param, aliases map[fhir.Type]map[string]string) (*Regi
 		params:  map[fhir.Type]map[string]Param{},
 		aliases: map[fhir.Type]map[string]string{},
 		sorted:  map[fhir.Type][]Param{},
+		systems: otherSystems(),
 	}
 	owner := map[int]Param{}
 	for _, p := range params {
@@ -211,15 +215,18 @@ func (r *Registry) DefinitionsHash() string { return r.hash }
 
 // indexRules counts the changes of package index that alter entries without a
 // change of the definitions: another folding, another rule for a data type.
-const indexRules = 1
+const indexRules = 2
 
 func (r *Registry) computeHash() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "rules %d\n", indexRules)
+	for _, other := range slices.Sorted(maps.Keys(r.systems)) {
+		fmt.Fprintf(h, "%q %q\n", other, r.systems[other])
+	}
 	for _, t := range fhir.Types() {
 		for _, p := range r.sorted[t] {
 			if p.Indexed() {
-				fmt.Fprintf(h, "%d %s %q %s %s %q %q %q\n", p.ID, p.Base, p.Code, p.Type, p.Element, p.Expression, p.Native, p.Target)
+				fmt.Fprintf(h, "%d %s %q %s %s %q %q %q %q\n", p.ID, p.Base, p.Code, p.Type, p.Element, p.Expression, p.Native, p.Spelling, p.Target)
 				if p.Marker != 0 {
 					fmt.Fprintf(h, "%d %s\n", p.Marker, p.Marks)
 				}

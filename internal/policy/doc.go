@@ -1,8 +1,8 @@
 // Package policy holds the rules of the directory, all of them, in one place, so
 // that export, search and read cannot disagree (D5). It has two sides.
 //
-// Questions (question.go, restricted.go, export.go): between reading a query and
-// planning it, [Check] refuses what may not be asked: unknown parameters,
+// Questions (resolve.go, question.go, restricted.go, export.go): between reading a query and
+// planning it, [Resolve] gives parameters under other names their own, [Check] refuses what may not be asked: unknown parameters,
 // parameters that are restricted for privacy, parameters that only shape a
 // search's answer, and queries that name nothing to narrow the search by.
 // [ForExport] then makes the question complete: a snapshot export asks for

@@ -197,8 +197,7 @@ func narrows(q query.Query) bool {
 		if !isLeaf {
 			return true // chains, reverse chains (SR-11) and the type test
 		}
-		system := strings.HasPrefix(l.Name, "_") && l.Name != "_id" && l.Name != "_lastUpdated"
-		if system || isState(l.Name) {
+		if isSystem(l.Name) || isState(l.Name) {
 			continue
 		}
 		for _, v := range l.Values {
@@ -208,6 +207,12 @@ func narrows(q query.Query) bool {
 		}
 	}
 	return false
+}
+
+// isSystem reports whether FHIR's own parameters have the name: they narrow nothing,
+// but for _id and _lastUpdated (SR-11, SR-12).
+func isSystem(name string) bool {
+	return strings.HasPrefix(name, "_") && name != "_id" && name != "_lastUpdated"
 }
 
 func empty(v query.Value) bool {

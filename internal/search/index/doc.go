@@ -7,9 +7,10 @@
 // [NewExtractor] compiles each indexed parameter of the registry once: its
 // expression (package fhirpath) and the rule for its data type (values.go), or a
 // rule in code where the published expression is not what the directory means
-// (native.go). [Extractor.Extract] runs them over one parsed resource. [Fold] and
-// [System] bring texts and code systems to the form in which they are compared;
-// who asks must use the same two.
+// (native.go). [Extractor.Extract] runs them over one parsed resource. [Fold],
+// [System] and [Spell] bring texts, code systems, codes and uris to the form in which
+// they are compared, and [Zone] is where days without a zone lie; who asks must use
+// the same four.
 //
 // # Tables
 //
@@ -24,6 +25,11 @@
 //	ix_date       row_key, param, low, high      [low, high) in ms since 1970
 //	ix_reference  row_key, param, id, type       type is the name of the target's type
 //	ix_uri        row_key, param, value
+//	ix_number     row_key, param, value      times of day as HHMM
+//	ix_location   row_key, param, position   degrees
+//
+// A reference that names its target by an identifier has a token entry under the
+// same parameter beside, or instead of, its reference entry (:identifier).
 //
 // Three columns of the row itself take the place of entries: the id (_id), the
 // last update (_lastUpdated) and the [Visibility].
@@ -39,6 +45,7 @@
 //
 //	ix_token      77, 43 (identifier),   "A1",     "http://x/prn"
 //	ix_token      77, 47 (active),       "true",   ""               active is absent: assumed
+//	ix_token      77, 152 (its marker),  "absent", ""               for active:missing
 //	ix_token      77, 48 (suppressed),   "false",  ""
 //	ix_reference  77, 46 (practitioner), "p1",     "Practitioner"
 //

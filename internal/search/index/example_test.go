@@ -30,6 +30,7 @@ func ExampleExtractor_Extract() {
 	}
 	// Output:
 	// kind 1, parameter 47: "" "true"
+	// kind 1, parameter 152: "" "absent"
 	// kind 1, parameter 43: "http://x/prn" "A1"
 	// kind 4, parameter 46: "Practitioner" "p1"
 	// kind 1, parameter 48: "" "false"

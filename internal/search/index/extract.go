@@ -23,7 +23,8 @@ type rule struct {
 	param   conformance.Param
 	path    *fhirpath.Expression
 	value   valueFunc
-	native  nativeFunc // instead of value for each element of path, if set
+	spell   func(string) string // of codes and uris, if set
+	native  nativeFunc          // instead of value for each element of path, if set
 	baseURL string
 }
 
@@ -59,6 +60,11 @@ func newRule(p conformance.Param, baseURL string) (rule, error) {
 		return rule{}, fmt.Errorf("a %s parameter cannot be made from elements of type %q: add the rule to values.go", p.Type, p.Element)
 	}
 	r.value = form
+	if p.Spelling != "" {
+		if r.spell, ok = spellings[p.Spelling]; !ok {
+			return rule{}, fmt.Errorf("there is no spelling %q: add it to spelling.go", p.Spelling)
+		}
+	}
 	if p.Native != "" {
 		if r.native, ok = natives[p.Native]; !ok {
 			return rule{}, fmt.Errorf("there is no native rule %q: add it to native.go", p.Native)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,6 +75,9 @@ func TestExtractCoversEveryParameter(t *testing.T) {
 		for _, p := range reg.Params(rt) {
 			if seen[p.ID] != p.Indexed() {
 				t.Errorf("%s?%s: entries in testdata: %v, indexed: %v", rt, p.Code, seen[p.ID], p.Indexed())
+			}
+			if p.Marker != 0 && !seen[p.Marker] {
+				t.Errorf("%s?%s: nothing in testdata marks what :missing asks for", rt, p.Code)
 			}
 		}
 	}
@@ -150,6 +154,7 @@ func TestNewExtractorRefuses(t *testing.T) {
 	}{
 		"expression": {func(p *conformance.Param) { p.Expression = "Endpoint.name[0]" }, "search parameter Endpoint?name: expression"},
 		"data type":  {func(p *conformance.Param) { p.Element = "Money" }, `elements of type "Money"`},
+		"spelling":   {func(p *conformance.Param) { p.Spelling = "magic" }, `no spelling "magic"`},
 		"native":     {func(p *conformance.Param) { p.Native = "magic" }, `no native rule "magic"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -197,8 +202,19 @@ func FuzzExtract(f *testing.F) {
 				if e.Kind == index.String && (e.Norm == "" || index.Fold(e.Norm) != e.Norm || index.Fold(e.Exact) != e.Norm) {
 					t.Fatalf("entry %q is not folded %q", e.Norm, e.Exact)
 				}
-				if e.Kind != index.String && e.Kind != index.Date && e.Code == "" {
-					t.Fatalf("entry without a value: %+v", e)
+				switch e.Kind {
+				case index.Token, index.Reference, index.URI:
+					if e.Code == "" || index.System(e.System) != e.System || index.Spell(p, e.Code) != e.Code && e.Param != p.Marker {
+						t.Fatalf("entry without a value, or not as questions spell it: %+v", e)
+					}
+				case index.Number:
+					if e.Number < 0 || e.Number > 2359 || e.Number%100 > 59 {
+						t.Fatalf("%d is no time of day", e.Number)
+					}
+				case index.Location:
+					if !(math.Abs(e.Position.Latitude) <= 90 && math.Abs(e.Position.Longitude) <= 180) {
+						t.Fatalf("%v is not on the earth", e.Position)
+					}
 				}
 			}
 		}
@@ -220,13 +236,13 @@ func TestValueForms(t *testing.T) {
 		{conformance.Token, "code", `["a","b","a"]`, []string{`token |a`, `token |b`}},
 		{conformance.String, "Address", `{"line":["1 High St","Unit 2"],"text":"all","city":"C","district":"D","state":"S","postalCode":"2000","country":"AU","use":"home"}`,
 			[]string{"string 1 high st (1 High St)", "string unit 2 (Unit 2)", "string all (all)", "string c (C)", "string d (D)", "string s (S)", "string 2000 (2000)", "string au (AU)"}},
-		{conformance.Date, "date", `"2026-02"`, []string{"date 2026-02-01T00:00:00.000Z to 2026-03-01T00:00:00.000Z"}},
+		{conformance.Date, "date", `"2026-02"`, []string{"date 2026-01-31T13:00:00.000Z to 2026-02-28T13:00:00.000Z"}},
 		{conformance.Date, "dateTime", `"2026-02-03T10:00:00+10:00"`, []string{"date 2026-02-03T00:00:00.000Z to 2026-02-03T00:00:01.000Z"}},
 		{conformance.Date, "instant", `"2026-02-03T10:00:00.5Z"`, []string{"date 2026-02-03T10:00:00.500Z to 2026-02-03T10:00:00.501Z"}},
 		{conformance.Date, "date", `"yesterday"`, nil},
-		{conformance.Date, "Period", `{"start":"2026","end":"2026-06-30"}`, []string{"date 2026-01-01T00:00:00.000Z to 2026-07-01T00:00:00.000Z"}},
-		{conformance.Date, "Period", `{"start":"2026"}`, []string{"date 2026-01-01T00:00:00.000Z to forever"}},
-		{conformance.Date, "Period", `{"end":"2026"}`, []string{"date always to 2027-01-01T00:00:00.000Z"}},
+		{conformance.Date, "Period", `{"start":"2026","end":"2026-06-30"}`, []string{"date 2025-12-31T13:00:00.000Z to 2026-06-30T14:00:00.000Z"}},
+		{conformance.Date, "Period", `{"start":"2026"}`, []string{"date 2025-12-31T13:00:00.000Z to forever"}},
+		{conformance.Date, "Period", `{"end":"2026"}`, []string{"date always to 2026-12-31T13:00:00.000Z"}},
 		{conformance.Date, "Period", `{"start":"soon"}`, nil},
 		{conformance.Date, "Period", `{}`, nil},
 		{conformance.URI, "url", `"http://X/y"`, []string{"uri http://X/y"}},
@@ -285,6 +301,11 @@ func params(reg *conformance.Registry) map[int]conformance.Param {
 	for _, rt := range reg.Types() {
 		for _, p := range reg.Params(rt) {
 			byID[p.ID] = p
+			if p.Marker != 0 {
+				marker := p
+				marker.Code += ":missing"
+				byID[p.Marker] = marker
+			}
 		}
 	}
 	return byID
@@ -322,6 +343,10 @@ func describe(e index.Entry) string {
 		return fmt.Sprintf("reference %s/%s", e.System, e.Code)
 	case index.URI:
 		return "uri " + e.Code
+	case index.Number:
+		return fmt.Sprintf("number %d", e.Number)
+	case index.Location:
+		return fmt.Sprintf("location %v %v", e.Position.Latitude, e.Position.Longitude)
 	}
 	return "unknown kind"
 }

@@ -12,16 +12,17 @@ type nativeFunc func(dst []Entry, r *rule, resource *fastjson.Value, found []*fa
 
 // natives holds the rules that definitions name in "native".
 var natives = map[string]nativeFunc{
-	"active":     active,
-	"status":     status,
-	"suppressed": suppressed,
+	"active":      active,
+	"status":      status,
+	"suppressed":  suppressed,
+	"mailAddress": mailAddress,
 }
 
 // active takes an absent element for true (A-07): FHIR assumes a resource to be
 // in use, and active=true must find what is visible.
 func active(dst []Entry, r *rule, _ *fastjson.Value, found []*fastjson.Value) []Entry {
 	if len(found) == 0 {
-		return r.token(dst, nil, []byte("true"))
+		return r.mark(r.token(dst, nil, []byte("true")))
 	}
 	return r.plain(dst, found)
 }
@@ -29,9 +30,18 @@ func active(dst []Entry, r *rule, _ *fastjson.Value, found []*fastjson.Value) []
 // status is active for types that say it in a code (A-07).
 func status(dst []Entry, r *rule, _ *fastjson.Value, found []*fastjson.Value) []Entry {
 	if len(found) == 0 {
-		return r.token(dst, nil, []byte("active"))
+		return r.mark(r.token(dst, nil, []byte("active")))
 	}
 	return r.plain(dst, found)
+}
+
+// mark adds the entry that answers :missing, where the entries of the parameter
+// itself cannot: see [conformance.Param.Marker].
+func (r *rule) mark(dst []Entry) []Entry {
+	if r.param.Marker == 0 {
+		return dst
+	}
+	return append(dst, Entry{Kind: Token, Param: r.param.Marker, Code: string(r.param.Marks)})
 }
 
 // The older form of the suppression extension: a boolean, without an initiator.
@@ -43,7 +53,7 @@ const suppressedOldURL = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinit
 // hides only its children and is not suppressed itself; a missing includeSelf
 // hides it, because hiding is the safe side (A-01, SU-03).
 func suppressed(dst []Entry, r *rule, resource *fastjson.Value, found []*fastjson.Value) []Entry {
-	hidden := false
+	hidden, there := false, len(found) > 0
 	for _, extension := range found {
 		hidden = hidden || r.param.Base != fhir.Organization || !ExemptsSelf(extension)
 		for _, part := range extension.GetArray("extension") {
@@ -54,9 +64,13 @@ func suppressed(dst []Entry, r *rule, resource *fastjson.Value, found []*fastjso
 	}
 	for _, extension := range resource.GetArray("extension") {
 		if string(extension.GetStringBytes("url")) == suppressedOldURL {
+			there = true
 			said := extension.Get("valueBoolean")
 			hidden = hidden || said == nil || said.Type() != fastjson.TypeFalse
 		}
+	}
+	if there {
+		dst = r.mark(dst)
 	}
 	if hidden {
 		return r.token(dst, nil, []byte("true"))
@@ -76,4 +90,17 @@ func ExemptsSelf(extension *fastjson.Value) bool {
 		}
 	}
 	return false
+}
+
+// mailAddress gives the parts of a postal address that the guide's expression lists,
+// one path for each. Country and district are not among them. The addresses are found
+// once and taken apart here, instead of walking ten paths.
+func mailAddress(dst []Entry, r *rule, _ *fastjson.Value, found []*fastjson.Value) []Entry {
+	for _, address := range found {
+		dst = r.texts(dst, address.GetArray("line"))
+		for _, part := range [...]string{"text", "city", "state", "postalCode"} {
+			dst = r.text(dst, address.GetStringBytes(part))
+		}
+	}
+	return dst
 }

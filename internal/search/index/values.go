@@ -1,9 +1,9 @@
 package index
 
 import (
+	"errors"
 	"math"
 	"slices"
-	"time"
 
 	"muster/internal/conformance"
 	"muster/internal/fhir"
@@ -23,26 +23,28 @@ type valueForm struct {
 // values says how elements of a data type become entries of a parameter type,
 // after the tables of FHIR search (R4, 3.1.1.4).
 var values = map[valueForm]valueFunc{
-	{conformance.Token, "Coding"}:          coding,
-	{conformance.Token, "CodeableConcept"}: codeableConcept,
-	{conformance.Token, "Identifier"}:      identifier,
-	{conformance.Token, "ContactPoint"}:    contactPoint,
-	{conformance.Token, "boolean"}:         boolean,
-	{conformance.Token, "code"}:            plainToken,
-	{conformance.Token, "string"}:          plainToken,
-	{conformance.Token, "id"}:              plainToken,
-	{conformance.Token, "uri"}:             plainToken,
-	{conformance.String, "string"}:         plainString,
-	{conformance.String, "HumanName"}:      humanName,
-	{conformance.String, "Address"}:        address,
-	{conformance.Date, "date"}:             date,
-	{conformance.Date, "dateTime"}:         date,
-	{conformance.Date, "instant"}:          date,
-	{conformance.Date, "Period"}:           period,
-	{conformance.Reference, "Reference"}:   reference,
-	{conformance.URI, "uri"}:               uri,
-	{conformance.URI, "url"}:               uri,
-	{conformance.URI, "canonical"}:         uri,
+	{conformance.Token, "Coding"}:              coding,
+	{conformance.Token, "CodeableConcept"}:     codeableConcept,
+	{conformance.Token, "Identifier"}:          identifier,
+	{conformance.Token, "ContactPoint"}:        contactPoint,
+	{conformance.Token, "boolean"}:             boolean,
+	{conformance.Token, "code"}:                plainToken,
+	{conformance.Token, "string"}:              plainToken,
+	{conformance.Token, "id"}:                  plainToken,
+	{conformance.Token, "uri"}:                 plainToken,
+	{conformance.String, "string"}:             plainString,
+	{conformance.String, "HumanName"}:          humanName,
+	{conformance.String, "Address"}:            address,
+	{conformance.Date, "date"}:                 date,
+	{conformance.Date, "dateTime"}:             date,
+	{conformance.Date, "instant"}:              date,
+	{conformance.Date, "Period"}:               period,
+	{conformance.Reference, "Reference"}:       reference,
+	{conformance.Number, "time"}:               clock,
+	{conformance.Special, "Location.Position"}: position,
+	{conformance.URI, "uri"}:                   uri,
+	{conformance.URI, "url"}:                   uri,
+	{conformance.URI, "canonical"}:             uri,
 }
 
 // token adds a token entry, unless the code is empty.
@@ -50,7 +52,15 @@ func (r *rule) token(dst []Entry, system, code []byte) []Entry {
 	if len(code) == 0 {
 		return dst
 	}
-	return append(dst, Entry{Kind: Token, Param: r.param.ID, System: System(string(system)), Code: string(code)})
+	return append(dst, Entry{Kind: Token, Param: r.param.ID, System: System(string(system)), Code: r.spelled(code)})
+}
+
+// spelled is the code or uri as entries of the parameter hold it.
+func (r *rule) spelled(text []byte) string {
+	if r.spell != nil {
+		return r.spell(string(text))
+	}
+	return string(text)
 }
 
 func coding(dst []Entry, r *rule, element *fastjson.Value) []Entry {
@@ -142,9 +152,9 @@ const (
 )
 
 // date gives the whole time that a date of any precision names. A date without a
-// zone is read in UTC.
+// zone is read in [Zone].
 func date(dst []Entry, r *rule, element *fastjson.Value) []Entry {
-	named, err := fhir.ParseDate(string(element.GetStringBytes()), time.UTC)
+	named, err := fhir.ParseDate(string(element.GetStringBytes()), Zone())
 	if err != nil {
 		return dst
 	}
@@ -160,14 +170,14 @@ func period(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	}
 	whole := fhir.Period{From: always, To: forever}
 	if start != nil {
-		named, err := fhir.ParseDate(string(start), time.UTC)
+		named, err := fhir.ParseDate(string(start), Zone())
 		if err != nil {
 			return dst
 		}
 		whole.From = named.From
 	}
 	if end != nil {
-		named, err := fhir.ParseDate(string(end), time.UTC)
+		named, err := fhir.ParseDate(string(end), Zone())
 		if err != nil {
 			return dst
 		}
@@ -177,9 +187,13 @@ func period(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 }
 
 // reference gives the target of a literal reference into the directory, whichever
-// version it names. References that lead elsewhere, or to a type that the
-// parameter cannot have, are not searchable.
+// version it names, and its identifier as a token (:identifier). References that
+// lead elsewhere, or to a type that the parameter cannot have, are searchable by
+// their identifier only.
 func reference(dst []Entry, r *rule, element *fastjson.Value) []Entry {
+	if logical := element.Get("identifier"); logical != nil {
+		dst = identifier(dst, r, logical)
+	}
 	text := element.GetStringBytes("reference")
 	if len(text) == 0 {
 		return dst
@@ -196,5 +210,44 @@ func uri(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	if len(text) == 0 {
 		return dst
 	}
-	return append(dst, Entry{Kind: URI, Param: r.param.ID, Code: string(text)})
+	return append(dst, Entry{Kind: URI, Param: r.param.ID, Code: r.spelled(text)})
+}
+
+// clock gives a time of day as the number HHMM, so 08:30:00 is 830 (SR-43).
+func clock(dst []Entry, r *rule, element *fastjson.Value) []Entry {
+	text := element.GetStringBytes()
+	if len(text) < len("00:00") || text[2] != ':' || len(text) > len("00:00") && text[5] != ':' {
+		return dst
+	}
+	hour, ok1 := twoDigits(text[0:2])
+	minute, ok2 := twoDigits(text[3:5])
+	if !ok1 || !ok2 || hour > 23 || minute > 59 {
+		return dst
+	}
+	return append(dst, Entry{Kind: Number, Param: r.param.ID, Number: 100*hour + minute})
+}
+
+func twoDigits(text []byte) (int64, bool) {
+	tens, ones := text[0]-'0', text[1]-'0'
+	return 10*int64(tens) + int64(ones), tens <= 9 && ones <= 9
+}
+
+// position gives a point on the earth; half a point, or one off the earth, is none
+// (SR-53).
+func position(dst []Entry, r *rule, element *fastjson.Value) []Entry {
+	latitude, err1 := number(element.Get("latitude"))
+	longitude, err2 := number(element.Get("longitude"))
+	if err1 != nil || err2 != nil || math.Abs(latitude) > 90 || math.Abs(longitude) > 180 {
+		return dst
+	}
+	return append(dst, Entry{Kind: Location, Param: r.param.ID, Position: Position{latitude, longitude}})
+}
+
+var errNoNumber = errors.New("there is no number")
+
+func number(v *fastjson.Value) (float64, error) {
+	if v == nil {
+		return 0, errNoNumber
+	}
+	return v.Float64()
 }

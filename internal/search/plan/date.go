@@ -3,9 +3,11 @@ package plan
 import (
 	"regexp"
 	"strings"
+	"time"
 
 	"muster/internal/conformance"
 	"muster/internal/fhir"
+	"muster/internal/search/index"
 	"muster/internal/search/query"
 )
 
@@ -20,7 +22,11 @@ var (
 
 // date reads a comparison such as ge2026-03-01.
 func (b *builder) date(p conformance.Param, v query.Value) (Node, string) {
-	compare, problem := b.comparison(strings.Join(v.Parts, "|"))
+	loc := b.loc
+	if !p.Column && p.Element != "instant" {
+		loc = index.Zone() // the entries may have no zone either
+	}
+	compare, problem := comparison(strings.Join(v.Parts, "|"), loc)
 	if problem != "" {
 		return nil, problem
 	}
@@ -30,12 +36,12 @@ func (b *builder) date(p conformance.Param, v query.Value) (Node, string) {
 	return Date{Param: p.ID, Compare: compare}, ""
 }
 
-func (b *builder) comparison(text string) (Comparison, string) {
+func comparison(text string, loc *time.Location) (Comparison, string) {
 	parts := dateForm.FindStringSubmatch(text)
 	if parts == nil || !strings.Contains(prefixes, parts[1]) {
 		return Comparison{}, "write a date with one of the prefixes " + prefixes + " or none, such as ge2026-03-01"
 	}
-	period, err := fhir.ParseDate(lostPlus.ReplaceAllString(parts[2], "+$1"), b.loc)
+	period, err := fhir.ParseDate(lostPlus.ReplaceAllString(parts[2], "+$1"), loc)
 	if err != nil {
 		return Comparison{}, "write a year, month, day or time that exists, such as 2026, 2026-03-01 or 2026-03-01T09:30:00Z"
 	}

@@ -32,12 +32,16 @@ func tiny(t *testing.T) *conformance.Registry {
 		return conformance.Param{ID: id, Code: code, Type: typ, Base: fhir.Endpoint, Role: conformance.Substantive, Target: target}
 	}
 	updated := param(2, "_lastUpdated", conformance.Date)
+	instant := param(5, "date", conformance.Date)
+	instant.Element = "instant"
+	day := param(10, "day", conformance.Date)
+	day.Element = "date"
 	updated.Column = true
 	secret := param(9, "secret", conformance.Token)
 	secret.Restricted = "leave it out"
 	reg, err := conformance.NewRegistry([]conformance.Param{
 		updated, secret,
-		param(3, "token", conformance.Token), param(4, "text", conformance.String), param(5, "date", conformance.Date),
+		param(3, "token", conformance.Token), param(4, "text", conformance.String), instant, day,
 		param(6, "to", conformance.Reference, "Organization", "Location"), param(7, "owner", conformance.Reference, "Organization"),
 		param(8, "uri", conformance.URI),
 	}, nil)
@@ -75,6 +79,7 @@ func TestValues(t *testing.T) {
 		{"SR-04", "text=a|b", String{Param: 4, Text: "a|b"}},
 		{"SR-03", "text=A,B", Or{String{Param: 4, Text: "a"}, String{Param: 4, Text: "b"}}},
 		{"SR-44", "date=2026", Date{5, date(EQ, "2026-01-01T00:00:00+10:00", "2027-01-01T00:00:00+10:00")}},
+		{"SR-44", "day=2026-03-01", Date{10, date(EQ, "2026-03-01T00:00:00+11:00", "2026-03-02T00:00:00+11:00")}},
 		{"SR-44", "date=ne2026-03", Date{5, date(NE, "2026-03-01T00:00:00+10:00", "2026-04-01T00:00:00+10:00")}},
 		{"SR-44", "date=sa2026-03-01", Date{5, date(SA, "2026-03-01T00:00:00+10:00", "2026-03-02T00:00:00+10:00")}},
 		{"SR-44", "date=eb2026-03-01T09:30Z", Date{5, date(EB, "2026-03-01T09:30:00Z", "2026-03-01T09:31:00Z")}},

@@ -33,12 +33,14 @@ func (b *builder) token(p conformance.Param, v query.Value) (Node, string) {
 	var t Token
 	switch len(v.Parts) {
 	case 1:
-		t = Token{Param: p.ID, Code: &v.Parts[0]}
+		code := index.Spell(p, v.Parts[0])
+		t = Token{Param: p.ID, Code: &code}
 	case 2:
 		system := index.System(v.Parts[0])
 		t = Token{Param: p.ID, System: &system}
 		if v.Parts[1] != "" {
-			t.Code = &v.Parts[1]
+			code := index.Spell(p, v.Parts[1])
+			t.Code = &code
 		}
 	default:
 		return nil, `write system|code with one bar; a bar within a code is written \|`
@@ -80,7 +82,7 @@ func (b *builder) reference(p conformance.Param, v query.Value) (Node, string) {
 	return Reference{Param: p.ID, Type: r.Type, ID: r.ID}, ""
 }
 
-// uri reads a uri, compared to the letter.
+// uri reads a uri, compared to the letter but for what the index spells differently.
 func (b *builder) uri(p conformance.Param, v query.Value) (Node, string) {
-	return URI{Param: p.ID, Value: strings.Join(v.Parts, "|")}, ""
+	return URI{Param: p.ID, Value: index.Spell(p, strings.Join(v.Parts, "|"))}, ""
 }

@@ -27,6 +27,7 @@ type cli struct {
 	Report   reportCmd       `cmd:"" help:"Describe a directory in numbers and pictures."`
 	Load     loadCmd         `cmd:"" help:"Load resources into a data directory."`
 	Serve    serveCmd        `cmd:"" help:"Serve a data directory: bulk export over HTTP."`
+	Check    checkCmd        `cmd:"" help:"Look whether a data directory is whole, served or not."`
 	Demo     demoCmd         `cmd:"" help:"Make a synthetic directory, serve it, and run one export step by step."`
 	Version  versionCmd      `cmd:"" help:"Print the version of muster and of the guides it serves."`
 }

@@ -38,10 +38,17 @@ func NewFolder(dir string) (*Folder, error) {
 	return f, nil
 }
 
+// ExistingFolder is [NewFolder] for those who only look: nothing is made, and what
+// fails because the folder is not there, or may not be entered, tells so.
+func ExistingFolder(dir string) *Folder { return &Folder{dir: dir} }
+
 // Close lets go of the folder. Open readers are not affected.
 func (f *Folder) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.root == nil {
+		return nil
+	}
 	return f.root.Close()
 }
 

@@ -46,6 +46,7 @@ var rules = []rule{
 	{"internal/load", []string{"internal/fhir", "internal/fault", "internal/conformance", "internal/policy", "internal/search/index", "internal/store"}, "reading files into a directory, whatever its database"},
 	{"internal/audit", nil, "an event is made of words; who writes it down is wired by the program"},
 	{"internal/server", []string{"internal/fhir", "internal/audit", "internal/auth", "internal/conformance", "internal/store", "internal/export", "internal/blob"}, "HTTP knows no driver"},
+	{"internal/check", []string{"internal/fhir", "internal/conformance", "internal/policy", "internal/search/index", "internal/store", "internal/part", "internal/blob"}, "holds what is stored against the rules that made it, whatever the database"},
 	{"internal/synth", nil, "made from the guide's rules and not from our code, so that tests compare two answers"},
 	{"internal/report", []string{"internal/fhir"}, "pictures of a directory from its resources"},
 	{"internal/testkit", []string{"internal/fault"}, "runs the program from outside"},

@@ -82,6 +82,7 @@ func TestKilledInEveryState(t *testing.T) {
 				t.Errorf("%d lines, want 2000", n)
 			}
 			again.noOrphans(p.data, len(want)+len(got))
+			p.whole(t)
 		})
 	}
 }

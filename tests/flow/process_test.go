@@ -76,6 +76,14 @@ func (p place) load(t *testing.T, paths ...string) {
 	}
 }
 
+// whole runs `muster check --deep` and fails the test unless it finds nothing.
+func (p place) whole(t *testing.T) {
+	t.Helper()
+	if _, err := muster.Run("check", "--data", p.data, "--deep"); err != nil {
+		t.Error(err)
+	}
+}
+
 // practitioners writes n small practitioners to an NDJSON file and returns its path.
 func practitioners(t *testing.T, n int, family string) string {
 	t.Helper()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"muster/internal/fhir"
 	"muster/internal/search/index"
 	"muster/internal/store"
 )
@@ -105,6 +106,27 @@ func newRow(key store.RowKey, e *index.Entry, name func(string) (int64, error)) 
 		r.Text = e.Code
 	}
 	return r, err
+}
+
+// Named reports whether the number of a row of the table is that of a text in
+// table name.
+func (t *Table) Named() bool { return t.Kind == index.Token || t.Kind == index.Reference }
+
+// Entry is the way back from a row; name is the text of its number, where it is
+// named.
+func (t *Table) Entry(r Row, name string) index.Entry {
+	e := index.Entry{Kind: t.Kind, Param: int(r.Param)}
+	switch t.Kind {
+	case index.Token, index.Reference:
+		e.Code, e.System = r.Text, name
+	case index.String:
+		e.Norm, e.Exact = r.Text, r.Second
+	case index.Date:
+		e.Period = fhir.Period{From: fhir.Moment(r.Number), To: fhir.Moment(r.High)}
+	default:
+		e.Code = r.Text
+	}
+	return e
 }
 
 // sorted orders rows as the value indexes do, so that each page of an index is

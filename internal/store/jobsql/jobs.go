@@ -26,6 +26,8 @@ type Dialect struct {
 	// PickFree and PickNext follow the selection of a row of job to claim work of:
 	// one passes over what others have locked, one waits for it.
 	PickFree, PickNext string
+	// OneMoment is the isolation of a transaction whose reads all see one moment.
+	OneMoment sql.IsolationLevel
 }
 
 // Jobs implements [store.Jobs] on a database that has its tables.

@@ -50,7 +50,11 @@ func (j *Jobs) Job(ctx context.Context, id string) (store.Job, error) {
 
 // Parts implements [store.Jobs].
 func (j *Jobs) Parts(ctx context.Context, id string) ([]store.Part, error) {
-	rows, err := j.reader().query(ctx, `SELECT `+partColumns+` FROM part p WHERE p.job_id = ? ORDER BY p.number`, id)
+	return readParts(ctx, j.reader(), id)
+}
+
+func readParts(ctx context.Context, q runner, id string) ([]store.Part, error) {
+	rows, err := q.query(ctx, `SELECT `+partColumns+` FROM part p WHERE p.job_id = ? ORDER BY p.number`, id)
 	if err != nil {
 		return nil, fmt.Errorf("reading the parts of job %s: %w", id, err)
 	}

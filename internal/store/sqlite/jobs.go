@@ -6,14 +6,12 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"path/filepath"
 
 	"muster/internal/fault"
 	"muster/internal/store/jobsql"
 
-	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // registers the driver
 )
 
@@ -56,15 +54,11 @@ func openJobs(ctx context.Context, path string) (*jobs, error) {
 }
 
 func migrateJobs(ctx context.Context, db *sql.DB) error {
-	files, err := fs.Sub(jobMigrations, "migrations/jobs")
+	p, err := provider(jobMigrations, "migrations/jobs", db)
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
-	if err != nil {
-		return err
-	}
-	current, target, err := provider.GetVersions(ctx)
+	current, target, err := p.GetVersions(ctx)
 	if err != nil {
 		return err
 	}
@@ -77,7 +71,7 @@ func migrateJobs(ctx context.Context, db *sql.DB) error {
 	if err := fault.Point(ctx, "jobs.migrate"); err != nil {
 		return err
 	}
-	_, err = provider.Up(ctx)
+	_, err = p.Up(ctx)
 	return err
 }
 

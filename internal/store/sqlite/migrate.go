@@ -19,12 +19,7 @@ var directoryMigrations embed.FS
 // than this program is an error: an older program could break what it does not
 // know.
 func migrate(ctx context.Context, db *sql.DB) error {
-	sources, err := fs.Sub(directoryMigrations, "migrations/directory")
-	if err != nil {
-		return err
-	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, sources,
-		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	p, err := provider(directoryMigrations, "migrations/directory", db)
 	if err != nil {
 		return err
 	}
@@ -43,4 +38,37 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	}
 	_, err = p.Up(ctx)
 	return err
+}
+
+func provider(files embed.FS, folder string, db *sql.DB) (*goose.Provider, error) {
+	sources, err := fs.Sub(files, folder)
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectSQLite3, db, sources,
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+}
+
+// versions returns the version that the tables of a database have, without
+// changing it, and the one that this program knows.
+func versions(ctx context.Context, files embed.FS, folder string, db *sql.DB) (current, target int64, err error) {
+	if err := db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version`).Scan(&current); err != nil {
+		return 0, 0, fmt.Errorf("the version of its tables cannot be read: %w", err)
+	}
+	p, err := provider(files, folder, db)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, source := range p.ListSources() {
+		target = max(target, source.Version)
+	}
+	return current, target, nil
+}
+
+func directoryVersions(ctx context.Context, db *sql.DB) (current, target int64, err error) {
+	return versions(ctx, directoryMigrations, "migrations/directory", db)
+}
+
+func jobVersions(ctx context.Context, db *sql.DB) (current, target int64, err error) {
+	return versions(ctx, jobMigrations, "migrations/jobs", db)
 }

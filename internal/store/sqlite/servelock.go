@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 const serveFile = "serve.lock"
@@ -22,6 +23,10 @@ func LockServe(dir string) (io.Closer, error) {
 		return nil, fmt.Errorf("data directory %s cannot be marked as served: check its owner and rights: %w", dir, err)
 	}
 	held, err := tryLock(f)
+	for tries := 0; err == nil && !held && tries < 5; tries++ {
+		time.Sleep(20 * time.Millisecond) // a check looks whether it is served, for an instant
+		held, err = tryLock(f)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s cannot be marked as served: %w", dir, err)
 	}

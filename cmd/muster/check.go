@@ -1,0 +1,121 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"muster/internal/blob"
+	"muster/internal/check"
+	"muster/internal/conformance"
+	"muster/internal/search/index"
+	"muster/internal/store"
+	"muster/internal/store/sqlite"
+
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+)
+
+// checkCmd is `muster check`.
+type checkCmd struct {
+	Data string `required:"" placeholder:"DIR" help:"Data directory to look at. It may be served meanwhile; nothing is written."`
+	Deep bool   `help:"Also read every export file whole, and let the database look at every page."`
+	JSON bool   `name:"json" help:"Print one JSON object on a line for each finding, and the summary last."`
+}
+
+// Run prints the findings and a summary. Findings make exit code 1; notes do not.
+func (c checkCmd) Run(a app) (err error) {
+	registry, err := conformance.Load()
+	if err != nil {
+		return err
+	}
+	seen, err := c.open(a, registry)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, seen.Close()) }()
+	files := blob.ExistingFolder(filepath.Join(c.Data, sqlite.FilesFolder))
+	defer func() { err = errors.Join(err, files.Close()) }()
+	extractor, err := index.NewExtractor(registry, seen.baseURL)
+	if err != nil {
+		return err
+	}
+	progress := newStageProgress(a.stderr)
+	summary, err := check.Run(a.ctx, check.Config{
+		Store: seen.Inspector, Blobs: files, Registry: registry, Extractor: extractor,
+		Deep: c.Deep, Served: seen.served, Found: c.printer(a), Progress: progress.at,
+	})
+	progress.end()
+	if err != nil {
+		return err
+	}
+	if err := c.end(a, summary); err != nil {
+		return err
+	}
+	if summary.Findings > 0 {
+		return fmt.Errorf("findings: %d; each line above says what is wrong, where, and the way out", summary.Findings)
+	}
+	return nil
+}
+
+// inspected is what a check looks at.
+type inspected struct {
+	store.Inspector
+	baseURL string
+	served  bool
+	Close   func() error
+}
+
+func (c checkCmd) open(a app, registry *conformance.Registry) (inspected, error) {
+	i, err := sqlite.Inspect(a.ctx, c.Data, store.CreateInfo{DefinitionsHash: registry.DefinitionsHash()})
+	if err != nil {
+		return inspected{}, err
+	}
+	served, err := sqlite.Served(c.Data)
+	if err != nil {
+		return inspected{}, errors.Join(err, i.Close())
+	}
+	return inspected{i, i.Info().BaseURL, served, i.Close}, nil
+}
+
+// printer writes findings as they are made.
+func (c checkCmd) printer(a app) func(check.Finding) {
+	lines := json.NewEncoder(a.stdout)
+	lines.SetEscapeHTML(false)
+	return func(f check.Finding) {
+		if c.JSON {
+			_ = lines.Encode(f) // a broken pipe shows with the summary
+			return
+		}
+		kind := f.Kind
+		if f.Note {
+			kind = "note, " + kind
+		}
+		fmt.Fprintf(a.stdout, "%s: %s: %s", kind, f.Place, f.Problem)
+		if f.Remedy != "" {
+			fmt.Fprintf(a.stdout, " [%s]", f.Remedy)
+		}
+		fmt.Fprintln(a.stdout)
+	}
+}
+
+// end writes the summary.
+func (c checkCmd) end(a app, s check.Summary) error {
+	if c.JSON {
+		return json.NewEncoder(a.stdout).Encode(map[string]check.Summary{"summary": s})
+	}
+	out := message.NewPrinter(language.English) // separates thousands
+	for _, line := range []struct {
+		what string
+		n    int64
+	}{
+		{"resources", s.Resources}, {"index entries", s.Entries}, {"old versions", s.OldVersions}, {"tombstones", s.Tombstones},
+		{"jobs", s.Jobs}, {"parts", s.Parts}, {"files", s.Files}, {"findings", s.Findings}, {"notes", s.Notes},
+	} {
+		if _, err := out.Fprintf(a.stdout, "%-14s %12d\n", line.what, line.n); err != nil {
+			return err
+		}
+	}
+	return nil
+}

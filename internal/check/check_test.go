@@ -1,0 +1,345 @@
+package check_test
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"muster/internal/auth"
+	"muster/internal/blob"
+	"muster/internal/check"
+	"muster/internal/conformance"
+	"muster/internal/export"
+	"muster/internal/fault"
+	"muster/internal/fhir"
+	"muster/internal/load"
+	"muster/internal/search"
+	"muster/internal/search/index"
+	"muster/internal/store"
+	"muster/internal/store/sqlite"
+)
+
+const baseURL = "http://localhost:8080/fhir"
+
+// people writes n practitioners, and an organization and a role.
+func people(n int, family string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `{"resourceType":"Practitioner","id":"p%d","active":true,"name":[{"family":"%s","given":["N%d"]}]}`+"\n", i, family, i)
+	}
+	b.WriteString(`{"resourceType":"Organization","id":"o1","active":true,"name":"Clinic","identifier":[{"system":"http://x.example/n","value":"1"}]}` + "\n")
+	b.WriteString(`{"resourceType":"PractitionerRole","id":"r1","practitioner":{"reference":"Practitioner/p1"},"organization":{"reference":"Organization/o1"},` +
+		`"period":{"start":"2020-01-01"}}` + "\n")
+	return b.String()
+}
+
+// place is a directory with everything that a check looks at: resources, a
+// removal, a job that is complete, and one that was left in the middle of
+// writing, with the old versions that it needs.
+func place(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	ctx := auth.With(t.Context(), auth.Principal{ID: "anna"})
+	registry, err := conformance.Load()
+	must(t, err)
+	s, err := sqlite.Open(ctx, dir, store.Options{Create: &store.CreateInfo{BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash()}})
+	must(t, err)
+	defer s.Close()
+	extractor, err := index.NewExtractor(registry, baseURL)
+	must(t, err)
+	put := func(text string) {
+		t.Helper()
+		_, err := load.Run(ctx, load.Config{Directory: s, Extractor: extractor}, []load.Input{{Name: "people", Open: func() (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader(text)), nil
+		}}})
+		must(t, err)
+	}
+	put(people(60, "Before") + `{"resourceType":"Practitioner","id":"gone","active":true}` + "\n")
+	_, err = s.Apply(ctx, []store.Change{{Type: fhir.Practitioner, ID: "gone", Remove: true}})
+	must(t, err)
+
+	files, err := blob.NewFolder(filepath.Join(dir, sqlite.FilesFolder))
+	must(t, err)
+	defer files.Close()
+	compiler := search.New(registry, baseURL, time.UTC)
+	exports := export.New(export.Config{Store: s, Blobs: files, Compiler: compiler, BaseURL: baseURL, PartBytes: 2000, Workers: 1,
+		Logger: slog.New(slog.DiscardHandler)})
+	body := `{"resourceType":"Parameters","parameter":[{"name":"_outputFormat","valueString":"application/fhir+ndjson"},` +
+		`{"name":"_type","valueString":"Practitioner"},{"name":"_typeFilter","valueString":"Practitioner?_lastUpdated=ge1900-01-01T00:00:00Z"}]}`
+	request, err := export.ParseRequest([]byte(body), compiler, export.Rules{})
+	must(t, err)
+
+	run := func(point string, want store.State) {
+		t.Helper()
+		id, err := exports.KickOff(ctx, request)
+		must(t, err)
+		running, stop := context.WithCancel(ctx)
+		reached := make(chan struct{}, 100)
+		disarm := fault.Arm(point, func(context.Context) error { reached <- struct{}{}; return nil })
+		passed := 0
+		if want == store.Writing { // hold the third part until the end
+			disarm = fault.Arm(point, func(working context.Context) error {
+				if passed++; passed < 3 {
+					return nil
+				}
+				reached <- struct{}{}
+				<-working.Done()
+				return working.Err()
+			})
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- exports.Run(running) }()
+		select {
+		case <-reached:
+		case <-time.After(30 * time.Second):
+			t.Fatalf("point %s was never reached", point)
+		}
+		stop()
+		<-ended
+		disarm()
+		job, err := s.Job(ctx, id)
+		must(t, err)
+		if job.State != want {
+			t.Fatalf("job is %s, want %s", job.State, want)
+		}
+	}
+	run("export.finished", store.Complete)
+	exports = export.New(exports.Config) // an engine runs once
+	run("export.part.written", store.Writing)
+	put(people(60, "After"))
+	return dir
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// look checks a directory and returns the findings as lines.
+func look(t *testing.T, dir string, deep, served bool) (lines []string, s check.Summary) {
+	t.Helper()
+	registry, err := conformance.Load()
+	must(t, err)
+	i, err := sqlite.Inspect(t.Context(), dir, store.CreateInfo{DefinitionsHash: registry.DefinitionsHash()})
+	must(t, err)
+	defer i.Close()
+	extractor, err := index.NewExtractor(registry, i.Info().BaseURL)
+	must(t, err)
+	s, err = check.Run(t.Context(), check.Config{
+		Store: i, Blobs: blob.ExistingFolder(filepath.Join(dir, sqlite.FilesFolder)), Registry: registry, Extractor: extractor, Deep: deep, Served: served,
+		Found: func(f check.Finding) {
+			note := ""
+			if f.Note {
+				note = "note "
+			}
+			if f.Remedy == "" {
+				t.Errorf("no way out: %+v", f)
+			}
+			lines = append(lines, note+f.Kind+": "+f.Place+": "+f.Problem)
+		},
+	})
+	must(t, err)
+	return lines, s
+}
+
+// damage is one case of testdata/damage.txt.
+type damage struct {
+	name, at string
+	options  []string
+	steps    [][2]string // command and argument
+	want     []string
+}
+
+// readDamage reads the cases; testdata/README.md has the language.
+func readDamage(t *testing.T) (cases []damage) {
+	t.Helper()
+	f, err := os.Open(filepath.Join("testdata", "damage.txt"))
+	must(t, err)
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		at := fmt.Sprintf("testdata/damage.txt:%d", n)
+		word, rest, _ := strings.Cut(line, " ")
+		if name, ok := strings.CutPrefix(line, "== "); ok {
+			name, options, _ := strings.Cut(name, " --")
+			cases = append(cases, damage{name: name, at: at, options: strings.Fields(options)})
+			continue
+		}
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		c := &cases[len(cases)-1]
+		switch word {
+		case ">":
+			c.want = append(c.want, rest)
+		case "directory", "jobs", "file", "unindex":
+			c.steps = append(c.steps, [2]string{word, rest})
+		default:
+			t.Fatalf("%s: %q is no command", at, word)
+		}
+	}
+	must(t, lines.Err())
+	return cases
+}
+
+// apply damages the directory.
+func (c damage) apply(t *testing.T, dir string) {
+	t.Helper()
+	for _, step := range c.steps {
+		switch step[0] {
+		case "directory", "jobs":
+			execute(t, filepath.Join(dir, step[0]+".db"), step[1])
+		case "unindex":
+			table, where, _ := strings.Cut(step[1], " ")
+			unindex(t, filepath.Join(dir, "directory.db"), table, where)
+		case "file":
+			damageFile(t, filepath.Join(dir, "files"), step[1])
+		}
+	}
+}
+
+func execute(t *testing.T, path string, statements ...string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path)
+	must(t, err)
+	db.SetMaxOpenConns(1)
+	for _, s := range statements {
+		result, err := db.Exec(s)
+		if err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+		if n, _ := result.RowsAffected(); n == 0 && !strings.HasPrefix(s, "PRAGMA") {
+			t.Fatalf("%s: changes nothing", s)
+		}
+	}
+	must(t, db.Close())
+}
+
+// unindex takes rows out of a table and leaves them in its value index, as a torn
+// page could: the index is hidden from SQLite meanwhile.
+func unindex(t *testing.T, path, table, where string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path)
+	must(t, err)
+	db.SetMaxOpenConns(1)
+	var root int
+	var text string
+	must(t, db.QueryRow(`SELECT rootpage, sql FROM sqlite_schema WHERE name = ?`, table+"_value").Scan(&root, &text))
+	must(t, db.Close())
+	execute(t, path, `PRAGMA writable_schema = 1`, `DELETE FROM sqlite_schema WHERE name = '`+table+`_value'`)
+	execute(t, path, `DELETE FROM `+table+` WHERE `+where)
+	execute(t, path, `PRAGMA writable_schema = 1`,
+		fmt.Sprintf(`INSERT INTO sqlite_schema VALUES ('index', '%s_value', '%s', %d, '%s')`, table, table, root, text))
+}
+
+// damageFile does something to the files that a pattern names.
+func damageFile(t *testing.T, files, order string) {
+	t.Helper()
+	words := strings.Fields(order)
+	if words[0] == "make" {
+		name := filepath.Join(files, words[1])
+		must(t, os.MkdirAll(filepath.Dir(name), 0o700))
+		must(t, os.WriteFile(name, []byte("x"), 0o600))
+		old := time.Now().Add(-time.Hour)
+		must(t, os.Chtimes(name, old, old))
+		return
+	}
+	names, err := filepath.Glob(filepath.Join(files, words[1]))
+	must(t, err)
+	if len(names) == 0 {
+		t.Fatalf("no file %s", words[1])
+	}
+	name := names[0]
+	if words[0] == "remove" {
+		must(t, os.RemoveAll(filepath.Clean(name)))
+		return
+	}
+	bytes, err := os.ReadFile(name)
+	must(t, err)
+	switch words[0] {
+	case "cut":
+		bytes = bytes[:len(bytes)-1]
+	case "flip":
+		bytes[len(bytes)/2] ^= 1
+	case "flip-trailer":
+		bytes[len(bytes)-6] ^= 1
+	default:
+		t.Fatalf("no order %s", words[0])
+	}
+	must(t, os.WriteFile(name, bytes, 0o600))
+}
+
+func TestWhole(t *testing.T) {
+	dir := place(t)
+	lines, s := look(t, dir, true, true)
+	if len(lines) > 0 {
+		t.Errorf("findings in a directory that is whole:\n%s", strings.Join(lines, "\n"))
+	}
+	if s.Resources != 62 || s.OldVersions == 0 || s.Tombstones != 1 || s.Jobs != 2 || s.Parts < 5 || s.Entries < 200 || s.Files < s.Parts {
+		t.Errorf("not everything was looked at: %+v", s)
+	}
+}
+
+// TestDamage damages a directory in each way and sees the finding, and no other.
+func TestDamage(t *testing.T) {
+	whole := place(t)
+	for _, c := range readDamage(t) {
+		t.Run(c.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			must(t, os.CopyFS(dir, os.DirFS(whole)))
+			c.apply(t, dir)
+			lines, _ := look(t, dir, slices.Contains(c.options, "deep"), slices.Contains(c.options, "served"))
+			for _, want := range c.want {
+				pattern := regexp.MustCompile("^(" + want + ")")
+				n := slices.IndexFunc(lines, pattern.MatchString)
+				if n < 0 {
+					t.Errorf("%s: nothing found matches %s", c.at, want)
+					continue
+				}
+				lines = slices.DeleteFunc(lines, pattern.MatchString)
+			}
+			if len(lines) > 0 {
+				t.Errorf("%s: found too:\n%s", c.at, strings.Join(lines, "\n"))
+			}
+		})
+	}
+}
+
+// A check holds nobody up and writes nothing: not even the access to a directory
+// that cannot be written is missed.
+func TestReadsOnly(t *testing.T) {
+	dir := place(t)
+	before := listing(t, dir)
+	look(t, dir, true, false)
+	if after := listing(t, dir); after != before {
+		t.Errorf("the check changed the directory:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
+// listing names the files with size and time, but for the empty ones of SQLite.
+func listing(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	must(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasSuffix(path, "-shm") || strings.HasSuffix(path, "-wal") {
+			return err
+		}
+		info, err := d.Info()
+		fmt.Fprintln(&b, path, info.Size(), info.ModTime())
+		return err
+	}))
+	return b.String()
+}

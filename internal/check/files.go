@@ -1,0 +1,194 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"muster/internal/blob"
+	"muster/internal/fhir"
+	"muster/internal/part"
+	"muster/internal/store"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// checkFiles holds the rows of parts against the files, and the files against the
+// rows. The files are listed before the jobs are read again, as the janitor does.
+func (k *check) checkFiles(ctx context.Context) error {
+	listed := map[string]time.Time{}
+	err := k.Blobs.List(ctx, func(name string, modified time.Time) error {
+		listed[name] = modified
+		k.Files++
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	named := map[string]bool{}
+	var parts []store.Part
+	err = k.Store.EachJob(ctx, func(r store.JobRecord) error {
+		k.jobs[r.Job.ID] = k.facts(&r.Job)
+		for _, p := range r.Parts {
+			named[p.Object] = true
+			if p.Done && p.Object != "" {
+				parts = append(parts, p)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for n := range parts {
+		if err := k.checkPart(ctx, &parts[n]); err != nil {
+			return err
+		}
+		k.Parts++
+		k.tick(1)
+	}
+	return k.checkOwners(ctx, listed, named)
+}
+
+// checkPart looks at the file of a part that is done.
+func (k *check) checkPart(ctx context.Context, p *store.Part) error {
+	problem, err := k.file(ctx, p)
+	if err != nil || problem == "" {
+		return err
+	}
+	// The job may have been cancelled, or have expired, just now.
+	r, err := k.Store.JobRecord(ctx, p.JobID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, q := range r.Parts {
+		if q.Object == p.Object {
+			k.finding("file", fmt.Sprintf("job %s part %d", p.JobID, p.Number), problem, wayExport)
+		}
+	}
+	return nil
+}
+
+// file says what is wrong with the file of a part, if anything.
+func (k *check) file(ctx context.Context, p *store.Part) (problem string, err error) {
+	r, err := k.Blobs.Open(ctx, p.Object)
+	if errors.Is(err, blob.ErrNotFound) {
+		return fmt.Sprintf("its file %s is not there: its download fails", p.Object), nil
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return "", err
+		}
+		return fmt.Sprintf("its file %s cannot be opened: %v", p.Object, err), nil
+	}
+	defer r.Close()
+	if r.Size() != p.Stored.GzipBytes {
+		return fmt.Sprintf("its file %s has %d bytes, its row says %d", p.Object, r.Size(), p.Stored.GzipBytes), nil
+	}
+	identity, err := part.NewReader(r, p.Stored.GzipBytes, p.Stored.Bytes, p.Stored.Index)
+	if err != nil {
+		return fmt.Sprintf("its fragment index does not fit its file %s: %v", p.Object, err), nil
+	}
+	defer identity.Close()
+	if !k.Deep {
+		return "", nil
+	}
+	return deepFile(ctx, p, r, identity)
+}
+
+// deepFile reads a file both ways it is served: by its fragments, and as the one
+// gzip stream.
+func deepFile(ctx context.Context, p *store.Part, r blob.Reader, identity io.Reader) (problem string, err error) {
+	stream, err := gzip.NewReader(io.NewSectionReader(r, 0, r.Size()))
+	if err != nil {
+		return fmt.Sprintf("its file %s is no gzip stream: %v", p.Object, err), nil
+	}
+	for _, form := range []struct {
+		name string
+		r    io.Reader
+	}{{"read by fragments", identity}, {"read as one gzip stream", stream}} {
+		hash, lines := sha256.New(), lineCounter{}
+		n, err := io.Copy(io.MultiWriter(hash, &lines), contextReader{ctx, form.r})
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		if err != nil {
+			return fmt.Sprintf("its file %s is damaged (%s): %v", p.Object, form.name, err), nil
+		}
+		if n != p.Stored.Bytes || lines.n != p.Stored.Count {
+			return fmt.Sprintf("its file %s holds %d lines in %d bytes (%s), its row says %d in %d", p.Object, lines.n, n, form.name, p.Stored.Count, p.Stored.Bytes), nil
+		}
+		if sum := hex.EncodeToString(hash.Sum(nil)); sum != p.Stored.SHA256 {
+			return fmt.Sprintf("its file %s has the SHA-256 %s (%s), its row says %s", p.Object, sum, form.name, p.Stored.SHA256), nil
+		}
+	}
+	return "", nil
+}
+
+type lineCounter struct{ n int64 }
+
+func (c *lineCounter) Write(p []byte) (int, error) {
+	c.n += int64(bytes.Count(p, []byte{'\n'}))
+	return len(p), nil
+}
+
+// contextReader ends with its context.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+// checkOwners looks for files that no row names and no live job is writing.
+func (k *check) checkOwners(ctx context.Context, listed map[string]time.Time, named map[string]bool) error {
+	var suspects []string
+	for name, modified := range listed {
+		id, _, _ := strings.Cut(name, "/")
+		job := k.jobs[id]
+		since := max(fhir.MomentOf(modified), job.over)
+		if !named[name] && !job.live && since < k.recent() {
+			suspects = append(suspects, name)
+		}
+	}
+	if len(suspects) == 0 {
+		return nil
+	}
+	there := map[string]bool{} // still
+	if err := k.Blobs.List(ctx, func(name string, _ time.Time) error { there[name] = true; return nil }); err != nil {
+		return err
+	}
+	var n int64
+	example := ""
+	for _, name := range suspects {
+		if there[name] {
+			n++
+			example = min(name, firstOf(example, name))
+		}
+	}
+	if n > 0 {
+		k.leftover("orphan", "files", plural(n, "file", "files")+" without a job, such as "+example)
+	}
+	return nil
+}
+
+func firstOf(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a
+}

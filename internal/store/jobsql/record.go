@@ -1,0 +1,84 @@
+package jobsql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"muster/internal/store"
+
+	"github.com/RoaringBitmap/roaring/v2/roaring64"
+)
+
+// EachRecord yields every job with everything that belongs to it, oldest first, all
+// of one moment where a transaction that only reads sees one moment.
+func (j *Jobs) EachRecord(ctx context.Context, yield func(store.JobRecord) error) error {
+	err := j.look(ctx, func(r runner) error {
+		rows, err := r.query(ctx, `SELECT id FROM job ORDER BY created, id`)
+		if err != nil {
+			return err
+		}
+		ids, err := collect(rows, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) })
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			record, err := r.record(ctx, id)
+			if err != nil {
+				return err
+			}
+			if err := yield(record); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading the jobs: %w", err)
+	}
+	return nil
+}
+
+// Record returns one job with everything that belongs to it, or
+// [store.ErrNotFound].
+func (j *Jobs) Record(ctx context.Context, id string) (record store.JobRecord, err error) {
+	err = j.look(ctx, func(r runner) error {
+		record, err = r.record(ctx, id)
+		return err
+	})
+	return record, err
+}
+
+// look runs f in one transaction that only reads.
+func (j *Jobs) look(ctx context.Context, f func(runner) error) error {
+	tx, err := j.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: j.dialect.OneMoment})
+	if err != nil {
+		return err
+	}
+	err = f(runner{tx, &j.dialect})
+	return errors.Join(err, ignoreDone(tx.Rollback()))
+}
+
+func (r runner) record(ctx context.Context, id string) (record store.JobRecord, err error) {
+	if record.Job, err = readJob(ctx, r, id); err != nil {
+		return record, err
+	}
+	if record.Parts, err = readParts(ctx, r, id); err != nil {
+		return record, err
+	}
+	rows, err := r.query(ctx, `SELECT type, keys FROM selection WHERE job_id = ? ORDER BY type`, id)
+	if err != nil {
+		return record, err
+	}
+	record.Selections, err = collect(rows, func(rows *sql.Rows) (s store.SelectionRecord, err error) {
+		var packed []byte
+		if err := rows.Scan(&s.Type, &packed); err != nil {
+			return s, err
+		}
+		s.Keys = roaring64.New()
+		s.Damage = s.Keys.UnmarshalBinary(packed)
+		return s, nil
+	})
+	return record, err
+}

@@ -15,6 +15,9 @@
 // power cut: file and folders are synced. A blob that is removed while it is
 // read can be read to its end (RE-12).
 //
+// What the disk does not let happen, for it is full or read-only, comes back as a
+// *disk.Error, which names the folder and the way out.
+//
 // A folder that is removed or moved away while the program runs is noticed with the
 // next call. Create makes it anew, a blob that was being written does not commit, and
 // opening a blob fails with another error than ErrNotFound as long as the folder is gone.

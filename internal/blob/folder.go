@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"muster/internal/disk"
 	"muster/internal/fault"
 )
 
@@ -108,6 +109,14 @@ const attempts = 100
 
 // Create implements [Store]. It makes the folder anew if that was removed.
 func (f *Folder) Create(ctx context.Context, name string) (Writer, error) {
+	w, err := f.create(ctx, name)
+	if err != nil {
+		return nil, disk.Explain(f.dir, err)
+	}
+	return w, nil
+}
+
+func (f *Folder) create(ctx context.Context, name string) (Writer, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
@@ -159,10 +168,10 @@ func (f *Folder) Open(ctx context.Context, name string) (Reader, error) {
 	}
 	file, err := root.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("blob %s: %w", name, ErrNotFound)
+		return nil, fmt.Errorf("blob %s in %s: %w", name, f.dir, ErrNotFound)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening blob %s: %w", name, err)
+		return nil, disk.Explain(f.dir, fmt.Errorf("opening blob %s: %w", name, err))
 	}
 	info, err := file.Stat()
 	if err != nil {
@@ -196,7 +205,7 @@ func (f *Folder) Remove(ctx context.Context, name string) error {
 		return nil
 	}
 	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("removing blob %s: %w", name, err)
+		return disk.Explain(f.dir, fmt.Errorf("removing blob %s: %w", name, err))
 	}
 	if err := fault.Point(ctx, "blob.removed"); err != nil {
 		return err
@@ -257,7 +266,15 @@ func (w *writer) Write(p []byte) (int, error) {
 	if w.done {
 		return 0, errDone
 	}
-	return w.file.Write(p)
+	err := fault.Point(context.Background(), "blob.write")
+	n := 0
+	if err == nil {
+		n, err = w.file.Write(p)
+	}
+	if err != nil {
+		return n, disk.Explain(w.folder.dir, fmt.Errorf("writing blob %s: %w", w.name, err))
+	}
+	return n, nil
 }
 
 // Commit implements [Writer].
@@ -268,7 +285,7 @@ func (w *writer) Commit() error {
 	w.done = true
 	if err := w.publish(); err != nil {
 		_ = w.folder.Remove(context.Background(), w.temporary)
-		return fmt.Errorf("committing blob %s: %w", w.name, err)
+		return disk.Explain(w.folder.dir, fmt.Errorf("committing blob %s: %w", w.name, err))
 	}
 	return nil
 }

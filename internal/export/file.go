@@ -28,9 +28,13 @@ func (f *File) Identity() (io.ReadSeekCloser, error) {
 // Close closes the file.
 func (f *File) Close() error { return f.Blob.Close() }
 
+// ErrFileLost tells that a file of a Complete job is not on the disk as it was written:
+// somebody has removed or changed it. Asking again does not help; exporting again does.
+var ErrFileLost = errors.New("the file is lost")
+
 // OpenFile opens an output file of a Complete job by the id of its Binary. A file
 // that is unknown, of somebody else, deleted or over is [store.ErrNotFound]
-// (RE-09, RE-10). An open file can be read to its end whatever happens to its job
+// (RE-09, RE-10), one that is not on the disk any more [ErrFileLost]. An open file can be read to its end whatever happens to its job
 // (RE-12).
 func (s *Service) OpenFile(ctx context.Context, file string) (*File, error) {
 	p, j, err := s.jobs.PartByFile(ctx, file)
@@ -49,6 +53,7 @@ func (s *Service) OpenFile(ctx context.Context, file string) (*File, error) {
 		if _, _, again := s.jobs.PartByFile(ctx, file); again != nil {
 			return nil, again
 		}
+		return nil, fmt.Errorf("file %s of job %s: %w: %w: put it back, or delete the job and export again", file, j.ID, ErrFileLost, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening file %s of job %s: %w", file, j.ID, err)

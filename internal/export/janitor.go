@@ -32,6 +32,7 @@ func (s *Service) sweep(ctx context.Context) error {
 	expired, err := s.jobs.Expire(ctx, now, now-momentOf(s.Forget))
 	if expired > 0 {
 		s.Logger.Info("exports expired", "count", expired)
+		s.Observer.Removed(RemovedExport, expired)
 	}
 	if err := fault.Point(ctx, "export.sweep.expired"); err != nil {
 		return err
@@ -70,6 +71,7 @@ func (s *Service) removeOrphans(ctx context.Context) error {
 		if err := s.Blobs.Remove(ctx, name); err != nil {
 			return err
 		}
+		s.Observer.Removed(RemovedFile, 1)
 		s.Logger.Info("a file without an owner was removed", "name", name)
 	}
 	return nil

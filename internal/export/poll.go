@@ -69,6 +69,11 @@ func (s *Service) Poll(ctx context.Context, jobID string) (Status, error) {
 		}
 		next := now + momentOf(time.Duration(status.RetryAfter)*time.Second)
 		first, err := s.jobs.SetNextPoll(ctx, job.ID, job.NextPoll, next, now)
+		if err != nil && ctx.Err() == nil {
+			// As on a full disk. The client is told how its job stands all the same.
+			s.Logger.Warn("a poll could not be noted", "job", job.ID, "error", err)
+			return status, nil
+		}
 		if err != nil {
 			return Status{}, err
 		}

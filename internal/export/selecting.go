@@ -38,6 +38,9 @@ func (s *Service) selectRows(ctx context.Context, c *job.Claim) error {
 	if err := s.jobs.StoreSelection(ctx, c.Task, selections, parts, s.now(), s.expires()); err != nil {
 		return err
 	}
+	if len(parts) == 0 {
+		s.Observer.JobEnded(store.Complete)
+	}
 	return fault.Point(ctx, "export.writing")
 }
 

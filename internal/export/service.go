@@ -59,9 +59,37 @@ type Config struct {
 	// the server asks for bearer tokens.
 	RequiresAccessToken bool
 
+	// Observer is told what happens, for numbers. Optional.
+	Observer Observer
+
 	// engine holds the times of the engine; tests shorten them.
 	engine job.Config
 }
+
+// Observer counts what happens. Its methods are called by several goroutines at once.
+type Observer interface {
+	// PartWritten is called for each finished output file, with its resources, NDJSON bytes
+	// and bytes on disk.
+	PartWritten(resources, bytes, stored int64)
+	// JobEnded is called when a live job becomes Complete, Failed or Cancelled.
+	JobEnded(state store.State)
+	// Removed is called for what the janitor and a DELETE take away: [RemovedExport] or
+	// [RemovedFile].
+	Removed(what string, n int)
+}
+
+// What Observer.Removed is told of.
+const (
+	RemovedExport = "export" // its time is over, or its client has deleted it
+	RemovedFile   = "file"   // nothing names it
+)
+
+// nobody observes.
+type nobody struct{}
+
+func (nobody) PartWritten(_, _, _ int64) {}
+func (nobody) JobEnded(store.State)      {}
+func (nobody) Removed(string, int)       {}
 
 func (c Config) withDefaults() Config {
 	if c.Zone == nil {
@@ -79,6 +107,9 @@ func (c Config) withDefaults() Config {
 	c.Forget = cmp.Or(max(0, c.Forget), 7*24*time.Hour)
 	c.SweepEvery = cmp.Or(max(0, c.SweepEvery), time.Minute)
 	c.PollLimit = cmp.Or(c.PollLimit, PollEnforce)
+	if c.Observer == nil {
+		c.Observer = nobody{}
+	}
 	return c
 }
 
@@ -110,6 +141,7 @@ func New(c Config) *Service {
 	engine.Jobs, engine.Work, engine.Now, engine.Logger = c.Store, s.work, c.Now, c.Logger
 	engine.Lease = cmp.Or(c.Lease, engine.Lease)
 	engine.Workers, engine.StallAfter, engine.Retention = c.Workers, c.StallAfter, c.Retention
+	engine.Failed = func(string) { c.Observer.JobEnded(store.Failed) }
 	s.engine = job.New(engine)
 	return s
 }
@@ -200,6 +232,11 @@ func (s *Service) Cancel(ctx context.Context, jobID string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("cancelling job %s: %w", job.ID, err)
+	}
+	if job.State.Live() {
+		s.Observer.JobEnded(store.Cancelled)
+	} else {
+		s.Observer.Removed(RemovedExport, 1)
 	}
 	// From here on the job is cancelled, whatever becomes of the client.
 	if err := fault.Point(ctx, "export.cancelled"); err != nil {

@@ -45,9 +45,11 @@ func (s *Service) writePart(ctx context.Context, c *job.Claim) error {
 	if err != nil {
 		return err
 	}
+	s.Observer.PartWritten(stored.Count, stored.Bytes, stored.GzipBytes)
 	if state == store.Writing {
 		return nil
 	}
+	s.Observer.JobEnded(state)
 	s.Logger.Info("an export ended", "job", c.Task.Job.ID, "state", state)
 	return fault.Point(ctx, "export.finished")
 }

@@ -32,6 +32,7 @@ var Places = []Place{
 	{"export.selected", "serve", "rows are selected, not stored"},
 	{"export.writing", "serve", "selection, T and parts are stored"},
 	{"blob.created", "serve", "a file has its temporary name, no bytes"},
+	{"blob.write", "serve", "a piece of a file is about to be written"},
 	{"export.part.page", "serve", "a page of a part is written"},
 	{"export.part.written", "serve", "all bytes of a part are written"},
 	{"blob.sync", "serve", "all bytes are written, not synced"},

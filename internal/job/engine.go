@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +39,8 @@ type Config struct {
 	StallAfter time.Duration
 	// Retention is how long a failed job can still be asked about: 24 hours.
 	Retention time.Duration
+	// Failed is called for each job that this engine has ended as failed. Optional.
+	Failed func(jobID string)
 }
 
 func (c Config) withDefaults() Config {
@@ -63,6 +67,13 @@ type Engine struct {
 	Config
 	name string        // of this process, part of the names of its workers
 	wake chan struct{} // one token for each worker that should look for work
+
+	// causes holds, by job id, why the last attempt failed. The store may not have been told
+	// of it, as on a full disk; the next claim then says it.
+	causes sync.Map
+
+	mu     sync.Mutex
+	failed []string // ids of the jobs that were failed last, so that each is told once
 }
 
 // New creates an engine. It does nothing before [Engine.Run].
@@ -124,8 +135,13 @@ func (e *Engine) work(ctx context.Context, worker string) {
 // attempt does a claimed piece of work and settles what became of it.
 func (e *Engine) attempt(ctx context.Context, task *store.Task) {
 	if task.Attempt > e.Attempts {
-		// The last claims ended without a word: their process died.
-		e.fail(ctx, task, errors.New("the worker of every attempt disappeared"))
+		// The last claims ended without a word: their process died, or the store could
+		// not be told.
+		cause := errors.New("the worker of every attempt disappeared")
+		if err, ok := e.causes.Load(task.Job.ID); ok {
+			cause = err.(error)
+		}
+		e.fail(ctx, task, cause)
 		return
 	}
 	err := e.run(ctx, task)
@@ -135,14 +151,19 @@ func (e *Engine) attempt(ctx context.Context, task *store.Task) {
 	_ = fault.Point(settle, "job.settle")
 	switch {
 	case err == nil:
+		e.causes.Delete(task.Job.ID)
 		e.Wake()
-	case errors.Is(err, store.ErrCancelled), errors.Is(err, store.ErrLeaseLost):
+	case errors.Is(err, store.ErrCancelled):
+		e.causes.Delete(task.Job.ID)
+		e.log(task).Info("work stopped", "reason", err)
+	case errors.Is(err, store.ErrLeaseLost):
 		e.log(task).Info("work stopped", "reason", err)
 	case ctx.Err() != nil:
 		e.release(settle, task, 0, false)
 	case errors.As(err, new(permanent)), task.Attempt >= e.Attempts:
 		e.fail(settle, task, err)
 	default:
+		e.causes.Store(task.Job.ID, err)
 		wait := e.Backoff << (task.Attempt - 1)
 		e.log(task).Warn("an attempt failed and will be repeated", "attempt", task.Attempt, "wait", wait, "error", err)
 		e.release(settle, task, wait, true)
@@ -192,6 +213,7 @@ func (e *Engine) beat(ctx context.Context, c *Claim, stop context.CancelCauseFun
 			return
 		case now.Sub(renewed) >= e.Lease:
 			e.log(c.Task).Error("the lease could not be renewed in time", "error", err)
+			e.causes.Store(c.Task.Job.ID, err)
 			stop(store.ErrLeaseLost)
 			return
 		default:
@@ -229,6 +251,7 @@ func (e *Engine) failStalled(ctx context.Context, before fhir.Moment) {
 			e.Logger.Error("a stalled job could not be failed", "job", job.ID, "error", err)
 			continue
 		}
+		e.ended(job.ID)
 		e.Logger.Error("a job made no progress and failed", "job", job.ID, "state", job.State, "since", job.Progress)
 	}
 }
@@ -241,14 +264,45 @@ func (e *Engine) release(ctx context.Context, task *store.Task, wait time.Durati
 
 // fail ends the job. Its client gets a sentence, the log gets the cause.
 func (e *Engine) fail(ctx context.Context, task *store.Task, cause error) {
-	reason := fmt.Sprintf("The export could not be finished after %d attempts. Please start it again.", min(task.Attempt, e.Attempts))
-	if errors.As(cause, new(permanent)) {
-		reason = "The export could not be finished. Please start it again."
-	}
 	e.log(task).Error("a job failed", "attempt", task.Attempt, "error", cause)
-	if err := e.Jobs.Fail(ctx, task.Job.ID, reason, e.now(), e.ends()); err != nil {
+	if err := e.Jobs.Fail(ctx, task.Job.ID, e.reason(task, cause), e.now(), e.ends()); err != nil {
 		e.log(task).Error("a job could not be failed; it will be tried again", "error", err)
+		e.causes.Store(task.Job.ID, cause)
+		return
 	}
+	e.ended(task.Job.ID)
+}
+
+// reason is the sentence for the client. An error that has a method Reason says for
+// itself what a client may know of it.
+func (e *Engine) reason(task *store.Task, cause error) string {
+	var known interface{ Reason() string }
+	switch {
+	case errors.As(cause, &known):
+		return known.Reason() + " Please start the export again when that has been mended."
+	case errors.As(cause, new(permanent)):
+		return "The export could not be finished. Please start it again."
+	}
+	return fmt.Sprintf("The export could not be finished after %d attempts. Please start it again.", min(task.Attempt, e.Attempts))
+}
+
+// rememberFailed is how many failed jobs are remembered: workers fail the parts of one
+// job at about the same time.
+const rememberFailed = 100
+
+// ended forgets a job that was failed, and tells who wants to know, once.
+func (e *Engine) ended(jobID string) {
+	e.causes.Delete(jobID)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.Failed == nil || slices.Contains(e.failed, jobID) {
+		return
+	}
+	if len(e.failed) == rememberFailed {
+		e.failed = slices.Delete(e.failed, 0, 1)
+	}
+	e.failed = append(e.failed, jobID)
+	e.Failed(jobID)
 }
 
 func (e *Engine) now() fhir.Moment  { return fhir.MomentOf(e.Now()) }

@@ -58,7 +58,8 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) error {
 	noteJob(r, file.Part.JobID)
 	noteResources(r, file.Part.Stored.Count)
 	if got, want := file.Blob.Size(), file.Part.Stored.GzipBytes; got != want {
-		return fmt.Errorf("file %s has %d bytes on disk where %d were written", id, got, want)
+		return fmt.Errorf("%w: file %s (%s) has %d bytes on disk where %d were written: put it back, or delete job %s and export again",
+			export.ErrFileLost, id, file.Part.Object, got, want, file.Part.JobID)
 	}
 	h := w.Header()
 	h.Set("Content-Location", s.BaseURL+"/Binary/"+id+"/_history/1")

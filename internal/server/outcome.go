@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"muster/internal/disk"
 	"muster/internal/export"
 	"muster/internal/fhir"
 	"muster/internal/store"
@@ -92,6 +93,7 @@ var (
 
 // serviceIssue gives the errors of the services the words of an issue.
 func serviceIssue(err error) (fhir.Issue, bool) {
+	var broken *disk.Error
 	switch {
 	case errors.Is(err, export.ErrAlreadyDeleted):
 		return fhir.Issue{Code: fhir.CodeNotFound, Diagnostics: "This export was deleted."}, true
@@ -99,10 +101,20 @@ func serviceIssue(err error) (fhir.Issue, bool) {
 		return fhir.Issue{Code: fhir.CodeNotFound, Diagnostics: "There is no such export or file: it never was, was deleted, or is no longer kept."}, true
 	case errors.Is(err, store.ErrTooManyJobs):
 		return fhir.Issue{Code: fhir.CodeThrottled, Diagnostics: "Too many of your exports are running: wait for one to end, or delete one."}, true
+	case errors.Is(err, export.ErrFileLost):
+		return fhir.Issue{Code: fhir.CodeException, Diagnostics: "This file of the export is lost: asking again will not help. Start the export again, and tell the operator the X-Request-ID of this answer."}, true
+	case errors.As(err, &broken):
+		return fhir.Issue{Code: fhir.CodeTransient, Diagnostics: broken.Reason() + " Try again later."}, true
 	case errors.Is(err, context.DeadlineExceeded):
 		return fhir.Issue{Code: fhir.CodeTransient, Diagnostics: "The answer took too long: try again later."}, true
 	}
 	return fhir.Issue{}, false
+}
+
+// ofOperator reports whether an error that clients are told of is for the operator to mend,
+// and so belongs into the log with its cause.
+func ofOperator(err error) bool {
+	return errors.Is(err, export.ErrFileLost) || errors.As(err, new(*disk.Error))
 }
 
 // resolve finds status and issues of an error; internal means that the client
@@ -118,7 +130,7 @@ func resolve(err error) (status int, issues fhir.Issues, internal bool) {
 		if !known {
 			one = fhir.Issue{Code: fhir.CodeException, Diagnostics: "An internal error happened. Tell the operator the X-Request-ID of this answer."}
 		}
-		issues, internal = fhir.Issues{one}, !known
+		issues, internal = fhir.Issues{one}, !known || ofOperator(err)
 	}
 	// All issues come from one stage of reading, so the first one decides.
 	if status, ok = byReason[issues[0].Reason]; !ok {
@@ -174,6 +186,10 @@ var contentHeaders = []string{
 	"Content-Range", "ETag", "Expires", "Last-Modified",
 }
 
+// trouble is the Retry-After, in seconds, of an answer that says that this server is not
+// well just now.
+const trouble = 30
+
 // writeOutcome answers with the OperationOutcome of an error (ER-01, ER-04).
 func (s *Server) writeOutcome(w http.ResponseWriter, r *http.Request, err error) {
 	x := exchangeOf(r)
@@ -198,6 +214,9 @@ func (s *Server) writeOutcome(w http.ResponseWriter, r *http.Request, err error)
 	}
 	if many, ok := errors.AsType[export.TooManyJobs](err); ok {
 		h.Set("Retry-After", strconv.Itoa(many.RetryAfter)) // KO-52
+	}
+	if status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
+		h.Set("Retry-After", strconv.Itoa(trouble)) // PO-12
 	}
 	h.Set("Cache-Control", "no-store") // net/http takes it away with some errors
 	body := outcomeJSON(issues, x.id)

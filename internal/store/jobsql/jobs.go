@@ -28,6 +28,9 @@ type Dialect struct {
 	PickFree, PickNext string
 	// OneMoment is the isolation of a transaction whose reads all see one moment.
 	OneMoment sql.IsolationLevel
+	// Explain puts the way out before errors of the database that an operator can do
+	// something about. Optional.
+	Explain func(error) error
 }
 
 // Jobs implements [store.Jobs] on a database that has its tables.
@@ -105,6 +108,14 @@ func (r runner) text(query string) string {
 // An error of f rolls everything back. In a context of [Within] it is a part of the
 // transaction there.
 func (j *Jobs) change(ctx context.Context, id string, f func(tx runner) error) error {
+	err := j.transact(ctx, id, f)
+	if err != nil && j.dialect.Explain != nil {
+		return j.dialect.Explain(err)
+	}
+	return err
+}
+
+func (j *Jobs) transact(ctx context.Context, id string, f func(tx runner) error) error {
 	if outer, ok := ctx.Value(within{}).(*sql.Tx); ok {
 		return j.locked(ctx, runner{outer, &j.dialect}, id, f)
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"muster/internal/disk"
+
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
@@ -13,17 +15,17 @@ import (
 func explain(dir string, err error) error {
 	var failure *sqlite.Error
 	if !errors.As(err, &failure) {
-		return err
+		return disk.Explain(dir, err)
 	}
 	switch failure.Code() & 0xff {
 	case lib.SQLITE_FULL:
-		return fmt.Errorf("the disk of %s is full; what was committed is safe. Make room and run again: %w", dir, err)
+		return &disk.Error{Text: fmt.Sprintf("the disk of %s is full; what was committed is safe. Make room and run again", dir), Told: disk.ToldFull, Err: err}
 	case lib.SQLITE_NOTADB, lib.SQLITE_CORRUPT:
 		return fmt.Errorf("a database in %s is damaged or not a database. Load the data into a new directory, or restore a backup: %w", dir, err)
 	case lib.SQLITE_READONLY, lib.SQLITE_CANTOPEN, lib.SQLITE_PERM:
-		return fmt.Errorf("the databases in %s cannot be written. Check the owner and the rights of the directory: %w", dir, err)
+		return &disk.Error{Text: fmt.Sprintf("the databases in %s cannot be written. Check the owner and the rights of the directory", dir), Told: disk.ToldReadOnly, Err: err}
 	case lib.SQLITE_IOERR:
-		return fmt.Errorf("the disk of %s fails or is full. Check it, then run again: %w", dir, err)
+		return &disk.Error{Text: fmt.Sprintf("the disk of %s fails or is full. Check it, then run again", dir), Told: disk.ToldBroken, Err: err}
 	case lib.SQLITE_BUSY:
 		return fmt.Errorf("another program holds the database in %s, such as a database browser or a backup. Close it and run again: %w", dir, err)
 	}

@@ -50,7 +50,8 @@ func openJobs(ctx context.Context, path string) (*jobs, error) {
 		_ = db.Close()
 		return nil, fmt.Errorf("opening the job store %s: %w", path, err)
 	}
-	return &jobs{jobsql.New(db, jobsql.Dialect{}), db}, nil
+	explained := func(err error) error { return explain(filepath.Dir(absolute), err) }
+	return &jobs{jobsql.New(db, jobsql.Dialect{Explain: explained}), db}, nil
 }
 
 func migrateJobs(ctx context.Context, db *sql.DB) error {

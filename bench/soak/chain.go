@@ -111,7 +111,7 @@ func Download(ctx context.Context, m testkit.Manifest) ([]Line, error) {
 	for _, o := range m.Output {
 		body, status, err := testkit.Fetch(ctx, o.URL, map[string]string{"Accept": "application/fhir+ndjson"})
 		if err != nil {
-			return nil, err
+			return nil, brokenOff{err}
 		}
 		if status != http.StatusOK {
 			return nil, fmt.Errorf("GET %s: %d: %s", o.URL, status, body)
@@ -127,6 +127,11 @@ func Download(ctx context.Context, m testkit.Manifest) ([]Line, error) {
 	}
 	return all, nil
 }
+
+// brokenOff is a download without its end: the server died, perhaps.
+type brokenOff struct{ error }
+
+func (b brokenOff) Unwrap() error { return b.error }
 
 // drop gives back a job that is done with.
 func drop(ctx context.Context, status string) error {

@@ -2,8 +2,10 @@ package soak
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,6 +35,9 @@ func NewGround(program testkit.Program, dir string) (*Ground, error) {
 	}
 	return &Ground{Program: program, Dir: dir, Data: filepath.Join(dir, "data"), Address: address}, os.MkdirAll(dir, 0o700)
 }
+
+// Clear removes everything.
+func (g *Ground) Clear() error { return os.RemoveAll(g.Dir) }
 
 // Where are the arguments that lead a command to the directory.
 func (g *Ground) Where() []string { return []string{"--data", g.Data} }
@@ -79,6 +84,48 @@ func (g *Ground) Load(lines []string) error {
 // Open opens the store beside the servers and loaders, as another process would.
 func (g *Ground) Open(ctx context.Context) (store.Store, error) {
 	return sqlite.Open(ctx, g.Data, sqlite.Options{})
+}
+
+// Jobs returns the state of every job in the store, by id: those too whose client never
+// got an answer.
+func (g *Ground) Jobs(ctx context.Context) (map[string]store.State, error) {
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(g.Data, "jobs.db")+"?mode=ro&_pragma=busy_timeout(5000)")
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	rows, err := db.QueryContext(ctx, "SELECT id, state FROM job")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	states := map[string]store.State{}
+	for rows.Next() {
+		var id string
+		var state store.State
+		if err := rows.Scan(&id, &state); err != nil {
+			return nil, err
+		}
+		states[id] = state
+	}
+	return states, rows.Err()
+}
+
+// Files returns the names of the files of exports, leftovers too.
+func (g *Ground) Files() (names []string, err error) {
+	root := filepath.Join(g.Data, sqlite.FilesFolder)
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // removed meanwhile, or never made
+		}
+		if err == nil && !d.IsDir() {
+			name, err := filepath.Rel(root, path)
+			names = append(names, filepath.ToSlash(name))
+			return err
+		}
+		return err
+	})
+	return names, err
 }
 
 // Remove removes resources from a store, physically.

@@ -2,6 +2,7 @@ package soak
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -167,4 +168,12 @@ func (l *Ledger) Versions() int {
 		all += len(e.events)
 	}
 	return all
+}
+
+// hiddenAfter tells whether a version after the one given is hidden.
+func (l *Ledger) hiddenAfter(n Name, version int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entry(n)
+	return slices.ContainsFunc(e.events[min(version, len(e.events)):], func(e event) bool { return e.hidden })
 }

@@ -44,3 +44,16 @@ func TestDeltas(t *testing.T) {
 	}
 	t.Logf("%d versions by %d loads, %d removals, %d lines", r.Versions, r.Loads, r.Removed, r.Main.Lines+r.Beside.Lines)
 }
+
+// TestKills is two in a hundred of the soak's kills.
+func TestKills(t *testing.T) {
+	t.Attr("requirements", "MA-01 MA-04 DE-01 DE-03")
+	r, err := Kills(context.Background(), muster, t.TempDir(), KillsPlan{Kills: 20, Seed: 7, Episode: 10, Parallel: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if Total(r.Kills) < 20 || Total(r.Outcomes) == 0 {
+		t.Errorf("%d kills, %d jobs", Total(r.Kills), Total(r.Outcomes))
+	}
+	t.Logf("kills: %s; jobs: %s", Counts(r.Kills), Counts(r.Outcomes))
+}

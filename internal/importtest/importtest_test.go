@@ -55,7 +55,7 @@ var rules = []rule{
 	{"cmd/muster", []string{"*"}, "the only place that wires"},
 	{"bench/layout", nil, "a spike, on its own"},
 	{"bench/soak", []string{"internal/testkit", "internal/fault", "internal/fhir", "internal/store", "internal/store/sqlite"}, "runs the program from outside, but for removals, which no command does"},
-	{"bench/soak/*", []string{"bench/soak", "internal/testkit"}, "soaks as programs"},
+	{"bench/soak/*", []string{"bench/soak", "internal/testkit", "internal/fault"}, "soaks as programs"},
 	{"bench/*", []string{"internal/testkit"}, "measures the program from outside"},
 	{"internal/importtest", nil, "reads source text only"},
 	{"internal/trace", nil, "reads tests and documents as text"},

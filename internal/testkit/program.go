@@ -166,6 +166,9 @@ type Output struct {
 	Count int
 }
 
+// ReadManifest reads a completion manifest.
+func ReadManifest(body []byte) (m Manifest, err error) { return m, json.Unmarshal(body, &m) }
+
 // Wait polls until the export is complete, at most as long as ctx lasts.
 func (s *Server) Wait(ctx context.Context, status string) (Manifest, error) {
 	var m Manifest
@@ -175,7 +178,7 @@ func (s *Server) Wait(ctx context.Context, status string) (Manifest, error) {
 		case err != nil:
 			return m, err
 		case code == http.StatusOK:
-			return m, json.Unmarshal(body, &m)
+			return ReadManifest(body)
 		case code != http.StatusAccepted:
 			return m, fmt.Errorf("poll: %d: %s", code, body)
 		}

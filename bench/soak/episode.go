@@ -1,0 +1,356 @@
+package soak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"muster/internal/fault"
+	"muster/internal/testkit"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// sweepEvery is the janitor's period in an episode.
+const sweepEvery = 300 * time.Millisecond
+
+// serveArgs make an export of many small parts, and a janitor that comes often.
+var serveArgs = []string{"--part-bytes", "30000", "--sweep-every", sweepEvery.String(), "--jobs", "0", "--lease", "1s"}
+
+// episode is one directory, from its making on: some kills, and the reckoning.
+type episode struct {
+	ground *Ground
+	report *KillsReport
+	random func(actor uint64) *rand.Rand
+	ledger *Ledger
+	judge  *judge
+	all    []Name
+
+	quota  atomic.Int64 // kills to come
+	made   atomic.Bool  // a first load was acknowledged: nothing may refuse to start now
+	server atomic.Pointer[testkit.Server]
+
+	mu   sync.Mutex
+	jobs map[string]*asked // by id
+	lost []string          // what kick-offs without an answer had as _since
+}
+
+// asked is an export that a client has started.
+type asked struct {
+	since     string
+	dues      map[Name]Due
+	cancelled bool   // a DELETE was sent
+	manifest  string // once complete
+}
+
+func newEpisode(g *Ground, report *KillsReport, kills int, random func(uint64) *rand.Rand) *episode {
+	l := NewLedger()
+	e := &episode{ground: g, report: report, random: random, ledger: l, judge: newJudge(l), jobs: map[string]*asked{},
+		all: slices.Concat(names("Practitioner", "p", 1000), names("Location", "l", 200))}
+	e.quota.Store(int64(kills))
+	return e
+}
+
+func (e *episode) run(ctx context.Context) error {
+	chaos, stop := context.WithCancel(ctx)
+	defer stop()
+	group, chaos := errgroup.WithContext(chaos)
+	var killers sync.WaitGroup
+	killers.Add(2)
+	go func() { killers.Wait(); stop() }() // the client ends when the killing does
+	group.Go(func() error { defer killers.Done(); return e.serve(chaos, e.random(1)) })
+	group.Go(func() error { defer killers.Done(); return e.load(chaos, e.random(2)) })
+	group.Go(func() error { return e.client(chaos, e.random(3)) })
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return e.reckon(ctx)
+}
+
+// more tells whether there are kills to come.
+func (e *episode) more(ctx context.Context) bool { return ctx.Err() == nil && e.quota.Load() > 0 }
+
+// killed counts a kill.
+func (e *episode) killed(what, point string) {
+	e.quota.Add(-1)
+	if point == "" {
+		e.report.count(e.report.Kills, what+" at a random time")
+		return
+	}
+	e.report.count(e.report.Kills, what+" at a fault point")
+	name, _, _ := strings.Cut(point, "@")
+	e.report.count(e.report.Places, name)
+}
+
+// fate draws how a process dies: at a fault point of its command, or else after a
+// time.
+func fate(r *rand.Rand, command string) (point string, life time.Duration) {
+	if r.IntN(2) == 0 {
+		var places []string
+		for _, p := range fault.Places {
+			if p.Command == command {
+				places = append(places, p.Name)
+			}
+		}
+		return fmt.Sprintf("%s@%d", places[r.IntN(len(places))], 1+r.IntN(1+r.IntN(6))), 1200 * time.Millisecond
+	}
+	return "", time.Duration(r.Int64N(r.Int64N(int64(900*time.Millisecond)) + 1))
+}
+
+// serve starts servers and kills them, one after the other.
+func (e *episode) serve(ctx context.Context, r *rand.Rand) error {
+	for e.more(ctx) {
+		point, life := fate(r, "serve")
+		s, err := e.ground.StartServer(point, serveArgs...)
+		if err != nil {
+			return err
+		}
+		e.server.Store(s)
+		if err := e.await(ctx, s.Process, "server", point, life); err != nil && e.made.Load() {
+			return err
+		}
+	}
+	return nil
+}
+
+// await waits until the process has died at its fault point, or kills it at the end of
+// its life. A process that ended by itself is an error.
+func (e *episode) await(ctx context.Context, p *testkit.Process, what, point string, life time.Duration) error {
+	select {
+	case <-p.Exited():
+	case <-time.After(life):
+		point = ""
+		p.Kill()
+	case <-ctx.Done():
+		p.Kill()
+		return nil
+	}
+	if !p.Killed() {
+		return fmt.Errorf("a %s ended by itself with code %d:\n%s", what, p.ExitCode(), tail(p.Log()))
+	}
+	e.killed(what, point)
+	for _, w := range warnings(p.Log()) {
+		e.report.count(e.report.Warnings, message(w))
+	}
+	return nil
+}
+
+// message is what a log line tells, without the moment and the job.
+func message(line string) string {
+	_, rest, _ := strings.Cut(line, "level=")
+	text, details, _ := strings.Cut(rest, " job=")
+	if _, err, found := strings.Cut(details, "error="); found {
+		text += " error=" + numbers.ReplaceAllString(err, "…")
+	}
+	return text
+}
+
+// numbers are ids and counts.
+var numbers = regexp.MustCompile(`[0-9a-f-]{36}|[0-9]+`)
+
+// load loads one set of lines after the other, and repeats what was interrupted until it
+// is acknowledged.
+func (e *episode) load(ctx context.Context, r *rand.Rand) error {
+	for first := true; first || e.more(ctx); first = false {
+		some := e.all
+		if !first && r.IntN(5) > 0 {
+			some = pick(r, e.all, 1+r.IntN(100))
+		}
+		var lines []string
+		for n, name := range some {
+			lines = append(lines, e.ledger.Put(name, !first && n%4 == 0 && name.ID[len(name.ID)-1] == '7' && r.IntN(3) == 0))
+		}
+		if err := e.loadUntilDone(ctx, r, lines, first); err != nil {
+			return err
+		}
+		e.ledger.Acknowledge(some...)
+		e.made.Store(true)
+	}
+	return nil
+}
+
+// making are the fault points that only the first load of a directory passes.
+var making = []string{"directory.migrate", "directory.migrated", "jobs.migrate"}
+
+// loadUntilDone repeats a load until it ends by itself. The first one makes the directory,
+// and is killed in the middle of that more often than not.
+func (e *episode) loadUntilDone(ctx context.Context, r *rand.Rand, lines []string, first bool) error {
+	for try := 0; ; try++ {
+		point, life := "", testkit.Patience
+		if try < 5 && e.more(ctx) && r.IntN(3) > 0 {
+			if point, life = fate(r, "load"); point == "" {
+				life /= 4 // loads are short
+			}
+			if first && r.IntN(2) == 0 {
+				point, life = making[r.IntN(len(making))], 1200*time.Millisecond
+			}
+		}
+		p, err := e.ground.StartLoad(point, lines)
+		if err != nil {
+			return err
+		}
+		select {
+		case <-p.Exited():
+		case <-time.After(life):
+			point = ""
+			p.Kill()
+		}
+		switch {
+		case life == testkit.Patience && p.Killed():
+			return fmt.Errorf("a load does not end:\n%s", p.Log())
+		case p.Killed():
+			e.killed("loader", point)
+			e.report.count(e.report.Loads, "killed and repeated")
+		case p.ExitCode() != 0:
+			return fmt.Errorf("a load ended with code %d:\n%s", p.ExitCode(), p.Log())
+		default:
+			e.report.count(e.report.Loads, "acknowledged")
+			return nil
+		}
+	}
+}
+
+// client starts, polls, downloads and cancels exports on whatever server is there.
+func (e *episode) client(ctx context.Context, r *rand.Rand) error {
+	for ctx.Err() == nil {
+		s := e.server.Load()
+		if s == nil {
+			pause(ctx, r, 20*time.Millisecond)
+			continue
+		}
+		live := e.live()
+		switch {
+		case len(live) < 6:
+			e.kickOff(s, r)
+		case r.IntN(12) == 0:
+			e.cancel(ctx, s, live[r.IntN(len(live))])
+		}
+		for _, id := range live {
+			// Whatever else is answered now is judged when all is calm.
+			if _, err := e.poll(ctx, s, id); err != nil {
+				return err
+			}
+		}
+		pause(ctx, r, 40*time.Millisecond)
+	}
+	return nil
+}
+
+// live returns the ids of the jobs that are not known to have ended.
+func (e *episode) live() (ids []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for id, a := range e.jobs {
+		if a.manifest == "" && !a.cancelled {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// kickOff starts a full export, or a delta since the time of one that is complete.
+func (e *episode) kickOff(s *testkit.Server, r *rand.Rand) {
+	since := ""
+	if times := e.judge.times(); len(times) > 0 && r.IntN(2) == 0 {
+		since = times[r.IntN(len(times))]
+	}
+	dues := e.ledger.Dues(since != "")
+	start := time.Now()
+	status, err := s.KickOff(testkit.Parameters(since, Filters...))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err != nil {
+		e.lost = append(e.lost, since) // it may exist, its client does not know
+		return
+	}
+	e.report.note(&e.report.Answers, time.Since(start))
+	_, id, _ := strings.Cut(status, "_jobId=")
+	e.jobs[id] = &asked{since: since, dues: dues}
+}
+
+// cancel deletes a job.
+func (e *episode) cancel(ctx context.Context, s *testkit.Server, id string) {
+	e.mu.Lock()
+	e.jobs[id].cancelled = true
+	e.mu.Unlock()
+	_ = drop(ctx, statusURL(s, id)) // with or without an answer
+}
+
+func statusURL(s *testkit.Server, id string) string {
+	return s.Base + "/$export-poll-status?_jobId=" + id
+}
+
+// answer is what a poll said.
+type answer struct {
+	status int // 0 for none
+	body   string
+}
+
+// poll asks for a job, and takes in what a complete one holds. A server that is gone is no
+// error; one that does not answer is.
+func (e *episode) poll(ctx context.Context, s *testkit.Server, id string) (answer, error) {
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), testkit.Patience)
+	defer cancel()
+	body, status, err := testkit.Fetch(asking, statusURL(s, id), nil)
+	if asking.Err() != nil {
+		return answer{}, fmt.Errorf("a poll of job %s hangs", id)
+	}
+	if err != nil {
+		return answer{}, nil
+	}
+	a := answer{status, string(body)}
+	if status != 200 {
+		return a, nil
+	}
+	return a, e.take(asking, id, a.body)
+}
+
+// take downloads the files of a complete job and gives them to the judge, once. A
+// download that breaks off because the server died is tried again with the next poll.
+func (e *episode) take(ctx context.Context, id, manifest string) error {
+	e.mu.Lock()
+	job := e.jobs[id]
+	if job == nil { // its kick-off had no answer
+		job = &asked{}
+		e.jobs[id] = job
+	}
+	sinces := []string{job.since}
+	if job.dues == nil {
+		sinces = e.lost
+	}
+	before := job.manifest
+	e.mu.Unlock()
+	if before != "" {
+		if before != manifest {
+			return fmt.Errorf("the manifest of job %s changed from\n%s\nto\n%s", id, before, manifest)
+		}
+		return nil
+	}
+	m, err := testkit.ReadManifest([]byte(manifest))
+	if err != nil {
+		return fmt.Errorf("the manifest of job %s: %w", id, err)
+	}
+	until, err := time.Parse(time.RFC3339Nano, m.TransactionTime)
+	if err != nil {
+		return fmt.Errorf("the manifest of job %s: %w", id, err)
+	}
+	lines, err := Download(ctx, m)
+	if errors.As(err, new(brokenOff)) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("job %s: %w", id, err)
+	}
+	e.mu.Lock()
+	job.manifest = manifest
+	e.mu.Unlock()
+	return e.judge.take(result{job: id, sinces: sinces, text: m.TransactionTime, until: until, dues: job.dues}, lines)
+}

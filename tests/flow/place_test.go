@@ -1,0 +1,178 @@
+package flow
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"muster/internal/fault"
+	"muster/internal/testkit"
+)
+
+// TestKilledAtEveryPlace kills the program at each place of fault.Places and does the
+// work again. A place that no run passes fails: it would prove nothing.
+func TestKilledAtEveryPlace(t *testing.T) {
+	all := practitioners(t, 1500, "Whole")
+	for _, place := range fault.Places {
+		t.Run(place.Name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t)
+			switch place.Command {
+			case "load":
+				killLoad(t, p, place.Name, all)
+			case "serve":
+				p.load(t, all)
+				killServe(t, p, place.Name, all)
+			default:
+				t.Fatalf("no test knows how to kill %q", place.Command)
+			}
+		})
+	}
+}
+
+// killLoad lets a load die at the place. The repeated load gives the whole.
+func killLoad(t *testing.T, p place, point, all string) {
+	free := func() {}
+	if point == "directory.gate.waiting" {
+		free = holdGate(t, p)
+	}
+	loader, err := muster.Start(point, "load", "--data", p.data, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(loader.Kill)
+	if err := loader.WaitKilled(); err != nil {
+		t.Fatal(err)
+	}
+	free()
+	p.load(t, all)
+	s := p.serve(t, "")
+	wantWhole(t, s, s.kickOff(everyPractitioner))
+}
+
+// holdGate makes the directory and stands in its gate until free is called.
+func holdGate(t *testing.T, p place) (free func()) {
+	t.Helper()
+	p.load(t, practitioners(t, 1, "First"))
+	f, err := os.OpenFile(filepath.Join(p.data, "gate.lock"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	return func() { f.Close() }
+}
+
+// killServe lets a server die at the place, starts it again, and looks at every job
+// that is left.
+func killServe(t *testing.T, p place, point, all string) {
+	leadTo(t, p, point, all)
+	dying, err := muster.Serve(p.data, p.address, point, "--part-bytes", "40000", "--lease", "1h", "--sweep-every", "200ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(dying.Kill)
+	if status, err := dying.KickOff(everyPractitioner); err == nil && point == "export.cancelled" {
+		_, _ = request(http.MethodDelete, status) // it dies before it answers
+	}
+	if err := dying.WaitKilled(); err != nil {
+		t.Fatal(err)
+	}
+	s := p.serve(t, "", "--part-bytes", "40000", "--sweep-every", "200ms")
+	parts := 0
+	for id, state := range allJobs(t, p.data) {
+		if state == "cancelled" {
+			continue
+		}
+		parts += wantWhole(t, s, s.Base+"/$export-poll-status?_jobId="+id)
+	}
+	parts += wantWhole(t, s, s.kickOff(everyPractitioner))
+	s.noOrphans(p.data, parts)
+}
+
+// leadTo prepares what a server must find in order to pass a place that an export
+// alone does not lead to.
+func leadTo(t *testing.T, p place, point, all string) {
+	t.Helper()
+	switch point {
+	case "export.sweep.remove", "blob.removed":
+		stray := filepath.Join(p.data, "files", "stray")
+		if err := errors.Join(os.MkdirAll(stray, 0o700), os.WriteFile(filepath.Join(stray, "1-1.ndjson.gz"), nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	case "directory.gate.waiting":
+		t.Fatal("a load shows this place")
+	case "directory.vacuum.commit":
+		// A job that still reads the versions from before a load keeps them.
+		s, err := muster.Serve(p.data, p.address, "export.writing")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Kill)
+		_, _ = s.KickOff(everyPractitioner)
+		if err := s.WaitKilled(); err != nil {
+			t.Fatal(err)
+		}
+		p.load(t, practitioners(t, 1500, "Later"))
+	}
+}
+
+// wantWhole waits for an export, which must have all 1,500 resources, and returns how
+// many files it has.
+func wantWhole(t *testing.T, s server, status string) int {
+	t.Helper()
+	got := files(t, s.wait(status))
+	if n := bytes.Count(bytes.Join(got, nil), []byte("\n")); n != 1500 {
+		t.Errorf("%s has %d resources, want 1500", status, n)
+	}
+	return len(got)
+}
+
+// allJobs returns the states of all jobs of a data directory by id.
+func allJobs(t *testing.T, data string) map[string]string {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(data, "jobs.db")+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.Query("SELECT id, state FROM job")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	states := map[string]string{}
+	for rows.Next() {
+		var id, state string
+		if err := rows.Scan(&id, &state); err != nil {
+			t.Fatal(err)
+		}
+		states[id] = state
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return states
+}
+
+// request sends a request without a body and returns the status of the answer.
+func request(method, url string) (status int, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	return resp.StatusCode, resp.Body.Close()
+}

@@ -47,8 +47,8 @@ type Token struct {
 }
 
 // TokenPart holds when the resource has a token entry of the parameter whose code
-// contains the Text, compared without regard to case (identifier-r5:contains). A
-// nil System means any system.
+// contains the Text, both folded (identifier-r5:contains). A nil System means any
+// system. The parameter has an [index.TokenText] beside each token.
 type TokenPart struct {
 	Param  int
 	System *string
@@ -119,6 +119,14 @@ type Back struct {
 	Node  Node
 }
 
+// AllVisible holds when the resource has a reference entry of the parameter, and
+// each such entry leads to a resource of one of the Types that is in the directory,
+// active and not suppressed (VI-14: what a Provenance is about).
+type AllVisible struct {
+	Param int
+	Types []fhir.Type
+}
+
 // Present holds when the resource has an entry of the parameter at all.
 type Present struct {
 	Param int
@@ -147,31 +155,33 @@ const (
 	AP Prefix = "ap" // the entry and the period overlap
 )
 
-func (And) node()       {}
-func (Or) node()        {}
-func (Not) node()       {}
-func (IDs) node()       {}
-func (Updated) node()   {}
-func (Since) node()     {}
-func (Visible) node()   {}
-func (Token) node()     {}
-func (String) node()    {}
-func (Date) node()      {}
-func (Reference) node() {}
-func (URI) node()       {}
-func (Present) node()   {}
-func (TokenPart) node() {}
-func (Number) node()    {}
-func (Near) node()      {}
-func (Link) node()      {}
-func (Back) node()      {}
+func (And) node()        {}
+func (Or) node()         {}
+func (Not) node()        {}
+func (IDs) node()        {}
+func (Updated) node()    {}
+func (Since) node()      {}
+func (Visible) node()    {}
+func (Token) node()      {}
+func (String) node()     {}
+func (Date) node()       {}
+func (Reference) node()  {}
+func (URI) node()        {}
+func (Present) node()    {}
+func (TokenPart) node()  {}
+func (Number) node()     {}
+func (Near) node()       {}
+func (Link) node()       {}
+func (Back) node()       {}
+func (AllVisible) node() {}
 
 // Order is one key that a search is sorted by. Resources without a value come
 // last in both directions; ties are broken by the next Order and at the end by id.
 type Order struct {
 	// By names a column (_id, _lastUpdated) or, if it is empty, Param and Kind name
 	// index entries: ascending by the least entry of a resource, descending by its
-	// greatest.
+	// greatest. Entries compare by folded text, code, start of the period, number, id
+	// of the target, uri, or distance from the Point.
 	By         Column
 	Param      int
 	Kind       index.Kind

@@ -33,6 +33,10 @@ func write(b *strings.Builder, n Node, depth int) {
 		}
 	case Not:
 		write(b, n.Node, depth+1)
+	case Link:
+		write(b, n.Node, depth+1)
+	case Back:
+		write(b, n.Node, depth+1)
 	}
 }
 
@@ -59,6 +63,9 @@ func describe(n Node) string {
 		if n.Exact {
 			return fmt.Sprintf("string %d is %q", n.Param, n.Text)
 		}
+		if n.Contains {
+			return fmt.Sprintf("string %d contains %q", n.Param, n.Text)
+		}
 		return fmt.Sprintf("string %d starts %q", n.Param, n.Text)
 	case Date:
 		return fmt.Sprintf("date %d %s", n.Param, n.Compare)
@@ -66,6 +73,18 @@ func describe(n Node) string {
 		return fmt.Sprintf("reference %d to %s/%s", n.Param, orAny(n.Type), orAny(n.ID))
 	case URI:
 		return fmt.Sprintf("uri %d is %q", n.Param, n.Value)
+	case TokenPart:
+		return fmt.Sprintf("token %d system %s code contains %q", n.Param, optional(n.System), n.Text)
+	case Number:
+		return fmt.Sprintf("number %d %s %d", n.Param, n.Prefix, n.Value)
+	case Near:
+		return fmt.Sprintf("near %d within %g m of %g %g", n.Param, n.Meters, n.Point.Latitude, n.Point.Longitude)
+	case Link:
+		return fmt.Sprintf("link %d to a %s with", n.Param, n.Type)
+	case Back:
+		return fmt.Sprintf("back from a %s by %d with", n.Type, n.Param)
+	case AllVisible:
+		return fmt.Sprintf("all visible that %d refers to", n.Param)
 	case Present:
 		return fmt.Sprintf("present %s %d", kindNames[n.Kind], n.Param)
 	default:
@@ -75,6 +94,7 @@ func describe(n Node) string {
 
 var kindNames = map[index.Kind]string{
 	index.Token: "token", index.String: "string", index.Date: "date", index.Reference: "reference", index.URI: "uri",
+	index.Number: "number", index.Location: "position",
 }
 
 // String prints the comparison with its half-open period: ge [from, to).
@@ -101,4 +121,16 @@ func orAny(s string) string {
 		return "*"
 	}
 	return s
+}
+
+// String prints the order, such as "string 12 descending".
+func (o Order) String() string {
+	by := string(o.By)
+	if by == "" {
+		by = fmt.Sprintf("%s %d", kindNames[o.Kind], o.Param)
+	}
+	if o.Point != nil {
+		by += fmt.Sprintf(" from %g %g", o.Point.Latitude, o.Point.Longitude)
+	}
+	return by + flag(o.Descending, " descending")
 }

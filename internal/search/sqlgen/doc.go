@@ -1,14 +1,24 @@
-// Package sqlgen writes a plan as a statement of one database.
+// Package sqlgen writes a plan as statements of one database.
 //
-// The statement finds the row keys of the plan in ascending order, with the size
-// of each line. Its order of work is fixed here and in the text, never by the
-// database: one condition of the plan drives, that is, it gives a set of rows
-// through a value-first index; all others are checked row by row through the
-// row-first tables. Which one drives follows from counts that stop early
-// ([SQLiteCounts]), and from the kinds of conditions where those say nothing. When
-// no condition can drive, the narrow table resource is
-// scanned in its order.
+// The flow: [Dialect.Arrange] fixes the order of work, [Dialect.Select],
+// [Dialect.Page] and [Dialect.Total] write it as text. Their order of work is fixed
+// here and in the text, never by the database: one condition of the plan drives,
+// that is, it gives a set of rows through value-first indexes; all others are
+// checked row by row through the row-first tables. The same holds at every step of
+// a chain:
 //
-// The text is deterministic: aliases are numbered in the order of the plan, and
-// all values are arguments.
+//	driving      ix_string ─→ resource ─→ ix_reference ─→ resource    from the value to the rows
+//	checking     resource ─→ ix_reference ─→ resource ─→ ix_string    from the row to the value
+//
+// Which condition drives follows from counts that stop early, the smallest first,
+// and from the kinds of conditions where those say nothing. When no condition can
+// drive, the narrow table resource is scanned in its order; when the smallest set
+// is still broad and only a page is wanted, an index is walked in the order asked
+// for, and each row is checked.
+//
+// The two dialects differ in dialect.go only. SQLite is told the indexes; both are
+// told the order of the joins; PostgreSQL is kept from making joins of checks.
+//
+// The text is deterministic: aliases are numbered in the order in which they are
+// met, and all values are arguments.
 package sqlgen

@@ -1,6 +1,7 @@
 package sqlgen
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -68,6 +69,36 @@ var plans = map[string][]plan.Node{
 	},
 }
 
+// The plans of the later grammar.
+var (
+	balmain = plan.And{plan.String{Param: 12, Text: "balmain"}, active}
+	point   = index.Position{Latitude: -33.8688, Longitude: 151.2093}
+	search  = map[string][]plan.Node{
+		"links": {
+			plan.And{plan.Link{Param: 30, Type: fhir.Location, Node: balmain}, active},
+			plan.And{plan.Back{Param: 31, Type: fhir.HealthcareService, Node: plan.And{mobile, plan.Link{Param: 32, Type: fhir.Location, Node: balmain}}}, active},
+			plan.And{clinic, plan.Link{Param: 30, Type: fhir.Location, Node: balmain}, plan.Not{Node: plan.Back{Param: 31, Type: fhir.HealthcareService, Node: active}}},
+			plan.Or{plan.Link{Param: 30, Type: fhir.Location, Node: balmain}, plan.Link{Param: 30, Type: fhir.Organization, Node: plan.And{plan.IDs{"a"}}}},
+			plan.AllVisible{Param: 33, Types: []fhir.Type{fhir.Organization, fhir.Location}},
+		},
+		"values": {
+			plan.Near{Param: 50, Point: point, Meters: 500},
+			plan.And{clinic, plan.Near{Param: 50, Point: point, Meters: 500}},
+			plan.Number{Param: 51, Prefix: plan.GE, Value: 830},
+			plan.And{clinic, plan.Number{Param: 51, Prefix: plan.NE, Value: 830}},
+			plan.String{Param: 14, Text: "north shore", Contains: true},
+			plan.And{clinic, plan.String{Param: 14, Text: "no", Contains: true}},
+			plan.TokenPart{Param: 7, System: text("http://x"), Text: "12"},
+		},
+	}
+)
+
+func init() {
+	for name, nodes := range search {
+		plans[name] = nodes
+	}
+}
+
 func date(p plan.Prefix) plan.Node {
 	return plan.Date{Param: 40, Compare: plan.Comparison{Prefix: p, Period: year}}
 }
@@ -78,9 +109,13 @@ func TestGolden(t *testing.T) {
 			var b strings.Builder
 			for _, n := range nodes {
 				p := plan.Plan{Type: fhir.PractitionerRole, Root: n}
-				s := SQLite(p)
-				fmt.Fprintf(&b, "plan %v\n%s\n\n%s", p, s.SQL, arguments(s.Args))
-				b.WriteString("\n----\n\n")
+				fmt.Fprintf(&b, "plan %v\n", p)
+				work := Arrange(p)
+				for _, d := range []Dialect{SQLite, PostgreSQL} {
+					s := d.Select(work)
+					fmt.Fprintf(&b, "%v:\n%s\n\n%s\n", d, s.SQL, arguments(s.Args))
+				}
+				b.WriteString("----\n\n")
 			}
 			file := filepath.Join("testdata", name+".txt")
 			if *update {
@@ -110,35 +145,55 @@ func arguments(args []any) string {
 
 func TestCountsDecide(t *testing.T) {
 	p := plan.Plan{Type: fhir.Location, Root: plan.And{active, hobart, mobile, clinic}}
-	if n := len(SQLiteCounts(p)); n != 3 {
-		t.Fatalf("%d counts, want one for each of the three that can drive", n)
-	}
-	if n := len(SQLiteCounts(plan.Plan{Type: fhir.Location, Root: plan.And{active, hobart}})); n != 0 {
-		t.Errorf("%d counts where there is no choice", n)
-	}
 	for _, c := range []struct {
-		counts []int64
-		driver string
+		hobart, mobile, clinic int64
+		driver                 string
 	}{
-		{[]int64{5, 7, 9}, "ix_string"},
-		{[]int64{7, 5, 9}, "ix_token"},
-		{[]int64{7, 5, 0}, "ix_reference"},
-		{[]int64{CountBound, CountBound, CountBound}, "ix_reference"},
-		{[]int64{3, 3, 9}, "ix_token"},
+		{5, 7, 9, "ix_string"},
+		{7, 5, 9, "ix_token"},
+		{7, 5, 0, "ix_reference"},
+		{7000, 500, 2000, "ix_token"},
+		{ExportBound, ExportBound, ExportBound, "ix_reference"},
+		{3, 3, 9, "ix_token"},
 	} {
-		s := SQLiteBy(p, c.counts)
-		if !strings.Contains(s.SQL, c.driver+"_value") {
-			t.Errorf("counts %v: %s does not drive\n%s", c.counts, c.driver, s.SQL)
+		for _, d := range []Dialect{SQLite, PostgreSQL} {
+			entries := map[string]int64{"ix_string": c.hobart, "ix_token": c.mobile, "ix_reference": c.clinic}
+			work, err := d.Arrange(t.Context(), p, ExportBound, counting(entries))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, from, _ := strings.Cut(d.Select(work).SQL, "ix_")
+			if from = "ix_" + from; !strings.HasPrefix(from, c.driver+" AS t1") {
+				t.Errorf("%v: %s does not drive\n%s", c, c.driver, d.Select(work).SQL)
+			}
 		}
 	}
 }
 
-// TestArgumentsMatch counts question marks: each has its argument.
+// counting answers counts by the table that they name, up to their limit.
+func counting(entries map[string]int64) Count {
+	return func(_ context.Context, s Statement) (int64, error) {
+		limit := s.Args[len(s.Args)-1].(int64)
+		for table, n := range entries {
+			if strings.Contains(s.SQL, "FROM "+table+" ") {
+				return min(n, limit), nil
+			}
+		}
+		return 0, fmt.Errorf("a count of something else: %s", s.SQL)
+	}
+}
+
+// TestArgumentsMatch counts placeholders: each has its argument.
 func TestArgumentsMatch(t *testing.T) {
 	for _, nodes := range plans {
 		for _, n := range nodes {
-			s := SQLite(plan.Plan{Type: fhir.Location, Root: n})
+			work := Arrange(plan.Plan{Type: fhir.Location, Root: n})
+			s := SQLite.Select(work)
 			if marks := strings.Count(s.SQL, "?"); marks != len(s.Args) {
+				t.Errorf("%d arguments for\n%s", len(s.Args), s.SQL)
+			}
+			s = PostgreSQL.Select(work)
+			if marks := strings.Count(s.SQL, "$"); marks != len(s.Args) || strings.Contains(s.SQL, "?") {
 				t.Errorf("%d arguments for\n%s", len(s.Args), s.SQL)
 			}
 		}

@@ -23,6 +23,8 @@ var Tables = []*Table{
 	{index.Date, "ix_date", []string{"low", "high"}},
 	{index.Reference, "ix_reference", []string{"id", "type"}},
 	{index.URI, "ix_uri", []string{"value"}},
+	{index.Number, "ix_number", []string{"value"}},
+	{index.Location, "ix_position", []string{"cell", "lat", "lon"}},
 }
 
 // Row is a row of any index table. The fields that a kind does not use are empty,
@@ -32,8 +34,9 @@ type Row struct {
 	Param  int64
 	Text   string // code, norm, id or value
 	Second string // exact
-	Number int64  // system, low or type
+	Number int64  // system, low, type, value or cell
 	High   int64
+	Place  index.Position
 }
 
 // Fields returns pointers to the columns of a row of the table, row_key and param
@@ -47,6 +50,10 @@ func (t *Table) Fields(r *Row) []any {
 		return append(fields, &r.Text, &r.Second)
 	case index.Date:
 		return append(fields, &r.Number, &r.High)
+	case index.Number:
+		return append(fields, &r.Number)
+	case index.Location:
+		return append(fields, &r.Number, &r.Place.Latitude, &r.Place.Longitude)
 	default:
 		return append(fields, &r.Text)
 	}
@@ -62,6 +69,10 @@ func (t *Table) Values(dst []any, r Row) []any {
 		return append(dst, r.Text, r.Second)
 	case index.Date:
 		return append(dst, r.Number, r.High)
+	case index.Number:
+		return append(dst, r.Number)
+	case index.Location:
+		return append(dst, r.Number, r.Place.Latitude, r.Place.Longitude)
 	default:
 		return append(dst, r.Text)
 	}
@@ -102,6 +113,10 @@ func newRow(key store.RowKey, e *index.Entry, name func(string) (int64, error)) 
 		r.Text, r.Second = e.Norm, e.Exact
 	case index.Date:
 		r.Number, r.High = int64(e.Period.From), int64(e.Period.To)
+	case index.Number:
+		r.Number = e.Number
+	case index.Location:
+		r.Number, r.Place = e.Position.Cell(), e.Position
 	case index.URI:
 		r.Text = e.Code
 	}
@@ -123,6 +138,10 @@ func (t *Table) Entry(r Row, name string) index.Entry {
 		e.Norm, e.Exact = r.Text, r.Second
 	case index.Date:
 		e.Period = fhir.Period{From: fhir.Moment(r.Number), To: fhir.Moment(r.High)}
+	case index.Number:
+		e.Number = r.Number
+	case index.Location:
+		e.Position = r.Place
 	default:
 		e.Code = r.Text
 	}
@@ -139,7 +158,9 @@ func sorted(rows []Row) []Row {
 func compare(a, b Row) int {
 	return cmp.Or(
 		cmp.Compare(a.Param, b.Param), cmp.Compare(a.Text, b.Text), cmp.Compare(a.Second, b.Second),
-		cmp.Compare(a.Number, b.Number), cmp.Compare(a.High, b.High), cmp.Compare(a.Key, b.Key),
+		cmp.Compare(a.Number, b.Number), cmp.Compare(a.High, b.High),
+		cmp.Compare(a.Place.Latitude, b.Place.Latitude), cmp.Compare(a.Place.Longitude, b.Place.Longitude),
+		cmp.Compare(a.Key, b.Key),
 	)
 }
 

@@ -103,6 +103,7 @@ type stay struct {
 	now     fhir.Moment // commit time of everything in the batch
 	horizon fhir.Moment // versions committed up to here are still needed by a live job
 	seen    batch.Seen
+	left    []batch.Text // by rows of this chunk; some have other rows
 }
 
 func (w *writer) enter(ctx context.Context, tx *sql.Tx) (*stay, error) {

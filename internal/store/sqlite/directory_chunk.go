@@ -17,7 +17,7 @@ import (
 func (b *stay) apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
 	items := batch.Items(changes)
 	for _, step := range []func(context.Context, []batch.Item) error{
-		b.findCurrent, b.decide, b.keepVersions, b.remove, b.allotKeys, b.writeRows, b.writeEntries,
+		b.findCurrent, b.decide, b.keepVersions, b.remove, b.allotKeys, b.writeRows, b.writeEntries, b.dropTexts,
 	} {
 		if err := step(ctx, items); err != nil {
 			return nil, err
@@ -91,6 +91,9 @@ func (b *stay) remove(ctx context.Context, items []batch.Item) error {
 	}
 	keys := asJSON(removed)
 	if err := b.exec(ctx, b.w.text.bury, b.now, keys); err != nil {
+		return err
+	}
+	if err := b.leaveTexts(ctx, keys); err != nil {
 		return err
 	}
 	for _, s := range b.w.text.removeRows {
@@ -188,6 +191,7 @@ func (b *stay) removeExtra(ctx context.Context, table *batch.Table, want []batch
 		return nil, err
 	}
 	missing, extra := batch.Difference(want, there)
+	b.left = append(b.left, table.Texts(extra)...)
 	for _, r := range extra {
 		if err := b.exec(ctx, b.w.text.entries[table].remove, table.Values(nil, r)...); err != nil {
 			return nil, err
@@ -202,7 +206,10 @@ func (b *stay) insertEntries(ctx context.Context, table *batch.Table, want []bat
 		in.args = table.Values(in.args, r)
 		in.added()
 	}
-	return in.flush()
+	if err := in.flush(); err != nil {
+		return err
+	}
+	return b.writeTexts(ctx, table.Texts(want))
 }
 
 // nameID returns the number of a text of table name, adding it if need be.

@@ -122,11 +122,11 @@ func (s *snapshot) Select(ctx context.Context, p plan.Plan, yield func(store.Row
 }
 
 func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
-	counts, err := s.counts(ctx, p)
+	work, err := sqlgen.SQLite.Arrange(ctx, p, sqlgen.ExportBound, counting(s.tx))
 	if err != nil {
 		return fmt.Errorf("select %v: %w", p.Type, err)
 	}
-	statement := sqlgen.SQLiteBy(p, counts)
+	statement := sqlgen.SQLite.Select(work)
 	rows, err := s.tx.QueryContext(ctx, statement.SQL, statement.Args...)
 	if err != nil {
 		return fmt.Errorf("select %v: %w", p.Type, err)
@@ -148,15 +148,10 @@ func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store
 	return nil
 }
 
-// counts finds out which condition of the plan should drive.
-func (s *snapshot) counts(ctx context.Context, p plan.Plan) ([]int64, error) {
-	var counts []int64
-	for _, statement := range sqlgen.SQLiteCounts(p) {
-		var n int64
-		if err := s.tx.QueryRowContext(ctx, statement.SQL, statement.Args...).Scan(&n); err != nil {
-			return nil, err
-		}
-		counts = append(counts, n)
+// counting runs the counts by which a search decides its order of work.
+func counting(tx *sql.Tx) sqlgen.Count {
+	return func(ctx context.Context, s sqlgen.Statement) (n int64, err error) {
+		err = tx.QueryRowContext(ctx, s.SQL, s.Args...).Scan(&n)
+		return n, err
 	}
-	return counts, nil
 }

@@ -22,6 +22,7 @@ type statements struct {
 	resource     insert
 	doc          insert
 	entries      map[*batch.Table]entryStatements
+	texts        textStatements
 }
 
 type entryStatements struct {
@@ -77,6 +78,7 @@ func (w *writer) prepare(ctx context.Context) error {
 			remove: p.stmt(`DELETE FROM ` + t.Name + ` WHERE (` + columns + `) = ` + marks(1, 2+len(t.Columns))),
 		}
 	}
+	w.text.texts = p.texts()
 	return p.err
 }
 

@@ -32,6 +32,33 @@ CREATE TABLE ix_date (
 
 CREATE INDEX ix_date_value ON ix_date (param, low, high, row_key);
 
+CREATE TABLE ix_gram (
+  param   INTEGER NOT NULL,
+  gram    TEXT    NOT NULL,
+  text_id INTEGER NOT NULL,
+  PRIMARY KEY (param, gram, text_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ix_number (
+  row_key INTEGER NOT NULL,
+  param   INTEGER NOT NULL,
+  value   INTEGER NOT NULL,
+  PRIMARY KEY (row_key, param, value)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX ix_number_value ON ix_number (param, value, row_key);
+
+CREATE TABLE ix_position (
+  row_key INTEGER NOT NULL,
+  param   INTEGER NOT NULL,
+  cell    INTEGER NOT NULL,                        -- S2 cell id of the leaf, as a signed number
+  lat     REAL    NOT NULL,                        -- degrees
+  lon     REAL    NOT NULL,
+  PRIMARY KEY (row_key, param, cell, lat, lon)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX ix_position_value ON ix_position (param, cell, lat, lon, row_key);
+
 CREATE TABLE ix_reference (
   row_key INTEGER NOT NULL,
   param   INTEGER NOT NULL,
@@ -51,6 +78,13 @@ CREATE TABLE ix_string (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX ix_string_value ON ix_string (param, norm, exact, row_key);
+
+CREATE TABLE ix_text (
+  text_id INTEGER PRIMARY KEY,
+  param   INTEGER NOT NULL,
+  norm    TEXT    NOT NULL,
+  UNIQUE (param, norm)
+) STRICT;
 
 CREATE TABLE ix_token (
   row_key INTEGER NOT NULL,
@@ -99,6 +133,8 @@ CREATE TABLE resource (
 CREATE INDEX resource_committed ON resource (type, committed);
 
 CREATE UNIQUE INDEX resource_id ON resource (type, id);
+
+CREATE INDEX resource_updated ON resource (type, last_updated);
 
 CREATE TABLE sequence (
   type INTEGER PRIMARY KEY,

@@ -1,0 +1,144 @@
+package sqlgen
+
+import (
+	"unicode/utf8"
+
+	"muster/internal/search/index"
+	"muster/internal/search/plan"
+)
+
+// table is an index table.
+type table struct {
+	name string
+	key  string // the first column after the parameter, by which _sort orders
+	rest string // the columns after that
+}
+
+// tables are the index tables by kind.
+var tables = map[index.Kind]table{
+	index.Token:     {"ix_token", "code", "system"},
+	index.String:    {"ix_string", "norm", "exact"},
+	index.Date:      {"ix_date", "low", "high"},
+	index.Reference: {"ix_reference", "id", "type"},
+	index.URI:       {"ix_uri", "value", ""},
+	index.Number:    {"ix_number", "value", ""},
+	index.Location:  {"ix_position", "cell", "lat"},
+}
+
+func kindOf(n plan.Node) index.Kind {
+	switch n := n.(type) {
+	case plan.Token:
+		return index.Token
+	case plan.String, plan.TokenPart:
+		return index.String
+	case plan.Date:
+		return index.Date
+	case plan.Reference:
+		return index.Reference
+	case plan.Number:
+		return index.Number
+	case plan.Near:
+		return index.Location
+	case plan.Present:
+		return n.Kind
+	default:
+		return index.URI
+	}
+}
+
+const nameID = "(SELECT name_id FROM name WHERE text = ?)"
+
+// entry writes the condition on a row a of an index table.
+func (w *writer) entry(f *fragment, a string, n plan.Node) {
+	switch n := n.(type) {
+	case plan.Token:
+		f.add(a+".param = ?", n.Param)
+		if n.Code != nil {
+			f.add(" AND "+a+".code = ?", *n.Code)
+		}
+		if n.System != nil {
+			f.add(" AND "+a+".system = "+nameID, *n.System)
+		}
+	case plan.TokenPart:
+		f.add(a+".param = ? AND "+w.d.contains(a+".norm"), n.Param, index.Fold(n.Text))
+		system(f, a, n)
+	case plan.String:
+		f.add(a+".param = ?", n.Param)
+		w.text(f, a, n)
+	case plan.Date:
+		f.add(a+".param = ? AND ", n.Param)
+		compareDate(f, a, n.Compare)
+	case plan.Reference:
+		f.add(a+".param = ?", n.Param)
+		if n.ID != "" {
+			f.add(" AND "+a+".id = ?", n.ID)
+		}
+		if n.Type != "" {
+			f.add(" AND "+a+".type = "+nameID, n.Type)
+		}
+	case plan.URI:
+		f.add(a+".param = ? AND "+a+".value = ?", n.Param, n.Value)
+	case plan.Number:
+		f.add(a+".param = ? AND "+a+".value "+operators[n.Prefix]+" ?", n.Param, n.Value)
+	case plan.Near:
+		f.add(a+".param = ? AND ", n.Param)
+		haversine(f, a, n.Point)
+		f.add(" <= ?", index.HaversineOf(n.Meters))
+	case plan.Present:
+		f.add(a+".param = ?", n.Param)
+	}
+}
+
+var operators = map[plan.Prefix]string{
+	plan.EQ: "=", plan.NE: "<>", plan.GT: ">", plan.LT: "<", plan.GE: ">=", plan.LE: "<=",
+}
+
+// text writes the condition on the text of a string entry.
+func (w *writer) text(f *fragment, a string, n plan.String) {
+	switch {
+	case n.Exact:
+		f.add(" AND "+a+".norm = ? AND "+a+".exact = ?", index.Fold(n.Text), n.Text)
+	case n.Contains:
+		f.add(" AND "+w.d.contains(a+".norm"), n.Text)
+	default:
+		begins(f, a+".norm", n.Text)
+	}
+}
+
+// system writes the condition on the system of a token whose code is searched
+// within: see [index.TokenText].
+func system(f *fragment, a string, n plan.TokenPart) {
+	if n.System != nil {
+		begins(f, a+".exact", index.TokenPrefix(*n.System))
+	}
+}
+
+// begins writes the condition that a column begins with a text.
+func begins(f *fragment, column, prefix string) {
+	f.add(" AND "+column+" >= ?", prefix)
+	if end, ok := after(prefix); ok {
+		f.add(" AND "+column+" < ?", end)
+	}
+}
+
+// after returns the smallest text that is greater than every text with the
+// prefix; false means there is none.
+func after(prefix string) (string, bool) {
+	for len(prefix) > 0 {
+		r, size := utf8.DecodeLastRuneInString(prefix)
+		prefix = prefix[:len(prefix)-size]
+		switch {
+		case r == 0xD7FF:
+			return prefix + "\uE000", true
+		case r < utf8.MaxRune:
+			return prefix + string(r+1), true
+		}
+	}
+	return "", false
+}
+
+// haversine writes the [index.Position.Haversine] of the position of a row and a point.
+func haversine(f *fragment, a string, p index.Position) {
+	f.add("(power(sin(radians("+a+".lat - ?) / 2), 2) + cos(radians("+a+".lat)) * cos(radians(?)) * power(sin(radians("+a+".lon - ?) / 2), 2))",
+		p.Latitude, p.Latitude, p.Longitude)
+}

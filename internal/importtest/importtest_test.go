@@ -38,6 +38,7 @@ var rules = []rule{
 	{"internal/store/batch", []string{"internal/fhir", "internal/store", "internal/search/index"}, "rules of writing that the drivers share, no SQL"},
 	{"internal/store/jobsql", []string{"internal/fhir", "internal/fault", "internal/store"}, "the job tables of any SQL database; the driver brings the database"},
 	{"internal/store/sqlite", []string{"internal/fhir", "internal/disk", "internal/fault", "internal/store", "internal/store/batch", "internal/store/jobsql", "internal/search/index", "internal/search/plan", "internal/search/sqlgen"}, "a driver knows no HTTP, no export, no other driver"},
+	{"internal/store/postgres", []string{"internal/fhir", "internal/fault", "internal/store", "internal/store/batch", "internal/store/jobsql", "internal/search/index", "internal/search/plan", "internal/search/sqlgen"}, "a driver knows no HTTP, no export, no other driver"},
 	{"internal/store/storetest", []string{"internal/fhir", "internal/fault", "internal/store", "internal/search/index", "internal/search/plan"}, "the suite runs on any driver"},
 	{"internal/part", []string{"internal/fhir", "internal/fault"}, "the format of a part file"},
 	{"internal/disk", nil, "words for errors of the system"},

@@ -32,7 +32,7 @@ func Database(t testing.TB) string {
 	if err != nil {
 		missing(t, err)
 	}
-	return DatabaseOn(t, server)
+	return DatabaseOn(t, server.URL)
 }
 
 // DatabaseOn makes an empty database as [Database] does, on the server that has a
@@ -81,16 +81,14 @@ func missing(t testing.TB, err error) {
 	t.Fatal(err)
 }
 
-// shared is the server that the tests of this process share.
-var shared = sync.OnceValues(func() (string, error) {
+// shared is the server that the tests of this process share. It stays reachable: a
+// private one that was collected would have its pipe closed, and would take that for
+// the end of the process.
+var shared = sync.OnceValues(func() (*Server, error) {
 	if server := os.Getenv(Variable); server != "" {
-		return server, nil
+		return &Server{URL: server}, nil
 	}
-	s, err := start()
-	if err != nil {
-		return "", err
-	}
-	return s.URL, nil
+	return start()
 })
 
 //go:embed server.sh

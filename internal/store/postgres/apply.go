@@ -1,0 +1,135 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"muster/internal/fault"
+	"muster/internal/fhir"
+	"muster/internal/store"
+	"muster/internal/store/batch"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Apply implements store.Directory.
+func (s *Store) Apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+	outcomes := make([]store.Outcome, 0, len(changes))
+	for len(outcomes) < len(changes) {
+		done, err := s.applyBatch(ctx, changes[len(outcomes):])
+		outcomes = append(outcomes, done...)
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			err = cause // rather than "interrupted"
+		}
+		if err != nil {
+			return outcomes, fmt.Errorf("write resources: %w", explain(s.name, err))
+		}
+	}
+	return outcomes, nil
+}
+
+// applyBatch writes as many of the changes as one stay inside the gate allows,
+// and at least one.
+func (s *Store) applyBatch(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+	in, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer in.leave()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := fault.Point(ctx, "directory.apply.entered"); err != nil {
+		return nil, err
+	}
+	done, err := s.apply(ctx, in, changes)
+	if err != nil {
+		s.names = nil // some may have been rolled back
+		return nil, err
+	}
+	_ = fault.Point(ctx, "directory.apply.committed") // what is committed is told; only a death can hide it
+	return done, nil
+}
+
+// apply writes and commits.
+func (s *Store) apply(ctx context.Context, in *inside, changes []store.Change) ([]store.Outcome, error) {
+	start := time.Now()
+	now, _, err := s.draw(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	live, err := s.LiveTimes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b := &stay{s: s, now: now, horizon: batch.Horizon(live), seen: batch.Seen{}}
+	var outcomes []store.Outcome
+	err = in.raw(func(conn *pgx.Conn) error {
+		b.conn = conn
+		for len(outcomes) < len(changes) && time.Since(start) < batch.Work {
+			chunk := b.seen.Take(changes[len(outcomes):], s.pace.Size())
+			if len(chunk) == 0 {
+				break // the next change is to a resource that this batch has changed
+			}
+			began := time.Now()
+			done, err := b.apply(ctx, chunk)
+			if err != nil {
+				return err
+			}
+			outcomes = append(outcomes, done...)
+			s.pace.Adapt(len(chunk), time.Since(began))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := fault.Point(ctx, "directory.apply.commit"); err != nil {
+		return nil, err
+	}
+	return outcomes, in.tx.Commit()
+}
+
+// stay is the work of one stay inside the gate.
+type stay struct {
+	s       *Store
+	conn    *pgx.Conn
+	now     fhir.Moment // commit time of everything in the batch
+	horizon fhir.Moment // versions committed up to here are still needed by a live job
+	seen    batch.Seen
+	left    []batch.Text // by rows of this chunk; some have other rows
+}
+
+// apply writes a chunk of changes, each to another resource. Each step is one
+// message to the database and one back, however many changes there are.
+func (b *stay) apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+	items := batch.Items(changes)
+	if err := b.findCurrent(ctx, items); err != nil {
+		return nil, err
+	}
+	batch.Decide(items)
+	for _, step := range []func(context.Context, []batch.Item) error{b.endVersions, b.allotKeys, b.write} {
+		if err := step(ctx, items); err != nil {
+			return nil, err
+		}
+	}
+	return batch.Outcomes(items), nil
+}
+
+// each runs a statement and scans every row of it.
+func (b *stay) each(ctx context.Context, query string, fields []any, row func(), args ...any) error {
+	rows, err := b.conn.Query(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	_, err = pgx.ForEachRow(rows, fields, func() error { row(); return nil })
+	return err
+}
+
+// send runs the statements of a pgx batch, if there are any.
+func (b *stay) send(ctx context.Context, queue *pgx.Batch) error {
+	if queue.Len() == 0 {
+		return nil
+	}
+	return b.conn.SendBatch(ctx, queue).Close()
+}

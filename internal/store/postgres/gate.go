@@ -1,0 +1,82 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"muster/internal/fault"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// Advisory locks of the database. They are numbers that mean nothing elsewhere.
+const (
+	gateLock = 0x6d75737465720001 // one writer at a time
+	makeLock = 0x6d75737465720002 // one who makes or migrates the tables at a time
+)
+
+// inside is a stay inside the gate: a transaction, READ COMMITTED, that holds the
+// gate's lock until it ends.
+type inside struct {
+	conn *sql.Conn
+	tx   *sql.Tx
+}
+
+// enter waits for the gate, or for the end of ctx. Who came first is let in first,
+// over all processes: PostgreSQL keeps a queue. The lock goes with the transaction,
+// so it cannot outlive the session, whatever becomes of the process.
+func (s *Store) enter(ctx context.Context) (_ *inside, err error) {
+	in := &inside{}
+	if in.conn, err = s.gate.Conn(ctx); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			in.leave()
+		}
+	}()
+	// A transaction that watched ctx would roll back while pgx is used below it.
+	if in.tx, err = in.conn.BeginTx(context.WithoutCancel(ctx), nil); err != nil {
+		return nil, err
+	}
+	var free bool
+	var limit string
+	err = in.tx.QueryRowContext(ctx, `SELECT pg_try_advisory_xact_lock($1), set_config('statement_timeout', $2, true)`,
+		int64(gateLock), gateStatement).Scan(&free, &limit)
+	if err != nil || free {
+		return in, err
+	}
+	if err := fault.Point(ctx, "directory.gate.waiting"); err != nil {
+		return nil, err
+	}
+	// The turn may take longer than a statement inside the gate: lock_timeout ends it.
+	if _, err := in.tx.ExecContext(ctx, `SET LOCAL statement_timeout = 0`); err != nil {
+		return nil, err
+	}
+	if _, err := in.tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(gateLock)); err != nil {
+		return nil, err
+	}
+	_, err = in.tx.ExecContext(ctx, `SELECT set_config('statement_timeout', $1, true)`, gateStatement)
+	return in, err
+}
+
+// leave ends the stay. What was not committed is rolled back.
+func (in *inside) leave() {
+	if in.tx != nil {
+		_ = in.tx.Rollback()
+	}
+	_ = in.conn.Close()
+}
+
+// raw calls f with the connection of the transaction.
+func (in *inside) raw(f func(*pgx.Conn) error) error {
+	return in.conn.Raw(func(c any) error {
+		driver, ok := c.(*stdlib.Conn)
+		if !ok {
+			return errors.New("the connection is not one of pgx")
+		}
+		return f(driver.Conn())
+	})
+}

@@ -1,0 +1,104 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"muster/internal/fault"
+	"muster/internal/fhir"
+	"muster/internal/store"
+	"muster/internal/store/jobsql"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// snapshot is a read transaction on a connection of its own.
+type snapshot struct {
+	conn     *pgxpool.Conn
+	tx       pgx.Tx
+	time     fhir.Moment
+	name     string
+	deadline time.Duration
+}
+
+// OpenSnapshot implements store.Directory.
+func (s *Store) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir.Moment) error) (store.Snapshot, error) {
+	snap, err := s.openSnapshot(ctx, pin)
+	if err != nil {
+		return nil, fmt.Errorf("open a snapshot: %w", explain(s.name, err))
+	}
+	return snap, nil
+}
+
+func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir.Moment) error) (_ *snapshot, err error) {
+	// The connection comes first: nobody waits for one inside the gate.
+	snap := &snapshot{name: s.name, deadline: s.deadline}
+	if snap.conn, err = s.readers.Acquire(ctx); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, snap.Close())
+		}
+	}()
+	in, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer in.leave()
+	// Only now, with the gate taken, does the snapshot begin (D2): what it sees is what
+	// its first statement sees. It outlives ctx.
+	seen, err := snap.begin(context.WithoutCancel(ctx))
+	if err != nil {
+		return nil, err
+	}
+	var before fhir.Moment
+	if snap.time, before, err = s.draw(ctx, in); err != nil {
+		return nil, err
+	}
+	if err := fault.Point(ctx, "directory.snapshot.drawn"); err != nil {
+		return nil, err
+	}
+	// T and the job that needs it are committed together, or neither is.
+	if err := pin(jobsql.Within(ctx, in.tx), snap.time); err != nil {
+		return nil, err
+	}
+	if err := fault.Point(ctx, "directory.snapshot.pinned"); err != nil {
+		return nil, err
+	}
+	if before != seen {
+		return nil, fmt.Errorf("the clock went from %d to %d inside the gate: another program writes to the tables. Stop it and try again", seen, before)
+	}
+	return snap, in.tx.Commit()
+}
+
+// begin starts the transaction and fixes what it sees. It returns the last moment
+// that was given out by then.
+func (s *snapshot) begin(ctx context.Context) (last fhir.Moment, err error) {
+	if s.tx, err = s.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}); err != nil {
+		return 0, err
+	}
+	return last, s.tx.QueryRow(ctx, `SELECT last FROM clock`).Scan((*int64)(&last))
+}
+
+// Time implements store.Snapshot.
+func (s *snapshot) Time() fhir.Moment { return s.time }
+
+// Close implements store.Snapshot.
+func (s *snapshot) Close() (err error) {
+	if s.conn == nil {
+		return nil
+	}
+	if s.tx != nil {
+		// A connection that a cancelled statement has broken has no transaction to end.
+		if err = s.tx.Rollback(context.Background()); errors.Is(err, pgx.ErrTxClosed) || s.conn.Conn().IsClosed() {
+			err = nil
+		}
+	}
+	s.conn.Release()
+	s.conn = nil
+	return err
+}

@@ -110,6 +110,9 @@ func (r *rule) plain(dst []Entry, found []*fastjson.Value) []Entry {
 // unique removes entries of dst[from:] that stand there already. There are few
 // of them, so looking through them costs less than a map.
 func unique(dst []Entry, from int) []Entry {
+	if len(dst)-from < 2 {
+		return dst
+	}
 	kept := from
 	for _, entry := range dst[from:] {
 		if !slices.Contains(dst[from:kept], entry) {

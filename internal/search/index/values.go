@@ -52,13 +52,36 @@ func (r *rule) token(dst []Entry, system, code []byte) []Entry {
 	if len(code) == 0 {
 		return dst
 	}
-	return append(dst, Entry{Kind: Token, Param: r.param.ID, System: System(string(system)), Code: r.spelled(code)})
+	e := Entry{Kind: Token, Param: r.param.ID}
+	near := recent(dst)
+	for i := range near {
+		if near[i].System == string(system) {
+			e.System = near[i].System
+			break
+		}
+	}
+	if e.System == "" && len(system) > 0 {
+		e.System = System(string(system))
+	}
+	e.Code = r.spelled(dst, code)
+	return append(dst, e)
 }
 
+// recent are the entries that stand just before the next one, most of them of the
+// same resource. Parameters overlap (name and family, telecom and phone), so the
+// text at hand is often there already, folded and copied.
+func recent(dst []Entry) []Entry { return dst[max(0, len(dst)-24):] }
+
 // spelled is the code or uri as entries of the parameter hold it.
-func (r *rule) spelled(text []byte) string {
+func (r *rule) spelled(dst []Entry, text []byte) string {
 	if r.spell != nil {
 		return r.spell(string(text))
+	}
+	near := recent(dst)
+	for i := range near {
+		if near[i].Code == string(text) {
+			return near[i].Code
+		}
 	}
 	return string(text)
 }
@@ -109,6 +132,12 @@ func plainString(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 func (r *rule) text(dst []Entry, text []byte) []Entry {
 	if len(text) == 0 {
 		return dst
+	}
+	near := recent(dst)
+	for i := range near {
+		if near[i].Exact == string(text) {
+			return append(dst, Entry{Kind: String, Param: r.param.ID, Norm: near[i].Norm, Exact: near[i].Exact})
+		}
 	}
 	exact := string(text)
 	norm := Fold(exact)
@@ -210,7 +239,7 @@ func uri(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	if len(text) == 0 {
 		return dst
 	}
-	return append(dst, Entry{Kind: URI, Param: r.param.ID, Code: r.spelled(text)})
+	return append(dst, Entry{Kind: URI, Param: r.param.ID, Code: r.spelled(dst, text)})
 }
 
 // clock gives a time of day as the number HHMM, so 08:30:00 is 830 (SR-43).

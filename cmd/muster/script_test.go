@@ -4,8 +4,10 @@ import (
 	"database/sql"
 	"errors"
 	"flag"
+	"fmt"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -26,7 +28,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sql": execute},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sql": runSQL},
 	})
 }
 
@@ -50,15 +52,31 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// execute is the script command "sql FILE STATEMENT": it changes a SQLite file as
-// damage would.
-func execute(ts *testscript.TestScript, neg bool, args []string) {
+// runSQL is the script command "sql FILE STATEMENT": it runs a statement on a SQLite
+// file and prints the rows, columns with a bar between.
+func runSQL(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("write: sql FILE STATEMENT")
 	}
 	db, err := sql.Open("sqlite", "file:"+ts.MkAbs(args[0]))
 	ts.Check(err)
 	defer db.Close()
-	_, err = db.Exec(args[1])
+	rows, err := db.Query(args[1])
 	ts.Check(err)
+	defer rows.Close()
+	columns, err := rows.Columns()
+	ts.Check(err)
+	values, places := make([]any, len(columns)), make([]any, len(columns))
+	for n := range values {
+		places[n] = &values[n]
+	}
+	for rows.Next() {
+		ts.Check(rows.Scan(places...))
+		line := make([]string, len(values))
+		for n, v := range values {
+			line[n] = fmt.Sprint(v)
+		}
+		fmt.Fprintln(ts.Stdout(), strings.Join(line, "|"))
+	}
+	ts.Check(rows.Err())
 }

@@ -22,6 +22,9 @@ var Places = []Place{
 	{"directory.apply.entered", "load", "a batch is inside the gate, nothing written"},
 	{"directory.apply.commit", "load", "a batch is written, not committed"},
 	{"directory.apply.committed", "load", "a batch is committed, still inside the gate"},
+	{"directory.reindex.begin", "reindex", "the index is still the old one, its end is written, not committed"},
+	{"directory.reindex.commit", "reindex", "a batch of new entries is written, not committed"},
+	{"directory.reindex.committed", "reindex", "a batch of new entries is committed, others are not"},
 
 	{"serve.listening", "serve", "the address is taken, the base URL not yet noted"},
 	{"export.accepted", "serve", "a job is stored, its client has no answer"},

@@ -62,10 +62,8 @@ func (found CreateInfo) Check(want CreateInfo) error {
 		return fmt.Errorf("it was made in mode %s, and mode %s is asked for: a directory keeps its mode, so use another directory", found.Mode, want.Mode)
 	case want.BaseURL != "" && found.BaseURL != "" && want.BaseURL != found.BaseURL:
 		return fmt.Errorf("it is served at the base URL %s, and %s is asked for: set that base URL, or load the data into a new directory", found.BaseURL, want.BaseURL)
-	case want.DefinitionsHash != "" && want.DefinitionsHash != found.DefinitionsHash:
-		return fmt.Errorf("its index was built with other search parameters (definitions %.12s, this program has %.12s): load the data into a new directory", found.DefinitionsHash, want.DefinitionsHash)
 	}
-	return nil
+	return found.checkDefinitions(want.DefinitionsHash)
 }
 
 // Meta are the rows of table meta for the info, as key and value.

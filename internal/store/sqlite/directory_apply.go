@@ -20,6 +20,7 @@ type writer struct {
 	liveTimes func(context.Context) ([]fhir.Moment, error)
 	text      statements
 	names     map[string]int64 // rows of table name that are known to be committed
+	info      *CreateInfo      // of the store
 	pace      batch.Pace
 }
 
@@ -107,6 +108,9 @@ type stay struct {
 }
 
 func (w *writer) enter(ctx context.Context, tx *sql.Tx) (*stay, error) {
+	if err := w.sameDefinitions(ctx, tx); err != nil {
+		return nil, err
+	}
 	now, err := draw(ctx, tx, w.now)
 	if err != nil {
 		return nil, err

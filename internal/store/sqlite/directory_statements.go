@@ -23,10 +23,14 @@ type statements struct {
 	doc          insert
 	entries      map[*batch.Table]entryStatements
 	texts        textStatements
+	definitions  *sql.Stmt
+	nextDocs     *sql.Stmt
+	setMeta      *sql.Stmt
 }
 
 type entryStatements struct {
 	insert insert
+	clear  *sql.Stmt
 	ofRows *sql.Stmt
 	remove *sql.Stmt
 }
@@ -64,14 +68,20 @@ func (w *writer) prepare(ctx context.Context) error {
 			own_visibility = excluded.own_visibility, size = excluded.size, source_hash = excluded.source_hash`),
 		doc:     p.insert(`REPLACE INTO doc (row_key, body)`, 2, ``),
 		entries: map[*batch.Table]entryStatements{},
+
+		definitions: p.stmt(`SELECT value FROM meta WHERE key = 'definitions'`),
+		nextDocs:    p.stmt(`SELECT row_key, body FROM doc WHERE row_key >= ?1 ORDER BY row_key LIMIT ?2`),
+		setMeta:     p.stmt(`REPLACE INTO meta (key, value) VALUES (?1, ?2)`),
 	}
 	for _, name := range []string{"resource", "doc"} {
 		w.text.removeRows = append(w.text.removeRows, p.removeRows(name))
 	}
 	for _, t := range batch.Tables {
 		columns := "row_key, param, " + strings.Join(t.Columns, ", ")
-		w.text.removeRows = append(w.text.removeRows, p.removeRows(t.Name))
+		clear := p.removeRows(t.Name)
+		w.text.removeRows = append(w.text.removeRows, clear)
 		w.text.entries[t] = entryStatements{
+			clear:  clear,
 			insert: p.insert(`INSERT INTO `+t.Name+` (`+columns+`)`, 2+len(t.Columns), ``),
 			ofRows: p.stmt(`SELECT i.row_key, i.param, i.` + strings.Join(t.Columns, ", i.") +
 				` FROM json_each(?1) AS j CROSS JOIN ` + t.Name + ` AS i ON i.row_key = j.value`),

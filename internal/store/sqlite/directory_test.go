@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -32,5 +34,19 @@ func TestReader(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = s.Close() })
 		return s
+	})
+}
+
+func TestIndexer(t *testing.T) {
+	storetest.Indexer(t, func(t testing.TB, dir, definitions string, now func() time.Time) (storetest.IndexerStore, error) {
+		o := Options{Now: now, Expect: CreateInfo{DefinitionsHash: definitions}}
+		if _, err := os.Stat(filepath.Join(dir, directoryFile)); err != nil {
+			o.Create = &testInfo
+		}
+		s, err := Open(t.Context(), dir, o)
+		if err == nil {
+			t.Cleanup(func() { _ = s.Close() })
+		}
+		return s, err
 	})
 }

@@ -123,7 +123,7 @@ func (s *Store) openFiles(ctx context.Context, o Options) error {
 		return err
 	}
 	db.SetMaxOpenConns(1)
-	s.writer = &writer{db: db, now: s.now}
+	s.writer = &writer{db: db, now: s.now, info: &s.info}
 	if err := checkApplication(ctx, db); err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func TestOpenRefuses(t *testing.T) {
 	}{
 		{"mode", CreateInfo{Mode: "mirror"}, []string{"authoritative", "mirror", "another directory"}},
 		{"base URL", CreateInfo{BaseURL: "https://other/fhir"}, []string{"localhost", "https://other/fhir"}},
-		{"definitions", CreateInfo{DefinitionsHash: "feed"}, []string{"search parameters", "new directory"}},
+		{"definitions", CreateInfo{DefinitionsHash: "feed"}, []string{"search parameters", "muster reindex"}},
 	} {
 		t.Run(c.field, func(t *testing.T) {
 			dir := made(t)

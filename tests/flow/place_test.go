@@ -29,6 +29,9 @@ func TestKilledAtEveryPlace(t *testing.T) {
 			case "serve":
 				p.load(t, all)
 				killServe(t, p, place.Name, all)
+			case "reindex":
+				p.load(t, all)
+				killReindex(t, p, place.Name)
 			default:
 				t.Fatalf("no test knows how to kill %q", place.Command)
 			}
@@ -68,6 +71,25 @@ func holdGate(t *testing.T, p place) (free func()) {
 		t.Fatal(err)
 	}
 	return func() { f.Close() }
+}
+
+// killReindex lets the making of an index die at the place. The next one ends it.
+func killReindex(t *testing.T, p place, point string) {
+	dying, err := muster.Start(point, "reindex", "--data", p.data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(dying.Kill)
+	if err := dying.WaitKilled(); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"reindex", "check"} {
+		if _, err := muster.Run(command, "--data", p.data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := p.serve(t, "")
+	wantWhole(t, s, s.kickOff(everyPractitioner))
 }
 
 // killServe lets a server die at the place, starts it again, and looks at every job

@@ -17,7 +17,6 @@ import (
 	"muster/internal/fault"
 
 	"github.com/alecthomas/kong"
-	kongyaml "github.com/alecthomas/kong-yaml"
 )
 
 // cli lists the subcommands and the options they share.
@@ -78,7 +77,7 @@ func run(a app, args []string) int {
 		kong.Writers(a.stdout, a.stderr),
 		kong.Exit(func(code int) { exited = code }),
 		kong.DefaultEnvars("MUSTER"),
-		kong.Configuration(kongyaml.Loader),
+		kong.Configuration(readConfig),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if err != nil {

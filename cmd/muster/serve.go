@@ -18,6 +18,7 @@ import (
 	"muster/internal/conformance"
 	"muster/internal/export"
 	"muster/internal/fault"
+	"muster/internal/metrics"
 	"muster/internal/search"
 	"muster/internal/server"
 	"muster/internal/store/sqlite"
@@ -45,6 +46,7 @@ type serveCmd struct {
 	PollInterval  time.Duration `default:"0s" help:"Wait between polls; 0 adapts it to the time left, 120s is the national service's."`
 	DrainTimeout  time.Duration `default:"10s" help:"How long a server that was told to end waits for answers under way (${default})."`
 	LogFormat     string        `default:"text" enum:"text,json" help:"Form of the log lines on standard error: text or json (${default})."`
+	Guards        guards        `embed:"" group:"Protection and numbers"`
 	Compatibility switches      `embed:"" prefix:"compat-" group:"Switches of the guide's open questions"`
 }
 
@@ -73,6 +75,9 @@ func (c *serveCmd) Run(a app) error {
 type instance struct {
 	listener net.Listener
 	http     *http.Server
+	cert     *certificate // nil without TLS
+	numbers  *http.Server // /metrics on an address of its own; nil without one
+	scraped  net.Listener
 	exports  *export.Service
 	log      *slog.Logger
 	drain    time.Duration
@@ -104,6 +109,11 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 		}
 	}()
 
+	cert, err := c.Guards.openTLS(log)
+	if err != nil {
+		return nil, exitError{exitUsage, err}
+	}
+	numbers := metrics.New(version)
 	lock, err := sqlite.LockServe(c.Data)
 	if err != nil {
 		return nil, err
@@ -113,11 +123,16 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := sqlite.Open(a.ctx, c.Data, sqlite.Options{Expect: sqlite.CreateInfo{BaseURL: c.BaseURL, DefinitionsHash: registry.DefinitionsHash()}})
+	store, err := sqlite.Open(a.ctx, c.Data, sqlite.Options{GateWaited: numbers.GateWaited, Expect: sqlite.CreateInfo{BaseURL: c.BaseURL, DefinitionsHash: registry.DefinitionsHash()}})
 	if err != nil {
 		return nil, err
 	}
 	open = append(open, store)
+	numbers.WatchJobs(store, time.Now)
+	events, err := c.Guards.openAudit(c.Data, log, numbers)
+	if err != nil {
+		return nil, err
+	}
 	// This process alone serves the directory: work that is claimed was claimed by one
 	// that died, and need not wait for the end of its lease.
 	if ended, err := store.EndClaims(a.ctx); err != nil {
@@ -134,21 +149,38 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 		Store: store, Blobs: files, Compiler: compiler, BaseURL: c.BaseURL, Zone: zone, Logger: log,
 		Workers: c.Workers, PartBytes: c.PartBytes, JobsPerPrincipal: jobsLimit(c.Jobs), Retention: c.Retention,
 		PollLimit: export.PollLimit(c.PollLimit), PollInterval: c.PollInterval, Lease: c.Lease, SweepEvery: c.SweepEvery,
+		Observer: numbers,
 	})
 	s := c.Compatibility
 	rules := export.Rules{
 		LenientMissingTypeFilter: s.MissingTypeFilter, CompatOutputFormat: s.OutputFormat,
 		ProvenanceTypeTestFilter: s.ProvenanceType, SuppressedSearch: s.SuppressedSearch,
 	}
-	handler, err := server.New(server.Config{
+	limits := c.Guards.limits(c.Listen)
+	config := server.Config{
 		Exports:     exports,
 		ParseExport: func(body []byte) (export.Request, error) { return export.ParseRequest(body, compiler, rules) },
 		Ready:       func(ctx context.Context) error { return errors.Join(store.Ping(ctx), files.Check(ctx)) },
 		Registry:    registry, BaseURL: c.BaseURL, Version: version, Logger: log, Now: time.Now,
 		PostDownload: s.PostDownload, StrictAccept: s.StrictAccept, RequestIDStrict: s.StrictRequestID,
-	})
+		Limits: limits, Observer: numbers, BehindProxy: c.BehindProxy,
+	}
+	if events != nil {
+		config.Audit, open = events, append(open, events)
+	}
+	if c.Guards.MetricsListen == "" {
+		config.Metrics = numbers.Handler(log)
+	}
+	handler, err := server.New(config)
 	if err != nil {
 		return nil, err
+	}
+	scrape, scraped, err := c.Guards.metricsServer(a.ctx, numbers.Handler(log), log)
+	if err != nil {
+		return nil, err
+	}
+	if scraped != nil {
+		open = append(open, unlessClosed{scraped})
 	}
 	listener, err := new(net.ListenConfig).Listen(a.ctx, "tcp", c.Listen)
 	if err != nil {
@@ -164,13 +196,14 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 		log.Info("route", "path", route.Path, "methods", route.Methods, "about", route.About)
 	}
 	return &instance{
-		listener: listener, exports: exports, log: log, drain: c.DrainTimeout, close: closeAll,
+		listener: listener, cert: cert, numbers: scrape, scraped: scraped, exports: exports, log: log, drain: c.DrainTimeout, close: closeAll,
 		http: &http.Server{
 			Handler:                      handler,
 			DisableGeneralOptionsHandler: true, // OPTIONS * is answered by ours
 			ReadHeaderTimeout:            10 * time.Second,
 			ReadTimeout:                  time.Minute, // a kick-off body is small
 			IdleTimeout:                  2 * time.Minute,
+			MaxHeaderBytes:               limits.HeaderBytes(),
 			ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		},
 	}, nil
@@ -182,12 +215,22 @@ func (i *instance) run(ctx context.Context) (err error) {
 	i.log.Info("serving", "address", i.listener.Addr().String())
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return ignore(i.exports.Run(ctx), context.Canceled) })
-	g.Go(func() error { return ignore(i.http.Serve(i.listener), http.ErrServerClosed) })
+	g.Go(func() error { return serveOn(i.http, i.listener, i.cert) })
+	if i.cert != nil {
+		g.Go(func() error { i.cert.reloadOnSignal(ctx); return nil })
+	}
+	if i.numbers != nil {
+		i.log.Info("numbers for Prometheus", "address", i.scraped.Addr().String())
+		g.Go(func() error { return serveOn(i.numbers, i.scraped, nil) })
+	}
 	g.Go(func() error {
 		<-ctx.Done()
 		i.log.Info("ending", "reason", context.Cause(ctx).Error())
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.drain)
 		defer cancel()
+		if i.numbers != nil {
+			_ = i.numbers.Close()
+		}
 		if err := i.http.Shutdown(drain); err != nil {
 			i.log.Warn("downloads under way were cut off", "after", i.drain)
 			return i.http.Close()
@@ -224,7 +267,7 @@ func (c *serveCmd) sane() error {
 			return fmt.Errorf("%s: write %s", o.name, o.want)
 		}
 	}
-	return checkBaseURL(c.BaseURL)
+	return cmp.Or(c.Guards.sane(), checkBaseURL(c.BaseURL))
 }
 
 // checkBaseURL refuses what cannot be the public base URL of a directory.
@@ -242,13 +285,20 @@ func (c *serveCmd) safe() error {
 	if err != nil {
 		return fmt.Errorf("--listen %s: write HOST:PORT, such as localhost:8080", c.Listen)
 	}
+	u, err := url.Parse(c.BaseURL)
+	if err != nil {
+		return fmt.Errorf("--base-url %s: %w", c.BaseURL, err)
+	}
+	if c.Guards.TLSCert != "" && !c.BehindProxy && u.Scheme != "https" {
+		return fmt.Errorf("--tls-cert lets this server speak TLS, but links would begin with %s: set --base-url to an address that begins with https", c.BaseURL)
+	}
 	if loopback(host) {
 		return nil
 	}
-	if !c.BehindProxy {
-		return fmt.Errorf("--listen %s is reached from other machines, and this server speaks no TLS: put a proxy with TLS in front and say --behind-proxy, or listen on localhost", c.Listen)
+	if c.Guards.TLSCert == "" && !c.BehindProxy {
+		return fmt.Errorf("--listen %s is reached from other machines, and this server speaks no TLS: give it a certificate with --tls-cert and --tls-key, put a proxy with TLS in front and say --behind-proxy, or listen on localhost", c.Listen)
 	}
-	if u, err := url.Parse(c.BaseURL); err != nil || loopback(u.Hostname()) {
+	if loopback(u.Hostname()) {
 		return fmt.Errorf("--listen %s is reached from other machines, but links would begin with %s: set --base-url to the public URL", c.Listen, c.BaseURL)
 	}
 	if !c.NoAuth {

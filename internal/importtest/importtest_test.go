@@ -46,6 +46,7 @@ var rules = []rule{
 	{"internal/job", []string{"internal/fhir", "internal/fault", "internal/store"}, "the engine knows no export"},
 	{"internal/export", []string{"internal/fhir", "internal/fault", "internal/auth", "internal/store", "internal/search", "internal/search/query", "internal/search/plan", "internal/policy", "internal/job", "internal/part", "internal/blob"}, "export knows no HTTP and no driver"},
 	{"internal/load", []string{"internal/fhir", "internal/fault", "internal/conformance", "internal/policy", "internal/search/index", "internal/store"}, "reading files into a directory, whatever its database"},
+	{"internal/metrics", []string{"internal/fhir", "internal/store"}, "numbers; it is told by observers, and nobody who is observed knows it"},
 	{"internal/audit", nil, "an event is made of words; who writes it down is wired by the program"},
 	{"internal/check", []string{"internal/fhir", "internal/conformance", "internal/policy", "internal/search/index", "internal/store", "internal/part", "internal/blob"}, "holds what is stored against the rules that made it, whatever the database"},
 	{"internal/server", []string{"internal/fhir", "internal/disk", "internal/audit", "internal/auth", "internal/conformance", "internal/store", "internal/export", "internal/blob"}, "HTTP knows no driver"},

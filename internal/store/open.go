@@ -29,6 +29,9 @@ type Options struct {
 	// SearchDeadline ends a search, or a reading for one, that runs longer; 0 means
 	// five seconds.
 	SearchDeadline time.Duration
+	// GateWaited is told how long each write and each snapshot has waited for the write
+	// gate. Optional; called by several goroutines at once.
+	GateWaited func(time.Duration)
 }
 
 // How long a selection and a search may take.

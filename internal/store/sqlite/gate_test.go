@@ -17,7 +17,7 @@ import (
 )
 
 func TestGateExcludes(t *testing.T) {
-	g := gate{t.TempDir()}
+	g := gate{dir: t.TempDir()}
 	var mu sync.Mutex // of the count, not of the work
 	inside := 0
 	done := make(chan int)
@@ -53,7 +53,7 @@ func TestGateExcludes(t *testing.T) {
 // TestGateIsFair has one that leaves and wants to enter again at once, as a
 // loader does, and one that waits: the waiting one is next.
 func TestGateIsFair(t *testing.T) {
-	g := gate{t.TempDir()}
+	g := gate{dir: t.TempDir()}
 	for range 20 {
 		leave, err := g.enter(t.Context())
 		if err != nil {
@@ -115,7 +115,7 @@ func inTurnstile(t *testing.T, g gate) {
 }
 
 func TestGateGivesUpWithTheContext(t *testing.T) {
-	g := gate{t.TempDir()}
+	g := gate{dir: t.TempDir()}
 	leave, err := g.enter(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -62,7 +62,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 }
 
 func open(ctx context.Context, dir string, o Options) (*Store, error) {
-	s := &Store{dir: dir, now: o.Now, gate: gate{dir}}
+	s := &Store{dir: dir, now: o.Now, gate: gate{dir, o.GateWaited}}
 	if s.now == nil {
 		s.now = time.Now
 	}

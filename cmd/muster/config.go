@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v3"
+)
+
+// config is a configuration file: options by name, for every command that has them, and
+// sections by the name of a command, whose options go before those.
+//
+//	data: /srv/directory
+//	serve:
+//	  workers: 4
+//	  tls-cert: /etc/muster/cert.pem
+//
+// A key that no command knows is an error: a misspelt one would else be a default that nobody
+// wanted.
+type config struct {
+	options  map[string]entry
+	sections map[string]map[string]entry
+}
+
+// entry is a value with its place.
+type entry struct {
+	node *yaml.Node
+	name string
+}
+
+// readConfig is a kong.ConfigurationLoader.
+func readConfig(r io.Reader) (kong.Resolver, error) {
+	var file yaml.Node
+	if err := yaml.NewDecoder(r).Decode(&file); errors.Is(err, io.EOF) {
+		return config{}, nil // an empty file
+	} else if err != nil {
+		return nil, fmt.Errorf("the file is not YAML: %w", err)
+	}
+	c := config{options: map[string]entry{}, sections: map[string]map[string]entry{}}
+	err := eachKey(file.Content[0], func(key, value *yaml.Node) error {
+		if value.Kind != yaml.MappingNode {
+			c.options[key.Value] = entry{value, key.Value}
+			return nil
+		}
+		section := map[string]entry{}
+		c.sections[key.Value] = section
+		return eachKey(value, func(k, v *yaml.Node) error {
+			section[k.Value] = entry{v, k.Value}
+			return nil
+		})
+	})
+	return c, err
+}
+
+// eachKey yields the entries of a mapping; one that stands twice is an error.
+func eachKey(mapping *yaml.Node, yield func(key, value *yaml.Node) error) error {
+	if mapping.Kind != yaml.MappingNode {
+		return fmt.Errorf("line %d: write NAME: VALUE, with the name of an option or of a command", mapping.Line)
+	}
+	seen := map[string]bool{}
+	for n := 0; n+1 < len(mapping.Content); n += 2 {
+		key := mapping.Content[n]
+		if seen[key.Value] {
+			return fmt.Errorf("line %d: %s stands twice: write it once", key.Line, key.Value)
+		}
+		seen[key.Value] = true
+		if err := yield(key, mapping.Content[n+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Validate implements [kong.Resolver]: every key must be one that some command knows.
+func (c config) Validate(app *kong.Application) error {
+	everywhere := optionsOf(app.Node)
+	commands := map[string][]string{}
+	for _, command := range app.Children {
+		commands[command.Name] = optionsOf(command)
+		everywhere = append(everywhere, commands[command.Name]...)
+	}
+	var unknown []error
+	for name, e := range c.options {
+		if !slices.Contains(everywhere, name) {
+			unknown = append(unknown, fmt.Errorf("the configuration file, line %d: no command has an option %q: see 'muster COMMAND --help' for the names, and write them without the dashes in front", e.node.Line, name))
+		}
+	}
+	for section, entries := range c.sections {
+		options, ok := commands[section]
+		for name, e := range entries {
+			switch {
+			case !ok:
+				unknown = append(unknown, fmt.Errorf("the configuration file, line %d: there is no command %q: sections have the names of commands", e.node.Line-1, section))
+			case !slices.Contains(options, name):
+				unknown = append(unknown, fmt.Errorf("the configuration file, line %d: 'muster %s' has no option %q: see 'muster %[2]s --help' for the names, and write them without the dashes in front", e.node.Line, section, name))
+			}
+		}
+	}
+	slices.SortFunc(unknown, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	if len(unknown) == 0 {
+		return nil
+	}
+	return unknown[0]
+}
+
+// optionsOf lists the options of a command that a file may set.
+func optionsOf(n *kong.Node) (names []string) {
+	for _, flag := range n.Flags {
+		if flag.Name != "help" && flag.Name != "config" {
+			names = append(names, flag.Name)
+		}
+	}
+	return names
+}
+
+// Resolve implements [kong.Resolver].
+func (c config) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
+	e, ok := c.options[flag.Name]
+	if node := parent.Node(); node != nil && node.Type == kong.CommandNode {
+		if own, has := c.sections[node.Name][flag.Name]; has {
+			e, ok = own, true
+		}
+	}
+	if !ok || flag.Name == "config" || flag.Name == "help" {
+		return nil, nil
+	}
+	if e.node.Kind == yaml.ScalarNode {
+		return e.node.Value, nil
+	}
+	var list []any
+	if err := e.node.Decode(&list); err != nil {
+		return nil, fmt.Errorf("the configuration file, line %d: %s: write one value or a list", e.node.Line, e.name)
+	}
+	return list, nil
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// certificate is the one that the server shows, from two PEM files. When the files change
+// it is read again, with the next connection or on a signal, and connections that are
+// open stay open. As long as the new files cannot be read, or do not fit each other, the old
+// certificate stays: a renewal writes one after the other.
+type certificate struct {
+	cert, key string
+	log       *slog.Logger
+
+	mu      sync.Mutex
+	current *tls.Certificate
+	stamp   stamp     // of the files that were read last, well or not
+	looked  time.Time // when the files were last looked at
+}
+
+// stamp tells versions of two files apart.
+type stamp struct {
+	certTime, keyTime time.Time
+	certSize, keySize int64
+}
+
+// lookEvery is the pause between two looks at the files.
+const lookEvery = time.Second
+
+// loadCertificate reads the files.
+func loadCertificate(cert, key string, log *slog.Logger) (*certificate, error) {
+	c := &certificate{cert: cert, key: key, log: log}
+	now, err := c.look()
+	if err == nil {
+		err = c.read(now)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the certificate for TLS: %w: name a certificate chain and its key in PEM with --tls-cert and --tls-key", err)
+	}
+	return c, nil
+}
+
+// config is how connections are protected (SE-01): TLS 1.3 where the client can, else 1.2
+// with forward secrecy and authenticated encryption.
+func (c *certificate) config() *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.get(), nil },
+		CipherSuites: []uint16{ // of 1.2; those of 1.3 are all good
+			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+		},
+	}
+}
+
+// get returns the certificate to show now.
+func (c *certificate) get() *tls.Certificate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.looked) >= lookEvery {
+		c.renew(false)
+	}
+	return c.current
+}
+
+// reload reads the files whether they seem changed or not.
+func (c *certificate) reload() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.renew(true)
+}
+
+// renew reads the files if they have changed. The caller holds mu.
+func (c *certificate) renew(always bool) {
+	now, err := c.look()
+	if err == nil && now == c.stamp && !always {
+		return
+	}
+	if err == nil {
+		err = c.read(now)
+	}
+	if err != nil {
+		c.log.Error("the certificate cannot be read again; the one before stays", "cert", c.cert, "key", c.key, "error", err)
+		return
+	}
+	c.log.Info("the certificate was read again", "cert", c.cert, "ends", c.current.Leaf.NotAfter)
+}
+
+// look stamps the files.
+func (c *certificate) look() (stamp, error) {
+	c.looked = time.Now()
+	cert, err := os.Stat(c.cert)
+	if err != nil {
+		return stamp{}, err
+	}
+	key, err := os.Stat(c.key)
+	if err != nil {
+		return stamp{}, err
+	}
+	return stamp{cert.ModTime(), key.ModTime(), cert.Size(), key.Size()}, nil
+}
+
+func (c *certificate) read(now stamp) error {
+	c.stamp = now
+	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
+	if err != nil {
+		return err
+	}
+	c.current = &pair
+	return nil
+}

@@ -1,0 +1,71 @@
+package metrics
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"muster/internal/fhir"
+	"muster/internal/store"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// WatchJobs lets every scrape read the live jobs. It is called once.
+func (m *Metrics) WatchJobs(jobs store.Jobs, now func() time.Time) {
+	m.registry.MustRegister(&liveJobs{jobs: jobs, now: now})
+}
+
+// liveJobs collects the live jobs; those are few, however many have ended.
+type liveJobs struct {
+	jobs store.Jobs
+	now  func() time.Time
+}
+
+var (
+	jobsDesc    = prometheus.NewDesc("muster_jobs", "Live exports by state: accepted, selecting or writing.", []string{"state"}, nil)
+	queueDesc   = prometheus.NewDesc("muster_queue_age_seconds", "Age of the oldest export that waits for a worker; 0 without one.", nil, nil)
+	oldestDesc  = prometheus.NewDesc("muster_oldest_job_seconds", "Age of the oldest export that has not ended; 0 without one.", nil, nil)
+	stalledDesc = prometheus.NewDesc("muster_stalled_seconds", "Longest time that a live export stands still; 0 without one.", nil, nil)
+)
+
+// Describe implements [prometheus.Collector].
+func (l *liveJobs) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{jobsDesc, queueDesc, oldestDesc, stalledDesc} {
+		to <- d
+	}
+}
+
+// readTime is how long a scrape waits for the database.
+const readTime = 3 * time.Second
+
+// Collect implements [prometheus.Collector].
+func (l *liveJobs) Collect(to chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), readTime)
+	defer cancel()
+	live, err := l.jobs.Stalled(ctx, fhir.Moment(math.MaxInt64)) // all live jobs are without progress since then
+	if err != nil {
+		to <- prometheus.NewInvalidMetric(jobsDesc, err)
+		return
+	}
+	counts := map[store.State]int{store.Accepted: 0, store.Selecting: 0, store.Writing: 0}
+	now := fhir.MomentOf(l.now())
+	var queue, oldest, still float64
+	for _, job := range live {
+		counts[job.State]++
+		age := seconds(now - job.Created)
+		oldest = max(oldest, age)
+		still = max(still, seconds(now-job.Progress))
+		if job.State == store.Accepted {
+			queue = max(queue, age)
+		}
+	}
+	for state, n := range counts {
+		to <- prometheus.MustNewConstMetric(jobsDesc, prometheus.GaugeValue, float64(n), string(state))
+	}
+	to <- prometheus.MustNewConstMetric(queueDesc, prometheus.GaugeValue, queue)
+	to <- prometheus.MustNewConstMetric(oldestDesc, prometheus.GaugeValue, oldest)
+	to <- prometheus.MustNewConstMetric(stalledDesc, prometheus.GaugeValue, still)
+}
+
+func seconds(span fhir.Moment) float64 { return float64(max(0, span)) / 1000 }

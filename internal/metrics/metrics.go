@@ -1,0 +1,110 @@
+package metrics
+
+import (
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"muster/internal/store"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics are the numbers of one server. Its methods are safe for use by several goroutines.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	requests  *prometheus.HistogramVec
+	sent      *prometheus.CounterVec
+	refused   *prometheus.CounterVec
+	parts     prometheus.Counter
+	resources prometheus.Counter
+	written   prometheus.Counter
+	stored    prometheus.Counter
+	ended     *prometheus.CounterVec
+	removed   *prometheus.CounterVec
+	gate      prometheus.Histogram
+	auditLost prometheus.Counter
+}
+
+// New returns the numbers of a server of the version, all zero.
+func New(version string) *Metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "muster", Name: name, Help: help})
+	}
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "muster", Name: name, Help: help}, labels)
+	}
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "muster", Name: "http_request_seconds",
+			Help: "Time from a request to the last byte of its answer.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 9)}, []string{"route", "method", "status"}),
+		sent:      counters("http_sent_bytes_total", "Bytes of the bodies of answers.", "route"),
+		refused:   counters("http_refused_total", "Requests that a limit of clients has refused: poll, rate, download or job.", "limit"),
+		parts:     counter("export_parts_written_total", "Output files of exports that were finished."),
+		resources: counter("export_resources_written_total", "Resources in these files."),
+		written:   counter("export_written_bytes_total", "NDJSON bytes in these files."),
+		stored:    counter("export_stored_bytes_total", "Bytes of these files on disk, compressed."),
+		ended:     counters("jobs_ended_total", "Exports that ended here: complete, failed, or cancelled while they ran.", "state"),
+		removed:   counters("removed_total", "What was cleared away: exports whose time is over or that were deleted, and files that nothing names.", "what"),
+		gate: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "muster", Name: "gate_wait_seconds",
+			Help: "Time that this process waited for the write gate.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9)}),
+		auditLost: counter("audit_lost_total", "Audit events that could not be written."),
+	}
+	about := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "muster", Name: "build_info",
+		Help: "1, with the version of the program.", ConstLabels: prometheus.Labels{"version": version}}, func() float64 { return 1 })
+	m.registry.MustRegister(about, m.requests, m.sent, m.refused, m.parts, m.resources, m.written, m.stored, m.ended, m.removed, m.gate, m.auditLost,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, state := range []store.State{store.Complete, store.Failed, store.Cancelled} {
+		m.ended.WithLabelValues(string(state)) // there from the start, so that a first failure is a rise
+	}
+	return m
+}
+
+// Handler serves the numbers in the formats of Prometheus. What cannot be had, such as the
+// jobs while the database is away, is left out and logged.
+func (m *Metrics) Handler(log *slog.Logger) http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.ContinueOnError, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), MaxRequestsInFlight: 4,
+	})
+}
+
+var methods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodConnect, http.MethodTrace,
+}
+
+// Request implements the observer of package server.
+func (m *Metrics) Request(route, method string, status int, took time.Duration, sent int64) {
+	if !slices.Contains(methods, method) {
+		method = "other"
+	}
+	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Observe(took.Seconds())
+	m.sent.WithLabelValues(route).Add(float64(sent))
+}
+
+// Refused implements the observer of package server.
+func (m *Metrics) Refused(what string) { m.refused.WithLabelValues(what).Inc() }
+
+// PartWritten implements the observer of package export.
+func (m *Metrics) PartWritten(resources, bytes, stored int64) {
+	m.parts.Inc()
+	m.resources.Add(float64(resources))
+	m.written.Add(float64(bytes))
+	m.stored.Add(float64(stored))
+}
+
+// JobEnded implements the observer of package export.
+func (m *Metrics) JobEnded(state store.State) { m.ended.WithLabelValues(string(state)).Inc() }
+
+// Removed implements the observer of package export.
+func (m *Metrics) Removed(what string, n int) { m.removed.WithLabelValues(what).Add(float64(n)) }
+
+// GateWaited counts one wait for the write gate.
+func (m *Metrics) GateWaited(d time.Duration) { m.gate.Observe(d.Seconds()) }
+
+// AuditLost counts one audit event that could not be written.
+func (m *Metrics) AuditLost() { m.auditLost.Inc() }

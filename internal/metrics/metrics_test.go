@@ -1,0 +1,104 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"muster/internal/fhir"
+	"muster/internal/store"
+)
+
+// someJobs is a store with live jobs, or none that can be reached.
+type someJobs struct {
+	store.Jobs
+	live []store.Job
+	err  error
+}
+
+func (j someJobs) Stalled(context.Context, fhir.Moment) ([]store.Job, error) { return j.live, j.err }
+
+func scrape(t *testing.T, m *Metrics) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	m.Handler(slog.New(slog.DiscardHandler)).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if w.Code != 200 {
+		t.Fatalf("status %d: %s", w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+func TestNumbers(t *testing.T) {
+	m := New("1.2.3")
+	now := time.UnixMilli(100_000)
+	m.WatchJobs(someJobs{live: []store.Job{
+		{State: store.Accepted, Created: 90_000, Progress: 90_000},
+		{State: store.Accepted, Created: 95_000, Progress: 95_000},
+		{State: store.Writing, Created: 40_000, Progress: 99_000},
+	}}, func() time.Time { return now })
+	m.Request("/fhir/Binary/{id}", "GET", 200, 30*time.Millisecond, 1000)
+	m.Request("/fhir/Binary/{id}", "BREW", 405, time.Millisecond, 10)
+	m.Refused("poll")
+	m.PartWritten(3, 500, 100)
+	m.JobEnded(store.Failed)
+	m.Removed("file", 2)
+	m.GateWaited(20 * time.Millisecond)
+	m.AuditLost()
+	text := scrape(t, m)
+	for _, want := range []string{
+		`muster_build_info{version="1.2.3"} 1`,
+		`muster_jobs{state="accepted"} 2`, `muster_jobs{state="selecting"} 0`, `muster_jobs{state="writing"} 1`,
+		`muster_queue_age_seconds 10`, `muster_oldest_job_seconds 60`, `muster_stalled_seconds 10`,
+		`muster_http_request_seconds_count{method="GET",route="/fhir/Binary/{id}",status="200"} 1`,
+		`muster_http_request_seconds_count{method="other",route="/fhir/Binary/{id}",status="405"} 1`,
+		`muster_http_sent_bytes_total{route="/fhir/Binary/{id}"} 1010`,
+		`muster_http_refused_total{limit="poll"} 1`,
+		`muster_export_parts_written_total 1`, `muster_export_resources_written_total 3`, `muster_export_written_bytes_total 500`, `muster_export_stored_bytes_total 100`,
+		`muster_jobs_ended_total{state="failed"} 1`, `muster_jobs_ended_total{state="complete"} 0`,
+		`muster_removed_total{what="file"} 2`, `muster_gate_wait_seconds_count 1`, `muster_audit_lost_total 1`, `go_goroutines `,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s is not among\n%s", want, text)
+		}
+	}
+}
+
+// Without a database the other numbers still come.
+func TestJobsThatCannotBeRead(t *testing.T) {
+	m := New("")
+	m.WatchJobs(someJobs{err: errors.New("gone")}, time.Now)
+	if text := scrape(t, m); !strings.Contains(text, "muster_audit_lost_total 0") || strings.Contains(text, "muster_jobs{") {
+		t.Errorf("got\n%s", text)
+	}
+}
+
+// TestPage holds the names against docs/metrics.md, both ways.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := New("")
+	m.WatchJobs(someJobs{}, time.Now)
+	m.Request("/", "GET", 200, 0, 0)
+	m.Refused("poll")
+	m.Removed("file", 1)
+	names := map[string]bool{}
+	for _, found := range regexp.MustCompile(`(?m)^# TYPE (muster_\S+)`).FindAllStringSubmatch(scrape(t, m), -1) {
+		names[found[1]] = true
+		if !strings.Contains(string(page), "`"+found[1]) {
+			t.Errorf("docs/metrics.md does not name %s", found[1])
+		}
+	}
+	for _, found := range regexp.MustCompile("`(muster_[a-z_]+)").FindAllStringSubmatch(string(page), -1) {
+		if !names[found[1]] {
+			t.Errorf("docs/metrics.md names %s, which is not there", found[1])
+		}
+	}
+}

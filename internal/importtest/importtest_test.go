@@ -35,7 +35,7 @@ var rules = []rule{
 	{"internal/search", []string{"internal/fhir", "internal/conformance", "internal/search/query", "internal/search/plan", "internal/policy"}, "the front door of questions"},
 	{"internal/search/sqlgen", []string{"internal/fhir", "internal/search/index", "internal/search/plan", "internal/store"}, "returns text over row keys; only drivers run it"},
 	{"internal/store", []string{"internal/fhir", "internal/search/index", "internal/search/plan"}, "interfaces and row types, no SQL"},
-	{"internal/store/batch", []string{"internal/fhir", "internal/store", "internal/search/index"}, "rules of writing that the drivers share, no SQL"},
+	{"internal/store/batch", []string{"internal/fhir", "internal/fault", "internal/store", "internal/search/index"}, "rules of writing that the drivers share, no SQL"},
 	{"internal/store/jobsql", []string{"internal/fhir", "internal/fault", "internal/store"}, "the job tables of any SQL database; the driver brings the database"},
 	{"internal/store/sqlite", []string{"internal/fhir", "internal/disk", "internal/fault", "internal/store", "internal/store/batch", "internal/store/jobsql", "internal/search/index", "internal/search/plan", "internal/search/sqlgen"}, "a driver knows no HTTP, no export, no other driver"},
 	{"internal/store/postgres", []string{"internal/fhir", "internal/fault", "internal/store", "internal/store/batch", "internal/store/jobsql", "internal/search/index", "internal/search/plan", "internal/search/sqlgen"}, "a driver knows no HTTP, no export, no other driver"},

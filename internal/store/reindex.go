@@ -58,6 +58,16 @@ func (info CreateInfo) ReindexFrom(definitions, noted, next string) (RowKey, err
 	return RowKey(key), nil
 }
 
+// Same refuses to write into an index that another program has begun to make anew
+// since this one opened the directory: its entries would be those of before. noted are
+// the definitions that stand in table meta now.
+func (info CreateInfo) Same(noted string) error {
+	if noted != info.DefinitionsHash {
+		return fmt.Errorf("another program has made the index anew since this one opened the directory: run this one again")
+	}
+	return nil
+}
+
 // checkDefinitions tells what to do about an index that was not built as wanted.
 func (found CreateInfo) checkDefinitions(want string) error {
 	switch {

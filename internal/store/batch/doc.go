@@ -5,5 +5,6 @@
 // A driver takes the changes in chunks ([Take], [Pace]) and brings each chunk
 // through the same steps: find the current rows, [Decide], keep the versions that a
 // live job needs ([Horizon]), remove, allot row keys, write rows and documents, and
-// write what the index lacks ([Wanted], [Difference]).
+// write what the index lacks ([Wanted], [Difference]). [Reindexing] is the same for an
+// index that is made anew.
 package batch

@@ -66,6 +66,13 @@ func (s *Store) apply(ctx context.Context, in *inside, changes []store.Change) (
 	var outcomes []store.Outcome
 	err = in.raw(func(conn *pgx.Conn) error {
 		b.conn = conn
+		noted, err := readMetaRow(ctx, conn, "definitions")
+		if err != nil {
+			return err
+		}
+		if err := s.info.Same(noted); err != nil {
+			return err
+		}
 		for len(outcomes) < len(changes) && time.Since(start) < batch.Work {
 			chunk := b.seen.Take(changes[len(outcomes):], s.pace.Size())
 			if len(chunk) == 0 {

@@ -43,3 +43,23 @@ func TestDirectory(t *testing.T) {
 func TestJobs(t *testing.T) {
 	storetest.Jobs(t, func(t *testing.T) store.Jobs { return openTest(t, pgtest.Database(t), nil) })
 }
+
+func TestIndexer(t *testing.T) {
+	var d databases
+	storetest.Indexer(t, func(t testing.TB, dir, definitions string, now func() time.Time) (storetest.IndexerStore, error) {
+		url, known := d.byFolder.Load(dir)
+		if !known {
+			url = pgtest.Database(t)
+			d.byFolder.Store(dir, url)
+		}
+		o := store.Options{Now: now, Expect: store.CreateInfo{DefinitionsHash: definitions}}
+		if !known {
+			o.Create = &testInfo
+		}
+		s, err := Open(t.Context(), url.(string), o)
+		if err == nil {
+			t.Cleanup(func() { _ = s.Close() })
+		}
+		return s, err
+	})
+}

@@ -108,7 +108,11 @@ type stay struct {
 }
 
 func (w *writer) enter(ctx context.Context, tx *sql.Tx) (*stay, error) {
-	if err := w.sameDefinitions(ctx, tx); err != nil {
+	noted, err := readMetaRow(ctx, tx, "definitions")
+	if err != nil {
+		return nil, err
+	}
+	if err := w.info.Same(noted); err != nil {
 		return nil, err
 	}
 	now, err := draw(ctx, tx, w.now)

@@ -23,9 +23,7 @@ type statements struct {
 	doc          insert
 	entries      map[*batch.Table]entryStatements
 	texts        textStatements
-	definitions  *sql.Stmt
 	nextDocs     *sql.Stmt
-	setMeta      *sql.Stmt
 }
 
 type entryStatements struct {
@@ -66,12 +64,9 @@ func (w *writer) prepare(ctx context.Context) error {
 			`ON CONFLICT (row_key) DO UPDATE SET version = excluded.version, committed = excluded.committed,
 			last_updated = excluded.last_updated, visibility = excluded.own_visibility | inherited_visibility,
 			own_visibility = excluded.own_visibility, size = excluded.size, source_hash = excluded.source_hash`),
-		doc:     p.insert(`REPLACE INTO doc (row_key, body)`, 2, ``),
-		entries: map[*batch.Table]entryStatements{},
-
-		definitions: p.stmt(`SELECT value FROM meta WHERE key = 'definitions'`),
-		nextDocs:    p.stmt(`SELECT row_key, body FROM doc WHERE row_key >= ?1 ORDER BY row_key LIMIT ?2`),
-		setMeta:     p.stmt(`REPLACE INTO meta (key, value) VALUES (?1, ?2)`),
+		doc:      p.insert(`REPLACE INTO doc (row_key, body)`, 2, ``),
+		entries:  map[*batch.Table]entryStatements{},
+		nextDocs: p.stmt(`SELECT row_key, body FROM doc WHERE row_key >= ?1 ORDER BY row_key LIMIT ?2`),
 	}
 	for _, name := range []string{"resource", "doc"} {
 		w.text.removeRows = append(w.text.removeRows, p.removeRows(name))

@@ -1,0 +1,107 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"muster/internal/store"
+	"muster/internal/store/batch"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Reindex implements store.Indexer.
+func (s *Store) Reindex(ctx context.Context, definitions string, extract store.Extract, progress func(done int64)) error {
+	r := batch.Reindexing{
+		Info: &s.info, Definitions: definitions, Extract: extract, Progress: progress,
+		InGate: s.indexInGate, Pace: &s.pace,
+	}
+	if err := r.Run(ctx); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause // rather than "interrupted"
+		}
+		return fmt.Errorf("make the index anew: %w", explain(s.name, err))
+	}
+	return nil
+}
+
+// indexInGate runs one transaction inside the gate.
+func (s *Store) indexInGate(ctx context.Context, work func(batch.IndexWriter) error) error {
+	in, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer in.leave()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = in.raw(func(conn *pgx.Conn) error { return work(indexWriter{&stay{s: s, conn: conn}}) })
+	if err == nil {
+		err = in.tx.Commit()
+	}
+	if err != nil {
+		s.names = nil // some may have been rolled back
+	}
+	return err
+}
+
+// indexWriter implements batch.IndexWriter.
+type indexWriter struct{ *stay }
+
+func (w indexWriter) Meta(ctx context.Context, key string) (string, error) {
+	return readMetaRow(ctx, w.conn, key)
+}
+
+func readMetaRow(ctx context.Context, conn *pgx.Conn, key string) (value string, err error) {
+	err = conn.QueryRow(ctx, `SELECT value FROM meta WHERE key = $1`, key).Scan(&value)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	return value, err
+}
+
+func (w indexWriter) SetMeta(ctx context.Context, key, value string) error {
+	_, err := w.conn.Exec(ctx, `INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, key, value)
+	return err
+}
+
+func (w indexWriter) DropMeta(ctx context.Context, key string) error {
+	_, err := w.conn.Exec(ctx, `DELETE FROM meta WHERE key = $1`, key)
+	return err
+}
+
+func (w indexWriter) Documents(ctx context.Context, from store.RowKey, limit int, yield func(store.RowKey, []byte) error) error {
+	rows, err := w.conn.Query(ctx, `SELECT row_key, body FROM doc WHERE row_key >= $1 ORDER BY row_key LIMIT $2`, int64(from), limit)
+	if err != nil {
+		return err
+	}
+	var key int64
+	var body []byte
+	_, err = pgx.ForEachRow(rows, []any{&key, &body}, func() error { return yield(store.RowKey(key), body) })
+	return err
+}
+
+func (w indexWriter) ReplaceEntries(ctx context.Context, items []batch.Item) error {
+	keys := numbers(batch.Keys(items, store.Updated))
+	var left, fresh []batch.Text
+	var t batch.Text
+	if err := w.each(ctx, textsOf, []any{&t.Param, &t.Norm}, func() { left = append(left, t) }, keys); err != nil {
+		return err
+	}
+	queue := &pgx.Batch{}
+	for _, table := range batch.Tables {
+		want, err := table.Wanted(items, func(text string) (int64, error) { return w.nameID(ctx, text) })
+		if err != nil {
+			return err
+		}
+		queue.Queue(`DELETE FROM `+table.Name+` WHERE row_key = ANY ($1::bigint[])`, keys)
+		if fresh = append(fresh, table.Texts(want)...); len(want) > 0 {
+			columns, args := columnsOf(table, want)
+			queue.Queue(`INSERT INTO `+table.Name+` (`+columnNames(table, "")+`) SELECT * FROM unnest(`+columns+`)`, args...)
+		}
+	}
+	if err := w.send(ctx, queue); err != nil {
+		return err
+	}
+	return w.updateTexts(ctx, fresh, left)
+}

@@ -17,38 +17,89 @@ func isState(name string) bool {
 	return name == activeParam || name == statusParam || name == suppressedParam
 }
 
+// ForSearch completes a checked question for a search, as [ForExport] does for an
+// export without _since: only what is visible is found (VI-01).
+func ForSearch(q query.Query) query.Query { return ForExport(q, false) }
+
 // ForExport completes a checked question for an export.
 //
 // Without _since it adds the implied criteria active=true (or status=active) and
 // suppressed=false, each unless the client names the state on that axis (VI-04,
-// VI-09, A-50). With since it takes out all state parameters of the client,
-// whatever their modifiers, and adds none (VI-10, VI-11); those within chains
-// stay. Provenance has no state, so nothing is added to it.
+// VI-09, A-50). Steps of chains and reverse chains get the same, each for itself, so
+// that nothing hidden can be inferred from what refers to it (VI-16, A-25). A
+// Provenance has no state: it is found when all that it is about is visible (VI-14,
+//
+//
+// With since it takes out all state parameters of the client, whatever their
+// modifiers, and adds none (VI-10, VI-11); those within chains stay.
 //
 // The query given is not changed.
 func ForExport(q query.Query, since bool) query.Query {
 	var params []query.Param
 	named := map[string]bool{}
 	for _, p := range q.Params {
-		if l, ok := p.(query.Leaf); ok && isState(l.Name) {
+		if l, ok := p.(query.Leaf); ok && (isState(l.Name) || l.Implied) {
 			named[l.Name] = true
 			if since {
 				continue
 			}
 		}
-		params = append(params, p)
+		params = append(params, steps(p, since))
 	}
 	q.Params = params
-	if since || q.Type == fhir.Provenance {
+	if since {
 		return q
 	}
-	if own, value := activity(q.Type); !named[own] {
-		q.Params = append(q.Params, implied(own, value))
-	}
-	if !named[suppressedParam] {
-		q.Params = append(q.Params, implied(suppressedParam, "false"))
+	for _, l := range visible(q.Type) {
+		if !named[l.Name] {
+			q.Params = append(q.Params, l)
+		}
 	}
 	return q
+}
+
+// steps returns the criterion with what each of its steps implies.
+func steps(p query.Param, since bool) query.Param {
+	switch p := p.(type) {
+	case query.Chain:
+		p.Next = steps(p.Next, since)
+		t, _ := fhir.ParseType(p.Type) // not written: any type but Provenance implies the same
+		p.Implied = implies(t, p.Next, since)
+		return p
+	case query.Has:
+		p.Next = steps(p.Next, since)
+		t, _ := fhir.ParseType(p.Type)
+		p.Implied = implies(t, p.Next, since)
+		return p
+	}
+	return p
+}
+
+// implies lists what a step to resources of a type implies: a state that the
+// criterion behind it names replaces the rule on that axis.
+func implies(t fhir.Type, next query.Param, since bool) []query.Leaf {
+	if since {
+		return nil
+	}
+	var implied []query.Leaf
+	for _, l := range visible(t) {
+		named, ok := next.(query.Leaf)
+		if !ok || !isState(named.Name) || (named.Name == suppressedParam) != (l.Name == suppressedParam) {
+			implied = append(implied, l)
+		}
+	}
+	return implied
+}
+
+// visible are the criteria by which resources of the type are visible.
+func visible(t fhir.Type) []query.Leaf {
+	if t == fhir.Provenance {
+		target := implied("target", "true")
+		target.Modifier = query.ImpliedVisible
+		return []query.Leaf{target}
+	}
+	own, value := activity(t)
+	return []query.Leaf{implied(own, value), implied(suppressedParam, "false")}
 }
 
 // activity is the criterion by which resources of the type are active (VI-03).

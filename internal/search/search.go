@@ -13,18 +13,24 @@ import (
 
 // Compiler turns search text into plans, for one registry, base URL and zone.
 type Compiler struct {
-	reg  *conformance.Registry
-	base string
-	loc  *time.Location
+	reg *conformance.Registry
+	set plan.Settings
 }
 
 // New makes a compiler. References may be absolute URLs below baseURL (no
 // trailing slash); dates without a zone are read in loc.
 func New(reg *conformance.Registry, baseURL string, loc *time.Location) *Compiler {
-	return &Compiler{reg: reg, base: baseURL, loc: loc}
+	return &Compiler{reg: reg, set: plan.Settings{Base: baseURL, Zone: loc, Near: plan.DefaultNear}}
 }
 
-// Filter is an accepted _typeFilter.
+// WithNear returns a compiler that takes so many metres for the distance of a near
+// that names none.
+func (c Compiler) WithNear(metres float64) *Compiler {
+	c.set.Near = metres
+	return &c
+}
+
+// Filter is an accepted _typeFilter, or the accepted criteria of a search.
 type Filter struct {
 	Query query.Query // as the client asked, without implied criteria
 }
@@ -32,6 +38,11 @@ type Filter struct {
 // Text returns the canonical text, which [Compiler.ExportFilter] reads as the
 // same filter.
 func (f Filter) Text() string { return f.Query.String() }
+
+// Search reads and checks the criteria of a search, written as a filter is:
+// Type?name=value&…, without the parameters that shape the answer. The rules are
+// those of filters, so that a search and an export of the same text find the same.
+func (c *Compiler) Search(text string) (Filter, error) { return c.ExportFilter(text) }
 
 // ExportFilter reads and checks one _typeFilter (KO-25, KO-27, KO-30..35). The
 // error is fhir.Issues with every problem of the text, also what
@@ -45,7 +56,7 @@ func (c *Compiler) ExportFilter(text string) (Filter, error) {
 		return Filter{}, err // nothing else to look at
 	}
 	issues = append(slices.Clip(issues), policy.Check(c.reg, q)...)
-	if _, err := plan.Build(c.reg, c.sound(q), c.base, c.loc); err != nil {
+	if _, err := plan.Build(c.reg, policy.ForSearch(c.sound(q)), c.set); err != nil {
 		more, _ := fhir.AsIssues(err)
 		issues = append(issues, more...)
 	}
@@ -64,13 +75,32 @@ func (c *Compiler) sound(q query.Query) query.Query {
 	return q
 }
 
-// ExportPlan plans an accepted filter for one export: with since nil for active
-// and unsuppressed resources unless the filter names the state (VI-09), with a
-// since for all that was committed strictly after it, in any state (VI-10..13).
+// SearchPlan plans accepted criteria for a search: visible resources only, unless
+// the client names the state (VI-01, VI-04).
+func (c *Compiler) SearchPlan(f Filter) (plan.Plan, error) {
+	return plan.Build(c.reg, policy.ForSearch(f.Query), c.set)
+}
+
+// ExportPlan plans an accepted filter for one export: with since nil as a search
+// does (VI-09), with a since for all that was committed strictly after it, in any
+// state (VI-10..13).
 func (c *Compiler) ExportPlan(f Filter, since *fhir.Moment) (plan.Plan, error) {
-	p, err := plan.Build(c.reg, policy.ForExport(f.Query, since != nil), c.base, c.loc)
-	if err != nil || since == nil {
+	if since == nil {
+		return c.SearchPlan(f)
+	}
+	p, err := plan.Build(c.reg, policy.ForExport(f.Query, true), c.set)
+	if err != nil {
 		return p, err
 	}
 	return p.With(plan.Since{After: *since}), nil
+}
+
+// Sort reads the value of _sort for a planned search: names of parameters, joined
+// by commas, each with a minus in front for descending (SR-51). The error is
+// fhir.Issues with all names that cannot be sorted by.
+func (c *Compiler) Sort(p plan.Plan, value string) ([]plan.Order, error) {
+	if issues := policy.CheckSort(c.reg, p.Type, value); len(issues) > 0 {
+		return nil, issues.Err()
+	}
+	return plan.Sort(c.reg, p, value)
 }

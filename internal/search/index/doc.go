@@ -26,8 +26,9 @@
 //	ix_reference  row_key, param, id, type       type is the name of the target's type
 //	ix_uri        row_key, param, value
 //	ix_number     row_key, param, value      times of day as HHMM
-//	ix_location   row_key, param, position   degrees
+//	ix_position   row_key, param, cell, lat, lon   an S2 cell and degrees
 //
+// A token whose parts can be searched for has a string entry beside it ([TokenText]).
 // A reference that names its target by an identifier has a token entry under the
 // same parameter beside, or instead of, its reference entry (:identifier).
 //

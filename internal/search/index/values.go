@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 
 	"muster/internal/conformance"
 	"muster/internal/fhir"
@@ -64,7 +65,11 @@ func (r *rule) token(dst []Entry, system, code []byte) []Entry {
 		e.System = System(string(system))
 	}
 	e.Code = r.spelled(dst, code)
-	return append(dst, e)
+	dst = append(dst, e)
+	if r.param.Type == conformance.Token && r.param.Takes("contains") {
+		dst = append(dst, TokenText(e.Param, e.System, e.Code))
+	}
+	return dst
 }
 
 // recent are the entries that stand just before the next one, most of them of the
@@ -135,7 +140,8 @@ func (r *rule) text(dst []Entry, text []byte) []Entry {
 	}
 	near := recent(dst)
 	for i := range near {
-		if near[i].Exact == string(text) {
+		// Behind a bar may stand the code of a TokenText, which is folded alone.
+		if near[i].Exact == string(text) && !strings.Contains(near[i].Exact, "|") {
 			return append(dst, Entry{Kind: String, Param: r.param.ID, Norm: near[i].Norm, Exact: near[i].Exact})
 		}
 	}

@@ -10,29 +10,44 @@ import (
 	"muster/internal/search/query"
 )
 
-// Build plans a query. References may be absolute URLs below base (no trailing
-// slash); dates without a zone are read in loc. The error is fhir.Issues with
-// all problems. Restrictions are not its matter: package policy checks first.
+// MaxConditions is how many conditions a plan may have, each counted as often as it
+// must be asked: once for each type that a reference may lead to. It keeps
+// statements well within what the databases take (32,766 arguments, 500 selections
+// in one).
+const MaxConditions = 2000
+
+// Settings are what the meaning of a query depends on beside its text.
+type Settings struct {
+	Base string         // of absolute references into the directory; no trailing slash
+	Zone *time.Location // of dates without one
+	Near float64        // distance in metres of a near without one
+}
+
+// DefaultNear is the distance of a near without one, in metres.
+const DefaultNear = 5000
+
+// Build plans a query. The error is fhir.Issues with all problems. Restrictions are
+// not its matter: package policy checks first.
 //
-// Root is always an And with the criteria in the order of the query and
-// visibility last.
-func Build(reg *conformance.Registry, q query.Query, base string, loc *time.Location) (Plan, error) {
-	b := builder{reg: reg, q: q, base: base, loc: loc}
+// Root is always an And with the criteria in the order of the query and visibility
+// last.
+func Build(reg *conformance.Registry, q query.Query, s Settings) (Plan, error) {
+	if s.Near == 0 {
+		s.Near = DefaultNear
+	}
+	b := builder{reg: reg, q: q, set: s}
 	root := And{}
-	var visible Visible
+	var implied []query.Leaf
 	for _, p := range q.Params {
 		if l, ok := p.(query.Leaf); ok && l.Implied {
-			visible.Active = visible.Active || l.Name != "suppressed"
-			visible.NotSuppressed = visible.NotSuppressed || l.Name == "suppressed"
+			implied = append(implied, l)
 			continue
 		}
-		if node := b.param(p); node != nil {
+		if node := b.param(q.Type, p); node != nil {
 			root = append(root, node)
 		}
 	}
-	if visible != (Visible{}) {
-		root = append(root, visible)
-	}
+	root = append(root, b.visible(q.Type, implied)...)
 	if err := b.issues.Err(); err != nil {
 		return Plan{}, err
 	}
@@ -50,88 +65,52 @@ func (p Plan) With(n Node) Plan {
 }
 
 type builder struct {
-	reg    *conformance.Registry
-	q      query.Query
-	base   string
-	loc    *time.Location
-	issues fhir.Issues
+	reg        *conformance.Registry
+	q          query.Query
+	set        Settings
+	issues     fhir.Issues
+	conditions int
 }
 
-// param plans one criterion; nil if it is refused.
-func (b *builder) param(p query.Param) Node {
+// param plans one criterion that a resource of type t must meet; nil if it is refused.
+func (b *builder) param(t fhir.Type, p query.Param) Node {
 	switch p := p.(type) {
 	case query.Leaf:
-		return b.leaf(p)
+		return b.leaf(t, p)
 	case query.Is:
-		return b.is(p)
+		return b.is(t, p)
 	case query.Chain:
-		return b.refuse(p.At, "follows a reference, and chains are not supported in filters: search by the reference itself, such as "+p.Ref+"=id")
+		return b.chain(t, p)
 	case query.Has:
-		return b.refuse(p.At, "is a reverse chain, which is not supported in filters: search by the resource's own parameters, such as _id")
+		return b.has(t, p)
 	default:
 		return b.refuse(p.Where(), "is of a form that the planner does not know")
 	}
 }
 
-func (b *builder) leaf(l query.Leaf) Node {
-	p, ok := b.reg.Param(b.q.Type, l.Name)
-	if !ok || p.Restricted != "" {
-		return b.refuse(l.NameAt, fmt.Sprintf("is not a search parameter of %s in this directory", b.q.Type))
-	}
-	if l.Modifier != "" {
-		return b.refuse(l.NameAt, fmt.Sprintf("has the modifier %q, which is not supported: write %s=… without it", l.Modifier, l.Name))
-	}
-	if p.Column && p.Code == "_id" {
-		return b.ids(l)
-	}
-	read := b.reader(p)
-	if read == nil {
-		return b.refuse(l.NameAt, fmt.Sprintf("is of type %s, which filters cannot search by", p.Type))
-	}
-	var nodes Or
-	for _, v := range l.Values {
-		node, problem := read(p, v)
-		if problem != "" {
-			b.refuse(v.At, fmt.Sprintf("is no value for %s: %s", l.Name, problem))
-			continue
-		}
-		nodes = append(nodes, node)
-	}
-	if len(nodes) == 1 {
-		return nodes[0]
-	}
-	return nodes
-}
-
-// reader is how values of a parameter are read: the one place that knows all
-// parameter types. A new parameter of a known type is data only.
-func (b *builder) reader(p conformance.Param) func(conformance.Param, query.Value) (Node, string) {
-	switch p.Type {
-	case conformance.Token:
-		return b.token
-	case conformance.String:
-		return b.text
-	case conformance.Date:
-		return b.date
-	case conformance.Reference:
-		return b.reference
-	case conformance.URI:
-		return b.uri
-	default:
-		return nil
-	}
-}
-
 // is plans the type test target.resolve().as(Type).
-func (b *builder) is(i query.Is) Node {
-	p, ok := b.reg.Param(b.q.Type, i.Ref)
+func (b *builder) is(t fhir.Type, i query.Is) Node {
+	p, ok := b.reg.Param(t, i.Ref)
 	if !ok || p.Type != conformance.Reference {
-		return b.refuse(i.At, fmt.Sprintf("tests %s, which is not a reference of %s in this directory", i.Ref, b.q.Type))
+		return b.refuse(i.At, fmt.Sprintf("tests %s, which is not a reference of %s in this directory", i.Ref, t))
 	}
 	return Reference{Param: p.ID, Type: i.Type}
 }
 
+// refuse notes a problem, once if a piece is planned for several types.
 func (b *builder) refuse(at query.Span, problem string) Node {
-	b.issues = append(b.issues, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: b.q.Place(at) + " " + problem})
+	issue := fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: b.q.Place(at) + " " + problem}
+	if !slices.ContainsFunc(b.issues, func(i fhir.Issue) bool { return i.Diagnostics == issue.Diagnostics }) {
+		b.issues = append(b.issues, issue)
+	}
 	return nil
+}
+
+// count takes conditions from those that a plan may have.
+func (b *builder) count(n int, at query.Span) bool {
+	if b.conditions += n; b.conditions <= MaxConditions {
+		return true
+	}
+	b.refuse(at, fmt.Sprintf("would make more than %d conditions of this search: name the types behind references, or split the search into several", MaxConditions))
+	return false
 }

@@ -22,7 +22,7 @@ var (
 
 // date reads a comparison such as ge2026-03-01.
 func (b *builder) date(p conformance.Param, v query.Value) (Node, string) {
-	loc := b.loc
+	loc := b.set.Zone
 	if !p.Column && p.Element != "instant" {
 		loc = index.Zone() // the entries may have no zone either
 	}

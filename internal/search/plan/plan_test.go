@@ -21,7 +21,7 @@ func build(t *testing.T, reg *conformance.Registry, text string) (Plan, error) {
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	return Build(reg, q, base, time.FixedZone("AEST", 10*60*60))
+	return Build(reg, q, Settings{Base: base, Zone: time.FixedZone("AEST", 10*60*60)})
 }
 
 // tiny is a registry with one parameter of each type, so that the types are
@@ -43,7 +43,7 @@ func tiny(t *testing.T) *conformance.Registry {
 		updated, secret,
 		param(3, "token", conformance.Token), param(4, "text", conformance.String), instant, day,
 		param(6, "to", conformance.Reference, "Organization", "Location"), param(7, "owner", conformance.Reference, "Organization"),
-		param(8, "uri", conformance.URI),
+		param(8, "uri", conformance.URI), param(11, "time", conformance.Number), param(12, "place", conformance.Special),
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +96,21 @@ func TestValues(t *testing.T) {
 		{"R4", "to=Location/abc/_history/3", Reference{Param: 6, Type: "Location", ID: "abc"}},
 		{"R4", "to=" + base + "/Location/abc", Reference{Param: 6, Type: "Location", ID: "abc"}},
 		{"SR-03", "uri=http://a/B,http://c|1", Or{URI{8, "http://a/B"}, URI{8, "http://c|1"}}},
+		{"SR-40", "text:exact=%20Caf%C3%A9", String{Param: 4, Text: " Café", Exact: true}},
+		{"SR-40", "text:contains=Caf%C3%A9,x", Or{String{Param: 4, Text: "cafe", Contains: true}, String{Param: 4, Text: "x", Contains: true}}},
+		{"SR-40", "text:missing=true", Not{Present{4, index.String}}},
+		{"SR-40", "text:missing=false", Present{4, index.String}},
+		{"SR-40", "token:not=a,b", Not{Or{Token{Param: 3, Code: word("a")}, Token{Param: 3, Code: word("b")}}}},
+		{"SR-46", "to:Location=abc", Reference{Param: 6, Type: "Location", ID: "abc"}},
+		{"SR-46", "to:Location=Location/abc", Reference{Param: 6, Type: "Location", ID: "abc"}},
+		{"SR-46", "to:identifier=s|a", Token{Param: 6, System: word("s"), Code: word("a")}},
+		{"SR-46", "to:missing=false", Or{Present{6, index.Reference}, Present{6, index.Token}}},
+		{"SR-43", "time=0830", Number{11, EQ, 830}},
+		{"SR-43", "time=gt1700,ne5", Or{Number{11, GT, 1700}, Number{11, NE, 5}}},
+		{"SR-50", "place=-33.5|151", Near{12, index.Position{Latitude: -33.5, Longitude: 151}, 5000}},
+		{"SR-50", "place=-33.5|151||m", Near{12, index.Position{Latitude: -33.5, Longitude: 151}, 5000}},
+		{"SR-50", "place=-33.5|151|0.5", Near{12, index.Position{Latitude: -33.5, Longitude: 151}, 500}},
+		{"SR-50", "place=-33.5|151|7|m,1|2|1|[mi_i]", Or{Near{12, index.Position{Latitude: -33.5, Longitude: 151}, 7}, Near{12, index.Position{Latitude: 1, Longitude: 2}, 1609.344}}},
 	} {
 		got, err := build(t, reg, "Endpoint?"+tc.criterion)
 		if err != nil {
@@ -117,10 +132,19 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"SR-22", "wibble=a", []string{`"wibble" at character 10 is not a search parameter of Endpoint`}},
 		{"SR-30", "secret=a", []string{`"secret" at character 10 is not a search parameter of Endpoint`}},
-		{"SR-23", "text:contains=a", []string{`"text:contains" at character 10 has the modifier "contains", which is not supported`}},
-		{"SR-23", "to:Location=a", []string{`has the modifier "Location"`}},
-		{"D1", "owner.name=a", []string{`"owner.name=a" at character 10 follows a reference`}},
-		{"D1", "_has:Location:endpoint:name=a", []string{`"_has:Location:endpoint:name=a" at character 10 is a reverse chain`}},
+		{"SR-23", "text:above=a", []string{`"text:above" at character 10 has the modifier "above", which text does not take: use :contains, :exact, :missing or none`}},
+		{"SR-23", "_lastUpdated:missing=true", []string{`has the modifier "missing", which _lastUpdated does not take: write _lastUpdated=… without it`}},
+		{"SR-23", "to:Practitioner=a", []string{`has the modifier "Practitioner", which to does not take: use :Location, :Organization, :identifier, :missing or none`}},
+		{"SR-23", "to:Location=Organization/a", []string{`it points to Location only`}},
+		{"SR-23", "token:missing=yes", []string{`write true or false`}},
+		{"SR-43", "time=08:30,2460,12345,sa0830,ap1,-1,", []string{
+			`"08:30" at character 15 is no value for time: write a time of day as HHMM`, `"2460"`, `"12345"`, `"sa0830"`, `"ap1"`, `"-1"`, `"" at character`}},
+		{"SR-50", "place=1", []string{`"1" at character 16 is no value for place: write latitude|longitude|distance|unit`}},
+		{"SR-50", "place=91|0,0|181,NaN|0,1e1|0,0x1|0,|1", []string{`"91|0"`, `"0|181"`, `"NaN|0"`, `"1e1|0"`, `"0x1|0"`, `"|1"`}},
+		{"SR-50", "place=1|2|0,1|2|-1,1|2|x", []string{`"1|2|0" at character 16 is no value for place: write the distance as a number above 0`, `"1|2|-1"`, `"1|2|x"`}},
+		{"SR-50", "place=1|2|3|ly,1|2|3|km|4", []string{`the unit "ly" is none of km, m, mi and [mi_i]`, `"1|2|3|km|4"`}},
+		{"D1", "owner.name=a", []string{`"owner.name=a" at character 10 follows owner of Endpoint to no type that knows what stands behind it`}},
+		{"D1", "_has:Location:endpoint:name=a", []string{`"_has:Location:endpoint" at character 10 names no reference from Location to Endpoint`}},
 		{"SR-05", "token=a|b|c", []string{`"a|b|c" at character 16 is no value for token: write system|code`}},
 		{"SR-04", "text=%CC%81", []string{`is no value for text: it has no letter`}},
 		{"SR-24", "date=yesterday", []string{`"yesterday" at character 15 is no value for date: write a date`}},
@@ -133,7 +157,7 @@ func TestRefusals(t *testing.T) {
 		{"SR-24", "to=Practitioner/a", []string{`"Practitioner/a" at character 13 is no value for to: it points to Organization, Location only`}},
 		{"SR-24", "to=https://elsewhere.example/fhir/Location/a", []string{`write an id, Type/id`}},
 		{"SR-24", "to=a b", []string{`write an id, Type/id`}},
-		{"KO-38", "wibble=a&date=x,2026,y&text=ok&owner.name=z", []string{`"wibble" at character 10`, `"x" at character 24`, `"y" at character 31`, `"owner.name=z" at character 41`}},
+		{"KO-38", "wibble=a&date=x,2026,y&text=ok&owner.name=z", []string{`"wibble" at character 10`, `"x" at character 24`, `"y" at character 31`, `"owner.name=z" at character 41 follows`}},
 	} {
 		p, err := build(t, reg, "Endpoint?"+tc.criteria)
 		issues, _ := fhir.AsIssues(err)

@@ -62,6 +62,46 @@ func (b *builder) text(p conformance.Param, v query.Value) (Node, string) {
 	return String{Param: p.ID, Text: folded}, ""
 }
 
+// exact reads a string that must be the same to the letter (:exact).
+func (b *builder) exact(p conformance.Param, v query.Value) (Node, string) {
+	if _, problem := b.text(p, v); problem != "" {
+		return nil, problem
+	}
+	return String{Param: p.ID, Text: strings.Join(v.Parts, "|"), Exact: true}, ""
+}
+
+// contains reads a string that may stand anywhere in the text (:contains).
+func (b *builder) contains(p conformance.Param, v query.Value) (Node, string) {
+	n, problem := b.text(p, v)
+	if problem != "" {
+		return nil, problem
+	}
+	s := n.(String)
+	s.Contains = true
+	return s, ""
+}
+
+// tokenPart reads a part of a code, with or without a system (identifier-r5:contains).
+func (b *builder) tokenPart(p conformance.Param, v query.Value) (Node, string) {
+	n, problem := b.token(p, v)
+	if problem != "" {
+		return nil, problem
+	}
+	t := n.(Token)
+	if t.Code == nil || index.Fold(*t.Code) == "" {
+		return nil, "it has no letter or digit to search by"
+	}
+	return TokenPart{Param: p.ID, System: t.System, Text: *t.Code}, ""
+}
+
+// typed reads a reference to one type (organization:Organization=).
+func (b *builder) typed(target string) reader {
+	return func(p conformance.Param, v query.Value) (Node, string) {
+		p.Target = []string{target}
+		return b.reference(p, v)
+	}
+}
+
 // reference reads id, Type/id or an absolute URL into the directory.
 func (b *builder) reference(p conformance.Param, v query.Value) (Node, string) {
 	text := strings.Join(v.Parts, "|")
@@ -72,7 +112,7 @@ func (b *builder) reference(p conformance.Param, v query.Value) (Node, string) {
 		}
 		return r, ""
 	}
-	r, err := fhir.ParseReference(text, b.base)
+	r, err := fhir.ParseReference(text, b.set.Base)
 	if err != nil {
 		return nil, "write an id, Type/id or an absolute URL of this directory"
 	}

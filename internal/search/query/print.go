@@ -35,15 +35,25 @@ func (l Leaf) String() string {
 
 // String implements [Param].
 func (c Chain) String() string {
+	step := c.Ref
 	if c.Type != "" {
-		return c.Ref + ":" + c.Type + "." + c.Next.String()
+		step += ":" + c.Type
 	}
-	return c.Ref + "." + c.Next.String()
+	return step + implied(c.Implied) + "." + c.Next.String()
 }
 
 // String implements [Param].
 func (h Has) String() string {
-	return "_has:" + h.Type + ":" + h.Ref + ":" + h.Next.String()
+	return "_has:" + h.Type + ":" + h.Ref + implied(h.Implied) + ":" + h.Next.String()
+}
+
+// implied prints what the policy has put to a step, each in its brackets.
+func implied(leaves []Leaf) string {
+	var b strings.Builder
+	for _, l := range leaves {
+		b.WriteString(l.String())
+	}
+	return b.String()
 }
 
 // String implements [Param].

@@ -38,6 +38,10 @@ type Leaf struct {
 	Implied  bool // added by the policy, not by the client
 }
 
+// ImpliedVisible is the modifier of an implied criterion on a reference: all that
+// the resource refers to by it is visible. Clients cannot write it.
+const ImpliedVisible = "visible"
+
 // Value is one alternative of a Leaf. Parts holds the text cut at unescaped
 // vertical bars: one part for 'code', two for 'system|code'.
 type Value struct {
@@ -53,6 +57,9 @@ type Chain struct {
 	Next   Param
 	NameAt Span // of Ref and Type
 	At     Span
+
+	// Implied are criteria that the policy has put to the resource behind the reference.
+	Implied []Leaf
 }
 
 // Has asks for a resource of Type that points back through its reference
@@ -63,6 +70,9 @@ type Has struct {
 	Next   Param
 	NameAt Span // of _has, Type and Ref
 	At     Span
+
+	// Implied are criteria that the policy has put to the resource of Type.
+	Implied []Leaf
 }
 
 // Is asks that the reference parameter Ref names a resource of Type. Its one

@@ -1,0 +1,74 @@
+package plan
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+
+	"muster/internal/conformance"
+	"muster/internal/search/index"
+	"muster/internal/search/query"
+)
+
+var decimalForm = regexp.MustCompile(`^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)$`)
+
+// metres are the lengths of the units that a distance may have (SR-51).
+var metres = map[string]float64{"": 1000, "km": 1000, "m": 1, "mi": 1609.344, "[mi_i]": 1609.344}
+
+// near reads latitude|longitude|distance|unit. The unit is kilometres where none is
+// written, the distance as set.
+func (b *builder) near(p conformance.Param, v query.Value) (Node, string) {
+	if len(v.Parts) < 2 || len(v.Parts) > 4 {
+		return nil, "write latitude|longitude|distance|unit, such as -33.8688|151.2093|3|km"
+	}
+	parts := append(append([]string{}, v.Parts...), "", "")
+	latitude, ok1 := decimal(parts[0], 90)
+	longitude, ok2 := decimal(parts[1], 180)
+	if !ok1 || !ok2 {
+		return nil, "write latitude and longitude as decimal degrees, from -90 to 90 and from -180 to 180"
+	}
+	unit, ok := metres[parts[3]]
+	if !ok {
+		return nil, fmt.Sprintf("the unit %q is none of km, m, mi and [mi_i]", parts[3])
+	}
+	near := Near{Param: p.ID, Point: index.Position{Latitude: latitude, Longitude: longitude}, Meters: b.set.Near}
+	if parts[2] != "" {
+		distance, ok := decimal(parts[2], 1e9)
+		if !ok || distance <= 0 {
+			return nil, "write the distance as a number above 0"
+		}
+		near.Meters = distance * unit
+	}
+	return near, ""
+}
+
+// decimal reads a number that is not further from 0 than most.
+func decimal(text string, most float64) (float64, bool) {
+	if !decimalForm.MatchString(text) {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	return f, err == nil && f >= -most && f <= most
+}
+
+// Nearest returns the first point that a query is near to, for _sort=near; false if
+// there is none.
+func (p Plan) Nearest() (Near, bool) { return nearest(p.Root) }
+
+func nearest(n Node) (Near, bool) {
+	var parts []Node
+	switch n := n.(type) {
+	case Near:
+		return n, true
+	case And:
+		parts = n
+	case Or:
+		parts = n
+	}
+	for _, part := range parts {
+		if near, ok := nearest(part); ok {
+			return near, true
+		}
+	}
+	return Near{}, false
+}

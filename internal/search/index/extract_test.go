@@ -201,7 +201,9 @@ func FuzzExtract(f *testing.F) {
 				}
 				seen[e] = true
 				if p.Type == conformance.Token && e.Kind == index.String {
-					if !slices.ContainsFunc(entries, func(o index.Entry) bool { return o.Kind == index.Token && index.TokenText(o.Param, o.System, o.Code) == e }) {
+					if !slices.ContainsFunc(entries, func(o index.Entry) bool {
+						return o.Kind == index.Token && index.TokenText(o.Param, o.System, o.Code) == e
+					}) {
 						t.Fatalf("entry %s belongs to no token", describe(e))
 					}
 					continue

@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"muster/internal/disk"
 	"muster/internal/fault"
+	"muster/internal/trouble"
 )
 
 // Folder is a [Store] in a folder of the local disk. Several processes may use
@@ -111,7 +111,7 @@ const attempts = 100
 func (f *Folder) Create(ctx context.Context, name string) (Writer, error) {
 	w, err := f.create(ctx, name)
 	if err != nil {
-		return nil, disk.Explain(f.dir, err)
+		return nil, trouble.Explain(f.dir, err)
 	}
 	return w, nil
 }
@@ -171,7 +171,7 @@ func (f *Folder) Open(ctx context.Context, name string) (Reader, error) {
 		return nil, fmt.Errorf("blob %s in %s: %w", name, f.dir, ErrNotFound)
 	}
 	if err != nil {
-		return nil, disk.Explain(f.dir, fmt.Errorf("opening blob %s: %w", name, err))
+		return nil, trouble.Explain(f.dir, fmt.Errorf("opening blob %s: %w", name, err))
 	}
 	info, err := file.Stat()
 	if err != nil {
@@ -205,7 +205,7 @@ func (f *Folder) Remove(ctx context.Context, name string) error {
 		return nil
 	}
 	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return disk.Explain(f.dir, fmt.Errorf("removing blob %s: %w", name, err))
+		return trouble.Explain(f.dir, fmt.Errorf("removing blob %s: %w", name, err))
 	}
 	if err := fault.Point(ctx, "blob.removed"); err != nil {
 		return err
@@ -272,7 +272,7 @@ func (w *writer) Write(p []byte) (int, error) {
 		n, err = w.file.Write(p)
 	}
 	if err != nil {
-		return n, disk.Explain(w.folder.dir, fmt.Errorf("writing blob %s: %w", w.name, err))
+		return n, trouble.Explain(w.folder.dir, fmt.Errorf("writing blob %s: %w", w.name, err))
 	}
 	return n, nil
 }
@@ -285,7 +285,7 @@ func (w *writer) Commit() error {
 	w.done = true
 	if err := w.publish(); err != nil {
 		_ = w.folder.Remove(context.Background(), w.temporary)
-		return disk.Explain(w.folder.dir, fmt.Errorf("committing blob %s: %w", w.name, err))
+		return trouble.Explain(w.folder.dir, fmt.Errorf("committing blob %s: %w", w.name, err))
 	}
 	return nil
 }

@@ -15,10 +15,10 @@ import (
 	"testing"
 	"time"
 
-	"muster/internal/disk"
 	"muster/internal/fault"
 	"muster/internal/store"
 	"muster/internal/store/sqlite"
+	"muster/internal/trouble"
 )
 
 // tally is an observer that a test reads.
@@ -60,7 +60,7 @@ func refuse(number syscall.Errno, at string) error {
 func TestFullDiskWhileWriting(t *testing.T) {
 	for _, place := range []string{"blob.created", "blob.write", "blob.sync", "blob.rename", "blob.renamed"} {
 		for number, told := range map[syscall.Errno]string{
-			syscall.ENOSPC: disk.ToldFull, syscall.EROFS: disk.ToldReadOnly, syscall.EIO: disk.ToldBroken,
+			syscall.ENOSPC: trouble.ToldFull, syscall.EROFS: trouble.ToldReadOnly, syscall.EIO: trouble.ToldBroken,
 		} {
 			t.Run(fmt.Sprint(place, " ", number), func(t *testing.T) {
 				observed := newTally()
@@ -147,8 +147,8 @@ func TestFullDiskOfTheJobs(t *testing.T) {
 	if status, err := b.Poll(t.Context(), id); err != nil || status.State != store.Accepted {
 		t.Errorf("a poll meanwhile: %v, %v", status.State, err)
 	}
-	var explained *disk.Error
-	if _, err := b.KickOff(t.Context(), b.request(nil, "Practitioner")); !errors.As(err, &explained) || explained.Reason() != disk.ToldFull {
+	var explained *trouble.Error
+	if _, err := b.KickOff(t.Context(), b.request(nil, "Practitioner")); !errors.As(err, &explained) || explained.Reason() != trouble.ToldFull {
 		t.Errorf("a kick-off meanwhile: %v", err)
 	}
 	full.Store(false)
@@ -201,7 +201,7 @@ func TestWhatCouldNotBeSaid(t *testing.T) {
 	}()
 	<-ended
 	job, err := b.jobs.Job(t.Context(), id)
-	if err != nil || job.State != store.Failed || !strings.Contains(job.Reason, disk.ToldFull) {
+	if err != nil || job.State != store.Failed || !strings.Contains(job.Reason, trouble.ToldFull) {
 		t.Errorf("%s %q %v, want a reason that names the disk", job.State, job.Reason, err)
 	}
 }

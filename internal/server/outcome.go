@@ -9,10 +9,10 @@ import (
 	"net/http"
 	"strconv"
 
-	"muster/internal/disk"
 	"muster/internal/export"
 	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/trouble"
 )
 
 // kind is a reason of the HTTP side to refuse a request.
@@ -93,7 +93,7 @@ var (
 
 // serviceIssue gives the errors of the services the words of an issue.
 func serviceIssue(err error) (fhir.Issue, bool) {
-	var broken *disk.Error
+	var broken *trouble.Error
 	switch {
 	case errors.Is(err, export.ErrAlreadyDeleted):
 		return fhir.Issue{Code: fhir.CodeNotFound, Diagnostics: "This export was deleted."}, true
@@ -114,7 +114,7 @@ func serviceIssue(err error) (fhir.Issue, bool) {
 // ofOperator reports whether an error that clients are told of is for the operator to mend,
 // and so belongs into the log with its cause.
 func ofOperator(err error) bool {
-	return errors.Is(err, export.ErrFileLost) || errors.As(err, new(*disk.Error))
+	return errors.Is(err, export.ErrFileLost) || errors.As(err, new(*trouble.Error))
 }
 
 // resolve finds status and issues of an error; internal means that the client
@@ -186,9 +186,9 @@ var contentHeaders = []string{
 	"Content-Range", "ETag", "Expires", "Last-Modified",
 }
 
-// trouble is the Retry-After, in seconds, of an answer that says that this server is not
+// unwell is the Retry-After, in seconds, of an answer that says that this server is not
 // well just now.
-const trouble = 30
+const unwell = 30
 
 // writeOutcome answers with the OperationOutcome of an error (ER-01, ER-04).
 func (s *Server) writeOutcome(w http.ResponseWriter, r *http.Request, err error) {
@@ -216,7 +216,7 @@ func (s *Server) writeOutcome(w http.ResponseWriter, r *http.Request, err error)
 		h.Set("Retry-After", strconv.Itoa(many.RetryAfter)) // KO-52
 	}
 	if status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
-		h.Set("Retry-After", strconv.Itoa(trouble)) // PO-12
+		h.Set("Retry-After", strconv.Itoa(unwell)) // PO-12
 	}
 	h.Set("Cache-Control", "no-store") // net/http takes it away with some errors
 	body := outcomeJSON(issues, x.id)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"muster/internal/trouble"
+
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -13,15 +15,31 @@ func explain(name string, err error) error {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
 		if advice := advise(refused.Code); advice != "" {
-			return fmt.Errorf("database %s: %s: %w", name, advice, err)
+			text := fmt.Sprintf("database %s: %s", name, advice)
+			if told := tellAll(refused.Code); told != "" {
+				return &trouble.Error{Text: text, Told: told, Err: err}
+			}
+			return fmt.Errorf("%s: %w", text, err)
 		}
 		return err
 	}
 	var unreachable *pgconn.ConnectError
 	if errors.As(err, &unreachable) {
-		return fmt.Errorf("database %s cannot be reached: check that the server runs and that host and port of the URL are right: %w", name, err)
+		return &trouble.Error{Told: trouble.ToldAway, Err: err,
+			Text: fmt.Sprintf("database %s cannot be reached: check that the server runs and that host and port of the URL are right", name)}
 	}
 	return err
+}
+
+// tellAll gives what a client may know of an error by its SQLSTATE.
+func tellAll(code string) string {
+	switch code {
+	case "53100":
+		return trouble.ToldFull
+	case "53300", "57P01", "57P02", "57P03":
+		return trouble.ToldAway
+	}
+	return ""
 }
 
 // advise gives the way out of an error by its SQLSTATE.

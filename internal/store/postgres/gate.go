@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"muster/internal/fault"
 
@@ -28,6 +29,10 @@ type inside struct {
 // over all processes: PostgreSQL keeps a queue. The lock goes with the transaction,
 // so it cannot outlive the session, whatever becomes of the process.
 func (s *Store) enter(ctx context.Context) (_ *inside, err error) {
+	if s.waited != nil {
+		start := time.Now()
+		defer func() { s.waited(time.Since(start)) }()
+	}
 	in := &inside{}
 	if in.conn, err = s.gate.Conn(ctx); err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ type Store struct {
 	*jobsql.Jobs
 
 	name           string // for messages
+	waited         func(time.Duration)
 	clock          func() time.Time
 	dbClock        databaseClock
 	deadline       time.Duration
@@ -72,7 +73,7 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 
 func open(ctx context.Context, config *pgxpool.Config, o store.Options) (_ *Store, err error) {
 	s := &Store{
-		name: name(config), clock: o.Now,
+		name: name(config), clock: o.Now, waited: o.GateWaited,
 		deadline: cmp.Or(o.Deadline, store.DefaultDeadline), searchDeadline: cmp.Or(o.SearchDeadline, store.DefaultSearchDeadline),
 	}
 	defer func() {
@@ -110,7 +111,9 @@ func (s *Store) connect(config *pgxpool.Config) error {
 	}
 	s.readers = pools[0]
 	s.gate, s.jobs = stdlib.OpenDBFromPool(pools[1]), stdlib.OpenDBFromPool(pools[2])
-	s.Jobs = jobsql.New(s.jobs, locks)
+	dialect := locks
+	dialect.Explain = func(err error) error { return explain(s.name, err) }
+	s.Jobs = jobsql.New(s.jobs, dialect)
 	return nil
 }
 

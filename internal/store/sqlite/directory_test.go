@@ -50,3 +50,15 @@ func TestIndexer(t *testing.T) {
 		return s, err
 	})
 }
+
+func TestGateWaits(t *testing.T) {
+	storetest.GateWaits(t, func(t *testing.T, o store.Options) store.Store {
+		o.Create = &testInfo
+		s, err := Open(t.Context(), t.TempDir(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s
+	})
+}

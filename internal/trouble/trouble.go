@@ -1,6 +1,6 @@
-// Package disk has the words for what a disk does not let happen: for the operator, with
-// place and way out, and for a client, who is told what it is but not where.
-package disk
+// Package trouble has the words for what a disk or a database does not let happen: for the
+// operator, with place and way out, and for a client, who is told what it is but not where.
+package trouble
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// Error is a failure of the disk, or of the rights on it.
+// Error is a failure of what this program stands on.
 type Error struct {
 	Text string // for the operator: the place and the way out
 	Told string // for everybody: one sentence, without places
@@ -29,6 +29,7 @@ const (
 	ToldFull     = "The disk of the server is full."
 	ToldReadOnly = "The disk of the server cannot be written."
 	ToldBroken   = "The disk of the server fails."
+	ToldAway     = "The database of the server cannot be reached."
 )
 
 // Explain puts the way out before an error of the system about a file at place. Errors

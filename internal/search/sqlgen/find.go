@@ -1,0 +1,62 @@
+package sqlgen
+
+import (
+	"context"
+
+	"muster/internal/store"
+)
+
+// Session is a read transaction of a driver, which runs statements.
+type Session struct {
+	Count Count
+	// Rows runs a statement of [Dialect.Page].
+	Rows func(ctx context.Context, s Statement) ([]store.Row, error)
+}
+
+// Find answers a search: it arranges the plan, reads the page, and counts the total
+// unless the page holds all matches.
+func (d Dialect) Find(ctx context.Context, s store.Search, in Session) (store.Found, error) {
+	work, err := d.Arrange(ctx, s.Plan, SearchBound, in.Count)
+	if err != nil {
+		return store.Found{}, err
+	}
+	found := store.Found{}
+	for _, statement := range d.Page(work, s.Order, s.Limit) {
+		if len(found.Rows) == s.Limit {
+			break
+		}
+		rows, err := in.Rows(ctx, statement)
+		if err != nil {
+			return store.Found{}, err
+		}
+		found.Rows = append(found.Rows, rows...)
+	}
+	if len(found.Rows) >= s.Limit {
+		found.Rows = found.Rows[:s.Limit]
+		return d.total(ctx, work, s, in, found)
+	}
+	found.Total, found.Exact = int64(len(found.Rows)), true
+	return found, nil
+}
+
+// total counts as far as the search asks. A page that is full tells the least that
+// the total can be.
+func (d Dialect) total(ctx context.Context, work Work, s store.Search, in Session, found store.Found) (store.Found, error) {
+	found.Total = int64(len(found.Rows))
+	if s.Total == 0 {
+		return found, nil
+	}
+	most := s.Total
+	if most > 0 {
+		most++ // one more tells whether that is all
+	}
+	n, err := in.Count(ctx, d.Total(work, most))
+	if err != nil {
+		return store.Found{}, err
+	}
+	found.Total, found.Exact = n, s.Total < 0 || n < most
+	if !found.Exact {
+		found.Total = s.Total
+	}
+	return found, nil
+}

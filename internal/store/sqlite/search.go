@@ -1,0 +1,40 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+
+	"muster/internal/search/sqlgen"
+	"muster/internal/store"
+)
+
+var _ store.Searcher = (*Store)(nil)
+
+// Search implements store.Searcher. Its statements are one read transaction.
+func (s *Store) Search(ctx context.Context, search store.Search) (store.Found, error) {
+	ctx, stop := s.brief(ctx)
+	defer stop()
+	found, err := s.find(ctx, search)
+	if err != nil {
+		return store.Found{}, s.briefError(ctx, err, "search %v", search.Plan.Type)
+	}
+	return found, nil
+}
+
+func (s *Store) find(ctx context.Context, search store.Search) (store.Found, error) {
+	tx, err := s.readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return store.Found{}, err
+	}
+	defer func() { _ = tx.Rollback() }()
+	return sqlgen.SQLite.Find(ctx, search, sqlgen.Session{
+		Count: counting(tx),
+		Rows: func(ctx context.Context, text sqlgen.Statement) ([]store.Row, error) {
+			rows, err := tx.QueryContext(ctx, text.SQL, text.Args...)
+			if err != nil {
+				return nil, err
+			}
+			return collect(rows, func(rows *sql.Rows) (r store.Row, err error) { return r, rows.Scan(rowFields(&r)...) })
+		},
+	})
+}

@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 
 	"muster/internal/fhir"
@@ -16,11 +15,10 @@ type CapabilityOptions struct {
 }
 
 // CapabilityStatement writes the answer to GET [base]/metadata as one JSON object
-// (CS-01, CS-03 to CS-06, CS-08). It is computed from the registry and claims only
-// what is served: the export operation and its files. Read and search, and with
-// them includes (CS-07) and the claim to be the guide's Responder, come in when
-// they are served; the security service (CS-02) when tokens are checked.
-// Restricted parameters are not listed.
+// (CS-01, CS-03 to CS-08). It is computed from the registry, so that it claims what
+// the planner accepts and nothing else: search parameters with their modifiers, and
+// includes. The security service (CS-02) comes when tokens are checked. Restricted
+// parameters are not listed.
 func CapabilityStatement(reg *Registry, o CapabilityOptions) []byte {
 	s := capabilityStatement{
 		ResourceType: "CapabilityStatement",
@@ -33,8 +31,11 @@ func CapabilityStatement(reg *Registry, o CapabilityOptions) []byte {
 		Publisher:    "The operator of " + o.BaseURL,
 		Description:  "A provider directory after the Health Connect Australia Provider Directory guide, FHIR R4, with asynchronous bulk export.",
 		Kind:         "instance",
-		Instantiates: []string{"http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"},
-		Software:     software{Name: "muster", Version: o.Version},
+		Instantiates: []string{
+			"http://digitalhealth.gov.au/fhir/hcpd/CapabilityStatement/health-connect-provider-directory-responder",
+			"http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data",
+		},
+		Software: software{Name: "muster", Version: o.Version},
 		Implementation: implementation{
 			Description: "Provider directory at " + o.BaseURL,
 			URL:         o.BaseURL,
@@ -66,7 +67,13 @@ func CapabilityStatement(reg *Registry, o CapabilityOptions) []byte {
 	return text
 }
 
-const serverDocumentation = "Resources of the seven types are reached by $export; read and search are not served yet."
+// serverDocumentation tells clients the rules of search that hold for every type and
+// its limits (CS-08).
+const serverDocumentation = "A search needs at least one parameter other than active, status, suppressed and those that begin with _ (but _id, _lastUpdated and _has count). " +
+	"It finds the resources that are active and not suppressed, unless it names another state. " +
+	"Chains and reverse chains (_has) of any depth end in any parameter listed here; a reference can be narrowed to a type (organization:Organization.name). " +
+	"A page has at most 30 resources (_count) and a search shows at most the first 150. " +
+	"What is not listed is refused with 400, never ignored."
 
 // exportDocumentation tells clients the limits (CS-08).
 const exportDocumentation = "POST [base]/$export with a Parameters resource and Prefer: respond-async. " +
@@ -78,25 +85,57 @@ const exportDocumentation = "POST [base]/$export with a Parameters resource and 
 // resourceOf describes one type of the directory.
 func resourceOf(reg *Registry, t fhir.Type) resource {
 	r := resource{
-		Type:          t.String(),
-		Profile:       "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hcpd-" + strings.ToLower(t.String()),
-		Documentation: "Exported. The search parameters can be used in _typeFilter.",
-		Versioning:    "versioned",
+		Type:             t.String(),
+		Profile:          "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hcpd-" + strings.ToLower(t.String()),
+		Documentation:    "Read, searched and exported. The search parameters can be used in searches and in _typeFilter.",
+		Interaction:      []interaction{{Code: "read"}, {Code: "search-type"}},
+		Versioning:       "versioned",
+		SearchInclude:    reg.spellings(reg.Includes(t)),
+		SearchRevInclude: reg.spellings(reg.RevIncludes(t)),
 	}
 	for _, p := range reg.Params(t) {
 		if p.Restricted != "" {
 			continue
 		}
-		listed := searchParam{Name: p.Code, Definition: p.URL, Type: string(p.Type)}
-		if p.Role == State {
-			listed.Documentation = "Names a state; a search needs another parameter beside it."
-		}
-		if names := reg.Aliases(t, p.Code); len(names) > 0 {
-			listed.Documentation = fmt.Sprintf("Also accepted as %s.", strings.Join(names, ", "))
-		}
+		listed := searchParam{Name: p.Code, Definition: p.URL, Type: string(p.Type), Documentation: strings.Join(reg.notes(p), " ")}
 		r.SearchParam = append(r.SearchParam, listed)
 	}
 	return r
+}
+
+// notes are what a client has to know of a parameter beside its definition, one
+// sentence each.
+func (r *Registry) notes(p Param) []string {
+	var notes []string
+	if len(p.Modifiers) > 0 {
+		notes = append(notes, "Modifiers: :"+strings.Join(p.Modifiers, ", :")+".")
+	}
+	if prefixes := p.Prefixes(); prefixes != nil {
+		notes = append(notes, "Prefixes: "+strings.Join(prefixes, ", ")+".")
+	}
+	if p.Role == State {
+		notes = append(notes, "Names a state; a search needs another parameter beside it.")
+	}
+	if p.Role == System {
+		notes = append(notes, "A search needs another parameter beside it.")
+	}
+	if names := r.Aliases(p.Base, p.Code); len(names) > 0 {
+		notes = append(notes, "Also accepted as "+strings.Join(names, ", ")+".")
+	}
+	return notes
+}
+
+// spellings are includes as clients may write them: under the parameter's code, and
+// under its other names, which the guide's own list uses (TR-05).
+func (r *Registry) spellings(list []Include) []string {
+	var names []string
+	for _, i := range list {
+		names = append(names, i.String())
+		for _, alias := range r.Aliases(i.Source, i.Param.Code) {
+			names = append(names, i.Source.String()+":"+alias)
+		}
+	}
+	return names
 }
 
 // The parts of a CapabilityStatement that muster fills in.
@@ -134,12 +173,14 @@ type (
 		Operation     []operation `json:"operation"`
 	}
 	resource struct {
-		Type          string        `json:"type"`
-		Profile       string        `json:"profile,omitempty"`
-		Documentation string        `json:"documentation"`
-		Interaction   []interaction `json:"interaction,omitempty"`
-		Versioning    string        `json:"versioning,omitempty"`
-		SearchParam   []searchParam `json:"searchParam,omitempty"`
+		Type             string        `json:"type"`
+		Profile          string        `json:"profile,omitempty"`
+		Documentation    string        `json:"documentation"`
+		Interaction      []interaction `json:"interaction,omitempty"`
+		Versioning       string        `json:"versioning,omitempty"`
+		SearchInclude    []string      `json:"searchInclude,omitempty"`
+		SearchRevInclude []string      `json:"searchRevInclude,omitempty"`
+		SearchParam      []searchParam `json:"searchParam,omitempty"`
 	}
 	interaction struct {
 		Code string `json:"code"`

@@ -17,6 +17,18 @@ var usual = map[ParamType][]string{
 	Special:   {"missing"},
 }
 
+// Prefixes are the comparison prefixes that values of the parameter may begin with,
+// nil if there are none (SR-43, SR-44).
+func (p Param) Prefixes() []string {
+	switch p.Type {
+	case Date:
+		return []string{"eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"}
+	case Number:
+		return []string{"eq", "ne", "gt", "lt", "ge", "le"}
+	}
+	return nil
+}
+
 // modifiers are those of one parameter: its own, or else the usual ones of its
 // type. References take the names of their targets as well. Columns are never
 // missing and take none, restricted parameters are refused whatever stands behind.

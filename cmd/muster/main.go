@@ -28,6 +28,7 @@ type cli struct {
 	Serve    serveCmd        `cmd:"" help:"Serve a data directory: bulk export over HTTP."`
 	Check    checkCmd        `cmd:"" help:"Look whether a data directory is whole, served or not."`
 	Reindex  reindexCmd      `cmd:"" help:"Make the index of a data directory anew, after an update that changed search parameters."`
+	Backup   backupCmd       `cmd:"" help:"Copy a data directory, served or not."`
 	Demo     demoCmd         `cmd:"" help:"Make a synthetic directory, serve it, and run one export step by step."`
 	Version  versionCmd      `cmd:"" help:"Print the version of muster and of the guides it serves."`
 }

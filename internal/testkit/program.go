@@ -42,6 +42,12 @@ func (p Program) Run(args ...string) (string, error) {
 	return string(out), nil
 }
 
+// Kill runs a command of muster and kills it as kill -9 does when ctx ends. A
+// command that ended before gives its own error.
+func (p Program) Kill(ctx context.Context, args ...string) error {
+	return exec.CommandContext(ctx, string(p), args...).Run()
+}
+
 // FreeAddress returns an address of this machine that nobody listens on.
 func FreeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

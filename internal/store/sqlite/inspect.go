@@ -87,7 +87,7 @@ func readOnlySource(path string) string {
 	if _, err := os.Stat(path + "-wal"); errors.Is(err, os.ErrNotExist) && !writable(filepath.Dir(path)) {
 		q.Set("immutable", "1")
 	}
-	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+	return fileURL(path, q)
 }
 
 // Info returns what the directory was made as.

@@ -1,0 +1,50 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Clone puts a blob into another folder under the same name: as a hard link, which
+// takes no room, or as a copy where links cannot be made, such as on another disk.
+// A blob never changes, so the two stay equal; each can be removed by itself. It
+// returns [ErrNotFound] when the blob is not there.
+func (f *Folder) Clone(ctx context.Context, name string, to *Folder) (linked bool, err error) {
+	if err := checkName(name); err != nil {
+		return false, err
+	}
+	from, target := filepath.Join(f.dir, filepath.FromSlash(name)), filepath.Join(to.dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
+		return false, fmt.Errorf("cloning blob %s: %w", name, err)
+	}
+	err = os.Link(from, target)
+	if err == nil {
+		return true, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("cloning blob %s: %w", name, ErrNotFound)
+	}
+	return false, f.copyTo(ctx, name, to)
+}
+
+func (f *Folder) copyTo(ctx context.Context, name string, to *Folder) error {
+	r, err := f.Open(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	w, err := to.Create(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer w.Abort() // does nothing after Commit
+	if _, err := io.Copy(w, r); err != nil {
+		return fmt.Errorf("cloning blob %s: %w", name, err)
+	}
+	return w.Commit()
+}

@@ -15,7 +15,7 @@ import (
 	"muster/internal/fault"
 	"muster/internal/load"
 	"muster/internal/search/index"
-	"muster/internal/store/sqlite"
+	"muster/internal/store"
 
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
@@ -23,13 +23,17 @@ import (
 
 // loadCmd is `muster load`.
 type loadCmd struct {
-	Data     string   `required:"" placeholder:"DIR" help:"Data directory to load into; made if it is not there."`
+	Data     string   `placeholder:"DIR" help:"Data directory to load into; made if it is not there."`
+	Database string   `placeholder:"URL" help:"PostgreSQL database to load into instead, as postgres://USER:PASSWORD@HOST:PORT/DATABASE. It must be there, and empty or a directory."`
 	BaseURL  string   `name:"base-url" placeholder:"URL" help:"Public base URL of the directory, by which absolute references to it are known. Not needed for relative references. A data directory keeps the one it was first given."`
 	KeepMeta bool     `help:"Keep meta.lastUpdated of the source instead of the time of loading."`
 	Rejects  string   `placeholder:"FILE" help:"Write what is refused to this file, as NDJSON lines {file, line, type, id, reason}."`
 	Warnings string   `placeholder:"FILE" help:"Write what breaks a rule of the profiles, and is loaded all the same, to this file in the same form."`
 	Paths    []string `arg:"" name:"path" help:"NDJSON, resources or Bundles as JSON, gzipped or not; folders of such files; - for standard input."`
 }
+
+// Validate wants one place to load into.
+func (c loadCmd) Validate() error { return wantPlace(c.Data, c.Database) }
 
 // Run loads the paths and says what became of them. Refused input makes exit
 // code 3; everything else was loaded. Warnings are no reason for another code.
@@ -45,7 +49,7 @@ func (c loadCmd) Run(a app) (err error) {
 		return fmt.Errorf("--warnings %s is the rejects file; name another file", c.Warnings)
 	}
 	config := load.Config{KeepMeta: c.KeepMeta}
-	directory, err := openToLoad(a, c.Data, c.BaseURL, &config)
+	directory, err := openToLoad(a, c.Data, c.Database, c.BaseURL, &config)
 	if err != nil {
 		return err
 	}
@@ -86,7 +90,7 @@ func (c loadCmd) Run(a app) (err error) {
 // baseURL may be empty: absolute references are then those of other servers.
 // It sets the directory and the extractor of the configuration.
 func loadInto(a app, dir, baseURL string, c load.Config, inputs []load.Input) (_ load.Summary, err error) {
-	directory, err := openToLoad(a, dir, baseURL, &c)
+	directory, err := openToLoad(a, dir, "", baseURL, &c)
 	if err != nil {
 		return load.Summary{}, err
 	}
@@ -94,9 +98,9 @@ func loadInto(a app, dir, baseURL string, c load.Config, inputs []load.Input) (_
 	return load.Run(a.ctx, c, inputs)
 }
 
-// openToLoad opens the data directory, making it if needed, and sets the directory
+// openToLoad opens the directory, making it if needed, and sets the directory
 // and the extractor of the configuration.
-func openToLoad(a app, dir, baseURL string, c *load.Config) (_ *sqlite.Store, err error) {
+func openToLoad(a app, data, database, baseURL string, c *load.Config) (_ directory, err error) {
 	if baseURL != "" {
 		if err := checkBaseURL(baseURL); err != nil {
 			return nil, exitError{exitUsage, err}
@@ -106,7 +110,7 @@ func openToLoad(a app, dir, baseURL string, c *load.Config) (_ *sqlite.Store, er
 	if err != nil {
 		return nil, err
 	}
-	directory, err := sqlite.Open(a.ctx, dir, sqlite.Options{Create: &sqlite.CreateInfo{
+	opened, err := openDirectory(a.ctx, data, database, store.Options{Create: &store.CreateInfo{
 		BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(),
 	}})
 	if err != nil {
@@ -114,19 +118,19 @@ func openToLoad(a app, dir, baseURL string, c *load.Config) (_ *sqlite.Store, er
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, directory.Close())
+			err = errors.Join(err, opened.Close())
 		}
 	}()
 	if baseURL != "" {
-		if err := directory.AdoptBaseURL(a.ctx, baseURL); err != nil {
+		if err := opened.AdoptBaseURL(a.ctx, baseURL); err != nil {
 			return nil, err
 		}
 	}
-	if c.Extractor, err = index.NewExtractor(registry, directory.Info().BaseURL); err != nil {
+	if c.Extractor, err = index.NewExtractor(registry, opened.Info().BaseURL); err != nil {
 		return nil, err
 	}
-	c.Directory = directory
-	return directory, nil
+	c.Directory = opened
+	return opened, nil
 }
 
 // printSummary writes the counts, the kinds of refusals and warnings by name.
@@ -170,7 +174,9 @@ func (c loadCmd) checkOutput(a app, inputs []load.Input, option, path string) er
 	if path == "" {
 		return nil
 	}
-	if inside, err := filepath.Rel(realPath(c.Data), realPath(path)); err == nil && filepath.IsLocal(inside) {
+	if c.Database != "" {
+		// The data directory, if one is named, is not loaded into.
+	} else if inside, err := filepath.Rel(realPath(c.Data), realPath(path)); err == nil && filepath.IsLocal(inside) {
 		return fmt.Errorf("%s %s is in the data directory; name a file elsewhere", option, path)
 	}
 	target, err := os.Stat(path)

@@ -10,22 +10,22 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/report"
 	"muster/internal/store"
-	"muster/internal/store/sqlite"
 )
 
 // reportCmd is `muster report`.
 type reportCmd struct {
-	Paths []string `arg:"" optional:"" name:"path" help:"NDJSON files (.ndjson, .ndjson.gz), or folders that hold them."`
-	Data  string   `placeholder:"DIR" help:"Report on this data directory instead of PATHs. It may be served meanwhile."`
-	HTML  string   `name:"html" help:"Also write one self-contained HTML page." placeholder:"FILE"`
-	Title string   `help:"Title of the HTML page." default:"A provider directory in pictures"`
-	JSON  bool     `name:"json" help:"Print JSON instead of text."`
+	Paths    []string `arg:"" optional:"" name:"path" help:"NDJSON files (.ndjson, .ndjson.gz), or folders that hold them."`
+	Data     string   `placeholder:"DIR" help:"Report on this data directory instead of PATHs. It may be served meanwhile."`
+	Database string   `placeholder:"URL" help:"Report on the directory in this PostgreSQL database instead."`
+	HTML     string   `name:"html" help:"Also write one self-contained HTML page." placeholder:"FILE"`
+	Title    string   `help:"Title of the HTML page." default:"A provider directory in pictures"`
+	JSON     bool     `name:"json" help:"Print JSON instead of text."`
 }
 
 // Validate wants one source: paths or a data directory.
 func (c reportCmd) Validate() error {
-	if (c.Data == "") == (len(c.Paths) == 0) {
-		return errors.New("name either PATHs or a data directory with --data")
+	if (c.Data == "" && c.Database == "") == (len(c.Paths) == 0) {
+		return errors.New("name either PATHs or a directory, with --data or --database")
 	}
 	return nil
 }
@@ -58,10 +58,10 @@ func writePage(r *report.Report, name, title string) error {
 }
 
 func (c reportCmd) collect(a app) (_ *report.Report, err error) {
-	if c.Data == "" {
+	if len(c.Paths) > 0 {
 		return report.Collect(a.ctx, report.Files(c.Paths...))
 	}
-	directory, err := sqlite.Open(a.ctx, c.Data, sqlite.Options{})
+	directory, err := openDirectory(a.ctx, c.Data, c.Database, store.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"time"
 	_ "time/tzdata" // --zone must work on machines without zone data (D11)
 
@@ -21,16 +20,17 @@ import (
 	"muster/internal/metrics"
 	"muster/internal/search"
 	"muster/internal/server"
-	"muster/internal/store/sqlite"
+	"muster/internal/store"
 
 	"golang.org/x/sync/errgroup"
 )
 
 // serveCmd is `muster serve`: the one struct of everything a server can be told.
 type serveCmd struct {
-	Data    string `required:"" placeholder:"DIR" help:"Data directory to serve."`
-	Listen  string `default:"localhost:8080" placeholder:"HOST:PORT" help:"Address to listen on (${default})."`
-	BaseURL string `name:"base-url" default:"http://localhost:8080/fhir" placeholder:"URL" help:"Public base URL, part of every link (${default}). A data directory keeps the one it was first served with."`
+	Data     string `required:"" placeholder:"DIR" help:"Data directory to serve. With --database, the folder for the files of exports; several servers on one database share it."`
+	Database string `placeholder:"URL" help:"PostgreSQL database that holds the directory, as postgres://USER:PASSWORD@HOST:PORT/DATABASE, instead of the data directory."`
+	Listen   string `default:"localhost:8080" placeholder:"HOST:PORT" help:"Address to listen on (${default})."`
+	BaseURL  string `name:"base-url" default:"http://localhost:8080/fhir" placeholder:"URL" help:"Public base URL, part of every link (${default}). A data directory keeps the one it was first served with."`
 
 	BehindProxy bool `help:"A proxy in front speaks TLS. Needed to listen beyond this machine."`
 	NoAuth      bool `name:"no-auth" help:"Serve everybody who can connect. Needed to listen beyond this machine."`
@@ -114,7 +114,7 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 		return nil, exitError{exitUsage, err}
 	}
 	numbers := metrics.New(version)
-	lock, err := sqlite.LockServe(c.Data)
+	lock, err := lockServe(c.Data, c.Database)
 	if err != nil {
 		return nil, err
 	}
@@ -123,30 +123,28 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := sqlite.Open(a.ctx, c.Data, sqlite.Options{GateWaited: numbers.GateWaited, Expect: sqlite.CreateInfo{BaseURL: c.BaseURL, DefinitionsHash: registry.DefinitionsHash()}})
+	directory, err := openDirectory(a.ctx, c.Data, c.Database, store.Options{GateWaited: numbers.GateWaited, Expect: store.CreateInfo{BaseURL: c.BaseURL, DefinitionsHash: registry.DefinitionsHash()}})
 	if err != nil {
 		return nil, err
 	}
-	open = append(open, store)
-	numbers.WatchJobs(store, time.Now)
+	open = append(open, directory)
+	numbers.WatchJobs(directory, directory.Now)
 	events, err := c.Guards.openAudit(c.Data, log, numbers)
 	if err != nil {
 		return nil, err
 	}
-	// This process alone serves the directory: work that is claimed was claimed by one
-	// that died, and need not wait for the end of its lease.
-	if ended, err := store.EndClaims(a.ctx); err != nil {
+	if ended, err := takeUp(a.ctx, directory); err != nil {
 		return nil, err
 	} else if ended > 0 {
 		log.Info("work of a server that died is taken up", "pieces", ended)
 	}
-	files, err := blob.NewFolder(filepath.Join(c.Data, "files"))
+	files, err := blob.NewFolder(filesFolder(c.Data))
 	if err != nil {
 		return nil, err
 	}
 	compiler := search.New(registry, c.BaseURL, zone)
 	exports := export.New(export.Config{
-		Store: store, Blobs: files, Compiler: compiler, BaseURL: c.BaseURL, Zone: zone, Logger: log,
+		Store: directory, Blobs: files, Compiler: compiler, BaseURL: c.BaseURL, Zone: zone, Now: directory.Now, Logger: log,
 		Workers: c.Workers, PartBytes: c.PartBytes, JobsPerPrincipal: jobsLimit(c.Jobs), Retention: c.Retention,
 		PollLimit: export.PollLimit(c.PollLimit), PollInterval: c.PollInterval, Lease: c.Lease, SweepEvery: c.SweepEvery,
 		Observer: numbers,
@@ -160,8 +158,8 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 	config := server.Config{
 		Exports:     exports,
 		ParseExport: func(body []byte) (export.Request, error) { return export.ParseRequest(body, compiler, rules) },
-		Ready:       func(ctx context.Context) error { return errors.Join(store.Ping(ctx), files.Check(ctx)) },
-		Registry:    registry, BaseURL: c.BaseURL, Version: version, Logger: log, Now: time.Now,
+		Ready:       func(ctx context.Context) error { return errors.Join(directory.Ping(ctx), files.Check(ctx)) },
+		Registry:    registry, BaseURL: c.BaseURL, Version: version, Logger: log, Now: directory.Now,
 		PostDownload: s.PostDownload, StrictAccept: s.StrictAccept, RequestIDStrict: s.StrictRequestID,
 		Limits: limits, Observer: numbers, BehindProxy: c.BehindProxy,
 	}
@@ -189,7 +187,7 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 	if err := fault.Point(a.ctx, "serve.listening"); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	if err := store.AdoptBaseURL(a.ctx, c.BaseURL); err != nil {
+	if err := directory.AdoptBaseURL(a.ctx, c.BaseURL); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
 	for _, route := range handler.Routes() {

@@ -23,7 +23,7 @@ func (s *Store) Apply(ctx context.Context, changes []store.Change) ([]store.Outc
 			err = cause // rather than "interrupted"
 		}
 		if err != nil {
-			return outcomes, fmt.Errorf("write resources: %w", explain(s.name, err))
+			return outcomes, fmt.Errorf("write resources: %w", explain(err))
 		}
 	}
 	return outcomes, nil

@@ -10,23 +10,22 @@ import (
 )
 
 // explain puts the way out before those errors of PostgreSQL that an operator can do
-// something about. name is the database.
-func explain(name string, err error) error {
+// something about.
+func explain(err error) error {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
 		if advice := advise(refused.Code); advice != "" {
-			text := fmt.Sprintf("database %s: %s", name, advice)
 			if told := tellAll(refused.Code); told != "" {
-				return &trouble.Error{Text: text, Told: told, Err: err}
+				return &trouble.Error{Text: advice, Told: told, Err: err}
 			}
-			return fmt.Errorf("%s: %w", text, err)
+			return fmt.Errorf("%s: %w", advice, err)
 		}
 		return err
 	}
 	var unreachable *pgconn.ConnectError
 	if errors.As(err, &unreachable) {
 		return &trouble.Error{Told: trouble.ToldAway, Err: err,
-			Text: fmt.Sprintf("database %s cannot be reached: check that the server runs and that host and port of the URL are right", name)}
+			Text: "the database cannot be reached: check that the server runs and that host and port of the URL are right"}
 	}
 	return err
 }
@@ -48,9 +47,9 @@ func advise(code string) string {
 	case "28P01", "28000":
 		return "the user or the password is wrong, or the server does not let this user in: check the URL and the server's pg_hba.conf"
 	case "3D000":
-		return "it does not exist: create it with createdb, or check the URL"
+		return "the database does not exist: create it with createdb, or check the URL"
 	case "42501", "25006":
-		return "this user may not write there: use a user that owns the database, on a server that is no standby"
+		return "this user may not write to the database: use a user that owns the database, on a server that is no standby"
 	case "53100":
 		return "the disk of the server is full; what was committed is safe. Make room and run again"
 	case "53300":

@@ -139,7 +139,7 @@ func (s *Store) AdoptBaseURL(ctx context.Context, baseURL string) error {
 	err := s.gate.QueryRowContext(ctx, `UPDATE meta SET value = CASE value WHEN '' THEN $1 ELSE value END
 		WHERE key = 'base_url' RETURNING value`, baseURL).Scan(&adopted)
 	if err != nil {
-		return fmt.Errorf("note the base URL: %w", explain(s.name, err))
+		return fmt.Errorf("note the base URL: %w", explain(err))
 	}
 	s.info.BaseURL = adopted
 	return s.info.Check(store.CreateInfo{BaseURL: baseURL})
@@ -155,7 +155,7 @@ func (s *Store) Secret(ctx context.Context, name string) ([]byte, error) {
 	err := s.gate.QueryRowContext(ctx, `INSERT INTO meta (key, value) VALUES ($1, $2)
 		ON CONFLICT (key) DO UPDATE SET value = meta.value RETURNING value`, "secret_"+name, hex.EncodeToString(fresh)).Scan(&text)
 	if err != nil {
-		return nil, fmt.Errorf("read the secret %q of the directory: %w", name, explain(s.name, err))
+		return nil, fmt.Errorf("read the secret %q of the directory: %w", name, explain(err))
 	}
 	return hex.DecodeString(text)
 }

@@ -23,9 +23,8 @@ import (
 type Store struct {
 	*jobsql.Jobs
 
-	name           string // for messages
-	waited         func(time.Duration)
 	clock          func() time.Time
+	waited         func(time.Duration) // is told of each wait for the gate; nil for nobody
 	dbClock        databaseClock
 	deadline       time.Duration
 	searchDeadline time.Duration
@@ -54,6 +53,7 @@ var locks = jobsql.Dialect{
 	LockOwner: `SELECT pg_advisory_xact_lock(1836414066, hashtext(?))`, // a space of its own beside the gate
 	PickFree:  `FOR UPDATE OF j SKIP LOCKED`,
 	PickNext:  `FOR UPDATE OF j`,
+	Explain:   explain,
 }
 
 // Open opens the database that a URL (postgres://user:password@host:port/database)
@@ -66,14 +66,14 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 	}
 	s, err := open(ctx, config, o)
 	if err != nil {
-		return nil, fmt.Errorf("open database %s: %w", name(config), explain(name(config), err))
+		return nil, fmt.Errorf("open database %s: %w", name(config), explain(err))
 	}
 	return s, nil
 }
 
 func open(ctx context.Context, config *pgxpool.Config, o store.Options) (_ *Store, err error) {
 	s := &Store{
-		name: name(config), clock: o.Now, waited: o.GateWaited,
+		clock: o.Now, waited: o.GateWaited,
 		deadline: cmp.Or(o.Deadline, store.DefaultDeadline), searchDeadline: cmp.Or(o.SearchDeadline, store.DefaultSearchDeadline),
 	}
 	defer func() {
@@ -111,14 +111,9 @@ func (s *Store) connect(config *pgxpool.Config) error {
 	}
 	s.readers = pools[0]
 	s.gate, s.jobs = stdlib.OpenDBFromPool(pools[1]), stdlib.OpenDBFromPool(pools[2])
-	dialect := locks
-	dialect.Explain = func(err error) error { return explain(s.name, err) }
-	s.Jobs = jobsql.New(s.jobs, dialect)
+	s.Jobs = jobsql.New(s.jobs, locks)
 	return nil
 }
-
-// Name is the database as messages name it: host, port and database.
-func (s *Store) Name() string { return s.name }
 
 // Info returns what the directory was made as.
 func (s *Store) Info() store.CreateInfo { return s.info }

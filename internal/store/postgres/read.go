@@ -40,7 +40,7 @@ func (s *Store) ReadAsOf(ctx context.Context, keys []store.RowKey, t fhir.Moment
 		return yield(key, values[1])
 	}, numbers(keys), int64(t))
 	if err != nil {
-		return fmt.Errorf("read resources as of %v: %w", t, explain(s.name, err))
+		return fmt.Errorf("read resources as of %v: %w", t, explain(err))
 	}
 	return nil
 }
@@ -87,7 +87,7 @@ func (s *Store) EachCurrent(ctx context.Context, t fhir.Type, yield func([]byte)
 			return yield(values[1])
 		}, int64(next), int64(last), currentPage)
 		if err != nil {
-			return fmt.Errorf("read the current %v resources: %w", t, explain(s.name, err))
+			return fmt.Errorf("read the current %v resources: %w", t, explain(err))
 		}
 		if n < currentPage {
 			return nil
@@ -107,7 +107,7 @@ func (s *Store) Present(ctx context.Context, t fhir.Type, ids []string) (map[str
 			return nil
 		}, int64(t), ids)
 	if err != nil {
-		return nil, fmt.Errorf("look up %d ids of %v: %w", len(ids), t, explain(s.name, err))
+		return nil, fmt.Errorf("look up %d ids of %v: %w", len(ids), t, explain(err))
 	}
 	return present, nil
 }
@@ -121,7 +121,7 @@ func (s *Store) Counts(ctx context.Context) (map[fhir.Type]store.Count, error) {
 		err := s.readers.QueryRow(ctx, `SELECT count(*), count(*) FILTER (WHERE visibility = 0) FROM resource
 			WHERE row_key BETWEEN $1 AND $2`, int64(first), int64(last)).Scan(&c.All, &c.Visible)
 		if err != nil {
-			return nil, fmt.Errorf("count resources: %w", explain(s.name, err))
+			return nil, fmt.Errorf("count resources: %w", explain(err))
 		}
 		if c.All > 0 {
 			counts[t] = c
@@ -134,7 +134,7 @@ func (s *Store) Counts(ctx context.Context) (map[fhir.Type]store.Count, error) {
 func (s *Store) Ping(ctx context.Context) error {
 	var last int64
 	if err := s.readers.QueryRow(ctx, `SELECT last FROM clock`).Scan(&last); err != nil {
-		return fmt.Errorf("read the clock: %w", explain(s.name, err))
+		return fmt.Errorf("read the clock: %w", explain(err))
 	}
 	_, err := s.LiveTimes(ctx)
 	return err

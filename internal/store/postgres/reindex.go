@@ -21,7 +21,7 @@ func (s *Store) Reindex(ctx context.Context, definitions string, extract store.E
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause // rather than "interrupted"
 		}
-		return fmt.Errorf("make the index anew: %w", explain(s.name, err))
+		return fmt.Errorf("make the index anew: %w", explain(err))
 	}
 	return nil
 }

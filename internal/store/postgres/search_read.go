@@ -21,7 +21,7 @@ func (s *Store) briefError(ctx context.Context, err error, format string, args .
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	return fmt.Errorf(format+": %w", append(args, explain(s.name, err))...)
+	return fmt.Errorf(format+": %w", append(args, explain(err))...)
 }
 
 // Nested loops keep the order of the arrays.

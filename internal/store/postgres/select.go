@@ -33,7 +33,7 @@ func (s *snapshot) Select(ctx context.Context, p plan.Plan, yield func(store.Row
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause
 	}
-	return explain(s.name, err)
+	return explain(err)
 }
 
 func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {

@@ -20,7 +20,6 @@ type snapshot struct {
 	conn     *pgxpool.Conn
 	tx       pgx.Tx
 	time     fhir.Moment
-	name     string
 	deadline time.Duration
 }
 
@@ -28,14 +27,14 @@ type snapshot struct {
 func (s *Store) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir.Moment) error) (store.Snapshot, error) {
 	snap, err := s.openSnapshot(ctx, pin)
 	if err != nil {
-		return nil, fmt.Errorf("open a snapshot: %w", explain(s.name, err))
+		return nil, fmt.Errorf("open a snapshot: %w", explain(err))
 	}
 	return snap, nil
 }
 
 func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir.Moment) error) (_ *snapshot, err error) {
 	// The connection comes first: nobody waits for one inside the gate.
-	snap := &snapshot{name: s.name, deadline: s.deadline}
+	snap := &snapshot{deadline: s.deadline}
 	if snap.conn, err = s.readers.Acquire(ctx); err != nil {
 		return nil, err
 	}

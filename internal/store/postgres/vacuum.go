@@ -34,7 +34,7 @@ func (s *Store) Vacuum(ctx context.Context) (int64, error) {
 	for {
 		some, seen, err := s.vacuumSome(ctx, &key, &version)
 		if err != nil {
-			return dropped, fmt.Errorf("drop old versions: %w", explain(s.name, err))
+			return dropped, fmt.Errorf("drop old versions: %w", explain(err))
 		}
 		dropped += some
 		if seen < versionsPerVacuum {

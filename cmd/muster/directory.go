@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"muster/internal/store"
+	"muster/internal/store/postgres"
+	"muster/internal/store/sqlite"
+)
+
+// directory is an open directory, whatever its database. This file alone knows the
+// drivers of both.
+type directory interface {
+	store.Store
+	store.Reader
+	store.Secrets
+	// Info is what the directory was made as.
+	Info() store.CreateInfo
+	// AdoptBaseURL fixes the base URL of a directory that has none yet.
+	AdoptBaseURL(ctx context.Context, baseURL string) error
+	// Ping reports whether the database answers.
+	Ping(ctx context.Context) error
+	// Now is the clock that all processes on the directory share.
+	Now() time.Time
+}
+
+// openDirectory opens the directory in the PostgreSQL database with the URL, or if
+// that is empty, the one in the data directory.
+func openDirectory(ctx context.Context, data, database string, o store.Options) (directory, error) {
+	if database != "" {
+		return postgres.Open(ctx, database, o)
+	}
+	return sqlite.Open(ctx, data, o)
+}
+
+// wantPlace is the error of a command line that does not say where the directory is.
+func wantPlace(data, database string) error {
+	if data == "" && database == "" {
+		return errors.New("name a data directory with --data, or a PostgreSQL database with --database")
+	}
+	return nil
+}
+
+// lockServe marks a data directory as served by this process alone. On PostgreSQL
+// several processes may serve; the data directory then is a folder for the files, which
+// they share, and is made here.
+func lockServe(data, database string) (io.Closer, error) {
+	if database == "" {
+		return sqlite.LockServe(data)
+	}
+	if sqlite.IsDirectory(data) {
+		return nil, fmt.Errorf("--data %s has a database of its own: name another folder for the files of the directory in --database, or leave that out", data)
+	}
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return nil, fmt.Errorf("the folder for the files cannot be made: %w", err)
+	}
+	return io.NopCloser(nil), nil
+}
+
+// filesFolder is where the written parts are.
+func filesFolder(data string) string { return filepath.Join(data, sqlite.FilesFolder) }
+
+// takeUp ends the claims of a server that died, if this one is alone with the
+// directory and need not wait for the end of their leases. It returns how many there
+// were.
+func takeUp(ctx context.Context, d directory) (int64, error) {
+	if alone, ok := d.(*sqlite.Store); ok {
+		return alone.EndClaims(ctx)
+	}
+	return 0, nil
+}

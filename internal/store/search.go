@@ -16,6 +16,10 @@ type Search struct {
 	// Total says how far matches are counted: 0 not at all, n up to n, a negative
 	// number exactly.
 	Total int64
+	// Gather is up to how many rows a set is gathered; beyond that an index is walked
+	// in the order asked for. 0 leaves it to the driver. It changes the order of work,
+	// never the answer.
+	Gather int64
 }
 
 // Found is the answer to a [Search].

@@ -16,7 +16,11 @@ type Session struct {
 // Find answers a search: it arranges the plan, reads the page, and counts the total
 // unless the page holds all matches.
 func (d Dialect) Find(ctx context.Context, s store.Search, in Session) (store.Found, error) {
-	work, err := d.Arrange(ctx, s.Plan, SearchBound, in.Count)
+	bound := s.Gather
+	if bound == 0 {
+		bound = SearchBound
+	}
+	work, err := d.Arrange(ctx, s.Plan, bound, in.Count)
 	if err != nil {
 		return store.Found{}, err
 	}

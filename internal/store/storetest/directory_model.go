@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"cmp"
+	"math"
 	"slices"
 	"strings"
 
@@ -51,21 +53,41 @@ func (m *model) apply(c store.Change, at fhir.Moment) store.Outcome {
 // search returns the ids of the resources that a plan finds, in order of arrival.
 func (m *model) search(p plan.Plan) (ids []string) {
 	for i := range m.resources {
-		if r := &m.resources[i]; r.Type == p.Type && r.holds(p.Root) {
+		if r := &m.resources[i]; r.Type == p.Type && m.holds(r, p.Root) {
 			ids = append(ids, r.ID)
 		}
 	}
 	return ids
 }
 
-func (r *modelResource) holds(n plan.Node) bool {
+func (m *model) holds(r *modelResource, n plan.Node) bool {
+	holds := func(n plan.Node) bool { return m.holds(r, n) }
 	switch n := n.(type) {
 	case plan.And:
-		return !slices.ContainsFunc(n, func(n plan.Node) bool { return !r.holds(n) })
+		return !slices.ContainsFunc(n, func(n plan.Node) bool { return !holds(n) })
 	case plan.Or:
-		return slices.ContainsFunc(n, r.holds)
+		return slices.ContainsFunc(n, holds)
 	case plan.Not:
-		return !r.holds(n.Node)
+		return !holds(n.Node)
+	case plan.Link:
+		return slices.ContainsFunc(r.Entries, func(e index.Entry) bool {
+			i := m.find(n.Type, e.Code)
+			return e.Kind == index.Reference && e.Param == n.Param && e.System == n.Type.String() && i >= 0 && m.holds(&m.resources[i], n.Node)
+		})
+	case plan.Back:
+		for i := range m.resources {
+			other := &m.resources[i]
+			refers := entryIn(other.Entries, plan.Reference{Param: n.Param, Type: r.Type.String(), ID: r.ID})
+			if other.Type == n.Type && refers && m.holds(other, n.Node) {
+				return true
+			}
+		}
+		return false
+	case plan.AllVisible:
+		return entryIn(r.Entries, plan.Present{Param: n.Param, Kind: index.Reference}) &&
+			!slices.ContainsFunc(r.Entries, func(e index.Entry) bool {
+				return e.Kind == index.Reference && e.Param == n.Param && !m.visible(n.Types, e.System, e.Code)
+			})
 	case plan.IDs:
 		return slices.Contains(n, r.ID)
 	case plan.Updated:
@@ -75,7 +97,18 @@ func (r *modelResource) holds(n plan.Node) bool {
 	case plan.Visible:
 		return !(n.Active && r.Visibility&index.Inactive != 0) && !(n.NotSuppressed && r.Visibility&index.Suppressed != 0)
 	}
-	return slices.ContainsFunc(r.Entries, func(e index.Entry) bool { return entryHolds(e, n) })
+	return entryIn(r.Entries, n)
+}
+
+// visible reports whether a resource of one of the types is there and visible.
+func (m *model) visible(types []fhir.Type, name, id string) bool {
+	return slices.ContainsFunc(m.resources, func(r modelResource) bool {
+		return slices.Contains(types, r.Type) && r.Type.String() == name && r.ID == id && r.Visibility == 0
+	})
+}
+
+func entryIn(entries []index.Entry, n plan.Node) bool {
+	return slices.ContainsFunc(entries, func(e index.Entry) bool { return entryHolds(e, n) })
 }
 
 func entryHolds(e index.Entry, n plan.Node) bool {
@@ -87,7 +120,23 @@ func entryHolds(e index.Entry, n plan.Node) bool {
 		if e.Kind != index.String || e.Param != n.Param {
 			return false
 		}
-		return n.Exact && e.Exact == n.Text || !n.Exact && strings.HasPrefix(e.Norm, n.Text)
+		switch {
+		case n.Exact:
+			return e.Exact == n.Text
+		case n.Contains:
+			return strings.Contains(e.Norm, n.Text)
+		}
+		return strings.HasPrefix(e.Norm, n.Text)
+	case plan.TokenPart:
+		return e.Kind == index.Token && e.Param == n.Param && (n.System == nil || e.System == *n.System) &&
+			strings.Contains(index.Fold(e.Code), index.Fold(n.Text))
+	case plan.Number:
+		order := cmp.Compare(e.Number, n.Value)
+		return e.Kind == index.Number && e.Param == n.Param && map[plan.Prefix]bool{
+			plan.EQ: order == 0, plan.NE: order != 0, plan.GT: order > 0, plan.LT: order < 0, plan.GE: order >= 0, plan.LE: order <= 0,
+		}[n.Prefix]
+	case plan.Near:
+		return e.Kind == index.Location && e.Param == n.Param && metres(e.Position, n.Point) <= n.Meters
 	case plan.Date:
 		return e.Kind == index.Date && e.Param == n.Param && compares(n.Compare, e.Period)
 	case plan.Reference:
@@ -125,4 +174,92 @@ func compares(c plan.Comparison, e fhir.Period) bool {
 	default: // AP
 		return max(e.From, c.Period.From) < min(e.To, c.Period.To)
 	}
+}
+
+// metres is the distance on the great circle by the angle between two vectors, which
+// is another formula than that of the drivers.
+func metres(p, q index.Position) float64 {
+	vector := func(p index.Position) [3]float64 {
+		lat, lon := p.Latitude*math.Pi/180, p.Longitude*math.Pi/180
+		return [3]float64{math.Cos(lat) * math.Cos(lon), math.Cos(lat) * math.Sin(lon), math.Sin(lat)}
+	}
+	a, b := vector(p), vector(q)
+	chord := math.Sqrt((a[0]-b[0])*(a[0]-b[0]) + (a[1]-b[1])*(a[1]-b[1]) + (a[2]-b[2])*(a[2]-b[2]))
+	return 2 * index.EarthRadius * math.Asin(min(1, chord/2))
+}
+
+// sorted returns the ids of the resources that a plan finds, in an order.
+func (m *model) sorted(p plan.Plan, order []plan.Order) []string {
+	ids := m.search(p)
+	if len(order) == 0 {
+		return ids
+	}
+	slices.SortStableFunc(ids, func(a, b string) int {
+		one, two := &m.resources[m.find(p.Type, a)], &m.resources[m.find(p.Type, b)]
+		for _, o := range order {
+			if c := one.before(two, o); c != 0 {
+				return c
+			}
+		}
+		return cmp.Compare(a, b)
+	})
+	return ids
+}
+
+// before compares two resources by one key of an order.
+func (r *modelResource) before(other *modelResource, o plan.Order) int {
+	c := 0
+	switch o.By {
+	case plan.ByID:
+		c = cmp.Compare(r.ID, other.ID)
+	case plan.ByUpdated:
+		c = cmp.Compare(r.updated, other.updated)
+	default:
+		one, two := r.extreme(o), other.extreme(o)
+		if one == nil || two == nil {
+			return cmp.Compare(boolean(one == nil), boolean(two == nil)) // those without come last
+		}
+		c = compareEntries(*one, *two, o)
+	}
+	if o.Descending {
+		return -c
+	}
+	return c
+}
+
+// extreme is the least entry that a resource is sorted by, or descending the
+// greatest; nil if it has none.
+func (r *modelResource) extreme(o plan.Order) (best *index.Entry) {
+	for i := range r.Entries {
+		e := &r.Entries[i]
+		if e.Kind != o.Kind || e.Param != o.Param {
+			continue
+		}
+		if best == nil || o.Descending == (compareEntries(*e, *best, o) > 0) {
+			best = e
+		}
+	}
+	return best
+}
+
+func compareEntries(a, b index.Entry, o plan.Order) int {
+	switch o.Kind {
+	case index.Location:
+		return cmp.Compare(o.Point.Haversine(a.Position), o.Point.Haversine(b.Position))
+	case index.String:
+		return cmp.Compare(a.Norm, b.Norm)
+	case index.Date:
+		return cmp.Compare(a.Period.From, b.Period.From)
+	case index.Number:
+		return cmp.Compare(a.Number, b.Number)
+	default:
+		return cmp.Compare(a.Code, b.Code)
+	}
+}
+
+func boolean(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }

@@ -10,12 +10,16 @@ import (
 	"muster/internal/store"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 )
 
 // The small worlds that random directories and plans draw from, so that they
 // meet often. Texts have edges: accents, a code point at the end of the range,
 // and one text that begins with another.
+// partParam is a token parameter whose codes are searched within.
+const partParam = 3
+
 var (
 	someTypes   = []fhir.Type{fhir.Location, fhir.Practitioner}
 	someIDs     = []string{"a", "b", "c", "d", "e", "f", "g", "h"}
@@ -24,6 +28,13 @@ var (
 	someTexts   = []string{"Hobart", "hobart", "Hobart North", "Hobär", "ho\U0010FFFF", "ho\U0010FFFFx", "퟿a", "\uE000", "x'%_\"", "z"}
 	somePrefix  = []string{"", "h", "hobar", "hobart ", "ho\U0010FFFF", "퟿", "\U0010FFFF", "x'%", "q"}
 	someParams  = []int{1, 2}
+	someTargets = []string{"Location", "Practitioner", "Organization", ""}
+	somePlaces  = []index.Position{{Latitude: -33.8688, Longitude: 151.2093}, {Latitude: -33.8701, Longitude: 151.2102}, {Latitude: -33.9, Longitude: 151},
+		{Latitude: -17, Longitude: 179.9999}, {Latitude: -17, Longitude: -179.9999}, {Latitude: 90, Longitude: 20}, {Latitude: 89.999, Longitude: -160}, {}}
+	someMeters  = []float64{1, 250, 30_000, 2_000_000, 30_000_000}
+	someParts   = []string{"o", "ob", "bar", "rt n", "hobart", "obart nort", "\U0010FFFFx", "%", "퟿", "zz", "hobart north"}
+	someTimes   = []plan.Prefix{plan.EQ, plan.NE, plan.GT, plan.LT, plan.GE, plan.LE}
+	someKinds   = []index.Kind{index.Token, index.String, index.Date, index.Reference, index.Reference, index.URI, index.Number, index.Location}
 	somePrefixS = []plan.Prefix{plan.EQ, plan.NE, plan.GT, plan.LT, plan.GE, plan.LE, plan.SA, plan.EB, plan.AP}
 )
 
@@ -34,13 +45,23 @@ func drawPeriod(t *rapid.T, from fhir.Moment) fhir.Period {
 
 func drawEntry(t *rapid.T) index.Entry {
 	e := index.Entry{
-		Kind:  rapid.SampledFrom([]index.Kind{index.Token, index.String, index.Date, index.Reference, index.URI}).Draw(t, "kind"),
+		Kind:  rapid.SampledFrom(someKinds).Draw(t, "kind"),
 		Param: rapid.SampledFrom(someParams).Draw(t, "param"),
 	}
 	switch e.Kind {
-	case index.Token, index.Reference:
+	case index.Token:
 		e.System = rapid.SampledFrom(someSystems).Draw(t, "system")
 		e.Code = rapid.SampledFrom(someCodes).Draw(t, "code")
+		if rapid.Bool().Draw(t, "part") {
+			e.Param, e.Code = partParam, rapid.SampledFrom(someTexts).Draw(t, "code")
+		}
+	case index.Reference:
+		e.System = rapid.SampledFrom(someTargets).Draw(t, "target")
+		e.Code = rapid.SampledFrom(someIDs).Draw(t, "id")
+	case index.Number:
+		e.Number = int64(rapid.IntRange(0, 5).Draw(t, "number"))
+	case index.Location:
+		e.Position = rapid.SampledFrom(somePlaces).Draw(t, "place")
 	case index.String:
 		e.Exact = rapid.SampledFrom(someTexts).Draw(t, "text")
 		e.Norm = index.Fold(e.Exact)
@@ -59,6 +80,11 @@ func drawChange(t *rapid.T) store.Change {
 		return remove(resourceType, id)
 	}
 	entries := rapid.SliceOfN(rapid.Custom(drawEntry), 0, 8).Draw(t, "entries")
+	for _, e := range entries {
+		if e.Param == partParam {
+			entries = append(entries, index.TokenText(e.Param, e.System, e.Code))
+		}
+	}
 	visibility := index.Visibility(rapid.IntRange(0, 3).Draw(t, "visibility"))
 	var updated fhir.Moment
 	if rapid.Bool().Draw(t, "foreign meta") {
@@ -74,9 +100,9 @@ func drawChange(t *rapid.T) store.Change {
 }
 
 func drawNode(t *rapid.T, depth int, moments []fhir.Moment) plan.Node {
-	kinds := 10
+	kinds := 14
 	if depth > 0 {
-		kinds = 13
+		kinds = 20
 	}
 	param := rapid.SampledFrom(someParams).Draw(t, "param")
 	switch rapid.IntRange(0, kinds-1).Draw(t, "node") {
@@ -91,26 +117,60 @@ func drawNode(t *rapid.T, depth int, moments []fhir.Moment) plan.Node {
 	case 4, 5:
 		return plan.Token{Param: param, System: drawMaybe(t, someSystems), Code: drawMaybe(t, someCodes)}
 	case 6:
-		if rapid.Bool().Draw(t, "exact") {
+		switch rapid.IntRange(0, 2).Draw(t, "how") {
+		case 0:
 			return plan.String{Param: param, Text: rapid.SampledFrom(someTexts).Draw(t, "text"), Exact: true}
+		case 1:
+			return plan.String{Param: param, Text: rapid.SampledFrom(someParts).Draw(t, "text"), Contains: true}
 		}
 		return plan.String{Param: param, Text: rapid.SampledFrom(somePrefix).Draw(t, "text")}
 	case 7:
 		return plan.Date{Param: param, Compare: plan.Comparison{Prefix: rapid.SampledFrom(somePrefixS).Draw(t, "prefix"), Period: drawPeriod(t, 0)}}
 	case 8:
-		return plan.Reference{Param: param, Type: rapid.SampledFrom(someSystems).Draw(t, "target"), ID: rapid.SampledFrom(someCodes).Draw(t, "id")}
+		return plan.Reference{Param: param, Type: rapid.SampledFrom(someTargets).Draw(t, "target"), ID: rapid.SampledFrom(append(someIDs, "")).Draw(t, "id")}
 	case 9:
 		if rapid.Bool().Draw(t, "uri") {
 			return plan.URI{Param: param, Value: rapid.SampledFrom(someSystems).Draw(t, "value")}
 		}
-		return plan.Present{Param: param, Kind: index.Kind(rapid.IntRange(int(index.Token), int(index.URI)).Draw(t, "kind"))}
+		return plan.Present{Param: param, Kind: index.Kind(rapid.IntRange(int(index.Token), int(index.Location)).Draw(t, "kind"))}
 	case 10:
-		return plan.And(drawNodes(t, depth, moments))
+		return plan.Number{Param: param, Prefix: rapid.SampledFrom(someTimes).Draw(t, "prefix"), Value: int64(rapid.IntRange(0, 5).Draw(t, "number"))}
 	case 11:
+		return plan.Near{Param: param, Point: rapid.SampledFrom(somePlaces).Draw(t, "place"), Meters: rapid.SampledFrom(someMeters).Draw(t, "metres")}
+	case 12:
+		return plan.TokenPart{Param: partParam, System: drawMaybe(t, someSystems), Text: rapid.SampledFrom(someParts).Draw(t, "part")}
+	case 13:
+		return plan.AllVisible{Param: param, Types: someTypes}
+	case 14:
+		return plan.And(drawNodes(t, depth, moments))
+	case 15:
 		return plan.Or(drawNodes(t, depth, moments))
-	default:
+	case 16:
 		return plan.Not{Node: drawNode(t, depth-1, moments)}
+	case 17, 18:
+		return plan.Link{Param: param, Type: rapid.SampledFrom(someTypes).Draw(t, "type"), Node: drawNode(t, depth-1, moments)}
+	default:
+		return plan.Back{Param: param, Type: rapid.SampledFrom(someTypes).Draw(t, "type"), Node: drawNode(t, depth-1, moments)}
 	}
+}
+
+// drawOrder draws what a search is sorted by.
+func drawOrder(t *rapid.T) plan.Order {
+	o := plan.Order{Descending: rapid.Bool().Draw(t, "descending")}
+	switch rapid.IntRange(0, 4).Draw(t, "by") {
+	case 0:
+		o.By = plan.ByID
+	case 1:
+		o.By = plan.ByUpdated
+	default:
+		o.Param = rapid.SampledFrom(someParams).Draw(t, "param")
+		o.Kind = rapid.SampledFrom(someKinds).Draw(t, "kind")
+		if o.Kind == index.Location {
+			point := rapid.SampledFrom(somePlaces).Draw(t, "from")
+			o.Point = &point
+		}
+	}
+	return o
 }
 
 func drawNodes(t *rapid.T, depth int, moments []fhir.Moment) []plan.Node {
@@ -153,6 +213,7 @@ func testRandomPlans(t *testing.T, open OpenStore) {
 		for range 8 {
 			p := plan.Plan{Type: rapid.SampledFrom(someTypes).Draw(rt, "type"), Root: drawNode(rt, 3, moments)}
 			d.compare(rt, m, s, p)
+			d.compareSearch(rt, m, p)
 		}
 		keys := keysOf(d.pick(s, fhir.Location, plan.And{}))
 		then := d.lines(keys, s.Time())
@@ -209,6 +270,38 @@ func (d directory) compare(rt *rapid.T, m *model, s store.Snapshot, p plan.Plan)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		rt.Fatalf("%#v (-want +got)\n%s", p, diff)
+	}
+}
+
+// compareSearch asks for the first matches in some order, and for their number.
+func (d directory) compareSearch(rt *rapid.T, m *model, p plan.Plan) {
+	searcher, ok := d.Store.(store.Searcher)
+	if !ok {
+		rt.Fatalf("%T is no Searcher", d.Store)
+	}
+	search := store.Search{
+		Plan: p, Order: rapid.SliceOfN(rapid.Custom(drawOrder), 0, 3).Draw(rt, "order"),
+		Limit: rapid.IntRange(0, 5).Draw(rt, "limit"), Total: int64(rapid.IntRange(-1, 4).Draw(rt, "total")),
+		Gather: int64(rapid.IntRange(0, 3).Draw(rt, "gather")), // so that small sets are broad too
+	}
+	found, err := searcher.Search(rt.Context(), search)
+	if err != nil {
+		rt.Fatalf("%v: %v", search, err)
+	}
+	want := m.sorted(p, search.Order)
+	var got []string
+	for _, r := range found.Rows {
+		got = append(got, r.ID)
+	}
+	if diff := cmp.Diff(want[:min(len(want), search.Limit)], got, cmpopts.EquateEmpty()); diff != "" {
+		rt.Fatalf("%v\nin the order %v (-want +got)\n%s", p, search.Order, diff)
+	}
+	all := int64(len(want))
+	switch {
+	case found.Exact && found.Total != all,
+		!found.Exact && (search.Total < 0 || found.Total > all),
+		!found.Exact && search.Total > 0 && (all <= search.Total || found.Total != search.Total):
+		rt.Fatalf("%v\n%d matches, found %d (exact: %v) when counting to %d", p, all, found.Total, found.Exact, search.Total)
 	}
 }
 

@@ -1,0 +1,42 @@
+package postgres
+
+import (
+	"context"
+
+	"muster/internal/search/sqlgen"
+	"muster/internal/store"
+
+	"github.com/jackc/pgx/v5"
+)
+
+var _ store.Searcher = (*Store)(nil)
+
+// Search implements store.Searcher. Its statements are one read transaction, which
+// sees one moment.
+func (s *Store) Search(ctx context.Context, search store.Search) (store.Found, error) {
+	ctx, stop := s.brief(ctx)
+	defer stop()
+	found, err := s.find(ctx, search)
+	if err != nil {
+		return store.Found{}, s.briefError(ctx, err, "search %v", search.Plan.Type)
+	}
+	return found, nil
+}
+
+func (s *Store) find(ctx context.Context, search store.Search) (store.Found, error) {
+	tx, err := s.readers.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return store.Found{}, err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	return sqlgen.PostgreSQL.Find(ctx, search, sqlgen.Session{
+		Count: counting(tx),
+		Rows: func(ctx context.Context, text sqlgen.Statement) ([]store.Row, error) {
+			rows, err := tx.Query(ctx, text.SQL, text.Args...)
+			if err != nil {
+				return nil, err
+			}
+			return pgx.AppendRows([]store.Row(nil), rows, scanRow)
+		},
+	})
+}

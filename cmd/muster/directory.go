@@ -20,6 +20,7 @@ type directory interface {
 	store.Store
 	store.Reader
 	store.Secrets
+	store.Indexer
 	// Info is what the directory was made as.
 	Info() store.CreateInfo
 	// AdoptBaseURL fixes the base URL of a directory that has none yet.
@@ -61,6 +62,40 @@ func lockServe(data, database string) (io.Closer, error) {
 		return nil, fmt.Errorf("the folder for the files cannot be made: %w", err)
 	}
 	return io.NopCloser(nil), nil
+}
+
+// markServed tells others on the same database that this process serves it. A data
+// directory is marked by lockServe already.
+func markServed(ctx context.Context, d directory) (io.Closer, error) {
+	if shared, ok := d.(*postgres.Store); ok {
+		return shared.MarkServed(ctx)
+	}
+	return io.NopCloser(nil), nil
+}
+
+// openUnserved opens a directory for work that nobody may serve it under, and keeps
+// servers away until the lock is closed; it is closed before the directory.
+func openUnserved(ctx context.Context, data, database string, o store.Options) (directory, io.Closer, error) {
+	if database == "" {
+		lock, err := sqlite.LockServe(data)
+		if err != nil {
+			return nil, nil, err
+		}
+		d, err := sqlite.Open(ctx, data, o)
+		if err != nil {
+			return nil, nil, errors.Join(err, lock.Close())
+		}
+		return d, lock, nil
+	}
+	d, err := postgres.Open(ctx, database, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	lock, err := d.LockUnserved(ctx)
+	if err != nil {
+		return nil, nil, errors.Join(err, d.Close())
+	}
+	return d, lock, nil
 }
 
 // filesFolder is where the written parts are.

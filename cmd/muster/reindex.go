@@ -10,7 +10,6 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/search/index"
 	"muster/internal/store"
-	"muster/internal/store/sqlite"
 
 	"github.com/valyala/fastjson"
 	"golang.org/x/text/language"
@@ -19,9 +18,13 @@ import (
 
 // reindexCmd is `muster reindex`.
 type reindexCmd struct {
-	Data    string `required:"" placeholder:"DIR" help:"Data directory whose index to make anew. It must not be served meanwhile."`
-	BaseURL string `name:"base-url" placeholder:"URL" help:"Public base URL, for a directory that has none yet: absolute references below it are then found."`
+	Data     string `placeholder:"DIR" help:"Data directory whose index to make anew. It must not be served meanwhile."`
+	Database string `placeholder:"URL" help:"PostgreSQL database whose index to make anew instead."`
+	BaseURL  string `name:"base-url" placeholder:"URL" help:"Public base URL, for a directory that has none yet: absolute references below it are then found."`
 }
+
+// Validate wants a place.
+func (c reindexCmd) Validate() error { return wantPlace(c.Data, c.Database) }
 
 // Run makes the index of every stored resource anew. Cut off, it goes on from there
 // the next time.
@@ -35,16 +38,11 @@ func (c reindexCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	lock, err := sqlite.LockServe(c.Data)
+	directory, lock, err := openUnserved(a.ctx, c.Data, c.Database, store.Options{Expect: store.CreateInfo{BaseURL: c.BaseURL}})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
-	directory, err := sqlite.Open(a.ctx, c.Data, sqlite.Options{Expect: sqlite.CreateInfo{BaseURL: c.BaseURL}})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, directory.Close()) }()
+	defer func() { err = errors.Join(err, lock.Close(), directory.Close()) }()
 	if c.BaseURL != "" {
 		if err := directory.AdoptBaseURL(a.ctx, c.BaseURL); err != nil {
 			return err

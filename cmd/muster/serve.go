@@ -128,6 +128,11 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 		return nil, err
 	}
 	open = append(open, directory)
+	served, err := markServed(a.ctx, directory)
+	if err != nil {
+		return nil, err
+	}
+	open = append(open, served)
 	numbers.WatchJobs(directory, directory.Now)
 	events, err := c.Guards.openAudit(c.Data, log, numbers)
 	if err != nil {

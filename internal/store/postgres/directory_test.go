@@ -1,10 +1,15 @@
 package postgres
 
 import (
+	"context"
+	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"muster/internal/fhir"
+	"muster/internal/search/index"
 	"muster/internal/store"
 	"muster/internal/store/storetest"
 	"muster/internal/testkit/pgtest"
@@ -74,4 +79,38 @@ func TestGateWaits(t *testing.T) {
 		t.Cleanup(func() { _ = s.Close() })
 		return s
 	})
+}
+
+// Several processes may serve a database, and while one does nobody makes its index
+// anew; while one makes it, nobody serves.
+func TestServedOrIndexed(t *testing.T) {
+	url := pgtest.Database(t)
+	a, b := openTest(t, url, nil), openTest(t, url, nil)
+	take := func(lock func(context.Context) (io.Closer, error)) io.Closer {
+		t.Helper()
+		c, err := lock(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	refused := func(lock func(context.Context) (io.Closer, error), words string) {
+		t.Helper()
+		if _, err := lock(t.Context()); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("got %v, want an error with %q", err, words)
+		}
+	}
+	first, second := take(a.MarkServed), take(b.MarkServed)
+	refused(b.LockUnserved, "it is being served")
+	first.Close()
+	refused(b.LockUnserved, "it is being served")
+	second.Close()
+	making := take(b.LockUnserved)
+	refused(a.MarkServed, "start the server when 'muster reindex' has ended")
+	if err := b.Reindex(t.Context(), "new", func(dst []index.Entry, _ fhir.Type, _ []byte) ([]index.Entry, error) { return dst, nil }, func(int64) {}); err != nil {
+		t.Fatal(err)
+	}
+	making.Close()
+	refused(a.MarkServed, "run this one again")
+	take(b.MarkServed).Close()
 }

@@ -14,8 +14,9 @@ import (
 
 // Advisory locks of the database. They are numbers that mean nothing elsewhere.
 const (
-	gateLock = 0x6d75737465720001 // one writer at a time
-	makeLock = 0x6d75737465720002 // one who makes or migrates the tables at a time
+	gateLock  = 0x6d75737465720001 // one writer at a time
+	makeLock  = 0x6d75737465720002 // one who makes or migrates the tables at a time
+	serveLock = 0x6d75737465720003 // shared by those who serve; whole for who makes the index anew
 )
 
 // inside is a stay inside the gate: a transaction, READ COMMITTED, that holds the

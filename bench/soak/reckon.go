@@ -44,10 +44,22 @@ func (e *episode) reckonOn(ctx context.Context, s *testkit.Server) error {
 	if err := e.filesHaveOwners(ctx); err != nil {
 		return err
 	}
+	if err := e.check(); err != nil {
+		return err
+	}
 	if err := e.deletedIsGone(ctx, s); err != nil {
 		return err
 	}
-	return s.Terminate()
+	if err := s.Terminate(); err != nil {
+		return err
+	}
+	return e.check()
+}
+
+// check lets muster look at its own directory.
+func (e *episode) check() error {
+	_, err := e.ground.Program.Run(append([]string{"check", "--deep"}, e.ground.Where()...)...)
+	return err
 }
 
 // everyJobEnds waits for every job of the store, and counts how they ended.

@@ -39,7 +39,8 @@ func (s *Service) writePart(ctx context.Context, c *job.Claim) error {
 	}
 	state, err := s.jobs.FinishPart(ctx, c.Task, name, stored, s.now(), s.expires())
 	if errors.Is(err, store.ErrLeaseLost) || errors.Is(err, store.ErrCancelled) {
-		// Too late: nobody will ever name this file.
+		// Too late: nobody will ever name this file. The store must say so itself: an end of
+		// ctx may hide that the row was written. Then the janitor decides.
 		return errors.Join(err, s.Blobs.Remove(context.WithoutCancel(ctx), name))
 	}
 	if err != nil {

@@ -4,8 +4,9 @@
 // A place is a call of [Point]. In production nothing is armed and a point costs
 // one atomic read. A test in the same process arms a point with [Arm]; a test
 // of a child process sets the environment variable MUSTER_FAULT before the
-// start: "export.part.written=kill" dies there as from kill -9, and
-// "export.part.written@3=kill" on the third passing.
+// start: "export.part.written=kill" dies there as from kill -9,
+// "export.part.written@3=kill" on the third passing, and "export.part.written=stop"
+// stands still there, the whole process, until somebody sends it SIGCONT.
 package fault
 
 import (
@@ -58,7 +59,7 @@ func Arm(name string, hook func(context.Context) error) (disarm func()) {
 	}
 }
 
-// ArmFromEnvironment reads [Variable], a comma list of NAME[@N]=kill, and arms
+// ArmFromEnvironment reads [Variable], a comma list of NAME[@N]=kill or =stop, and arms
 // what it names. Called once by the program's start.
 func ArmFromEnvironment() error {
 	for item := range strings.SplitSeq(os.Getenv(Variable), ",") {
@@ -78,13 +79,14 @@ func ArmFromEnvironment() error {
 			}
 			passing = n
 		}
-		if !ok || action != "kill" {
-			return fmt.Errorf("%s: %q: write NAME=kill or NAME@N=kill", Variable, item)
+		act := map[string]func(){"kill": die, "stop": standStill}[action]
+		if !ok || act == nil {
+			return fmt.Errorf("%s: %q: write NAME=kill or NAME@N=kill, or stop instead of kill", Variable, item)
 		}
 		var passed atomic.Int64
 		Arm(name, func(context.Context) error {
 			if passed.Add(1) == passing {
-				die()
+				act()
 			}
 			return nil
 		})
@@ -97,3 +99,7 @@ func die() {
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {}
 }
+
+// standStill stops all threads of the process until SIGCONT, as a machine does that
+// swaps. It returns then.
+func standStill() { _ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) }

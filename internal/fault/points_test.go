@@ -62,6 +62,7 @@ func TestUnknownPlaceIsRefused(t *testing.T) {
 		{"", ""},
 		{"export.accepted=kill,load.batch@3=kill", ""},
 		{"export.acepted=kill", "no such place"},
+		{"export.accepted=stop", ""},
 		{"export.accepted@0=kill", "whole number from 1"},
 		{"export.accepted=explode", "NAME=kill"},
 	} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -31,11 +32,14 @@ func (l *buffer) Write(p []byte) (int, error) {
 }
 
 // Start starts a command and does not wait for it. With a faultPoint ("name" or
-// "name@n") it dies there as from kill -9.
+// "name@n") it dies there as from kill -9; with "name=stop" it stands still there.
 func (p Program) Start(faultPoint string, args ...string) (*Process, error) {
 	r := &Process{cmd: exec.Command(string(p), args...), exit: make(chan struct{})}
 	if faultPoint != "" {
-		r.cmd.Env = append(os.Environ(), fault.Variable+"="+faultPoint+"=kill")
+		if !strings.Contains(faultPoint, "=") {
+			faultPoint += "=kill"
+		}
+		r.cmd.Env = append(os.Environ(), fault.Variable+"="+faultPoint)
 	}
 	r.cmd.Stdout, r.cmd.Stderr = &r.log, &r.log
 	if err := r.cmd.Start(); err != nil {
@@ -84,6 +88,22 @@ func (r *Process) Kill() {
 // Stop lets the process stand still until [Process.Continue], as a machine does
 // that swaps or whose disk hangs.
 func (r *Process) Stop() error { return r.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// WaitStopped waits until the process stands still, by [Process.Stop] or at a fault
+// point. It asks the kernel, which only Linux answers here.
+func (r *Process) WaitStopped() error {
+	for deadline := time.Now().Add(Patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.PID()))
+		if err != nil {
+			return err
+		}
+		// pid (name) state …
+		if _, rest, _ := strings.Cut(string(stat), ") "); strings.HasPrefix(rest, "T") {
+			return nil
+		}
+	}
+	return fmt.Errorf("the process does not stand still:\n%s", r.Log())
+}
 
 // Continue ends what [Process.Stop] began.
 func (r *Process) Continue() error { return r.cmd.Process.Signal(syscall.SIGCONT) }

@@ -18,7 +18,7 @@ import (
 // drivers of both.
 type directory interface {
 	store.Store
-	store.Reader
+	store.Searcher
 	store.Secrets
 	store.Indexer
 	// Info is what the directory was made as.

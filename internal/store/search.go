@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"muster/internal/fhir"
 	"muster/internal/search/plan"
@@ -20,6 +21,17 @@ type Search struct {
 	// in the order asked for. 0 leaves it to the driver. It changes the order of work,
 	// never the answer.
 	Gather int64
+	// Trace, if set, is told each statement that ran, for operators.
+	Trace func(Step)
+}
+
+// Step is a statement that a search ran.
+type Step struct {
+	What string // count, page or total
+	SQL  string
+	Args []any
+	Rows int64 // counted, or read
+	Took time.Duration
 }
 
 // Found is the answer to a [Search].

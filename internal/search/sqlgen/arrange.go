@@ -104,6 +104,9 @@ func (a *arranger) rows(s *step, limit int64) int64 {
 	case plan.Link, plan.Back:
 		if inner := a.conjunction(s.kids[0], limit); inner >= limit {
 			return limit
+		} else if inner == 0 {
+			s.exact = true
+			return 0
 		}
 	}
 	if _, needle := s.partOf(); needle != "" && !a.chooseProbe(s, needle, limit) {

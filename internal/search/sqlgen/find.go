@@ -2,6 +2,7 @@ package sqlgen
 
 import (
 	"context"
+	"time"
 
 	"muster/internal/store"
 )
@@ -11,6 +12,34 @@ type Session struct {
 	Count Count
 	// Rows runs a statement of [Dialect.Page].
 	Rows func(ctx context.Context, s Statement) ([]store.Row, error)
+
+	total Count // Count, told apart in a trace
+}
+
+// traced is the session with each statement told to trace, if that is set.
+func (in Session) traced(trace func(store.Step)) Session {
+	in.total = in.Count
+	if trace == nil {
+		return in
+	}
+	count, rows := in.Count, in.Rows
+	in.Count, in.total = counts(count, "count", trace), counts(count, "total", trace)
+	in.Rows = func(ctx context.Context, s Statement) ([]store.Row, error) {
+		start := time.Now()
+		found, err := rows(ctx, s)
+		trace(store.Step{What: "page", SQL: s.SQL, Args: s.Args, Rows: int64(len(found)), Took: time.Since(start)})
+		return found, err
+	}
+	return in
+}
+
+func counts(count Count, what string, trace func(store.Step)) Count {
+	return func(ctx context.Context, s Statement) (int64, error) {
+		start := time.Now()
+		n, err := count(ctx, s)
+		trace(store.Step{What: what, SQL: s.SQL, Args: s.Args, Rows: n, Took: time.Since(start)})
+		return n, err
+	}
 }
 
 // Find answers a search: it arranges the plan, reads the page, and counts the total
@@ -20,6 +49,7 @@ func (d Dialect) Find(ctx context.Context, s store.Search, in Session) (store.Fo
 	if bound == 0 {
 		bound = SearchBound
 	}
+	in = in.traced(s.Trace)
 	work, err := d.Arrange(ctx, s.Plan, bound, in.Count)
 	if err != nil {
 		return store.Found{}, err
@@ -54,7 +84,7 @@ func (d Dialect) total(ctx context.Context, work Work, s store.Search, in Sessio
 	if most > 0 {
 		most++ // one more tells whether that is all
 	}
-	n, err := in.Count(ctx, d.Total(work, most))
+	n, err := in.total(ctx, d.Total(work, most))
 	if err != nil {
 		return store.Found{}, err
 	}

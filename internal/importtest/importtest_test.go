@@ -53,6 +53,7 @@ var rules = []rule{
 	{"internal/backup", []string{"internal/fhir", "internal/blob"}, "the order in which a directory is copied; drivers freeze and write their own"},
 	{"internal/synth", nil, "made from the guide's rules and not from our code, so that tests compare two answers"},
 	{"internal/report", []string{"internal/fhir"}, "pictures of a directory from its resources"},
+	{"internal/testkit/bound", nil, "holds code under test within time and memory"},
 	{"internal/testkit", []string{"internal/fault"}, "runs the program from outside"},
 	{"internal/testkit/pgtest", nil, "gives tests a database and knows nothing of what they do in it"},
 	{"cmd/muster", []string{"*"}, "the only place that wires"},

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"muster/internal/fhir"
+	"muster/internal/testkit/bound"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -324,9 +325,19 @@ func FuzzInput(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	extractor := newExtractor(f)
-	f.Fuzz(func(t *testing.T, content []byte) {
-		var rejects collect
-		m := newMemory()
+	f.Fuzz(func(t *testing.T, content []byte) { loadWhatever(t, extractor, content) })
+}
+
+// mostHeld is how far the heap may grow while an input of the fuzzer is loaded, whatever it
+// unzips to: the buffers of a load, and what a test's directory keeps.
+const mostHeld = 192 << 20
+
+// loadWhatever loads the content in its bounds, and holds the summary against itself.
+func loadWhatever(t *testing.T, extractor Extractor, content []byte) {
+	t.Helper()
+	var rejects collect
+	m := newMemory()
+	bound.Peak(t, mostHeld, func() {
 		s, err := Run(t.Context(), Config{Directory: m, Extractor: extractor, Rejects: &rejects}, []Input{FromReader("in", bytes.NewReader(content))})
 		if (err != nil) != (s.Refused[BadInput] > 0) {
 			t.Fatalf("error %v with %d broken inputs", err, s.Refused[BadInput])
@@ -334,5 +345,28 @@ func FuzzInput(f *testing.F) {
 		if s.Read != s.Created+s.Updated+s.Unchanged+s.RefusedTotal() || int64(len(rejects)) != s.RefusedTotal() {
 			t.Fatalf("%+v does not add up", s)
 		}
+	})
+}
+
+// mostUnzipped bounds what a gzip input of the fuzzer unzips to, so that its runs are short.
+const mostUnzipped = 8 << 20
+
+// FuzzGzip loads gzip streams: of few bytes or of many that were few, with one byte changed
+// or none, cut or with something behind.
+func FuzzGzip(f *testing.F) {
+	for _, text := range []string{org("a") + "\n", "", "\n", " ", indented(collection(resource(org("a")))), "{", `"`} {
+		f.Add([]byte(text), uint32(1), uint32(0), byte(0), uint16(0), []byte(nil))
+		f.Add([]byte(text), uint32(100_000), uint32(0), byte(0), uint16(0), []byte(zipped("x")))
+		f.Add([]byte(text), uint32(3), uint32(3), byte(0x1f), uint16(0), []byte{0x1f, 0x8b})
+		f.Add([]byte(text), uint32(3), uint32(20), byte(1), uint16(9), []byte("\x00\x00"))
+	}
+	extractor := newExtractor(f)
+	f.Fuzz(func(t *testing.T, text []byte, times, at uint32, flip byte, cut uint16, behind []byte) {
+		content := strings.Repeat(string(text), min(int(times), mostUnzipped/max(1, len(text))))
+		stream := []byte(zipped(content))
+		stream[int(at)%len(stream)] ^= flip
+		stream = append(stream[:len(stream)-int(cut)%len(stream)], behind...)
+		// A bomb must not need the memory of what it unzips to; that is read and refused.
+		loadWhatever(t, extractor, stream)
 	})
 }

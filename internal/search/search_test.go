@@ -13,6 +13,7 @@ import (
 
 	"muster/internal/fhir"
 	"muster/internal/search/plan"
+	"muster/internal/testkit/bound"
 )
 
 // requireStable fails unless the canonical text of an accepted filter is accepted
@@ -144,15 +145,18 @@ func FuzzExportFilter(f *testing.F) {
 		f.Add(text)
 	}
 	c := compiler(f)
+	limits := bound.Limits{Base: 16 << 20, PerByte: 64 << 10}
 	f.Fuzz(func(t *testing.T, text string) {
-		filter, err := c.ExportFilter(text)
-		if err == nil {
-			requireStable(t, c, filter)
-			return
-		}
-		if issues, ok := fhir.AsIssues(err); !ok || len(issues) == 0 {
-			t.Fatalf("the error is not a list of issues: %v", err)
-		}
+		limits.Run(t, len(text), func() {
+			filter, err := c.ExportFilter(text)
+			if err == nil {
+				requireStable(t, c, filter)
+				return
+			}
+			if issues, ok := fhir.AsIssues(err); !ok || len(issues) == 0 {
+				t.Fatalf("the error is not a list of issues: %v", err)
+			}
+		})
 	})
 }
 

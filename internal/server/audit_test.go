@@ -37,7 +37,7 @@ func (c recorded) next(t *testing.T) audit.Event {
 }
 
 // parseForReal reads kick-offs as the program does.
-func parseForReal(t *testing.T) func(body []byte) (export.Request, error) {
+func parseForReal(t testing.TB) func(body []byte) (export.Request, error) {
 	t.Helper()
 	registry, err := conformance.Load()
 	if err != nil {

@@ -116,17 +116,15 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-const base = "https://directory.example/api/v1/fhir"
-
-func start(t *testing.T, change ...func(*Config)) *under {
+// testConfig is a server that parses little and logs nothing.
+func testConfig(t testing.TB, fake *fakeExports) Config {
 	t.Helper()
-	u := &under{t: t, fake: &fakeExports{}, log: &logBuffer{}}
 	registry, err := conformance.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := Config{
-		Exports:  u.fake,
+	return Config{
+		Exports:  fake,
 		Registry: registry, BaseURL: base, Version: "1.2.3",
 		ParseExport: func(body []byte) (export.Request, error) {
 			if !bytes.Contains(body, []byte("Parameters")) {
@@ -134,10 +132,19 @@ func start(t *testing.T, change ...func(*Config)) *under {
 			}
 			return export.Request{}, nil
 		},
-		Logger:       slog.New(slog.NewJSONHandler(u.log, nil)),
+		Logger:       slog.New(slog.DiscardHandler),
 		Now:          func() time.Time { return time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC) },
 		PostDownload: true, StrictAccept: true, RequestIDStrict: true,
 	}
+}
+
+const base = "https://directory.example/api/v1/fhir"
+
+func start(t *testing.T, change ...func(*Config)) *under {
+	t.Helper()
+	u := &under{t: t, fake: &fakeExports{}, log: &logBuffer{}}
+	config := testConfig(t, u.fake)
+	config.Logger = slog.New(slog.NewJSONHandler(u.log, nil))
 	for _, c := range change {
 		c(&config)
 	}
@@ -734,7 +741,7 @@ func storedFile(t *testing.T, text string) func() (*export.File, error) {
 	return storedFileAs(t, text, func(stream []byte) []byte { return stream })
 }
 
-func storedFileAs(t *testing.T, text string, spoil func([]byte) []byte) func() (*export.File, error) {
+func storedFileAs(t testing.TB, text string, spoil func([]byte) []byte) func() (*export.File, error) {
 	t.Helper()
 	var stream bytes.Buffer
 	w := part.NewWriter(&stream)

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Fuzzes everything that reads what strangers send, each target for the given time with
+# one worker: bench/soak/fuzz.sh 10m. Two targets run at a time; FUZZ_JOBS=1 takes
+# them one by one. A finding ends its target and makes the exit code 1; its input is under
+# testdata/fuzz of the package and fails in `go test` until it is mended.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+duration=${1:?how long for each target, such as 10m}
+jobs=${FUZZ_JOBS:-2}
+
+targets=(
+  "internal/server FuzzKickOff"
+  "internal/server FuzzSearchURL"
+  "internal/server FuzzPollURL"
+  "internal/server FuzzRequestHeaders"
+  "internal/server FuzzHeaders"
+  "internal/search FuzzExportFilter"
+  "internal/export FuzzParseRequest"
+  "internal/load FuzzLine"
+  "internal/load FuzzInput"
+  "internal/load FuzzGzip"
+  "internal/part FuzzIndex"
+)
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+
+run() {
+  local package=$1 target=$2 log=$3
+  if go test "./$package" -run '^$' -fuzz "^$target\$" -fuzztime "$duration" -fuzzminimizetime 20s -parallel 1 >"$log" 2>&1; then
+    printf 'ok      %-16s %-20s %s\n' "$package" "$target" "$(grep -o 'execs: [0-9]*' "$log" | tail -1)"
+  else
+    printf 'FINDING %-16s %-20s\n' "$package" "$target"
+    tail -40 "$log" | cut -c1-2000
+    touch "$logs/failed"
+  fi
+}
+
+for t in "${targets[@]}"; do
+  read -r package target <<<"$t"
+  run "$package" "$target" "$logs/$target" &
+  while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n || true; done
+done
+wait
+[ ! -e "$logs/failed" ]

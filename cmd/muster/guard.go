@@ -23,7 +23,7 @@ type guards struct {
 	TLSCert string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain in PEM: speak TLS (1.2 or later). Read again when it changes, or on SIGHUP."`
 	TLSKey  string `name:"tls-key" placeholder:"FILE" help:"Key of the certificate, in PEM."`
 
-	AuditLog     string `placeholder:"FILE|off" help:"Log of who asked for what, one JSON line for each request; off for none. By default audit.log in the data directory."`
+	AuditLog     string `placeholder:"FILE|off" help:"Log of who asked for what, one JSON line for each request; off for none. By default audit.log in the data directory, and with --database audit-HOST-PORT.log there."`
 	AuditSize    int    `default:"100" placeholder:"MB" help:"Megabytes after which the audit log is full and another begins (${default})."`
 	AuditBackups int    `default:"10" placeholder:"N" help:"Full audit logs that are kept, compressed (${default})."`
 
@@ -90,17 +90,31 @@ func (g guards) limits(listen string) server.Limits {
 	return l
 }
 
-// openAudit opens the audit log; nil when it is off. Path dir is the data directory.
-func (g guards) openAudit(dir string, log *slog.Logger, numbers *metrics.Metrics) (*audit.File, error) {
-	path := g.AuditLog
+// openAudit opens the audit log; nil when it is off.
+func (c *serveCmd) openAudit(log *slog.Logger, numbers *metrics.Metrics) (*audit.File, error) {
+	g, path := c.Guards, c.Guards.AuditLog
 	switch path {
 	case "off":
 		log.Warn("no audit log is kept", "option", "--audit-log off")
 		return nil, nil
 	case "":
-		path = filepath.Join(dir, "audit.log")
+		path = filepath.Join(c.Data, c.auditName())
 	}
 	return audit.Open(path, audit.Options{MegaBytes: g.AuditSize, Backups: g.AuditBackups, Logger: log, Lost: numbers.AuditLost})
+}
+
+// auditName is the name of the audit log in the data directory. Where several servers share
+// the folder each has a log of its own, for one process writes to one file.
+func (c *serveCmd) auditName() string {
+	if c.Database == "" {
+		return "audit.log"
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "server"
+	}
+	_, port, _ := net.SplitHostPort(c.Listen)
+	return fmt.Sprintf("audit-%s-%s.log", host, port)
 }
 
 // openTLS reads the certificate; nil without one.

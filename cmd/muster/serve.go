@@ -134,7 +134,7 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 	}
 	open = append(open, served)
 	numbers.WatchJobs(directory, directory.Now)
-	events, err := c.Guards.openAudit(c.Data, log, numbers)
+	events, err := c.openAudit(log, numbers)
 	if err != nil {
 		return nil, err
 	}

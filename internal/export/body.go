@@ -61,9 +61,11 @@ func readParameters(body []byte) ([]parameter, fhir.Issues) {
 	}
 	var issues fhir.Issues
 	invalid := func(at, format string, args ...any) {
-		issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: at, Diagnostics: fmt.Sprintf(format, args...)})
+		if len(issues) < mostIssues {
+			issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: at, Diagnostics: fmt.Sprintf(format, args...)})
+		}
 	}
-	for _, at := range repeatedMembers(root) {
+	for _, at := range repeatedMembers(root, mostIssues) {
 		invalid("Parameters"+at, "The JSON member stands twice in its object. Write it once.")
 	}
 	var list *fastjson.Value
@@ -85,6 +87,10 @@ func readParameters(body []byte) ([]parameter, fhir.Issues) {
 	case list.Type() != fastjson.TypeArray || len(list.GetArray()) == 0:
 		invalid("Parameters.parameter", "The element is not a JSON array of parameters, or an empty one. Write an array with at least one.")
 	}
+	if n := len(list.GetArray()); n > mostParameters {
+		invalid("Parameters.parameter", "The request has %d parameters and may have %d. An export takes one filter for each of seven types.", n, mostParameters)
+		return nil, issues
+	}
 	var parameters []parameter
 	for n, entry := range list.GetArray() {
 		p, found := readParameter(entry, fmt.Sprintf("Parameters.parameter[%d]", n))
@@ -92,6 +98,15 @@ func readParameters(body []byte) ([]parameter, fhir.Issues) {
 	}
 	return parameters, issues
 }
+
+// What a request may have of parameters, and how many issues are kept of one stage: a body
+// of a megabyte can hold half a million mistakes, and reading it must not cost more than
+// a good one.
+const (
+	mostParameters = 100
+	mostIssues     = 1000
+	mostCommas     = 20_000 // outside of strings; each stands for a JSON value
+)
 
 // mostNested is how deep a body may nest. An export needs three levels; the rest
 // is room for extensions. The limit is held before anything recurses (KO-11).
@@ -117,6 +132,9 @@ func parseObject(body []byte) (*fastjson.Value, *fhir.Issue) {
 	}
 	if at, deep := tooDeep(body); deep {
 		return nil, refuse("The body nests more than %d levels of JSON at %s. A Parameters resource for an export needs three.", mostNested, lineAndColumn(body, at))
+	}
+	if n := commas(body); n > mostCommas {
+		return nil, refuse("The body has more than %d JSON values. A Parameters resource for an export needs some dozens.", n)
 	}
 	// The parser takes some bad literals, so it comes after a strict validation.
 	if at, err := validate(body); err != nil {
@@ -158,6 +176,23 @@ func tooDeep(body []byte) (at int, deep bool) {
 	return 0, false
 }
 
+// commas counts those outside of strings, which is how many values there are at least: the
+// parser keeps a hundred bytes for each.
+func commas(body []byte) (n int) {
+	quoted := false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == ',' && !quoted:
+			n++
+		}
+	}
+	return n
+}
+
 // validate reports the first fault in the JSON and its offset in bytes.
 func validate(body []byte) (at int, err error) {
 	err = json.Unmarshal(body, new(json.RawMessage))
@@ -179,7 +214,9 @@ func readParameter(entry *fastjson.Value, at string) (parameter, fhir.Issues) {
 	p := parameter{at: at}
 	var issues fhir.Issues
 	invalid := func(at, format string, args ...any) {
-		issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: at, Diagnostics: fmt.Sprintf(format, args...)})
+		if len(issues) < mostIssues {
+			issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: at, Diagnostics: fmt.Sprintf(format, args...)})
+		}
 	}
 	if entry.Type() != fastjson.TypeObject {
 		invalid(at, "The entry is a JSON %s. Write an object with name and value.", entry.Type())
@@ -217,11 +254,14 @@ func members(object *fastjson.Value, yield func(name string, v *fastjson.Value))
 }
 
 // repeatedMembers returns the places, below v, of members that stand twice in one
-// object, at any depth: readers disagree about which one counts. A path is only
-// written for what was found.
-func repeatedMembers(v *fastjson.Value) (places []string) {
+// object, at any depth, but not more than most of them: readers disagree about which one
+// counts. A path is only written for what was found.
+func repeatedMembers(v *fastjson.Value, most int) (places []string) {
 	below := func(step func() string, v *fastjson.Value) {
-		for _, place := range repeatedMembers(v) {
+		if len(places) >= most {
+			return
+		}
+		for _, place := range repeatedMembers(v, most-len(places)) {
 			places = append(places, step()+place)
 		}
 	}
@@ -234,7 +274,7 @@ func repeatedMembers(v *fastjson.Value) (places []string) {
 		seen := map[string]bool{}
 		members(v, func(name string, member *fastjson.Value) {
 			step := func() string { return "." + shorten(name) }
-			if seen[name] {
+			if seen[name] && len(places) < most {
 				places = append(places, step())
 			}
 			seen[name] = true

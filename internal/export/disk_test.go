@@ -161,48 +161,43 @@ func TestFullDiskOfTheJobs(t *testing.T) {
 // TestWhatCouldNotBeSaid lets the work fail while the store cannot be told of it: the next
 // claim says the true reason, not that a worker has disappeared.
 func TestWhatCouldNotBeSaid(t *testing.T) {
-	b := newBundle(t, nil)
+	b := newBundle(t, func(c *Config) { c.Workers, c.PartBytes = 1, 1<<20 })
 	b.fill(20)
 	id := b.kickOff("Practitioner")
-	var full, told atomic.Bool
+	var room atomic.Bool
+	room.Store(true)
+	written := make(chan struct{}, 100)
 	defer fault.Arm("blob.write", func(context.Context) error {
-		full.Store(true)
+		room.Store(false) // from here on nothing can be told
+		written <- struct{}{}
 		return refuse(syscall.ENOSPC, "files")
 	})()
-	defer fault.Arm("job.settle", func(context.Context) error { return nil })()
-	refused := make(chan struct{}, 1000)
 	defer fault.Arm("jobs.commit", func(context.Context) error {
-		if full.Load() && !told.Load() {
-			select {
-			case refused <- struct{}{}:
-			default:
-			}
-			return refuse(syscall.ENOSPC, "jobs.db")
+		if room.Load() {
+			return nil
 		}
-		return nil
+		return refuse(syscall.ENOSPC, "jobs.db")
 	})()
 	defer start(t, b.Service)()
-	ended := make(chan struct{})
-	go func() { // time goes by, so that leases end; there is room for a moment at each claim
-		defer close(ended)
-		for range 2000 {
-			select {
-			case <-refused:
-			case <-time.After(10 * time.Millisecond):
-			}
-			told.Store(true)
-			b.clock.move(10 * time.Second)
-			time.Sleep(2 * time.Millisecond)
-			if job, err := b.jobs.Job(context.Background(), id); err == nil && !job.State.Live() {
-				return
-			}
-			told.Store(false)
+	for range 3 { // attempts, each of which the store hears nothing of but the claim
+		<-written
+		b.clock.move(10 * time.Second) // the lease ends
+		room.Store(true)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		job, err := b.jobs.Job(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	<-ended
-	job, err := b.jobs.Job(t.Context(), id)
-	if err != nil || job.State != store.Failed || !strings.Contains(job.Reason, trouble.ToldFull) {
-		t.Errorf("%s %q %v, want a reason that names the disk", job.State, job.Reason, err)
+		if job.State == store.Failed {
+			if !strings.Contains(job.Reason, trouble.ToldFull) {
+				t.Errorf("the reason is %q, want one that names the disk", job.Reason)
+			}
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the job is still %s", job.State)
+		}
 	}
 }
 

@@ -138,6 +138,9 @@ func checkFormat(value string, r Rules) error {
 
 // addTypes reads one _type value, a comma list with white space at will (KO-21).
 func (a *asked) addTypes(value, at string) error {
+	if n := strings.Count(value, ",") + 1; n > mostParameters {
+		return fmt.Errorf("it lists %d types: write those of seven that are wanted", n)
+	}
 	for n, name := range strings.Split(value, ",") {
 		name = strings.TrimSpace(name)
 		if name == "" {

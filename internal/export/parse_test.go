@@ -11,6 +11,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/search"
 	"muster/internal/store"
+	"muster/internal/testkit/bound"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -394,4 +395,33 @@ func FuzzParseRequest(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestCostOfMistakes sends bodies of a megabyte that are as full of mistakes as can be.
+// Reading them takes no more memory than a few copies of the body.
+func TestCostOfMistakes(t *testing.T) {
+	t.Attr("requirements", "KO-11")
+	c := newCompiler(t)
+	limits := bound.Limits{Base: 4 << 20, PerByte: 24}
+	const format = `{"name":"_outputFormat","valueString":"application/fhir+ndjson"},`
+	for name, inside := range map[string]string{
+		"numbers":          `"parameter":[1` + strings.Repeat(",1", 500_000) + `]`,
+		"empty parameters": `"parameter":[{}` + strings.Repeat(",{}", 340_000) + `]`,
+		"doubles":          `"parameter":[],"a":1` + strings.Repeat(`,"a":1`, 170_000),
+		"some doubles":     `"parameter":[],"a":"` + strings.Repeat("x", 900_000) + `"` + strings.Repeat(`,"a":1`, 15_000),
+		"members":          `"parameter":[{"name":"x"` + strings.Repeat(`,"b":1`, 170_000) + `}]`,
+		"types":            `"parameter":[` + format + `{"name":"_type","valueString":"` + strings.Repeat("x,", 500_000) + `x"},{"name":"_typeFilter","valueString":"a?b"}]`,
+		"filters":          `"parameter":[` + format + `{"name":"_type","valueString":"Location"}` + strings.Repeat(`,{"name":"_typeFilter","valueString":"Location?name=x"}`, 19_000) + `]`,
+		"long filters":     `"parameter":[` + format + `{"name":"_type","valueString":"Location"}` + strings.Repeat(`,{"name":"_typeFilter","valueString":"Location?name=`+strings.Repeat("x,", 5000)+`x"}`, 90) + `]`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			body := []byte(`{"resourceType":"Parameters",` + inside + `}`)
+			limits.Run(t, len(body), func() {
+				_, err := ParseRequest(body, c, DefaultRules())
+				if issues, ok := fhir.AsIssues(err); !ok || len(issues) == 0 || len(issues) > mostIssues+mostParameters {
+					t.Errorf("%d issues, %v", len(issues), err)
+				}
+			})
+		})
+	}
 }

@@ -20,7 +20,7 @@ func LockServe(dir string) (io.Closer, error) {
 		return nil, fmt.Errorf("there is no data directory %s: name a directory that 'muster load' has filled", dir)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("data directory %s cannot be marked as served: check its owner and rights: %w", dir, err)
+		return nil, fmt.Errorf("data directory %s cannot be marked as served: %w", dir, explain(dir, err))
 	}
 	held, err := tryLock(f)
 	for tries := 0; err == nil && !held && tries < 5; tries++ {

@@ -1,0 +1,86 @@
+package failures
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// disk mounts a small disk in memory.
+func (s *stage) disk(ts *testscript.TestScript, args []string) {
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o700))
+	err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0700,size="+args[1])
+	if errors.Is(err, syscall.EPERM) && os.Getenv("CI") != "true" {
+		s.t.Skip("skipped: only root can mount a small disk")
+	}
+	ts.Check(err)
+	s.mounts = append(s.mounts, dir)
+}
+
+func unmount(t *testing.T, dir string) {
+	if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+		t.Errorf("unmount %s: %v", dir, err)
+	}
+}
+
+func (s *stage) readonly(ts *testscript.TestScript, args []string) {
+	ts.Check(syscall.Mount("", ts.MkAbs(args[0]), "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""))
+}
+
+func (s *stage) writable(ts *testscript.TestScript, args []string) {
+	ts.Check(syscall.Mount("", ts.MkAbs(args[0]), "", syscall.MS_REMOUNT|syscall.MS_BIND, ""))
+}
+
+const filler = "filler"
+
+// fill writes until nothing fits any more, and gives back what is to be left.
+func (s *stage) fill(ts *testscript.TestScript, args []string) {
+	f, err := os.Create(filepath.Join(ts.MkAbs(args[0]), filler))
+	ts.Check(err)
+	page := make([]byte, 4096)
+	for err == nil {
+		_, err = f.Write(page)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		ts.Fatalf("fill %s: %v", args[0], err)
+	}
+	if len(args) == 2 {
+		info, err := f.Stat()
+		ts.Check(err)
+		ts.Check(f.Truncate(info.Size() - size(ts, args[1])))
+	}
+	ts.Check(f.Close())
+}
+
+// size reads a number of bytes such as 60k or 2m.
+func size(ts *testscript.TestScript, text string) int64 {
+	units := map[byte]int64{'k': 1 << 10, 'm': 1 << 20}
+	n, err := strconv.ParseInt(text[:len(text)-1], 10, 64)
+	ts.Check(err)
+	return n * units[text[len(text)-1]]
+}
+
+func (s *stage) free(ts *testscript.TestScript, args []string) {
+	ts.Check(os.Remove(filepath.Join(ts.MkAbs(args[0]), filler)))
+}
+
+// practitioners writes NDJSON whose compressed form is not tiny.
+func (s *stage) practitioners(ts *testscript.TestScript, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	w := bufio.NewWriter(f)
+	for i := range n {
+		fmt.Fprintf(w, `{"resourceType":"Practitioner","id":"p%d","active":true,"name":[{"family":"%s","given":["N%x"]}]}`+"\n", i, args[2], uint64(i+1)*0x9e3779b97f4a7c15)
+	}
+	ts.Check(errors.Join(w.Flush(), f.Close()))
+}

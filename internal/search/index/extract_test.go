@@ -115,6 +115,70 @@ func TestExtractExamples(t *testing.T) {
 	}
 }
 
+// TestExtractExamplesAnswerTheGuide: the entries of the guide's examples that the
+// queries printed beside them ask for. parameter: entry of the file.
+func TestExtractExamplesAnswerTheGuide(t *testing.T) {
+	const folder = "../../../../shared/data/ig-examples/"
+	if _, err := os.Stat(folder); err != nil {
+		t.Skip("the examples of the guide are not there: put them into ../shared/data/ig-examples beside the project")
+	}
+	reg, extractor := load(t)
+	byID := params(reg)
+	for file, wanted := range map[string][]string{
+		"Endpoint-example-hcpd-endpoint-smd": {
+			"hcepi: token http://digitalhealth.gov.au/fhir/hcpd/id/hcpd-local-identifier|EP001234567890", "hcepi: token http://ns.electronichealth.net.au/id/source/nhsd|EP-NHSD-001234567890",
+			"payloadmimetype: token |application/fhir+json", "connection-type: token http://terminology.hl7.org/CodeSystem/endpoint-connection-type|secure-messaging",
+			"epurl: uri https://example.org/smd-sydneyhospital/secure-messaging/endpoint", "_source: uri http://ns.electronichealth.net.au/id/source/pca",
+			"suppressed: token |true", "suppressed: token http://digitalhealth.gov.au/fhir/cc/CodeSystem/responsible-party-type|organisation-initiated", "status: token |off",
+		},
+		"Location-example-healthconnect-medical-centre-location-1": {
+			"near: location -33.8688 151.2093", "locmailaddress: string po box 456 (PO Box 456)", "locmailaddress: string sydney (SYDNEY)",
+			"locationamenities: token https://healthterminologies.gov.au/fhir/CodeSystem/facility-amenity-1|wheelchairaccess",
+			"locationphysicaltype: token http://terminology.hl7.org/CodeSystem/location-physical-type|bu", "address: string 147-153 castlereagh street (147-153 Castlereagh Street)",
+			"name: string central medical centre (Central Medical Centre)", "organization: reference Organization/example-healthconnect-organization-1", "status: token |inactive",
+		},
+		"Location-example-healthconnect-mobile-healthcare-unit-1": {"type: token http://terminology.hl7.org/CodeSystem/v3-RoleCode|MOBL", "suppressed: token |false"},
+		"HealthcareService-example-healthconnect-healthcareservice-1": {
+			"service-type: token http://snomed.info/sct|1584801000168109", "languages: token urn:ietf:bcp:47|it", "languages: token urn:ietf:bcp:47|zh",
+			"hsbilling: token http://digitalhealth.gov.au/fhir/hcpd/CodeSystem/service-provision-cs|FAP", "starttime: number 800", "endtime: number 1730",
+			"daysofweek: token |mon", "allday: token |false", "coverage-area: reference Location/example-healthconnect-mobile-unit-coverage-area-1", "endpoint: reference Endpoint/example-hcpd-endpoint-smd",
+		},
+		"PractitionerRole-example-healthconnect-practitionerrole-1": {
+			"role: token http://snomed.info/sct|61207006", "languages: token urn:ietf:bcp:47|it", "starttime: number 700", "starttime: number 1000", "endtime: number 1300",
+			"identifier: token http://ns.electronichealth.net.au/id/medicare-provider-number|2426621B", "service: reference HealthcareService/example-healthconnect-healthcareservice-1",
+			"date: date 2022-12-31T13:00:00.000Z to forever", "phone: token |0255507777",
+		},
+		"Practitioner-external-hcpd-practitioner-record": {
+			"rsg: token http://hl7.org/fhir/administrative-gender|male", "regprof: string clinical hypnotherapist (Clinical Hypnotherapist)", "regprof: string pathologist (Pathologist)",
+			"identifier-r5: token http://example.org/fhir/identifier/acha-prn|PRN-123456", "identifier-r5: token http://ns.electronichealth.net.au/id/hi/hpii/1.0|8003616566719020",
+			"communication: token urn:ietf:bcp:47|it", "given: string john (John)", "active: token |false", "suppressed: token http://digitalhealth.gov.au/fhir/cc/CodeSystem/responsible-party-type|practitioner-initiated",
+		},
+		"Provenance-provenance-practitioner-name-update": {
+			"target: reference Practitioner/example-healthconnect-practitioner-1", "agent: reference Organization/example-healthconnect-organization-1",
+			"agent-role: token http://terminology.hl7.org/CodeSystem/contractsignertypecodes|AMENDER", "agent-type: token http://terminology.hl7.org/CodeSystem/provenance-participant-type|author",
+			"entity: reference Practitioner/external-hcpd-practitioner-record", "recorded: date 2025-09-15T04:30:15.123Z to 2025-09-15T04:30:15.124Z",
+		},
+	} {
+		text, err := os.ReadFile(folder + file + ".json")
+		if err != nil {
+			t.Errorf("%v", err)
+			continue
+		}
+		var got []string
+		for _, e := range extract(t, extractor, string(text)) {
+			got = append(got, byID[e.Param].Code+": "+describe(e))
+		}
+		for _, want := range wanted {
+			if !slices.Contains(got, want) {
+				t.Errorf("%s lacks %q; it has\n%s", file, want, strings.Join(got, "\n"))
+			}
+		}
+		if file == "Practitioner-external-hcpd-practitioner-record" && slices.ContainsFunc(got, func(e string) bool { return strings.HasPrefix(e, "identifier: ") && strings.Contains(e, "PRN") }) {
+			t.Errorf("%s: identifier sees registrations", file)
+		}
+	}
+}
+
 // TestExtractAppends checks that entries go behind those of another resource, and
 // that duplicates are looked for within one resource only.
 func TestExtractAppends(t *testing.T) {

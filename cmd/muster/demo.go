@@ -130,7 +130,7 @@ func (c *demoCmd) server(data, address, base string) *serveCmd {
 		Data: data, Listen: address, BaseURL: base, Zone: "Australia/Sydney", Workers: 2, PartBytes: 256 << 20,
 		Retention: time.Hour, SweepEvery: time.Minute, Jobs: 5, Lease: 5 * time.Second, PollLimit: "warn", DrainTimeout: time.Second, LogFormat: "text",
 		Guards:        defaultGuards(),
-		Compatibility: switches{ProvenanceType: true, SuppressedSearch: true, StrictAccept: true, StrictRequestID: true, PostDownload: true},
+		Compatibility: switches{ProvenanceType: true, SuppressedSearch: true, ContactSearch: true, StrictAccept: true, StrictRequestID: true, PostDownload: true},
 	}
 }
 

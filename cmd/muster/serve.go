@@ -57,6 +57,7 @@ type switches struct {
 	OutputFormat      bool `help:"Accept a missing _outputFormat and the short forms of Bulk Data."`
 	ProvenanceType    bool `default:"true" negatable:"" help:"Accept the filter Provenance?target.resolve().as(Type) of the guide's example."`
 	SuppressedSearch  bool `default:"true" negatable:"" help:"Let filters name the parameter suppressed."`
+	ContactSearch     bool `default:"true" negatable:"" help:"Let searches and filters name phone, email and telecom of a Practitioner."`
 	StrictAccept      bool `default:"true" negatable:"" help:"Refuse an Accept header of plain application/json where FHIR is served."`
 	StrictRequestID   bool `name:"strict-request-id" default:"true" negatable:"" help:"Refuse an X-Request-ID that is no UUID; otherwise it is replaced."`
 	PostDownload      bool `default:"true" negatable:"" help:"Serve files to POST too, as 0.3.0 wants."`
@@ -146,6 +147,9 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 	files, err := blob.NewFolder(filesFolder(c.Data))
 	if err != nil {
 		return nil, err
+	}
+	if !c.Compatibility.ContactSearch {
+		registry = registry.WithoutContacts()
 	}
 	compiler := search.New(registry, c.BaseURL, zone)
 	exports := export.New(export.Config{

@@ -279,3 +279,29 @@ func TestCapabilityStatementIsTruthful(t *testing.T) {
 		}
 	}
 }
+
+// TestWithoutContacts: only the contacts of persons go, and entries stay as they are.
+func TestWithoutContacts(t *testing.T) {
+	reg := load(t)
+	strict := reg.WithoutContacts()
+	var refused []string
+	for _, rt := range reg.Types() {
+		for n, p := range strict.Params(rt) {
+			if before := reg.Params(rt)[n]; p.Restricted != before.Restricted {
+				refused = append(refused, rt.String()+"?"+p.Code)
+			}
+			if found, _ := strict.Param(rt, p.Code); !cmp.Equal(found, p) {
+				t.Errorf("%s?%s is listed but found as %+v", rt, p.Code, found)
+			}
+		}
+	}
+	if want := []string{"Practitioner?email", "Practitioner?phone", "Practitioner?telecom"}; !slices.Equal(refused, want) {
+		t.Errorf("refused are %v, want %v", refused, want)
+	}
+	if strict.DefinitionsHash() != reg.DefinitionsHash() {
+		t.Error("the stored index would be refused")
+	}
+	if n := strings.Count(string(CapabilityStatement(strict, CapabilityOptions{BaseURL: "http://x/fhir"})), "individual-phone"); n != 1 {
+		t.Errorf("phone is announced for %d types, want PractitionerRole alone", n)
+	}
+}

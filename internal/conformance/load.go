@@ -42,6 +42,7 @@ type definitions struct {
 		Spelling   string    `json:"spelling"`
 		Column     bool      `json:"column"`
 		Restricted string    `json:"restricted"`
+		Personal   bool      `json:"personal"`
 		Modifiers  []string  `json:"modifiers"`
 		Marker     int       `json:"marker"`
 		Marks      Mark      `json:"marks"`
@@ -70,7 +71,7 @@ func parse(text []byte) (*Registry, error) {
 		for _, base := range bases {
 			params = append(params, Param{
 				ID: p.ID, Code: p.Code, Type: p.Type, Base: base, Element: p.Element, Expression: p.Expression,
-				Native: p.Native, Spelling: p.Spelling, Column: p.Column, Target: p.Target, Role: p.Role, URL: p.URL, Restricted: p.Restricted,
+				Native: p.Native, Spelling: p.Spelling, Column: p.Column, Target: p.Target, Role: p.Role, URL: p.URL, Restricted: p.Restricted, Personal: p.Personal,
 				Modifiers: p.Modifiers, Marker: p.Marker, Marks: p.Marks,
 			})
 		}

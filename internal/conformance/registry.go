@@ -56,6 +56,8 @@ type Param struct {
 	URL        string // canonical of the SearchParameter; empty where none is published
 	Restricted string // for a parameter that is refused for privacy (SR-30): what to do instead, else empty
 
+	Personal bool // finds by the contact of a person
+
 	// Modifiers are those that the parameter takes, without the colon, in alphabetical
 	// order: "missing", and for a reference the names of its target types too (SR-46).
 	// Planner, documentation and CapabilityStatement all read them here.
@@ -206,6 +208,25 @@ func (r *Registry) Aliases(t fhir.Type, code string) []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// WithoutContacts returns a registry that refuses to search by the contacts of a
+// person, for directories whose operator wants that. It is for questions:
+// entries and the hash of the definitions stay those of r.
+func (r *Registry) WithoutContacts() *Registry {
+	strict := *r
+	strict.params, strict.sorted = map[fhir.Type]map[string]Param{}, map[fhir.Type][]Param{}
+	for t, list := range r.sorted {
+		strict.params[t] = map[string]Param{}
+		for _, p := range list {
+			if p.Personal {
+				p.Restricted, p.Modifiers = "search by name or identifier", nil
+			}
+			strict.params[t][p.Code] = p
+			strict.sorted[t] = append(strict.sorted[t], p)
+		}
+	}
+	return &strict
 }
 
 // DefinitionsHash identifies the meaning of index entries, as 64 hexadecimal

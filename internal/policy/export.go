@@ -25,8 +25,9 @@ func ForSearch(q query.Query) query.Query { return ForExport(q, false) }
 //
 // Without _since it adds the implied criteria active=true (or status=active) and
 // suppressed=false, each unless the client names the state on that axis (VI-04,
-// VI-09, A-50). Steps of chains and reverse chains get the same, each for itself, so
-// that nothing hidden can be inferred from what refers to it (VI-16, A-25). A
+// VI-09, A-50). Steps of chains and reverse chains lead over visible resources alone,
+// whatever state the criterion behind them names, so that nothing hidden can be
+// inferred from what refers to it (VI-16, A-25). A
 // Provenance has no state: it is found when all that it is about is visible (VI-14,
 //
 //
@@ -58,37 +59,25 @@ func ForExport(q query.Query, since bool) query.Query {
 	return q
 }
 
-// steps returns the criterion with what each of its steps implies.
+// steps returns the criterion with what each of its steps implies, which with since
+// is nothing.
 func steps(p query.Param, since bool) query.Param {
+	implied := func(typeName string) []query.Leaf {
+		if since {
+			return nil
+		}
+		t, _ := fhir.ParseType(typeName) // not written: any type but Provenance implies the same
+		return visible(t)
+	}
 	switch p := p.(type) {
 	case query.Chain:
-		p.Next = steps(p.Next, since)
-		t, _ := fhir.ParseType(p.Type) // not written: any type but Provenance implies the same
-		p.Implied = implies(t, p.Next, since)
+		p.Next, p.Implied = steps(p.Next, since), implied(p.Type)
 		return p
 	case query.Has:
-		p.Next = steps(p.Next, since)
-		t, _ := fhir.ParseType(p.Type)
-		p.Implied = implies(t, p.Next, since)
+		p.Next, p.Implied = steps(p.Next, since), implied(p.Type)
 		return p
 	}
 	return p
-}
-
-// implies lists what a step to resources of a type implies: a state that the
-// criterion behind it names replaces the rule on that axis.
-func implies(t fhir.Type, next query.Param, since bool) []query.Leaf {
-	if since {
-		return nil
-	}
-	var implied []query.Leaf
-	for _, l := range visible(t) {
-		named, ok := next.(query.Leaf)
-		if !ok || !isState(named.Name) || (named.Name == suppressedParam) != (l.Name == suppressedParam) {
-			implied = append(implied, l)
-		}
-	}
-	return implied
 }
 
 // visible are the criteria by which resources of the type are visible.

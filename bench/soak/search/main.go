@@ -1,0 +1,78 @@
+// Command search holds the search engine against the naive evaluator, for many random
+// queries over many small random directories in real stores.
+//
+//	go run ./bench/soak/search --cases 100000 --database sqlite --seed 42
+//	go run ./bench/soak/search --cases 100000 --database postgres --url postgres://…
+//
+// Each query is asked as an export, as a search and as an export with _since; the three
+// must find what the evaluator finds. It prints the mixture of queries and a Markdown row
+// for bench/RESULTS.md. At the first difference it prints the smallest directory and
+// query that still show it, and ends with code 1. See packages searchtest and compare.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"time"
+
+	"muster/internal/conformance"
+	"muster/internal/search/index"
+	"muster/internal/search/searchtest/compare"
+)
+
+func main() {
+	cases := flag.Int("cases", 100_000, "queries to compare")
+	seed := flag.Uint64("seed", rand.Uint64N(1_000_000), "of directories and queries")
+	database := flag.String("database", "sqlite", "sqlite or postgres")
+	url := flag.String("url", os.Getenv("MUSTER_TEST_POSTGRES"), "of an empty PostgreSQL database, for postgres")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, *cases, *seed, *database, *url)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "search:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, cases int, seed uint64, database, url string) (err error) {
+	fmt.Printf("search: --cases %d --seed %d --database %s\n", cases, seed, database)
+	reg, err := conformance.Load()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "muster-search")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	c := compare.Config{Registry: reg, Zone: index.Zone()}
+	if c.New, err = newStores(reg, database, url, dir); err != nil {
+		return err
+	}
+	start := time.Now()
+	mix, found, err := c.Run(ctx, seed, cases, func(done int) {
+		if done%10_000 == 0 {
+			fmt.Printf("%d of %d, %.0f s\n", done, cases, time.Since(start).Seconds())
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if found != nil {
+		small, err := c.Shrink(ctx, *found)
+		return errors.Join(fmt.Errorf("the engine and the evaluator differ\n%v", small), err)
+	}
+	fmt.Println(&mix)
+	fmt.Printf("| random queries, engine = evaluator, %s, seed %d | %d, none differs; %d find nothing, %d are refused; %d forms of criteria; %.0f s |\n",
+		database, seed, mix.Queries, mix.Empty, mix.Refused, len(mix.Shapes), time.Since(start).Seconds())
+	if poor := mix.Poor(); poor != "" {
+		return fmt.Errorf("the mixture proves too little: %s", poor)
+	}
+	return nil
+}

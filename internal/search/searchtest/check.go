@@ -1,0 +1,170 @@
+package searchtest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"muster/internal/fhir"
+	"muster/internal/search/query"
+)
+
+// check says why a criterion must be refused: a name that no type at hand knows, a
+// restricted parameter, a modifier that is not offered, a value of another form.
+func (e *evaluation) check(types []fhir.Type, p query.Param) error {
+	switch p := p.(type) {
+	case query.Leaf:
+		return e.checkLeaf(types, p)
+	case query.Chain:
+		var next []fhir.Type
+		for _, t := range types {
+			for _, to := range own[t][p.Ref].targets {
+				if p.Type == "" || p.Type == to.String() {
+					next = append(next, to)
+				}
+			}
+		}
+		if len(next) == 0 {
+			return fmt.Errorf("%s leads nowhere from %v", p.Ref, types)
+		}
+		return e.check(next, p.Next)
+	case query.Has:
+		from, ok := fhir.ParseType(p.Type)
+		ref := own[from][p.Ref]
+		if !ok || !slices.ContainsFunc(types, func(t fhir.Type) bool { return ref.pointsTo(t.String()) }) {
+			return fmt.Errorf("no %s of %s leads to %v", p.Ref, p.Type, types)
+		}
+		return e.check([]fhir.Type{from}, p.Next)
+	}
+	return nil
+}
+
+func (e *evaluation) checkLeaf(types []fhir.Type, l query.Leaf) error {
+	known := false
+	for _, t := range types {
+		if err := refuseRestricted(t, l); err != nil {
+			return err
+		}
+		p, ok := own[t][l.Name]
+		if !ok {
+			continue
+		}
+		known = true
+		if err := e.checkValues(p, l); err != nil {
+			return err
+		}
+	}
+	if !known {
+		return fmt.Errorf("%s is no parameter of %v", l.Name, types)
+	}
+	return nil
+}
+
+func refuseRestricted(t fhir.Type, l query.Leaf) error {
+	if t == fhir.PractitionerRole && l.Name == "gender-identity" {
+		return fmt.Errorf("gender-identity is restricted (SR-30)")
+	}
+	if t != fhir.Practitioner {
+		return nil
+	}
+	if slices.Contains(restricted, l.Name) {
+		return fmt.Errorf("%s is restricted (SR-30)", l.Name)
+	}
+	for _, v := range l.Values {
+		if strings.HasPrefix(l.Name, "identifier") && len(v.Parts) > 1 && v.Parts[0] == "http://ns.electronichealth.net.au/id/medicare-prescriber-number" {
+			return fmt.Errorf("prescriber numbers are restricted (SR-30, SR-33)")
+		}
+	}
+	return nil
+}
+
+func (e *evaluation) checkValues(p parameter, l query.Leaf) error {
+	if !slices.Contains(p.modifiers(), l.Modifier) {
+		return fmt.Errorf("%s takes no :%s", l.Name, l.Modifier)
+	}
+	for _, v := range l.Values {
+		if strings.TrimSpace(strings.Join(v.Parts, "")) == "" {
+			return fmt.Errorf("%s has an empty value", l.Name)
+		}
+		if l.Modifier == "missing" {
+			if len(v.Parts) != 1 || v.Parts[0] != "true" && v.Parts[0] != "false" {
+				return fmt.Errorf(":missing is true or false")
+			}
+			continue
+		}
+		if _, err := e.test(p, l, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// modifiers are those that a parameter takes; the empty one is none (SR-40, SR-41, SR-46).
+func (p parameter) modifiers() []string {
+	list := []string{""}
+	if p.column {
+		return list
+	}
+	list = append(list, "missing")
+	switch p.kind {
+	case token:
+		list = append(list, "not")
+		if p.contains {
+			list = append(list, "contains", "exact")
+		}
+	case str:
+		list = append(list, "contains")
+		if !p.loose {
+			list = append(list, "exact")
+		}
+	case reference:
+		list = append(list, "identifier")
+		for _, t := range p.targets {
+			list = append(list, t.String())
+		}
+	}
+	return list
+}
+
+// withoutAlias writes a criterion with the proper names of its parameters.
+func withoutAlias(types []fhir.Type, p query.Param) query.Param {
+	proper := func(name string) string {
+		for _, t := range types {
+			if code, ok := aliases[t][name]; ok {
+				return code
+			}
+		}
+		return name
+	}
+	switch p := p.(type) {
+	case query.Leaf:
+		p.Name = proper(p.Name)
+		return p
+	case query.Chain:
+		if l, ok := p.Next.(query.Leaf); ok {
+			if code := proper(p.Ref + "." + l.Name); code == "agent" {
+				l.Name = code
+				return l
+			}
+		}
+		p.Ref = proper(p.Ref)
+		var next []fhir.Type
+		for _, t := range types {
+			for _, to := range own[t][p.Ref].targets {
+				if p.Type == "" || p.Type == to.String() {
+					next = append(next, to)
+				}
+			}
+		}
+		p.Next = withoutAlias(next, p.Next)
+		return p
+	case query.Has:
+		from, _ := fhir.ParseType(p.Type)
+		if code, ok := aliases[from][p.Ref]; ok {
+			p.Ref = code
+		}
+		p.Next = withoutAlias([]fhir.Type{from}, p.Next)
+		return p
+	}
+	return p
+}

@@ -1,0 +1,225 @@
+package searchtest
+
+import (
+	"muster/internal/fhir"
+)
+
+// kind is how a parameter compares.
+type kind string
+
+const (
+	token     kind = "token"
+	str       kind = "string"
+	date      kind = "date"
+	reference kind = "reference"
+	uri       kind = "uri"
+	hhmm      kind = "number"
+	near      kind = "special"
+)
+
+// parameter is one search parameter of a type: how it compares and where its
+// values stand.
+type parameter struct {
+	kind     kind
+	read     reader
+	targets  []fhir.Type          // of a reference
+	caseless bool                 // codes compare without regard to case
+	anySpace bool                 // a space of the query may be a lost plus
+	contains bool                 // a token that takes :contains and :exact (SR-41)
+	loose    bool                 // :exact is not offered (SR-40)
+	column   bool                 // takes no modifier
+	present  func(*Resource) bool // what :missing asks; nil: whether there are values
+	role     string               // "state", "system", or empty for substantive
+}
+
+const (
+	hcpd = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/"
+	cc   = "http://digitalhealth.gov.au/fhir/cc/StructureDefinition/"
+)
+
+var stateful = []fhir.Type{fhir.Organization, fhir.Location, fhir.Endpoint, fhir.HealthcareService, fhir.Practitioner, fhir.PractitionerRole}
+
+// common are the parameters of all types (section 1 of the guide's table).
+var common = map[string]parameter{
+	"_id":          {kind: token, read: plain("id"), column: true},
+	"_lastUpdated": {kind: date, read: dates("meta", "lastUpdated"), column: true},
+	"_tag":         {kind: token, read: codings("meta", "tag"), role: "system"},
+	"_security":    {kind: token, read: codings("meta", "security"), role: "system"},
+	"_profile":     {kind: uri, read: uris("meta", "profile"), role: "system"},
+	"_source":      {kind: uri, read: uris("meta", "source"), role: "system"},
+}
+
+// own are the parameters of each type (sections 2 to 7).
+var own = map[fhir.Type]map[string]parameter{
+	fhir.Organization: {
+		"identifier": {kind: token, read: identifiers("identifier")},
+		"name":       {kind: str, read: both(texts("name"), texts("alias"))},
+		"type":       {kind: token, read: concepts("type")},
+		"endpoint":   {kind: reference, read: references("endpoint"), targets: []fhir.Type{fhir.Endpoint}},
+		"partof":     {kind: reference, read: references("partOf"), targets: []fhir.Type{fhir.Organization}},
+	},
+	fhir.Practitioner: {
+		"identifier":    {kind: token, read: identifiers("identifier")},
+		"identifier-r5": {kind: token, read: both(identifiers("identifier"), identifiers("qualification", "identifier")), contains: true},
+		"name":          {kind: str, read: names("name")},
+		"family":        {kind: str, read: texts("name", "family")},
+		"given":         {kind: str, read: texts("name", "given")},
+		"regprof":       {kind: str, read: texts("qualification", "code", "text")},
+		"rsg":           {kind: token, read: recordedSex},
+		"communication": {kind: token, read: concepts("communication")},
+		"email":         {kind: token, read: contacts("email")},
+		"phone":         {kind: token, read: contacts("phone")},
+		"telecom":       {kind: token, read: contacts("")},
+	},
+	fhir.PractitionerRole: {
+		"identifier":   {kind: token, read: identifiers("identifier")},
+		"role":         {kind: token, read: concepts("code")},
+		"specialty":    {kind: token, read: concepts("specialty")},
+		"languages":    {kind: token, read: extensionConcepts(cc + "practitioner-role-communication")},
+		"allday":       {kind: token, read: plain("availableTime", "allDay")},
+		"daysofweek":   {kind: token, read: plain("availableTime", "daysOfWeek")},
+		"starttime":    {kind: hhmm, read: timesOfDay("availableStartTime")},
+		"endtime":      {kind: hhmm, read: timesOfDay("availableEndTime")},
+		"practitioner": {kind: reference, read: references("practitioner"), targets: []fhir.Type{fhir.Practitioner}},
+		"organization": {kind: reference, read: references("organization"), targets: []fhir.Type{fhir.Organization}},
+		"location":     {kind: reference, read: references("location"), targets: []fhir.Type{fhir.Location}},
+		"service":      {kind: reference, read: references("healthcareService"), targets: []fhir.Type{fhir.HealthcareService}},
+		"endpoint":     {kind: reference, read: references("endpoint"), targets: []fhir.Type{fhir.Endpoint}},
+		"date":         {kind: date, read: periods("period")},
+		"email":        {kind: token, read: contacts("email")},
+		"phone":        {kind: token, read: contacts("phone")},
+		"telecom":      {kind: token, read: contacts("")},
+	},
+	fhir.HealthcareService: {
+		"identifier":       {kind: token, read: identifiers("identifier")},
+		"name":             {kind: str, read: texts("name")},
+		"service-type":     {kind: token, read: concepts("type")},
+		"service-category": {kind: token, read: concepts("category")},
+		"specialty":        {kind: token, read: concepts("specialty")},
+		"characteristic":   {kind: token, read: concepts("characteristic")},
+		"program":          {kind: token, read: concepts("program")},
+		"languages":        {kind: token, read: concepts("communication")},
+		"hsbilling":        {kind: token, read: concepts("serviceProvisionCode")},
+		"allday":           {kind: token, read: plain("availableTime", "allDay")},
+		"daysofweek":       {kind: token, read: plain("availableTime", "daysOfWeek")},
+		"starttime":        {kind: hhmm, read: timesOfDay("availableStartTime")},
+		"endtime":          {kind: hhmm, read: timesOfDay("availableEndTime")},
+		"organization":     {kind: reference, read: references("providedBy"), targets: []fhir.Type{fhir.Organization}},
+		"location":         {kind: reference, read: references("location"), targets: []fhir.Type{fhir.Location}},
+		"coverage-area":    {kind: reference, read: references("coverageArea"), targets: []fhir.Type{fhir.Location}},
+		"endpoint":         {kind: reference, read: references("endpoint"), targets: []fhir.Type{fhir.Endpoint}},
+	},
+	fhir.Location: {
+		"identifier":           {kind: token, read: identifiers("identifier")},
+		"name":                 {kind: str, read: both(texts("name"), texts("alias"))},
+		"locmailaddress":       {kind: str, read: mailAddresses, loose: true},
+		"locationamenities":    {kind: token, read: extensionConcepts(cc + "amenity"), caseless: true},
+		"locationphysicaltype": {kind: token, read: concepts("physicalType")},
+		"type":                 {kind: token, read: concepts("type")},
+		"operational-status":   {kind: token, read: codings("operationalStatus")},
+		"near":                 {kind: near, read: position},
+		"organization":         {kind: reference, read: references("managingOrganization"), targets: []fhir.Type{fhir.Organization}},
+		"partof":               {kind: reference, read: references("partOf"), targets: []fhir.Type{fhir.Location}},
+		"endpoint":             {kind: reference, read: references("endpoint"), targets: []fhir.Type{fhir.Endpoint}},
+	},
+	fhir.Endpoint: {
+		"identifier":      {kind: token, read: identifiers("identifier")},
+		"name":            {kind: str, read: texts("name")},
+		"epurl":           {kind: uri, read: uris("address")},
+		"payloadmimetype": {kind: token, read: plain("payloadMimeType"), anySpace: true},
+		"hcepi":           {kind: token, read: endpointNumbers},
+		"connection-type": {kind: token, read: codings("connectionType")},
+		"payload-type":    {kind: token, read: concepts("payloadType")},
+		"organization":    {kind: reference, read: references("managingOrganization"), targets: []fhir.Type{fhir.Organization}},
+	},
+	fhir.Provenance: {
+		"target":         {kind: reference, read: references("target"), targets: stateful},
+		"agent":          {kind: reference, read: references("agent", "who"), targets: []fhir.Type{fhir.Organization, fhir.Practitioner, fhir.PractitionerRole}},
+		"entity":         {kind: reference, read: references("entity", "what"), targets: fhir.Types()},
+		"location":       {kind: reference, read: references("location"), targets: []fhir.Type{fhir.Location}},
+		"agent-role":     {kind: token, read: concepts("agent", "role")},
+		"agent-type":     {kind: token, read: concepts("agent", "type")},
+		"signature-type": {kind: token, read: codings("signature", "type")},
+		"recorded":       {kind: date, read: dates("recorded")},
+		"when":           {kind: date, read: dates("occurredDateTime")},
+	},
+}
+
+// aliases are other names of parameters.
+var aliases = map[fhir.Type]map[string]string{
+	fhir.HealthcareService: {"type": "service-type"},
+	fhir.Organization:      {"partOf": "partof"},
+	fhir.Location:          {"partOf": "partof"},
+	fhir.Provenance:        {"agent.who": "agent"},
+}
+
+// restricted are the parameters of Practitioner that are refused for privacy (SR-30).
+var restricted = []string{"gender", "gender-identity", "address", "address-city", "address-country", "address-postalcode", "address-state", "address-use"}
+
+func init() {
+	for _, t := range fhir.Types() {
+		for code, p := range common {
+			own[t][code] = p
+		}
+	}
+	for _, t := range stateful {
+		own[t]["suppressed"] = parameter{kind: token, read: suppressions, present: saysSuppressed, role: "state"}
+		own[t][stateElement(t)] = parameter{kind: token, read: states, present: saysState, role: "state"}
+	}
+	for _, t := range []fhir.Type{fhir.Organization, fhir.Location} {
+		own[t]["address"] = parameter{kind: str, read: addresses("address")}
+		own[t]["address-city"] = parameter{kind: str, read: texts("address", "city")}
+		own[t]["address-state"] = parameter{kind: str, read: texts("address", "state")}
+		own[t]["address-postalcode"] = parameter{kind: str, read: texts("address", "postalCode")}
+		own[t]["address-country"] = parameter{kind: str, read: texts("address", "country")}
+		own[t]["address-use"] = parameter{kind: token, read: plain("address", "use")}
+	}
+}
+
+// recordedSex is the value of the recorded sex or gender (rsg).
+func recordedSex(d *Directory, r *Resource) []value {
+	var list []value
+	for _, e := range extensions(r.body, "http://hl7.org/fhir/StructureDefinition/individual-recordedSexOrGender") {
+		for _, v := range extensions(e, "value") {
+			list = append(list, concept(d, v.(map[string]any)["valueCodeableConcept"])...)
+		}
+	}
+	return list
+}
+
+// extensionConcepts are the codings of an extension's CodeableConcept.
+func extensionConcepts(url string) reader {
+	return func(d *Directory, r *Resource) []value {
+		var list []value
+		for _, e := range extensions(r.body, url) {
+			list = append(list, concept(d, e.(map[string]any)["valueCodeableConcept"])...)
+		}
+		return list
+	}
+}
+
+// mailAddresses are the parts of the postal address beside the address, under both
+// urls (8.10).
+func mailAddresses(_ *Directory, r *Resource) []value {
+	var list []value
+	for _, url := range []string{hcpd + "hcpd-alternate-postal-address", hcpd + "hc-alternate-postal-address"} {
+		for _, e := range extensions(r.body, url) {
+			list = append(list, parts(e.(map[string]any)["valueAddress"], "text", "city", "state", "line", "postalCode")...)
+		}
+	}
+	return list
+}
+
+// endpointNumbers are the identifiers typed XX or RI (8.7, A-36).
+func endpointNumbers(d *Directory, r *Resource) []value {
+	var list []value
+	for _, i := range at(r.body, "identifier") {
+		for _, c := range at(i, "type", "coding") {
+			if code := text(c, "code"); code == "XX" || code == "RI" {
+				list = append(list, identifier(d, i)...)
+				break
+			}
+		}
+	}
+	return list
+}

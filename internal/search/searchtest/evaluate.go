@@ -1,0 +1,191 @@
+package searchtest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"muster/internal/fhir"
+	"muster/internal/search/query"
+)
+
+// Answer is what a query finds.
+type Answer struct {
+	IDs    []string // in ascending order
+	Unsure bool     // a place lies so near the edge of a circle that both answers are right
+}
+
+// Find answers a query of the search API or of an export without _since: visible
+// resources, or those whose state the query names (VI-01, VI-04, VI-06, VI-09). The
+// error says why the query must be refused.
+func (d *Directory) Find(q query.Query) (Answer, error) { return d.find(q, 0, false) }
+
+// FindSince answers a query of an export with _since: what came with a load after
+// the given one, in any state, through links in any state; what the query says of
+// the state at its top is left out (VI-10, VI-11, VI-16).
+func (d *Directory) FindSince(q query.Query, batch int) (Answer, error) {
+	return d.find(q, batch, true)
+}
+
+func (d *Directory) find(q query.Query, after int, since bool) (Answer, error) {
+	e := &evaluation{d: d, all: since}
+	named := map[string]bool{}
+	narrows := false
+	var params []query.Param
+	for _, p := range q.Params {
+		p = withoutAlias([]fhir.Type{q.Type}, p)
+		if err := e.check([]fhir.Type{q.Type}, p); err != nil {
+			return Answer{}, err
+		}
+		l, ok := p.(query.Leaf)
+		role := ""
+		if ok {
+			role = own[q.Type][l.Name].role
+		}
+		narrows = narrows || role == ""
+		if role == "state" {
+			named[l.Name] = true
+			if since {
+				continue
+			}
+		}
+		params = append(params, p)
+	}
+	if !narrows {
+		return Answer{}, fmt.Errorf("nothing narrows the search (SR-10)")
+	}
+	var a Answer
+	for _, r := range d.byType[q.Type] {
+		if r.Batch > after && (since || d.shown(r, named)) && e.meets(r, params) {
+			a.IDs = append(a.IDs, r.ID)
+		}
+	}
+	slices.Sort(a.IDs)
+	a.Unsure = e.unsure
+	return a, nil
+}
+
+// shown tells whether a resource is visible on the axes that the query does not name.
+func (d *Directory) shown(r *Resource, named map[string]bool) bool {
+	if r.Type == fhir.Provenance {
+		return d.visible(r)
+	}
+	return (named[stateElement(r.Type)] || active(r)) && (named["suppressed"] || !suppressed(r))
+}
+
+// evaluation is one query being answered.
+type evaluation struct {
+	d      *Directory
+	all    bool // links go through hidden resources too
+	unsure bool
+}
+
+func (e *evaluation) meets(r *Resource, params []query.Param) bool {
+	for _, p := range params {
+		if !e.holds(r, p) {
+			return false
+		}
+	}
+	return true
+}
+
+// counts tells whether a resource may be a step of a chain.
+func (e *evaluation) counts(r *Resource) bool { return e.all || e.d.visible(r) }
+
+// holds tells whether a criterion is true of a resource.
+func (e *evaluation) holds(r *Resource, p query.Param) bool {
+	switch p := p.(type) {
+	case query.Leaf:
+		return e.leaf(r, p)
+	case query.Chain:
+		ref, ok := own[r.Type][p.Ref]
+		if !ok {
+			return false
+		}
+		for _, v := range e.d.read(r, p.Ref) {
+			next := e.d.byName[v.target]
+			if next != nil && ref.pointsTo(next.Type.String()) && (p.Type == "" || p.Type == next.Type.String()) && e.counts(next) && e.holds(next, p.Next) {
+				return true
+			}
+		}
+	case query.Has:
+		from, _ := fhir.ParseType(p.Type)
+		for _, back := range e.d.byType[from] {
+			if e.counts(back) && e.leadsTo(back, p.Ref, r) && e.holds(back, p.Next) {
+				return true
+			}
+		}
+	case query.Is:
+		for _, v := range e.d.read(r, p.Ref) {
+			if len(v.target) > len(p.Type) && v.target[:len(p.Type)+1] == p.Type+"/" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (e *evaluation) leadsTo(from *Resource, ref string, to *Resource) bool {
+	if !own[from.Type][ref].pointsTo(to.Type.String()) {
+		return false
+	}
+	for _, v := range e.d.read(from, ref) {
+		if v.target == to.name() {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *evaluation) leaf(r *Resource, l query.Leaf) bool {
+	p, ok := own[r.Type][l.Name]
+	if !ok {
+		return false
+	}
+	values := e.d.read(r, l.Name)
+	if l.Modifier == "missing" {
+		present := p.has(values)
+		if p.present != nil {
+			present = p.present(r)
+		}
+		return present == (l.Values[0].Parts[0] == "false")
+	}
+	for _, asked := range l.Values {
+		plain := l
+		if l.Modifier == "not" || l.Modifier == "exact" && p.kind == token {
+			plain.Modifier = ""
+		}
+		matches, err := e.test(p, plain, asked)
+		if err != nil {
+			return false // of another type than the one the value was written for
+		}
+		for _, v := range values {
+			if matches(v) {
+				return l.Modifier != "not"
+			}
+		}
+	}
+	return l.Modifier == "not"
+}
+
+// has tells whether there is a value: of references one that can be asked for, by where
+// it leads or by its identifier.
+func (p parameter) has(values []value) bool {
+	for _, v := range values {
+		t, _, _ := strings.Cut(v.target, "/")
+		if p.kind != reference || p.pointsTo(t) || len(v.identifier) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// read returns the values of a parameter, which it remembers.
+func (d *Directory) read(r *Resource, code string) []value {
+	values, ok := r.values[code]
+	if !ok {
+		values = own[r.Type][code].read(d, r)
+		r.values[code] = values
+	}
+	return values
+}

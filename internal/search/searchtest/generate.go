@@ -1,0 +1,296 @@
+package searchtest
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+
+	"muster/internal/fhir"
+)
+
+// Lines are resources as JSON, in the batches in which they are to be loaded.
+type Lines [][]string
+
+// Generate makes a small directory of all seven types: a few tens of resources that
+// refer to each other, to nothing, and out of the directory, in all states, with
+// names that are hard to compare, and values that several of them share.
+func Generate(r *rand.Rand, base string) Lines {
+	g := &generator{r: r, base: base}
+	for _, t := range fhir.Types() {
+		ids := r.Perm(len(idPool))[:3+r.IntN(7)]
+		for _, i := range ids {
+			g.ids[t] = append(g.ids[t], idPool[i])
+		}
+	}
+	batches := make(Lines, 3)
+	for _, t := range fhir.Types() {
+		for _, id := range g.ids[t] {
+			n := r.IntN(len(batches))
+			batches[n] = append(batches[n], g.resource(t, id))
+		}
+	}
+	return batches
+}
+
+// Ids differ in case alone, and types share them.
+var idPool = []string{"a", "A", "a1", "a-1", "a.1", "b", "b1", "c", "C1", "10", "100", "1", "x-y.z"}
+
+// Texts that are hard to compare: case, accents in both forms, space, what means
+// something in a query, in a pattern, in SQL.
+var textPool = []string{
+	"Balmain", "BALMAIN", "balmain east", "Balmain East Medical", "Café", "Cafe\u0301 Noir", "CAFE", "Zoë", "Zoe Élan", "O'Brien", "O’Brien",
+	"100%", "100", "10", "a_b", "axb", "a%b", "ab", "a,b", "a|b", `a\b`, `a\\b`, "😀 Clinic", "clinic 😀", "Mc  Donald", "  Spaced\tout ", "İzmir", "STRASSE", "Straße",
+	`"Quoted"`, "x--y", "[x]", "x*y?", "日本語", "日本", "Ünïcödé", "& Sons", "a+b", "a b", "#1", "=", "Dr", "NSW", "2041", "ﬁne", "é", "e",
+	"very long name of a very long clinic in a very long street of a very long town",
+}
+
+var codePool = []string{"a", "A", "b", "MOBL", "wheelchairAccess", "WheelchairAccess", "a|b", "a,b", `c\d`, "10", "100", "x y", "é", "p%", "p_", "male"}
+
+var systemPool = []string{"", "http://example.org/a", "http://example.org/b", "http://example.org/A", "urn:x:1,2", "http://snomed.info/sct", "http://snomed.info/sct/32506021000036107",
+	"http://snomed.info/sct/32506021000036107/version/20260131"}
+
+var timePool = []string{"08:30:00", "00:00:00", "09:00:00", "09:05:59", "12:00:00", "17:00:00", "23:59:00"}
+
+var datePool = []string{"2025", "2025-12", "2026-01", "2026-01-01", "2026-02-28", "2026-03-01", "2026-03-01T09:30:00Z", "2026-03-01T09:30:00.250+11:00", "2026-04-05T02:30:00+10:00", "2024-02-29"}
+
+var instantPool = []string{"2026-03-01T09:30:00Z", "2026-03-01T09:30:00.250+11:00", "2025-12-31T23:59:59.999Z", "2026-01-01T00:00:00Z", "2026-02-28T13:00:00+11:00"}
+
+// object is a JSON object in the making.
+type object map[string]any
+
+type generator struct {
+	r    *rand.Rand
+	base string
+	ids  [8][]string // by type
+}
+
+func (g *generator) chance(percent int) bool { return g.r.IntN(100) < percent }
+
+func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
+
+func (g *generator) text() string { return pick(g.r, textPool) }
+
+// resource makes one resource of a type.
+func (g *generator) resource(t fhir.Type, id string) string {
+	o := object{"resourceType": t.String(), "id": id}
+	g.meta(o)
+	if t != fhir.Provenance {
+		g.state(t, o)
+	}
+	switch t {
+	case fhir.Organization:
+		g.organization(o)
+	case fhir.Location:
+		g.location(o)
+	case fhir.Endpoint:
+		g.endpoint(o)
+	case fhir.HealthcareService:
+		g.service(o)
+	case fhir.Practitioner:
+		g.practitioner(o)
+	case fhir.PractitionerRole:
+		g.role(o)
+	case fhir.Provenance:
+		g.provenance(o)
+	}
+	line, err := json.Marshal(o)
+	if err != nil {
+		panic(fmt.Sprintf("a generated resource is no JSON: %v", err)) // cannot happen: strings, numbers, lists
+	}
+	return string(line)
+}
+
+// some puts a list of one to most values under a name, in most cases.
+func (g *generator) some(o object, name string, most int, make func() any) {
+	if !g.chance(70) {
+		return
+	}
+	var list []any
+	for range 1 + g.r.IntN(most) {
+		list = append(list, make())
+	}
+	o[name] = list
+}
+
+func (g *generator) maybe(o object, name string, make func() any) {
+	if g.chance(70) {
+		o[name] = make()
+	}
+}
+
+func (g *generator) meta(o object) {
+	meta := object{}
+	if g.chance(50) {
+		meta["lastUpdated"] = pick(g.r, instantPool)
+	}
+	if g.chance(30) {
+		meta["profile"] = []any{pick(g.r, profilePool)}
+	}
+	if g.chance(30) {
+		meta["tag"] = []any{g.coding()}
+	}
+	if g.chance(20) {
+		meta["security"] = []any{g.coding()}
+	}
+	if g.chance(20) {
+		meta["source"] = pick(g.r, uriPool)
+	}
+	if len(meta) > 0 {
+		o["meta"] = meta
+	}
+}
+
+var profilePool = []string{hcpd + "hcpd-location", hcpd + "hc-location", hcpd + "hc-location|0.3.0", "http://example.org/StructureDefinition/x", "http://example.org/StructureDefinition/x|1"}
+
+var uriPool = []string{"http://example.org/x", "http://example.org/X", "http://example.org/x/", "http://example.org/a,b", "urn:oid:1.2.3", "http://example.org/%20"}
+
+// state makes a resource inactive or suppressed now and then, in all the forms.
+func (g *generator) state(t fhir.Type, o object) {
+	switch n := g.r.IntN(10); {
+	case n < 2:
+	case t == fhir.Location:
+		o["status"] = pick(g.r, []string{"active", "active", "active", "inactive", "suspended"})
+	case t == fhir.Endpoint:
+		o["status"] = pick(g.r, []string{"active", "active", "active", "off", "suspended"})
+	default:
+		o["active"] = g.chance(85)
+	}
+	if !g.chance(10) {
+		return
+	}
+	if g.chance(20) {
+		addExtension(o, object{"url": suppressedOldURL, "valueBoolean": g.chance(60)})
+		return
+	}
+	code := "organisation-initiated"
+	if t == fhir.Practitioner || t == fhir.PractitionerRole && g.chance(50) {
+		code = "practitioner-initiated"
+	}
+	by := object{"coding": []any{object{"system": "http://digitalhealth.gov.au/fhir/cc/CodeSystem/responsible-party-type", "code": code}}}
+	parts := []any{object{"url": "suppressedBy", "valueCodeableConcept": by}}
+	if t == fhir.Organization && g.chance(70) {
+		parts = append(parts, object{"url": "includeSelf", "valueBoolean": g.chance(40)})
+	}
+	addExtension(o, object{"url": suppressedURL, "extension": parts})
+}
+
+func addExtension(o object, e object) {
+	list, _ := o["extension"].([]any)
+	o["extension"] = append(list, e)
+}
+
+func (g *generator) coding() any { return g.codingOf(systemPool, codePool) }
+
+func (g *generator) codingOf(systems, codes []string) any {
+	c := object{"code": pick(g.r, codes)}
+	if system := pick(g.r, systems); system != "" {
+		c["system"] = system
+	}
+	return c
+}
+
+func (g *generator) concept() any { return g.conceptOf(systemPool, codePool) }
+
+func (g *generator) conceptOf(systems, codes []string) any {
+	if g.chance(5) {
+		return object{"text": g.text()}
+	}
+	list := []any{g.codingOf(systems, codes)}
+	if g.chance(30) {
+		list = append(list, g.codingOf(systems, codes))
+	}
+	return object{"coding": list}
+}
+
+func (g *generator) identifier() any {
+	i := object{"value": pick(g.r, codePool)}
+	if system := pick(g.r, append(systemPool, "http://digitalhealth.gov.au/fhir/hcpd/id/hcpd-local-identifier", "http://digitalhealth.gov.au/fhir/hcpd/id/hc-local-identifier")); system != "" {
+		i["system"] = system
+	}
+	if g.chance(40) {
+		i["type"] = object{"coding": []any{object{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": pick(g.r, []string{"XX", "RI", "NPI"})}}}
+	}
+	return i
+}
+
+// reference leads to a resource of one of the types mostly, and now and then to
+// nothing, out of the directory, or is written in an unusual way.
+func (g *generator) reference(types ...fhir.Type) any {
+	t := pick(g.r, types)
+	relative := t.String() + "/" + pick(g.r, g.ids[t])
+	switch g.r.IntN(20) {
+	case 0:
+		return object{"reference": t.String() + "/nowhere"}
+	case 1:
+		return object{"reference": g.base + "/" + relative}
+	case 2:
+		return object{"reference": relative + "/_history/1"}
+	case 3:
+		return object{"reference": "https://elsewhere.example/fhir/" + relative}
+	case 4:
+		return object{"identifier": g.identifier(), "display": "x"}
+	case 5:
+		return object{"reference": relative, "identifier": g.identifier()}
+	case 6:
+		return object{"reference": "urn:uuid:5b0e2f5e-6a3b-4f0e-9c53-0d6a6d0d7a11"}
+	}
+	return object{"reference": relative}
+}
+
+func (g *generator) references(o object, name string, types ...fhir.Type) {
+	g.some(o, name, 3, func() any { return g.reference(types...) })
+}
+
+func (g *generator) oneReference(o object, name string, types ...fhir.Type) {
+	g.maybe(o, name, func() any { return g.reference(types...) })
+}
+
+func (g *generator) plainText() any { return g.text() }
+
+func (g *generator) address() any {
+	a := object{}
+	g.some(a, "line", 2, g.plainText)
+	for _, part := range []string{"city", "state", "postalCode", "country", "district", "text"} {
+		if g.chance(50) {
+			a[part] = g.text()
+		}
+	}
+	a["use"] = pick(g.r, []string{"work", "home", "temp"})
+	return a
+}
+
+func (g *generator) contact() any {
+	return object{"system": pick(g.r, []string{"phone", "email", "url"}), "value": pick(g.r, []string{"02 1234", "+61 2 1234", "a@b.example", "A@b.example", "a,b@c.example"})}
+}
+
+func (g *generator) period() any {
+	p := object{}
+	start, end := pick(g.r, datePool), pick(g.r, datePool)
+	if g.chance(80) {
+		p["start"] = start
+	}
+	if g.chance(40) && (p["start"] == nil || strings.Compare(start[:4], end[:4]) < 0) {
+		p["end"] = end
+	}
+	if len(p) == 0 {
+		p["start"] = start
+	}
+	return p
+}
+
+func (g *generator) availableTime() any {
+	a := object{}
+	if g.chance(30) {
+		a["allDay"] = g.chance(70)
+	}
+	if g.chance(70) {
+		a["availableStartTime"] = pick(g.r, timePool)
+	}
+	if g.chance(70) {
+		a["availableEndTime"] = pick(g.r, timePool)
+	}
+	days := []string{"mon", "tue", "wed", "sat"}
+	a["daysOfWeek"] = []any{pick(g.r, days[:2]), pick(g.r, days[2:])}
+	return a
+}

@@ -1,0 +1,149 @@
+package searchtest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"muster/internal/fhir"
+	"muster/internal/search/query"
+)
+
+// Mix counts what a run of queries was made of. The zero Mix is ready.
+type Mix struct {
+	Queries int
+	Refused int            // had to be refused
+	Empty   int            // found nothing
+	Unsure  int            // were left out: a place near the edge of a circle
+	Shapes  map[string]int // forms of criteria, such as "<- -> string:contains"
+	Deepest int            // steps of the longest chain
+}
+
+// Add counts a query and what it found.
+func (m *Mix) Add(q query.Query, a Answer, refused bool) {
+	m.Queries++
+	switch {
+	case refused:
+		m.Refused++
+		return
+	case a.Unsure:
+		m.Unsure++
+	case len(a.IDs) == 0:
+		m.Empty++
+	}
+	if m.Shapes == nil {
+		m.Shapes = map[string]int{}
+	}
+	for _, p := range q.Params {
+		shape := shapeOf([]fhir.Type{q.Type}, withoutAlias([]fhir.Type{q.Type}, p))
+		m.Shapes[shape]++
+		m.Deepest = max(m.Deepest, strings.Count(shape, "-"))
+	}
+}
+
+// shapeOf is the form of a criterion without its names: steps forward "->" and back
+// "<-", kind, modifier or prefix, and a comma for alternatives.
+func shapeOf(types []fhir.Type, p query.Param) string {
+	switch p := p.(type) {
+	case query.Chain:
+		var next []fhir.Type
+		for _, t := range types {
+			next = append(next, own[t][p.Ref].targets...)
+		}
+		arrow := "-> "
+		if p.Type != "" {
+			t, _ := fhir.ParseType(p.Type)
+			next, arrow = []fhir.Type{t}, "-:> "
+		}
+		return arrow + shapeOf(next, p.Next)
+	case query.Has:
+		t, _ := fhir.ParseType(p.Type)
+		return "<- " + shapeOf([]fhir.Type{t}, p.Next)
+	case query.Is:
+		return "is"
+	case query.Leaf:
+		for _, t := range types {
+			if of, ok := own[t][p.Name]; ok {
+				return of.shape(p)
+			}
+		}
+	}
+	return "?"
+}
+
+func (p parameter) shape(l query.Leaf) string {
+	shape := string(p.kind)
+	if p.role == "state" {
+		shape = "state"
+	}
+	if l.Modifier != "" {
+		shape += ":" + l.Modifier
+	}
+	first := l.Values[0].Parts[0]
+	if (p.kind == date || p.kind == hhmm) && l.Modifier == "" && first != "" && first[0] >= 'a' {
+		shape += " " + first[:2]
+	}
+	if len(l.Values) > 1 {
+		shape += ","
+	}
+	return shape
+}
+
+// Poor says what a mixture lacks, empty if it is rich enough to prove something: most
+// answers hold something, chains are three steps deep in all directions, and every
+// kind of value, modifier and prefix has come up.
+func (m *Mix) Poor() string {
+	switch {
+	case m.Empty*2 > m.Queries:
+		return fmt.Sprintf("%d of %d answers are empty", m.Empty, m.Queries)
+	case m.Refused*10 > m.Queries || m.Refused == 0:
+		return fmt.Sprintf("%d of %d queries had to be refused", m.Refused, m.Queries)
+	case m.Deepest < 3:
+		return fmt.Sprintf("the longest chain has %d steps", m.Deepest)
+	}
+	ends := map[string]bool{}
+	turns := map[string]bool{}
+	for shape := range m.Shapes {
+		words := strings.FieldsFunc(shape, func(r rune) bool { return r == ' ' || r == ',' })
+		steps := ""
+		for len(words) > 0 && strings.ContainsAny(words[0], "<>") {
+			steps += words[0]
+			words = words[1:]
+		}
+		turns[steps] = true
+		ends[strings.Join(words, " ")] = true
+	}
+	for _, want := range []string{
+		"token", "token:not", "token:missing", "token:contains", "token:exact", "string", "string:exact", "string:contains", "string:missing",
+		"uri", "uri:missing", "reference", "reference:identifier", "reference:missing", "reference:Organization", "special", "special:missing",
+		"date", "date eq", "date ne", "date gt", "date lt", "date ge", "date le", "date sa", "date eb", "date ap", "date:missing",
+		"number", "number eq", "number ne", "number gt", "number lt", "number ge", "number le", "number:missing", "state", "state:not", "state:missing", "is",
+	} {
+		if !ends[want] {
+			return fmt.Sprintf("no criterion is of the form %q", want)
+		}
+	}
+	for _, want := range []string{"", "->", "-:>", "<-", "->->", "-><-", "<-->", "<-<-", "->->->", "<-<-<-", "<-->->", "-><-->", "<-<-->"} {
+		if !turns[want] {
+			return fmt.Sprintf("no criterion goes %q", want)
+		}
+	}
+	return ""
+}
+
+// String tells the mixture in a few lines, the most frequent forms first.
+func (m *Mix) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d queries: %d refused, %d empty, %d unsure; %d forms of criteria, up to %d steps", m.Queries, m.Refused, m.Empty, m.Unsure, len(m.Shapes), m.Deepest)
+	forms := slices.SortedFunc(maps.Keys(m.Shapes), func(a, b string) int {
+		if m.Shapes[a] != m.Shapes[b] {
+			return m.Shapes[b] - m.Shapes[a]
+		}
+		return strings.Compare(a, b)
+	})
+	for _, form := range forms[:min(10, len(forms))] {
+		fmt.Fprintf(&b, "\n%6d  %s", m.Shapes[form], form)
+	}
+	return b.String()
+}

@@ -1,0 +1,219 @@
+package searchtest
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+)
+
+// value is one thing that a resource can be found by under a parameter. Which
+// fields hold something follows from the kind of the parameter.
+type value struct {
+	system, code string // token: as they stand; see [sameSystem]
+	text         string // string, uri
+	from, to     int64  // date: ms since 1970, from inclusive, to exclusive
+	target       string // reference: Type/id, empty if it leads out of the directory
+	identifier   []value
+	number       int
+	lat, lon     float64
+}
+
+// reader reads the values of one parameter from a resource.
+type reader func(d *Directory, r *Resource) []value
+
+// both joins what two readers find.
+func both(one, two reader) reader {
+	return func(d *Directory, r *Resource) []value { return append(one(d, r), two(d, r)...) }
+}
+
+// each reads the elements at a path with a function for one element.
+func each(read func(d *Directory, element any) []value, path ...string) reader {
+	return func(d *Directory, r *Resource) []value {
+		var list []value
+		for _, element := range at(r.body, path...) {
+			list = append(list, read(d, element)...)
+		}
+		return list
+	}
+}
+
+func concepts(path ...string) reader    { return each(concept, path...) }
+func codings(path ...string) reader     { return each(coding, path...) }
+func identifiers(path ...string) reader { return each(identifier, path...) }
+func plain(path ...string) reader       { return each(plainCode, path...) }
+func texts(path ...string) reader       { return each(plainText, path...) }
+func addresses(path ...string) reader   { return each(address, path...) }
+func names(path ...string) reader       { return each(humanName, path...) }
+func references(path ...string) reader  { return each(referenceValue, path...) }
+func dates(path ...string) reader       { return each(dateValue, path...) }
+func periods(path ...string) reader     { return each(periodValue, path...) }
+
+func coding(_ *Directory, element any) []value {
+	return tokenOf(text(element, "system"), text(element, "code"))
+}
+
+func concept(d *Directory, element any) []value {
+	var list []value
+	for _, c := range at(element, "coding") {
+		list = append(list, coding(d, c)...)
+	}
+	return list
+}
+
+func identifier(_ *Directory, element any) []value {
+	return tokenOf(text(element, "system"), text(element, "value"))
+}
+
+// tokenOf is a token with a code. One that has a system alone has nothing that
+// could be asked for.
+func tokenOf(system, code string) []value {
+	if code == "" {
+		return nil
+	}
+	return []value{{system: system, code: code}}
+}
+
+// plainCode is an element of type code or boolean: it names no system.
+func plainCode(_ *Directory, element any) []value {
+	switch e := element.(type) {
+	case bool:
+		return []value{{code: strconv.FormatBool(e)}}
+	case string:
+		return tokenOf("", e)
+	}
+	return nil
+}
+
+// contacts are the values of contact points, of one system or of all.
+func contacts(system string) reader {
+	return each(func(_ *Directory, element any) []value {
+		if system != "" && text(element, "system") != system {
+			return nil
+		}
+		return tokenOf("", text(element, "value"))
+	}, "telecom")
+}
+
+func plainText(_ *Directory, element any) []value {
+	s, _ := element.(string)
+	if fold(s) == "" {
+		return nil
+	}
+	return []value{{text: s}}
+}
+
+// parts are the texts of some members of an element, each by itself.
+func parts(element any, members ...string) []value {
+	var list []value
+	for _, member := range members {
+		for _, part := range at(element, member) {
+			list = append(list, plainText(nil, part)...)
+		}
+	}
+	return list
+}
+
+func humanName(_ *Directory, element any) []value {
+	return parts(element, "family", "given", "prefix", "suffix", "text")
+}
+
+func address(_ *Directory, element any) []value {
+	return parts(element, "line", "city", "district", "state", "postalCode", "country", "text")
+}
+
+func uris(path ...string) reader {
+	return each(func(_ *Directory, element any) []value {
+		s, _ := element.(string)
+		if s == "" {
+			return nil
+		}
+		return []value{{text: s}}
+	}, path...)
+}
+
+// referenceValue is a reference with where it leads, and the identifier that it
+// may have beside.
+func referenceValue(d *Directory, element any) []value {
+	v := value{target: d.target(text(element, "reference")), identifier: each(identifier, "identifier")(d, &Resource{body: element.(map[string]any)})}
+	if v.target == "" && v.identifier == nil {
+		return nil
+	}
+	return []value{v}
+}
+
+// target reads a literal reference as Type/id: relative, below the base, with or
+// without a version. It is empty for all others.
+func (d *Directory) target(reference string) string {
+	reference = strings.TrimPrefix(reference, d.base+"/")
+	steps := strings.Split(reference, "/")
+	if len(steps) == 4 && steps[2] == "_history" {
+		steps = steps[:2]
+	}
+	if len(steps) != 2 || steps[0] == "" || steps[1] == "" || strings.ContainsAny(reference, ":#") {
+		return ""
+	}
+	return steps[0] + "/" + steps[1]
+}
+
+func dateValue(d *Directory, element any) []value {
+	s, _ := element.(string)
+	from, to, ok := d.zone.read(s)
+	if !ok {
+		return nil
+	}
+	return []value{{from: from, to: to}}
+}
+
+// periodValue is a period; a side that is not there is open.
+func periodValue(d *Directory, element any) []value {
+	v := value{from: -1 << 62, to: 1 << 62}
+	start, end := text(element, "start"), text(element, "end")
+	if start == "" && end == "" {
+		return nil
+	}
+	if start != "" {
+		v.from, _, _ = d.zone.read(start)
+	}
+	if end != "" {
+		_, v.to, _ = d.zone.read(end)
+	}
+	return []value{v}
+}
+
+// timesOfDay are the HHMM numbers of one member of the available times (8.13).
+func timesOfDay(member string) reader {
+	return each(func(_ *Directory, element any) []value {
+		s, _ := element.(string)
+		if len(s) < len("08:30") {
+			return nil
+		}
+		n, err := strconv.Atoi(s[0:2] + s[3:5])
+		if err != nil {
+			return nil
+		}
+		return []value{{number: n}}
+	}, "availableTime", member)
+}
+
+// position is where a Location is (SR-53).
+func position(_ *Directory, r *Resource) []value {
+	lat, ok1 := number(r.body, "position", "latitude")
+	lon, ok2 := number(r.body, "position", "longitude")
+	if !ok1 || !ok2 {
+		return nil
+	}
+	return []value{{lat: lat, lon: lon}}
+}
+
+func number(from any, path ...string) (float64, bool) {
+	for _, found := range at(from, path...) {
+		switch n := found.(type) {
+		case float64:
+			return n, true
+		case json.Number:
+			f, err := n.Float64()
+			return f, err == nil
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,54 @@
+// Package stores makes empty stores for tests and measurements that run on either
+// database, one after the other, each with the definitions it is to be indexed by.
+package stores
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"muster/internal/conformance"
+	"muster/internal/store"
+	"muster/internal/store/postgres"
+	"muster/internal/store/sqlite"
+
+	"github.com/jackc/pgx/v5"
+)
+
+func options(base string, reg *conformance.Registry) store.Options {
+	return store.Options{Create: &store.CreateInfo{BaseURL: base, Mode: "authoritative", DefinitionsHash: reg.DefinitionsHash()}}
+}
+
+// SQLite makes a data directory below dir. The function removes it after the store is
+// closed.
+func SQLite(ctx context.Context, dir, base string, reg *conformance.Registry) (store.Store, func() error, error) {
+	data, err := os.MkdirTemp(dir, "data")
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := sqlite.Open(ctx, data, options(base, reg))
+	if err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(data))
+	}
+	return s, func() error { return os.RemoveAll(data) }, nil
+}
+
+// Postgres makes the tables in the empty database with this URL. The function drops
+// them after the store is closed, with everything else in the schema public, so that the
+// database is empty for the next. One store at a time.
+func Postgres(ctx context.Context, url, base string, reg *conformance.Registry) (store.Store, func() error, error) {
+	s, err := postgres.Open(ctx, url, options(base, reg))
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, func() error { return empty(context.WithoutCancel(ctx), url) }, nil
+}
+
+func empty(ctx context.Context, url string) error {
+	c, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	_, err = c.Exec(ctx, `DROP SCHEMA public CASCADE; CREATE SCHEMA public`)
+	return errors.Join(err, c.Close(ctx))
+}

@@ -1,0 +1,28 @@
+package search
+
+import (
+	"context"
+	"testing"
+
+	"muster/internal/conformance"
+	"muster/internal/search/index"
+	"muster/internal/search/searchtest/compare"
+	"muster/internal/store"
+	"muster/internal/testkit/pgtest"
+	"muster/internal/testkit/stores"
+)
+
+// databases are those that the scripts run on.
+var databases = map[string]func(t *testing.T, reg *conformance.Registry) compare.Config{
+	"sqlite": func(t *testing.T, reg *conformance.Registry) compare.Config {
+		return compare.Config{Registry: reg, Zone: index.Zone(), New: func(ctx context.Context) (store.Store, func() error, error) {
+			return stores.SQLite(ctx, t.TempDir(), compare.Base, reg)
+		}}
+	},
+	"postgres": func(t *testing.T, reg *conformance.Registry) compare.Config {
+		url := pgtest.Database(t)
+		return compare.Config{Registry: reg, Zone: index.Zone(), New: func(ctx context.Context) (store.Store, func() error, error) {
+			return stores.Postgres(ctx, url, compare.Base, reg)
+		}}
+	},
+}

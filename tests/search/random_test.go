@@ -1,0 +1,40 @@
+package search
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"muster/internal/conformance"
+)
+
+// cases is a fiftieth of what bench/soak/search compares.
+const cases = 2000
+
+// TestEngineEqualsEvaluator: for random queries over random directories, the engine finds
+// what the naive evaluator finds, as an export, a search and a delta.
+func TestEngineEqualsEvaluator(t *testing.T) {
+	reg, err := conformance.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, open := range databases {
+		t.Run(name, func(t *testing.T) {
+			t.Attr("requirements", "SR-03 SR-04 SR-05 SR-10 SR-23 SR-30 SR-32 SR-40 SR-41 SR-42 SR-43 SR-44 SR-45 SR-46 SR-50 SR-52 SR-53 TR-07 VI-01 VI-03 VI-04 VI-06 VI-07 VI-09 VI-10 VI-11 VI-12 VI-14 VI-15 VI-16")
+			t.Parallel()
+			seed := rand.Uint64()
+			c := open(t, reg)
+			mix, found, err := c.Run(t.Context(), seed, cases, nil)
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			if found != nil {
+				small, err := c.Shrink(t.Context(), *found)
+				t.Fatalf("%v\n%v", small, err)
+			}
+			t.Logf("seed %d: %s", seed, &mix)
+			if poor := mix.Poor(); poor != "" {
+				t.Errorf("seed %d: the mixture proves too little: %s\n%s", seed, poor, &mix)
+			}
+		})
+	}
+}

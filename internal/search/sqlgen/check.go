@@ -1,6 +1,7 @@
 package sqlgen
 
 import (
+	"fmt"
 	"slices"
 
 	"muster/internal/search/index"
@@ -169,14 +170,20 @@ func (s *step) all() []*step {
 func (w *writer) allVisible(f *fragment, n plan.AllVisible, row string) {
 	f.add("(")
 	w.exists(f, plan.Present{Param: n.Param, Kind: index.Reference}, row)
-	a, target := w.alias(), w.alias()
-	f.add(" AND NOT EXISTS (SELECT 1 FROM ix_reference AS "+a+w.d.rowFirst("ix_reference")+
-		" WHERE "+a+".row_key = "+row+".row_key AND "+a+".param = ? AND NOT (false", n.Param)
+	a, name, target := w.alias(), w.alias(), w.alias()
+	q := w.selection()
+	q.read("name AS "+name+w.d.byKey(), condition(name+".name_id = "+a+".type"))
+	on := condition(target + ".type = CASE " + name + ".text")
 	for _, t := range n.Types {
-		f.add(" OR "+a+".type IN "+nameID+" AND EXISTS (SELECT 1 FROM resource AS "+target+w.d.index("resource_id")+
-			" WHERE "+target+".type = ? AND "+target+".id = "+a+".id AND ", t.String(), int64(t))
-		w.visible(f, plan.Visible{Active: true, NotSuppressed: true}, target)
-		f.add(w.d.exists())
+		on.add(fmt.Sprintf(" WHEN '%v' THEN %d", t, t))
 	}
-	f.add(")" + w.d.exists() + ")")
+	on.add(" END AND " + target + ".id = " + a + ".id")
+	q.read("resource AS "+target+w.d.index("resource_id"), on)
+	var visible fragment
+	w.visible(&visible, plan.Visible{Active: true, NotSuppressed: true}, target)
+	q.hold(&visible)
+	f.add(" AND NOT EXISTS (SELECT 1 FROM ix_reference AS "+a+w.d.rowFirst("ix_reference")+
+		" WHERE "+a+".row_key = "+row+".row_key AND "+a+".param = ? AND NOT EXISTS (", n.Param)
+	q.write(f, "1")
+	f.add(w.d.exists() + w.d.exists() + ")")
 }

@@ -2,6 +2,7 @@ package sqlgen
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"muster/internal/store"
@@ -45,11 +46,11 @@ func counts(count Count, what string, trace func(store.Step)) Count {
 // Find answers a search: it arranges the plan, reads the page, and counts the total
 // unless the page holds all matches.
 func (d Dialect) Find(ctx context.Context, s store.Search, in Session) (store.Found, error) {
-	bound := s.Gather
-	if bound == 0 {
-		bound = SearchBound
-	}
 	in = in.traced(s.Trace)
+	bound, err := d.bound(ctx, s, in)
+	if err != nil {
+		return store.Found{}, err
+	}
 	work, err := d.Arrange(ctx, s.Plan, bound, in.Count)
 	if err != nil {
 		return store.Found{}, err
@@ -72,6 +73,34 @@ func (d Dialect) Find(ctx context.Context, s store.Search, in Session) (store.Fo
 	found.Total, found.Exact = int64(len(found.Rows)), true
 	return found, nil
 }
+
+// bound is up to how many rows a set is worth gathering for a page. To gather n rows
+// costs n; to walk through all N of the type until the page is full costs, when each
+// of k conditions holds for n of them and they are independent, limit·(N/n)^k. The
+// bound is where the two are equal.
+func (d Dialect) bound(ctx context.Context, s store.Search, in Session) (int64, error) {
+	if s.Gather > 0 {
+		return s.Gather, nil
+	}
+	var f fragment
+	f.add("SELECT coalesce((SELECT last FROM sequence WHERE type = ?), 0)", int64(s.Plan.Type))
+	all, err := in.Count(ctx, d.statement(&f))
+	if err != nil {
+		return 0, err
+	}
+	k := 0.0
+	for _, kid := range conjunction(s.Plan.Root, s.Plan.Type).kids {
+		if kid.cost() != never {
+			k++
+		}
+	}
+	equal := math.Pow(float64(max(s.Limit, 1))*math.Pow(float64(all), k), 1/(k+1))
+	return int64(min(max(equal, leastGathered), SearchBound)), nil
+}
+
+// leastGathered is how many rows a search always gathers: that takes a few
+// milliseconds, and cannot go wrong.
+const leastGathered = 1000
 
 // total counts as far as the search asks. A page that is full tells the least that
 // the total can be.

@@ -23,11 +23,11 @@ func (d Dialect) Total(work Work, most int64) Statement {
 	q := w.selection()
 	columns := "1"
 	switch {
+	case d == SQLite && most > 0 && work.root.streams(most):
+		// SQLite drops repetitions as it goes along, and so stops early.
+		columns = "DISTINCT " + q.stream(work.root)
 	case most < 0 || !work.broad:
 		q.gather(work.root, "r")
-	case d == SQLite && work.root.driver >= 0 && !work.root.kids[work.root.driver].sorted():
-		// SQLite drops repetitions as it goes along, and so stops early too.
-		columns = "DISTINCT " + q.stream(work.root)
 	default:
 		q.walk(work.root)
 	}
@@ -40,6 +40,16 @@ func (d Dialect) Total(work Work, most int64) Statement {
 	q.write(&f, columns)
 	f.add("\nLIMIT ?\n) AS n", most)
 	return d.statement(&f)
+}
+
+// streams reports whether a conjunction is counted faster as its rows come than by
+// gathering them: they may be more than are wanted, and come with repetitions.
+func (s *step) streams(most int64) bool {
+	if s.driver < 0 {
+		return false
+	}
+	kid := s.kids[s.driver]
+	return !kid.sorted() && (!kid.exact || kid.counted > most)
 }
 
 // gather adds the rows of a conjunction, each once, under an alias of table

@@ -15,7 +15,15 @@ import (
 // TestSearchPage holds docs/search.md to the definitions.
 func TestSearchPage(t *testing.T) {
 	page := filepath.Join("..", "..", "docs", "search.md")
-	got := SearchPage(load(t))
+	reg := load(t)
+	got := SearchPage(reg)
+	for _, rt := range reg.Types() {
+		for _, p := range reg.Params(rt) {
+			if p.Native+p.Spelling != "" && ruleNotes[p.Native]+ruleNotes[p.Spelling] == "" {
+				t.Errorf("%s?%s: searchpage.go does not tell what its rule means", rt, p.Code)
+			}
+		}
+	}
 	if *update {
 		if err := os.WriteFile(page, []byte(got), 0o644); err != nil {
 			t.Fatal(err)

@@ -65,11 +65,28 @@ func writeParam(b *strings.Builder, reg *Registry, p Param) {
 	if len(p.Target) > 0 {
 		notes = append(notes, "to "+strings.Join(p.Target, ", "))
 	}
+	for _, rule := range []string{p.Native, p.Spelling} {
+		if rule != "" {
+			notes = append(notes, ruleNotes[rule])
+		}
+	}
 	if p.URL == "" {
 		notes = append(notes, "of this directory alone")
 	}
 	finds := strings.ReplaceAll(p.Expression, "|", `\|`)
 	fmt.Fprintf(b, "| `%s` | %s | %s | `%s` | %s |\n", p.Code, p.Type, modifiers, finds, strings.Join(notes, "; "))
+}
+
+// ruleNotes tell what the rules of package index mean to who asks.
+var ruleNotes = map[string]string{
+	"active":      "an absent element counts as true",
+	"status":      "an absent element counts as active",
+	"suppressed":  "`true` or `false`, or the code of who suppressed it",
+	"mailAddress": "line, text, city, state and postal code of the postal address",
+	"ignoreCase":  "without regard to case",
+	"lostPlus":    "a space is read as the plus sign it was",
+	"billing":     "BBO is BB",
+	"profile":     "without the version; profiles of 0.3.0 are those of 26.0.0",
 }
 
 func writeRestricted(b *strings.Builder, reg *Registry, t fhir.Type) {

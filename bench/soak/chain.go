@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"muster/internal/testkit"
@@ -42,7 +43,7 @@ func (c *Chain) Round(ctx context.Context, s *testkit.Server) error {
 		return err
 	}
 	c.Took = append(c.Took, time.Since(start))
-	lines, err := Download(ctx, manifest)
+	lines, err := Download(ctx, s, manifest)
 	if err != nil {
 		return err
 	}
@@ -105,16 +106,18 @@ func (c *Chain) End() error {
 	return nil
 }
 
-// Download fetches all files of a manifest and holds them against its counts.
-func Download(ctx context.Context, m testkit.Manifest) ([]Line, error) {
+// Download fetches all files of a manifest from a server, which need not be the one in
+// their URLs, and holds them against the counts.
+func Download(ctx context.Context, s *testkit.Server, m testkit.Manifest) ([]Line, error) {
 	var all []Line
 	for _, o := range m.Output {
-		body, status, err := testkit.Fetch(ctx, o.URL, map[string]string{"Accept": "application/fhir+ndjson"})
+		_, file, _ := strings.Cut(o.URL, "/Binary/")
+		body, status, err := testkit.Fetch(ctx, s.Base+"/Binary/"+file, map[string]string{"Accept": "application/fhir+ndjson"})
 		if err != nil {
 			return nil, brokenOff{err}
 		}
 		if status != http.StatusOK {
-			return nil, fmt.Errorf("GET %s: %d: %s", o.URL, status, body)
+			return nil, refused{fmt.Errorf("GET %s: %d: %s", o.URL, status, body), status}
 		}
 		lines, err := Lines(o.Type, body)
 		if err != nil {
@@ -132,6 +135,12 @@ func Download(ctx context.Context, m testkit.Manifest) ([]Line, error) {
 type brokenOff struct{ error }
 
 func (b brokenOff) Unwrap() error { return b.error }
+
+// refused is a download that was answered with an error.
+type refused struct {
+	error
+	status int
+}
 
 // drop gives back a job that is done with.
 func drop(ctx context.Context, status string) error {

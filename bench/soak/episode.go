@@ -2,6 +2,7 @@ package soak
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -21,8 +22,11 @@ import (
 // sweepEvery is the janitor's period in an episode.
 const sweepEvery = 300 * time.Millisecond
 
+// lease is how long work stays with a server that does not stir.
+const lease = time.Second
+
 // serveArgs make an export of many small parts, and a janitor that comes often.
-var serveArgs = []string{"--part-bytes", "30000", "--sweep-every", sweepEvery.String(), "--jobs", "0", "--lease", "1s"}
+var serveArgs = []string{"--part-bytes", "30000", "--sweep-every", sweepEvery.String(), "--jobs", "0", "--lease", lease.String()}
 
 // episode is one directory, from its making on: some kills, and the reckoning.
 type episode struct {
@@ -35,7 +39,8 @@ type episode struct {
 
 	quota  atomic.Int64 // kills to come
 	made   atomic.Bool  // a first load was acknowledged: nothing may refuse to start now
-	server atomic.Pointer[testkit.Server]
+	server [2]atomic.Pointer[testkit.Server]
+	cuts   atomic.Int64 // connections to the database that were cut
 
 	mu   sync.Mutex
 	jobs map[string]*asked // by id
@@ -62,11 +67,21 @@ func (e *episode) run(ctx context.Context) error {
 	chaos, stop := context.WithCancel(ctx)
 	defer stop()
 	group, chaos := errgroup.WithContext(chaos)
-	var killers sync.WaitGroup
-	killers.Add(2)
-	go func() { killers.Wait(); stop() }() // the client ends when the killing does
-	group.Go(func() error { defer killers.Done(); return e.serve(chaos, e.random(1)) })
-	group.Go(func() error { defer killers.Done(); return e.load(chaos, e.random(2)) })
+	killers := []func() error{
+		func() error { return e.serve(chaos, e.random(1), 0) },
+		func() error { return e.load(chaos, e.random(2)) },
+	}
+	if e.ground.Database != "" {
+		killers = append(killers,
+			func() error { return e.serve(chaos, e.random(4), 1) },
+			func() error { return e.cut(chaos, e.random(5)) })
+	}
+	var killing sync.WaitGroup
+	killing.Add(len(killers))
+	for _, k := range killers {
+		group.Go(func() error { defer killing.Done(); return k() })
+	}
+	go func() { killing.Wait(); stop() }() // the client ends when the killing does
 	group.Go(func() error { return e.client(chaos, e.random(3)) })
 	if err := group.Wait(); err != nil {
 		return err
@@ -104,17 +119,61 @@ func fate(r *rand.Rand, command string) (point string, life time.Duration) {
 	return "", time.Duration(r.Int64N(r.Int64N(int64(900*time.Millisecond)) + 1))
 }
 
-// serve starts servers and kills them, one after the other.
-func (e *episode) serve(ctx context.Context, r *rand.Rand) error {
+// serve starts servers at an address and kills them, one after the other. Some stand
+// still beyond their lease first, and come back.
+func (e *episode) serve(ctx context.Context, r *rand.Rand, at int) error {
 	for e.more(ctx) {
 		point, life := fate(r, "serve")
-		s, err := e.ground.StartServer(point, serveArgs...)
+		cuts := e.cuts.Load()
+		s, err := e.ground.StartServer(at, point, serveArgs...)
 		if err != nil {
 			return err
 		}
-		e.server.Store(s)
-		if err := e.await(ctx, s.Process, "server", point, life); err != nil && e.made.Load() {
+		e.server[at].Store(s)
+		if point == "" && r.IntN(8) == 0 {
+			if err := e.pause(ctx, r, s.Process, life); err != nil {
+				return err
+			}
+		}
+		if err := e.await(ctx, s.Process, "server", point, life); err != nil && e.made.Load() && e.cuts.Load() == cuts {
 			return err
+		}
+	}
+	return nil
+}
+
+// pause lets a server stand still beyond its lease.
+func (e *episode) pause(ctx context.Context, r *rand.Rand, p *testkit.Process, life time.Duration) error {
+	pause(ctx, r, life+1)
+	if err := p.Stop(); err != nil {
+		return nil // it has ended, and why is looked at then
+	}
+	time.Sleep(lease + time.Duration(r.Int64N(int64(lease))))
+	e.mu.Lock()
+	e.report.Paused++
+	e.mu.Unlock()
+	return p.Continue()
+}
+
+// cut ends connections to the database, whoever's they are.
+func (e *episode) cut(ctx context.Context, r *rand.Rand) error {
+	db, err := sql.Open("pgx", e.ground.Database)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	for e.more(ctx) {
+		pause(ctx, r, 1500*time.Millisecond)
+		e.cuts.Add(1) // before it happens: what it breaks may be seen at once
+		var n int
+		err := db.QueryRowContext(context.WithoutCancel(ctx), `SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY md5(pid::text || $1) LIMIT $2) AS unlucky`, fmt.Sprint(r.Uint64()), 1+r.IntN(3)).Scan(&n)
+		if err != nil {
+			return err
+		}
+		e.cuts.Add(1)
+		if n > 0 {
+			e.killed("connections of anybody", "")
 		}
 	}
 	return nil
@@ -192,6 +251,7 @@ func (e *episode) loadUntilDone(ctx context.Context, r *rand.Rand, lines []strin
 				point, life = making[r.IntN(len(making))], 1200*time.Millisecond
 			}
 		}
+		cuts := e.cuts.Load()
 		p, err := e.ground.StartLoad(point, lines)
 		if err != nil {
 			return err
@@ -208,6 +268,8 @@ func (e *episode) loadUntilDone(ctx context.Context, r *rand.Rand, lines []strin
 		case p.Killed():
 			e.killed("loader", point)
 			e.report.count(e.report.Loads, "killed and repeated")
+		case p.ExitCode() != 0 && e.cuts.Load() > cuts:
+			e.report.count(e.report.Loads, "cut off and repeated")
 		case p.ExitCode() != 0:
 			return fmt.Errorf("a load ended with code %d:\n%s", p.ExitCode(), p.Log())
 		default:
@@ -220,7 +282,10 @@ func (e *episode) loadUntilDone(ctx context.Context, r *rand.Rand, lines []strin
 // client starts, polls, downloads and cancels exports on whatever server is there.
 func (e *episode) client(ctx context.Context, r *rand.Rand) error {
 	for ctx.Err() == nil {
-		s := e.server.Load()
+		s := e.server[0].Load()
+		if other := e.server[1].Load(); other != nil && r.IntN(2) == 0 {
+			s = other
+		}
 		if s == nil {
 			pause(ctx, r, 20*time.Millisecond)
 			continue
@@ -310,12 +375,23 @@ func (e *episode) poll(ctx context.Context, s *testkit.Server, id string) (answe
 	if status != 200 {
 		return a, nil
 	}
-	return a, e.take(asking, id, a.body)
+	err = e.take(asking, s, id, a.body)
+	if errors.As(err, new(brokenOff)) {
+		return a, nil
+	}
+	// A server whose connections were cut says so for a moment.
+	if no, ok := errors.AsType[refused](err); ok && no.status >= 500 && ctx.Value(calm{}) == nil && e.cuts.Load() > 0 {
+		return a, nil
+	}
+	return a, err
 }
+
+// calm is the key of a context in which nothing is killed any more.
+type calm struct{}
 
 // take downloads the files of a complete job and gives them to the judge, once. A
 // download that breaks off because the server died is tried again with the next poll.
-func (e *episode) take(ctx context.Context, id, manifest string) error {
+func (e *episode) take(ctx context.Context, s *testkit.Server, id, manifest string) error {
 	e.mu.Lock()
 	job := e.jobs[id]
 	if job == nil { // its kick-off had no answer
@@ -342,10 +418,7 @@ func (e *episode) take(ctx context.Context, id, manifest string) error {
 	if err != nil {
 		return fmt.Errorf("the manifest of job %s: %w", id, err)
 	}
-	lines, err := Download(ctx, m)
-	if errors.As(err, new(brokenOff)) {
-		return nil
-	}
+	lines, err := Download(ctx, s, m)
 	if err != nil {
 		return fmt.Errorf("job %s: %w", id, err)
 	}

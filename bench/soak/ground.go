@@ -2,10 +2,12 @@ package soak
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,38 +15,83 @@ import (
 
 	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/store/postgres"
 	"muster/internal/store/sqlite"
 	"muster/internal/testkit"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 )
 
 // Ground is where a soak happens: one directory, whatever its database.
 type Ground struct {
-	Program testkit.Program
-	Dir     string // for everything: data, files to load
-	Data    string // data directory
-	Address string // of the server, part of the base URL
+	Program  testkit.Program
+	Dir      string    // for everything: data, files to load
+	Data     string    // data directory; beside PostgreSQL, the folder of the files
+	Database string    // URL of a PostgreSQL database of its own; empty for SQLite
+	Address  [2]string // of the servers; the first one is part of the base URL
 
+	admin string // URL of the database that the own one was made from
 	files atomic.Int64
 }
 
-// NewGround prepares a ground below dir, and writes nothing yet.
-func NewGround(program testkit.Program, dir string) (*Ground, error) {
-	address, err := testkit.FreeAddress()
+// NewGround prepares a ground below dir. With postgres, the URL of a database whose user
+// may make others, it makes a database there; the directory is not made yet.
+func NewGround(ctx context.Context, program testkit.Program, dir, postgres string) (*Ground, error) {
+	g := &Ground{Program: program, Dir: dir, Data: filepath.Join(dir, "data"), admin: postgres}
+	for n := range g.Address {
+		var err error
+		if g.Address[n], err = testkit.FreeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil || postgres == "" {
+		return g, err
+	}
+	u, err := url.Parse(postgres)
 	if err != nil {
 		return nil, err
 	}
-	return &Ground{Program: program, Dir: dir, Data: filepath.Join(dir, "data"), Address: address}, os.MkdirAll(dir, 0o700)
+	u.Path = "muster_soak_" + strings.ToLower(rand.Text())
+	g.Database = u.String()
+	return g, g.order(ctx, "CREATE DATABASE "+u.Path+" TEMPLATE template0")
+}
+
+// order gives an order to the PostgreSQL server.
+func (g *Ground) order(ctx context.Context, statement string) error {
+	db, err := sql.Open("pgx", g.admin)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = db.ExecContext(ctx, statement)
+	return err
 }
 
 // Clear removes everything.
-func (g *Ground) Clear() error { return os.RemoveAll(g.Dir) }
+func (g *Ground) Clear(ctx context.Context) error {
+	if g.Database != "" {
+		u, err := url.Parse(g.Database)
+		if err != nil {
+			return err
+		}
+		if err := g.order(ctx, "DROP DATABASE "+strings.TrimPrefix(u.Path, "/")+" WITH (FORCE)"); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(g.Dir)
+}
 
-// Where are the arguments that lead a command to the directory.
-func (g *Ground) Where() []string { return []string{"--data", g.Data} }
+// where are the arguments that lead a command to the directory.
+func (g *Ground) where() []string {
+	if g.Database != "" {
+		return []string{"--database", g.Database}
+	}
+	return []string{"--data", g.Data}
+}
 
 // Serve starts a server and waits until it is ready.
 func (g *Ground) Serve(args ...string) (*testkit.Server, error) {
-	s, err := g.StartServer("", args...)
+	s, err := g.StartServer(0, "", args...)
 	if err != nil {
 		return nil, err
 	}
@@ -55,9 +102,14 @@ func (g *Ground) Serve(args ...string) (*testkit.Server, error) {
 	return s, nil
 }
 
-// StartServer starts a server that may die at a fault point, and waits for nothing.
-func (g *Ground) StartServer(point string, args ...string) (*testkit.Server, error) {
-	return g.Program.StartServer(g.Address, point, append(g.Where(), args...)...)
+// StartServer starts a server at one of the addresses that may die at a fault point, and
+// waits for nothing.
+func (g *Ground) StartServer(at int, point string, args ...string) (*testkit.Server, error) {
+	where := []string{"--data", g.Data, "--base-url", "http://" + g.Address[0] + "/fhir"}
+	if g.Database != "" {
+		where = append(where, "--database", g.Database)
+	}
+	return g.Program.StartServer(g.Address[at], point, append(where, args...)...)
 }
 
 // StartLoad starts a loader of the lines that may die at a fault point.
@@ -66,7 +118,7 @@ func (g *Ground) StartLoad(point string, lines []string) (*testkit.Process, erro
 	if err := os.WriteFile(path, []byte(strings.Join(lines, "")), 0o600); err != nil {
 		return nil, err
 	}
-	return g.Program.Start(point, append(append([]string{"load"}, g.Where()...), path)...)
+	return g.Program.Start(point, append(append([]string{"load"}, g.where()...), path)...)
 }
 
 // Load loads the lines by a process of its own, and returns when all are acknowledged.
@@ -83,13 +135,20 @@ func (g *Ground) Load(lines []string) error {
 
 // Open opens the store beside the servers and loaders, as another process would.
 func (g *Ground) Open(ctx context.Context) (store.Store, error) {
-	return sqlite.Open(ctx, g.Data, sqlite.Options{})
+	if g.Database != "" {
+		return postgres.Open(ctx, g.Database, store.Options{})
+	}
+	return sqlite.Open(ctx, g.Data, store.Options{})
 }
 
 // Jobs returns the state of every job in the store, by id: those too whose client never
 // got an answer.
 func (g *Ground) Jobs(ctx context.Context) (map[string]store.State, error) {
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(g.Data, "jobs.db")+"?mode=ro&_pragma=busy_timeout(5000)")
+	driver, source := "sqlite", "file:"+filepath.Join(g.Data, "jobs.db")+"?mode=ro&_pragma=busy_timeout(5000)"
+	if g.Database != "" {
+		driver, source = "pgx", g.Database
+	}
+	db, err := sql.Open(driver, source)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +203,7 @@ func Remove(ctx context.Context, s store.Store, names []Name) error {
 	}
 	for i, o := range outcomes {
 		if o != store.Removed {
-			return errors.Join(fmt.Errorf("the removal of %s had outcome %d", names[i], o))
+			return fmt.Errorf("the removal of %s had outcome %d", names[i], o)
 		}
 	}
 	return nil

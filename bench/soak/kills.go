@@ -20,8 +20,9 @@ import (
 type KillsPlan struct {
 	Kills    int
 	Seed     uint64
-	Episode  int // kills of one episode, which ends with a reckoning
-	Parallel int // episodes at a time
+	Episode  int    // kills of one episode, which ends with a reckoning
+	Parallel int    // episodes at a time
+	Postgres string // URL of a database to make others from; empty for SQLite
 }
 
 // KillsReport is what [Kills] did. Safe for use by several goroutines.
@@ -34,6 +35,7 @@ type KillsReport struct {
 	Answers  []time.Duration
 	Orphans  []time.Duration // until the files without an owner were gone
 	Warnings map[string]int
+	Paused   int // servers that stood still beyond their lease
 }
 
 func newKillsReport() *KillsReport {
@@ -81,7 +83,7 @@ func Kills(ctx context.Context, program testkit.Program, dir string, plan KillsP
 	group.SetLimit(max(1, plan.Parallel))
 	for n, left := 0, plan.Kills; left > 0 && ctx.Err() == nil; n, left = n+1, left-plan.Episode {
 		group.Go(func() error {
-			ground, err := NewGround(program, filepath.Join(dir, fmt.Sprint("episode-", n)))
+			ground, err := NewGround(ctx, program, filepath.Join(dir, fmt.Sprint("episode-", n)), plan.Postgres)
 			if err != nil {
 				return err
 			}
@@ -91,7 +93,7 @@ func Kills(ctx context.Context, program testkit.Program, dir string, plan KillsP
 			if err := e.run(ctx); err != nil {
 				return fmt.Errorf("episode %d of seed %d: %w", n, plan.Seed, err)
 			}
-			return ground.Clear()
+			return ground.Clear(ctx)
 		})
 	}
 	return report, group.Wait()

@@ -50,3 +50,19 @@ func Quantile(all []time.Duration, q float64) time.Duration {
 	sorted := slices.Sorted(slices.Values(all))
 	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))].Round(100 * time.Microsecond)
 }
+
+// Database returns the URL of the PostgreSQL database that a soak makes its own from, or
+// "" for SQLite. name is what the option --database says.
+func Database(name string) (url string, err error) {
+	const variable = "MUSTER_TEST_POSTGRES"
+	switch name {
+	case "sqlite":
+		return "", nil
+	case "postgres":
+		if url = os.Getenv(variable); url != "" {
+			return url, nil
+		}
+		return "", fmt.Errorf("--database postgres: set %s to the URL of a database whose user may make others", variable)
+	}
+	return "", fmt.Errorf("--database %s: write sqlite or postgres", name)
+}

@@ -2,11 +2,13 @@ package soak
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
 
 	"muster/internal/testkit"
+	"muster/internal/testkit/pgtest"
 )
 
 // muster is the program under test.
@@ -31,12 +33,24 @@ func TestMain(m *testing.M) {
 // TestDeltas is the small share of the soak that runs with the tests.
 func TestDeltas(t *testing.T) {
 	t.Attr("requirements", "KO-23 MA-01 MA-04 VI-09 VI-10")
-	g, err := NewGround(muster, t.TempDir())
+	onEach(t, func(t *testing.T, postgres string) {
+		testDeltas(t, postgres)
+	})
+}
+
+// onEach runs a test on both databases; postgres is the URL of one to make others from.
+func onEach(t *testing.T, test func(t *testing.T, postgres string)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, "") })
+	t.Run("postgres", func(t *testing.T) { test(t, pgtest.Database(t)) })
+}
+
+func testDeltas(t *testing.T, postgres string) {
+	g, err := NewGround(t.Context(), muster, t.TempDir(), postgres)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r, err := Deltas(context.Background(), g, DeltasPlan{Rounds: 20, Seed: 7, Batch: 40, Long: 1500})
-	if err != nil {
+	if err := errors.Join(err, g.Clear(context.Background())); err != nil {
 		t.Fatal(err)
 	}
 	if r.Amid == 0 || r.Removed == 0 || r.Loads < 10 {
@@ -48,7 +62,11 @@ func TestDeltas(t *testing.T) {
 // TestKills is two in a hundred of the soak's kills.
 func TestKills(t *testing.T) {
 	t.Attr("requirements", "MA-01 MA-04 DE-01 DE-03")
-	r, err := Kills(context.Background(), muster, t.TempDir(), KillsPlan{Kills: 20, Seed: 7, Episode: 10, Parallel: 2})
+	onEach(t, testKills)
+}
+
+func testKills(t *testing.T, postgres string) {
+	r, err := Kills(context.Background(), muster, t.TempDir(), KillsPlan{Kills: 20, Seed: 7, Episode: 10, Parallel: 2, Postgres: postgres})
 	if err != nil {
 		t.Fatal(err)
 	}

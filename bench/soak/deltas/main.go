@@ -26,7 +26,11 @@ func main() {
 	flag.Parse()
 	fmt.Printf("deltas: --rounds %d --database %s --seed %d\n", plan.Rounds, *database, plan.Seed)
 	soak.Main("deltas", func(ctx context.Context, program testkit.Program, dir string) error {
-		ground, err := soak.NewGround(program, filepath.Join(dir, "ground"))
+		postgres, err := soak.Database(*database)
+		if err != nil {
+			return err
+		}
+		ground, err := soak.NewGround(ctx, program, filepath.Join(dir, "ground"), postgres)
 		if err != nil {
 			return err
 		}
@@ -41,6 +45,9 @@ func main() {
 		for _, w := range r.Warnings {
 			fmt.Println("the server logged:", w)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return ground.Clear(ctx)
 	})
 }

@@ -30,12 +30,17 @@ func main() {
 	flag.Parse()
 	fmt.Printf("kills: --kills %d --database %s --seed %d\n", plan.Kills, *database, plan.Seed)
 	soak.Main("kills", func(ctx context.Context, program testkit.Program, dir string) error {
+		var err error
+		if plan.Postgres, err = soak.Database(*database); err != nil {
+			return err
+		}
 		start := time.Now()
 		r, err := soak.Kills(ctx, program, dir, plan)
 		fmt.Printf("| kills, %s, seed %d | %d in %.0f s: %s |\n", *database, plan.Seed, soak.Total(r.Kills), time.Since(start).Seconds(), soak.Counts(r.Kills))
 		fmt.Printf("| exports | %d: %s |\n", soak.Total(r.Outcomes), soak.Counts(r.Outcomes))
 		fmt.Printf("| loads | %s |\n", soak.Counts(r.Loads))
 		fmt.Printf("| files without an owner, or of deleted exports, gone after | p50 %v, max %v |\n", soak.Quantile(r.Orphans, 0.5), soak.Quantile(r.Orphans, 1))
+		fmt.Printf("| stood still beyond their lease | %d servers |\n", r.Paused)
 		fmt.Println("died at:", soak.Counts(r.Places))
 		fmt.Println("never at:", strings.Join(missed(r.Places), ", "))
 		for _, text := range slices.Sorted(maps.Keys(r.Warnings)) {

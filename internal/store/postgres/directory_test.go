@@ -45,6 +45,10 @@ func TestDirectory(t *testing.T) {
 	storetest.Directory(t, new(databases).open)
 }
 
+func BenchmarkDirectory(b *testing.B) {
+	storetest.Benchmark(b, new(databases).open)
+}
+
 func TestJobs(t *testing.T) {
 	storetest.Jobs(t, func(t *testing.T) store.Jobs { return openTest(t, pgtest.Database(t), nil) })
 }

@@ -37,6 +37,9 @@ var gateSession = map[string]string{
 	"idle_in_transaction_session_timeout": "5000",
 	"lock_timeout":                        "30000", // for one's turn
 	"statement_timeout":                   "60000",
+	// As with SQLite: after a power cut the last batches may be missing, never broken.
+	// No commit of a job, which is synchronous, survives what came before it.
+	"synchronous_commit": "off",
 }
 
 // gateStatement is how long one statement inside the gate may take, in ms.

@@ -9,6 +9,7 @@ import (
 	"muster/internal/search/index"
 	"muster/internal/search/plan"
 	"muster/internal/search/sqlgen"
+	"muster/internal/store/storetest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -18,7 +19,7 @@ import (
 // somebody ran, changed the order of work.
 func TestExplain(t *testing.T) {
 	s := openTest(t, t.TempDir(), time.Now)
-	if _, err := s.Apply(t.Context(), benchChanges(300)); err != nil {
+	if _, err := s.Apply(t.Context(), storetest.Changes(300)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.writer.db.ExecContext(t.Context(), `ANALYZE`); err != nil {

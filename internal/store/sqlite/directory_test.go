@@ -62,3 +62,7 @@ func TestGateWaits(t *testing.T) {
 		return s
 	})
 }
+
+func BenchmarkDirectory(b *testing.B) {
+	storetest.Benchmark(b, func(t testing.TB, dir string, now func() time.Time) store.Store { return openTest(t, dir, now) })
+}

@@ -14,6 +14,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/search/plan"
 	"muster/internal/store"
+	"muster/internal/store/storetest"
 )
 
 func TestGateExcludes(t *testing.T) {
@@ -142,7 +143,7 @@ func TestApplyIsWhole(t *testing.T) {
 	s := openTest(t, t.TempDir(), time.Now)
 	broken := errors.New("broken")
 	disarm := fault.Arm("directory.apply.commit", func(context.Context) error { return broken })
-	outcomes, err := s.Apply(t.Context(), benchChanges(5))
+	outcomes, err := s.Apply(t.Context(), storetest.Changes(5))
 	disarm()
 	if !errors.Is(err, broken) || len(outcomes) != 0 {
 		t.Errorf("outcomes %v, error %v", outcomes, err)
@@ -150,7 +151,7 @@ func TestApplyIsWhole(t *testing.T) {
 	if counts, err := s.Counts(t.Context()); err != nil || len(counts) != 0 {
 		t.Errorf("counts %v, %v; want nothing", counts, err)
 	}
-	if outcomes, err = s.Apply(t.Context(), benchChanges(5)); err != nil || outcomes[4] != store.Created {
+	if outcomes, err = s.Apply(t.Context(), storetest.Changes(5)); err != nil || outcomes[4] != store.Created {
 		t.Errorf("outcomes %v, error %v", outcomes, err)
 	}
 	var names int

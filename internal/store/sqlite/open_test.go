@@ -9,6 +9,7 @@ import (
 
 	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/store/storetest"
 )
 
 // wantError opens a directory that must be refused, and checks the words that
@@ -101,7 +102,7 @@ func made(t *testing.T, statements ...string) string {
 func TestReopen(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a folder with % and ? and #")
 	s := openTest(t, dir, time.Now)
-	if _, err := s.Apply(t.Context(), benchChanges(3)); err != nil {
+	if _, err := s.Apply(t.Context(), storetest.Changes(3)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -119,7 +120,7 @@ func TestReopen(t *testing.T) {
 	if err != nil || counts[fhir.PractitionerRole] != (store.Count{All: 3, Visible: 3}) {
 		t.Errorf("counts %v, %v", counts, err)
 	}
-	outcomes, err := again.Apply(t.Context(), benchChanges(3))
+	outcomes, err := again.Apply(t.Context(), storetest.Changes(3))
 	if err != nil || outcomes[0] != store.Unchanged {
 		t.Errorf("outcomes %v, %v; want unchanged", outcomes, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"muster/internal/search/sqlgen"
+	"muster/internal/store/storetest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -13,7 +14,7 @@ import (
 // statistics, as [TestExplain] is.
 func TestExplainReader(t *testing.T) {
 	s := openTest(t, t.TempDir(), time.Now)
-	if _, err := s.Apply(t.Context(), benchChanges(300)); err != nil {
+	if _, err := s.Apply(t.Context(), storetest.Changes(300)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.writer.db.ExecContext(t.Context(), `ANALYZE`); err != nil {

@@ -1,4 +1,4 @@
-package sqlite
+package storetest
 
 import (
 	"bytes"
@@ -44,7 +44,8 @@ func benchChange(r *rand.Rand, n int, tail []byte) store.Change {
 	return c
 }
 
-func benchChanges(n int) []store.Change {
+// Changes makes n resources as benchChange does, the same ones each time.
+func Changes(n int) []store.Change {
 	r := rand.New(rand.NewPCG(1, 2))
 	tail := append([]byte(`},"text":"`), bytes.Repeat([]byte("lorem ipsum "), 120)...)
 	tail = append(tail, `"}`...)
@@ -59,11 +60,19 @@ func rate(b *testing.B, n int) {
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "resources/s")
 }
 
-func BenchmarkApply(b *testing.B) {
-	changes := benchChanges(50_000)
+// Benchmark measures a driver: loading, selecting, reading, and snapshots beside a
+// busy loader.
+func Benchmark(b *testing.B, open OpenStore) {
+	b.Run("Apply", func(b *testing.B) { benchApply(b, open) })
+	b.Run("Read", func(b *testing.B) { benchRead(b, open) })
+	b.Run("SnapshotWhileLoading", func(b *testing.B) { benchSnapshot(b, open) })
+}
+
+func benchApply(b *testing.B, open OpenStore) {
+	changes := Changes(50_000)
 	for b.Loop() {
 		b.StopTimer()
-		s := openTest(b, b.TempDir(), time.Now)
+		s := open(b, b.TempDir(), time.Now)
 		b.StartTimer()
 		if _, err := s.Apply(b.Context(), changes); err != nil {
 			b.Fatal(err)
@@ -75,10 +84,10 @@ func BenchmarkApply(b *testing.B) {
 	rate(b, len(changes))
 }
 
-// BenchmarkRead measures the other statements on one filled directory.
-func BenchmarkRead(b *testing.B) {
-	changes := benchChanges(100_000)
-	s := openTest(b, b.TempDir(), time.Now)
+// benchRead measures the other statements on one filled directory.
+func benchRead(b *testing.B, open OpenStore) {
+	changes := Changes(100_000)
+	s := open(b, b.TempDir(), time.Now)
 	if _, err := s.Apply(b.Context(), changes); err != nil {
 		b.Fatal(err)
 	}
@@ -161,11 +170,11 @@ func BenchmarkRead(b *testing.B) {
 	})
 }
 
-// BenchmarkSnapshotWhileLoading opens snapshots while another handle, as another
+// benchSnapshot opens snapshots while another handle, as another
 // process would, loads without a pause.
-func BenchmarkSnapshotWhileLoading(b *testing.B) {
+func benchSnapshot(b *testing.B, open OpenStore) {
 	dir := b.TempDir()
-	loader, server := openTest(b, dir, time.Now), openTest(b, dir, time.Now)
+	loader, server := open(b, dir, time.Now), open(b, dir, time.Now)
 	ctx, stop := context.WithCancel(b.Context())
 	loaded, started := make(chan int, 1), make(chan struct{}, 1)
 	go func() {
@@ -174,7 +183,7 @@ func BenchmarkSnapshotWhileLoading(b *testing.B) {
 			if n == 5000 {
 				close(started)
 			}
-			changes := benchChanges(5000)
+			changes := Changes(5000)
 			for i := range changes {
 				changes[i].ID = fmt.Sprint(n, "-", i)
 			}

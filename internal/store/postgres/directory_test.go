@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,14 +32,20 @@ func openTest(t testing.TB, url string, now func() time.Time) *Store {
 // databases gives each folder of the suite a database of its own.
 type databases struct{ byFolder sync.Map }
 
+func (d *databases) url(t testing.TB, dir string) (url string, fresh bool) {
+	t.Helper()
+	if known, ok := d.byFolder.Load(dir); ok {
+		return known.(string), false
+	}
+	url = pgtest.Database(t)
+	d.byFolder.Store(dir, url)
+	return url, true
+}
+
 func (d *databases) open(t testing.TB, dir string, now func() time.Time) store.Store {
 	t.Helper()
-	url, known := d.byFolder.Load(dir)
-	if !known {
-		url = pgtest.Database(t)
-		d.byFolder.Store(dir, url)
-	}
-	return openTest(t, url.(string), now)
+	url, _ := d.url(t, dir)
+	return openTest(t, url, now)
 }
 
 func TestDirectory(t *testing.T) {
@@ -53,19 +60,70 @@ func TestJobs(t *testing.T) {
 	storetest.Jobs(t, func(t *testing.T) store.Jobs { return openTest(t, pgtest.Database(t), nil) })
 }
 
+// nodes is a job store that asks two handles in turn, as if each call came to
+// another node.
+type nodes struct {
+	store.Jobs
+	other store.Jobs
+	calls atomic.Int64
+}
+
+func (n *nodes) next() store.Jobs {
+	if n.calls.Add(1)%2 == 0 {
+		return n.Jobs
+	}
+	return n.other
+}
+
+func (n *nodes) CreateJob(ctx context.Context, job store.Job, limit int) error {
+	return n.next().CreateJob(ctx, job, limit)
+}
+
+func (n *nodes) Claim(ctx context.Context, worker string, now fhir.Moment, lease int64) (*store.Task, error) {
+	return n.next().Claim(ctx, worker, now, lease)
+}
+
+func (n *nodes) Renew(ctx context.Context, t *store.Task, now fhir.Moment, lease, found int64) error {
+	return n.next().Renew(ctx, t, now, lease, found)
+}
+
+func (n *nodes) FinishPart(ctx context.Context, t *store.Task, object string, stored store.Stored, now, expires fhir.Moment) (store.State, error) {
+	return n.next().FinishPart(ctx, t, object, stored, now, expires)
+}
+
+func (n *nodes) Cancel(ctx context.Context, id, owner string, now, expires fhir.Moment) error {
+	return n.next().Cancel(ctx, id, owner, now, expires)
+}
+
+func TestJobsOnTwoNodes(t *testing.T) {
+	storetest.Jobs(t, func(t *testing.T) store.Jobs {
+		url := pgtest.Database(t)
+		return &nodes{Jobs: openTest(t, url, nil), other: openTest(t, url, nil)}
+	})
+}
+
+func TestReader(t *testing.T) {
+	var d databases
+	storetest.Reader(t, func(t testing.TB, dir string, now func() time.Time, deadline time.Duration) storetest.ReaderStore {
+		url, _ := d.url(t, dir)
+		s, err := Open(t.Context(), url, store.Options{Now: now, Create: &testInfo, SearchDeadline: deadline})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s
+	})
+}
+
 func TestIndexer(t *testing.T) {
 	var d databases
 	storetest.Indexer(t, func(t testing.TB, dir, definitions string, now func() time.Time) (storetest.IndexerStore, error) {
-		url, known := d.byFolder.Load(dir)
-		if !known {
-			url = pgtest.Database(t)
-			d.byFolder.Store(dir, url)
-		}
+		url, fresh := d.url(t, dir)
 		o := store.Options{Now: now, Expect: store.CreateInfo{DefinitionsHash: definitions}}
-		if !known {
+		if fresh {
 			o.Create = &testInfo
 		}
-		s, err := Open(t.Context(), url.(string), o)
+		s, err := Open(t.Context(), url, o)
 		if err == nil {
 			t.Cleanup(func() { _ = s.Close() })
 		}

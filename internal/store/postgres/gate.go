@@ -12,11 +12,13 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// Advisory locks of the database. They are numbers that mean nothing elsewhere.
+// Advisory locks, of two numbers: what for, and a hash of the schema that holds the
+// tables. Several directories in schemas of one database keep out of each other's way.
 const (
-	gateLock  = 0x6d75737465720001 // one writer at a time
-	makeLock  = 0x6d75737465720002 // one who makes or migrates the tables at a time
-	serveLock = 0x6d75737465720003 // shared by those who serve; whole for who makes the index anew
+	gateLock  = `1836414065, hashtext(current_schema())`      // one writer at a time
+	makeLock  = `1836414064, hashtext(current_schema())`      // one who makes or migrates the tables at a time
+	serveLock = `1836414067, hashtext(current_schema())`      // shared by those who serve; whole for who makes the index anew
+	ownLock   = `1836414066, hashtext(current_schema() || ?)` // one who starts a job of an owner at a time
 )
 
 // inside is a stay inside the gate: a transaction, READ COMMITTED, that holds the
@@ -49,8 +51,7 @@ func (s *Store) enter(ctx context.Context) (_ *inside, err error) {
 	}
 	var free bool
 	var limit string
-	err = in.tx.QueryRowContext(ctx, `SELECT pg_try_advisory_xact_lock($1), set_config('statement_timeout', $2, true)`,
-		int64(gateLock), gateStatement).Scan(&free, &limit)
+	err = in.tx.QueryRowContext(ctx, `SELECT pg_try_advisory_xact_lock(`+gateLock+`), set_config('statement_timeout', $1, true)`, gateStatement).Scan(&free, &limit)
 	if err != nil || free {
 		return in, err
 	}
@@ -61,7 +62,7 @@ func (s *Store) enter(ctx context.Context) (_ *inside, err error) {
 	if _, err := in.tx.ExecContext(ctx, `SET LOCAL statement_timeout = 0`); err != nil {
 		return nil, err
 	}
-	if _, err := in.tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(gateLock)); err != nil {
+	if _, err := in.tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(`+gateLock+`)`); err != nil {
 		return nil, err
 	}
 	_, err = in.tx.ExecContext(ctx, `SELECT set_config('statement_timeout', $1, true)`, gateStatement)

@@ -25,11 +25,11 @@ func (s *Store) prepare(ctx context.Context, o store.Options) error {
 		return err
 	}
 	defer conn.Close()
-	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(makeLock)); err != nil {
+	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock(`+makeLock+`)`); err != nil {
 		return err
 	}
 	defer func() { // also after ctx has ended: the session goes back into the pool
-		_, _ = conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(makeLock))
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock(`+makeLock+`)`)
 	}()
 	if err := checkDatabase(ctx, conn, o.Create != nil); err != nil {
 		return err

@@ -50,7 +50,7 @@ var (
 var locks = jobsql.Dialect{
 	Numbered:  true,
 	LockJob:   `SELECT 1 FROM job WHERE id = ? FOR UPDATE`,
-	LockOwner: `SELECT pg_advisory_xact_lock(1836414066, hashtext(?))`, // a space of its own beside the gate
+	LockOwner: `SELECT pg_advisory_xact_lock(` + ownLock + `)`,
 	PickFree:  `FOR UPDATE OF j SKIP LOCKED`,
 	PickNext:  `FOR UPDATE OF j`,
 	Explain:   explain,
@@ -102,7 +102,7 @@ func (s *Store) connect(config *pgxpool.Config) error {
 	for i, p := range []struct {
 		most     int
 		settings map[string]string
-	}{{max(8, 2*runtime.GOMAXPROCS(0)), readSession}, {4, gateSession}, {8, jobSession}} {
+	}{{max(8, 2*runtime.GOMAXPROCS(0)), readSession}, {5, gateSession}, {8, jobSession}} {
 		pool, err := newPool(config, int32(p.most), p.settings)
 		if err != nil {
 			return err

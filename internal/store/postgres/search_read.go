@@ -53,7 +53,7 @@ func (s *Store) Rows(ctx context.Context, keys []store.RowKey) ([]store.Row, err
 	}
 	ctx, stop := s.brief(ctx)
 	defer stop()
-	rows, err := s.rows(ctx, rowsOfKeys, numbers(keys))
+	rows, err := rowsOf(ctx, s.readers, rowsOfKeys, numbers(keys))
 	if err != nil {
 		return nil, s.briefError(ctx, err, "read %d rows", len(keys))
 	}
@@ -67,16 +67,16 @@ func (s *Store) Lookup(ctx context.Context, t fhir.Type, ids []string) ([]store.
 	}
 	ctx, stop := s.brief(ctx)
 	defer stop()
-	rows, err := s.rows(ctx, rowsOfIDs, int64(t), ids)
+	rows, err := rowsOf(ctx, s.readers, rowsOfIDs, int64(t), ids)
 	if err != nil {
 		return nil, s.briefError(ctx, err, "look up %d ids of %v", len(ids), t)
 	}
 	return rows, nil
 }
 
-// rows runs a statement that selects rowColumns.
-func (s *Store) rows(ctx context.Context, query string, args ...any) ([]store.Row, error) {
-	rows, err := s.readers.Query(ctx, query, args...)
+// rowsOf runs a statement that selects rowColumns.
+func rowsOf(ctx context.Context, q queryer, query string, args ...any) ([]store.Row, error) {
+	rows, err := q.Query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (s *Store) Referrers(ctx context.Context, t fhir.Type, param int, target fh
 	ctx, stop := s.brief(ctx)
 	defer stop()
 	first, last := store.KeyRange(t)
-	rows, err := s.rows(ctx, referrersOfIDs, ids, int64(param), target.String(), int64(first), int64(last), limit)
+	rows, err := rowsOf(ctx, s.readers, referrersOfIDs, ids, int64(param), target.String(), int64(first), int64(last), limit)
 	if err != nil {
 		return nil, s.briefError(ctx, err, "find the %v resources that refer to %d of %v", t, len(ids), target)
 	}

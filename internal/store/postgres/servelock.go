@@ -11,7 +11,7 @@ import (
 // value is closed or the process ends. Any number of processes may serve; while one
 // does, nobody makes the index anew below it.
 func (s *Store) MarkServed(ctx context.Context) (io.Closer, error) {
-	lock, err := s.lockServed(ctx, `SELECT pg_try_advisory_lock_shared($1)`,
+	lock, err := s.lockServed(ctx, `SELECT pg_try_advisory_lock_shared(`+serveLock+`)`,
 		"its index is being made anew: start the server when 'muster reindex' has ended")
 	if err != nil {
 		return nil, err
@@ -29,7 +29,7 @@ func (s *Store) MarkServed(ctx context.Context) (io.Closer, error) {
 // LockUnserved keeps servers away until the returned value is closed or the process
 // ends. It is refused while one serves.
 func (s *Store) LockUnserved(ctx context.Context) (io.Closer, error) {
-	return s.lockServed(ctx, `SELECT pg_try_advisory_lock($1)`,
+	return s.lockServed(ctx, `SELECT pg_try_advisory_lock(`+serveLock+`)`,
 		"it is being served, or another process makes its index anew: stop that one first")
 }
 
@@ -40,7 +40,7 @@ func (s *Store) lockServed(ctx context.Context, try, refusal string) (io.Closer,
 		return nil, fmt.Errorf("mark the directory as served: %w", explain(err))
 	}
 	var held bool
-	if err := conn.QueryRowContext(ctx, try, int64(serveLock)).Scan(&held); err != nil || !held {
+	if err := conn.QueryRowContext(ctx, try).Scan(&held); err != nil || !held {
 		if err == nil {
 			err = errors.New(refusal)
 		}

@@ -23,9 +23,16 @@ import (
 // Variable is the environment variable that names the server to test on.
 const Variable = "MUSTER_TEST_POSTGRES"
 
+// database holds the schemas of all tests. It stays on the server.
+const database = "muster_test"
+
 // Database makes an empty database and returns its URL. It is dropped at the end
 // of the test, whoever still uses it. Without PostgreSQL the test is skipped, or
 // fails where CI=true.
+//
+// It is a schema of its own in the database muster_test, which the URL selects, since
+// a whole database takes a second to make and to drop. What looks at pg_stat_activity
+// or pg_locks there sees other tests too.
 func Database(t testing.TB) string {
 	t.Helper()
 	server, err := shared()
@@ -39,21 +46,26 @@ func Database(t testing.TB) string {
 // database with this URL.
 func DatabaseOn(t testing.TB, server string) string {
 	t.Helper()
-	name := "muster_test_" + strings.ToLower(rand.Text())
-	// template0: whatever somebody put into template1 of a shared server stays out.
-	if err := run(server, `CREATE DATABASE `+name+` TEMPLATE template0`); err != nil {
-		t.Fatalf("make a database for the test: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := run(server, `DROP DATABASE IF EXISTS `+name+` WITH (FORCE)`); err != nil {
-			t.Logf("drop the database of the test: %v", err)
-		}
-	})
 	u, err := url.Parse(server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.Path = "/" + name
+	// template0: whatever somebody put into template1 of a shared server stays out.
+	made := run(server, `CREATE DATABASE `+database+` TEMPLATE template0 ENCODING UTF8`)
+	u.Path = "/" + database
+	whole := u.String()
+	schema := "test_" + strings.ToLower(rand.Text())
+	if err := run(whole, `CREATE SCHEMA `+schema); err != nil {
+		t.Fatalf("make a database for the test: %v", errors.Join(err, made))
+	}
+	t.Cleanup(func() {
+		if err := run(whole, `DROP SCHEMA `+schema+` CASCADE`); err != nil {
+			t.Logf("drop the database of the test: %v", err)
+		}
+	})
+	q := u.Query()
+	q.Set("search_path", schema)
+	u.RawQuery = q.Encode()
 	return u.String()
 }
 

@@ -25,25 +25,35 @@ var tables = map[index.Kind]table{
 	index.Location:  {"ix_position", "cell", "lat"},
 }
 
-func kindOf(n plan.Node) index.Kind {
+// entryOf tells which entries a condition asks for; false for all that are no
+// condition on one entry.
+func entryOf(n plan.Node) (param int, kind index.Kind, ok bool) {
 	switch n := n.(type) {
 	case plan.Token:
-		return index.Token
-	case plan.String, plan.TokenPart:
-		return index.String
+		return n.Param, index.Token, true
+	case plan.String:
+		return n.Param, index.String, true
+	case plan.TokenPart:
+		return n.Param, index.String, true
 	case plan.Date:
-		return index.Date
+		return n.Param, index.Date, true
 	case plan.Reference:
-		return index.Reference
+		return n.Param, index.Reference, true
 	case plan.Number:
-		return index.Number
+		return n.Param, index.Number, true
 	case plan.Near:
-		return index.Location
+		return n.Param, index.Location, true
 	case plan.Present:
-		return n.Kind
-	default:
-		return index.URI
+		return n.Param, n.Kind, true
+	case plan.URI:
+		return n.Param, index.URI, true
 	}
+	return 0, 0, false
+}
+
+func kindOf(n plan.Node) index.Kind {
+	_, kind, _ := entryOf(n)
+	return kind
 }
 
 const nameID = "(SELECT name_id FROM name WHERE text = ?)"

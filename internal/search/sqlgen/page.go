@@ -57,10 +57,21 @@ func walks(root *step, order []plan.Order) []way {
 	case order[0].Kind == index.Location:
 		return []way{func(q *selection) *fragment { return q.sorted(root, order) }}
 	}
-	return []way{
-		func(q *selection) *fragment { return q.walkValues(root, order) },
-		func(q *selection) *fragment { return q.walkMissing(root, order) },
+	ways := []way{func(q *selection) *fragment { return q.walkValues(root, order) }}
+	if !root.wants(order[0]) {
+		ways = append(ways, func(q *selection) *fragment { return q.walkMissing(root, order) })
 	}
+	return ways
+}
+
+// wants reports whether a conjunction holds only for rows with a value of the key.
+func (s *step) wants(o plan.Order) bool {
+	for _, kid := range s.kids {
+		if param, kind, ok := entryOf(kid.node); ok && param == o.Param && kind == o.Kind {
+			return true
+		}
+	}
+	return false
 }
 
 // walkColumn adds the rows in the order of an index of table resource.

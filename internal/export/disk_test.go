@@ -58,45 +58,48 @@ func refuse(number syscall.Errno, at string) error {
 // tried again, then it fails and says why; nothing stays on the disk; and when there is
 // room the next job works.
 func TestFullDiskWhileWriting(t *testing.T) {
-	for _, place := range []string{"blob.created", "blob.write", "blob.sync", "blob.rename", "blob.renamed"} {
-		for number, told := range map[syscall.Errno]string{
-			syscall.ENOSPC: trouble.ToldFull, syscall.EROFS: trouble.ToldReadOnly, syscall.EIO: trouble.ToldBroken,
-		} {
-			t.Run(fmt.Sprint(place, " ", number), func(t *testing.T) {
-				observed := newTally()
-				var log syncBuffer
-				b := newBundle(t, func(c *Config) {
-					c.Observer, c.Logger = observed, slog.New(slog.NewTextHandler(&log, nil))
-				})
-				b.fill(20)
-				var tries atomic.Int64
-				disarm := fault.Arm(place, func(context.Context) error {
-					tries.Add(1)
-					return refuse(number, "/secret/place")
-				})
-				defer disarm()
-				stop := start(t, b.Service)
-				defer stop()
-				id := b.kickOff("Practitioner")
-				status := b.wait(b.Service, id)
-				if status.State != store.Failed || !strings.Contains(status.Reason, told) || strings.Contains(status.Reason, "secret") {
-					t.Errorf("state %s with the reason %q, want one that says %q", status.State, status.Reason, told)
-				}
-				if n := tries.Load(); n < 2 {
-					t.Errorf("%d attempts, want more", n)
-				}
-				if files, _ := filepath.Abs(b.filesDir()); !strings.Contains(log.String(), files) {
-					t.Errorf("the log does not name the folder:\n%s", log.String())
-				}
-				disarm()
-				if status := b.wait(b.Service, b.kickOff("Practitioner")); status.State != store.Complete {
-					t.Fatalf("with room again: %s %q", status.State, status.Reason)
-				}
-				if observed.get("ended failed") != 1 || observed.get("ended complete") != 1 || observed.get("resources") != 20 {
-					t.Errorf("observed %v", observed.n)
-				}
+	for _, c := range []struct {
+		place  string
+		number syscall.Errno
+		told   string
+	}{
+		{"blob.created", syscall.ENOSPC, trouble.ToldFull}, {"blob.write", syscall.ENOSPC, trouble.ToldFull}, {"blob.sync", syscall.EIO, trouble.ToldBroken},
+		{"blob.rename", syscall.ENOSPC, trouble.ToldFull}, {"blob.renamed", syscall.EROFS, trouble.ToldReadOnly},
+	} {
+		t.Run(fmt.Sprint(c.place, " ", c.number), func(t *testing.T) {
+			observed := newTally()
+			var log syncBuffer
+			b := newBundle(t, func(config *Config) {
+				config.Observer, config.Logger = observed, slog.New(slog.NewTextHandler(&log, nil))
 			})
-		}
+			b.fill(20)
+			var tries atomic.Int64
+			disarm := fault.Arm(c.place, func(context.Context) error {
+				tries.Add(1)
+				return refuse(c.number, "/secret/place")
+			})
+			defer disarm()
+			stop := start(t, b.Service)
+			defer stop()
+			id := b.kickOff("Practitioner")
+			status := b.wait(b.Service, id)
+			if status.State != store.Failed || !strings.Contains(status.Reason, c.told) || strings.Contains(status.Reason, "secret") {
+				t.Errorf("state %s with the reason %q, want one that says %q", status.State, status.Reason, c.told)
+			}
+			if n := tries.Load(); n < 2 {
+				t.Errorf("%d attempts, want more", n)
+			}
+			if files, _ := filepath.Abs(b.filesDir()); !strings.Contains(log.String(), files) {
+				t.Errorf("the log does not name the folder:\n%s", log.String())
+			}
+			disarm()
+			if status := b.wait(b.Service, b.kickOff("Practitioner")); status.State != store.Complete {
+				t.Fatalf("with room again: %s %q", status.State, status.Reason)
+			}
+			if observed.get("ended failed") != 1 || observed.get("ended complete") != 1 || observed.get("resources") != 20 {
+				t.Errorf("observed %v", observed.n)
+			}
+		})
 	}
 }
 

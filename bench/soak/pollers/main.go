@@ -201,13 +201,17 @@ func (c *crowd) kickOff(n int) error {
 	return nil
 }
 
+// longestWait is how long who waits for an export waits at most between two polls, whatever
+// the server asks for: an early poll costs a 429.
+const longestWait = 5 * time.Second
+
 // keepExporting waits for one export after the other: where one has ended the next
 // begins. The last may take two minutes more than the run.
 func (c *crowd) keepExporting(n int, end time.Time) {
 	for time.Now().Before(end.Add(2 * time.Minute)) {
 		wait, body, code := c.poll(*c.jobs[n].Load())
 		if code != http.StatusOK {
-			time.Sleep(max(wait, 100*time.Millisecond))
+			time.Sleep(min(max(wait, 100*time.Millisecond), longestWait))
 			continue
 		}
 		if got, err := countOf(body); err != nil || got != c.total {

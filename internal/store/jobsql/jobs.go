@@ -36,13 +36,18 @@ type Dialect struct {
 // Jobs implements [store.Jobs] on a database that has its tables.
 type Jobs struct {
 	db      *sql.DB
+	readers *sql.DB
 	dialect Dialect
 }
 
 var _ store.Jobs = (*Jobs)(nil)
 
 // New returns the job store in a database.
-func New(db *sql.DB, d Dialect) *Jobs { return &Jobs{db, d} }
+func New(db *sql.DB, d Dialect) *Jobs { return &Jobs{db, db, d} }
+
+// ReadFrom lets what only reads use other connections to the database, so that no poll
+// waits for a commit. They must see every commit at once. It is called before anything else.
+func (j *Jobs) ReadFrom(readers *sql.DB) { j.readers = readers }
 
 // LiveTimes returns the transaction times of the jobs that still read old
 // versions: those that are selecting or writing. Writers keep for them what they
@@ -72,7 +77,8 @@ type runner struct {
 	dialect *Dialect
 }
 
-func (j *Jobs) reader() runner { return runner{j.db, &j.dialect} }
+func (j *Jobs) reader() runner { return runner{j.readers, &j.dialect} }
+func (j *Jobs) writer() runner { return runner{j.db, &j.dialect} }
 
 func (r runner) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	return r.on.QueryContext(ctx, r.text(query), args...)

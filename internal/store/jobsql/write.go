@@ -221,7 +221,7 @@ func (j *Jobs) Cancel(ctx context.Context, id, owner string, now, expires fhir.M
 
 // SetNextPoll implements [store.Jobs].
 func (j *Jobs) SetNextPoll(ctx context.Context, id string, old, next, now fhir.Moment) (bool, error) {
-	result, err := j.reader().exec(ctx, `UPDATE job SET next_poll = ?, polled = ? WHERE id = ? AND next_poll = ?`, next, now, id, old)
+	result, err := j.writer().exec(ctx, `UPDATE job SET next_poll = ?, polled = ? WHERE id = ? AND next_poll = ?`, next, now, id, old)
 	if err != nil {
 		return false, fmt.Errorf("noting the poll of job %s: %w", id, err)
 	}

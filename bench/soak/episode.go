@@ -104,9 +104,9 @@ func (e *episode) killed(what, point string) {
 	e.report.count(e.report.Places, name)
 }
 
-// fate draws how a process dies: at a fault point of its command, or else after a
-// time.
-func fate(r *rand.Rand, command string) (point string, life time.Duration) {
+// fate draws how a process dies: at a fault point of its command, or after the time of
+// life if it does not come there, or after a shorter time.
+func (e *episode) fate(r *rand.Rand, command string) (point string, life time.Duration) {
 	if r.IntN(2) == 0 {
 		var places []string
 		for _, p := range fault.Places {
@@ -114,16 +114,24 @@ func fate(r *rand.Rand, command string) (point string, life time.Duration) {
 				places = append(places, p.Name)
 			}
 		}
-		return fmt.Sprintf("%s@%d", places[r.IntN(len(places))], 1+r.IntN(1+r.IntN(6))), 1200 * time.Millisecond
+		return fmt.Sprintf("%s@%d", places[r.IntN(len(places))], 1+r.IntN(1+r.IntN(6))), e.armedLife()
 	}
 	return "", time.Duration(r.Int64N(r.Int64N(int64(900*time.Millisecond)) + 1))
+}
+
+// armedLife is how long a process may take to come to its fault point.
+func (e *episode) armedLife() time.Duration {
+	if e.ground.Database != "" {
+		return 2500 * time.Millisecond // every step is a round trip, and commits wait for each other
+	}
+	return 1200 * time.Millisecond
 }
 
 // serve starts servers at an address and kills them, one after the other. Some stand
 // still beyond their lease first, and come back.
 func (e *episode) serve(ctx context.Context, r *rand.Rand, at int) error {
 	for e.more(ctx) {
-		point, life := fate(r, "serve")
+		point, life := e.fate(r, "serve")
 		cuts := e.cuts.Load()
 		s, err := e.ground.StartServer(at, point, serveArgs...)
 		if err != nil {
@@ -244,11 +252,11 @@ func (e *episode) loadUntilDone(ctx context.Context, r *rand.Rand, lines []strin
 	for try := 0; ; try++ {
 		point, life := "", testkit.Patience
 		if try < 5 && e.more(ctx) && r.IntN(3) > 0 {
-			if point, life = fate(r, "load"); point == "" {
+			if point, life = e.fate(r, "load"); point == "" {
 				life /= 4 // loads are short
 			}
 			if first && r.IntN(2) == 0 {
-				point, life = making[r.IntN(len(making))], 1200*time.Millisecond
+				point, life = making[r.IntN(len(making))], e.armedLife()
 			}
 		}
 		cuts := e.cuts.Load()

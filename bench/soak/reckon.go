@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -113,6 +114,10 @@ func (e *episode) end(ctx context.Context, s *testkit.Server, id string) (string
 	}
 }
 
+// reason is what a failed job says: that it failed, with a cause where there is one for
+// the client, and the way out.
+var reason = regexp.MustCompile(`^The export (could not be finished|failed: [A-Z]).*Please start`)
+
 // hasReason looks for the sentence that tells a client why its job failed.
 func hasReason(body string) error {
 	var outcome struct {
@@ -123,7 +128,7 @@ func hasReason(body string) error {
 		return fmt.Errorf("a failed job answers %s", body)
 	}
 	for _, i := range outcome.Issue {
-		if strings.Contains(i.Diagnostics, "The export could not be finished") {
+		if reason.MatchString(i.Diagnostics) {
 			return nil
 		}
 	}

@@ -18,7 +18,9 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/search/index"
 	"muster/internal/store"
+	"muster/internal/store/postgres"
 	"muster/internal/store/sqlite"
+	"muster/internal/testkit/pgtest"
 )
 
 // clock is a clock that stands until a test moves it.
@@ -51,10 +53,29 @@ type bundle struct {
 
 func newBundle(t *testing.T, change func(*Config)) *bundle {
 	t.Helper()
+	return newBundleOn(t, false, change)
+}
+
+// onEach runs a test on both databases.
+func onEach(t *testing.T, test func(t *testing.T, onPostgres bool)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, false) })
+	t.Run("postgres", func(t *testing.T) { test(t, true) })
+}
+
+// newBundleOn is newBundle on one of the databases.
+func newBundleOn(t *testing.T, onPostgres bool, change func(*Config)) *bundle {
+	t.Helper()
 	dir := t.TempDir()
 	b := &bundle{T: t, clock: newClock()}
-	directory, err := sqlite.Open(t.Context(), dir, sqlite.Options{Now: b.clock.Now,
-		Create: &sqlite.CreateInfo{BaseURL: testBase, Mode: "authoritative", DefinitionsHash: "test"}})
+	options := store.Options{Now: b.clock.Now,
+		Create: &store.CreateInfo{BaseURL: testBase, Mode: "authoritative", DefinitionsHash: "test"}}
+	var directory store.Store
+	var err error
+	if onPostgres {
+		directory, err = postgres.Open(t.Context(), pgtest.Database(t), options)
+	} else {
+		directory, err = sqlite.Open(t.Context(), dir, options)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,12 +18,14 @@ import (
 // A worker hangs, its heartbeat too, until its lease is over and another worker of the
 // process has done the work. When it comes back it goes on as if nothing had
 // happened, and nothing of what it does is seen (D7).
-func TestWorkerThatComesBackLate(t *testing.T) {
+func TestWorkerThatComesBackLate(t *testing.T) { onEach(t, testLateWorker) }
+
+func testLateWorker(t *testing.T, onPostgres bool) {
 	// Not a point inside the gate: who hangs there lets all writers of the directory wait.
 	for _, point := range []string{"export.selecting", "export.selected",
 		"blob.created", "export.part.page", "export.part.written", "export.part.committed"} {
 		t.Run(point, func(t *testing.T) {
-			b := newBundle(t, func(c *Config) { c.Workers = 2 })
+			b := newBundleOn(t, onPostgres, func(c *Config) { c.Workers = 2 })
 			b.fill(30)
 			late, back := &lateStore{Store: b.Config.Store, beats: make(chan struct{})}, make(chan struct{})
 			b.Config.Store = late

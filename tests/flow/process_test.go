@@ -5,6 +5,7 @@ package flow
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +14,10 @@ import (
 	"testing"
 
 	"muster/internal/testkit"
+	"muster/internal/testkit/pgtest"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite"
 )
 
 // muster is the program under test.
@@ -40,8 +45,9 @@ type server struct {
 	t *testing.T
 }
 
-// place is where a test serves: a data directory and an address.
-type place struct{ data, address string }
+// place is where a test serves: a data directory, a PostgreSQL database or "" for the
+// one in the data directory, and an address.
+type place struct{ data, database, address string }
 
 func newPlace(t *testing.T) place {
 	t.Helper()
@@ -49,12 +55,51 @@ func newPlace(t *testing.T) place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return place{filepath.Join(t.TempDir(), "data"), address}
+	return place{data: filepath.Join(t.TempDir(), "data"), address: address}
+}
+
+// onBoth runs a test on a data directory and on a PostgreSQL database.
+func onBoth(t *testing.T, test func(t *testing.T, newPlace func(*testing.T) place)) {
+	t.Run("SQLite", func(t *testing.T) { test(t, newPlace) })
+	t.Run("PostgreSQL", func(t *testing.T) { test(t, newPostgresPlace) })
+}
+
+func newPostgresPlace(t *testing.T) place {
+	t.Helper()
+	p := newPlace(t)
+	p.database = pgtest.Database(t)
+	return p
+}
+
+// directory are the options that name the directory.
+func (p place) directory() []string {
+	if p.database != "" {
+		return []string{"--database", p.database}
+	}
+	return []string{"--data", p.data}
+}
+
+// jobs opens the database that the jobs are in.
+func (p place) jobs(t *testing.T) *sql.DB {
+	t.Helper()
+	driver, source := "sqlite", "file:"+filepath.Join(p.data, "jobs.db")+"?mode=ro"
+	if p.database != "" {
+		driver, source = "pgx", p.database
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
 }
 
 // serve starts the program; see [testkit.Program.Serve].
 func (p place) serve(t *testing.T, faultPoint string, args ...string) server {
 	t.Helper()
+	if p.database != "" {
+		args = append([]string{"--database", p.database}, args...)
+	}
 	s, err := muster.Serve(p.data, p.address, faultPoint, args...)
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +116,7 @@ func (p place) serve(t *testing.T, faultPoint string, args ...string) server {
 // load runs `muster load` and fails the test unless it exits 0.
 func (p place) load(t *testing.T, paths ...string) {
 	t.Helper()
-	if _, err := muster.Run(append([]string{"load", "--data", p.data}, paths...)...); err != nil {
+	if _, err := muster.Run(append(append([]string{"load"}, p.directory()...), paths...)...); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,0 +1,51 @@
+package flow
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"muster/internal/testkit"
+)
+
+// TestAnotherNodeFinishes has two servers on one PostgreSQL and one folder. The one
+// that writes the parts of an export is killed in the middle; the other ends the job
+// within two lease times, with the bytes that were selected, and its client learns of
+// it there.
+func TestAnotherNodeFinishes(t *testing.T) {
+	t.Attr("requirements", "MA-01 MA-04 RE-13")
+	const lease = 3 * time.Second
+	p := newPostgresPlace(t)
+	p.load(t, practitioners(t, 2000, "Before"))
+	address, err := testkit.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Behind one public address: links of both lead to the first, as through a proxy.
+	other := place{data: p.data, database: p.database, address: address}
+	args := []string{"--part-bytes", "40000", "--lease", lease.String(), "--sweep-every", "200ms"}
+
+	// The other one is not yet there, so that the one that will be killed has the work.
+	dying := p.serve(t, "export.part.page@5", args...)
+	status := dying.kickOff(everyPractitioner)
+	alive := other.serve(t, "", append(args, "--base-url", dying.Base)...)
+	if err := dying.WaitKilled(); err != nil {
+		t.Fatal(err)
+	}
+	killed := time.Now()
+	p.load(t, practitioners(t, 2000, "After"))
+
+	m := alive.wait(alive.Base + status[len(dying.Base):])
+	if took := time.Since(killed); took > 2*lease {
+		t.Errorf("the other server ended the job after %v, want at most two leases of %v", took, lease)
+	}
+	for i := range m.Output {
+		m.Output[i].URL = alive.Base + m.Output[i].URL[len(dying.Base):]
+	}
+	got := files(t, m)
+	all := bytes.Join(got, nil)
+	if lines, before := bytes.Count(all, []byte("\n")), bytes.Count(all, []byte(`"family":"Before"`)); lines != 2000 || before != 2000 {
+		t.Errorf("%d lines, %d with the family name Before; want 2000 of both", lines, before)
+	}
+	alive.noOrphans(p.data, len(got))
+}

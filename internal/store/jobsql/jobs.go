@@ -31,6 +31,9 @@ type Dialect struct {
 	// Explain puts the way out before errors of the database that an operator can do
 	// something about. Optional.
 	Explain func(error) error
+	// Stale reports whether a transaction could not begin because its connection had
+	// been closed before; nil where there are none.
+	Stale func(error) bool
 }
 
 // Jobs implements [store.Jobs] on a database that has its tables.
@@ -125,7 +128,7 @@ func (j *Jobs) transact(ctx context.Context, id string, f func(tx runner) error)
 	if outer, ok := ctx.Value(within{}).(*sql.Tx); ok {
 		return j.locked(ctx, runner{outer, &j.dialect}, id, f)
 	}
-	tx, err := j.db.BeginTx(ctx, nil)
+	tx, err := j.begin(ctx)
 	if err != nil {
 		return err
 	}
@@ -140,6 +143,20 @@ func (j *Jobs) transact(ctx context.Context, id string, f func(tx runner) error)
 	}
 	return fault.Point(ctx, "jobs.committed")
 }
+
+// begin starts a transaction. Connections that are found to be closed are passed
+// over.
+func (j *Jobs) begin(ctx context.Context) (*sql.Tx, error) {
+	for tries := mostStale; ; tries-- {
+		tx, err := j.db.BeginTx(ctx, nil)
+		if err == nil || j.dialect.Stale == nil || !j.dialect.Stale(err) || tries == 0 {
+			return tx, err
+		}
+	}
+}
+
+// mostStale is how many connections may be found closed one after the other.
+const mostStale = 10
 
 // locked locks the job, if there is an id and others could write, and then calls f.
 func (j *Jobs) locked(ctx context.Context, tx runner, id string, f func(tx runner) error) error {

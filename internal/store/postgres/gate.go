@@ -3,12 +3,14 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"time"
 
 	"muster/internal/fault"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
@@ -36,8 +38,8 @@ func (s *Store) enter(ctx context.Context) (_ *inside, err error) {
 		start := time.Now()
 		defer func() { s.waited(time.Since(start)) }()
 	}
-	in := &inside{}
-	if in.conn, err = s.gate.Conn(ctx); err != nil {
+	in, err := s.begin(ctx)
+	if err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -45,10 +47,6 @@ func (s *Store) enter(ctx context.Context) (_ *inside, err error) {
 			in.leave()
 		}
 	}()
-	// A transaction that watched ctx would roll back while pgx is used below it.
-	if in.tx, err = in.conn.BeginTx(context.WithoutCancel(ctx), nil); err != nil {
-		return nil, err
-	}
 	var free bool
 	var limit string
 	err = in.tx.QueryRowContext(ctx, `SELECT pg_try_advisory_xact_lock(`+gateLock+`), set_config('statement_timeout', $1, true)`, gateStatement).Scan(&free, &limit)
@@ -69,21 +67,43 @@ func (s *Store) enter(ctx context.Context) (_ *inside, err error) {
 	return in, err
 }
 
+// begin starts a transaction on a connection that may pass the gate. Connections
+// that a restart of the server has left stale in the pool are passed over.
+func (s *Store) begin(ctx context.Context) (*inside, error) {
+	for tries := gateSessions; ; tries-- {
+		conn, err := s.gate.Conn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		// A transaction that watched ctx would roll back while pgx is used below it.
+		tx, err := conn.BeginTx(context.WithoutCancel(ctx), nil)
+		if err == nil {
+			return &inside{conn, tx}, nil
+		}
+		_ = conn.Close()
+		if !stale(err) || tries == 0 {
+			return nil, err
+		}
+	}
+}
+
+// stale reports whether a statement never left for the database, because its
+// connection was closed before.
+func stale(err error) bool { return pgconn.SafeToRetry(err) || errors.Is(err, driver.ErrBadConn) }
+
 // leave ends the stay. What was not committed is rolled back.
 func (in *inside) leave() {
-	if in.tx != nil {
-		_ = in.tx.Rollback()
-	}
+	_ = in.tx.Rollback()
 	_ = in.conn.Close()
 }
 
 // raw calls f with the connection of the transaction.
 func (in *inside) raw(f func(*pgx.Conn) error) error {
 	return in.conn.Raw(func(c any) error {
-		driver, ok := c.(*stdlib.Conn)
+		conn, ok := c.(*stdlib.Conn)
 		if !ok {
 			return errors.New("the connection is not one of pgx")
 		}
-		return f(driver.Conn())
+		return f(conn.Conn())
 	})
 }

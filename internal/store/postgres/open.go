@@ -54,6 +54,7 @@ var locks = jobsql.Dialect{
 	PickFree:  `FOR UPDATE OF j SKIP LOCKED`,
 	PickNext:  `FOR UPDATE OF j`,
 	Explain:   explain,
+	Stale:     stale,
 }
 
 // Open opens the database that a URL (postgres://user:password@host:port/database)
@@ -102,7 +103,7 @@ func (s *Store) connect(config *pgxpool.Config) error {
 	for i, p := range []struct {
 		most     int
 		settings map[string]string
-	}{{max(8, 2*runtime.GOMAXPROCS(0)), readSession}, {5, gateSession}, {8, jobSession}} {
+	}{{max(8, 2*runtime.GOMAXPROCS(0)), readSession}, {gateSessions, gateSession}, {8, jobSession}} {
 		pool, err := newPool(config, int32(p.most), p.settings)
 		if err != nil {
 			return err

@@ -30,6 +30,10 @@ var everySession = map[string]string{
 	"tcp_user_timeout":        "10000",
 }
 
+// gateSessions is how many sessions of a process wait at the gate at most, or hold
+// a lock for as long as the process lives.
+const gateSessions = 5
+
 // Settings of the sessions that pass the gate. Who stops in the middle, as a
 // machine does that is suspended, loses its session after five seconds, and with it
 // the gate.
@@ -37,9 +41,6 @@ var gateSession = map[string]string{
 	"idle_in_transaction_session_timeout": "5000",
 	"lock_timeout":                        "30000", // for one's turn
 	"statement_timeout":                   "60000",
-	// As with SQLite: after a power cut the last batches may be missing, never broken.
-	// No commit of a job, which is synchronous, survives what came before it.
-	"synchronous_commit": "off",
 }
 
 // gateStatement is how long one statement inside the gate may take, in ms.

@@ -1,0 +1,358 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"muster/internal/fault"
+	"muster/internal/fhir"
+	"muster/internal/store"
+	"muster/internal/store/storetest"
+	"muster/internal/testkit/pgtest"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// heldGate starts a write that stands still inside the gate, before its commit. The
+// write ends, with what it returned in result, when release is called.
+func heldGate(t *testing.T, s *Store, changes []store.Change) (release func(), result <-chan error) {
+	t.Helper()
+	reached, open := make(chan struct{}), make(chan struct{})
+	disarm := fault.Arm("directory.apply.commit", func(context.Context) error {
+		close(reached)
+		<-open
+		return nil
+	})
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.Apply(t.Context(), changes)
+		done <- err
+	}()
+	<-reached
+	disarm() // the next writer passes
+	return func() { close(open) }, done
+}
+
+// lockHolder is the session that holds the gate of a schema.
+const lockHolder = `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+	AND (classid::bigint, objid::bigint) IN (SELECT 1836414065, hashtext(current_schema())::bigint & 4294967295)`
+
+// wantFree writes through another handle: the gate is free and nothing of what was
+// held is there.
+func wantFree(t *testing.T, s *Store, changes []store.Change) {
+	t.Helper()
+	outcomes, err := s.Apply(t.Context(), changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, o := range outcomes {
+		if o != store.Created {
+			t.Errorf("outcome %d is %v: something of the dead holder is there", i, o)
+		}
+	}
+}
+
+// TestDeadHolder ends the session that is inside the gate, as the end of its process
+// does. The other one gets in, and nothing of the dead one is there.
+func TestDeadHolder(t *testing.T) {
+	where := pgtest.Database(t)
+	dead, alive := openTest(t, where, nil), openTest(t, where, nil)
+	changes := storetest.Changes(5)
+	release, result := heldGate(t, dead, changes)
+	waiting := make(chan struct{}, 1)
+	t.Cleanup(fault.Arm("directory.gate.waiting", func(context.Context) error { waiting <- struct{}{}; return nil }))
+	free := make(chan struct{})
+	go func() {
+		defer close(free)
+		wantFree(t, alive, changes)
+	}()
+	<-waiting
+	conn, err := pgx.Connect(t.Context(), where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	var ended bool
+	if err := conn.QueryRow(t.Context(), `SELECT pg_terminate_backend(pid) FROM (`+lockHolder+`) AS holder`).Scan(&ended); err != nil || !ended {
+		t.Fatalf("the holder was not ended: %v", err)
+	}
+	<-free
+	release()
+	if err := <-result; err == nil {
+		t.Error("the dead holder was told that its batch is committed")
+	}
+}
+
+// TestHungHolder lets a writer stand still inside the gate for longer than the
+// session may be idle, as a suspended machine does. The other one gets in meanwhile,
+// and the writer learns that it lost.
+func TestHungHolder(t *testing.T) {
+	where := pgtest.Database(t)
+	hung, alive := openTest(t, with(t, where, "idle_in_transaction_session_timeout", "200"), nil), openTest(t, where, nil)
+	changes := storetest.Changes(5)
+	release, result := heldGate(t, hung, changes)
+	wantFree(t, alive, changes)
+	release()
+	if err := <-result; err == nil {
+		t.Error("the hung holder was told that its batch is committed")
+	}
+	if outcomes, err := hung.Apply(t.Context(), changes); err != nil || outcomes[0] != store.Unchanged {
+		t.Errorf("when it is back: outcomes %v, %v; want unchanged", outcomes, err)
+	}
+}
+
+// TestGateWaitsNotForever has a holder that never leaves and a session that may wait
+// for 200 ms only. Its error says what to look at.
+func TestGateWaitsNotForever(t *testing.T) {
+	where := pgtest.Database(t)
+	holder, waiter := openTest(t, where, nil), openTest(t, with(t, where, "lock_timeout", "200"), nil)
+	changes := storetest.Changes(2)
+	release, result := heldGate(t, holder, changes[:1])
+	_, err := waiter.Apply(t.Context(), changes[1:])
+	if err == nil || !strings.Contains(err.Error(), "pg_stat_activity") {
+		t.Errorf("error %v, want one with the way out", err)
+	}
+	release()
+	if err := <-result; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestJobsPassTheGate starts, claims and ends a job while a writer is inside the gate.
+func TestJobsPassTheGate(t *testing.T) {
+	s := openTest(t, pgtest.Database(t), nil)
+	release, result := heldGate(t, s, storetest.Changes(1))
+	if err := s.CreateJob(t.Context(), store.Job{ID: "one", Owner: "anna", Request: []byte("{}")}, 5); err != nil {
+		t.Fatal(err)
+	}
+	task, err := s.Claim(t.Context(), "worker", 10, 1000)
+	if err != nil || task == nil {
+		t.Fatalf("task %v, %v", task, err)
+	}
+	if err := s.Renew(t.Context(), task, 20, 1000, 5); err != nil {
+		t.Error(err)
+	}
+	if err := s.Cancel(t.Context(), "one", "anna", 30, 40); err != nil {
+		t.Error(err)
+	}
+	release()
+	if err := <-result; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPinIsOneWithItsTime lets a snapshot fail after the job was told its T: the job
+// has none then, and the clock has not gone on.
+func TestPinIsOneWithItsTime(t *testing.T) {
+	s := openTest(t, pgtest.Database(t), nil)
+	if err := s.CreateJob(t.Context(), store.Job{ID: "one", Owner: "anna", Request: []byte("{}")}, 5); err != nil {
+		t.Fatal(err)
+	}
+	task, err := s.Claim(t.Context(), "worker", 10, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	disarm := fault.Arm("directory.snapshot.pinned", func(context.Context) error { return broken })
+	pin := func(ctx context.Context, at fhir.Moment) error { return s.BeginSelecting(ctx, task, at, 10) }
+	if _, err := s.OpenSnapshot(t.Context(), pin); !errors.Is(err, broken) {
+		t.Errorf("error %v", err)
+	}
+	disarm()
+	if job, err := s.Job(t.Context(), "one"); err != nil || job.State != store.Accepted || job.Time != 0 {
+		t.Errorf("job %+v, %v; want it as it was", job, err)
+	}
+	snap, err := s.OpenSnapshot(t.Context(), pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snap.Close()
+	if job, err := s.Job(t.Context(), "one"); err != nil || job.State != store.Selecting || job.Time != snap.Time() {
+		t.Errorf("job %+v, %v; want it selecting at %v", job, err, snap.Time())
+	}
+}
+
+// TestNowIsTheDatabases compares the store's clock with the database's, which the
+// times of commits come from.
+func TestNowIsTheDatabases(t *testing.T) {
+	s := openTest(t, pgtest.Database(t), nil)
+	// A machine that is an hour off: what counts is the distance that was measured.
+	r := s.dbClock.at.Load()
+	s.dbClock.at.Store(&reading{r.database.Add(time.Hour), r.local})
+	if ahead := time.Until(s.Now()); ahead < 59*time.Minute {
+		t.Errorf("the clock is %v ahead, want the hour of the database", ahead)
+	}
+	if err := s.measure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := s.Now().Add(-time.Second)
+	snap, err := s.OpenSnapshot(t.Context(), func(context.Context, fhir.Moment) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snap.Close()
+	if at := snap.Time().Time(); at.Before(before) || at.After(s.Now().Add(time.Second)) {
+		t.Errorf("transaction time %v, the clock says %v", at, s.Now())
+	}
+}
+
+// TestServerRestarts stops the server below an open store and starts it again: errors
+// meanwhile, and work afterwards, with all that was committed.
+func TestServerRestarts(t *testing.T) {
+	server := pgtest.StartServer(t)
+	s := openTest(t, pgtest.DatabaseOn(t, server.URL), nil)
+	changes := storetest.Changes(10)
+	if _, err := s.Apply(t.Context(), changes[:5]); err != nil {
+		t.Fatal(err)
+	}
+	server.Stop(t)
+	if _, err := s.Apply(t.Context(), changes); err == nil {
+		t.Error("a write succeeded without a server")
+	}
+	if err := s.Ping(t.Context()); err == nil {
+		t.Error("the store is ready without a server")
+	}
+	server.Start(t)
+	outcomes, err := s.Apply(t.Context(), changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []store.Outcome{store.Unchanged, store.Created} {
+		if got := outcomes[5*i]; got != want {
+			t.Errorf("outcome %d is %v, want %v", 5*i, got, want)
+		}
+	}
+	if err := s.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// with sets a parameter of a URL.
+func with(t *testing.T, where, name, value string) string {
+	t.Helper()
+	u, err := url.Parse(where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set(name, value)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// wantRefused opens a database that must be refused, and checks the words that tell
+// the operator what is wrong and what to do.
+func wantRefused(t *testing.T, where string, o store.Options, words ...string) {
+	t.Helper()
+	s, err := Open(t.Context(), where, o)
+	if err == nil {
+		_ = s.Close()
+		t.Fatalf("no error; want one with %q", words)
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error %q does not say %q", err, w)
+		}
+	}
+	if u, _ := url.Parse(where); u != nil && u.User != nil {
+		if password, ok := u.User.Password(); ok && strings.Contains(err.Error(), password) {
+			t.Errorf("error %q tells the password", err)
+		}
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	where := pgtest.Database(t)
+	u, err := url.Parse(where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(f func(*url.URL)) string {
+		c := *u
+		f(&c)
+		return c.String()
+	}
+	run := func(t *testing.T, where string, statements ...string) {
+		t.Helper()
+		conn, err := pgx.Connect(t.Context(), where)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(t.Context())
+		for _, text := range statements {
+			if _, err := conn.Exec(t.Context(), text); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	made := func(t *testing.T, statements ...string) string {
+		t.Helper()
+		where := pgtest.Database(t)
+		if err := openTest(t, where, nil).Close(); err != nil {
+			t.Fatal(err)
+		}
+		run(t, where, statements...)
+		return where
+	}
+	t.Run("not a URL", func(t *testing.T) {
+		wantRefused(t, "postgres://anna:hush-hush@host:port/x", store.Options{}, "postgres://USER:PASSWORD@HOST:PORT/DATABASE")
+	})
+	t.Run("no server", func(t *testing.T) {
+		wantRefused(t, change(func(u *url.URL) { u.Host = "127.0.0.1:1" }), store.Options{}, "127.0.0.1:1", "cannot be reached", "check that the server runs")
+	})
+	t.Run("no such user", func(t *testing.T) {
+		wantRefused(t, change(func(u *url.URL) { u.User = url.UserPassword("nobody", "hush-hush") }), store.Options{}, "user or the password is wrong")
+	})
+	t.Run("no such database", func(t *testing.T) {
+		wantRefused(t, change(func(u *url.URL) { u.Path = "/muster_nowhere" }), store.Options{}, "muster_nowhere", "createdb")
+	})
+	t.Run("nothing there", func(t *testing.T) {
+		wantRefused(t, where, store.Options{}, "no directory", "muster load --database")
+	})
+	t.Run("tables of another program", func(t *testing.T) {
+		where := pgtest.Database(t)
+		run(t, where, `CREATE TABLE letters (text text)`)
+		wantRefused(t, where, store.Options{Create: &testInfo}, "letters", "empty or a new database")
+	})
+	t.Run("user who may not make tables", func(t *testing.T) {
+		where := pgtest.Database(t)
+		role := fmt.Sprintf("reader_%d", time.Now().UnixNano())
+		run(t, where, `CREATE ROLE `+role+` LOGIN`)
+		t.Cleanup(func() {
+			conn, err := pgx.Connect(context.Background(), where)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close(context.Background())
+			if _, err := conn.Exec(context.Background(), `DROP OWNED BY `+role+`; DROP ROLE `+role); err != nil {
+				t.Error(err)
+			}
+		})
+		run(t, where, `DO $$ BEGIN EXECUTE 'GRANT USAGE ON SCHEMA ' || current_schema() || ' TO `+role+`'; END $$`)
+		read, err := url.Parse(where)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read.User = url.User(role)
+		wantRefused(t, read.String(), store.Options{Create: &testInfo}, "may not write")
+	})
+	for half, version := range map[string]string{"directory": directoryVersion, "jobs": jobsVersion} {
+		t.Run("newer schema of "+half, func(t *testing.T) {
+			where := made(t, `INSERT INTO `+version+` (version_id, is_applied) VALUES (9000, true)`)
+			wantRefused(t, where, store.Options{}, "version 9000", "newer muster")
+		})
+	}
+	t.Run("interrupted making", func(t *testing.T) {
+		where := made(t, `DELETE FROM meta`, `DELETE FROM clock`, `DELETE FROM sequence`)
+		wantRefused(t, where, store.Options{}, "interrupted", "muster load")
+		openTest(t, where, nil)
+	})
+	t.Run("other base URL", func(t *testing.T) {
+		wantRefused(t, made(t), store.Options{Expect: store.CreateInfo{BaseURL: "https://other/fhir"}}, "localhost", "https://other/fhir")
+	})
+}

@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -298,6 +299,9 @@ func (c *crowd) report(w io.Writer) bool {
 	fmt.Fprintf(w, "%s: %d clients, %d exports of %d resources at once, %v: %d exports complete\n", store, c.pollers, c.exports, c.total, c.lasting, c.finished)
 	fmt.Fprintf(w, "%d polls (202: %d, 200: %d, 429: %d): p50 %v, p90 %v, p99 %v, p99.9 %v, worst %v\n", len(c.took), c.byStatus[202], c.byStatus[200], c.byStatus[429],
 		at(0.5).Round(10*time.Microsecond), at(0.9).Round(10*time.Microsecond), at(0.99).Round(10*time.Microsecond), at(0.999).Round(10*time.Microsecond), at(1).Round(10*time.Microsecond))
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil { // on a busy machine the figures are the machine's
+		fmt.Fprintf(w, "load of the machine: %.14s on %d processors\n", load, runtime.NumCPU())
+	}
 	for _, p := range c.problems {
 		fmt.Fprintln(w, "PROBLEM:", p)
 	}

@@ -94,13 +94,3 @@ func (c *Compiler) ExportPlan(f Filter, since *fhir.Moment) (plan.Plan, error) {
 	}
 	return p.With(plan.Since{After: *since}), nil
 }
-
-// Sort reads the value of _sort for a planned search: names of parameters, joined
-// by commas, each with a minus in front for descending (SR-51). The error is
-// fhir.Issues with all names that cannot be sorted by.
-func (c *Compiler) Sort(p plan.Plan, value string) ([]plan.Order, error) {
-	if issues := policy.CheckSort(c.reg, p.Type, value); len(issues) > 0 {
-		return nil, issues.Err()
-	}
-	return plan.Sort(c.reg, p, value)
-}

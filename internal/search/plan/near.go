@@ -51,24 +51,24 @@ func decimal(text string, most float64) (float64, bool) {
 	return f, err == nil && f >= -most && f <= most
 }
 
-// Nearest returns the first point that a query is near to, for _sort=near; false if
-// there is none.
-func (p Plan) Nearest() (Near, bool) { return nearest(p.Root) }
+// Points returns the points that a plan asks its own resources to be near to, by one
+// parameter: for _sort=near.
+func (p Plan) Points(param int) []index.Position { return points(nil, p.Root, param) }
 
-func nearest(n Node) (Near, bool) {
-	var parts []Node
+func points(dst []index.Position, n Node, param int) []index.Position {
 	switch n := n.(type) {
 	case Near:
-		return n, true
+		if n.Param == param {
+			dst = append(dst, n.Point)
+		}
 	case And:
-		parts = n
+		for _, part := range n {
+			dst = points(dst, part, param)
+		}
 	case Or:
-		parts = n
-	}
-	for _, part := range parts {
-		if near, ok := nearest(part); ok {
-			return near, true
+		for _, part := range n {
+			dst = points(dst, part, param)
 		}
 	}
-	return Near{}, false
+	return dst
 }

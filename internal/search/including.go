@@ -1,0 +1,99 @@
+package search
+
+import (
+	"slices"
+	"strings"
+
+	"muster/internal/fhir"
+	"muster/internal/policy"
+	"muster/internal/search/query"
+)
+
+// include reads _include and _revinclude (TR-01 to TR-05): Type:parameter or
+// Type:parameter:Target, and the modifier iterate, which DSTU2 called recurse.
+func (r *resultReader) include(l query.Leaf, reverse bool) {
+	iterate := l.Modifier == "iterate" || l.Modifier == "recurse"
+	if l.Modifier != "" && !iterate {
+		r.invalid(l.NameAt, "has the modifier %q, which %s does not take: write %s or %s:iterate", l.Modifier, l.Name, l.Name, l.Name)
+		return
+	}
+	if len(l.Values) != 1 {
+		r.invalid(l.At, "has several values: write the parameter once for each include")
+		return
+	}
+	value := l.Values[0]
+	if problem := r.restrictedInclude(text(value)); problem != "" {
+		r.refuse(fhir.CodeNotSupported, value.At, "%s", problem)
+		return
+	}
+	parsed, err := r.reg.ParseInclude(text(value))
+	if err != nil {
+		r.invalid(value.At, "%s", err)
+		return
+	}
+	next := Include{Include: parsed, Reverse: reverse, Iterate: iterate}
+	if reverse && !iterate && !next.Reaches(r.q.Type) {
+		r.invalid(value.At, "never refers to %s: use %s, or _revinclude:iterate behind another include", r.q.Type, r.offered(true))
+		return
+	}
+	if !slices.ContainsFunc(r.results.Includes, next.equals) {
+		r.results.Includes = append(r.results.Includes, next)
+	}
+}
+
+// restrictedInclude refuses an include through a parameter that is restricted for
+// privacy, whatever its type (SR-32).
+func (r *resultReader) restrictedInclude(value string) string {
+	parts := strings.SplitN(value, ":", 3)
+	source, ok := fhir.ParseType(parts[0])
+	if !ok || len(parts) < 2 {
+		return ""
+	}
+	return policy.Restriction(r.reg, source, parts[1])
+}
+
+func (i Include) equals(other Include) bool {
+	return i.String() == other.String() && i.Reverse == other.Reverse && i.Iterate == other.Iterate
+}
+
+// offered names the includes of the type at hand, as what to use instead.
+func (r *resultReader) offered(reverse bool) string {
+	list := r.reg.Includes(r.q.Type)
+	if reverse {
+		list = r.reg.RevIncludes(r.q.Type)
+	}
+	if len(list) == 0 {
+		return "others: a search of " + r.q.Type.String() + " has none of its own"
+	}
+	names := make([]string, len(list))
+	for n, i := range list {
+		names[n] = i.String()
+	}
+	return "one of " + strings.Join(names, ", ")
+}
+
+// checkSources looks at each _include that starts at another type than the one that
+// is searched. Written without iterate it would find nothing by the letter of R4; the
+// guide's own example means iterate by it, so that is what it gets when another
+// include brings resources to start from. If none does it is refused.
+func (r *resultReader) checkSources() {
+	for n, i := range r.results.Includes {
+		if i.Reverse || i.Iterate || i.Source == r.q.Type {
+			continue
+		}
+		if !slices.ContainsFunc(r.results.Includes, func(other Include) bool { return other.brings(i.Source) }) {
+			r.issues = append(r.issues, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "_include=" + i.String() + " starts at " + i.Source.String() +
+				", which a search of " + r.q.Type.String() + " does not find, nor another include: use " + r.offered(false) + "."})
+			continue
+		}
+		r.results.Includes[n].Iterate = true
+	}
+}
+
+// brings reports whether the include can bring resources of a type.
+func (i Include) brings(t fhir.Type) bool {
+	if i.Reverse {
+		return i.Source == t
+	}
+	return i.Reaches(t)
+}

@@ -1,0 +1,129 @@
+package search
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"muster/internal/fhir"
+	"muster/internal/policy"
+	"muster/internal/search/plan"
+	"muster/internal/search/query"
+)
+
+// Question is an accepted search URL: what to find, in which order, and what the
+// answer looks like.
+type Question struct {
+	Query   query.Query // the criteria as the client asked, without implied ones
+	Plan    plan.Plan
+	Order   []plan.Order // empty without _sort
+	Results Results
+
+	params []query.Param // all, in the order of the client
+}
+
+// SearchURL reads and checks the part of a search URL behind the question mark, as it
+// stands in the URL. The error is fhir.Issues with every problem, each with its
+// place in "Type?…" (SR-03 to SR-54, TR-01 to TR-05).
+func (c *Compiler) SearchURL(t fhir.Type, rawQuery string, rules policy.SearchRules) (Question, error) {
+	all, err := parseURL(t, rawQuery)
+	all = policy.Resolve(c.reg, all)
+	issues, _ := fhir.AsIssues(err)
+	if err != nil && len(all.Params) == 0 {
+		return Question{}, err // nothing else to look at
+	}
+	q := all
+	q.Params = slices.DeleteFunc(slices.Clone(all.Params), isResult)
+	// What could not be read may have been what narrows the search.
+	rules.RequireSubstantive = rules.RequireSubstantive && err == nil
+	issues = append(slices.Clip(issues), policy.CheckSearch(c.reg, q, rules)...)
+	found, err := plan.Build(c.reg, policy.ForSearch(c.sound(q)), c.set)
+	more, _ := fhir.AsIssues(err)
+	r := c.readResults(all)
+	var order []plan.Order
+	if err == nil {
+		order = r.bindOrder(found)
+	}
+	issues = append(append(issues, more...), r.issues...)
+	if err := issues.Err(); err != nil {
+		return Question{}, err
+	}
+	return Question{Query: q, Plan: found, Order: order, Results: r.results, params: all.Params}, nil
+}
+
+// ReadURL reads and checks the part behind the question mark of the URL of one resource
+// (RD-07). The error is fhir.Issues with every problem.
+func (c *Compiler) ReadURL(t fhir.Type, rawQuery string) (Form, error) {
+	all, err := parseURL(t, rawQuery)
+	if err != nil {
+		return Form{}, err
+	}
+	var issues fhir.Issues
+	for _, p := range all.Params {
+		if problem := onRead(t, p); problem != "" {
+			issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: all.Place(p.Where()) + " " + problem})
+		}
+	}
+	if err := issues.Err(); err != nil {
+		return Form{}, err
+	}
+	r := c.readResults(all)
+	if r.results.Form.Summary == SummaryCount {
+		r.issues = append(r.issues, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "_summary=count counts the matches of a search: a read takes true, text, data and false."})
+	}
+	return r.results.Form, r.issues.Err()
+}
+
+// Visible plans the resources of a type with these ids, as far as everybody may see
+// them (VI-01, VI-02, VI-08, VI-14).
+func (c *Compiler) Visible(t fhir.Type, ids []string) (plan.Plan, error) {
+	p, err := plan.Build(c.reg, policy.ForSearch(query.Query{Type: t}), c.set)
+	return p.With(plan.IDs(ids)), err
+}
+
+// onRead says why a parameter has no place in a read, empty if it has (RD-06, A-40).
+func onRead(t fhir.Type, p query.Param) string {
+	l, ok := p.(query.Leaf)
+	switch {
+	case ok && slices.Contains(readNames, l.Name):
+		return ""
+	case ok && (l.Name == "_include" || l.Name == "_revinclude"):
+		return "belongs to a search: write " + t.String() + "?_id=…&" + l.Name + "=… to get a resource together with others"
+	}
+	return "has no place in a read, which takes " + strings.Join(readNames, ", ") + ": search with " + t.String() + "?_id=… for more"
+}
+
+// parseURL reads the query of a URL. A plus sign is a space there, as forms write it;
+// both are one character, so that places stay what they are.
+func parseURL(t fhir.Type, rawQuery string) (query.Query, error) {
+	return query.Parse(t.String() + "?" + strings.ReplaceAll(rawQuery, "+", " "))
+}
+
+func (c *Compiler) readResults(all query.Query) *resultReader {
+	r := &resultReader{reg: c.reg, q: all, seen: map[string]bool{}, results: Results{Count: MaxCount}}
+	for _, p := range all.Params {
+		if isResult(p) {
+			r.read(p.(query.Leaf))
+		}
+	}
+	r.check()
+	return r
+}
+
+// Text is the search as it was understood, in canonical form and without the base
+// URL, for the link self: the criteria and what shapes the answer, the size of the
+// page as it is.
+func (q Question) Text() string {
+	shown := q.Query
+	shown.Params = nil
+	for _, p := range q.params {
+		if l, ok := p.(query.Leaf); !ok || !slices.Contains([]string{"_count", "_format", "_pretty"}, l.Name) {
+			shown.Params = append(shown.Params, p)
+		}
+	}
+	text := shown.String()
+	if len(shown.Params) > 0 {
+		text += "&"
+	}
+	return text + "_count=" + strconv.Itoa(q.Results.Count)
+}

@@ -1,0 +1,82 @@
+package searchset
+
+import (
+	"fmt"
+	"slices"
+
+	"muster/internal/fhir"
+	"muster/internal/search"
+
+	"github.com/valyala/fastjson"
+)
+
+// subsetted marks a resource that is not all there.
+const subsetted = `{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED","display":"Resource encoded in summary mode"}`
+
+// reshape appends a stored line in the form that was asked for: as it is, or with
+// some of its elements only, marked as such. Elements that must be there, and those
+// that change the meaning of others, always stay.
+func reshape(dst []byte, t fhir.Type, line []byte, form search.Form) ([]byte, error) {
+	keep := keeps(t, form)
+	if keep == nil {
+		return append(dst, line...), nil
+	}
+	var parser fastjson.Parser
+	v, err := parser.ParseBytes(line)
+	if err != nil {
+		return nil, fmt.Errorf("a stored %v is not JSON: %w", t, err)
+	}
+	var arena fastjson.Arena
+	shape(v, &arena, keep)
+	return v.MarshalTo(dst), nil
+}
+
+// shape drops the members that are not kept and adds the tag.
+func shape(v *fastjson.Value, arena *fastjson.Arena, keep func(member string) bool) {
+	var drop []string
+	v.GetObject().Visit(func(name []byte, _ *fastjson.Value) {
+		if !keep(string(name)) {
+			drop = append(drop, string(name))
+		}
+	})
+	for _, name := range drop {
+		v.Del(name)
+	}
+	meta := v.Get("meta")
+	if meta == nil {
+		meta = arena.NewObject()
+		v.Set("meta", meta)
+	}
+	tags := meta.Get("tag")
+	if tags == nil || tags.Type() != fastjson.TypeArray {
+		tags = arena.NewArray()
+		meta.Set("tag", tags)
+	}
+	tags.SetArrayItem(len(tags.GetArray()), fastjson.MustParse(subsetted))
+}
+
+// keeps tells which members of a resource a form has; nil means all.
+func keeps(t fhir.Type, form search.Form) func(member string) bool {
+	var wanted func(e fhir.Element) bool
+	switch {
+	case len(form.Elements) > 0:
+		wanted = func(e fhir.Element) bool { return slices.Contains(form.Elements, e) }
+	case form.Summary == search.SummaryTrue:
+		wanted = func(e fhir.Element) bool { return e.Summary }
+	case form.Summary == search.SummaryText:
+		wanted = func(e fhir.Element) bool { return e.Name == "text" }
+	case form.Summary == search.SummaryData:
+		wanted = func(e fhir.Element) bool { return e.Name != "text" }
+	default:
+		return nil
+	}
+	var kept []fhir.Element
+	for _, e := range fhir.Elements(t) {
+		if e.Required || e.Modifier || wanted(e) {
+			kept = append(kept, e)
+		}
+	}
+	return func(member string) bool {
+		return member == "resourceType" || slices.ContainsFunc(kept, func(e fhir.Element) bool { return e.HoldsMember(member) })
+	}
+}

@@ -1,0 +1,300 @@
+package searchset
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	_ "time/tzdata" // dates are read in Sydney
+
+	"muster/internal/auth"
+	"muster/internal/conformance"
+	"muster/internal/fhir"
+	"muster/internal/load"
+	"muster/internal/policy"
+	"muster/internal/search"
+	"muster/internal/search/index"
+	"muster/internal/store"
+	"muster/internal/store/sqlite"
+)
+
+const base = "http://directory.example/fhir"
+
+// served is a service on a data directory of its own.
+type served struct {
+	*Service
+	testing.TB
+	dir       string
+	store     *sqlite.Store
+	extractor *index.Extractor
+	now       time.Time
+}
+
+func newServed(t testing.TB) *served {
+	t.Helper()
+	s := &served{TB: t, dir: t.TempDir(), now: time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)}
+	registry, err := conformance.Load()
+	s.must(err)
+	s.extractor, err = index.NewExtractor(registry, base)
+	s.must(err)
+	s.store, s.Service = s.open(registry)
+	return s
+}
+
+func (s *served) must(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+// open opens the directory, as a server that starts does.
+func (s *served) open(registry *conformance.Registry) (*sqlite.Store, *Service) {
+	s.Helper()
+	clock := func() time.Time { return s.now }
+	db, err := sqlite.Open(s.Context(), s.dir, sqlite.Options{Now: clock, Create: &sqlite.CreateInfo{
+		BaseURL: base, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(),
+	}})
+	s.must(err)
+	s.Cleanup(func() { _ = db.Close() })
+	sydney, err := time.LoadLocation("Australia/Sydney")
+	s.must(err)
+	return db, New(Config{
+		Store: db, Compiler: search.New(registry, base, sydney), Registry: registry, BaseURL: base, Now: clock,
+		Rules: policy.SearchRules{RequireSubstantive: true},
+	})
+}
+
+// load loads resources, one on a line.
+func (s *served) load(lines io.Reader) {
+	s.Helper()
+	summary, err := load.Run(s.Context(), load.Config{Directory: s.store, Extractor: s.extractor}, []load.Input{load.FromReader("test", lines)})
+	s.must(err)
+	if summary.RefusedTotal() > 0 {
+		s.Fatalf("%+v", summary)
+	}
+}
+
+// many writes a line for each number from 0, and loads them.
+func (s *served) many(n int, format string) {
+	s.Helper()
+	var lines strings.Builder
+	for i := range n {
+		lines.WriteString(strings.ReplaceAll(format, "{n}", fmt.Sprintf("%05d", i)) + "\n")
+	}
+	s.load(strings.NewReader(lines.String()))
+}
+
+// bundle is an answer, read.
+type bundle1 struct {
+	Total *int64
+	Link  []struct{ Relation, URL string }
+	Entry []struct {
+		Resource struct{ ResourceType, ID, Name string }
+		Search   struct{ Mode string }
+	}
+}
+
+func (s *served) read(a Answer, err error) (b bundle1) {
+	s.Helper()
+	s.must(err)
+	s.must(json.Unmarshal(a.Body, &b))
+	return b
+}
+
+func (s *served) find(t fhir.Type, rawQuery string) bundle1 {
+	s.Helper()
+	return s.read(s.Search(s.Context(), t, rawQuery))
+}
+
+func (s *served) follow(link string) bundle1 {
+	s.Helper()
+	return s.read(s.Page(s.Context(), queryOf(link)))
+}
+
+func queryOf(link string) string {
+	_, rawQuery, _ := strings.Cut(link, "?")
+	return rawQuery
+}
+
+// link returns a link, empty if it is not there.
+func (b bundle1) link(relation string) string {
+	for _, l := range b.Link {
+		if l.Relation == relation {
+			return l.URL
+		}
+	}
+	return ""
+}
+
+// ids returns the ids of a mode.
+func (b bundle1) ids(mode string) (ids []string) {
+	for _, e := range b.Entry {
+		if e.Search.Mode == mode {
+			ids = append(ids, e.Resource.ID)
+		}
+	}
+	return ids
+}
+
+const room = `{"resourceType":"Location","id":"loc-{n}","status":"active","name":"Rooms {n}","address":{"city":"Balmain"},"managingOrganization":{"reference":"Organization/org"}}`
+
+// Links to pages work after a restart and on another node, for their client alone, and
+// not on another directory.
+func TestTokenBelongsToDirectoryAndClient(t *testing.T) {
+	t.Attr("requirements", "PG-06 PG-08")
+	s := newServed(t)
+	s.many(3, room)
+	next := s.find(fhir.Location, "address-city=Balmain&_count=1").link("next")
+	_, other := s.open(s.Registry)
+	if got := s.read(other.Page(t.Context(), queryOf(next))).ids("match"); !slices.Equal(got, []string{"loc-00001"}) {
+		t.Errorf("another node finds %v", got)
+	}
+	wantGone := func(what string, ctx context.Context, on *Service) {
+		t.Helper()
+		_, err := on.Page(ctx, queryOf(next))
+		if issues, _ := fhir.AsIssues(err); len(issues) != 1 || issues[0].Code != fhir.CodeNotFound {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	wantGone("another client", auth.With(t.Context(), auth.Principal{ID: "somebody"}), s.Service)
+	wantGone("another directory", t.Context(), newServed(t).Service)
+	s.now = s.now.Add(s.PageLife - time.Minute)
+	s.follow(next)
+	s.now = s.now.Add(3 * time.Minute)
+	wantGone("later", t.Context(), s.Service)
+}
+
+// A token in which anything was changed is none.
+func TestChangedTokenIsRefused(t *testing.T) {
+	t.Attr("requirements", "PG-06")
+	s := newServed(t)
+	s.many(2, room)
+	token := strings.TrimPrefix(strings.Split(queryOf(s.find(fhir.Location, "address-city=Balmain&_count=1").link("next")), "&")[0], "_getpages=")
+	for i := range token {
+		for _, c := range "Aa0_" {
+			changed := token[:i] + string(c) + token[i+1:]
+			if changed == token || i == len(token)-1 { // the last character has bits that do not count
+				continue
+			}
+			if _, err := s.Page(t.Context(), "_getpages="+changed); !errorIs(err, fhir.CodeNotFound) {
+				t.Fatalf("changed at %d: %v", i, err)
+			}
+		}
+		if _, err := s.Page(t.Context(), "_getpages="+token[:i]); !errorIs(err, fhir.CodeNotFound) {
+			t.Fatalf("cut at %d: %v", i, err)
+		}
+	}
+}
+
+func errorIs(err error, code fhir.Code) bool {
+	issues, _ := fhir.AsIssues(err)
+	return len(issues) == 1 && issues[0].Code == code
+}
+
+// TestPagesWhileTheDirectoryChanges turns pages while a writer adds, removes, hides and
+// changes resources that the search finds. What was not touched is on the pages once,
+// in order; what was may be left out, and is there once at most.
+func TestPagesWhileTheDirectoryChanges(t *testing.T) {
+	t.Attr("requirements", "PG-08 PG-09 TR-06")
+	s := newServed(t)
+	s.load(strings.NewReader(`{"resourceType":"Organization","id":"org","active":true,"name":"Health"}`))
+	s.many(120, room)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for n := 0; ctx.Err() == nil; n++ {
+			id := fmt.Sprintf("%05d", (n*7)%120/2*2) // even ones only
+			changed := strings.ReplaceAll(room, "{n}", id)
+			switch n % 4 {
+			case 0:
+				changed = strings.Replace(changed, "Balmain", "Perth", 1)
+			case 1:
+				changed = strings.Replace(changed, `"active"`, `"inactive"`, 1)
+			case 2:
+				changed = strings.ReplaceAll(room, "{n}", fmt.Sprintf("new-%d", n))
+			case 3:
+				_, _ = s.store.Apply(ctx, []store.Change{{Type: fhir.Location, ID: "loc-" + id, Remove: true}})
+			}
+			_, _ = load.Run(ctx, load.Config{Directory: s.store, Extractor: s.extractor}, []load.Input{load.FromReader("test", strings.NewReader(changed))})
+		}
+	}()
+	for range 15 {
+		seen := map[string]int{}
+		page := s.find(fhir.Location, "address-city=Balmain&_sort=_id&_count=10&_include=Location:organization")
+		var odd []string
+		for {
+			for _, id := range page.ids("match") {
+				if seen[id]++; seen[id] > 1 {
+					t.Fatalf("%s is there twice", id)
+				}
+				if len(id) == len("loc-00000") && (id[len(id)-1]-'0')%2 == 1 {
+					odd = append(odd, id)
+				}
+			}
+			if got := page.ids("include"); len(page.ids("match")) > 0 && !slices.Equal(got, []string{"org"}) {
+				t.Fatalf("included %v", got)
+			}
+			if page.link("next") == "" {
+				break
+			}
+			page = s.follow(page.link("next"))
+		}
+		if len(odd) != 60 || !slices.IsSorted(odd) {
+			t.Fatalf("%d of 60 resources that nobody touched: %v", len(odd), odd)
+		}
+	}
+	stop()
+	<-ended
+}
+
+// TestIncludesEnd holds the limits of includes (TR-08): resources, steps, and circles.
+func TestIncludesEnd(t *testing.T) {
+	t.Attr("requirements", "TR-08 TR-03")
+	s := newServed(t)
+	var lines bytes.Buffer
+	for n := range 14 { // a chain of organisations, and a circle of two
+		fmt.Fprintf(&lines, `{"resourceType":"Organization","id":"org-%02d","active":true,"name":"Health","partOf":{"reference":"Organization/org-%02d"}}`+"\n", n, n+1)
+	}
+	fmt.Fprintln(&lines, `{"resourceType":"Organization","id":"round-1","active":true,"name":"Health","partOf":{"reference":"Organization/round-2"}}`)
+	fmt.Fprintln(&lines, `{"resourceType":"Organization","id":"round-2","active":true,"name":"Health","partOf":{"reference":"Organization/round-1"}}`)
+	fmt.Fprintln(&lines, `{"resourceType":"Organization","id":"org","active":true,"name":"Health"}`)
+	s.load(&lines)
+	s.many(MaxIncluded+1, room)
+	for _, c := range []struct {
+		query string
+		want  int
+		tells bool
+	}{
+		{"_id=org-00&_include=Organization:partof", 1, false},
+		{"_id=org-00&_include:iterate=Organization:partof", MaxSteps, true},
+		{"_id=org-04&_include:iterate=Organization:partof", 13 - 4, false},
+		{"_id=org-13&_revinclude:iterate=Organization:partof", MaxSteps, true},
+		{"_id=round-1&_include:iterate=Organization:partof&_revinclude:iterate=Organization:partof", 1, false},
+		{"_id=org&_revinclude=Location:organization", MaxIncluded, true},
+		{"_id=org&_revinclude=Location:organization&_revinclude=Organization:partof", MaxIncluded, true},
+	} {
+		b := s.find(fhir.Organization, c.query)
+		if got, tells := len(b.ids("include")), len(b.ids("outcome")) > 0; got != c.want || tells != c.tells {
+			t.Errorf("%s: %d included, warning %v; want %d, %v", c.query, got, tells, c.want, c.tells)
+		}
+	}
+}
+
+// Large resources end a page before their number does.
+func TestIncludesEndByBytes(t *testing.T) {
+	t.Attr("requirements", "TR-08")
+	s := newServed(t)
+	s.load(strings.NewReader(`{"resourceType":"Organization","id":"org","active":true,"name":"Health"}`))
+	s.many(40, strings.Replace(room, "Rooms", strings.Repeat("Rooms ", 100_000), 1))
+	b := s.find(fhir.Organization, "_id=org&_revinclude=Location:organization")
+	if n := len(b.ids("include")); n != maxBytes/600_500 || len(b.ids("outcome")) != 1 {
+		t.Errorf("%d included, told %d", n, len(b.ids("outcome")))
+	}
+}

@@ -1,0 +1,40 @@
+package searchset
+
+import (
+	"muster/internal/fhir"
+	"muster/internal/search"
+	"muster/internal/search/plan"
+	"muster/internal/store"
+)
+
+// set is what a search has found, as far as pages go, with everything that they depend
+// on. It is what a token holds.
+type set struct {
+	typ     fhir.Type
+	keys    []store.RowKey // in the order of the search, at most MaxMatches
+	more    bool           // there are more matches than keys
+	total   int64          // the number of matches; -1 if it was not asked for or not counted to the end
+	visible plan.Visible   // what the search asked of its matches, and pages ask again
+
+	summary  search.Summary
+	elements []fhir.Element
+	includes []search.Include
+}
+
+func newSet(q search.Question, found store.Found) set {
+	s := set{
+		typ: q.Plan.Type, total: -1, visible: plan.VisibleIn(q.Plan),
+		summary: q.Results.Form.Summary, elements: q.Results.Form.Elements, includes: q.Results.Includes,
+	}
+	s.more = len(found.Rows) > MaxMatches
+	for _, row := range found.Rows[:min(len(found.Rows), MaxMatches)] {
+		s.keys = append(s.keys, row.Key)
+	}
+	if found.Exact && (q.Results.Total != search.TotalNone || s.summary == search.SummaryCount) {
+		s.total = found.Total
+	}
+	return s
+}
+
+// form is the form of the matches.
+func (s set) form() search.Form { return search.Form{Summary: s.summary, Elements: s.elements} }

@@ -128,9 +128,9 @@ func freePort(ctx context.Context, address string) (string, error) {
 func (c *demoCmd) server(data, address, base string) *serveCmd {
 	return &serveCmd{
 		Data: data, Listen: address, BaseURL: base, Zone: "Australia/Sydney", Workers: 2, PartBytes: 256 << 20,
-		Retention: time.Hour, SweepEvery: time.Minute, Jobs: 5, Lease: 5 * time.Second, PollLimit: "warn", DrainTimeout: time.Second, LogFormat: "text",
+		Retention: time.Hour, PageLife: time.Hour, SweepEvery: time.Minute, Jobs: 5, Lease: 5 * time.Second, PollLimit: "warn", DrainTimeout: time.Second, LogFormat: "text",
 		Guards:        defaultGuards(),
-		Compatibility: switches{ProvenanceType: true, SuppressedSearch: true, ContactSearch: true, StrictAccept: true, StrictRequestID: true, PostDownload: true},
+		Compatibility: switches{ProvenanceType: true, SuppressedSearch: true, ContactSearch: true, RequireSubstantive: true, StrictAccept: true, StrictRequestID: true, PostDownload: true},
 	}
 }
 

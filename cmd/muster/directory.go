@@ -18,8 +18,6 @@ import (
 // drivers of both.
 type directory interface {
 	store.Store
-	store.Searcher
-	store.Secrets
 	store.Indexer
 	// Info is what the directory was made as.
 	Info() store.CreateInfo

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"muster/internal/conformance"
+	"muster/internal/fhir"
 	"muster/internal/policy"
 	"muster/internal/search"
 	"muster/internal/store"
@@ -65,22 +66,21 @@ func (c searchCmd) Run(a app) (err error) {
 
 // compile turns the text into a question, explaining it if that is asked for.
 func (c searchCmd) compile(a app, compiler *search.Compiler) (store.Search, error) {
-	filter, err := compiler.Search(c.Query)
+	name, rawQuery, _ := strings.Cut(c.Query, "?")
+	t, ok := fhir.ParseType(name)
+	if !ok {
+		return store.Search{}, exitError{exitUsage, fmt.Errorf("%q begins with no type of the directory: write one of %v, a question mark and the criteria", c.Query, fhir.Types())}
+	}
+	if c.Sort != "" {
+		rawQuery += "&_sort=" + c.Sort
+	}
+	asked, err := compiler.SearchURL(t, rawQuery, policy.SearchRules{RequireSubstantive: true})
 	if err != nil {
 		return store.Search{}, exitError{exitUsage, err}
 	}
-	plan, err := compiler.SearchPlan(filter)
-	if err != nil {
-		return store.Search{}, err
-	}
-	question := store.Search{Plan: plan, Limit: c.Count, Total: c.Total}
-	if c.Sort != "" {
-		if question.Order, err = compiler.Sort(plan, c.Sort); err != nil {
-			return store.Search{}, exitError{exitUsage, err}
-		}
-	}
+	question := store.Search{Plan: asked.Plan, Order: asked.Order, Limit: c.Count, Total: c.Total}
 	if c.Explain {
-		fmt.Fprintf(a.stdout, "query\n  %s\nwith what the directory implies\n  %s\nplan\n%s", filter.Text(), policy.ForSearch(filter.Query), indented(plan.String()))
+		fmt.Fprintf(a.stdout, "query\n  %s\nwith what the directory implies\n  %s\nplan\n%s", asked.Query, policy.ForSearch(asked.Query), indented(asked.Plan.String()))
 		for _, o := range question.Order {
 			fmt.Fprintf(a.stdout, "order\n  %s\n", o)
 		}

@@ -18,7 +18,9 @@ import (
 	"muster/internal/export"
 	"muster/internal/fault"
 	"muster/internal/metrics"
+	"muster/internal/policy"
 	"muster/internal/search"
+	"muster/internal/search/searchset"
 	"muster/internal/server"
 	"muster/internal/store"
 
@@ -44,6 +46,7 @@ type serveCmd struct {
 	Lease         time.Duration `default:"5s" help:"How long work stays with a server that is gone without a word before another server takes it (${default})."`
 	PollLimit     string        `default:"enforce" enum:"enforce,warn,off" help:"What becomes of polls that come too early: enforce (429), warn (logged) or off (${default})."`
 	PollInterval  time.Duration `default:"0s" help:"Wait between polls; 0 adapts it to the time left, 120s is the national service's."`
+	PageLife      time.Duration `default:"1h" help:"How long the links to the pages of a search can be followed (${default})."`
 	DrainTimeout  time.Duration `default:"10s" help:"How long a server that was told to end waits for answers under way (${default})."`
 	LogFormat     string        `default:"text" enum:"text,json" help:"Form of the log lines on standard error: text or json (${default})."`
 	Guards        guards        `embed:"" group:"Protection and numbers"`
@@ -53,14 +56,15 @@ type serveCmd struct {
 // switches are the answers to the guide's open questions that an operator may
 // choose (docs/decisions/0004-answers.md).
 type switches struct {
-	MissingTypeFilter bool `help:"Export a type without a filter of its own whole, as clients of 0.3.0 expect."`
-	OutputFormat      bool `help:"Accept a missing _outputFormat and the short forms of Bulk Data."`
-	ProvenanceType    bool `default:"true" negatable:"" help:"Accept the filter Provenance?target.resolve().as(Type) of the guide's example."`
-	SuppressedSearch  bool `default:"true" negatable:"" help:"Let filters name the parameter suppressed."`
-	ContactSearch     bool `default:"true" negatable:"" help:"Let searches and filters name phone, email and telecom of a Practitioner."`
-	StrictAccept      bool `default:"true" negatable:"" help:"Refuse an Accept header of plain application/json where FHIR is served."`
-	StrictRequestID   bool `name:"strict-request-id" default:"true" negatable:"" help:"Refuse an X-Request-ID that is no UUID; otherwise it is replaced."`
-	PostDownload      bool `default:"true" negatable:"" help:"Serve files to POST too, as 0.3.0 wants."`
+	MissingTypeFilter  bool `help:"Export a type without a filter of its own whole, as clients of 0.3.0 expect."`
+	OutputFormat       bool `help:"Accept a missing _outputFormat and the short forms of Bulk Data."`
+	ProvenanceType     bool `default:"true" negatable:"" help:"Accept the filter Provenance?target.resolve().as(Type) of the guide's example."`
+	SuppressedSearch   bool `default:"true" negatable:"" help:"Let filters name the parameter suppressed."`
+	ContactSearch      bool `default:"true" negatable:"" help:"Let searches and filters name phone, email and telecom of a Practitioner."`
+	RequireSubstantive bool `default:"true" negatable:"" help:"Refuse a search that names nothing but states and the form of its answer."`
+	StrictAccept       bool `default:"true" negatable:"" help:"Refuse an Accept header of plain application/json where FHIR is served."`
+	StrictRequestID    bool `name:"strict-request-id" default:"true" negatable:"" help:"Refuse an X-Request-ID that is no UUID; otherwise it is replaced."`
+	PostDownload       bool `default:"true" negatable:"" help:"Serve files to POST too, as 0.3.0 wants."`
 }
 
 // Run serves until the context ends, then lets answers under way finish.
@@ -163,9 +167,14 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 		LenientMissingTypeFilter: s.MissingTypeFilter, CompatOutputFormat: s.OutputFormat,
 		ProvenanceTypeTestFilter: s.ProvenanceType, SuppressedSearch: s.SuppressedSearch,
 	}
+	searches := searchset.New(searchset.Config{
+		Store: directory, Compiler: compiler, Registry: registry, BaseURL: c.BaseURL, Now: directory.Now, PageLife: c.PageLife,
+		Rules: policy.SearchRules{RequireSubstantive: s.RequireSubstantive},
+	})
 	limits := c.Guards.limits(c.Listen)
 	config := server.Config{
 		Exports:     exports,
+		Searches:    searches,
 		ParseExport: func(body []byte) (export.Request, error) { return export.ParseRequest(body, compiler, rules) },
 		Ready:       func(ctx context.Context) error { return errors.Join(directory.Ping(ctx), files.Check(ctx)) },
 		Registry:    registry, BaseURL: c.BaseURL, Version: version, Logger: log, Now: directory.Now,
@@ -268,6 +277,7 @@ func (c *serveCmd) sane() error {
 		{"--sweep-every", c.SweepEvery <= 0, "a duration such as 1m"},
 		{"--lease", c.Lease < time.Second, "a duration from 1s"},
 		{"--poll-interval", c.PollInterval < 0, "a duration such as 120s, or 0 to adapt it"},
+		{"--page-life", c.PageLife <= 0, "a duration such as 1h"},
 		{"--drain-timeout", c.DrainTimeout < 0, "a duration such as 10s"},
 	} {
 		if o.bad {

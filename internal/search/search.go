@@ -30,7 +30,7 @@ func (c Compiler) WithNear(metres float64) *Compiler {
 	return &c
 }
 
-// Filter is an accepted _typeFilter, or the accepted criteria of a search.
+// Filter is an accepted _typeFilter.
 type Filter struct {
 	Query query.Query // as the client asked, without implied criteria
 }
@@ -38,11 +38,6 @@ type Filter struct {
 // Text returns the canonical text, which [Compiler.ExportFilter] reads as the
 // same filter.
 func (f Filter) Text() string { return f.Query.String() }
-
-// Search reads and checks the criteria of a search, written as a filter is:
-// Type?name=value&…, without the parameters that shape the answer. The rules are
-// those of filters, so that a search and an export of the same text find the same.
-func (c *Compiler) Search(text string) (Filter, error) { return c.ExportFilter(text) }
 
 // ExportFilter reads and checks one _typeFilter (KO-25, KO-27, KO-30..35). The
 // error is fhir.Issues with every problem of the text, also what

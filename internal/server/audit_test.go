@@ -93,8 +93,11 @@ func TestEveryRequestIsAudited(t *testing.T) {
 		{name: "health", method: "GET", path: "/healthz", want: audit.Event{Interaction: audit.Health, Status: 200, Bytes: 3}},
 		{name: "numbers", method: "GET", path: "/metrics", want: audit.Event{Interaction: audit.Metrics, Status: 200, Bytes: 4}},
 		{name: "search", method: "GET", path: "/api/v1/fhir/Practitioner?family=Smith&access_token=eyJsecret",
-			want: audit.Event{Interaction: audit.SearchType, Status: 404, Issue: "not-supported", Query: "family=Smith&access_token=…"}},
-		{name: "read", method: "GET", path: "/api/v1/fhir/Practitioner/1", want: audit.Event{Interaction: audit.Read, Status: 404, Issue: "not-supported"}},
+			want: audit.Event{Interaction: audit.SearchType, Status: 200, Resources: 1, Bytes: 25, Query: "family=Smith&access_token=…"}},
+		{name: "page", method: "GET", path: "/api/v1/fhir/?_getpages=abc",
+			want: audit.Event{Interaction: audit.SearchType, Status: 200, Resources: 1, Bytes: 25, Query: "_getpages=abc"}},
+		{name: "read", method: "GET", path: "/api/v1/fhir/Practitioner/1", want: audit.Event{Interaction: audit.Read, Status: 200, Resources: 1, Bytes: 31}},
+		{name: "read of nothing", method: "GET", path: "/api/v1/fhir/Practitioner/2", want: audit.Event{Interaction: audit.Read, Status: 404, Issue: "not-found"}},
 		{name: "nowhere", method: "GET", path: "/favicon.ico?token=eyJsecret", want: audit.Event{Interaction: audit.Other, Status: 404, Issue: "not-supported"}},
 		{name: "wrong method", method: "PUT", path: poll, want: audit.Event{Interaction: audit.Other, Status: 405, Issue: "not-supported"}},
 	} {

@@ -1,5 +1,5 @@
 // Package server is the HTTP side of muster: it turns requests into calls of
-// package export, and what comes back into answers of the guide. It knows no
+// packages export and searchset, and what comes back into answers of the guide. It knows no
 // database.
 //
 // # The flow
@@ -12,7 +12,8 @@
 //	binary.go    [base]/Binary/{id}            files
 //	metadata.go  [base]/metadata               what this server can do
 //	health.go    /healthz, /readyz             for machines that watch it
-//	types.go     [base]/{type}/…               what is not offered, said clearly
+//	search.go    [base]/{type}, [base]/{type}/{id}, [base]/   search, read, pages
+//	elsewhere.go everything else               what is not offered, said clearly
 //
 // Before the endpoint, limits.go holds the request and its client against the limits: sizes,
 // requests in a second, downloads at a time. After the last byte, audit.go gives one event

@@ -105,6 +105,8 @@ func serviceIssue(err error) (fhir.Issue, bool) {
 		return fhir.Issue{Code: fhir.CodeException, Diagnostics: "This file of the export is lost: asking again will not help. Start the export again, and tell the operator the X-Request-ID of this answer."}, true
 	case errors.As(err, &broken):
 		return fhir.Issue{Code: fhir.CodeTransient, Diagnostics: broken.Reason() + " Try again later."}, true
+	case errors.Is(err, store.ErrTooCostly):
+		return fhir.Issue{Code: fhir.CodeTooCostly, Diagnostics: "The search took longer than it may: narrow it, such as by a place or an identifier, sort by nothing, or use $export."}, true
 	case errors.Is(err, context.DeadlineExceeded):
 		return fhir.Issue{Code: fhir.CodeTransient, Diagnostics: "The answer took too long: try again later."}, true
 	}

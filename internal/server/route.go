@@ -55,7 +55,7 @@ func (s *Server) mount(routes []route) { s.routes = append(s.routes, routes...) 
 
 // allow is the value of an Allow header: HEAD goes with GET.
 func (r route) allow() string {
-	if r.every != nil {
+	if r.every != nil && len(r.methods) == 0 {
 		return "every method"
 	}
 	methods := slices.Collect(maps.Keys(r.methods))

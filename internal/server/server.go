@@ -14,6 +14,8 @@ import (
 	"muster/internal/audit"
 	"muster/internal/conformance"
 	"muster/internal/export"
+	"muster/internal/fhir"
+	"muster/internal/search/searchset"
 )
 
 // Exports is what the server asks of the bulk export: package export's Service.
@@ -23,6 +25,15 @@ type Exports interface {
 	Poll(ctx context.Context, jobID string) (export.Status, error)
 	Cancel(ctx context.Context, jobID string) error
 	OpenFile(ctx context.Context, file string) (*export.File, error)
+}
+
+// Searches is what the server asks of search and read: package searchset's Service.
+// The client is the principal in the context; rawQuery is the part of an address
+// behind the question mark.
+type Searches interface {
+	Search(ctx context.Context, t fhir.Type, rawQuery string) (searchset.Answer, error)
+	Page(ctx context.Context, rawQuery string) (searchset.Answer, error)
+	Read(ctx context.Context, t fhir.Type, id, rawQuery string) (searchset.Resource, error)
 }
 
 // Recorder keeps the record of who asked for what: package audit's File.
@@ -46,7 +57,8 @@ const (
 
 // Config is what a server is made of. All fields without "optional" are needed.
 type Config struct {
-	Exports Exports
+	Exports  Exports
+	Searches Searches
 	// ParseExport reads the body of a kick-off; its errors are fhir.Issues.
 	ParseExport func(body []byte) (export.Request, error)
 	Registry    *conformance.Registry
@@ -104,7 +116,8 @@ func New(c Config) (*Server, error) {
 	s.mount(s.metadataRoutes())
 	s.mount(s.healthRoutes())
 	s.mount(s.metricsRoutes())
-	s.mount(s.typeRoutes())
+	s.mount(s.searchRoutes())
+	s.mount([]route{s.elsewhere()})
 	mux := http.NewServeMux()
 	for _, r := range s.routes {
 		mux.Handle(r.path, s.endpoint(r))
@@ -133,6 +146,8 @@ func checkConfig(c Config) (string, error) {
 	switch {
 	case c.Exports == nil:
 		return "", errors.New("server: Config.Exports is not set")
+	case c.Searches == nil:
+		return "", errors.New("server: Config.Searches is not set")
 	case c.ParseExport == nil:
 		return "", errors.New("server: Config.ParseExport is not set")
 	case c.Registry == nil:

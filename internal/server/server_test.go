@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -22,6 +23,7 @@ import (
 	"muster/internal/export"
 	"muster/internal/fhir"
 	"muster/internal/part"
+	"muster/internal/search/searchset"
 	"muster/internal/store"
 
 	"github.com/google/go-cmp/cmp"
@@ -90,6 +92,24 @@ func (f *fakeExports) OpenFile(_ context.Context, file string) (*export.File, er
 	return f.file()
 }
 
+// fakeSearches knows one Practitioner, "1", and finds it with every search.
+type fakeSearches struct{ err error }
+
+func (f fakeSearches) Search(context.Context, fhir.Type, string) (searchset.Answer, error) {
+	return searchset.Answer{Body: []byte(`{"resourceType":"Bundle"}`), Resources: 1}, f.err
+}
+
+func (f fakeSearches) Page(ctx context.Context, rawQuery string) (searchset.Answer, error) {
+	return f.Search(ctx, 0, rawQuery)
+}
+
+func (f fakeSearches) Read(_ context.Context, t fhir.Type, id, _ string) (searchset.Resource, error) {
+	if f.err == nil && (t != fhir.Practitioner || id != "1") {
+		return searchset.Resource{}, searchset.ErrNotFound
+	}
+	return searchset.Resource{Body: []byte(`{"resourceType":"Practitioner"}`), Row: store.Row{Version: 3, LastUpdated: 1_800_000_000_000}}, f.err
+}
+
 // under is a server in test with its log.
 type under struct {
 	*httptest.Server
@@ -124,7 +144,7 @@ func testConfig(t testing.TB, fake *fakeExports) Config {
 		t.Fatal(err)
 	}
 	return Config{
-		Exports:  fake,
+		Exports: fake, Searches: fakeSearches{},
 		Registry: registry, BaseURL: base, Version: "1.2.3",
 		ParseExport: func(body []byte) (export.Request, error) {
 			if !bytes.Contains(body, []byte("Parameters")) {
@@ -550,7 +570,7 @@ func TestEveryAnswer(t *testing.T) {
 				if r.StatusCode >= 500 || (r.StatusCode >= 300 && r.StatusCode < 400) {
 					t.Errorf("%s %s: status %d", method, path, r.StatusCode)
 				}
-				if r.StatusCode == 405 && r.Header.Get("Allow") == "" {
+				if r.StatusCode == 405 && len(r.Header.Values("Allow")) != 1 {
 					t.Errorf("%s %s: 405 without Allow", method, path)
 				}
 			}
@@ -559,17 +579,22 @@ func TestEveryAnswer(t *testing.T) {
 }
 
 func TestNotOffered(t *testing.T) {
-	t.Attr("requirements", "RD-05")
+	t.Attr("requirements", "RD-05 SR-02")
 	u := start(t)
 	for _, c := range []struct {
 		method, path string
 		want         int
 		allow        string
 	}{
-		{"GET", "/Practitioner?name=x", 404, ""},
-		{"GET", "/Practitioner/1", 404, ""},
 		{"GET", "/Patient/1", 404, ""},
-		{"POST", "/Practitioner/_search", 405, "GET, HEAD"},
+		{"GET", "/Patient?name=x", 404, ""},
+		{"POST", "/Practitioner", 405, "GET, HEAD"},
+		{"POST", "", 405, "GET, HEAD"},
+		{"POST", "/Practitioner/_search", 405, ""},
+		{"GET", "/Practitioner/1/_history", 405, ""},
+		{"GET", "/Practitioner/1/$meta", 404, ""},
+		{"POST", "/Practitioner/$validate", 404, ""},
+		{"GET", "/Practitioner/", 404, ""},
 		{"PUT", "/Practitioner/1", 405, "GET, HEAD"},
 		{"DELETE", "/Practitioner/1", 405, "GET, HEAD"},
 		{"PUT", "/Binary/" + knownFile, 405, "GET, HEAD, POST"},
@@ -579,6 +604,20 @@ func TestNotOffered(t *testing.T) {
 		u.expect(r, c.want, fhir.CodeNotSupported)
 		if got := r.Header.Get("Allow"); got != c.allow {
 			t.Errorf("%s %s: Allow %q, want %q", c.method, c.path, got, c.allow)
+		}
+	}
+}
+
+// A search or a read that is too much for its deadline tells the way out.
+func TestTooCostly(t *testing.T) {
+	u := start(t, func(c *Config) {
+		c.Searches = fakeSearches{err: fmt.Errorf("search Practitioner: %w", store.ErrTooCostly)}
+	})
+	for _, path := range []string{"/Practitioner?name=x", "/?_getpages=x", "/Practitioner/1"} {
+		r := u.ask("GET", "/api/v1/fhir"+path, "")
+		u.expect(r, 400, fhir.CodeTooCostly)
+		if !bytes.Contains(r.body, []byte("narrow it")) {
+			t.Errorf("%s: %s", path, r.body)
 		}
 	}
 }
@@ -680,7 +719,7 @@ func TestRoutes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(Config{Exports: &fakeExports{}, ParseExport: func([]byte) (export.Request, error) { return export.Request{}, nil }, Registry: registry,
+	s, err := New(Config{Exports: &fakeExports{}, Searches: fakeSearches{}, ParseExport: func([]byte) (export.Request, error) { return export.Request{}, nil }, Registry: registry,
 		BaseURL: "http://localhost:8080/fhir", Logger: slog.New(slog.DiscardHandler), Now: time.Now, PostDownload: true})
 	if err != nil {
 		t.Fatal(err)
@@ -694,8 +733,12 @@ func TestRoutes(t *testing.T) {
 	}
 	want := []string{
 		"POST /fhir/$export", "DELETE, GET, HEAD /fhir/$export-poll-status", "GET, HEAD, POST /fhir/Binary/{id}",
-		"GET, HEAD /fhir/metadata", "GET, HEAD /healthz", "GET, HEAD /readyz", "every method /",
+		"GET, HEAD /fhir/metadata", "GET, HEAD /healthz", "GET, HEAD /readyz",
 	}
+	for _, t := range fhir.Types() {
+		want = append(want, "GET, HEAD /fhir/"+t.String(), "GET, HEAD /fhir/"+t.String()+"/{id}")
+	}
+	want = append(want, "GET, HEAD /fhir/{$}", "every method /")
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -706,7 +749,7 @@ func TestConfigIsChecked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := Config{Exports: &fakeExports{}, ParseExport: func([]byte) (export.Request, error) { return export.Request{}, nil }, Registry: registry,
+	good := Config{Exports: &fakeExports{}, Searches: fakeSearches{}, ParseExport: func([]byte) (export.Request, error) { return export.Request{}, nil }, Registry: registry,
 		BaseURL: "http://localhost:8080/fhir", Logger: slog.New(slog.DiscardHandler), Now: time.Now}
 	for _, url := range []string{"", "/fhir", "localhost:8080/fhir", "ftp://x/fhir", "http:///fhir", "http://x/fhir/", "http://x/fhir?a=b", "http://x/fhir#a", "http://u:p@x/fhir", "http://x/{id}", "http://x/ a"} {
 		c := good
@@ -723,7 +766,7 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	}
 	for name, spoil := range map[string]func(*Config){
-		"Exports": func(c *Config) { c.Exports = nil }, "ParseExport": func(c *Config) { c.ParseExport = nil }, "Registry": func(c *Config) { c.Registry = nil },
+		"Exports": func(c *Config) { c.Exports = nil }, "Searches": func(c *Config) { c.Searches = nil }, "ParseExport": func(c *Config) { c.ParseExport = nil }, "Registry": func(c *Config) { c.Registry = nil },
 		"Logger": func(c *Config) { c.Logger = nil }, "Now": func(c *Config) { c.Now = nil },
 	} {
 		c := good

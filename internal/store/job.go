@@ -192,6 +192,8 @@ type Jobs interface {
 // Store is what a driver offers: one data directory with resources and jobs.
 type Store interface {
 	Directory
+	Searcher
+	Secrets
 	Jobs
 	Close() error
 }

@@ -62,6 +62,10 @@ func (a *answer) check(f fact) error {
 		return a.checkLines(f)
 	case "unpack":
 		return a.unpack(f.text)
+	case "matches", "includes", "tells":
+		return a.checkBundle(f)
+	case "link":
+		return a.checkLink(f)
 	}
 	values := a.Header.Values(f.about)
 	if f.verb == "absent" {

@@ -32,9 +32,12 @@ import (
 	"muster/internal/fault"
 	"muster/internal/fhir"
 	"muster/internal/load"
+	"muster/internal/policy"
 	"muster/internal/search"
 	"muster/internal/search/index"
+	"muster/internal/search/searchset"
 	"muster/internal/server"
+	"muster/internal/store"
 	"muster/internal/store/sqlite"
 )
 
@@ -111,7 +114,16 @@ func (r *runner) run(s step) {
 	case "":
 		r.request(s)
 	case "load":
-		r.load(s)
+		f, err := os.Open(s.args[0])
+		r.must(s, err)
+		defer f.Close()
+		r.load(s, s.args[0], f)
+	case "put":
+		r.load(s, "put", strings.NewReader(strings.Join(s.args, " ")))
+	case "fill":
+		r.load(s, "fill", strings.NewReader(r.filled(s)))
+	case "remove":
+		r.remove(s)
 	case "wait":
 		by, err := time.ParseDuration(strings.Join(s.args, ""))
 		if err != nil {
@@ -155,6 +167,10 @@ func (r *runner) start(s step) {
 		Store: r.store, Blobs: blobs, Compiler: compiler, BaseURL: base, Zone: zone, Now: r.clock.Now,
 		Logger: slog.New(slog.DiscardHandler), PollLimit: export.PollEnforce, PollInterval: 2 * time.Minute,
 	}
+	searches := searchset.Config{
+		Store: r.store, Compiler: compiler, Registry: registry, BaseURL: base, Now: r.clock.Now,
+		Rules: policy.SearchRules{RequireSubstantive: true},
+	}
 	config := server.Config{
 		ParseExport: func(body []byte) (export.Request, error) {
 			return export.ParseRequest(body, compiler, export.DefaultRules())
@@ -163,12 +179,13 @@ func (r *runner) start(s step) {
 		PostDownload: true, StrictAccept: true, RequestIDStrict: true,
 	}
 	for _, option := range s.args {
-		if err := setOption(option, &exports, &config); err != nil {
+		if err := setOption(option, &exports, &searches, &config); err != nil {
 			r.fatalf(s.line, "%v", err)
 		}
 	}
 	service := export.New(exports)
 	config.Exports = service
+	config.Searches = searchset.New(searches)
 	handler, err := server.New(config)
 	r.must(s, err)
 	r.gate = newGate(r.t)
@@ -184,7 +201,7 @@ func (r *runner) must(s step, err error) {
 }
 
 // setOption changes one setting: NAME=VALUE.
-func setOption(option string, exports *export.Config, config *server.Config) (err error) {
+func setOption(option string, exports *export.Config, searches *searchset.Config, config *server.Config) (err error) {
 	name, value, _ := strings.Cut(option, "=")
 	switch name {
 	case "poll":
@@ -195,6 +212,10 @@ func setOption(option string, exports *export.Config, config *server.Config) (er
 		exports.JobsPerPrincipal, err = strconv.Atoi(value)
 	case "part-bytes":
 		exports.PartBytes, err = strconv.ParseInt(value, 10, 64)
+	case "page-life":
+		searches.PageLife, err = time.ParseDuration(value)
+	case "substantive":
+		searches.Rules.RequireSubstantive = value != "off"
 	case "post":
 		config.PostDownload = value != "off"
 	case "accept":
@@ -235,16 +256,37 @@ func (r *runner) serve(handler http.Handler) {
 	r.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// load writes a file of resources into the directory.
-func (r *runner) load(s step) {
+// load writes resources into the directory.
+func (r *runner) load(s step, name string, lines io.Reader) {
 	r.t.Helper()
-	f, err := os.Open(s.args[0])
-	r.must(s, err)
-	defer f.Close()
-	summary, err := load.Run(r.t.Context(), load.Config{Directory: r.store, Extractor: r.extractor}, []load.Input{load.FromReader(s.args[0], f)})
+	summary, err := load.Run(r.t.Context(), load.Config{Directory: r.store, Extractor: r.extractor}, []load.Input{load.FromReader(name, lines)})
 	r.must(s, err)
 	if summary.RefusedTotal() > 0 || summary.Read == 0 {
 		r.fatalf(s.line, "%+v", summary)
+	}
+}
+
+// filled repeats a resource with the numbers 001, 002, … where it has {n}.
+func (r *runner) filled(s step) string {
+	r.t.Helper()
+	many, err := strconv.Atoi(s.args[0])
+	r.must(s, err)
+	var lines strings.Builder
+	for n := range many {
+		lines.WriteString(strings.ReplaceAll(strings.Join(s.args[1:], " "), "{n}", fmt.Sprintf("%03d", n+1)) + "\n")
+	}
+	return lines.String()
+}
+
+// remove takes a resource out of the directory.
+func (r *runner) remove(s step) {
+	r.t.Helper()
+	name, id, _ := strings.Cut(s.args[0], "/")
+	t, _ := fhir.ParseType(name)
+	outcomes, err := r.store.Apply(r.t.Context(), []store.Change{{Type: t, ID: id, Remove: true}})
+	r.must(s, err)
+	if outcomes[0] != store.Removed {
+		r.fatalf(s.line, "%s is not there", s.args[0])
 	}
 }
 

@@ -90,7 +90,7 @@ func readScript(name string) ([]step, error) {
 
 func isCommand(word string) bool {
 	switch word {
-	case "start", "load", "wait", "hold", "finish", "fail":
+	case "start", "load", "put", "fill", "remove", "wait", "hold", "finish", "fail":
 		return true
 	}
 	return false
@@ -131,9 +131,11 @@ func readFact(n int, text string) (fact, error) {
 	switch f.about {
 	case "length":
 		return f, nil
-	case "ndjson", "unpack":
+	case "ndjson", "unpack", "matches", "includes", "tells":
 		f.text = text
 		return f, nil
+	case "link":
+		f.path, text, _ = strings.Cut(text, " ")
 	case "json":
 		f.path, text, _ = strings.Cut(text, " ")
 	}

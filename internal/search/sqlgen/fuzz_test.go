@@ -29,23 +29,18 @@ func FuzzSearch(f *testing.F) {
 	}
 	c := compiler(f)
 	f.Fuzz(func(t *testing.T, text, sort string) {
-		filter, err := c.Search(text)
+		q, err := ask(c, text, sort)
+		if err != nil {
+			q, err = ask(c, text, "")
+		}
 		if err != nil {
 			if issues, ok := fhir.AsIssues(err); !ok || len(issues) == 0 {
-				t.Fatalf("%q: the error is not a list of issues: %v", text, err)
+				t.Fatalf("%q by %q: the error is not a list of issues: %v", text, sort, err)
 			}
 			return
 		}
-		p, err := c.SearchPlan(filter)
-		if err != nil {
-			t.Fatalf("%q was accepted, but not planned: %v", text, err)
-		}
-		order, err := c.Sort(p, sort)
-		if err != nil {
-			order = nil
-		}
 		for _, d := range databases {
-			requireBounded(t, d, p, order)
+			requireBounded(t, d, q.Plan, q.Order)
 		}
 	})
 }
@@ -86,7 +81,7 @@ func TestHostile(t *testing.T) {
 		{"Provenance?" + strings.Repeat("target.name=a&", 400), "more than 2000 conditions"},
 		{"Organization?name=" + strings.Repeat("a", 70_000), "at most 65536"},
 	} {
-		filter, err := compiler(t).Search(c.text)
+		filter, err := compiler(t).ExportFilter(c.text)
 		if c.refused != "" {
 			if err == nil || !strings.Contains(err.Error(), c.refused) {
 				t.Errorf("%.80s… is not refused because of %q: %.300v", c.text, c.refused, err)

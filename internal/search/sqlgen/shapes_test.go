@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"muster/internal/conformance"
+	"muster/internal/fhir"
+	"muster/internal/policy"
 	"muster/internal/search"
 	"muster/internal/search/plan"
 	"muster/internal/search/sqlgen"
@@ -81,17 +83,23 @@ func shapes(t *testing.T, file string) string {
 	return b.String()
 }
 
+// ask reads Type?criteria as a search, in the order of the keys if there are some.
+func ask(c *search.Compiler, text, keys string) (search.Question, error) {
+	name, rawQuery, _ := strings.Cut(text, "?")
+	t, _ := fhir.ParseType(name)
+	if keys != "" {
+		rawQuery += "&_sort=" + keys
+	}
+	return c.SearchURL(t, rawQuery, policy.SearchRules{RequireSubstantive: true})
+}
+
 func planned(t *testing.T, c *search.Compiler, text string) plan.Plan {
 	t.Helper()
-	f, err := c.Search(text)
+	q, err := ask(c, text, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := c.SearchPlan(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
+	return q.Plan
 }
 
 // statements are those of a question: select QUERY, page KEYS QUERY, broad KEYS
@@ -100,10 +108,11 @@ func statements(t *testing.T, c *search.Compiler, d sqlgen.Dialect, words []stri
 	t.Helper()
 	var order []plan.Order
 	if len(words) == 3 {
-		var err error
-		if order, err = c.Sort(p, words[1]); err != nil {
+		q, err := ask(c, words[2], words[1])
+		if err != nil {
 			t.Fatal(err)
 		}
+		order = q.Order
 	}
 	broad, err := d.Arrange(t.Context(), p, sqlgen.SearchBound, func(_ context.Context, s sqlgen.Statement) (int64, error) {
 		return s.Args[len(s.Args)-1].(int64), nil // every count reaches its limit

@@ -104,7 +104,7 @@ func TestJobsOnTwoNodes(t *testing.T) {
 
 func TestReader(t *testing.T) {
 	var d databases
-	storetest.Reader(t, func(t testing.TB, dir string, now func() time.Time, deadline time.Duration) storetest.ReaderStore {
+	storetest.Reader(t, func(t testing.TB, dir string, now func() time.Time, deadline time.Duration) store.Store {
 		url, _ := d.url(t, dir)
 		s, err := Open(t.Context(), url, store.Options{Now: now, Create: &testInfo, SearchDeadline: deadline})
 		if err != nil {

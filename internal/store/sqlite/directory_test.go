@@ -27,7 +27,7 @@ func TestDirectory(t *testing.T) {
 }
 
 func TestReader(t *testing.T) {
-	storetest.Reader(t, func(t testing.TB, dir string, now func() time.Time, deadline time.Duration) storetest.ReaderStore {
+	storetest.Reader(t, func(t testing.TB, dir string, now func() time.Time, deadline time.Duration) store.Store {
 		s, err := Open(t.Context(), dir, Options{Now: now, Create: &testInfo, SearchDeadline: deadline})
 		if err != nil {
 			t.Fatal(err)

@@ -15,16 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// ReaderStore is a store that pages, reads and includes can be served from.
-type ReaderStore interface {
-	store.Store
-	store.Reader
-	store.Secrets
-}
-
 // OpenReader opens a store as [OpenStore] does. With a deadline every call of the
 // reader ends after it; 0 is the store's own.
-type OpenReader func(t testing.TB, dir string, now func() time.Time, deadline time.Duration) ReaderStore
+type OpenReader func(t testing.TB, dir string, now func() time.Time, deadline time.Duration) store.Store
 
 // Reader runs the suite of reading current resources.
 func Reader(t *testing.T, open OpenReader) {
@@ -50,7 +43,7 @@ func Reader(t *testing.T, open OpenReader) {
 // reading is a store under test with what it was filled with.
 type reading struct {
 	directory
-	store ReaderStore
+	store store.Store
 }
 
 func newReading(t *testing.T, open OpenReader) reading {

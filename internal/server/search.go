@@ -1,0 +1,123 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"muster/internal/audit"
+	"muster/internal/fhir"
+)
+
+// searchRoutes are search and read of each type, and the pages of a search. What FHIR
+// knows at these places and this server does not do is said clearly (SR-02).
+func (s *Server) searchRoutes() []route {
+	var routes []route
+	for _, t := range fhir.Types() {
+		routes = append(routes, s.typeRoutes(t)...)
+	}
+	pages := route{
+		path: s.basePath + "/{$}", about: "follow the pages of a search",
+		methods: map[string]handler{http.MethodGet: s.page},
+		as:      map[string]audit.Interaction{http.MethodGet: audit.SearchType},
+	}
+	routes = append(routes, pages, s.knownTo(s.basePath+"/_history"), s.knownTo(s.basePath+"/_search"))
+	if s.basePath != "" {
+		pages.path, pages.about = s.basePath, ""
+		routes = append(routes, pages)
+	}
+	return routes
+}
+
+func (s *Server) typeRoutes(t fhir.Type) []route {
+	path := s.basePath + "/" + t.String()
+	search := func(w http.ResponseWriter, r *http.Request) error { return s.search(w, r, t) }
+	read := func(w http.ResponseWriter, r *http.Request) error { return s.read(w, r, t) }
+	other := func(_ http.ResponseWriter, r *http.Request) error {
+		if strings.HasPrefix(r.PathValue("id"), "$") {
+			return s.nowhere(nil, r)
+		}
+		return methodNotAllowed(r, "GET, HEAD")
+	}
+	return []route{
+		{path: path, about: "search " + t.String(), methods: map[string]handler{http.MethodGet: search},
+			as: map[string]audit.Interaction{http.MethodGet: audit.SearchType}},
+		{path: path + "/{id}", about: "read one " + t.String(), methods: map[string]handler{http.MethodGet: read}, every: other,
+			as: map[string]audit.Interaction{http.MethodGet: audit.Read}},
+		s.knownTo(path + "/_search"),
+		s.knownTo(path + "/_history"),
+		s.knownTo(path + "/{id}/_history"),
+		s.knownTo(path + "/{id}/_history/{version}"),
+		{path: path + "/{rest...}", every: s.nowhere},
+	}
+}
+
+// knownTo is the route of an interaction that FHIR knows and this server does not
+// offer, by whatever method.
+func (s *Server) knownTo(path string) route {
+	return route{path: path, every: func(_ http.ResponseWriter, r *http.Request) error {
+		return refusal{
+			kind:   wrongMethod,
+			text:   fmt.Sprintf("%s is not supported here: search with GET and read the current version; see %s/metadata for what is offered.", r.URL.Path, s.BaseURL),
+			header: http.Header{"Allow": {""}},
+		}
+	}}
+}
+
+// search answers GET [base]/Type?… (SR-01).
+func (s *Server) search(w http.ResponseWriter, r *http.Request, t fhir.Type) error {
+	noteQuery(r, r.URL.RawQuery)
+	if err := s.checkJSON(r); err != nil {
+		return err
+	}
+	found, err := s.Searches.Search(r.Context(), t, r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	noteResources(r, int64(found.Resources))
+	writeFHIR(w, found.Body)
+	return nil
+}
+
+// page answers GET [base]/?_getpages=… (PG-01).
+func (s *Server) page(w http.ResponseWriter, r *http.Request) error {
+	noteQuery(r, r.URL.RawQuery)
+	if err := s.checkJSON(r); err != nil {
+		return err
+	}
+	found, err := s.Searches.Page(r.Context(), r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	noteResources(r, int64(found.Resources))
+	writeFHIR(w, found.Body)
+	return nil
+}
+
+// read answers GET [base]/Type/id (RD-01 to RD-04).
+func (s *Server) read(w http.ResponseWriter, r *http.Request, t fhir.Type) error {
+	id := r.PathValue("id")
+	if strings.HasPrefix(id, "$") {
+		return s.nowhere(w, r)
+	}
+	noteQuery(r, r.URL.RawQuery)
+	if err := s.checkJSON(r); err != nil {
+		return err
+	}
+	one, err := s.Searches.Read(r.Context(), t, id, r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	noteResources(r, 1)
+	w.Header().Set("ETag", `W/"`+strconv.FormatInt(one.Row.Version, 10)+`"`)
+	w.Header().Set("Last-Modified", one.Row.LastUpdated.Time().Format(http.TimeFormat))
+	writeFHIR(w, one.Body)
+	return nil
+}
+
+func writeFHIR(w http.ResponseWriter, body []byte) {
+	w.Header().Set("Content-Type", fhirJSON)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body)
+}

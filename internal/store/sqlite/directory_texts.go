@@ -1,9 +1,11 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 
 	"muster/internal/search/index"
 	"muster/internal/store/batch"
@@ -40,20 +42,35 @@ func (b *stay) writeTexts(ctx context.Context, texts []batch.Text) error {
 	for i, t := range texts {
 		list[i] = [2]any{t.Param, t.Norm}
 	}
-	grams := b.rows(ctx, b.w.text.texts.gram)
+	var fresh []gram
 	err := b.each(ctx, b.w.text.texts.insert, func(rows *sql.Rows) error {
 		var id int64
 		var t batch.Text
 		err := rows.Scan(&id, &t.Param, &t.Norm)
-		for _, gram := range index.Grams(t.Norm) {
-			grams.add(t.Param, gram, id)
+		for _, piece := range index.Grams(t.Norm) {
+			fresh = append(fresh, gram{t.Param, piece, id})
 		}
 		return err
 	}, asJSON(list))
 	if err != nil {
 		return err
 	}
-	return grams.flush()
+	// In the order of the table, so that each of its pages is touched once.
+	slices.SortFunc(fresh, func(a, b gram) int {
+		return cmp.Or(cmp.Compare(a.param, b.param), cmp.Compare(a.piece, b.piece), cmp.Compare(a.text, b.text))
+	})
+	in := b.rows(ctx, b.w.text.texts.gram)
+	for _, g := range fresh {
+		in.add(g.param, g.piece, g.text)
+	}
+	return in.flush()
+}
+
+// gram is a row of ix_gram.
+type gram struct {
+	param int64
+	piece string
+	text  int64
 }
 
 // leaveTexts notes the texts of rows that are about to be removed.

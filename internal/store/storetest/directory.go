@@ -59,6 +59,7 @@ func Directory(t *testing.T, open OpenStore) {
 		{"PresentKnowsHiddenAndNotRemoved", testPresent},
 		{"Compare", testCompare},
 		{"LongLists", testLongLists},
+		{"LargeSearches", testLargeSearches},
 		{"RandomPlansMatchTheNaiveEvaluator", testRandomPlans},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open) })

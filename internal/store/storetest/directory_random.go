@@ -373,3 +373,41 @@ func testLongLists(t *testing.T, open OpenStore) {
 		}
 	}
 }
+
+// testLargeSearches asks as much as a plan may: deep chains, and very many
+// alternatives of the kinds that take most text, driving and checked.
+func testLargeSearches(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	itself := index.Entry{Kind: index.Reference, Param: 4, System: "Location", Code: "a"}
+	here := index.Entry{Kind: index.Location, Param: 6, Position: somePlaces[0]}
+	d.apply(put(fhir.Location, "a", "one", append(everyKind("w1"), itself, here)...), put(fhir.Location, "b", "one", everyKind("w2")...))
+	var texts, links, backs, places plan.Or
+	for i := range 500 {
+		word := fmt.Sprint("w", i+1, "x"[:i%2])
+		texts = append(texts, plan.String{Param: 2, Text: word, Contains: true})
+		links = append(links, plan.Link{Param: 4, Type: fhir.Location, Node: plan.And{plan.Token{Param: 1, Code: &word}, plan.Visible{Active: true}}})
+		backs = append(backs, plan.Back{Param: 4, Type: fhir.Location, Node: plan.And{plan.URI{Param: 5, Value: word}, plan.Visible{Active: true}}})
+	}
+	for i := range 190 {
+		places = append(places, plan.Near{Param: 6, Point: somePlaces[i%2], Meters: float64(100 + i)})
+	}
+	deep := plan.Node(plan.Token{Param: 1, Code: new("w1")})
+	for range 10 {
+		deep = plan.And{plan.Link{Param: 4, Type: fhir.Location, Node: plan.And{plan.Back{Param: 4, Type: fhir.Location, Node: deep}, plan.Visible{Active: true}}}, plan.Visible{Active: true}}
+	}
+	for name, root := range map[string]plan.Node{
+		"texts": texts, "links": links, "backs": backs, "places": places, "deep": deep,
+		"links to texts": plan.Link{Param: 4, Type: fhir.Location, Node: plan.And{texts, places}},
+	} {
+		for _, asked := range []plan.Node{root, plan.Not{Node: plan.Not{Node: root}}} {
+			p := plan.Plan{Type: fhir.Location, Root: asked}
+			found, err := d.Store.(store.Searcher).Search(t.Context(), store.Search{Plan: p, Limit: 3, Total: 1000, Order: []plan.Order{{Kind: index.String, Param: 2}}})
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if keys := d.keys(fhir.Location, asked); len(found.Rows) == 0 || found.Rows[0].ID != "a" || len(keys) != len(found.Rows) {
+				t.Errorf("%s: a search finds %d, a selection %d; want a first", name, len(found.Rows), len(keys))
+			}
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -10,13 +9,15 @@ import (
 	"muster/internal/backup"
 	"muster/internal/blob"
 	"muster/internal/store"
+	"muster/internal/store/postgres"
 	"muster/internal/store/sqlite"
 )
 
 // backupCmd is `muster backup`.
 type backupCmd struct {
-	Data string `required:"" placeholder:"DIR" help:"Data directory to copy. It may be served and loaded into meanwhile."`
-	Out  string `required:"" placeholder:"DIR" help:"The copy: a folder that is empty or not there."`
+	Data     string `required:"" placeholder:"DIR" help:"Data directory to copy. It may be served and loaded into meanwhile."`
+	Database string `placeholder:"URL" help:"Copy the directory in this PostgreSQL database, by pg_dump; --data is then the folder of its files."`
+	Out      string `required:"" placeholder:"DIR" help:"The copy: a folder that is empty or not there."`
 }
 
 // Run makes the copy and says what is in it. Files that the directory itself has
@@ -25,17 +26,17 @@ func (c backupCmd) Run(a app) (err error) {
 	if inside, err := filepath.Rel(realPath(c.Data), realPath(c.Out)); err == nil && filepath.IsLocal(inside) {
 		return fmt.Errorf("--out %s is in the data directory; name a folder elsewhere", c.Out)
 	}
-	source, err := sqlite.Inspect(a.ctx, c.Data, store.CreateInfo{})
+	source, err := inspectDirectory(a.ctx, c.Data, c.Database, store.CreateInfo{})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
-	files := blob.ExistingFolder(filepath.Join(c.Data, sqlite.FilesFolder))
+	files := blob.ExistingFolder(filesFolder(c.Data))
 	defer func() { err = errors.Join(err, files.Close()) }()
 	progress := newAmountProgress(a.stderr)
 	start := time.Now()
 	summary, err := backup.Run(a.ctx, backup.Config{
-		Source: sqliteSource{source}, Files: files, Folder: sqlite.FilesFolder, Out: c.Out, Progress: progress.at,
+		Source: freezer{source}, Files: files, Folder: sqlite.FilesFolder, Out: c.Out, Progress: progress.at,
 	})
 	progress.end()
 	if err != nil {
@@ -44,20 +45,11 @@ func (c backupCmd) Run(a app) (err error) {
 	fmt.Fprintf(a.stdout, "the copy %s is of %v, with %d export files\n", c.Out, summary.Time, summary.Files)
 	fmt.Fprintf(a.stderr, "made in %.1f s; writers were held up for %.1f ms; %d files are hard links\n",
 		time.Since(start).Seconds(), float64(summary.Held.Microseconds())/1000, summary.Linked)
+	if c.Database != "" {
+		fmt.Fprintf(a.stdout, "restore it with: createdb --encoding=UTF8 --template=template0 NEW && pg_restore --no-owner --schema=public --dbname=NEW %s\n", filepath.Join(c.Out, postgres.DumpFile))
+	}
 	if n := len(summary.Lost); n > 0 {
 		return fmt.Errorf("the directory has lost %d files that exports name, such as %s, so the copy lacks them too: cancel those exports; 'muster check' names them", n, summary.Lost[0])
 	}
 	return nil
-}
-
-// sqliteSource lets a SQLite directory be copied.
-type sqliteSource struct{ *sqlite.Inspection }
-
-// Freeze implements backup.Source.
-func (s sqliteSource) Freeze(ctx context.Context) (backup.Frozen, error) {
-	f, err := s.Inspection.Freeze(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
 }

@@ -4,14 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"muster/internal/blob"
 	"muster/internal/check"
 	"muster/internal/conformance"
 	"muster/internal/search/index"
 	"muster/internal/store"
-	"muster/internal/store/sqlite"
 
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
@@ -19,10 +17,14 @@ import (
 
 // checkCmd is `muster check`.
 type checkCmd struct {
-	Data string `required:"" placeholder:"DIR" help:"Data directory to look at. It may be served meanwhile; nothing is written."`
-	Deep bool   `help:"Also read every export file whole, and let the database look at every page."`
-	JSON bool   `name:"json" help:"Print one JSON object on a line for each finding, and the summary last."`
+	Data     string `placeholder:"DIR" help:"Data directory to look at. It may be served meanwhile; nothing is written."`
+	Database string `placeholder:"URL" help:"Look at the directory in this PostgreSQL database; --data is then the folder of its files. Without --data the files are not looked at."`
+	Deep     bool   `help:"Also read every export file whole, and let the database look at every page."`
+	JSON     bool   `name:"json" help:"Print one JSON object on a line for each finding, and the summary last."`
 }
+
+// Validate wants to know where the directory is.
+func (c checkCmd) Validate() error { return wantPlace(c.Data, c.Database) }
 
 // Run prints the findings and a summary. Findings make exit code 1; notes do not.
 func (c checkCmd) Run(a app) (err error) {
@@ -30,21 +32,29 @@ func (c checkCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	seen, err := c.open(a, registry)
+	seen, err := inspectDirectory(a.ctx, c.Data, c.Database, store.CreateInfo{DefinitionsHash: registry.DefinitionsHash()})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, seen.Close()) }()
-	files := blob.ExistingFolder(filepath.Join(c.Data, sqlite.FilesFolder))
-	defer func() { err = errors.Join(err, files.Close()) }()
-	extractor, err := index.NewExtractor(registry, seen.baseURL)
+	served, err := seen.Served(a.ctx)
+	if err != nil {
+		return err
+	}
+	var files blob.Store
+	if c.Data != "" {
+		folder := blob.ExistingFolder(filesFolder(c.Data))
+		defer func() { err = errors.Join(err, folder.Close()) }()
+		files = folder
+	}
+	extractor, err := index.NewExtractor(registry, seen.Info().BaseURL)
 	if err != nil {
 		return err
 	}
 	progress := newStageProgress(a.stderr)
 	summary, err := check.Run(a.ctx, check.Config{
-		Store: seen.Inspector, Blobs: files, Registry: registry, Extractor: extractor,
-		Deep: c.Deep, Served: seen.served, Found: c.printer(a), Progress: progress.at,
+		Store: seen, Blobs: files, Registry: registry, Extractor: extractor,
+		Deep: c.Deep, Served: served, Found: c.printer(a), Progress: progress.at,
 	})
 	progress.end()
 	if err != nil {
@@ -57,26 +67,6 @@ func (c checkCmd) Run(a app) (err error) {
 		return fmt.Errorf("findings: %d; each line above says what is wrong, where, and the way out", summary.Findings)
 	}
 	return nil
-}
-
-// inspected is what a check looks at.
-type inspected struct {
-	store.Inspector
-	baseURL string
-	served  bool
-	Close   func() error
-}
-
-func (c checkCmd) open(a app, registry *conformance.Registry) (inspected, error) {
-	i, err := sqlite.Inspect(a.ctx, c.Data, store.CreateInfo{DefinitionsHash: registry.DefinitionsHash()})
-	if err != nil {
-		return inspected{}, err
-	}
-	served, err := sqlite.Served(c.Data)
-	if err != nil {
-		return inspected{}, errors.Join(err, i.Close())
-	}
-	return inspected{i, i.Info().BaseURL, served, i.Close}, nil
 }
 
 // printer writes findings as they are made.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"muster/internal/backup"
 	"muster/internal/store"
 	"muster/internal/store/postgres"
 	"muster/internal/store/sqlite"
@@ -36,6 +37,53 @@ func openDirectory(ctx context.Context, data, database string, o store.Options) 
 		return postgres.Open(ctx, database, o)
 	}
 	return sqlite.Open(ctx, data, o)
+}
+
+// inspected is a directory that was opened to be looked at, whatever its database.
+type inspected interface {
+	store.Inspector
+	Info() store.CreateInfo
+	// Served reports whether a server runs on it now.
+	Served(ctx context.Context) (bool, error)
+	Close() error
+}
+
+// inspectDirectory opens a directory for a check or a backup: nothing is written.
+func inspectDirectory(ctx context.Context, data, database string, expect store.CreateInfo) (inspected, error) {
+	if database != "" {
+		i, err := postgres.Inspect(ctx, database, expect)
+		if err != nil {
+			return nil, err
+		}
+		return i, nil
+	}
+	i, err := sqlite.Inspect(ctx, data, expect)
+	if err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+// freezer lets an inspected directory be copied.
+type freezer struct{ of inspected }
+
+// Freeze implements backup.Source.
+func (f freezer) Freeze(ctx context.Context) (backup.Frozen, error) {
+	switch d := f.of.(type) {
+	case *postgres.Inspection:
+		return frozen(d.Freeze(ctx))
+	case *sqlite.Inspection:
+		return frozen(d.Freeze(ctx))
+	}
+	return nil, fmt.Errorf("a %T cannot be copied", f.of)
+}
+
+// frozen keeps an error from becoming a value that is not nil.
+func frozen[F backup.Frozen](f F, err error) (backup.Frozen, error) {
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // wantPlace is the error of a command line that does not say where the directory is.

@@ -20,11 +20,11 @@ type Extractor interface {
 	Extract(dst []index.Entry, t fhir.Type, v *fastjson.Value) []index.Entry
 }
 
-// Config is what a check needs. Store, Blobs, Registry, Extractor and Found must
-// be set; the other zero values stand for the defaults named here.
+// Config is what a check needs. Store, Registry, Extractor and Found must be set; the
+// other zero values stand for the defaults named here.
 type Config struct {
 	Store     store.Inspector
-	Blobs     blob.Store
+	Blobs     blob.Store            // nil: files are not looked at
 	Registry  *conformance.Registry // names the parameters of entries
 	Extractor Extractor             // by the base URL of the directory
 	// Found takes each finding as it is made.

@@ -3,10 +3,12 @@ package check_test
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -26,7 +28,9 @@ import (
 	"muster/internal/search"
 	"muster/internal/search/index"
 	"muster/internal/store"
+	"muster/internal/store/postgres"
 	"muster/internal/store/sqlite"
+	"muster/internal/testkit/pgtest"
 )
 
 const baseURL = "http://localhost:8080/fhir"
@@ -43,17 +47,35 @@ func people(n int, family string) string {
 	return b.String()
 }
 
+// directory is what a driver offers here.
+type directory interface {
+	store.Store
+	Close() error
+}
+
+// open opens the directory in a folder, or in the database if there is one.
+func open(t *testing.T, dir, url string, o store.Options) directory {
+	t.Helper()
+	if url != "" {
+		d, err := postgres.Open(t.Context(), url, o)
+		must(t, err)
+		return d
+	}
+	d, err := sqlite.Open(t.Context(), dir, o)
+	must(t, err)
+	return d
+}
+
 // place is a directory with everything that a check looks at: resources, a
 // removal, a job that is complete, and one that was left in the middle of
 // writing, with the old versions that it needs.
-func place(t *testing.T) string {
+func place(t *testing.T, url string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
 	ctx := auth.With(t.Context(), auth.Principal{ID: "anna"})
 	registry, err := conformance.Load()
 	must(t, err)
-	s, err := sqlite.Open(ctx, dir, store.Options{Create: &store.CreateInfo{BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash()}})
-	must(t, err)
+	s := open(t, dir, url, store.Options{Create: &store.CreateInfo{BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash()}})
 	defer s.Close()
 	extractor, err := index.NewExtractor(registry, baseURL)
 	must(t, err)
@@ -128,14 +150,24 @@ func must(t *testing.T, err error) {
 }
 
 // look checks a directory and returns the findings as lines.
-func look(t *testing.T, dir string, deep, served bool) (lines []string, s check.Summary) {
+func look(t *testing.T, dir, url string, deep, served bool) (lines []string, s check.Summary) {
 	t.Helper()
 	registry, err := conformance.Load()
 	must(t, err)
-	i, err := sqlite.Inspect(t.Context(), dir, store.CreateInfo{DefinitionsHash: registry.DefinitionsHash()})
-	must(t, err)
-	defer i.Close()
-	extractor, err := index.NewExtractor(registry, i.Info().BaseURL)
+	var i store.Inspector
+	expect := store.CreateInfo{DefinitionsHash: registry.DefinitionsHash()}
+	if url != "" {
+		d, err := postgres.Inspect(t.Context(), url, expect)
+		must(t, err)
+		defer d.Close()
+		i = d
+	} else {
+		d, err := sqlite.Inspect(t.Context(), dir, expect)
+		must(t, err)
+		defer d.Close()
+		i = d
+	}
+	extractor, err := index.NewExtractor(registry, baseURL)
 	must(t, err)
 	s, err = check.Run(t.Context(), check.Config{
 		Store: i, Blobs: blob.ExistingFolder(filepath.Join(dir, sqlite.FilesFolder)), Registry: registry, Extractor: extractor, Deep: deep, Served: served,
@@ -196,11 +228,15 @@ func readDamage(t *testing.T) (cases []damage) {
 }
 
 // apply damages the directory.
-func (c damage) apply(t *testing.T, dir string) {
+func (c damage) apply(t *testing.T, dir, url string) {
 	t.Helper()
 	for _, step := range c.steps {
 		switch step[0] {
 		case "directory", "jobs":
+			if url != "" {
+				must(t, run(t, url, step[1]))
+				continue
+			}
 			execute(t, filepath.Join(dir, step[0]+".db"), step[1])
 		case "unindex":
 			table, where, _ := strings.Cut(step[1], " ")
@@ -209,6 +245,22 @@ func (c damage) apply(t *testing.T, dir string) {
 			damageFile(t, filepath.Join(dir, "files"), step[1])
 		}
 	}
+}
+
+// run runs a statement on PostgreSQL.
+func run(t *testing.T, url, statement string) error {
+	t.Helper()
+	db, err := sql.Open("pgx", url)
+	must(t, err)
+	defer db.Close()
+	result, err := db.ExecContext(t.Context(), statement)
+	if err != nil {
+		return fmt.Errorf("%s: %w", statement, err)
+	}
+	if n, _ := result.RowsAffected(); n == 0 && !strings.HasPrefix(statement, "CREATE") && !strings.HasPrefix(statement, "DROP") {
+		return fmt.Errorf("%s: changes nothing", statement)
+	}
+	return nil
 }
 
 func execute(t *testing.T, path string, statements ...string) {
@@ -283,47 +335,94 @@ func damageFile(t *testing.T, files, order string) {
 }
 
 func TestWhole(t *testing.T) {
-	dir := place(t)
-	lines, s := look(t, dir, true, true)
-	if len(lines) > 0 {
-		t.Errorf("findings in a directory that is whole:\n%s", strings.Join(lines, "\n"))
-	}
-	if s.Resources != 62 || s.OldVersions == 0 || s.Tombstones != 1 || s.Jobs != 2 || s.Parts < 5 || s.Entries < 200 || s.Files < s.Parts {
-		t.Errorf("not everything was looked at: %+v", s)
+	for name, url := range map[string]func() string{"sqlite": func() string { return "" }, "postgres": func() string { return pgtest.Database(t) }} {
+		t.Run(name, func(t *testing.T) {
+			url := url()
+			dir := place(t, url)
+			lines, s := look(t, dir, url, url == "", true)
+			if len(lines) > 0 {
+				t.Errorf("findings in a directory that is whole:\n%s", strings.Join(lines, "\n"))
+			}
+			if s.Resources != 62 || s.OldVersions == 0 || s.Tombstones != 1 || s.Jobs != 2 || s.Parts < 5 || s.Entries < 200 || s.Files < s.Parts {
+				t.Errorf("not everything was looked at: %+v", s)
+			}
+		})
 	}
 }
 
 // TestDamage damages a directory in each way and sees the finding, and no other.
 func TestDamage(t *testing.T) {
-	whole := place(t)
+	whole := place(t, "")
 	for _, c := range readDamage(t) {
+		if slices.Contains(c.options, "postgres") {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) { c.run(t, whole, "") })
+	}
+}
+
+// TestDamageOnPostgres does the same to copies of a database.
+func TestDamageOnPostgres(t *testing.T) {
+	server := parse(t, pgtest.Database(t))
+	server.Path, server.RawQuery = "/postgres", ""
+	original := "muster_damage_" + strings.ToLower(rand.Text())
+	database := func(name, template string) string {
+		t.Helper()
+		must(t, run(t, server.String(), "CREATE DATABASE "+name+" TEMPLATE "+template))
+		made := *server
+		made.Path = "/" + name
+		return made.String()
+	}
+	drop := func(name string) { must(t, run(t, server.String(), "DROP DATABASE "+name+" WITH (FORCE)")) }
+	base := database(original, "template0")
+	defer drop(original)
+	must(t, run(t, base, "CREATE EXTENSION amcheck"))
+	whole := place(t, base)
+	for _, c := range readDamage(t) {
+		if slices.Contains(c.options, "sqlite") {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "data")
-			must(t, os.CopyFS(dir, os.DirFS(whole)))
-			c.apply(t, dir)
-			lines, _ := look(t, dir, slices.Contains(c.options, "deep"), slices.Contains(c.options, "served"))
-			for _, want := range c.want {
-				pattern := regexp.MustCompile("^(" + want + ")")
-				n := slices.IndexFunc(lines, pattern.MatchString)
-				if n < 0 {
-					t.Errorf("%s: nothing found matches %s", c.at, want)
-					continue
-				}
-				lines = slices.DeleteFunc(lines, pattern.MatchString)
-			}
-			if len(lines) > 0 {
-				t.Errorf("%s: found too:\n%s", c.at, strings.Join(lines, "\n"))
-			}
+			copied := database(original+"_copy", original)
+			defer drop(original + "_copy")
+			c.run(t, whole, copied)
 		})
+	}
+}
+
+func parse(t *testing.T, text string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(text)
+	must(t, err)
+	return u
+}
+
+// run plays one case on a copy of a directory that is whole.
+func (c damage) run(t *testing.T, whole, url string) {
+	dir := filepath.Join(t.TempDir(), "data")
+	must(t, os.CopyFS(dir, os.DirFS(whole)))
+	c.apply(t, dir, url)
+	lines, _ := look(t, dir, url, slices.Contains(c.options, "deep"), slices.Contains(c.options, "served"))
+	for _, want := range c.want {
+		pattern := regexp.MustCompile("^(" + want + ")")
+		n := slices.IndexFunc(lines, pattern.MatchString)
+		if n < 0 {
+			t.Errorf("%s: nothing found matches %s", c.at, want)
+			continue
+		}
+		lines = slices.DeleteFunc(lines, pattern.MatchString)
+	}
+	if len(lines) > 0 {
+		t.Errorf("%s: found too:\n%s", c.at, strings.Join(lines, "\n"))
 	}
 }
 
 // A check holds nobody up and writes nothing: not even the access to a directory
 // that cannot be written is missed.
 func TestReadsOnly(t *testing.T) {
-	dir := place(t)
+	dir := place(t, "")
 	before := listing(t, dir)
-	look(t, dir, true, false)
+	look(t, dir, "", true, false)
 	if after := listing(t, dir); after != before {
 		t.Errorf("the check changed the directory:\n%s\nbefore:\n%s", after, before)
 	}

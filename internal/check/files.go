@@ -22,6 +22,10 @@ import (
 // checkFiles holds the rows of parts against the files, and the files against the
 // rows. The files are listed before the jobs are read again, as the janitor does.
 func (k *check) checkFiles(ctx context.Context) error {
+	if k.Blobs == nil {
+		k.note("not-looked-at", "files", "the folder of the export files was not named", "name it with --data")
+		return nil
+	}
 	listed := map[string]time.Time{}
 	err := k.Blobs.List(ctx, func(name string, modified time.Time) error {
 		listed[name] = modified

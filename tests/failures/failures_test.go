@@ -75,8 +75,6 @@ type stage struct {
 	mounts   []string
 }
 
-type command func(ts *testscript.TestScript, neg bool, args []string)
-
 func (s *stage) commands() map[string]func(*testscript.TestScript, bool, []string) {
 	commands := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, c := range map[string]struct {

@@ -2,10 +2,14 @@ package flow
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"encoding/json"
 	"maps"
+	"net/url"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -21,7 +25,10 @@ import (
 // copy is whole, its live jobs end, and what it holds is the directory at its
 // moment: with the changes since then it gives what the directory has later.
 func TestBackupUnderLoad(t *testing.T) {
-	p := newPlace(t)
+	onBoth(t, func(t *testing.T, newPlace func(*testing.T) place) { backupUnderLoad(t, newPlace(t)) })
+}
+
+func backupUnderLoad(t *testing.T, p place) {
 	waves := []string{practitioners(t, 3000, "Ebb"), practitioners(t, 3000, "Flood")}
 	p.load(t, waves[0])
 	s := p.serve(t, "", "--part-bytes", "60000", "--jobs", "0", "--sweep-every", "200ms")
@@ -38,7 +45,7 @@ func TestBackupUnderLoad(t *testing.T) {
 	}
 	work.Go(func() {
 		for n := 1; running(); n++ {
-			if _, err := muster.Run("load", "--data", p.data, waves[n%2]); err != nil {
+			if _, err := muster.Run(append(append([]string{"load"}, p.directory()...), waves[n%2])...); err != nil {
 				t.Error(err)
 				return
 			}
@@ -60,7 +67,7 @@ func TestBackupUnderLoad(t *testing.T) {
 		s.kickOff(everyPractitioner)
 	}
 	out := filepath.Join(t.TempDir(), "copy")
-	said, err := muster.Run("backup", "--data", p.data, "--out", out)
+	said, err := muster.Run(append([]string{"backup", "--out", out}, p.where()...)...)
 	close(stop)
 	work.Wait()
 	if err != nil {
@@ -75,8 +82,11 @@ func TestBackupUnderLoad(t *testing.T) {
 	s.Kill()
 
 	restored := place{data: out, address: p.address}
+	if p.database != "" {
+		restored.database = restoreDump(t, p.database, filepath.Join(out, "directory.dump"))
+	}
 	restored.whole(t)
-	live := liveJobs(t, out)
+	live := restored.liveJobs(t)
 	if len(live) == 0 {
 		t.Error("no job was live at the moment of the copy: the test shows too little")
 	}
@@ -98,6 +108,39 @@ func TestBackupUnderLoad(t *testing.T) {
 		t.Errorf("the copy with the changes after it has not what the directory has: %d and %d resources", len(then), len(now))
 	}
 	restored.whole(t)
+}
+
+// restoreDump makes a database on the server of another one, restores a dump of that
+// into it, and returns its URL.
+func restoreDump(t *testing.T, other, dump string) string {
+	t.Helper()
+	u, err := url.Parse(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema, name := cmp.Or(u.Query().Get("search_path"), "public"), "muster_restored_"+strings.ToLower(rand.Text())
+	run := func(database, statement string) {
+		t.Helper()
+		u.Path = "/" + database
+		db, err := sql.Open("pgx", u.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	run("postgres", "CREATE DATABASE "+name+" TEMPLATE template0")
+	t.Cleanup(func() { run("postgres", "DROP DATABASE "+name+" WITH (FORCE)") })
+	run(name, "CREATE SCHEMA IF NOT EXISTS "+schema)
+	target := url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host, Path: "/" + name}
+	restore := exec.Command("pg_restore", "--no-owner", "--schema="+schema, "--dbname="+target.String(), dump)
+	if said, err := restore.CombinedOutput(); err != nil {
+		t.Fatalf("pg_restore: %v\n%s", err, said)
+	}
+	u.Path = "/" + name
+	return u.String()
 }
 
 // versions reads NDJSON into ids with their versions; an id that comes twice fails
@@ -124,14 +167,9 @@ func versions(t *testing.T, parts [][]byte) map[string]string {
 }
 
 // liveJobs returns the ids of the jobs that are not finished.
-func liveJobs(t *testing.T, data string) (ids []string) {
+func (p place) liveJobs(t *testing.T) (ids []string) {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(data, "jobs.db")+"?mode=ro")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	rows, err := db.Query("SELECT id FROM job WHERE state IN ('accepted', 'selecting', 'writing')")
+	rows, err := p.jobs(t).Query("SELECT id FROM job WHERE state IN ('accepted', 'selecting', 'writing')")
 	if err != nil {
 		t.Fatal(err)
 	}

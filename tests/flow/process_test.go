@@ -121,10 +121,19 @@ func (p place) load(t *testing.T, paths ...string) {
 	}
 }
 
+// where are the options that name the directory and the folder of its files.
+func (p place) where() []string {
+	where := []string{"--data", p.data}
+	if p.database != "" {
+		where = append(where, "--database", p.database)
+	}
+	return where
+}
+
 // whole runs `muster check --deep` and fails the test unless it finds nothing.
 func (p place) whole(t *testing.T) {
 	t.Helper()
-	if _, err := muster.Run("check", "--data", p.data, "--deep"); err != nil {
+	if _, err := muster.Run(append([]string{"check", "--deep"}, p.where()...)...); err != nil {
 		t.Error(err)
 	}
 }

@@ -101,6 +101,11 @@ func (r runner) text(query string) string {
 	if !r.dialect.Numbered {
 		return query
 	}
+	return Numbered(query)
+}
+
+// Numbered writes the arguments ? of a statement as $1, $2, ….
+func Numbered(query string) string {
 	var b strings.Builder
 	for n := 1; ; n++ {
 		before, after, found := strings.Cut(query, "?")

@@ -35,12 +35,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 // migrateHalf brings one half up to date. A schema that is newer than this program
 // is an error: an older program could break what it does not know.
 func migrateHalf(ctx context.Context, db *sql.DB, half, table string, point func(context.Context) error) error {
-	sources, err := fs.Sub(migrations, "migrations/"+half)
-	if err != nil {
-		return err
-	}
-	p, err := goose.NewProvider(goose.DialectPostgres, db, sources, goose.WithTableName(table),
-		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	p, err := provider(db, half, table)
 	if err != nil {
 		return err
 	}
@@ -59,4 +54,34 @@ func migrateHalf(ctx context.Context, db *sql.DB, half, table string, point func
 	}
 	_, err = p.Up(ctx)
 	return err
+}
+
+func provider(db *sql.DB, half, table string) (*goose.Provider, error) {
+	sources, err := fs.Sub(migrations, "migrations/"+half)
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectPostgres, db, sources, goose.WithTableName(table),
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+}
+
+// checkVersion wants the tables of one half to be those of this program, and changes
+// nothing.
+func checkVersion(ctx context.Context, db *sql.DB, half, table string) error {
+	var current, target int64
+	if err := db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM `+table).Scan(&current); err != nil {
+		return fmt.Errorf("the version of its %s cannot be read, so it holds no directory: %w", half, err)
+	}
+	p, err := provider(db, half, table)
+	if err != nil {
+		return err
+	}
+	for _, source := range p.ListSources() {
+		target = max(target, source.Version)
+	}
+	if current != target {
+		return fmt.Errorf("its schema of %s has version %d, and this program knows version %d: "+
+			"use the muster that wrote it, or let 'muster load' or 'muster serve' of this one bring it up to date", half, current, target)
+	}
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"muster/internal/fhir"
+	"muster/internal/store/inspectsql"
 
 	"modernc.org/sqlite"
 )
@@ -77,7 +78,7 @@ func (f *Frozen) Held() time.Duration { return f.held }
 
 // Objects returns the names of the files that belong to jobs.
 func (f *Frozen) Objects(ctx context.Context) (names []string, err error) {
-	err = each(ctx, f.jobs, func(rows *sql.Rows) error {
+	err = inspectsql.Each(ctx, f.jobs, func(rows *sql.Rows) error {
 		var name string
 		err := rows.Scan(&name)
 		names = append(names, name)

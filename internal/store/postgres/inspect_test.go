@@ -1,0 +1,48 @@
+package postgres
+
+import (
+	"testing"
+
+	"muster/internal/store"
+	"muster/internal/testkit/pgtest"
+)
+
+// Who looks knows whether the directory is served, and takes no lock that a server
+// wants.
+func TestServedIsSeen(t *testing.T) {
+	url := pgtest.Database(t)
+	s, err := Open(t.Context(), url, store.Options{Create: &store.CreateInfo{Mode: "authoritative"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	i, err := Inspect(t.Context(), url, store.CreateInfo{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	want := func(want bool) {
+		t.Helper()
+		if served, err := i.Served(t.Context()); err != nil || served != want {
+			t.Errorf("served: %v, %v; want %v", served, err, want)
+		}
+	}
+	want(false)
+	mark, err := s.MarkServed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(true)
+	second, err := s.MarkServed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := mark.Close(); err != nil {
+		t.Error(err)
+	}
+	want(true)
+	if err := second.Close(); err != nil {
+		t.Error(err)
+	}
+	want(false)
+}

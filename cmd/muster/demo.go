@@ -74,6 +74,7 @@ func (c *demoCmd) Run(a app) (err error) {
 	say.title("Your turn")
 	say.line("The server stays at %s until Ctrl-C. Try:", base)
 	say.line("  curl %s/metadata", base)
+	say.line("  curl '%s/HealthcareService?location.address-city=Balmain&_include=HealthcareService:organization&_pretty=true'", base)
 	say.line(`  curl -i -X POST '%s/$export' -H 'Content-Type: application/fhir+json' -H 'Prefer: respond-async' -d '%s'`, base, exportBody(found.filters()[:1]))
 	return <-ended
 }

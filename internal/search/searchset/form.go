@@ -21,15 +21,21 @@ func reshape(dst []byte, t fhir.Type, line []byte, form search.Form) ([]byte, er
 	if keep == nil {
 		return append(dst, line...), nil
 	}
-	var parser fastjson.Parser
+	parser, arena := parsers.Get(), arenas.Get()
+	defer parsers.Put(parser)
+	defer arenas.Put(arena)
 	v, err := parser.ParseBytes(line)
 	if err != nil {
 		return nil, fmt.Errorf("a stored %v is not JSON: %w", t, err)
 	}
-	var arena fastjson.Arena
-	shape(v, &arena, keep)
+	shape(v, arena, keep)
 	return v.MarshalTo(dst), nil
 }
+
+var (
+	parsers fastjson.ParserPool
+	arenas  fastjson.ArenaPool
+)
 
 // shape drops the members that are not kept and adds the tag.
 func shape(v *fastjson.Value, arena *fastjson.Arena, keep func(member string) bool) {

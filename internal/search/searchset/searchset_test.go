@@ -90,8 +90,8 @@ func (s *served) many(n int, format string) {
 	s.load(strings.NewReader(lines.String()))
 }
 
-// bundle is an answer, read.
-type bundle1 struct {
+// answered is a Bundle, read.
+type answered struct {
 	Total *int64
 	Link  []struct{ Relation, URL string }
 	Entry []struct {
@@ -100,19 +100,19 @@ type bundle1 struct {
 	}
 }
 
-func (s *served) read(a Answer, err error) (b bundle1) {
+func (s *served) read(a Answer, err error) (b answered) {
 	s.Helper()
 	s.must(err)
 	s.must(json.Unmarshal(a.Body, &b))
 	return b
 }
 
-func (s *served) find(t fhir.Type, rawQuery string) bundle1 {
+func (s *served) find(t fhir.Type, rawQuery string) answered {
 	s.Helper()
 	return s.read(s.Search(s.Context(), t, rawQuery))
 }
 
-func (s *served) follow(link string) bundle1 {
+func (s *served) follow(link string) answered {
 	s.Helper()
 	return s.read(s.Page(s.Context(), queryOf(link)))
 }
@@ -123,7 +123,7 @@ func queryOf(link string) string {
 }
 
 // link returns a link, empty if it is not there.
-func (b bundle1) link(relation string) string {
+func (b answered) link(relation string) string {
 	for _, l := range b.Link {
 		if l.Relation == relation {
 			return l.URL
@@ -133,7 +133,7 @@ func (b bundle1) link(relation string) string {
 }
 
 // ids returns the ids of a mode.
-func (b bundle1) ids(mode string) (ids []string) {
+func (b answered) ids(mode string) (ids []string) {
 	for _, e := range b.Entry {
 		if e.Search.Mode == mode {
 			ids = append(ids, e.Resource.ID)

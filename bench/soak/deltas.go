@@ -177,7 +177,7 @@ func (d *deltas) round(ctx context.Context, c *Chain, server *testkit.Server) er
 	if d.loading.Load() > 0 {
 		atomic.AddInt64(&d.report.Amid, 1)
 	}
-	ctx, cancel := context.WithTimeout(ctx, testkit.Patience)
+	ctx, cancel := context.WithTimeout(ctx, 4*testkit.Patience)
 	defer cancel()
 	return c.Round(ctx, server)
 }

@@ -214,9 +214,10 @@ func message(line string) string {
 	_, rest, _ := strings.Cut(line, "level=")
 	text, details, _ := strings.Cut(rest, " job=")
 	if _, err, found := strings.Cut(details, "error="); found {
-		text += " error=" + numbers.ReplaceAllString(err, "…")
+		text += " error=" + err
 	}
-	return text
+	text, _, _ = strings.Cut(text, `\n`) // of joined errors the first
+	return numbers.ReplaceAllString(text, "…")
 }
 
 // numbers are ids and counts.

@@ -144,30 +144,45 @@ func (g *Ground) Open(ctx context.Context) (store.Store, error) {
 // Jobs returns the state of every job in the store, by id: those too whose client never
 // got an answer.
 func (g *Ground) Jobs(ctx context.Context) (map[string]store.State, error) {
+	states := map[string]store.State{}
+	err := g.query(ctx, "SELECT id, state FROM job", func(rows *sql.Rows) error {
+		var id string
+		var state store.State
+		err := rows.Scan(&id, &state)
+		states[id] = state
+		return err
+	})
+	return states, err
+}
+
+// Progress is a number that changes whenever work on a job comes forward.
+func (g *Ground) Progress(ctx context.Context) (sum int64, err error) {
+	err = g.query(ctx, "SELECT CAST(coalesce(sum(progress), 0) AS bigint) FROM job", func(rows *sql.Rows) error { return rows.Scan(&sum) })
+	return sum, err
+}
+
+// query reads rows of the job store, beside the servers.
+func (g *Ground) query(ctx context.Context, text string, scan func(*sql.Rows) error) error {
 	driver, source := "sqlite", "file:"+filepath.Join(g.Data, "jobs.db")+"?mode=ro&_pragma=busy_timeout(5000)"
 	if g.Database != "" {
 		driver, source = "pgx", g.Database
 	}
 	db, err := sql.Open(driver, source)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer db.Close()
-	rows, err := db.QueryContext(ctx, "SELECT id, state FROM job")
+	rows, err := db.QueryContext(ctx, text)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
-	states := map[string]store.State{}
 	for rows.Next() {
-		var id string
-		var state store.State
-		if err := rows.Scan(&id, &state); err != nil {
-			return nil, err
+		if err := scan(rows); err != nil {
+			return err
 		}
-		states[id] = state
 	}
-	return states, rows.Err()
+	return rows.Err()
 }
 
 // Files returns the names of the files of exports, leftovers too.

@@ -88,10 +88,12 @@ func (e *episode) everyJobEnds(ctx context.Context, s *testkit.Server) error {
 	return nil
 }
 
-// end waits until a job has ended and returns how.
+// end waits until a job has ended and returns how. A job hangs when no work on any job
+// comes forward: a busy machine is no reason.
 func (e *episode) end(ctx context.Context, s *testkit.Server, id string) (string, error) {
 	_, known := e.jobs[id]
-	for deadline := time.Now().Add(testkit.Patience); ; {
+	progress, deadline := int64(-1), time.Now().Add(testkit.Patience)
+	for {
 		a, err := e.poll(ctx, s, id)
 		switch {
 		case err != nil:
@@ -108,7 +110,14 @@ func (e *episode) end(ctx context.Context, s *testkit.Server, id string) (string
 			return "", fmt.Errorf("a poll of job %s: %d: %s", id, a.status, a.body)
 		}
 		if time.Now().After(deadline) {
-			return "", fmt.Errorf("job %s does not end: %d: %s", id, a.status, a.body)
+			before := progress
+			if progress, err = e.ground.Progress(ctx); err != nil {
+				return "", err
+			}
+			if progress == before {
+				return "", fmt.Errorf("job %s does not end: %d: %s", id, a.status, a.body)
+			}
+			deadline = time.Now().Add(testkit.Patience)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

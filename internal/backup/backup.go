@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"muster/internal/blob"
+	"muster/internal/fault"
 	"muster/internal/fhir"
 )
 
@@ -85,6 +86,9 @@ func Run(ctx context.Context, c Config) (s Summary, err error) {
 	if err := syncTree(partial); err != nil {
 		return s, fmt.Errorf("backup: %w", err)
 	}
+	if err := fault.Point(ctx, "backup.synced"); err != nil {
+		return s, fmt.Errorf("backup: %w", err)
+	}
 	// An empty folder gives way; one that is not empty any more does not.
 	if err := os.Remove(c.Out); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return s, fmt.Errorf("backup: %w", err)
@@ -92,6 +96,7 @@ func Run(ctx context.Context, c Config) (s Summary, err error) {
 	if err := os.Rename(partial, c.Out); err != nil {
 		return s, fmt.Errorf("backup: %w", err)
 	}
+	_ = fault.Point(ctx, "backup.renamed") // the copy is there: only a death matters
 	return s, syncPath(parent)
 }
 
@@ -122,6 +127,9 @@ func (c Config) fill(ctx context.Context, dir string, s *Summary) error {
 		return err
 	}
 	s.Time, s.Files, s.Linked = frozen.Time(), len(f.there), f.linked
+	if err := fault.Point(ctx, "backup.linked"); err != nil {
+		return errors.Join(err, frozen.Close())
+	}
 	err = frozen.Write(ctx, dir, func(done, total int64) { c.Progress("database", done, total) })
 	return errors.Join(err, frozen.Close())
 }

@@ -26,6 +26,10 @@ var Places = []Place{
 	{"directory.reindex.commit", "reindex", "a batch of new entries is written, not committed"},
 	{"directory.reindex.committed", "reindex", "a batch of new entries is committed, others are not"},
 
+	{"backup.linked", "backup", "the files of a moment are copied, its databases are not"},
+	{"backup.synced", "backup", "all is copied under a temporary name"},
+	{"backup.renamed", "backup", "the copy has its name, the folder above is not synced"},
+
 	{"serve.listening", "serve", "the address is taken, the base URL not yet noted"},
 	{"export.accepted", "serve", "a job is stored, its client has no answer"},
 	{"job.claimed", "serve", "work is claimed, not begun"},

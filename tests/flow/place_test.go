@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -29,6 +30,9 @@ func TestKilledAtEveryPlace(t *testing.T) {
 			case "serve":
 				p.load(t, all)
 				killServe(t, p, place.Name, all)
+			case "backup":
+				p.load(t, all)
+				killBackup(t, p, place.Name)
 			case "reindex":
 				p.load(t, all)
 				killReindex(t, p, place.Name)
@@ -39,13 +43,38 @@ func TestKilledAtEveryPlace(t *testing.T) {
 	}
 }
 
+// drivers are the places that each driver has in its own code, and two around them.
+var drivers = []string{"directory.migrate", "directory.migrated", "jobs.migrate", "directory.gate.waiting", "directory.apply.entered",
+	"directory.apply.commit", "directory.apply.committed", "directory.snapshot.drawn", "directory.snapshot.pinned", "jobs.commit", "jobs.committed",
+	"directory.vacuum.commit", "export.writing", "export.part.committed"}
+
+// TestKilledAtEveryPlaceOnPostgres does the same where the code is the driver's.
+func TestKilledAtEveryPlaceOnPostgres(t *testing.T) {
+	all := practitioners(t, 1500, "Whole")
+	for _, place := range fault.Places {
+		if !slices.Contains(drivers, place.Name) {
+			continue
+		}
+		t.Run(place.Name, func(t *testing.T) {
+			t.Parallel()
+			p := newPostgresPlace(t)
+			if place.Command == "load" {
+				killLoad(t, p, place.Name, all)
+				return
+			}
+			p.load(t, all)
+			killServe(t, p, place.Name, all)
+		})
+	}
+}
+
 // killLoad lets a load die at the place. The repeated load gives the whole.
 func killLoad(t *testing.T, p place, point, all string) {
 	free := func() {}
 	if point == "directory.gate.waiting" {
 		free = holdGate(t, p)
 	}
-	loader, err := muster.Start(point, "load", "--data", p.data, all)
+	loader, err := muster.Start(point, append(append([]string{"load"}, p.directory()...), all)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +92,9 @@ func killLoad(t *testing.T, p place, point, all string) {
 func holdGate(t *testing.T, p place) (free func()) {
 	t.Helper()
 	p.load(t, practitioners(t, 1, "First"))
+	if p.database != "" {
+		return holdAdvisoryLock(t, p.database)
+	}
 	f, err := os.OpenFile(filepath.Join(p.data, "gate.lock"), os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +103,52 @@ func holdGate(t *testing.T, p place) (free func()) {
 		t.Fatal(err)
 	}
 	return func() { f.Close() }
+}
+
+// holdAdvisoryLock is holdGate on PostgreSQL.
+func holdAdvisoryLock(t *testing.T, database string) (free func()) {
+	t.Helper()
+	db, err := sql.Open("pgx", database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec("SELECT pg_advisory_xact_lock(1836414065, hashtext(current_schema()))"); err != nil {
+		t.Fatal(err)
+	}
+	return func() { _, _ = tx.Rollback(), db.Close() }
+}
+
+// killBackup lets the making of a copy die at the place. There is no copy that is not
+// whole, and the next one is.
+func killBackup(t *testing.T, p place, point string) {
+	s := p.serve(t, "", "--part-bytes", "40000")
+	wantWhole(t, s, s.kickOff(everyPractitioner))
+	out := filepath.Join(t.TempDir(), "copy")
+	dying, err := muster.Start(point, "backup", "--data", p.data, "--out", out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(dying.Kill)
+	if err := dying.WaitKilled(); err != nil {
+		t.Fatal(err)
+	}
+	if point != "backup.renamed" {
+		if _, err := os.Stat(out); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("there is a copy though its making was killed: %v", err)
+		}
+		if _, err := muster.Run("backup", "--data", p.data, "--out", out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, data := range []string{p.data, out} {
+		if _, err := muster.Run("check", "--deep", "--data", data); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // killReindex lets the making of an index die at the place. The next one ends it.
@@ -96,10 +174,11 @@ func killReindex(t *testing.T, p place, point string) {
 // that is left.
 func killServe(t *testing.T, p place, point, all string) {
 	leadTo(t, p, point, all)
-	dying, err := muster.Serve(p.data, p.address, point, "--part-bytes", "40000", "--lease", "1h", "--sweep-every", "200ms")
-	if err != nil {
-		t.Fatal(err)
+	lease := "1h" // a server that alone serves a directory waits for no lease
+	if p.database != "" {
+		lease = "1s"
 	}
+	dying := p.start(t, point, "--part-bytes", "40000", "--lease", lease, "--sweep-every", "200ms")
 	t.Cleanup(dying.Kill)
 	if status, err := dying.KickOff(everyPractitioner); err == nil && point == "export.cancelled" {
 		_, _ = request(http.MethodDelete, status) // it dies before it answers
@@ -109,7 +188,7 @@ func killServe(t *testing.T, p place, point, all string) {
 	}
 	s := p.serve(t, "", "--part-bytes", "40000", "--sweep-every", "200ms")
 	parts := 0
-	for id, state := range allJobs(t, p.data) {
+	for id, state := range allJobs(t, p) {
 		if state == "cancelled" {
 			continue
 		}
@@ -133,10 +212,7 @@ func leadTo(t *testing.T, p place, point, all string) {
 		t.Fatal("a load shows this place")
 	case "directory.vacuum.commit":
 		// A job that still reads the versions from before a load keeps them.
-		s, err := muster.Serve(p.data, p.address, "export.writing")
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := p.start(t, "export.writing", "--lease", "3s")
 		t.Cleanup(s.Kill)
 		_, _ = s.KickOff(everyPractitioner)
 		if err := s.WaitKilled(); err != nil {
@@ -157,15 +233,10 @@ func wantWhole(t *testing.T, s server, status string) int {
 	return len(got)
 }
 
-// allJobs returns the states of all jobs of a data directory by id.
-func allJobs(t *testing.T, data string) map[string]string {
+// allJobs returns the states of all jobs of a directory by id.
+func allJobs(t *testing.T, p place) map[string]string {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(data, "jobs.db")+"?mode=ro")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	rows, err := db.Query("SELECT id, state FROM job")
+	rows, err := p.jobs(t).Query("SELECT id, state FROM job")
 	if err != nil {
 		t.Fatal(err)
 	}

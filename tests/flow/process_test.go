@@ -94,8 +94,8 @@ func (p place) jobs(t *testing.T) *sql.DB {
 	return db
 }
 
-// serve starts the program; see [testkit.Program.Serve].
-func (p place) serve(t *testing.T, faultPoint string, args ...string) server {
+// start starts a server that a test kills itself; see [testkit.Program.Serve].
+func (p place) start(t *testing.T, faultPoint string, args ...string) *testkit.Server {
 	t.Helper()
 	if p.database != "" {
 		args = append([]string{"--database", p.database}, args...)
@@ -104,6 +104,13 @@ func (p place) serve(t *testing.T, faultPoint string, args ...string) server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// serve starts the program, which ends with the test.
+func (p place) serve(t *testing.T, faultPoint string, args ...string) server {
+	t.Helper()
+	s := p.start(t, faultPoint, args...)
 	t.Cleanup(func() {
 		s.Kill()
 		if t.Failed() {

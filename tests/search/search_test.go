@@ -17,6 +17,7 @@ import (
 	"strings"
 	"testing"
 
+	"muster/internal/blob"
 	"muster/internal/conformance"
 	"muster/internal/fhir"
 	"muster/internal/search/query"
@@ -70,6 +71,15 @@ func run(t *testing.T, c compare.Config, s *script) {
 			t.Error(err)
 		}
 	})
+	blobs, err := blob.NewFolder(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = blobs.Close() })
+	client, err := trial.Serve(blobs)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, q := range s.searches {
 		for _, side := range []struct {
 			name string
@@ -78,6 +88,7 @@ func run(t *testing.T, c compare.Config, s *script) {
 		}{
 			{"the evaluator", func(q question) (answer, error) { return evaluated(trial, q) }, q.kind != "read" && plain(q.query)},
 			{"an export", func(q question) (answer, error) { return exported(t, trial, q) }, q.kind == "export" || q.kind != "read" && plain(q.query)},
+			{"the search API", func(q question) (answer, error) { return searched(t, client, q) }, q.kind == "search" || q.kind == "read"},
 		} {
 			if !side.can {
 				continue
@@ -201,4 +212,18 @@ func exported(t *testing.T, trial *compare.Trial, q question) (answer, error) {
 		return refusal(err)
 	}
 	return answer{ids: ids}, nil
+}
+
+// searched is what the search API answers.
+func searched(t *testing.T, c *compare.Client, q question) (answer, error) {
+	a, err := c.Get(t.Context(), q.query)
+	switch {
+	case err != nil:
+		return answer{}, err
+	case a.Refused != nil:
+		return answer{refused: &a.Refused}, nil
+	case q.kind == "read":
+		return answer{ids: []string{a.ID}}, nil
+	}
+	return answer{ids: a.Matches, ordered: true, includes: a.Includes, total: a.Total}, nil
 }

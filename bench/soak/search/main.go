@@ -4,8 +4,8 @@
 //	go run ./bench/soak/search --cases 100000 --database sqlite --seed 42
 //	go run ./bench/soak/search --cases 100000 --database postgres --url postgres://…
 //
-// Each query is asked as an export, as a search and as an export with _since; the three
-// must find what the evaluator finds. It prints the mixture of queries and a Markdown row
+// Each query is asked as an export, as a search and as an export with _since, and with
+// --http of the server too, page by page; all must find what the evaluator finds. It prints the mixture of queries and a Markdown row
 // for bench/RESULTS.md. At the first difference it prints the smallest directory and
 // query that still show it, and ends with code 1. See packages searchtest and compare.
 package main
@@ -18,8 +18,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"time"
 
+	"muster/internal/blob"
 	"muster/internal/conformance"
 	"muster/internal/search/index"
 	"muster/internal/search/searchtest/compare"
@@ -30,9 +32,10 @@ func main() {
 	seed := flag.Uint64("seed", rand.Uint64N(1_000_000), "of directories and queries")
 	database := flag.String("database", "sqlite", "sqlite or postgres")
 	url := flag.String("url", os.Getenv("MUSTER_TEST_POSTGRES"), "of an empty PostgreSQL database, for postgres")
+	http := flag.Bool("http", false, "ask searches over HTTP as well, page by page")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, *cases, *seed, *database, *url)
+	err := run(ctx, *cases, *seed, *database, *url, *http)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "search:", err)
@@ -40,7 +43,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, cases int, seed uint64, database, url string) (err error) {
+func run(ctx context.Context, cases int, seed uint64, database, url string, http bool) (err error) {
 	fmt.Printf("search: --cases %d --seed %d --database %s\n", cases, seed, database)
 	reg, err := conformance.Load()
 	if err != nil {
@@ -54,6 +57,14 @@ func run(ctx context.Context, cases int, seed uint64, database, url string) (err
 	c := compare.Config{Registry: reg, Zone: index.Zone()}
 	if c.New, err = newStores(reg, database, url, dir); err != nil {
 		return err
+	}
+	if http {
+		blobs, err := blob.NewFolder(filepath.Join(dir, "blobs"))
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, blobs.Close()) }()
+		c.Blobs = blobs
 	}
 	start := time.Now()
 	mix, found, err := c.Run(ctx, seed, cases, func(done int) {
@@ -69,6 +80,9 @@ func run(ctx context.Context, cases int, seed uint64, database, url string) (err
 		return errors.Join(fmt.Errorf("the engine and the evaluator differ\n%v", small), err)
 	}
 	fmt.Println(&mix)
+	if http {
+		database += " and HTTP"
+	}
 	fmt.Printf("| random queries, engine = evaluator, %s, seed %d | %d, none differs; %d find nothing, %d are refused; %d forms of criteria; %.0f s |\n",
 		database, seed, mix.Queries, mix.Empty, mix.Refused, len(mix.Shapes), time.Since(start).Seconds())
 	if poor := mix.Poor(); poor != "" {

@@ -225,6 +225,15 @@ func aliasOf(t fhir.Type, code string) (string, bool) {
 	return "", false
 }
 
+// special are the parameters that have a rule of their own.
+var special = map[fhir.Type][]string{
+	fhir.Practitioner:      {"identifier-r5", "rsg"},
+	fhir.Endpoint:          {"payloadmimetype", "hcepi", "connection-type", "payload-type"},
+	fhir.HealthcareService: {"hsbilling", "service-type", "languages"},
+	fhir.Location:          {"locationamenities", "locmailaddress", "_profile", "near"},
+	fhir.PractitionerRole:  {"languages", "date", "starttime"},
+}
+
 // leaf asks for a value of a parameter.
 func (a *asker) leaf(t fhir.Type, about *Resource) query.Param {
 	if t == fhir.Practitioner && a.chance(1) {
@@ -237,8 +246,8 @@ func (a *asker) leaf(t fhir.Type, about *Resource) query.Param {
 		}
 	}
 	code := pick(a.r, codes)
-	if t == fhir.Practitioner && a.chance(10) {
-		code = "identifier-r5"
+	if list := special[t]; len(list) > 0 && a.chance(12) {
+		code = pick(a.r, list)
 	}
 	for range 4 {
 		if about == nil || len(a.d.read(about, code)) > 0 && own[t][code].role == "" {

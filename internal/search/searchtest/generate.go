@@ -9,12 +9,14 @@ import (
 	"muster/internal/fhir"
 )
 
-// Lines are resources as JSON, in the batches in which they are to be loaded.
+// Lines are resources as JSON, in the batches in which they are to be loaded. A line
+// "-Type/id" removes a resource when the others of its batch are there.
 type Lines [][]string
 
 // Generate makes a small directory of all seven types: a few tens of resources that
 // refer to each other, to nothing, and out of the directory, in all states, with
-// names that are hard to compare, and values that several of them share.
+// names that are hard to compare, and values that several of them share. Some change, and
+// some are removed.
 func Generate(r *rand.Rand, base string) Lines {
 	g := &generator{r: r, base: base}
 	for _, t := range fhir.Types() {
@@ -28,6 +30,15 @@ func Generate(r *rand.Rand, base string) Lines {
 		for _, id := range g.ids[t] {
 			n := r.IntN(len(batches))
 			batches[n] = append(batches[n], g.resource(t, id))
+			if n++; n == len(batches) {
+				continue
+			}
+			switch r.IntN(10) {
+			case 0, 1: // another version
+				batches[n] = append(batches[n], g.resource(t, id))
+			case 2:
+				batches[n] = append(batches[n], "-"+t.String()+"/"+id)
+			}
 		}
 	}
 	return batches

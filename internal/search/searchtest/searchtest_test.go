@@ -1,7 +1,9 @@
 package searchtest
 
 import (
+	"encoding/json"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,14 +20,34 @@ func generated(t testing.TB, r *rand.Rand) *Directory {
 		t.Fatal(err)
 	}
 	d := NewDirectory(testBase, NewZone(zone))
-	for n, lines := range Generate(r, testBase) {
-		for _, line := range lines {
+	seen := map[string]bool{}
+	batches := Generate(r, testBase)
+	for n := len(batches) - 1; n >= 0; n-- { // the newest version of each
+		for _, line := range batches[n] {
+			name, gone := strings.CutPrefix(line, "-")
+			if !gone {
+				name = nameOf(t, line)
+			}
+			if seen[name] || gone {
+				seen[name] = true
+				continue
+			}
+			seen[name] = true
 			if err := d.Add([]byte(line), n+1); err != nil {
 				t.Fatalf("%v\n%s", err, line)
 			}
 		}
 	}
 	return d
+}
+
+func nameOf(t testing.TB, line string) string {
+	t.Helper()
+	var r struct{ ResourceType, ID string }
+	if err := json.Unmarshal([]byte(line), &r); err != nil {
+		t.Fatal(err)
+	}
+	return r.ResourceType + "/" + r.ID
 }
 
 // TestMixture: what is generated is rich enough, whatever the seed; queries print

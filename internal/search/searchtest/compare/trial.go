@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"muster/internal/blob"
 	"muster/internal/conformance"
 	"muster/internal/fhir"
 	"muster/internal/load"
@@ -27,6 +28,8 @@ const Base = "http://directory.example/fhir"
 type Config struct {
 	Registry *conformance.Registry
 	Zone     *time.Location // of dates without one
+	// Blobs, if set, has searches asked over HTTP as well, of a server with this folder.
+	Blobs *blob.Folder
 	// New makes an empty store, and a function that removes it.
 	New func(ctx context.Context) (store.Store, func() error, error)
 }
@@ -36,7 +39,9 @@ type Trial struct {
 	Directory *searchtest.Directory
 	Store     store.Store
 
+	config   Config
 	remove   func() error
+	client   *Client // nil: searches are not asked over HTTP
 	compiler *search.Compiler
 	snapshot store.Snapshot
 	ids      map[store.RowKey]string
@@ -45,7 +50,7 @@ type Trial struct {
 
 // Open loads the batches into a new store and reads them back. Close the trial.
 func (c Config) Open(ctx context.Context, lines searchtest.Lines) (_ *Trial, err error) {
-	t := &Trial{Directory: searchtest.NewDirectory(Base, searchtest.NewZone(c.Zone)), compiler: search.New(c.Registry, Base, c.Zone), ids: map[store.RowKey]string{}}
+	t := &Trial{config: c, Directory: searchtest.NewDirectory(Base, searchtest.NewZone(c.Zone)), compiler: search.New(c.Registry, Base, c.Zone), ids: map[store.RowKey]string{}}
 	if t.Store, t.remove, err = c.New(ctx); err != nil {
 		return nil, err
 	}
@@ -70,7 +75,16 @@ func (c Config) Open(ctx context.Context, lines searchtest.Lines) (_ *Trial, err
 		}
 		t.after = append(t.after, t.snapshot.Time())
 		for _, line := range list {
+			if name, gone := strings.CutPrefix(line, "-"); gone {
+				delete(batch, name)
+				continue
+			}
 			batch[nameOf(line)] = n + 1
+		}
+	}
+	if c.Blobs != nil {
+		if t.client, err = t.Serve(c.Blobs); err != nil {
+			return nil, err
 		}
 	}
 	return t, t.readBack(ctx, batch)
@@ -85,21 +99,34 @@ func (t *Trial) Close() error {
 	return errors.Join(append(errs, t.Store.Close(), t.remove())...)
 }
 
+// load writes one batch: the resources, and then the removals.
 func (c Config) load(ctx context.Context, to store.Store, lines []string) error {
 	extractor, err := index.NewExtractor(c.Registry, Base)
 	if err != nil {
 		return err
 	}
+	var resources strings.Builder
+	var removals []store.Change
+	for _, line := range lines {
+		if name, gone := strings.CutPrefix(line, "-"); gone {
+			typeName, id, _ := strings.Cut(name, "/")
+			t, _ := fhir.ParseType(typeName)
+			removals = append(removals, store.Change{Type: t, ID: id, Remove: true})
+			continue
+		}
+		resources.WriteString(line + "\n")
+	}
 	var refused refusals
 	summary, err := load.Run(ctx, load.Config{Directory: to, Extractor: extractor, KeepMeta: true, Rejects: &refused},
-		[]load.Input{load.FromReader("generated", strings.NewReader(strings.Join(lines, "\n")+"\n"))})
+		[]load.Input{load.FromReader("generated", strings.NewReader(resources.String()))})
 	if err != nil {
 		return err
 	}
 	if summary.RefusedTotal() > 0 {
 		return fmt.Errorf("the loader refuses what was generated: %s", refused)
 	}
-	return nil
+	_, err = to.Apply(ctx, removals)
+	return err
 }
 
 type refusals []string
@@ -191,6 +218,13 @@ func (t *Trial) Ask(ctx context.Context, q query.Query) (searchtest.Answer, *Dif
 	var err error
 	if d.Got, err = t.Search(ctx, q.String()); err != nil || !slices.Equal(d.Got, d.Want) {
 		return want, d, err
+	}
+	if t.client != nil {
+		d.As = "search over HTTP"
+		count := 1 + len(q.String())%4 // any, and the same for the same query
+		if d.Got, err = t.client.Search(ctx, q.String(), count); err != nil || !slices.Equal(d.Got, d.Want) {
+			return want, d, err
+		}
 	}
 	d.As = "export with _since"
 	batch := 1 + len(want.IDs)%(len(t.after)-1) // any, and the same for the same query

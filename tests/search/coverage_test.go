@@ -10,6 +10,10 @@ import (
 	"muster/internal/conformance"
 	"muster/internal/fhir"
 	"muster/internal/search/query"
+	"muster/internal/search/searchtest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // TestEveryClaimIsInAScript: each parameter of each type, with each modifier and prefix
@@ -131,6 +135,26 @@ func noteLeaf(asked map[string]bool, reg *conformance.Registry, t fhir.Type, l q
 	for _, v := range l.Values {
 		if prefix := v.Parts[0][:min(2, len(v.Parts[0]))]; slices.Contains(prefixes[p.Type], prefix) {
 			asked[name+"="+prefix] = true
+		}
+	}
+}
+
+// TestEvaluatorKnowsWhatTheRegistryClaims: nothing can be searched for without a second
+// opinion, and the two agree on types, modifiers and other names.
+func TestEvaluatorKnowsWhatTheRegistryClaims(t *testing.T) {
+	reg, err := conformance.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, typ := range fhir.Types() {
+		var claimed []searchtest.Known
+		for _, p := range reg.Params(typ) {
+			if p.Restricted == "" {
+				claimed = append(claimed, searchtest.Known{Code: p.Code, Type: string(p.Type), Modifiers: p.Modifiers, Aliases: reg.Aliases(typ, p.Code)})
+			}
+		}
+		if diff := cmp.Diff(searchtest.Parameters(typ), claimed, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: -evaluator +registry:\n%s", typ, diff)
 		}
 	}
 }

@@ -1,6 +1,9 @@
 package searchtest
 
 import (
+	"maps"
+	"slices"
+
 	"muster/internal/fhir"
 )
 
@@ -220,6 +223,32 @@ func endpointNumbers(d *Directory, r *Resource) []value {
 				break
 			}
 		}
+	}
+	return list
+}
+
+// Known is what the evaluator knows of a parameter.
+type Known struct {
+	Code      string
+	Type      string   // FHIR search parameter type
+	Modifiers []string // in alphabetical order
+	Aliases   []string // other names, in alphabetical order
+}
+
+// Parameters lists what the evaluator knows of a type, in the order of the codes.
+func Parameters(t fhir.Type) []Known {
+	var list []Known
+	for _, code := range slices.Sorted(maps.Keys(own[t])) {
+		p := own[t][code]
+		k := Known{Code: code, Type: string(p.kind), Modifiers: p.modifiers()[1:]}
+		slices.Sort(k.Modifiers)
+		for alias, of := range aliases[t] {
+			if of == code {
+				k.Aliases = append(k.Aliases, alias)
+			}
+		}
+		slices.Sort(k.Aliases)
+		list = append(list, k)
 	}
 	return list
 }

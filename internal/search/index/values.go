@@ -48,9 +48,10 @@ var values = map[valueForm]valueFunc{
 	{conformance.URI, "canonical"}:             uri,
 }
 
-// token adds a token entry, unless the code is empty.
+// token adds a token entry, unless there is nothing to find it by. One that has a
+// system alone is found by system| (FHIR search, 3.1.1.4.10).
 func (r *rule) token(dst []Entry, system, code []byte) []Entry {
-	if len(code) == 0 {
+	if len(code) == 0 && len(system) == 0 {
 		return dst
 	}
 	e := Entry{Kind: Token, Param: r.param.ID}
@@ -66,7 +67,7 @@ func (r *rule) token(dst []Entry, system, code []byte) []Entry {
 	}
 	e.Code = r.spelled(dst, code)
 	dst = append(dst, e)
-	if r.param.Type == conformance.Token && r.param.Takes("contains") {
+	if len(code) > 0 && r.param.Type == conformance.Token && r.param.Takes("contains") {
 		dst = append(dst, TokenText(e.Param, e.System, e.Code))
 	}
 	return dst

@@ -39,6 +39,9 @@ func (a *asker) token(code string, p parameter, l query.Leaf, v value) []string 
 	if code == "_id" && a.chance(30) {
 		v.code = pick(a.r, idPool)
 	}
+	if v.code == "" && v.system != "" && l.Modifier == "" {
+		return []string{v.system, ""}
+	}
 	if code != "_id" && (v.code == "" || a.chance(10)) {
 		v = value{system: pick(a.r, systemPool), code: pick(a.r, codePool)}
 	}

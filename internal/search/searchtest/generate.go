@@ -219,6 +219,9 @@ func (g *generator) identifier() any {
 	if system := pick(g.r, append(systemPool, "http://digitalhealth.gov.au/fhir/hcpd/id/hcpd-local-identifier", "http://digitalhealth.gov.au/fhir/hcpd/id/hc-local-identifier")); system != "" {
 		i["system"] = system
 	}
+	if g.chance(5) && i["system"] != nil {
+		delete(i, "value")
+	}
 	if g.chance(40) {
 		i["type"] = object{"coding": []any{object{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": pick(g.r, []string{"XX", "RI", "NPI"})}}}
 	}

@@ -64,10 +64,9 @@ func identifier(_ *Directory, element any) []value {
 	return tokenOf(text(element, "system"), text(element, "value"))
 }
 
-// tokenOf is a token with a code. One that has a system alone has nothing that
-// could be asked for.
+// tokenOf is a token. One that has a system alone can be asked for by it.
 func tokenOf(system, code string) []value {
-	if code == "" {
+	if code == "" && system == "" {
 		return nil
 	}
 	return []value{{system: system, code: code}}

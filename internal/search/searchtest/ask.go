@@ -26,12 +26,17 @@ func (d *Directory) Query(r *rand.Rand) query.Query {
 		q.Params = append(q.Params, a.state(t))
 	}
 	for _, p := range q.Params {
-		if l, ok := p.(query.Leaf); !ok || own[t][l.Name].role == "" {
+		if l, ok := p.(query.Leaf); !ok || substantive(t, l.Name) {
 			return q
 		}
 	}
 	q.Params = append(q.Params, query.Leaf{Name: "_lastUpdated", Values: []query.Value{{Parts: []string{"ge1900"}}}})
 	return q
+}
+
+func substantive(t fhir.Type, name string) bool {
+	p, _, _ := known(t, name)
+	return p.role == ""
 }
 
 type asker struct {
@@ -60,7 +65,7 @@ func (a *asker) fitting(t fhir.Type, about *Resource) query.Param {
 	p := a.criterion(t, about, 0)
 	e := &evaluation{d: a.d}
 	for range 4 {
-		if about == nil || e.check([]fhir.Type{t}, withoutAlias([]fhir.Type{t}, p)) != nil || e.holds(about, withoutAlias([]fhir.Type{t}, p)) {
+		if about == nil || e.check([]fhir.Type{t}, unchained(p)) != nil || e.holds(about, unchained(p)) {
 			break
 		}
 		p = a.criterion(t, about, 0)
@@ -122,7 +127,7 @@ func (a *asker) forward(t fhir.Type, about *Resource, depth int) query.Param {
 		c.Ref = alias
 	}
 	// Without its type, a chain of many targets must make sense for them all.
-	if a.chance(30) || (&evaluation{d: a.d}).check([]fhir.Type{t}, withoutAlias([]fhir.Type{t}, c)) != nil {
+	if a.chance(30) || (&evaluation{d: a.d}).check([]fhir.Type{t}, unchained(c)) != nil {
 		c.Type = next.String()
 	}
 	return c

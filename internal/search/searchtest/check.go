@@ -18,7 +18,8 @@ func (e *evaluation) check(types []fhir.Type, p query.Param) error {
 	case query.Chain:
 		var next []fhir.Type
 		for _, t := range types {
-			for _, to := range own[t][p.Ref].targets {
+			ref, _, _ := known(t, p.Ref)
+			for _, to := range ref.targets {
 				if p.Type == "" || p.Type == to.String() {
 					next = append(next, to)
 				}
@@ -30,7 +31,7 @@ func (e *evaluation) check(types []fhir.Type, p query.Param) error {
 		return e.check(next, p.Next)
 	case query.Has:
 		from, ok := fhir.ParseType(p.Type)
-		ref := own[from][p.Ref]
+		ref, _, _ := known(from, p.Ref)
 		if !ok || !slices.ContainsFunc(types, func(t fhir.Type) bool { return ref.pointsTo(t.String()) }) {
 			return fmt.Errorf("no %s of %s leads to %v", p.Ref, p.Type, types)
 		}
@@ -40,21 +41,23 @@ func (e *evaluation) check(types []fhir.Type, p query.Param) error {
 }
 
 func (e *evaluation) checkLeaf(types []fhir.Type, l query.Leaf) error {
-	known := false
+	anybody := false
 	for _, t := range types {
 		if err := refuseRestricted(t, l); err != nil {
 			return err
 		}
-		p, ok := own[t][l.Name]
+		p, code, ok := known(t, l.Name)
 		if !ok {
 			continue
 		}
-		known = true
+		anybody = true
+		l := l
+		l.Name = code
 		if err := e.checkValues(p, l); err != nil {
 			return err
 		}
 	}
-	if !known {
+	if !anybody {
 		return fmt.Errorf("%s is no parameter of %v", l.Name, types)
 	}
 	return nil
@@ -126,44 +129,27 @@ func (p parameter) modifiers() []string {
 	return list
 }
 
-// withoutAlias writes a criterion with the proper names of its parameters.
-func withoutAlias(types []fhir.Type, p query.Param) query.Param {
-	proper := func(name string) string {
-		for _, t := range types {
-			if code, ok := aliases[t][name]; ok {
-				return code
-			}
-		}
-		return name
+// known finds a parameter of a type by its code or another name of it.
+func known(t fhir.Type, name string) (parameter, string, bool) {
+	if code, ok := aliases[t][name]; ok {
+		name = code
 	}
+	p, ok := own[t][name]
+	return p, name, ok
+}
+
+// unchained writes agent.who, which reads like a chain and is a name of agent, as agent.
+func unchained(p query.Param) query.Param {
 	switch p := p.(type) {
-	case query.Leaf:
-		p.Name = proper(p.Name)
-		return p
 	case query.Chain:
-		if l, ok := p.Next.(query.Leaf); ok {
-			if code := proper(p.Ref + "." + l.Name); code == "agent" {
-				l.Name = code
-				return l
-			}
+		if l, ok := p.Next.(query.Leaf); ok && p.Ref == "agent" && p.Type == "" && l.Name == "who" {
+			l.Name = "agent"
+			return l
 		}
-		p.Ref = proper(p.Ref)
-		var next []fhir.Type
-		for _, t := range types {
-			for _, to := range own[t][p.Ref].targets {
-				if p.Type == "" || p.Type == to.String() {
-					next = append(next, to)
-				}
-			}
-		}
-		p.Next = withoutAlias(next, p.Next)
+		p.Next = unchained(p.Next)
 		return p
 	case query.Has:
-		from, _ := fhir.ParseType(p.Type)
-		if code, ok := aliases[from][p.Ref]; ok {
-			p.Ref = code
-		}
-		p.Next = withoutAlias([]fhir.Type{from}, p.Next)
+		p.Next = unchained(p.Next)
 		return p
 	}
 	return p

@@ -33,14 +33,15 @@ func (d *Directory) find(q query.Query, after int, since bool) (Answer, error) {
 	narrows := false
 	var params []query.Param
 	for _, p := range q.Params {
-		p = withoutAlias([]fhir.Type{q.Type}, p)
+		p = unchained(p)
 		if err := e.check([]fhir.Type{q.Type}, p); err != nil {
 			return Answer{}, err
 		}
 		l, ok := p.(query.Leaf)
 		role := ""
 		if ok {
-			role = own[q.Type][l.Name].role
+			of, _, _ := known(q.Type, l.Name)
+			role = of.role
 		}
 		narrows = narrows || role == ""
 		if role == "state" {
@@ -98,11 +99,11 @@ func (e *evaluation) holds(r *Resource, p query.Param) bool {
 	case query.Leaf:
 		return e.leaf(r, p)
 	case query.Chain:
-		ref, ok := own[r.Type][p.Ref]
+		ref, code, ok := known(r.Type, p.Ref)
 		if !ok {
 			return false
 		}
-		for _, v := range e.d.read(r, p.Ref) {
+		for _, v := range e.d.read(r, code) {
 			next := e.d.byName[v.target]
 			if next != nil && ref.pointsTo(next.Type.String()) && (p.Type == "" || p.Type == next.Type.String()) && e.counts(next) && e.holds(next, p.Next) {
 				return true
@@ -110,8 +111,9 @@ func (e *evaluation) holds(r *Resource, p query.Param) bool {
 		}
 	case query.Has:
 		from, _ := fhir.ParseType(p.Type)
+		_, code, _ := known(from, p.Ref)
 		for _, back := range e.d.byType[from] {
-			if e.counts(back) && e.leadsTo(back, p.Ref, r) && e.holds(back, p.Next) {
+			if e.counts(back) && e.leadsTo(back, code, r) && e.holds(back, p.Next) {
 				return true
 			}
 		}
@@ -138,10 +140,11 @@ func (e *evaluation) leadsTo(from *Resource, ref string, to *Resource) bool {
 }
 
 func (e *evaluation) leaf(r *Resource, l query.Leaf) bool {
-	p, ok := own[r.Type][l.Name]
+	p, code, ok := known(r.Type, l.Name)
 	if !ok {
 		return false
 	}
+	l.Name = code
 	values := e.d.read(r, l.Name)
 	if l.Modifier == "missing" {
 		present := p.has(values)

@@ -36,7 +36,7 @@ func (m *Mix) Add(q query.Query, a Answer, refused bool) {
 		m.Shapes = map[string]int{}
 	}
 	for _, p := range q.Params {
-		shape := shapeOf([]fhir.Type{q.Type}, withoutAlias([]fhir.Type{q.Type}, p))
+		shape := shapeOf([]fhir.Type{q.Type}, unchained(p))
 		m.Shapes[shape]++
 		m.Deepest = max(m.Deepest, strings.Count(shape, "-"))
 	}
@@ -49,7 +49,8 @@ func shapeOf(types []fhir.Type, p query.Param) string {
 	case query.Chain:
 		var next []fhir.Type
 		for _, t := range types {
-			next = append(next, own[t][p.Ref].targets...)
+			ref, _, _ := known(t, p.Ref)
+			next = append(next, ref.targets...)
 		}
 		arrow := "-> "
 		if p.Type != "" {
@@ -64,7 +65,7 @@ func shapeOf(types []fhir.Type, p query.Param) string {
 		return "is"
 	case query.Leaf:
 		for _, t := range types {
-			if of, ok := own[t][p.Name]; ok {
+			if of, _, ok := known(t, p.Name); ok {
 				return of.shape(p)
 			}
 		}

@@ -26,6 +26,9 @@ func (e *evaluation) test(p parameter, l query.Leaf, v query.Value) (test, error
 		if l.Name == "_id" && (len(v.Parts) > 1 || !fhir.ValidID(v.Parts[0])) {
 			return nil, fmt.Errorf("%q is no id", v.Parts)
 		}
+		if len(v.Parts) > 2 {
+			return nil, fmt.Errorf("%q is no token", v.Parts)
+		}
 		return tokenTest(p, l, v), nil
 	case str:
 		return stringTest(l.Modifier, strings.Join(v.Parts, "|")), nil

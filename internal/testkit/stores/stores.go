@@ -33,9 +33,10 @@ func SQLite(ctx context.Context, dir, base string, reg *conformance.Registry) (s
 	return s, func() error { return os.RemoveAll(data) }, nil
 }
 
-// Postgres makes the tables in the empty database with this URL. The function drops
-// them after the store is closed, with everything else in the schema public, so that the
-// database is empty for the next. One store at a time.
+// Postgres makes the tables in the database with this URL, in the empty schema that its
+// search_path begins with, or else public. The function drops them after the store is
+// closed, with everything else in the schema, so that it is empty for the next. One store
+// at a time.
 func Postgres(ctx context.Context, url, base string, reg *conformance.Registry) (store.Store, func() error, error) {
 	s, err := postgres.Open(ctx, url, options(base, reg))
 	if err != nil {
@@ -49,6 +50,11 @@ func empty(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.Exec(ctx, `DROP SCHEMA public CASCADE; CREATE SCHEMA public`)
+	_, err = c.Exec(ctx, `DO $$
+		DECLARE here text := current_schema();
+		BEGIN
+			EXECUTE format('DROP SCHEMA %I CASCADE', here);
+			EXECUTE format('CREATE SCHEMA %I', here);
+		END $$`)
 	return errors.Join(err, c.Close(ctx))
 }

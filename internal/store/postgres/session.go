@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -65,6 +66,8 @@ var readSession = map[string]string{
 func newPool(base *pgxpool.Config, most int32, settings map[string]string) (*pgxpool.Pool, error) {
 	config := base.Copy()
 	config.MaxConns, config.MinConns = most, 0
+	// A restart of the server takes longer than this; a busy connection is not asked.
+	config.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > 50*time.Millisecond }
 	params := maps.Clone(everySession)
 	maps.Copy(params, settings)
 	maps.Copy(params, base.ConnConfig.RuntimeParams)

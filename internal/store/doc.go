@@ -1,6 +1,6 @@
 // Package store says what muster keeps and what it asks of a database: row
 // types, small interfaces and errors. It holds no SQL; the drivers below it
-// (sqlite, later postgres) do, and package storetest is the suite that every
+// (sqlite, postgres) do, and package storetest is the suite that every
 // driver passes.
 //
 // # Resources

@@ -84,6 +84,7 @@ func (e *Extractor) Extract(dst []Entry, t fhir.Type, v *fastjson.Value) []Entry
 	for i := range e.rules[t] {
 		from := len(dst)
 		dst = e.rules[t][i].extract(dst, v)
+		shorten(dst[from:])
 		dst = unique(dst, from)
 	}
 	return dst

@@ -64,10 +64,10 @@ func (w *writer) entry(f *fragment, a string, n plan.Node) {
 	case plan.Token:
 		f.add(a+".param = ?", n.Param)
 		if n.Code != nil {
-			f.add(" AND "+a+".code = ?", *n.Code)
+			f.add(" AND "+a+".code = ?", index.Short(*n.Code))
 		}
 		if n.System != nil {
-			f.add(" AND "+a+".system = "+nameID, *n.System)
+			f.add(" AND "+a+".system = "+nameID, index.Short(*n.System))
 		}
 	case plan.TokenPart:
 		f.add(a+".param = ? AND "+w.d.contains(a+".norm"), n.Param, index.Fold(n.Text))
@@ -81,13 +81,13 @@ func (w *writer) entry(f *fragment, a string, n plan.Node) {
 	case plan.Reference:
 		f.add(a+".param = ?", n.Param)
 		if n.ID != "" {
-			f.add(" AND "+a+".id = ?", n.ID)
+			f.add(" AND "+a+".id = ?", index.Short(n.ID))
 		}
 		if n.Type != "" {
-			f.add(" AND "+a+".type = "+nameID, n.Type)
+			f.add(" AND "+a+".type = "+nameID, index.Short(n.Type))
 		}
 	case plan.URI:
-		f.add(a+".param = ? AND "+a+".value = ?", n.Param, n.Value)
+		f.add(a+".param = ? AND "+a+".value = ?", n.Param, index.Short(n.Value))
 	case plan.Number:
 		f.add(a+".param = ? AND "+a+".value "+operators[n.Prefix]+" ?", n.Param, n.Value)
 	case plan.Near:
@@ -107,7 +107,7 @@ var operators = map[plan.Prefix]string{
 func (w *writer) text(f *fragment, a string, n plan.String) {
 	switch {
 	case n.Exact:
-		f.add(" AND "+a+".norm = ? AND "+a+".exact = ?", index.Fold(n.Text), n.Text)
+		f.add(" AND "+a+".norm = ? AND "+a+".exact = ?", index.Short(index.Fold(n.Text)), index.Short(n.Text))
 	case n.Contains:
 		f.add(" AND "+w.d.contains(a+".norm"), n.Text)
 	default:

@@ -60,6 +60,7 @@ func Directory(t *testing.T, open OpenStore) {
 		{"Compare", testCompare},
 		{"LongLists", testLongLists},
 		{"LargeSearches", testLargeSearches},
+		{"LongTextsAreFound", testLongTexts},
 		{"RandomPlansMatchTheNaiveEvaluator", testRandomPlans},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open) })

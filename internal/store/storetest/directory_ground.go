@@ -10,6 +10,7 @@ import (
 
 	"muster/internal/fault"
 	"muster/internal/fhir"
+	"muster/internal/search/index"
 	"muster/internal/search/plan"
 	"muster/internal/store"
 
@@ -175,4 +176,33 @@ func churn(ctx context.Context, loader store.Store, writer int) error {
 		}
 	}
 	return nil
+}
+
+// testLongTexts indexes texts that nothing could compress, as long as index.Short
+// lets them be, in every column there is.
+func testLongTexts(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	r := rand.New(rand.NewPCG(5, 55))
+	var long strings.Builder
+	for range 3000 {
+		long.WriteRune(rune(0x4e00 + r.IntN(0x5000)))
+	}
+	text := long.String()
+	entries := everyKind(text)
+	for i := range entries {
+		e := &entries[i]
+		e.Code, e.Norm, e.Exact = index.Short(e.Code), index.Short(e.Norm), index.Short(e.Exact)
+	}
+	d.apply(put(fhir.Location, "long", "one", entries...))
+	system := "http://system"
+	for _, n := range []plan.Node{
+		plan.Token{Param: 1, System: &system, Code: &text}, plan.String{Param: 2, Text: text, Exact: true},
+		plan.String{Param: 2, Text: string([]rune(text)[:200])}, plan.Reference{Param: 4, Type: "Organization", ID: text}, plan.URI{Param: 5, Value: text},
+	} {
+		if keys := d.keys(fhir.Location, n); len(keys) != 1 {
+			t.Errorf("%T finds %d, want the one", n, len(keys))
+		}
+	}
+	d.apply(put(fhir.Location, "long", "two"))
+	d.apply(remove(fhir.Location, "long"))
 }

@@ -1,0 +1,113 @@
+package trace
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	testName   = regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`")
+	suiteName  = regexp.MustCompile("`([A-Z][a-z]+[A-Za-z]*)`")
+	pathName   = regexp.MustCompile("`(?:go run \\./)?((?:tests|bench|internal|docs|cmd)/[A-Za-z0-9_./*-]+)")
+	declared   = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Za-z0-9]+)\(`)
+	suiteEntry = regexp.MustCompile(`\{"([A-Za-z]+)", test[A-Za-z]+\}`)
+)
+
+// The pages of decisions name tests that hold what they say. The tests are there.
+func TestNamedTestsExist(t *testing.T) {
+	root := filepath.Join("..", "..")
+	tests, suite := testsOf(t, root)
+	pages, err := filepath.Glob(filepath.Join(root, "docs", "decisions", "*.md"))
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("no pages: %v", err)
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Base(page)
+		for _, m := range testName.FindAllStringSubmatch(string(text), -1) {
+			if !tests[m[1]] {
+				t.Errorf("%s names %s, and there is no such test", name, m[1])
+			}
+		}
+		for _, m := range pathName.FindAllStringSubmatch(string(text), -1) {
+			if found, _ := filepath.Glob(filepath.Join(root, filepath.FromSlash(m[1]))); len(found) == 0 {
+				t.Errorf("%s names %s, which is not there", name, m[1])
+			}
+		}
+	}
+	promises(t, filepath.Join(root, "docs", "decisions", "0011-promises.md"), tests, suite)
+}
+
+// promises holds the rows of the table: each names a test, and what looks like one of
+// the suite of the stores is one.
+func promises(t *testing.T, page string, tests, suite map[string]bool) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 4 || strings.Contains(cells[1], "---") || strings.TrimSpace(cells[1]) == "promise" {
+			continue
+		}
+		rows++
+		named := 0
+		for _, m := range suiteName.FindAllStringSubmatch(cells[2], -1) {
+			named++
+			if !tests[m[1]] && !suite[m[1]] {
+				t.Errorf("%s is named as a test, and there is none", m[1])
+			}
+		}
+		if named == 0 && !pathName.MatchString(cells[2]) {
+			t.Errorf("no test holds the promise that %s", strings.TrimSpace(cells[1]))
+		}
+	}
+	if rows < 10 {
+		t.Errorf("%d promises: the table was not read", rows)
+	}
+}
+
+// testsOf finds the tests of the tree, and those that the suite of the stores runs.
+func testsOf(t *testing.T, root string) (tests, suite map[string]bool) {
+	t.Helper()
+	tests, suite = map[string]bool{}, map[string]bool{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && path != root && strings.HasPrefix(d.Name(), ".") {
+			return fs.SkipDir
+		}
+		isTest := strings.HasSuffix(path, "_test.go")
+		isSuite := strings.HasSuffix(path, ".go") && filepath.Base(filepath.Dir(path)) == "storetest"
+		if !isTest && !isSuite {
+			return nil
+		}
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, m := range declared.FindAllSubmatch(source, -1) {
+			tests[string(m[1])] = true
+		}
+		if isSuite {
+			for _, m := range suiteEntry.FindAllSubmatch(source, -1) {
+				suite[string(m[1])] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tests, suite
+}

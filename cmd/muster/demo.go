@@ -41,7 +41,7 @@ func (c *demoCmd) Run(a app) (err error) {
 	say := printer{a.stdout}
 
 	say.title("1. A synthetic directory")
-	found, err := c.fill(a, say, filepath.Join(dir, "made"), data)
+	want, err := c.fill(a, say, filepath.Join(dir, "made"), data)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (c *demoCmd) Run(a app) (err error) {
 	ended := make(chan error, 1)
 	go func() { ended <- served.run(ctx) }()
 
-	if err := demoExport(ctx, say, base, found); err != nil {
+	if err := demoExport(ctx, say, base, want); err != nil {
 		stop()
 		return errors.Join(err, <-ended, errors.New("the log of the server:\n"+log.String()))
 	}
@@ -75,13 +75,13 @@ func (c *demoCmd) Run(a app) (err error) {
 	say.line("The server stays at %s until Ctrl-C. Try:", base)
 	say.line("  curl %s/metadata", base)
 	say.line("  curl '%s/HealthcareService?location.address-city=Balmain&_include=HealthcareService:organization&_pretty=true'", base)
-	say.line(`  curl -i -X POST '%s/$export' -H 'Content-Type: application/fhir+json' -H 'Prefer: respond-async' -d '%s'`, base, exportBody(found.filters()[:1]))
+	say.line(`  curl -i -X POST '%s/$export' -H 'Content-Type: application/fhir+json' -H 'Prefer: respond-async' -d '%s'`, base, exportBody(exampleOne[:1]))
 	return <-ended
 }
 
-// fill makes a synthetic directory, loads it, and returns what the export will
-// look for in it.
-func (c *demoCmd) fill(a app, say printer, made, data string) (*balmain, error) {
+// fill makes a synthetic directory, loads it, and returns how many resources of each
+// type the export will have to bring.
+func (c *demoCmd) fill(a app, say printer, made, data string) (map[string]int, error) {
 	start := time.Now()
 	manifest, err := synth.Generate(a.ctx, made, synth.Options{Scale: c.Scale, Seed: demoSeed})
 	if err != nil {
@@ -105,7 +105,7 @@ func (c *demoCmd) fill(a app, say printer, made, data string) (*balmain, error) 
 		return nil, fmt.Errorf("%d resources of the demonstration were refused", n)
 	}
 	say.line("%s resources loaded into %s, warnings: %s, %.1f s", thousands(int(summary.Created)), data, thousands(int(summary.WarnedTotal())), time.Since(start).Seconds())
-	return findBalmain(made)
+	return countExampleOne(made)
 }
 
 func thousands(n int) string { return message.NewPrinter(language.English).Sprint(n) }
@@ -139,14 +139,14 @@ func (c *demoCmd) server(data, address, base string) *serveCmd {
 const shownResources = 10
 
 // demoExport runs one export as a client does and shows each request and answer.
-func demoExport(ctx context.Context, say printer, base string, found *balmain) error {
+func demoExport(ctx context.Context, say printer, base string, want map[string]int) error {
 	client := demoClient{ctx, say}
 
-	say.title("2. Kick-off: one filter for each type")
-	for _, f := range found.filters() {
+	say.title("2. Kick-off: the first export example of the guide, as printed")
+	for _, f := range exampleOne {
 		say.line("   %s", f)
 	}
-	header, _, err := client.do(http.MethodPost, base+"/$export", exportBody(found.filters()), http.StatusAccepted, "Content-Location")
+	header, _, err := client.do(http.MethodPost, base+"/$export", exportBody(exampleOne), http.StatusAccepted, "Content-Location")
 	if err != nil {
 		return err
 	}
@@ -210,7 +210,7 @@ func demoExport(ctx context.Context, say printer, base string, found *balmain) e
 		total += lines
 		counts[file.Type] += lines
 	}
-	if err := found.check(counts); err != nil {
+	if err := checkExampleOne(counts, want); err != nil {
 		return err
 	}
 

@@ -124,7 +124,7 @@ func (w *writer) visible(f *fragment, v plan.Visible, row string) {
 func (w *writer) exists(f *fragment, n plan.Node, row string) {
 	a, table := w.alias(), tables[kindOf(n)].name
 	f.add("EXISTS (SELECT 1 FROM " + table + " AS " + a + w.d.rowFirst(table) + " WHERE " + a + ".row_key = " + row + ".row_key AND ")
-	w.entry(f, a, n)
+	w.entry(f, a, w.d.param(a), n)
 	f.add(w.d.exists())
 }
 

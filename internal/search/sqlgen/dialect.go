@@ -34,7 +34,7 @@ func (d Dialect) join() string {
 }
 
 // index names the index that a table is read through. PostgreSQL has no such hint:
-// it finds the one index whose columns are all bound.
+// it finds the one index whose columns are all bound (see param).
 func (d Dialect) index(name string) string {
 	if d == SQLite {
 		return " INDEXED BY " + name
@@ -44,6 +44,16 @@ func (d Dialect) index(name string) string {
 
 // rowFirst names the index of an index table that begins with the row.
 func (d Dialect) rowFirst(table string) string { return d.index("sqlite_autoindex_" + table + "_1") }
+
+// param is the parameter of an entry whose row is known. PostgreSQL might find the
+// entry by its value, through all rows that have it: behind a sum the column is of no
+// use to an index, and only the row is left to look by.
+func (d Dialect) param(a string) string {
+	if d == SQLite {
+		return a + ".param"
+	}
+	return a + ".param + 0"
+}
 
 // byKey says that a table is read by its row key.
 func (d Dialect) byKey() string {

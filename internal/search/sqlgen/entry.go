@@ -58,11 +58,12 @@ func kindOf(n plan.Node) index.Kind {
 
 const nameID = "(SELECT name_id FROM name WHERE text = ?)"
 
-// entry writes the condition on a row a of an index table.
-func (w *writer) entry(f *fragment, a string, n plan.Node) {
+// entry writes the condition on a row a of an index table; param is its column of
+// that name, as [Dialect.param] writes it where the row is known.
+func (w *writer) entry(f *fragment, a, param string, n plan.Node) {
 	switch n := n.(type) {
 	case plan.Token:
-		f.add(a+".param = ?", n.Param)
+		f.add(param+" = ?", n.Param)
 		if n.Code != nil {
 			f.add(" AND "+a+".code = ?", index.Short(*n.Code))
 		}
@@ -70,16 +71,16 @@ func (w *writer) entry(f *fragment, a string, n plan.Node) {
 			f.add(" AND "+a+".system = "+nameID, index.Short(*n.System))
 		}
 	case plan.TokenPart:
-		f.add(a+".param = ? AND "+w.d.contains(a+".norm"), n.Param, index.Fold(n.Text))
+		f.add(param+" = ? AND "+w.d.contains(a+".norm"), n.Param, index.Fold(n.Text))
 		system(f, a, n)
 	case plan.String:
-		f.add(a+".param = ?", n.Param)
+		f.add(param+" = ?", n.Param)
 		w.text(f, a, n)
 	case plan.Date:
-		f.add(a+".param = ? AND ", n.Param)
+		f.add(param+" = ? AND ", n.Param)
 		compareDate(f, a, n.Compare)
 	case plan.Reference:
-		f.add(a+".param = ?", n.Param)
+		f.add(param+" = ?", n.Param)
 		if n.ID != "" {
 			f.add(" AND "+a+".id = ?", index.Short(n.ID))
 		}
@@ -87,15 +88,15 @@ func (w *writer) entry(f *fragment, a string, n plan.Node) {
 			f.add(" AND "+a+".type = "+nameID, index.Short(n.Type))
 		}
 	case plan.URI:
-		f.add(a+".param = ? AND "+a+".value = ?", n.Param, index.Short(n.Value))
+		f.add(param+" = ? AND "+a+".value = ?", n.Param, index.Short(n.Value))
 	case plan.Number:
-		f.add(a+".param = ? AND "+a+".value "+operators[n.Prefix]+" ?", n.Param, n.Value)
+		f.add(param+" = ? AND "+a+".value "+operators[n.Prefix]+" ?", n.Param, n.Value)
 	case plan.Near:
-		f.add(a+".param = ? AND ", n.Param)
+		f.add(param+" = ? AND ", n.Param)
 		haversine(f, a, n.Point)
 		f.add(" <= ?", index.HaversineOf(n.Meters))
 	case plan.Present:
-		f.add(a+".param = ?", n.Param)
+		f.add(param+" = ?", n.Param)
 	}
 }
 

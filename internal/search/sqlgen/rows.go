@@ -115,7 +115,7 @@ func (q *selection) resource(key string) (row string) {
 func (q *selection) entries(n plan.Node, t fhir.Type) (key string) {
 	a, table := q.w.alias(), tables[kindOf(n)].name
 	var on fragment
-	q.w.entry(&on, a, n)
+	q.w.entry(&on, a, a+".param", n)
 	on.add(" AND ")
 	on.put(keyRange(a, t))
 	q.read(table+" AS "+a+q.w.d.index(table+"_value"), &on)
@@ -150,7 +150,7 @@ func (q *selection) near(n plan.Near, t fhir.Type) (key string) {
 	}
 	q.read("(VALUES "+values.text.String()+") AS "+cells, &fragment{}, values.args...)
 	on := condition(a + ".cell BETWEEN " + cells + ".column1 AND " + cells + ".column2 AND ")
-	q.w.entry(on, a, n)
+	q.w.entry(on, a, a+".param", n)
 	on.add(" AND ")
 	on.put(keyRange(a, t))
 	q.read("ix_position AS "+a+q.w.d.index("ix_position_value"), on)

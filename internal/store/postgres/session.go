@@ -19,6 +19,7 @@ var everySession = map[string]string{
 	// The plan decides the order of work, never the statistics of the database.
 	"join_collapse_limit": "1",
 	"from_collapse_limit": "1",
+	"plan_cache_mode":     "force_custom_plan", // a plan for any arguments takes the index that is wrong for ours
 	"enable_hashjoin":     "off",
 	"enable_mergejoin":    "off",
 	"enable_seqscan":      "off",

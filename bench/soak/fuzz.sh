@@ -15,6 +15,10 @@ targets=(
   "internal/server FuzzRequestHeaders"
   "internal/server FuzzHeaders"
   "internal/search FuzzExportFilter"
+  "internal/search FuzzSearch"
+  "internal/search/query FuzzParse"
+  "internal/search/sqlgen FuzzSearch"
+  "internal/search/searchset FuzzUnpack"
   "internal/export FuzzParseRequest"
   "internal/load FuzzLine"
   "internal/load FuzzInput"
@@ -38,7 +42,7 @@ run() {
 
 for t in "${targets[@]}"; do
   read -r package target <<<"$t"
-  run "$package" "$target" "$logs/$target" &
+  run "$package" "$target" "$logs/${package//\//-}-$target" &
   while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n || true; done
 done
 wait

@@ -60,7 +60,7 @@ func (j *Jobs) LiveTimes(ctx context.Context) ([]fhir.Moment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the times of live jobs: %w", err)
 	}
-	times, err := collect(rows, func(rows *sql.Rows) (t fhir.Moment, err error) { return t, rows.Scan(&t) })
+	times, err := Collect(rows, func(rows *sql.Rows) (t fhir.Moment, err error) { return t, rows.Scan(&t) })
 	if err != nil {
 		return nil, fmt.Errorf("reading the times of live jobs: %w", err)
 	}
@@ -190,8 +190,8 @@ func ignoreDone(err error) error {
 	return err
 }
 
-// collect reads all rows and closes them.
-func collect[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) (all []T, err error) {
+// Collect reads all rows and closes them.
+func Collect[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) (all []T, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		one, err := scan(rows)

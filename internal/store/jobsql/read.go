@@ -58,7 +58,7 @@ func readParts(ctx context.Context, q runner, id string) ([]store.Part, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the parts of job %s: %w", id, err)
 	}
-	parts, err := collect(rows, func(rows *sql.Rows) (part store.Part, err error) { return part, rows.Scan(partFields(&part)...) })
+	parts, err := Collect(rows, func(rows *sql.Rows) (part store.Part, err error) { return part, rows.Scan(partFields(&part)...) })
 	if err != nil {
 		return nil, fmt.Errorf("reading the parts of job %s: %w", id, err)
 	}
@@ -104,7 +104,7 @@ func (j *Jobs) Stalled(ctx context.Context, before fhir.Moment) ([]store.Job, er
 	if err != nil {
 		return nil, fmt.Errorf("looking for stalled jobs: %w", err)
 	}
-	stalled, err := collect(rows, func(rows *sql.Rows) (job store.Job, err error) { return job, rows.Scan(jobFields(&job)...) })
+	stalled, err := Collect(rows, func(rows *sql.Rows) (job store.Job, err error) { return job, rows.Scan(jobFields(&job)...) })
 	if err != nil {
 		return nil, fmt.Errorf("looking for stalled jobs: %w", err)
 	}
@@ -119,7 +119,7 @@ func (j *Jobs) Objects(ctx context.Context) (objects, live map[string]bool, err 
 	if err != nil {
 		return nil, nil, fmt.Errorf("listing the objects of jobs: %w", err)
 	}
-	_, err = collect(rows, func(rows *sql.Rows) (struct{}, error) {
+	_, err = Collect(rows, func(rows *sql.Rows) (struct{}, error) {
 		var isObject bool
 		var name string
 		if err := rows.Scan(&isObject, &name); err != nil {

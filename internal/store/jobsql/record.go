@@ -19,7 +19,7 @@ func (j *Jobs) EachRecord(ctx context.Context, yield func(store.JobRecord) error
 		if err != nil {
 			return err
 		}
-		ids, err := collect(rows, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) })
+		ids, err := Collect(rows, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) })
 		if err != nil {
 			return err
 		}
@@ -71,7 +71,7 @@ func (r runner) record(ctx context.Context, id string) (record store.JobRecord, 
 	if err != nil {
 		return record, err
 	}
-	record.Selections, err = collect(rows, func(rows *sql.Rows) (s store.SelectionRecord, err error) {
+	record.Selections, err = Collect(rows, func(rows *sql.Rows) (s store.SelectionRecord, err error) {
 		var packed []byte
 		if err := rows.Scan(&s.Type, &packed); err != nil {
 			return s, err

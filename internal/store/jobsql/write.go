@@ -238,7 +238,7 @@ func (j *Jobs) Expire(ctx context.Context, now, forgotten fhir.Moment) (int, err
 		if err != nil {
 			return err
 		}
-		ids, err := collect(rows, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) })
+		ids, err := Collect(rows, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) })
 		if err != nil {
 			return err
 		}

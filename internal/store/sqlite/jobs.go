@@ -93,16 +93,3 @@ func migrateJobs(ctx context.Context, db *sql.DB) error {
 
 // Close closes the file. The writer is the last, so it takes the log into the file.
 func (j *jobs) Close() error { return errors.Join(j.readers.Close(), j.file.Close()) }
-
-// collect reads all rows and closes them.
-func collect[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) (all []T, err error) {
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		one, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, one)
-	}
-	return all, rows.Err()
-}

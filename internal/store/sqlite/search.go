@@ -6,6 +6,7 @@ import (
 
 	"muster/internal/search/sqlgen"
 	"muster/internal/store"
+	"muster/internal/store/jobsql"
 )
 
 var _ store.Searcher = (*Store)(nil)
@@ -34,7 +35,7 @@ func (s *Store) find(ctx context.Context, search store.Search) (store.Found, err
 			if err != nil {
 				return nil, err
 			}
-			return collect(rows, func(rows *sql.Rows) (r store.Row, err error) { return r, rows.Scan(rowFields(&r)...) })
+			return jobsql.Collect(rows, func(rows *sql.Rows) (r store.Row, err error) { return r, rows.Scan(rowFields(&r)...) })
 		},
 	})
 }

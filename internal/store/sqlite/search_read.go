@@ -7,6 +7,7 @@ import (
 
 	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/store/jobsql"
 )
 
 // brief gives a search, or a reading for one, its deadline.
@@ -71,7 +72,7 @@ func (s *Store) rows(ctx context.Context, query string, args ...any) ([]store.Ro
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(rows *sql.Rows) (r store.Row, err error) { return r, rows.Scan(rowFields(&r)...) })
+	return jobsql.Collect(rows, func(rows *sql.Rows) (r store.Row, err error) { return r, rows.Scan(rowFields(&r)...) })
 }
 
 const referencesOfRows = `SELECT x.row_key, n.text, x.id FROM json_each(?1) AS j

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"bytes"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // it there.
 func TestAnotherNodeFinishes(t *testing.T) {
 	t.Attr("requirements", "MA-01 MA-04 RE-13")
-	const lease = 3 * time.Second
+	const lease = 5 * time.Second
 	p := newPostgresPlace(t)
 	p.load(t, practitioners(t, 2000, "Before"))
 	address, err := testkit.FreeAddress()
@@ -25,14 +26,22 @@ func TestAnotherNodeFinishes(t *testing.T) {
 	other := place{data: p.data, database: p.database, address: address}
 	args := []string{"--part-bytes", "40000", "--lease", lease.String(), "--sweep-every", "200ms"}
 
-	// The other one is not yet there, so that the one that will be killed has the work.
 	dying := p.serve(t, "export.part.page@5", args...)
-	status := dying.kickOff(everyPractitioner)
 	alive := other.serve(t, "", append(args, "--base-url", dying.Base)...)
+	// The other one stands still meanwhile, so that the one that will be killed has the
+	// work.
+	still := func(signal syscall.Signal) {
+		if err := syscall.Kill(alive.PID(), signal); err != nil {
+			t.Fatal(err)
+		}
+	}
+	still(syscall.SIGSTOP)
+	status := dying.kickOff(everyPractitioner)
 	if err := dying.WaitKilled(); err != nil {
 		t.Fatal(err)
 	}
 	killed := time.Now()
+	still(syscall.SIGCONT)
 	p.load(t, practitioners(t, 2000, "After"))
 
 	m := alive.wait(alive.Base + status[len(dying.Base):])

@@ -37,10 +37,10 @@ var everySession = map[string]string{
 const gateSessions = 5
 
 // Settings of the sessions that pass the gate. Who stops in the middle, as a
-// machine does that is suspended, loses its session after five seconds, and with it
-// the gate.
+// machine does that is suspended, loses its session after ten seconds, and with it the
+// gate. A machine that is merely busy must not.
 var gateSession = map[string]string{
-	"idle_in_transaction_session_timeout": "5000",
+	"idle_in_transaction_session_timeout": "10000",
 	"lock_timeout":                        "30000", // for one's turn
 	"statement_timeout":                   "60000",
 }
@@ -50,7 +50,7 @@ const gateStatement = "10000"
 
 // Settings of the sessions that work on jobs: their statements take milliseconds.
 var jobSession = map[string]string{
-	"idle_in_transaction_session_timeout": "5000",
+	"idle_in_transaction_session_timeout": "10000",
 	"lock_timeout":                        "10000",
 	"statement_timeout":                   "30000",
 }

@@ -26,21 +26,28 @@
 //
 // # The index
 //
-//	byte 0   01                            version of the index
-//	then, for each fragment, two unsigned varints (encoding/binary):
+//	byte 0   02                            version of the index
+//	then, for each fragment, two unsigned varints (encoding/binary) and a checksum:
 //	         identity bytes of the fragment
 //	         gzip bytes of the fragment
+//	         CRC-32 of the identity bytes, four bytes, little endian
+//
+// Version 01 had no checksums; its parts are read unchecked.
 //
 // Offsets are the sums of what stands before. The sums over all fragments, with
 // the 10 bytes before and the 10 after them, must equal the sizes that the part
 // row holds, or [NewReader] refuses the index. For example 3,000,000 identity
-// bytes in three fragments take an index of about 19 bytes.
+// bytes in three fragments take an index of about 31 bytes.
 //
 // # When things fail
 //
 // A stream cut short or changed on disk gives an error on reading, with the
-// number of the fragment and its place; never other bytes than it can answer
-// for by length. A writer that was not closed leaves a stream without its last
+// number of the fragment and its place. Bytes are given out as they are decoded, so
+// what stands before the error may be wrong; but the last byte of a fragment is
+// never given out unless the checksum of the whole fragment is right. So a download
+// breaks off, whole or resumed, and only a range that ends inside a spoilt fragment
+// can go unnoticed. The gzip form is served as it lies there: gunzip checks it.
+// A writer that was not closed leaves a stream without its last
 // block, which gunzip reports as unexpected end: package blob does not publish
 // it.
 package part

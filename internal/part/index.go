@@ -6,13 +6,22 @@ import (
 	"fmt"
 )
 
-// indexVersion is the first byte of an index.
-const indexVersion = 1
+// indexVersion is the first byte of an index. One of indexUnchecked holds no checksums:
+// what it tells of is read unchecked.
+const (
+	indexUnchecked = 1
+	indexVersion   = 2
+)
+
+const checksumSize = 4
 
 // fragment is a place in both forms of a part.
 type fragment struct {
 	identity, identitySize int64 // offset and length in the identity form
 	gzip, gzipSize         int64 // offset and length in the stream
+
+	checked bool
+	crc     uint32 // CRC-32 of the identity bytes, if checked
 }
 
 // decodeIndex reads an index and holds it against the sizes of the part.
@@ -20,14 +29,14 @@ func decodeIndex(index []byte, gzipSize, bytes int64) ([]fragment, error) {
 	if len(index) == 0 {
 		return nil, errors.New("the fragment index of the part is empty")
 	}
-	if index[0] != indexVersion {
-		return nil, fmt.Errorf("the fragment index of the part has version %d; this program reads version %d", index[0], indexVersion)
+	if index[0] != indexVersion && index[0] != indexUnchecked {
+		return nil, fmt.Errorf("the fragment index of the part has version %d; this program reads versions %d and %d", index[0], indexUnchecked, indexVersion)
 	}
 	// A fragment takes at least two bytes of index, so this bounds the memory.
 	fragments := make([]fragment, 0, len(index)/2)
 	identity, gzip := int64(0), int64(len(header))
 	for at := 1; at < len(index); {
-		f := fragment{identity: identity, gzip: gzip}
+		f := fragment{identity: identity, gzip: gzip, checked: index[0] == indexVersion}
 		for _, size := range []struct {
 			to    *int64
 			limit int64
@@ -41,6 +50,13 @@ func decodeIndex(index []byte, gzipSize, bytes int64) ([]fragment, error) {
 			}
 			*size.to = int64(n)
 			at += width
+		}
+		if f.checked {
+			if len(index)-at < checksumSize {
+				return nil, fmt.Errorf("the fragment index of the part breaks off at byte %d", at)
+			}
+			f.crc = binary.LittleEndian.Uint32(index[at:])
+			at += checksumSize
 		}
 		identity += f.identitySize
 		gzip += f.gzipSize

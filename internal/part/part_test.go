@@ -3,6 +3,7 @@ package part
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -225,6 +226,63 @@ func TestBrokenStreamIsAnError(t *testing.T) {
 	}
 }
 
+// TestChangedBytesBreakOff turns single bits of a stream. Most of such streams decode, to other
+// bytes: whoever reads the spoilt fragment to its end is told, also one who begins in it.
+func TestChangedBytesBreakOff(t *testing.T) {
+	lines := someLines(3 * fragmentSize)
+	stream, sum := write(t, lines)
+	whole := identity(lines)
+	fragments, _ := decodeIndex(sum.Index, sum.GzipBytes, sum.Bytes)
+	middle := fragments[1]
+	decoded := 0
+	for bit := range 100 {
+		spoilt := bytes.Clone(stream)
+		spoilt[middle.gzip+int64(bit)*(middle.gzipSize-1)/100] ^= 1 << (bit % 8)
+		r, err := NewReader(bytes.NewReader(spoilt), sum.GzipBytes, sum.Bytes, sum.Index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, from := range []int64{0, middle.identity + middle.identitySize - 10} {
+			if _, err := r.Seek(from, io.SeekStart); err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(r)
+			if err == nil && bytes.Equal(got, whole[from:]) {
+				continue // some bits do not matter, as between two references to equal bytes
+			}
+			if err == nil || !strings.Contains(err.Error(), "fragment 2 of") || from+int64(len(got)) >= middle.identity+middle.identitySize {
+				t.Fatalf("bit %d, from %d: %d bytes, %v; want an error before the end of fragment 2", bit, from, len(got), err)
+			}
+			if errors.Is(err, errChanged) {
+				decoded++
+			}
+		}
+		_ = r.Close()
+	}
+	if decoded == 0 {
+		t.Error("no spoilt stream was decoded: the checksum was not tried")
+	}
+}
+
+// TestIndexWithoutChecksums reads a part that was written before there were any.
+func TestIndexWithoutChecksums(t *testing.T) {
+	lines := someLines(2 * fragmentSize)
+	stream, sum := write(t, lines)
+	fragments, _ := decodeIndex(sum.Index, sum.GzipBytes, sum.Bytes)
+	index := []byte{indexUnchecked}
+	for _, f := range fragments {
+		index = binary.AppendUvarint(binary.AppendUvarint(index, uint64(f.identitySize)), uint64(f.gzipSize))
+	}
+	r, err := NewReader(bytes.NewReader(stream), sum.GzipBytes, sum.Bytes, index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, identity(lines)) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
 func TestIndexMustFit(t *testing.T) {
 	stream, sum := write(t, someLines(2*fragmentSize))
 	size, bytesOf := sum.GzipBytes, sum.Bytes
@@ -233,7 +291,7 @@ func TestIndexMustFit(t *testing.T) {
 		index       []byte
 	}{
 		"none":          {size, bytesOf, nil},
-		"version":       {size, bytesOf, append([]byte{2}, sum.Index[1:]...)},
+		"version":       {size, bytesOf, append([]byte{3}, sum.Index[1:]...)},
 		"cut":           {size, bytesOf, sum.Index[:len(sum.Index)-1]},
 		"more":          {size, bytesOf, append(bytes.Clone(sum.Index), 1, 1)},
 		"other gzip":    {size + 1, bytesOf, sum.Index},
@@ -244,6 +302,7 @@ func TestIndexMustFit(t *testing.T) {
 		"large":         {size, bytesOf, []byte{1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1}},
 		"negative size": {-5, -5, sum.Index},
 		"no fragments":  {size, bytesOf, []byte{1}},
+		"no checksum":   {size, bytesOf, sum.Index[:len(sum.Index)-checksumSize]},
 	} {
 		if _, err := NewReader(bytes.NewReader(stream), c.gzip, c.bytes, c.index); err == nil {
 			t.Errorf("%s: the index was accepted", name)
@@ -290,6 +349,7 @@ func FuzzIndex(f *testing.F) {
 	f.Add(sum.Index, sum.GzipBytes, sum.Bytes)
 	f.Add([]byte{1}, int64(20), int64(0))
 	f.Add([]byte{1, 1, 1}, int64(21), int64(1))
+	f.Add([]byte{2, 1, 1, 0, 0, 0, 0}, int64(21), int64(1))
 	f.Fuzz(func(t *testing.T, index []byte, gzipSize, bytesOf int64) {
 		fragments, err := decodeIndex(index, gzipSize, bytesOf)
 		if err != nil {

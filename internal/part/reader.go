@@ -3,6 +3,7 @@ package part
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"slices"
 
@@ -19,6 +20,7 @@ type reader struct {
 	inflate io.ReadCloser // stands in fragment open, before identity byte stand
 	open    int           // -1 for none
 	stand   int64
+	crc     uint32 // of the bytes of the open fragment before stand
 }
 
 // NewReader reads the identity bytes of the part in r: gzipSize is the length of
@@ -59,9 +61,11 @@ func (r *reader) Read(p []byte) (int, error) {
 		return 0, r.broken(n, err)
 	}
 	f := r.fragments[n]
-	got, err := r.inflate.Read(p[:min(int64(len(p)), f.identity+f.identitySize-r.at)])
+	got, err := r.decode(f, p[:min(int64(len(p)), f.identity+f.identitySize-r.at)])
+	if errors.Is(err, errChanged) {
+		return 0, r.broken(n, err)
+	}
 	r.at += int64(got)
-	r.stand = r.at
 	if got > 0 {
 		return got, nil // an error comes again with the next read
 	}
@@ -69,6 +73,21 @@ func (r *reader) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	return 0, r.broken(n, err)
+}
+
+// errChanged tells that bytes were decoded that are not those that were written.
+var errChanged = errors.New("the checksum is wrong: the file was changed after it was written")
+
+// decode reads the next bytes of the open fragment f into p, which ends within it. With
+// the last of them it checks the fragment.
+func (r *reader) decode(f fragment, p []byte) (int, error) {
+	n, err := r.inflate.Read(p)
+	r.stand += int64(n)
+	r.crc = crc32.Update(r.crc, crc32.IEEETable, p[:n])
+	if n > 0 && f.checked && r.stand == f.identity+f.identitySize && r.crc != f.crc {
+		return 0, errChanged
+	}
+	return n, err
 }
 
 // moveTo lets the decoder stand in fragment n before byte r.at.
@@ -81,11 +100,19 @@ func (r *reader) moveTo(n int) error {
 		} else if err := r.inflate.(flate.Resetter).Reset(stream, nil); err != nil {
 			return err
 		}
-		r.open, r.stand = n, f.identity
+		r.open, r.stand, r.crc = n, f.identity, 0
 	}
-	skipped, err := io.CopyN(io.Discard, r.inflate, r.at-r.stand)
-	r.stand += skipped
-	return err
+	if r.stand == r.at {
+		return nil
+	}
+	skipped := make([]byte, min(r.at-r.stand, 32<<10))
+	for r.stand < r.at {
+		got, err := r.decode(f, skipped[:min(r.at-r.stand, int64(len(skipped)))])
+		if err != nil && got == 0 {
+			return err
+		}
+	}
+	return nil
 }
 
 // broken tells where the stored bytes are not what the index promises. The

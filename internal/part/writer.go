@@ -121,6 +121,7 @@ func (w *Writer) flush() {
 	w.sum.Bytes += int64(len(w.pending))
 	w.sum.Index = binary.AppendUvarint(w.sum.Index, uint64(len(w.pending)))
 	w.sum.Index = binary.AppendUvarint(w.sum.Index, uint64(w.w.n-before))
+	w.sum.Index = binary.LittleEndian.AppendUint32(w.sum.Index, crc32.ChecksumIEEE(w.pending))
 	w.pending = w.pending[:0]
 }
 

@@ -110,14 +110,32 @@ func lockServe(data, database string) (io.Closer, error) {
 	return io.NopCloser(nil), nil
 }
 
-// markServed tells others on the same database that this process serves it. A data
-// directory is marked by lockServe already.
-func markServed(ctx context.Context, d directory) (io.Closer, error) {
-	if shared, ok := d.(*postgres.Store); ok {
-		return shared.MarkServed(ctx)
-	}
-	return io.NopCloser(nil), nil
+// mark is that of a process that serves a directory.
+type mark interface {
+	io.Closer
+	// Watch keeps the mark in place until ctx ends. An error means that the directory must
+	// not be served any longer.
+	Watch(ctx context.Context) error
 }
+
+// markServed tells others on the same database that this process serves it.
+func markServed(ctx context.Context, d directory) (mark, error) {
+	if shared, ok := d.(*postgres.Store); ok {
+		m, err := shared.MarkServed(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return m, nil
+	}
+	return locked{}, nil
+}
+
+// locked is the mark of a data directory, which lockServe has locked for as long as the
+// process lives.
+type locked struct{}
+
+func (locked) Close() error                  { return nil }
+func (locked) Watch(_ context.Context) error { return nil }
 
 // openUnserved opens a directory for work that nobody may serve it under, and keeps
 // servers away until the lock is closed; it is closed before the directory.

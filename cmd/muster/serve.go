@@ -84,6 +84,7 @@ type instance struct {
 	numbers  *http.Server // /metrics on an address of its own; nil without one
 	scraped  net.Listener
 	exports  *export.Service
+	served   mark
 	log      *slog.Logger
 	drain    time.Duration
 	close    func() error
@@ -212,7 +213,7 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 		log.Info("route", "path", route.Path, "methods", route.Methods, "about", route.About)
 	}
 	return &instance{
-		listener: listener, cert: cert, numbers: scrape, scraped: scraped, exports: exports, log: log, drain: c.DrainTimeout, close: closeAll,
+		listener: listener, cert: cert, numbers: scrape, scraped: scraped, exports: exports, served: served, log: log, drain: c.DrainTimeout, close: closeAll,
 		http: &http.Server{
 			Handler:                      handler,
 			DisableGeneralOptionsHandler: true, // OPTIONS * is answered by ours
@@ -232,6 +233,7 @@ func (i *instance) run(ctx context.Context) (err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return ignore(i.exports.Run(ctx), context.Canceled) })
 	g.Go(func() error { return serveOn(i.http, i.listener, i.cert) })
+	g.Go(func() error { return i.served.Watch(ctx) })
 	if i.cert != nil {
 		g.Go(func() error { i.cert.reloadOnSignal(ctx); return nil })
 	}

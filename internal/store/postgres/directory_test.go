@@ -162,17 +162,73 @@ func TestServedOrIndexed(t *testing.T) {
 			t.Errorf("got %v, want an error with %q", err, words)
 		}
 	}
-	first, second := take(a.MarkServed), take(b.MarkServed)
+	marked := func(s *Store) func(context.Context) (io.Closer, error) {
+		return func(ctx context.Context) (io.Closer, error) { return s.MarkServed(ctx) }
+	}
+	first, second := take(marked(a)), take(marked(b))
 	refused(b.LockUnserved, "it is being served")
 	first.Close()
 	refused(b.LockUnserved, "it is being served")
 	second.Close()
 	making := take(b.LockUnserved)
-	refused(a.MarkServed, "start the server when 'muster reindex' has ended")
+	refused(marked(a), "start the server when 'muster reindex' has ended")
 	if err := b.Reindex(t.Context(), "new", func(dst []index.Entry, _ fhir.Type, _ []byte) ([]index.Entry, error) { return dst, nil }, func(int64) {}); err != nil {
 		t.Fatal(err)
 	}
 	making.Close()
-	refused(a.MarkServed, "run this one again")
-	take(b.MarkServed).Close()
+	refused(marked(a), "run this one again")
+	take(marked(b)).Close()
+}
+
+// TestLostMark has the database end the session that marks the directory as served. It is
+// marked again, unless somebody makes its index anew by then: that ends the server.
+func TestLostMark(t *testing.T) {
+	url := pgtest.Database(t)
+	a, b := openTest(t, url, nil), openTest(t, url, nil)
+	m, err := a.MarkServed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	marks := func(query string) (n int) {
+		t.Helper()
+		err := b.readers.QueryRow(t.Context(), `SELECT count(`+query+`) FROM pg_locks WHERE locktype = 'advisory' AND granted
+			AND classid::bigint = 1836414067 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`).Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	end := func() {
+		t.Helper()
+		for marks("pg_terminate_backend(pid)") > 0 {
+			time.Sleep(time.Millisecond) // until its locks are gone
+		}
+	}
+
+	end()
+	watching, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- m.Watch(watching) }()
+	for marks("*") == 0 {
+		select {
+		case err := <-ended:
+			t.Fatalf("the watch ended: %v", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+
+	end()
+	making, err := b.LockUnserved(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer making.Close()
+	if err := m.Watch(t.Context()); err == nil || !strings.Contains(err.Error(), "its index is being made anew") {
+		t.Errorf("the watch ended with %v", err)
+	}
 }

@@ -179,7 +179,7 @@ func TestChangedTokenIsRefused(t *testing.T) {
 	for i := range token {
 		for _, c := range "Aa0_" {
 			changed := token[:i] + string(c) + token[i+1:]
-			if changed == token || i == len(token)-1 { // the last character has bits that do not count
+			if changed == token {
 				continue
 			}
 			if _, err := s.Page(t.Context(), "_getpages="+changed); !errorIs(err, fhir.CodeNotFound) {

@@ -3,6 +3,7 @@ package searchset
 import (
 	"muster/internal/fhir"
 	"muster/internal/search"
+	"muster/internal/search/index"
 	"muster/internal/search/plan"
 	"muster/internal/store"
 )
@@ -14,7 +15,7 @@ type set struct {
 	keys    []store.RowKey // in the order of the search, at most MaxMatches
 	more    bool           // there are more matches than keys
 	total   int64          // the number of matches; -1 if it was not asked for or not counted to the end
-	visible plan.Visible   // what the search asked of its matches, and pages ask again
+	visible plan.Visible   // what was true of all matches, and must be on every page
 
 	summary  search.Summary
 	elements []fhir.Element
@@ -23,13 +24,18 @@ type set struct {
 
 func newSet(q search.Question, found store.Found) set {
 	s := set{
-		typ: q.Plan.Type, total: -1, visible: plan.VisibleIn(q.Plan),
+		typ: q.Plan.Type, total: -1,
 		summary: q.Results.Form.Summary, elements: q.Results.Form.Elements, includes: q.Results.Includes,
 	}
 	s.more = len(found.Rows) > MaxMatches
+	var states index.Visibility
 	for _, row := range found.Rows[:min(len(found.Rows), MaxMatches)] {
 		s.keys = append(s.keys, row.Key)
+		states |= row.Visibility
 	}
+	// A search may name the state and mean the usual one (active=true): what counts is
+	// which states it found, so that no page shows one that is hidden since (PG-08).
+	s.visible = plan.Visible{Active: states&index.Inactive == 0, NotSuppressed: states&index.Suppressed == 0}
 	if found.Exact && (q.Results.Total != search.TotalNone || s.summary == search.SummaryCount) {
 		s.total = found.Total
 	}

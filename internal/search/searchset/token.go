@@ -2,12 +2,15 @@ package searchset
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strings"
 
 	"muster/internal/auth"
 	"muster/internal/conformance"
@@ -17,10 +20,12 @@ import (
 	"muster/internal/store"
 )
 
-// A token is a set in base64url without padding: a body and [sealBytes] of its
-// HMAC-SHA-256 under the secret of the directory. The HMAC covers the principal of the
-// search too, so that a token is worth nothing to another client. The body holds
-// unsigned varints:
+// A token is a set in base64url without padding: [sealBytes] of the HMAC-SHA-256 of a
+// body under the secret of the directory, and the body encrypted with AES in counter
+// mode that begins at the seal. The HMAC covers the principal of the search too, so that
+// a token is worth nothing to another client; the encryption is there because the row
+// keys in a body would tell by their gaps how many resources the directory hides. The
+// body holds unsigned varints:
 //
 //	format            tokenFormat
 //	expiry            minutes since 1970
@@ -54,7 +59,8 @@ func (s *Service) token(ctx context.Context, one set) (string, error) {
 	}
 	expiry := fhir.MomentOf(s.Now().Add(s.PageLife))
 	body := one.pack(uint64(expiry+minute-1) / minute)
-	return base64.RawURLEncoding.EncodeToString(append(body, seal(ctx, secret, body)...)), nil
+	mark := seal(ctx, secret, body)
+	return base64.RawURLEncoding.EncodeToString(append(mark, crypt(secret, mark, body)...)), nil
 }
 
 // open unpacks a token. Whatever is wrong with it is errToken.
@@ -63,12 +69,14 @@ func (s *Service) open(ctx context.Context, token string) (set, error) {
 	if err != nil {
 		return set{}, err
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(raw) < sealBytes {
+	// The decoder skips line breaks, which have no place in the link self of the page.
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	if err != nil || len(raw) < sealBytes || strings.ContainsAny(token, "\r\n") {
 		return set{}, errToken
 	}
-	body := raw[:len(raw)-sealBytes]
-	if !hmac.Equal(seal(ctx, secret, body), raw[len(body):]) {
+	mark := raw[:sealBytes]
+	body := crypt(secret, mark, raw[sealBytes:])
+	if !hmac.Equal(seal(ctx, secret, body), mark) {
 		return set{}, errToken
 	}
 	one, expiry, err := unpack(body, s.Registry)
@@ -93,6 +101,16 @@ func seal(ctx context.Context, secret, body []byte) []byte {
 	h.Write(body)
 	h.Write([]byte(auth.From(ctx).ID)) // the length of the body is within it
 	return h.Sum(nil)[:sealBytes]
+}
+
+// crypt encrypts a body, or decrypts it. The key is not that of the seal.
+func crypt(secret, mark, body []byte) []byte {
+	h := hmac.New(sha256.New, secret)
+	h.Write([]byte("body"))               // no body of a token: those begin with their format
+	block, _ := aes.NewCipher(h.Sum(nil)) // 32 bytes are a key
+	out := make([]byte, len(body))
+	cipher.NewCTR(block, mark).XORKeyStream(out, body)
+	return out
 }
 
 func (s set) pack(expiry uint64) []byte {

@@ -1,7 +1,10 @@
 package searchset
 
 import (
+	"bytes"
+	"encoding/base64"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"muster/internal/conformance"
@@ -59,6 +62,26 @@ func TestTokenHoldsTheSet(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestTokenTellsNothing looks for the keys of a set in its token: gaps between them
+// would tell how many resources are hidden.
+func TestTokenTellsNothing(t *testing.T) {
+	s := newServed(t)
+	one := set{typ: fhir.Location, total: -1}
+	for n := range int64(60) {
+		one.keys = append(one.keys, store.Key(fhir.Location, 1+3*n))
+	}
+	token, err := s.token(t.Context(), one)
+	s.must(err)
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	s.must(err)
+	if packed := one.pack(0); bytes.Contains(raw, packed[len(packed)-40:]) {
+		t.Errorf("the token has the keys in the open: %q", raw)
+	}
+	if back, err := s.Service.open(t.Context(), token); err != nil || !slices.Equal(back.keys, one.keys) {
+		t.Errorf("opened: %v, %v", back.keys, err)
+	}
 }
 
 // TestLinksAreShort measures the links of a national directory: 150 of five million

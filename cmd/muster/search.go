@@ -69,7 +69,7 @@ func (c searchCmd) compile(a app, compiler *search.Compiler) (store.Search, erro
 	name, rawQuery, _ := strings.Cut(c.Query, "?")
 	t, ok := fhir.ParseType(name)
 	if !ok {
-		return store.Search{}, exitError{exitUsage, fmt.Errorf("%q begins with no type of the directory: write one of %v, a question mark and the criteria", c.Query, fhir.Types())}
+		return store.Search{}, exitError{exitUsage, fmt.Errorf("%q begins with no type of the directory: write one of %s, a question mark and the criteria", c.Query, fhir.Names(fhir.Types()))}
 	}
 	if c.Sort != "" {
 		rawQuery += "&_sort=" + c.Sort

@@ -72,7 +72,7 @@ func (r *Registry) ParseInclude(value string) (Include, error) {
 	}
 	source, ok := fhir.ParseType(parts[0])
 	if !ok {
-		return Include{}, fmt.Errorf("begins with %q, which is no type of this directory: use one of %v", parts[0], fhir.Types())
+		return Include{}, fmt.Errorf("begins with %q, which is no type of this directory: use one of %s", parts[0], fhir.Names(fhir.Types()))
 	}
 	p, ok := r.Param(source, parts[1])
 	if !ok || p.Type != Reference || p.Restricted != "" {

@@ -99,7 +99,7 @@ func typesOf(base string) ([]fhir.Type, error) {
 	}
 	t, ok := fhir.ParseType(base)
 	if !ok {
-		return nil, fmt.Errorf("base %q is none of the types of the directory: use Resource or one of %v", base, fhir.Types())
+		return nil, fmt.Errorf("base %q is none of the types of the directory: use Resource or one of %s", base, fhir.Names(fhir.Types()))
 	}
 	return []fhir.Type{t}, nil
 }

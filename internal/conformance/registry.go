@@ -160,7 +160,7 @@ func (p Param) check() error {
 	case p.Code == "":
 		return fmt.Errorf("search parameter %d of %s has no code: name it as queries do", p.ID, p.Base)
 	case p.Base.String() == fhir.Type(0).String():
-		return fmt.Errorf("search parameter %s: its base is none of the types of the directory: use one of %v", p.Code, fhir.Types())
+		return fmt.Errorf("search parameter %s: its base is none of the types of the directory: use one of %s", p.Code, fhir.Names(fhir.Types()))
 	case !slices.Contains(paramTypes, p.Type):
 		return fmt.Errorf("search parameter %s?%s: type %q is not supported: use one of %v", p.Base, p.Code, p.Type, paramTypes)
 	case !slices.Contains([]Role{Substantive, State, System}, p.Role):

@@ -1,5 +1,7 @@
 package fhir
 
+import "strings"
+
 // Type is one of the seven resource types of the directory (KO-24). Its number
 // is part of every stored row key and never changes. The order is the order of
 // loading: a type refers mostly to types before it.
@@ -29,6 +31,15 @@ var typeNames = [...]string{
 // Types returns the seven types in loading order.
 func Types() []Type {
 	return []Type{Organization, Location, Endpoint, HealthcareService, Practitioner, PractitionerRole, Provenance}
+}
+
+// Names lists types by name with commas between, as texts for people do.
+func Names(types []Type) string {
+	list := make([]string, len(types))
+	for i, t := range types {
+		list[i] = t.String()
+	}
+	return strings.Join(list, ", ")
 }
 
 // ParseType finds a type by its exact name; names are case-sensitive (KO-25).

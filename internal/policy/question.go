@@ -89,8 +89,10 @@ func outOfPlace(name string) (fhir.Code, string) {
 	switch name {
 	case "_include", "_revinclude":
 		return fhir.CodeNotSupported, "is not allowed in a filter: export the other type with a filter of its own"
-	case "_sort", "_count", "_elements", "_summary", "_total", "_format", "_pretty", "_getpages", "_getpagesoffset", "_bundletype":
-		return fhir.CodeInvalid, "shapes the answer of a search and is no criterion: leave it out of the filter"
+	case "_sort", "_count", "_elements", "_summary", "_total", "_format", "_pretty":
+		return fhir.CodeInvalid, "shapes the answer of a search and is no criterion: leave it out here"
+	case "_getpages", "_getpagesoffset", "_bundletype":
+		return fhir.CodeInvalid, "belongs to the links between the pages of a search and is no criterion: leave it out here"
 	case "_filter", "_text", "_content", "_list", "_query", "_contained", "_type":
 		return fhir.CodeInvalid, "is not offered by this directory: write the criteria as parameters of the type"
 	case "_has":
@@ -112,7 +114,7 @@ func (c *checker) known(types []fhir.Type, code string) bool {
 // unknown is the sentence about a name that no type at hand knows.
 func (c *checker) unknown(types []fhir.Type) string {
 	if len(types) != 1 {
-		return fmt.Sprintf("is not a search parameter of any of %s in this directory: name the type behind the reference, such as target:Practitioner", names(types))
+		return fmt.Sprintf("is not a search parameter of any of %s in this directory: name the type behind the reference, such as target:Practitioner", fhir.Names(types))
 	}
 	var codes []string
 	for _, p := range c.reg.Params(types[0]) {
@@ -132,7 +134,7 @@ func (c *checker) forward(types []fhir.Type, step query.Chain) []fhir.Type {
 		}
 	}
 	if len(next) == 0 {
-		c.refuse(fhir.CodeInvalid, step.NameAt, fmt.Sprintf("is not a reference from %s that a chain can follow: %s", names(types), c.references(types)))
+		c.refuse(fhir.CodeInvalid, step.NameAt, fmt.Sprintf("is not a reference from %s that a chain can follow: %s", fhir.Names(types), c.references(types)))
 		return nil
 	}
 	return next
@@ -142,7 +144,7 @@ func (c *checker) forward(types []fhir.Type, step query.Chain) []fhir.Type {
 func (c *checker) back(types []fhir.Type, step query.Has) []fhir.Type {
 	from, ok := fhir.ParseType(step.Type)
 	if !ok {
-		c.refuse(fhir.CodeInvalid, step.NameAt, fmt.Sprintf("asks for %s, which is not a type of this directory: use one of %s", step.Type, names(fhir.Types())))
+		c.refuse(fhir.CodeInvalid, step.NameAt, fmt.Sprintf("asks for %s, which is not a type of this directory: use one of %s", step.Type, fhir.Names(fhir.Types())))
 		return nil
 	}
 	if p, ok := c.reg.Param(from, step.Ref); ok && p.Type == conformance.Reference {
@@ -152,7 +154,7 @@ func (c *checker) back(types []fhir.Type, step query.Has) []fhir.Type {
 			}
 		}
 	}
-	c.refuse(fhir.CodeInvalid, step.NameAt, fmt.Sprintf("names no reference from %s to %s: %s", from, names(types), c.references([]fhir.Type{from})))
+	c.refuse(fhir.CodeInvalid, step.NameAt, fmt.Sprintf("names no reference from %s to %s: %s", from, fhir.Names(types), c.references([]fhir.Type{from})))
 	return nil
 }
 
@@ -217,12 +219,4 @@ func isSystem(name string) bool {
 
 func empty(v query.Value) bool {
 	return strings.TrimSpace(strings.Join(v.Parts, "")) == ""
-}
-
-func names(types []fhir.Type) string {
-	list := make([]string, len(types))
-	for i, t := range types {
-		list[i] = t.String()
-	}
-	return strings.Join(list, ", ")
 }

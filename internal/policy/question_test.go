@@ -118,6 +118,9 @@ func TestCheck(t *testing.T) {
 		{"SR-33", "Practitioner?identifier-r5=" + prescriber + "|1", []string{unsupported + `"identifier-r5"`}},
 		{"SR-33", "Practitioner?identifier:of-type=http://terminology.hl7.org.au/CodeSystem/v2-0203|PRES|1", []string{unsupported + `"identifier:of-type"`}},
 		{"SR-33", "Practitioner?identifier:not=" + prescriber + "|1", []string{unsupported + `"identifier:not"`}},
+		{"SR-33", "PractitionerRole?practitioner:identifier=a," + prescriber + "|1", []string{unsupported + `"practitioner:identifier"`}},
+		{"SR-33", "Provenance?target:identifier=" + prescriber + "|", []string{unsupported + `"target:identifier"`}},
+		{"SR-33", "PractitionerRole?organization:identifier=" + prescriber + "|1", nil},
 		{"SR-33", "PractitionerRole?gender-identity=x", []string{unsupported + `"gender-identity"`}},
 		{"SR-34", "Practitioner?birthDate=2000&photo=x", []string{invalid + `"birthDate"`, invalid + `"photo"`}},
 

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"muster/internal/conformance"
@@ -19,21 +20,17 @@ const prescriberType = "PRES"
 // restriction says why a parameter is refused for privacy, empty if it is not
 // (SR-30..33). The name decides, whatever the modifier; of identifiers the value.
 func restriction(reg *conformance.Registry, t fhir.Type, l query.Leaf) string {
-	if p, ok := reg.Param(t, l.Name); ok && p.Restricted != "" {
+	p, known := reg.Param(t, l.Name)
+	if known && p.Restricted != "" {
 		return refusal(t, p.Restricted)
 	}
-	if t != fhir.Practitioner {
-		return ""
-	}
-	if strings.HasPrefix(l.Name, "address-") {
+	if t == fhir.Practitioner && strings.HasPrefix(l.Name, "address-") {
 		return refusal(t, "search PractitionerRole by the address of its location")
 	}
-	if l.Name == "identifier" || l.Name == "identifier-r5" {
-		for _, v := range l.Values {
-			if namesPrescriber(l.Modifier, v) {
-				return "searches by a Medicare prescriber number, which is refused for privacy: search by HPI-I"
-			}
-		}
+	ofPractitioner := t == fhir.Practitioner && (l.Name == "identifier" || l.Name == "identifier-r5")
+	ofReference := l.Modifier == "identifier" && slices.Contains(p.Target, fhir.Practitioner.String())
+	if (ofPractitioner || ofReference) && slices.ContainsFunc(l.Values, func(v query.Value) bool { return namesPrescriber(l.Modifier, v) }) {
+		return "searches by a Medicare prescriber number, which is refused for privacy: search by HPI-I"
 	}
 	return ""
 }

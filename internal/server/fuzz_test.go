@@ -152,9 +152,6 @@ func FuzzSearchURL(f *testing.F) {
 		if r := requestAt([]string{"GET", "POST", "HEAD", "DELETE"}[method%4], "/api/v1/fhir/"+path, query); r != nil {
 			if w := httptest.NewRecorder(); r.URL.Path != "/api/v1/fhir/$export" {
 				requestLimits.Run(t, len(path)+len(query), func() { handler.ServeHTTP(w, r) })
-				if w.Code >= 300 && w.Code < 400 {
-					return // the mux cleans paths
-				}
 				checkAnswer(t, r, w)
 			}
 		}

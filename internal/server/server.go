@@ -126,11 +126,13 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
-// onlyPaths sends requests whose target is not a path elsewhere: CONNECT names a host,
-// and others may have an asterisk. http.ServeMux would answer those itself, in plain text.
+// onlyPaths sends requests elsewhere whose target is not a path in its shortest form:
+// CONNECT names a host, others may have an asterisk, doubled slashes or dots. http.ServeMux
+// would answer those itself, in plain text or with a redirection to a path that it makes up,
+// which behind a proxy is none of ours.
 func onlyPaths(mux, elsewhere http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/") {
+		if p := r.URL.EscapedPath(); strings.HasPrefix(p, "/") && (p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/")) {
 			mux.ServeHTTP(w, r)
 			return
 		}

@@ -27,7 +27,7 @@ type parser struct {
 func (p *parser) query() {
 	if len(p.q.Source) > MaxText {
 		p.issues = fhir.Issues{{Code: fhir.CodeInvalid, Diagnostics: fmt.Sprintf(
-			"the filter has %d bytes, at most %d are read: split it into several requests", len(p.q.Source), MaxText)}}
+			"this has %d bytes, at most %d are read: split it into several requests", len(p.q.Source), MaxText)}}
 		return
 	}
 	params, ok := p.resourceType()
@@ -44,7 +44,7 @@ func (p *parser) query() {
 	if p.values > MaxValues {
 		p.q.Params = nil
 		p.issues = append(p.issues, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: fmt.Sprintf(
-			"the filter has more than %d values: split it into several requests", MaxValues)})
+			"this has more than %d values: split it into several requests", MaxValues)})
 	}
 }
 

@@ -67,14 +67,15 @@ func refuseRestricted(t fhir.Type, l query.Leaf) error {
 	if t == fhir.PractitionerRole && l.Name == "gender-identity" {
 		return fmt.Errorf("gender-identity is restricted (SR-30)")
 	}
-	if t != fhir.Practitioner {
-		return nil
-	}
-	if slices.Contains(restricted, l.Name) {
+	if t == fhir.Practitioner && slices.Contains(restricted, l.Name) {
 		return fmt.Errorf("%s is restricted (SR-30)", l.Name)
 	}
+	identifies := t == fhir.Practitioner && strings.HasPrefix(l.Name, "identifier")
+	if l.Modifier == "identifier" { // of what may be a Practitioner
+		identifies = t == fhir.PractitionerRole && l.Name == "practitioner" || t == fhir.Provenance && l.Name != "location"
+	}
 	for _, v := range l.Values {
-		if strings.HasPrefix(l.Name, "identifier") && len(v.Parts) > 1 && v.Parts[0] == "http://ns.electronichealth.net.au/id/medicare-prescriber-number" {
+		if identifies && len(v.Parts) > 1 && v.Parts[0] == "http://ns.electronichealth.net.au/id/medicare-prescriber-number" {
 			return fmt.Errorf("prescriber numbers are restricted (SR-30, SR-33)")
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ func (c loadCmd) Validate() error { return wantPlace(c.Data, c.Database) }
 // Run loads the paths and says what became of them. Refused input makes exit
 // code 3; everything else was loaded. Warnings are no reason for another code.
 func (c loadCmd) Run(a app) (err error) {
-	inputs, err := load.Inputs(c.Paths, a.stdin)
+	inputs, err := load.Inputs(c.Paths, &endingReader{ctx: a.ctx, from: a.stdin})
 	if err != nil {
 		return err
 	}
@@ -76,6 +77,9 @@ func (c loadCmd) Run(a app) (err error) {
 	err = errors.Join(err, fault.Point(a.ctx, "load.summary"))
 	if err == nil || summary.Read > 0 {
 		printSummary(a, summary, time.Since(start))
+	}
+	if errors.Is(err, context.Canceled) && a.ctx.Err() != nil {
+		return fmt.Errorf("%w: what is counted is loaded; run again to load the rest", context.Cause(a.ctx))
 	}
 	if err != nil {
 		return err

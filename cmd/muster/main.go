@@ -60,6 +60,7 @@ func (e exitError) Unwrap() error { return e.err }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	if err := fault.ArmFromEnvironment(); err != nil {
 		fmt.Fprintln(os.Stderr, "muster:", err)
 		os.Exit(exitUsage)

@@ -314,6 +314,21 @@ func TestOpenRefuses(t *testing.T) {
 	t.Run("nothing there", func(t *testing.T) {
 		wantRefused(t, where, store.Options{}, "no directory", "muster load --database")
 	})
+	t.Run("directory in another schema", func(t *testing.T) {
+		where := made(t)
+		u, err := url.Parse(where)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := fmt.Sprintf(`"Other_%d"`, time.Now().UnixNano())
+		run(t, where, `CREATE SCHEMA `+name)
+		defer run(t, where, `DROP SCHEMA `+name+` CASCADE`)
+		other := with(t, where, "search_path", name+","+u.Query().Get("search_path"))
+		wantRefused(t, other, store.Options{}, "no directory")
+		if err := openTest(t, other, nil).Close(); err != nil { // makes one, for all its capital letter
+			t.Error(err)
+		}
+	})
 	t.Run("tables of another program", func(t *testing.T) {
 		where := pgtest.Database(t)
 		run(t, where, `CREATE TABLE letters (text text)`)

@@ -153,7 +153,7 @@ func (i *Inspection) amcheck(ctx context.Context, yield func(store.Complaint) er
 		names, isIndex = append(names, name), append(isIndex, index)
 		return err
 	}, `SELECT c.oid::regclass::text, c.relkind = 'i' FROM pg_class AS c LEFT JOIN pg_am AS a ON a.oid = c.relam
-		WHERE c.relnamespace = current_schema()::regnamespace AND (c.relkind = 'r' OR c.relkind = 'i' AND a.amname = 'btree') ORDER BY 1`)
+		WHERE c.relnamespace = `+thisSchema+` AND (c.relkind = 'r' OR c.relkind = 'i' AND a.amname = 'btree') ORDER BY 1`)
 	if err != nil {
 		return explain(err)
 	}

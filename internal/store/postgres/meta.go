@@ -41,6 +41,10 @@ func (s *Store) prepare(ctx context.Context, o store.Options) error {
 	return err
 }
 
+// thisSchema is the oid of the schema that holds the tables: the first one of search_path, and
+// no other, since the locks are named by it.
+const thisSchema = `(SELECT oid FROM pg_namespace WHERE nspname = current_schema())`
+
 // checkDatabase refuses a database that cannot hold a directory, or that something
 // else has filled, before a table is added to it.
 func checkDatabase(ctx context.Context, conn *sql.Conn, create bool) error {
@@ -48,10 +52,9 @@ func checkDatabase(ctx context.Context, conn *sql.Conn, create bool) error {
 	var encoding, versionText, schema string
 	var ours bool
 	var foreign sql.NullString
-	err := conn.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_version'),
-		current_setting('server_encoding'), coalesce(current_schema(), ''), to_regclass($1) IS NOT NULL,
-		(SELECT min(relname) FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f'))`,
-		directoryVersion).Scan(&version, &versionText, &encoding, &schema, &ours, &foreign)
+	err := conn.QueryRowContext(ctx, `WITH here AS (SELECT relname FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND relnamespace = `+thisSchema+`)
+		SELECT current_setting('server_version_num')::int, current_setting('server_version'), current_setting('server_encoding'), coalesce(current_schema(), ''),
+		EXISTS (SELECT 1 FROM here WHERE relname = $1), (SELECT min(relname) FROM here)`, directoryVersion).Scan(&version, &versionText, &encoding, &schema, &ours, &foreign)
 	switch {
 	case err != nil:
 		return err

@@ -6,3 +6,8 @@ import "muster/internal/search/index"
 func (v Visible) Shows(state index.Visibility) bool {
 	return !(v.Active && state&index.Inactive != 0) && !(v.NotSuppressed && state&index.Suppressed != 0)
 }
+
+// Admitting is the condition weakened so far that it shows a resource in this state.
+func (v Visible) Admitting(state index.Visibility) Visible {
+	return Visible{Active: v.Active && state&index.Inactive == 0, NotSuppressed: v.NotSuppressed && state&index.Suppressed == 0}
+}

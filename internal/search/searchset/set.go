@@ -3,7 +3,6 @@ package searchset
 import (
 	"muster/internal/fhir"
 	"muster/internal/search"
-	"muster/internal/search/index"
 	"muster/internal/search/plan"
 	"muster/internal/store"
 )
@@ -28,14 +27,13 @@ func newSet(q search.Question, found store.Found) set {
 		summary: q.Results.Form.Summary, elements: q.Results.Form.Elements, includes: q.Results.Includes,
 	}
 	s.more = len(found.Rows) > MaxMatches
-	var states index.Visibility
-	for _, row := range found.Rows[:min(len(found.Rows), MaxMatches)] {
-		s.keys = append(s.keys, row.Key)
-		states |= row.Visibility
-	}
 	// A search may name the state and mean the usual one (active=true): what counts is
 	// which states it found, so that no page shows one that is hidden since (PG-08).
-	s.visible = plan.Visible{Active: states&index.Inactive == 0, NotSuppressed: states&index.Suppressed == 0}
+	s.visible = plan.Visible{Active: true, NotSuppressed: true}
+	for _, row := range found.Rows[:min(len(found.Rows), MaxMatches)] {
+		s.keys = append(s.keys, row.Key)
+		s.visible = s.visible.Admitting(row.Visibility)
+	}
 	if found.Exact && (q.Results.Total != search.TotalNone || s.summary == search.SummaryCount) {
 		s.total = found.Total
 	}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,22 @@ func Build(dir string) (Program, error) {
 		return "", fmt.Errorf("build muster: %w\n%s", err, out)
 	}
 	return Program(path), nil
+}
+
+// Main builds the program for the tests of a package, runs them and returns their
+// exit code. A TestMain is os.Exit(testkit.Main(m, &muster)).
+func Main(tests interface{ Run() int }, program *Program) int {
+	dir, err := os.MkdirTemp("", "muster-tests")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if *program, err = Build(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return tests.Run()
 }
 
 // Run runs a command of muster to its end and returns what it printed.

@@ -5,7 +5,6 @@ package failures
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,21 +22,7 @@ import (
 // muster is the program under test, and where it stands.
 var muster testkit.Program
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "muster-failures")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		if muster, err = testkit.Build(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(testkit.Main(m, &muster)) }
 
 // TestFailures runs testdata/*.txt.
 func TestFailures(t *testing.T) {

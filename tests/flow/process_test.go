@@ -23,21 +23,7 @@ import (
 // muster is the program under test.
 var muster testkit.Program
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "muster-flow")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		if muster, err = testkit.Build(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(testkit.Main(m, &muster)) }
 
 // server is a running program that ends with the test.
 type server struct {

@@ -46,7 +46,11 @@ func (c backupCmd) Run(a app) (err error) {
 	fmt.Fprintf(a.stderr, "made in %.1f s; writers were held up for %.1f ms; %d files are hard links\n",
 		time.Since(start).Seconds(), float64(summary.Held.Microseconds())/1000, summary.Linked)
 	if c.Database != "" {
-		fmt.Fprintf(a.stdout, "restore it with: createdb --encoding=UTF8 --template=template0 NEW && pg_restore --no-owner --schema=public --dbname=NEW %s\n", filepath.Join(c.Out, postgres.DumpFile))
+		schema := " --schema=public" // which a new database has already
+		if d, ok := source.(*postgres.Inspection); ok && d.Schema() != "public" {
+			schema = ""
+		}
+		fmt.Fprintf(a.stdout, "restore it with: createdb --encoding=UTF8 --template=template0 NEW && pg_restore --no-owner%s --dbname=NEW %s\n", schema, filepath.Join(c.Out, postgres.DumpFile))
 	}
 	if n := len(summary.Lost); n > 0 {
 		return fmt.Errorf("the directory has lost %d files that exports name, such as %s, so the copy lacks them too: cancel those exports; 'muster check' names them", n, summary.Lost[0])

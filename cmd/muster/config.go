@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -32,13 +33,21 @@ type entry struct {
 	name string
 }
 
-// readConfig is a kong.ConfigurationLoader.
+// readConfig is a kong.ConfigurationLoader. Its errors name the file.
 func readConfig(r io.Reader) (kong.Resolver, error) {
+	c, err := parseConfig(r)
+	if file, ok := r.(*os.File); ok && err != nil {
+		err = fmt.Errorf("%s: %w", file.Name(), err)
+	}
+	return c, err
+}
+
+func parseConfig(r io.Reader) (config, error) {
 	var file yaml.Node
 	if err := yaml.NewDecoder(r).Decode(&file); errors.Is(err, io.EOF) {
 		return config{}, nil // an empty file
 	} else if err != nil {
-		return nil, fmt.Errorf("the file is not YAML: %w", err)
+		return config{}, fmt.Errorf("the file is not YAML: %w", err)
 	}
 	c := config{options: map[string]entry{}, sections: map[string]map[string]entry{}}
 	err := eachKey(file.Content[0], func(key, value *yaml.Node) error {

@@ -55,13 +55,13 @@ func (g guards) sane() error {
 		want string
 	}{
 		{"--tls-cert, --tls-key", (g.TLSCert == "") != (g.TLSKey == ""), "both or none"},
-		{"--audit-size", g.AuditSize < 1, "a number of megabytes from 1"},
+		{"--audit-size", g.AuditSize < 1 || g.AuditSize > 1<<20, "a number of megabytes from 1 to 1048576"},
 		{"--audit-backups", g.AuditBackups < 1, "a number of files from 1"},
 		{"--max-body", g.MaxBody < 1, "a number of bytes from 1"},
-		{"--max-header", g.MaxHeader < 1024, "a number of bytes from 1024"},
-		{"--max-url", g.MaxURL < 256, "a number of bytes from 256"},
+		{"--max-header", g.MaxHeader < 1024 || g.MaxHeader > 1<<30, "a number of bytes from 1024 to 1073741824"},
+		{"--max-url", g.MaxURL < 256 || g.MaxURL > 1<<30, "a number of bytes from 256 to 1073741824"},
 		{"--max-parameters", g.MaxParameters < 1, "a number from 1"},
-		{"--rate", g.Rate < 0 && g.Rate != -1, "a number of requests in a second, or 0 for no limit"},
+		{"--rate", !(g.Rate >= 0 && g.Rate <= 1e6 || g.Rate == -1), "a number of requests in a second up to 1000000, or 0 for no limit"},
 		{"--burst", g.Burst < 0, "a number of requests from 1, or 0 for twice the rate"},
 		{"--downloads", g.Downloads < 0, "a number from 1, or 0 for no limit"},
 	} {

@@ -272,7 +272,7 @@ func (c *serveCmd) sane() error {
 		bad  bool
 		want string
 	}{
-		{"--workers", c.Workers < 1, "a number from 1"},
+		{"--workers", c.Workers < 1 || c.Workers > 1000, "a number from 1 to 1000"},
 		{"--part-bytes", c.PartBytes < 1, "a number of bytes from 1"},
 		{"--jobs", c.Jobs < 0, "a number from 1, or 0 for no limit"},
 		{"--retention", c.Retention <= 0, "a duration such as 24h"},

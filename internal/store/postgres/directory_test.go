@@ -21,7 +21,7 @@ var testInfo = store.CreateInfo{BaseURL: "http://localhost:8080/fhir", Mode: "au
 // openTest opens a database with a clock, making the directory in it if it is empty.
 func openTest(t testing.TB, url string, now func() time.Time) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), url, store.Options{Now: now, Create: &testInfo})
+	s, err := Open(t.Context(), url, store.Options{Now: now, Create: &testInfo, SearchDeadline: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,11 +20,12 @@ import (
 // locked or written, so it may be served meanwhile. It implements store.Inspector.
 type Inspection struct {
 	*inspectsql.Inspection
-	url  string
-	name string
-	info store.CreateInfo
-	pool *pgxpool.Pool
-	db   *sql.DB
+	url    string
+	name   string
+	schema string
+	info   store.CreateInfo
+	pool   *pgxpool.Pool
+	db     *sql.DB
 }
 
 var _ store.Inspector = (*Inspection)(nil)
@@ -59,6 +60,9 @@ func (i *Inspection) open(ctx context.Context, expect store.CreateInfo) error {
 	if i.info, known, err = readMeta(ctx, i.db); err != nil {
 		return err
 	}
+	if err := i.db.QueryRowContext(ctx, `SELECT current_schema()`).Scan(&i.schema); err != nil {
+		return err
+	}
 	if !known {
 		return errors.New("its making was interrupted: run 'muster load' on it")
 	}
@@ -73,6 +77,9 @@ func (i *Inspection) open(ctx context.Context, expect store.CreateInfo) error {
 
 // Info returns what the directory was made as.
 func (i *Inspection) Info() store.CreateInfo { return i.info }
+
+// Schema is the name of the schema that holds the tables.
+func (i *Inspection) Schema() string { return i.schema }
 
 // Close closes the connections.
 func (i *Inspection) Close() error {

@@ -14,7 +14,7 @@ var testInfo = CreateInfo{BaseURL: "http://localhost:8080/fhir", Mode: "authorit
 
 func openTest(t testing.TB, dir string, now func() time.Time) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), dir, Options{Now: now, Create: &testInfo})
+	s, err := Open(t.Context(), dir, Options{Now: now, Create: &testInfo, SearchDeadline: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

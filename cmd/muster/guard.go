@@ -36,11 +36,12 @@ type guards struct {
 	Rate          float64 `default:"-1" placeholder:"N" help:"Requests of one client in a second; 0 for no limit. By default 100, and no limit where only this machine is served."`
 	Burst         int     `default:"0" placeholder:"N" help:"Requests of one client at once; 0 for twice the rate."`
 	Downloads     int     `default:"16" placeholder:"N" help:"Files that one client may fetch at a time; 0 for no limit (${default})."`
+	Searches      int     `default:"4" placeholder:"N" help:"Searches of one client that run at a time, while others wait; 0 for no limit (${default})."`
 }
 
 // defaultGuards are the guards without any option.
 func defaultGuards() guards {
-	return guards{AuditSize: 100, AuditBackups: 10, MaxBody: 1 << 20, MaxHeader: 32 << 10, MaxURL: 16 << 10, MaxParameters: 200, Rate: -1, Downloads: 16}
+	return guards{AuditSize: 100, AuditBackups: 10, MaxBody: 1 << 20, MaxHeader: 32 << 10, MaxURL: 16 << 10, MaxParameters: 200, Rate: -1, Downloads: 16, Searches: 4}
 }
 
 // defaultRate is the limit of requests of one client in a second for a server that other
@@ -64,6 +65,7 @@ func (g guards) sane() error {
 		{"--rate", !(g.Rate >= 0 && g.Rate <= 1e6 || g.Rate == -1), "a number of requests in a second up to 1000000, or 0 for no limit"},
 		{"--burst", g.Burst < 0, "a number of requests from 1, or 0 for twice the rate"},
 		{"--downloads", g.Downloads < 0, "a number from 1, or 0 for no limit"},
+		{"--searches", g.Searches < 0, "a number from 1, or 0 for no limit"},
 	} {
 		if o.bad {
 			return fmt.Errorf("%s: write %s", o.name, o.want)
@@ -77,9 +79,12 @@ func (g guards) sane() error {
 
 // limits are those of requests and clients.
 func (g guards) limits(listen string) server.Limits {
-	l := server.Limits{Body: g.MaxBody, Header: g.MaxHeader, URL: g.MaxURL, Parameters: g.MaxParameters, Rate: g.Rate, Burst: g.Burst, Downloads: g.Downloads}
+	l := server.Limits{Body: g.MaxBody, Header: g.MaxHeader, URL: g.MaxURL, Parameters: g.MaxParameters, Rate: g.Rate, Burst: g.Burst, Downloads: g.Downloads, Searches: g.Searches}
 	if l.Downloads == 0 {
 		l.Downloads = -1
+	}
+	if l.Searches == 0 {
+		l.Searches = -1
 	}
 	if l.Rate < 0 {
 		l.Rate = defaultRate

@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"net"
@@ -32,6 +33,10 @@ type Limits struct {
 	// Downloads is how many files a client may fetch at a time (429): 16; negative for
 	// no limit.
 	Downloads int
+	// Searches is how many searches of a client run at a time: 4; negative for no limit.
+	// Those beyond wait for one to end, for searchWait at most (429). The connections to
+	// the database that searches share are more, so that nobody gets them all.
+	Searches int
 }
 
 func (l Limits) withDefaults() Limits {
@@ -42,6 +47,7 @@ func (l Limits) withDefaults() Limits {
 	l.Rate = max(0, l.Rate)
 	l.Burst = cmp.Or(max(0, l.Burst), int(math.Ceil(2*l.Rate)))
 	l.Downloads = max(0, cmp.Or(l.Downloads, 16))
+	l.Searches = max(0, cmp.Or(l.Searches, 4))
 	return l
 }
 
@@ -127,6 +133,7 @@ type clients struct {
 type client struct {
 	rate      *rate.Limiter
 	downloads int
+	searches  chan struct{} // holds one for each search that runs
 	seen      time.Time
 }
 
@@ -152,7 +159,7 @@ func (c *clients) of(name string) *client {
 		one = c.all[name]
 	}
 	if one == nil {
-		one = &client{rate: rate.NewLimiter(rate.Limit(c.limits.Rate), c.limits.Burst)}
+		one = &client{rate: rate.NewLimiter(rate.Limit(c.limits.Rate), c.limits.Burst), searches: make(chan struct{}, c.limits.Searches)}
 		c.all[name] = one
 	}
 	one.seen = now
@@ -208,6 +215,13 @@ func (c *clients) startDownload(name string) (ended func()) {
 	}
 }
 
+// searches returns what holds the searches of a client that run.
+func (c *clients) searches(name string) chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.of(name).searches
+}
+
 // allow holds the client of a request against its rate (RL-04).
 func (s *Server) allow(r *http.Request) error {
 	wait := s.clients.allow(exchangeOf(r).client)
@@ -228,6 +242,30 @@ func (s *Server) startDownload(r *http.Request) (ended func(), err error) {
 	}
 	s.refused(RefusedDownload)
 	return nil, throttled(downloadWait, fmt.Sprintf("You are fetching %d files already, and may fetch no more at a time: wait for one to end.", s.Limits.Downloads))
+}
+
+// searchWait is how long a search waits for others of the same client to end. It is how
+// long the store lets a search run, so that those that wait do so behind as slow ones.
+const searchWait = 5 * time.Second
+
+// inTurn runs a search when the client has fewer running than it may.
+func (s *Server) inTurn(r *http.Request, search func() error) error {
+	if s.clients.limits.Searches == 0 {
+		return search()
+	}
+	running := s.clients.searches(exchangeOf(r).client)
+	late := time.NewTimer(searchWait)
+	defer late.Stop()
+	select {
+	case running <- struct{}{}:
+		defer func() { <-running }()
+		return search()
+	case <-r.Context().Done():
+		return context.Cause(r.Context())
+	case <-late.C:
+	}
+	s.refused(RefusedSearch)
+	return throttled(int(searchWait.Seconds()), fmt.Sprintf("%d searches of yours are running already, and no more may at a time: wait for one to end.", s.clients.limits.Searches))
 }
 
 func throttled(seconds int, text string) error {

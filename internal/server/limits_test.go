@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,10 +11,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"muster/internal/export"
 	"muster/internal/fhir"
+	"muster/internal/search/searchset"
 	"muster/internal/store"
 )
 
@@ -178,6 +181,66 @@ func TestDownloadsAtATime(t *testing.T) {
 	if depth != 2 || numbers.refused[RefusedDownload] != 1 {
 		t.Errorf("%d downloads began, refused: %v", depth, numbers.refused)
 	}
+}
+
+// slowSearches answers a search 20 seconds after it was asked, or when nobody waits any more.
+type slowSearches struct{ fakeSearches }
+
+func (f slowSearches) Search(ctx context.Context, t fhir.Type, query string) (searchset.Answer, error) {
+	select {
+	case <-time.After(20 * time.Second):
+		return f.fakeSearches.Search(ctx, t, query)
+	case <-ctx.Done():
+		return searchset.Answer{}, ctx.Err()
+	}
+}
+
+func (f slowSearches) Page(ctx context.Context, query string) (searchset.Answer, error) {
+	return f.Search(ctx, 0, query)
+}
+
+// TestSearchesAtATime: who has slow searches running waits, and does not make others wait.
+func TestSearchesAtATime(t *testing.T) {
+	t.Attr("requirements", "RL-04")
+	synctest.Test(t, func(t *testing.T) {
+		numbers := &counts{}
+		config := testConfig(t, &fakeExports{})
+		config.Searches, config.Limits.Searches, config.Observer = slowSearches{}, 2, numbers
+		s, err := New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// ask sends a search, and tells its status and how long it took.
+		ask := func(ctx context.Context, from, path string) (int, time.Duration) {
+			r := httptest.NewRequestWithContext(ctx, "GET", "/api/v1/fhir/"+path, nil)
+			r.RemoteAddr = from + ":1"
+			w, start := httptest.NewRecorder(), time.Now()
+			s.ServeHTTP(w, r)
+			return w.Code, time.Since(start)
+		}
+		first, leave := context.WithCancel(t.Context())
+		for range 2 {
+			go ask(first, "192.0.2.1", "Practitioner?name=a")
+		}
+		synctest.Wait()
+		if status, took := ask(t.Context(), "192.0.2.1", "?_getpages=x"); status != 429 || took != searchWait || numbers.refused[RefusedSearch] != 1 {
+			t.Errorf("a third search: %d after %v, refused: %v", status, took, numbers.refused)
+		}
+		if status, took := ask(t.Context(), "192.0.2.1", "Practitioner/1"); status != 200 || took != 0 {
+			t.Errorf("a read beside the searches: %d after %v", status, took)
+		}
+		if status, took := ask(t.Context(), "192.0.2.2", "Practitioner?name=a"); status != 200 || took != 20*time.Second {
+			t.Errorf("another client's search: %d after %v", status, took)
+		}
+		for range 2 {
+			go ask(first, "192.0.2.1", "Practitioner?name=a")
+		}
+		synctest.Wait()
+		time.AfterFunc(time.Second, leave)
+		if status, took := ask(t.Context(), "192.0.2.1", "?_getpages=x"); status != 200 || took != 21*time.Second {
+			t.Errorf("when others have ended: %d after %v", status, took)
+		}
+	})
 }
 
 // A body can have hundreds of thousands of mistakes; the answer lists a hundred.

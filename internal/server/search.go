@@ -8,6 +8,7 @@ import (
 
 	"muster/internal/audit"
 	"muster/internal/fhir"
+	"muster/internal/search/searchset"
 )
 
 // searchRoutes are search and read of each type, and the pages of a search. What FHIR
@@ -67,26 +68,25 @@ func (s *Server) knownTo(path string) route {
 
 // search answers GET [base]/Type?… (SR-01).
 func (s *Server) search(w http.ResponseWriter, r *http.Request, t fhir.Type) error {
-	noteQuery(r, r.URL.RawQuery)
-	if err := s.checkJSON(r); err != nil {
-		return err
-	}
-	found, err := s.Searches.Search(r.Context(), t, r.URL.RawQuery)
-	if err != nil {
-		return err
-	}
-	noteResources(r, int64(found.Resources))
-	writeFHIR(w, found.Body)
-	return nil
+	return s.writeBundle(w, r, func() (searchset.Answer, error) { return s.Searches.Search(r.Context(), t, r.URL.RawQuery) })
 }
 
 // page answers GET [base]/?_getpages=… (PG-01).
 func (s *Server) page(w http.ResponseWriter, r *http.Request) error {
+	return s.writeBundle(w, r, func() (searchset.Answer, error) { return s.Searches.Page(r.Context(), r.URL.RawQuery) })
+}
+
+// writeBundle answers with what a search finds, in the client's turn.
+func (s *Server) writeBundle(w http.ResponseWriter, r *http.Request, search func() (searchset.Answer, error)) error {
 	noteQuery(r, r.URL.RawQuery)
 	if err := s.checkJSON(r); err != nil {
 		return err
 	}
-	found, err := s.Searches.Page(r.Context(), r.URL.RawQuery)
+	var found searchset.Answer
+	err := s.inTurn(r, func() (err error) {
+		found, err = search()
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,7 @@ const (
 	RefusedPoll     = "poll"     // came too early
 	RefusedRate     = "rate"     // too many requests
 	RefusedDownload = "download" // too many downloads at once
+	RefusedSearch   = "search"   // too many searches at once
 	RefusedJob      = "job"      // too many exports at once
 )
 

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"muster/internal/fault"
@@ -70,6 +71,16 @@ func main() {
 	os.Exit(code)
 }
 
+// onOneLine is the text of an error on one line, whatever was joined in it: scripts read
+// the last line.
+func onOneLine(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for n := range lines {
+		lines[n] = strings.TrimSpace(lines[n])
+	}
+	return strings.ReplaceAll(strings.Join(lines, "; "), ":; ", ": ")
+}
+
 // run parses the command line, runs the command and returns the exit code.
 func run(a app, args []string) int {
 	var c cli
@@ -97,7 +108,7 @@ func run(a app, args []string) int {
 		return exitUsage
 	}
 	if err := kctx.Run(a); err != nil {
-		fmt.Fprintln(a.stderr, "muster:", err)
+		fmt.Fprintln(a.stderr, "muster:", onOneLine(err))
 		var coded exitError
 		if errors.As(err, &coded) {
 			return coded.code

@@ -118,6 +118,8 @@ func ours(name string) bool {
 // openFiles opens the databases. The caller is inside the gate, so two processes
 // do not make or migrate one directory at once.
 func (s *Store) openFiles(ctx context.Context, o Options) error {
+	keepPrivate(filepath.Join(s.dir, directoryFile))
+	keepPrivate(filepath.Join(s.dir, jobsFile))
 	db, err := sql.Open("sqlite", dataSource(filepath.Join(s.dir, directoryFile), false))
 	if err != nil {
 		return err
@@ -147,6 +149,15 @@ func (s *Store) openFiles(ctx context.Context, o Options) error {
 	}
 	s.writer.liveTimes = s.LiveTimes
 	return nil
+}
+
+// keepPrivate makes a database file that is not there yet, empty, as one that only its owner
+// may read. SQLite would let everybody, and gives its other files the rights of this one. When
+// it cannot be made, opening it tells why.
+func keepPrivate(path string) {
+	if f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+		_ = f.Close()
+	}
 }
 
 // dataSource names a database with the settings of a writer or a reader.

@@ -144,3 +144,21 @@ func TestLockServe(t *testing.T) {
 	}
 	_ = again.Close()
 }
+
+// TestFilesAreTheOwners makes a directory in a folder that everybody may enter.
+func TestFilesAreTheOwners(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	openTest(t, dir, nil)
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) < 4 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, f := range files {
+		if info, err := f.Info(); err != nil || info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %v, %v: others may read it", f.Name(), info.Mode(), err)
+		}
+	}
+}

@@ -29,8 +29,16 @@ type searchCmd struct {
 	Zone     string `default:"Australia/Sydney" help:"Time zone of dates without one (${default})."`
 }
 
-// Validate wants one place to search in.
-func (c searchCmd) Validate() error { return wantPlace(c.Data, c.Database) }
+// Validate wants one place to search in, and numbers that mean something.
+func (c searchCmd) Validate() error {
+	switch {
+	case c.Count < 0:
+		return errors.New("--count: write a number of matches from 0")
+	case c.Total < -1:
+		return errors.New("--total: write a number of matches, or -1 for all")
+	}
+	return wantPlace(c.Data, c.Database)
+}
 
 // Run prints the matches, and with --explain what led to them.
 func (c searchCmd) Run(a app) (err error) {
@@ -70,6 +78,9 @@ func (c searchCmd) compile(a app, compiler *search.Compiler) (store.Search, erro
 	t, ok := fhir.ParseType(name)
 	if !ok {
 		return store.Search{}, exitError{exitUsage, fmt.Errorf("%q begins with no type of the directory: write one of %s, a question mark and the criteria", c.Query, fhir.Names(fhir.Types()))}
+	}
+	if _, err := compiler.ExportFilter(c.Query); err != nil { // criteria only: nothing is passed over
+		return store.Search{}, exitError{exitUsage, err}
 	}
 	if c.Sort != "" {
 		rawQuery += "&_sort=" + c.Sort

@@ -35,6 +35,7 @@ Written by ` + "`go test ./internal/conformance -update`" + ` from the definitio
 (` + "`GET [base]/Type?…`" + `) and a filter of an export (` + "`_typeFilter`" + `), and finds the same.
 
 - Parameters are joined by AND, values with a comma between by OR. A comma, bar or backslash within a value is written with a backslash before it.
+  ` + "`%2B`" + ` is a plus sign and ` + "`%20`" + ` a space; a bare plus sign is a space in a URL, and itself in a filter.
 - A search needs at least one parameter that narrows it: not only ` + "`active`, `status`, `suppressed`" + ` and names that begin with ` + "`_`" + `, of which ` + "`_id`, `_lastUpdated` and `_has`" + ` count.
 - **token**: ` + "`code`, `system|code`, `system|`, `|code`" + `, compared to the letter. **string**: the start of any part of the text, without regard to case, accents and runs of
   spaces; ` + "`:contains`" + ` anywhere, ` + "`:exact`" + ` to the letter. **reference**: ` + "`id`, `Type/id`" + ` or a URL of this directory; ` + "`:identifier`" + ` takes a token and finds references that carry an identifier,
@@ -44,6 +45,9 @@ Written by ` + "`go test ./internal/conformance -update`" + ` from the definitio
 - ` + "`:missing=true`" + ` finds resources without a value to search by, ` + "`:missing=false`" + ` those with one. ` + "`:not`" + ` finds resources that have none of the values, also those that have no value at all.
 - References are followed by chains: ` + "`PractitionerRole?location.address-city=Balmain`, `PractitionerRole?practitioner:Practitioner.name=Lee`" + `; backwards by ` + "`_has`" + `:
   ` + "`Practitioner?_has:PractitionerRole:practitioner:location.address-city=Balmain`" + `. Both nest.
+- A search answers in pages of up to 30 matches (` + "`_count`" + `), the first 150 in all; a filter takes criteria only. ` + "`_sort`" + ` takes ` + "`_id`, `_lastUpdated`, `near`" + ` where the search has one, and every
+  parameter that is a string, token, date, number or uri. The total is given up to 1,000 matches, beyond that with ` + "`_total=accurate` or `_summary=count`" + `. ` + "`_elements`" + ` names elements at the root;
+  what R4 requires stays. Includes are those listed, each also as ` + "`:iterate`" + `.
 - What is not listed here is refused, never ignored. Names by their sound (` + "`phonetic`" + `) are not offered.
 `
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"time"
 
 	"muster/internal/conformance"
 	"muster/internal/store"
@@ -15,8 +16,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// options let a search take a minute: a machine that runs many tests at once must not
+// make it too costly.
 func options(base string, reg *conformance.Registry) store.Options {
-	return store.Options{Create: &store.CreateInfo{BaseURL: base, Mode: "authoritative", DefinitionsHash: reg.DefinitionsHash()}}
+	return store.Options{SearchDeadline: time.Minute, Create: &store.CreateInfo{BaseURL: base, Mode: "authoritative", DefinitionsHash: reg.DefinitionsHash()}}
 }
 
 // SQLite makes a data directory below dir. The function removes it after the store is

@@ -139,6 +139,11 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 		return nil, err
 	}
 	open = append(open, served)
+	if c.Database != "" {
+		if err := claimFolder(a.ctx, c.Data, directory); err != nil {
+			return nil, err
+		}
+	}
 	numbers.WatchJobs(directory, directory.Now)
 	events, err := c.openAudit(log, numbers)
 	if err != nil {

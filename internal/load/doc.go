@@ -33,7 +33,8 @@
 // References are looked up in the directory batch by batch; those whose target
 // comes later wait for it, and what still waits at the end leads nowhere. Only
 // relative references are followed. At most a million may wait; more are warned
-// about as not followed, which does not happen to files in the order of loading.
+// about as not followed, which does not happen to files in the order of loading, nor
+// to a folder of files named after their types.
 //
 // An error of the directory or a cancelled context ends the load. What was
 // committed stays and is in the summary; loading the same input again changes

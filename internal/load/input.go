@@ -1,12 +1,17 @@
 package load
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"unicode"
+
+	"muster/internal/fhir"
 )
 
 // Input is one stream to load.
@@ -23,7 +28,7 @@ func FromReader(name string, r io.Reader) Input {
 
 // Inputs finds what the paths of a command line name: a file as it is, a folder
 // with all files below it that have the name of one (see dataFile), sorted by
-// path, and "-" for stdin. A path that is not there is an error.
+// path but for files of types (see byType), and "-" for stdin. A path that is not there is an error.
 func Inputs(paths []string, stdin io.Reader) ([]Input, error) {
 	var inputs []Input
 	for _, path := range paths {
@@ -50,8 +55,9 @@ func Inputs(paths []string, stdin io.Reader) ([]Input, error) {
 	return inputs, nil
 }
 
-// appendFolder walks a folder in the order of names.
+// appendFolder walks a folder in the order of names, and of types.
 func appendFolder(inputs []Input, folder string) ([]Input, error) {
+	before := len(inputs)
 	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !dataFile(entry.Name()) {
 			return err
@@ -65,7 +71,42 @@ func appendFolder(inputs []Input, folder string) ([]Input, error) {
 		}
 		return nil
 	})
+	byType(inputs[before:])
 	return inputs, err
+}
+
+// byType brings the files of each folder that are named after a type, such as
+// Location.ndjson or Location-2.ndjson.gz, into the order of loading. By name alone
+// nearly every reference of a country would wait for its target, and not all can
+// (maxWaiting). Files of other names and other folders stay where they are.
+func byType(inputs []Input) {
+	places := map[string][]int{} // of the files of types, by folder
+	for i, in := range inputs {
+		if typeOfFile(in.Name) > 0 {
+			folder := filepath.Dir(in.Name)
+			places[folder] = append(places[folder], i)
+		}
+	}
+	for _, at := range places {
+		var files []Input
+		for _, i := range at {
+			files = append(files, inputs[i])
+		}
+		slices.SortStableFunc(files, func(a, b Input) int {
+			return cmp.Compare(typeOfFile(a.Name), typeOfFile(b.Name))
+		})
+		for n, i := range at {
+			inputs[i] = files[n]
+		}
+	}
+}
+
+// typeOfFile is the type whose name a file begins with, as a whole word, or 0.
+func typeOfFile(path string) fhir.Type {
+	name := filepath.Base(path)
+	end := strings.IndexFunc(name, func(r rune) bool { return !unicode.IsLetter(r) })
+	t, _ := fhir.ParseType(name[:max(end, 0)])
+	return t
 }
 
 // dataFile tells the files of a folder that are meant to be loaded from others,

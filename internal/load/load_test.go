@@ -316,6 +316,41 @@ func TestInputs(t *testing.T) {
 	}
 }
 
+// TestFolderByType: the files of types come in the order of loading, each in the
+// places of its folder, so that a country in one folder has few references that wait.
+func TestFolderByType(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{
+		"2026/Location.ndjson", "2026/Organization.ndjson", "Endpoint.ndjson", "Endpoints.ndjson", "HealthcareService.ndjson",
+		"Location-10.ndjson.gz", "Location-2.ndjson", "Organization.json", "Practitioner.ndjson", "mixed.ndjson",
+	} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inputs, err := Inputs([]string{filepath.Join(dir, "Practitioner.ndjson"), dir}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, in := range inputs {
+		name, _ := filepath.Rel(dir, in.Name)
+		names = append(names, filepath.ToSlash(name))
+	}
+	want := []string{
+		"Practitioner.ndjson", // as it was named
+		"2026/Organization.ndjson", "2026/Location.ndjson", "Organization.json", "Endpoints.ndjson", "Location-10.ndjson.gz",
+		"Location-2.ndjson", "Endpoint.ndjson", "HealthcareService.ndjson", "Practitioner.ndjson", "mixed.ndjson",
+	}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("inputs (-want +got):\n%s", diff)
+	}
+}
+
 // FuzzInput: any bytes as a file load without panic, and the counts add up.
 func FuzzInput(f *testing.F) {
 	for _, seed := range []string{

@@ -30,6 +30,31 @@ type batch struct {
 
 func newBatch() *batch { return &batch{prepared: make(chan struct{})} }
 
+// texts are buffers of batches that were prepared, for those that come. Without
+// them a quarter of all that a load allocates would be text that grows.
+type texts chan []byte
+
+func newTexts() texts { return make(texts, workers) }
+
+// lend gives a batch an empty buffer.
+func (t texts) lend(b *batch) {
+	select {
+	case b.text = <-t:
+	default:
+	}
+}
+
+// take takes the buffer of a batch back, unless a very long line made it large.
+func (t texts) take(b *batch) {
+	if cap(b.text) <= 2*batchBytes {
+		select {
+		case t <- b.text[:0]:
+		default:
+		}
+	}
+	b.text = nil
+}
+
 func (b *batch) full() bool { return len(b.items) >= batchItems || len(b.text) >= batchBytes }
 
 // add takes a copy of an item.
@@ -60,7 +85,7 @@ func (b *batch) prepare(p *preparer) {
 			b.resource(p, i, v, "")
 		}
 	}
-	b.text = nil
+	p.texts.take(b)
 }
 
 func (b *batch) refuse(i item, what parsed, r *Refusal) {

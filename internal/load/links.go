@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"slices"
+	"strings"
 
 	"muster/internal/fhir"
 	"muster/internal/store"
@@ -79,7 +80,7 @@ func (l *loaded) warning(kind Kind, reason string) Rejected {
 
 // What a load remembers at most, so that its memory has a bound.
 const (
-	maxWaiting = 1 << 20 // references whose targets have not come yet, about 150 bytes each
+	maxWaiting = 1 << 20 // references whose targets have not come yet, about 150 bytes each (TestWaiterSize)
 	maxHPII    = 1 << 22 // numbers, about 40 bytes each
 )
 
@@ -90,25 +91,33 @@ type across struct {
 	most      int // references that may wait
 
 	seed    maphash.Seed
-	waiting map[uint64][]waiter // by the hash of the target
-	count   int                 // of waiters
+	waiting map[uint64]*waiter // the last one, by the hash of the target
+	count   int                // of waiters
 	order   int
+	origins map[origin]*origin
 	owners  map[uint64]uint64 // hash of an HPI-I to that of its Practitioner's id
 }
 
-// waiter is a reference to what is not in the directory, or not yet.
+// waiter is a reference to what is not in the directory, or not yet. There may be
+// a million, so it is small.
 type waiter struct {
-	order  int // in the source
-	line   int
+	order int // in the source
+	line  int
+	id    string
+	from  *origin
+	next  *waiter // that waits for the same target
+}
+
+// origin is what many waiters have in common.
+type origin struct {
 	file   string
-	id     string
 	t      fhir.Type
 	member string
 	to     string // type of the target
 }
 
 func newAcross(directory store.Directory) *across {
-	return &across{directory: directory, most: maxWaiting, seed: maphash.MakeSeed(), waiting: map[uint64][]waiter{}, owners: map[uint64]uint64{}}
+	return &across{directory: directory, most: maxWaiting, seed: maphash.MakeSeed(), waiting: map[uint64]*waiter{}, owners: map[uint64]uint64{}}
 }
 
 // batch takes in what was just written, and says what is wrong with it in the
@@ -180,7 +189,9 @@ func (a *across) arrive(l *loaded) {
 		return
 	}
 	key := a.key(fhir.Reference{Type: l.t.String(), ID: l.id})
-	a.count -= len(a.waiting[key])
+	for w := a.waiting[key]; w != nil; w = w.next {
+		a.count--
+	}
 	delete(a.waiting, key)
 }
 
@@ -188,19 +199,36 @@ func (a *across) wait(l *loaded, link link) {
 	key := a.key(link.to)
 	a.order++
 	a.count++
-	a.waiting[key] = append(a.waiting[key], waiter{a.order, l.line, l.file, l.id, l.t, link.member, link.to.Type})
+	a.waiting[key] = &waiter{a.order, l.line, l.id, a.origin(l, link), a.waiting[key]}
+}
+
+// origin returns one origin for all waiters that have it in common.
+func (a *across) origin(l *loaded, link link) *origin {
+	of := origin{l.file, l.t, link.member, link.to.Type}
+	known, ok := a.origins[of]
+	if !ok {
+		if a.origins == nil || len(a.origins) == 1000 { // so many are rare; old ones stay as long as their waiters
+			a.origins = map[origin]*origin{}
+		}
+		of.to = strings.Clone(of.to) // it is a part of the whole reference
+		known = &of
+		a.origins[of] = known
+	}
+	return known
 }
 
 // end says which references lead nowhere, in the order of the source.
 func (a *across) end(say func(Rejected) error) error {
-	var left []waiter
-	for _, list := range a.waiting {
-		left = append(left, list...)
+	left := make([]*waiter, 0, a.count)
+	for _, w := range a.waiting {
+		for ; w != nil; w = w.next {
+			left = append(left, w)
+		}
 	}
-	slices.SortFunc(left, func(x, y waiter) int { return x.order - y.order })
+	slices.SortFunc(left, func(x, y *waiter) int { return x.order - y.order })
 	for _, w := range left {
-		from := loaded{file: w.file, line: w.line, t: w.t, id: w.id}
-		if err := say(from.warning(Dangling, w.member+": the "+w.to+" it refers to is not in the directory")); err != nil {
+		l := loaded{file: w.from.file, line: w.line, t: w.from.t, id: w.id}
+		if err := say(l.warning(Dangling, w.from.member+": the "+w.from.to+" it refers to is not in the directory")); err != nil {
 			return err
 		}
 	}

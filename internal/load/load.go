@@ -95,18 +95,19 @@ func Run(ctx context.Context, c Config, inputs []Input) (Summary, error) {
 		summary: Summary{Refused: map[Kind]int64{}, Warned: map[Kind]int64{}}}
 	group, ctx := errgroup.WithContext(ctx)
 	work, order := make(chan *batch), make(chan *batch, workers)
+	spare := newTexts()
 	var broken error
 	s := &source{}
 	group.Go(func() error {
 		defer close(work)
 		defer close(order)
 		var err error
-		broken, err = readAll(ctx, s, inputs, work, order)
+		broken, err = readAll(ctx, s, inputs, spare, work, order)
 		return err
 	})
 	for range workers {
 		group.Go(func() error {
-			p := &preparer{shapes: table, extractor: c.Extractor, keepMeta: c.KeepMeta}
+			p := &preparer{shapes: table, extractor: c.Extractor, keepMeta: c.KeepMeta, texts: spare}
 			for b := range work {
 				b.prepare(p)
 			}
@@ -135,12 +136,13 @@ func totalSize(inputs []Input) int64 {
 
 // readAll reads the inputs into batches. Each goes to order, where it is waited
 // for, and to work. The first error tells of inputs that broke off.
-func readAll(ctx context.Context, s *source, inputs []Input, work, order chan<- *batch) (broken, err error) {
+func readAll(ctx context.Context, s *source, inputs []Input, spare texts, work, order chan<- *batch) (broken, err error) {
 	current := newBatch()
 	flush := func(name string) error {
 		full := current
 		full.name, full.read = name, s.read
 		current = newBatch()
+		spare.lend(current)
 		for _, to := range []chan<- *batch{work, order} {
 			select {
 			case to <- full:

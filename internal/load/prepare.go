@@ -21,6 +21,7 @@ type preparer struct {
 	shapes    shapes
 	extractor Extractor
 	keepMeta  bool
+	texts     texts // where the texts of batches go
 
 	checker checker
 	parser  fastjson.Parser

@@ -82,7 +82,7 @@ func (t *Table) Values(dst []any, r Row) []any {
 // order of its value index and each once. name gives the number of a text of table
 // name.
 func (t *Table) Wanted(items []Item, name func(text string) (int64, error)) ([]Row, error) {
-	var want []Row
+	want := make([]Row, 0, t.entries(items)) // rows are large, so they are not copied as the list grows
 	for i := range items {
 		if !items[i].Written() {
 			continue
@@ -100,6 +100,21 @@ func (t *Table) Wanted(items []Item, name func(text string) (int64, error)) ([]R
 		}
 	}
 	return sorted(want), nil
+}
+
+// entries counts the entries of the kind of the table that the new versions have.
+func (t *Table) entries(items []Item) (n int) {
+	for i := range items {
+		if !items[i].Written() {
+			continue
+		}
+		for j := range items[i].Entries {
+			if items[i].Entries[j].Kind == t.Kind {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 func newRow(key store.RowKey, e *index.Entry, name func(string) (int64, error)) (Row, error) {

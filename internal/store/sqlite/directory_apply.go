@@ -22,6 +22,7 @@ type writer struct {
 	names     map[string]int64 // rows of table name that are known to be committed
 	info      *CreateInfo      // of the store
 	pace      batch.Pace
+	grams     []gram // a list to use again: it is the longest of a chunk
 }
 
 // Apply implements store.Directory.

@@ -42,7 +42,13 @@ func (b *stay) writeTexts(ctx context.Context, texts []batch.Text) error {
 	for i, t := range texts {
 		list[i] = [2]any{t.Param, t.Norm}
 	}
-	var fresh []gram
+	fresh := b.w.grams[:0]
+	defer func() {
+		clear(fresh) // the texts are not kept
+		if cap(fresh) <= maxGramsKept {
+			b.w.grams = fresh
+		}
+	}()
 	err := b.each(ctx, b.w.text.texts.insert, func(rows *sql.Rows) error {
 		var id int64
 		var t batch.Text
@@ -65,6 +71,9 @@ func (b *stay) writeTexts(ctx context.Context, texts []batch.Text) error {
 	}
 	return in.flush()
 }
+
+// maxGramsKept bounds the list that is kept for the next chunk, to about 10 MB.
+const maxGramsKept = 1 << 18
 
 // gram is a row of ix_gram.
 type gram struct {

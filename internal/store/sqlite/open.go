@@ -163,6 +163,8 @@ func keepPrivate(path string) {
 // dataSource names a database with the settings of a writer or a reader.
 func dataSource(path string, reader bool) string {
 	q := url.Values{}
+	// 64 MiB of pages take 130 MB: the allocator gives a page of 4 KiB with its header a
+	// slot of 8 KiB. See TestWriterMemory.
 	pragmas := []string{"busy_timeout(5000)", "cache_size(-65536)", "mmap_size(0)", "temp_store(MEMORY)"}
 	if reader {
 		// Exports read every page once, and searches have the kernel's cache: a larger

@@ -1,0 +1,114 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"muster/internal/fhir"
+	"muster/internal/store"
+)
+
+// TestReadAhead: when the directory is slow, the reader stops a few batches ahead of
+// it, however much there is to read.
+func TestReadAhead(t *testing.T) {
+	extractor := newExtractor(t)
+	synctest.Test(t, func(t *testing.T) {
+		enough := errors.New("enough")
+		goOn := make(chan struct{})
+		m := newMemory()
+		m.apply = func(int) error {
+			<-goOn
+			return enough
+		}
+		endless := &repeated{line: strings.Replace(org("o"), "Harbour", strings.Repeat("Harbour ", 1000), 1) + "\n"}
+		done := make(chan error)
+		go func() {
+			_, err := Run(context.Background(), Config{Directory: m, Extractor: extractor}, []Input{FromReader("endless", endless)})
+			done <- err
+		}()
+		synctest.Wait() // until nobody can go on
+		// One batch is being applied, as many as there are workers wait for it, one is full
+		// and waits for a place.
+		if most := int64((workers+2)*(batchBytes+8000) + 2*peek); endless.read > most || endless.read < 2*batchBytes {
+			t.Errorf("%d MiB were read ahead, want at most %d and more than one batch", endless.read>>20, most>>20)
+		}
+		close(goOn)
+		if err := <-done; !errors.Is(err, enough) {
+			t.Errorf("the load ended with %v", err)
+		}
+	})
+}
+
+// repeated is a line again and again without end.
+type repeated struct {
+	line string
+	at   int
+	read int64
+}
+
+func (r *repeated) Read(p []byte) (int, error) {
+	n := copy(p, r.line[r.at:])
+	r.at = (r.at + n) % len(r.line)
+	r.read += int64(n)
+	return n, nil
+}
+
+var _ io.Reader = (*repeated)(nil)
+
+// TestWaiterSize: a reference that waits takes no more memory than maxWaiting counts
+// on, and none when its target has come.
+func TestWaiterSize(t *testing.T) {
+	const resources, each, most = 50_000, 2, 150
+	p := newPreparer(t)
+	a := newAcross(nothing{})
+	before := liveHeap()
+	for i := range resources {
+		id := fmt.Sprintf("%08d-93a5-4b2e-8f0a-5d1c7b9e6f42", i)
+		out, r := prepareText(p, fmt.Sprintf(`{"resourceType":"HealthcareService","id":%q,
+			"providedBy":{"reference":"Organization/a%s"},"location":[{"reference":"Location/b%s"}]}`, id, id[1:], id[1:]))
+		if r != nil {
+			t.Fatal(r)
+		}
+		list := []loaded{{file: "HealthcareService.ndjson", line: i + 1, t: fhir.HealthcareService, id: out.id, links: out.links}}
+		if err := a.batch(t.Context(), list, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	size := (liveHeap() - before) / (resources * each)
+	if a.count != resources*each {
+		t.Fatalf("%d references wait, want %d", a.count, resources*each)
+	}
+	t.Logf("%d bytes for each reference that waits", size)
+	if size > most {
+		t.Errorf("%d bytes for each reference that waits, want at most %d", size, most)
+	}
+	for i := range resources {
+		rest := fmt.Sprintf("%08d-93a5-4b2e-8f0a-5d1c7b9e6f42", i)[1:]
+		a.arrive(&loaded{t: fhir.Organization, id: "a" + rest})
+		a.arrive(&loaded{t: fhir.Location, id: "b" + rest})
+	}
+	if a.count != 0 || len(a.waiting) != 0 {
+		t.Errorf("%d references still wait for %d targets", a.count, len(a.waiting))
+	}
+	runtime.KeepAlive(a)
+}
+
+// nothing is a directory without resources.
+type nothing struct{ store.Directory }
+
+func (nothing) Present(context.Context, fhir.Type, []string) (map[string]bool, error) {
+	return nil, nil
+}
+
+func liveHeap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}

@@ -89,10 +89,14 @@ func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error
 	return body.Bytes(), nil
 }
 
-// copyBody reads the body up to its limit in bytes.
+// copyBody reads the body up to its limit in bytes. One that says it is longer is refused
+// before it comes.
 func copyBody(to io.Writer, w http.ResponseWriter, r *http.Request, most int64) error {
-	_, err := io.Copy(to, http.MaxBytesReader(w, r.Body, most))
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+	var err error
+	if r.ContentLength <= most {
+		_, err = io.Copy(to, http.MaxBytesReader(w, r.Body, most))
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok || r.ContentLength > most {
 		return refusal{kind: tooLarge, text: fmt.Sprintf("The body is larger than %d bytes: ask for less in one request.", most)}
 	}
 	if err != nil {

@@ -70,25 +70,7 @@ func openJobs(ctx context.Context, path string) (*jobs, error) {
 }
 
 func migrateJobs(ctx context.Context, db *sql.DB) error {
-	p, err := provider(jobMigrations, "migrations/jobs", db)
-	if err != nil {
-		return err
-	}
-	current, target, err := p.GetVersions(ctx)
-	if err != nil {
-		return err
-	}
-	if current > target {
-		return fmt.Errorf("its tables have version %d and this muster knows %d: use the newer muster that wrote it", current, target)
-	}
-	if current == target {
-		return nil
-	}
-	if err := fault.Point(ctx, "jobs.migrate"); err != nil {
-		return err
-	}
-	_, err = p.Up(ctx)
-	return err
+	return bringUp(ctx, db, jobMigrations, "migrations/jobs", func(ctx context.Context) error { return fault.Point(ctx, "jobs.migrate") })
 }
 
 // Close closes the file. The writer is the last, so it takes the log into the file.

@@ -19,7 +19,13 @@ var directoryMigrations embed.FS
 // than this program is an error: an older program could break what it does not
 // know.
 func migrate(ctx context.Context, db *sql.DB) error {
-	p, err := provider(directoryMigrations, "migrations/directory", db)
+	return bringUp(ctx, db, directoryMigrations, "migrations/directory", func(ctx context.Context) error { return fault.Point(ctx, "directory.migrate") })
+}
+
+// bringUp runs the migrations in a folder that a database has not seen. point is called
+// before the first.
+func bringUp(ctx context.Context, db *sql.DB, source embed.FS, folder string, point func(context.Context) error) error {
+	p, err := provider(source, folder, db)
 	if err != nil {
 		return err
 	}
@@ -33,7 +39,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if current == target {
 		return nil
 	}
-	if err := fault.Point(ctx, "directory.migrate"); err != nil {
+	if err := point(ctx); err != nil {
 		return err
 	}
 	_, err = p.Up(ctx)

@@ -157,9 +157,7 @@ func (e *episode) pause(ctx context.Context, r *rand.Rand, p *testkit.Process, l
 		return nil // it has ended, and why is looked at then
 	}
 	time.Sleep(lease + time.Duration(r.Int64N(int64(lease))))
-	e.mu.Lock()
-	e.report.Paused++
-	e.mu.Unlock()
+	e.report.paused()
 	return p.Continue()
 }
 

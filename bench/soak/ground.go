@@ -51,6 +51,9 @@ func NewGround(ctx context.Context, program testkit.Program, dir, postgres strin
 	if err != nil {
 		return nil, err
 	}
+	q := u.Query()
+	q.Del("search_path") // a schema of that database, not of the new one
+	u.RawQuery = q.Encode()
 	u.Path = "muster_soak_" + strings.ToLower(rand.Text())
 	g.Database = u.String()
 	return g, g.order(ctx, "CREATE DATABASE "+u.Path+" TEMPLATE template0")

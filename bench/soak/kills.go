@@ -48,6 +48,12 @@ func (r *KillsReport) count(in map[string]int, what string) {
 	in[what]++
 }
 
+func (r *KillsReport) paused() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Paused++
+}
+
 func (r *KillsReport) note(in *[]time.Duration, took time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -45,10 +45,11 @@ func Postgres(ctx context.Context, url, base string, reg *conformance.Registry) 
 	if err != nil {
 		return nil, nil, err
 	}
-	return s, func() error { return empty(context.WithoutCancel(ctx), url) }, nil
+	return s, func() error { return Empty(context.WithoutCancel(ctx), url) }, nil
 }
 
-func empty(ctx context.Context, url string) error {
+// Empty drops the schema public of a database with all that is in it.
+func Empty(ctx context.Context, url string) error {
 	c, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return err

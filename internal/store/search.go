@@ -12,7 +12,7 @@ import (
 // rows of it, and how far to count.
 type Search struct {
 	Plan  plan.Plan
-	Order []plan.Order // empty: by row key, which is the order of arrival
+	Order []plan.Order // empty: any; by row key when no match is left out
 	Limit int          // rows at most; 0 for none, which only counts
 	// Total says how far matches are counted: 0 not at all, n up to n, a negative
 	// number exactly.

@@ -14,7 +14,8 @@
 // and from the kinds of conditions where those say nothing. When no condition can
 // drive, the narrow table resource is scanned in its order; when the smallest set
 // is still broad and only a page is wanted, an index is walked in the order asked
-// for, and each row is checked.
+// for, and each row is checked. A search that asks for no order has its rows read as
+// they come from what drives, until the page is full.
 //
 // The two dialects differ in dialect.go only. SQLite is told the indexes; both are
 // told the order of the joins; PostgreSQL is kept from making joins of checks.

@@ -47,31 +47,57 @@ func counts(count Count, what string, trace func(store.Step)) Count {
 // unless the page holds all matches.
 func (d Dialect) Find(ctx context.Context, s store.Search, in Session) (store.Found, error) {
 	in = in.traced(s.Trace)
-	bound, err := d.bound(ctx, s, in)
-	if err != nil {
-		return store.Found{}, err
-	}
-	work, err := d.Arrange(ctx, s.Plan, bound, in.Count)
+	work, err := d.work(ctx, s, in)
 	if err != nil {
 		return store.Found{}, err
 	}
 	found := store.Found{}
-	for _, statement := range d.Page(work, s.Order, s.Limit) {
-		if len(found.Rows) == s.Limit {
-			break
-		}
-		rows, err := in.Rows(ctx, statement)
-		if err != nil {
+	if s.Limit > 0 {
+		var all bool
+		if found.Rows, all, err = d.page(ctx, work, s, in); err != nil {
 			return store.Found{}, err
 		}
-		found.Rows = append(found.Rows, rows...)
+		if all {
+			found.Total, found.Exact = int64(len(found.Rows)), true
+			return found, nil
+		}
 	}
-	if len(found.Rows) >= s.Limit {
-		found.Rows = found.Rows[:s.Limit]
-		return d.total(ctx, work, s, in, found)
+	return d.total(ctx, work, s, in, found)
+}
+
+// work fixes the order of work. Where nothing is to be gathered and there is one way to
+// go, nothing is counted for it.
+func (d Dialect) work(ctx context.Context, s store.Search, in Session) (Work, error) {
+	if len(s.Order) == 0 && s.Total >= 0 {
+		if work := Arrange(s.Plan); work.root.settled() {
+			return work, nil
+		}
 	}
-	found.Total, found.Exact = int64(len(found.Rows)), true
-	return found, nil
+	bound, err := d.bound(ctx, s, in)
+	if err != nil {
+		return Work{}, err
+	}
+	return d.Arrange(ctx, s.Plan, bound, in.Count)
+}
+
+// page reads the first rows; all tells that there are no others.
+func (d Dialect) page(ctx context.Context, work Work, s store.Search, in Session) (rows []store.Row, all bool, err error) {
+	if len(s.Order) == 0 && work.root.driver >= 0 {
+		rows, all, ok, err := d.streamed(ctx, work, s.Limit, in)
+		if err != nil || ok {
+			return rows, all, err
+		}
+	}
+	for _, statement := range d.Page(work, s.Order, s.Limit) {
+		more, err := in.Rows(ctx, statement)
+		if err != nil {
+			return nil, false, err
+		}
+		if rows = append(rows, more...); len(rows) >= s.Limit {
+			return rows[:s.Limit], false, nil
+		}
+	}
+	return rows, true, nil
 }
 
 // bound is up to how many rows a set is worth gathering for a page. To gather n rows
@@ -113,7 +139,7 @@ func (d Dialect) total(ctx context.Context, work Work, s store.Search, in Sessio
 	if most > 0 {
 		most++ // one more tells whether that is all
 	}
-	n, err := in.total(ctx, d.Total(work, most))
+	n, err := d.counted(ctx, work, most, in)
 	if err != nil {
 		return store.Found{}, err
 	}

@@ -23,7 +23,7 @@ func (d Dialect) Page(work Work, order []plan.Order, limit int) []Statement {
 		q := w.selection()
 		by := rows(q)
 		var f fragment
-		q.write(&f, "r.row_key, r.id, r.version, r.committed, r.last_updated, r.visibility, r.size")
+		q.write(&f, columns("r"))
 		f.add("\nORDER BY ")
 		f.put(by)
 		f.add("\nLIMIT ?", limit)

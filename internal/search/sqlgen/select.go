@@ -23,9 +23,9 @@ func (d Dialect) Total(work Work, most int64) Statement {
 	q := w.selection()
 	columns := "1"
 	switch {
-	case d == SQLite && most > 0 && work.root.streams(most):
+	case d == SQLite && most > 0 && work.root.streams() && work.root.unsure(most):
 		// SQLite drops repetitions as it goes along, and so stops early.
-		columns = "DISTINCT " + q.stream(work.root)
+		columns = "DISTINCT " + q.keys(work.root)
 	case most < 0 || !work.broad:
 		q.gather(work.root, "r")
 	default:
@@ -40,16 +40,6 @@ func (d Dialect) Total(work Work, most int64) Statement {
 	q.write(&f, columns)
 	f.add("\nLIMIT ?\n) AS n", most)
 	return d.statement(&f)
-}
-
-// streams reports whether a conjunction is counted faster as its rows come than by
-// gathering them: they may be more than are wanted, and come with repetitions.
-func (s *step) streams(most int64) bool {
-	if s.driver < 0 {
-		return false
-	}
-	kid := s.kids[s.driver]
-	return !kid.sorted() && (!kid.exact || kid.counted > most)
 }
 
 // gather adds the rows of a conjunction, each once, under an alias of table
@@ -96,6 +86,9 @@ func (q *selection) run(root *step, driver int, row string) (order string) {
 // walk adds the rows of a conjunction in order and each once, without gathering
 // them first: who stops early has read little.
 func (q *selection) walk(root *step) (order string) {
+	if root.driver >= 0 && root.kids[root.driver].sorted() {
+		return q.run(root, root.driver, "r")
+	}
 	for i, kid := range root.kids {
 		if kid.sorted() {
 			return q.run(root, i, "r")
@@ -106,9 +99,9 @@ func (q *selection) walk(root *step) (order string) {
 	return "r.row_key"
 }
 
-// stream adds the rows of a conjunction, some of them repeatedly, and returns where
+// keys adds the rows of a conjunction, some of them repeatedly, and returns where
 // their key stands.
-func (q *selection) stream(root *step) (key string) {
+func (q *selection) keys(root *step) (key string) {
 	key, row := q.rows(root.kids[root.driver])
 	if checks := root.checks(); len(checks) > 0 {
 		if row == "" {

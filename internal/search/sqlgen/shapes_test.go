@@ -103,7 +103,7 @@ func planned(t *testing.T, c *search.Compiler, text string) plan.Plan {
 }
 
 // statements are those of a question: select QUERY, page KEYS QUERY, broad KEYS
-// QUERY or total QUERY, where broad is a page of a search without a small set.
+// QUERY, stream QUERY or total QUERY, where broad is a page of a search without a small set.
 func statements(t *testing.T, c *search.Compiler, d sqlgen.Dialect, words []string, p plan.Plan) []sqlgen.Statement {
 	t.Helper()
 	var order []plan.Order
@@ -127,10 +127,12 @@ func statements(t *testing.T, c *search.Compiler, d sqlgen.Dialect, words []stri
 		return d.Page(sqlgen.Arrange(p), order, 30)
 	case "broad":
 		return d.Page(broad, order, 30)
+	case "stream":
+		return []sqlgen.Statement{d.Stream(broad, 31)}
 	case "total":
 		return []sqlgen.Statement{d.Total(broad, 1001)}
 	}
-	t.Fatalf("%v: begin with select, page, broad or total", words)
+	t.Fatalf("%v: begin with select, page, broad, stream or total", words)
 	return nil
 }
 

@@ -48,7 +48,7 @@ func Postgres(ctx context.Context, url, base string, reg *conformance.Registry) 
 	return s, func() error { return Empty(context.WithoutCancel(ctx), url) }, nil
 }
 
-// Empty drops the schema public of a database with all that is in it.
+// Empty drops everything in the schema that a database URL leads to.
 func Empty(ctx context.Context, url string) error {
 	c, err := pgx.Connect(ctx, url)
 	if err != nil {

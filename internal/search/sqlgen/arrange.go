@@ -102,11 +102,18 @@ func (a *arranger) rows(s *step, limit int64) int64 {
 	case plan.Or:
 		return a.union(s, limit)
 	case plan.Link, plan.Back:
-		if inner := a.conjunction(s.kids[0], limit); inner >= limit {
+		inner := a.conjunction(s.kids[0], limit)
+		_, back := s.node.(plan.Back)
+		switch {
+		case inner >= limit:
 			return limit
-		} else if inner == 0 {
+		case inner == 0:
 			s.exact = true
 			return 0
+		case back:
+			// Nearly all references are to one resource: to follow them would cost more
+			// than to know better is worth.
+			return inner
 		}
 	}
 	if _, needle := s.partOf(); needle != "" && !a.chooseProbe(s, needle, limit) {

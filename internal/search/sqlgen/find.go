@@ -13,6 +13,8 @@ type Session struct {
 	Count Count
 	// Rows runs a statement of [Dialect.Page].
 	Rows func(ctx context.Context, s Statement) ([]store.Row, error)
+	// Counts remembers counts from one search to the next. Optional.
+	Counts *Counts
 
 	total Count // Count, told apart in a trace
 }
@@ -47,6 +49,10 @@ func counts(count Count, what string, trace func(store.Step)) Count {
 // unless the page holds all matches.
 func (d Dialect) Find(ctx context.Context, s store.Search, in Session) (store.Found, error) {
 	in = in.traced(s.Trace)
+	in.Count = in.Counts.through(in.Count)
+	if rows, ok, err := d.nearest(ctx, s, in); err != nil || ok {
+		return rows, err
+	}
 	work, err := d.work(ctx, s, in)
 	if err != nil {
 		return store.Found{}, err
@@ -63,6 +69,36 @@ func (d Dialect) Find(ctx context.Context, s store.Search, in Session) (store.Fo
 		}
 	}
 	return d.total(ctx, work, s, in, found)
+}
+
+// nearest answers a search sorted by near from a smaller circle, if that fills the page.
+func (d Dialect) nearest(ctx context.Context, s store.Search, in Session) (found store.Found, ok bool, err error) {
+	if s.Limit == 0 {
+		return found, false, nil
+	}
+	for _, p := range rings(s) {
+		smaller := s
+		smaller.Plan = p
+		work, err := d.work(ctx, smaller, in)
+		if err != nil {
+			return found, false, err
+		}
+		rows, all, err := d.page(ctx, work, smaller, in)
+		if err != nil {
+			return found, false, err
+		}
+		if all {
+			continue
+		}
+		whole := s
+		whole.Order = nil
+		if work, err = d.work(ctx, whole, in); err != nil {
+			return found, false, err
+		}
+		found, err = d.total(ctx, work, s, in, store.Found{Rows: rows})
+		return found, true, err
+	}
+	return found, false, nil
 }
 
 // work fixes the order of work. Where nothing is to be gathered and there is one way to
@@ -105,8 +141,13 @@ func (d Dialect) page(ctx context.Context, work Work, s store.Search, in Session
 // of k conditions holds for n of them and they are independent, limit·(N/n)^k. The
 // bound is where the two are equal.
 func (d Dialect) bound(ctx context.Context, s store.Search, in Session) (int64, error) {
-	if s.Gather > 0 {
+	switch {
+	case s.Gather > 0:
 		return s.Gather, nil
+	case len(s.Order) > 0 && s.Order[0].By == "":
+		// Conditions and orders often go together (a name begins with the kind of
+		// service), and then a walk meets no match for long. So what can be gathered is.
+		return SearchBound, nil
 	}
 	var f fragment
 	f.add("SELECT coalesce((SELECT last FROM sequence WHERE type = ?), 0)", int64(s.Plan.Type))

@@ -122,7 +122,8 @@ func (q *selection) walkMissing(root *step, order []plan.Order) *fragment {
 	return q.w.orderBy(order[1:])
 }
 
-// orderBy writes the keys, each computed for the row, and the id at last.
+// orderBy writes the keys, each computed for the row, and the id at last. Behind
+// _lastUpdated it is the row key, in which the index goes on: a batch has one time.
 func (w *writer) orderBy(order []plan.Order) *fragment {
 	var f fragment
 	for _, o := range order {
@@ -134,6 +135,13 @@ func (w *writer) orderBy(order []plan.Order) *fragment {
 			f.add(" NULLS LAST")
 		}
 		f.add(", ")
+	}
+	if n := len(order); n > 0 && order[n-1].By == plan.ByUpdated {
+		f.add("r.row_key")
+		if order[n-1].Descending {
+			f.add(" DESC")
+		}
+		return &f
 	}
 	f.add("r.id")
 	return &f

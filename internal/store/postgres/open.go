@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"muster/internal/search/sqlgen"
 	"muster/internal/store"
 	"muster/internal/store/batch"
 	"muster/internal/store/jobsql"
@@ -35,6 +36,7 @@ type Store struct {
 	jobs           *sql.DB
 	stop           context.CancelFunc
 	stopped        sync.WaitGroup
+	counts         sqlgen.Counts
 
 	mu    sync.Mutex       // of what follows
 	pace  batch.Pace       // taken inside the gate

@@ -30,7 +30,8 @@ func (s *Store) find(ctx context.Context, search store.Search) (store.Found, err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	return sqlgen.PostgreSQL.Find(ctx, search, sqlgen.Session{
-		Count: counting(tx),
+		Count:  counting(tx),
+		Counts: &s.counts,
 		Rows: func(ctx context.Context, text sqlgen.Statement) ([]store.Row, error) {
 			rows, err := tx.Query(ctx, text.SQL, text.Args...)
 			if err != nil {

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"muster/internal/search/sqlgen"
 	"muster/internal/store"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -44,6 +45,7 @@ type Store struct {
 	info           CreateInfo
 	gate           gate
 	readers        *sql.DB // query only
+	counts         sqlgen.Counts
 
 	mu     sync.Mutex // of writer; taken inside the gate
 	writer *writer

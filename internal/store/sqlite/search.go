@@ -29,7 +29,8 @@ func (s *Store) find(ctx context.Context, search store.Search) (store.Found, err
 	}
 	defer func() { _ = tx.Rollback() }()
 	return sqlgen.SQLite.Find(ctx, search, sqlgen.Session{
-		Count: counting(tx),
+		Count:  counting(tx),
+		Counts: &s.counts,
 		Rows: func(ctx context.Context, text sqlgen.Statement) ([]store.Row, error) {
 			rows, err := tx.QueryContext(ctx, text.SQL, text.Args...)
 			if err != nil {

@@ -194,12 +194,19 @@ func (m *model) sorted(p plan.Plan, order []plan.Order) []string {
 	if len(order) == 0 {
 		return ids
 	}
+	last := order[len(order)-1]
+	if last.By == plan.ByUpdated && last.Descending {
+		slices.Reverse(ids)
+	}
 	slices.SortStableFunc(ids, func(a, b string) int {
 		one, two := &m.resources[m.find(p.Type, a)], &m.resources[m.find(p.Type, b)]
 		for _, o := range order {
 			if c := one.before(two, o); c != 0 {
 				return c
 			}
+		}
+		if last.By == plan.ByUpdated {
+			return 0 // in the order of the keys
 		}
 		return cmp.Compare(a, b)
 	})

@@ -25,12 +25,16 @@ func (d Dialect) String() string {
 	return "PostgreSQL"
 }
 
-// join stands between two tables of which the left one is read first.
-func (d Dialect) join() string {
+// join writes what stands around a table that is read for each row of those before it,
+// and around the condition that finds its rows. SQLite never turns a CROSS JOIN around.
+// PostgreSQL would, by its statistics; it cannot where the table is in a subquery that
+// refers to the rows before and, having an OFFSET, is run as it is written.
+func (d Dialect) join(item string) (before, between, after string) {
 	if d == SQLite {
-		return "CROSS JOIN " // which SQLite never turns around
+		return "CROSS JOIN ", " ON ", ""
 	}
-	return "JOIN "
+	_, alias, _ := strings.Cut(item, " AS ")
+	return "JOIN LATERAL (SELECT * FROM ", " WHERE ", " OFFSET 0) AS " + alias + " ON true"
 }
 
 // index names the index that a table is read through. PostgreSQL has no such hint:

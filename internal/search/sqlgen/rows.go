@@ -24,8 +24,10 @@ func (q *selection) read(item string, on *fragment, args ...any) {
 		q.hold(on)
 		return
 	}
-	q.from.add("\n  "+q.w.d.join()+item+" ON ", args...)
+	before, between, after := q.w.d.join(item)
+	q.from.add("\n  "+before+item+between, args...)
 	q.from.put(on)
+	q.from.add(after)
 }
 
 // hold adds a condition.

@@ -23,7 +23,12 @@ var everySession = map[string]string{
 	"enable_hashjoin":     "off",
 	"enable_mergejoin":    "off",
 	"enable_seqscan":      "off",
-	"jit":                 "off", // compiling costs more than our statements do
+	"enable_bitmapscan":   "off", // it reads a whole run of an index before its first row
+
+	// A search is one of many; who asks for little should not wait for helpers to start.
+	"max_parallel_workers_per_gather": "0",
+
+	"jit": "off", // compiling costs more than our statements do
 
 	// A node that is gone without a word is noticed within seconds.
 	"tcp_keepalives_idle":     "5",

@@ -64,7 +64,6 @@ var rules = []rule{
 	{"internal/testkit", []string{"internal/fault"}, "runs the program from outside"},
 	{"internal/testkit/pgtest", nil, "gives tests a database and knows nothing of what they do in it"},
 	{"cmd/muster", []string{"*"}, "the only place that wires"},
-	{"bench/layout", nil, "a spike, on its own"},
 	{"bench/soak", []string{"internal/testkit", "internal/fault", "internal/fhir", "internal/store", "internal/store/sqlite", "internal/store/postgres"}, "runs the program from outside, but for removals, which no command does"},
 	{"bench/soak/*", []string{"bench/soak", "internal/testkit", "internal/fault"}, "soaks as programs"},
 	{"bench/*", []string{"internal/testkit"}, "measures the program from outside"},

@@ -149,6 +149,9 @@ func (e *Engine) attempt(ctx context.Context, task *store.Task) {
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.Lease)
 	defer cancel()
 	_ = fault.Point(settle, "job.settle")
+	if err != nil && ctx.Err() == nil {
+		err = e.whose(settle, task, err)
+	}
 	switch {
 	case err == nil:
 		e.causes.Delete(task.Job.ID)
@@ -168,6 +171,21 @@ func (e *Engine) attempt(ctx context.Context, task *store.Task) {
 		e.log(task).Warn("an attempt failed and will be repeated", "attempt", task.Attempt, "wait", wait, "error", err)
 		e.release(settle, task, wait, true)
 	}
+}
+
+// whose looks at the claim of work that failed. A worker that comes back late fails
+// of what others did meanwhile, such as a file that was cleared away behind it: its
+// error says that the claim is gone then, and neither counts against the job nor
+// ends it.
+func (e *Engine) whose(ctx context.Context, task *store.Task, failed error) error {
+	if errors.Is(failed, store.ErrCancelled) || errors.Is(failed, store.ErrLeaseLost) {
+		return failed
+	}
+	claim := e.Jobs.Renew(ctx, task, e.now(), e.Lease.Milliseconds(), 0)
+	if errors.Is(claim, store.ErrCancelled) || errors.Is(claim, store.ErrLeaseLost) {
+		return fmt.Errorf("%w; the attempt failed with: %v", claim, failed)
+	}
+	return failed
 }
 
 // run does the work under a heartbeat. When the heartbeat has ended the work,

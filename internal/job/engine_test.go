@@ -137,6 +137,28 @@ func TestPermanentErrorFailsAtOnce(t *testing.T) {
 	want(t, said, "failed: The export could not be finished. ")
 }
 
+// TestLateErrorEndsNothing lets work fail for good when its claim is another's by
+// then: the job is neither failed nor given back, and the next claim counts.
+func TestLateErrorEndsNothing(t *testing.T) {
+	f, attempts := newFake(), 0
+	said := run(t, f, 1, Config{Workers: 1, Work: func(context.Context, *Claim) error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if attempts++; attempts == 1 {
+			f.free = true
+			f.renew = func(int64) error {
+				f.renew = nil
+				return store.ErrLeaseLost
+			}
+		}
+		return Permanent(errors.New("never"))
+	}})
+	want(t, said, "failed: The export could not be finished. ")
+	if attempts != 2 {
+		t.Errorf("attempt %d failed the job, and its claim was another's", attempts)
+	}
+}
+
 // A job whose workers vanish without a word ends too.
 func TestAttemptsOfTheDeadCount(t *testing.T) {
 	f := newFake()

@@ -26,7 +26,7 @@ type cli struct {
 	Generate generateCmd     `cmd:"" help:"Write a synthetic Australia as NDJSON files."`
 	Report   reportCmd       `cmd:"" help:"Describe a directory in numbers and pictures."`
 	Load     loadCmd         `cmd:"" help:"Load resources into a data directory."`
-	Serve    serveCmd        `cmd:"" help:"Serve a data directory: bulk export over HTTP."`
+	Serve    serveCmd        `cmd:"" help:"Serve a directory over HTTP: search, read and bulk export."`
 	Search   searchCmd       `cmd:"" help:"Search a data directory, and explain how."`
 	Check    checkCmd        `cmd:"" help:"Look whether a data directory is whole, served or not."`
 	Reindex  reindexCmd      `cmd:"" help:"Make the index of a data directory anew, after an update that changed search parameters."`

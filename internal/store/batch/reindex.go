@@ -100,7 +100,7 @@ func (r *Reindexing) batch(ctx context.Context, w IndexWriter) error {
 	if err := r.Info.Same(noted); err != nil {
 		return err
 	}
-	for start := time.Now(); !r.last && time.Since(start) < Work; {
+	for start := time.Now(); !r.last && time.Since(start) < work; {
 		if err := r.chunk(ctx, w); err != nil {
 			return err
 		}

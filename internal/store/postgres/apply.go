@@ -15,16 +15,9 @@ import (
 
 // Apply implements store.Directory.
 func (s *Store) Apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
-	outcomes := make([]store.Outcome, 0, len(changes))
-	for len(outcomes) < len(changes) {
-		done, err := s.applyBatch(ctx, changes[len(outcomes):])
-		outcomes = append(outcomes, done...)
-		if cause := context.Cause(ctx); err != nil && cause != nil {
-			err = cause // rather than "interrupted"
-		}
-		if err != nil {
-			return outcomes, fmt.Errorf("write resources: %w", explain(err))
-		}
+	outcomes, err := batch.Apply(ctx, changes, s.applyBatch)
+	if err != nil {
+		return outcomes, fmt.Errorf("write resources: %w", explain(err))
 	}
 	return outcomes, nil
 }
@@ -62,7 +55,7 @@ func (s *Store) apply(ctx context.Context, in *inside, changes []store.Change) (
 	if err != nil {
 		return nil, err
 	}
-	b := &stay{s: s, now: now, horizon: batch.Horizon(live), seen: batch.Seen{}}
+	b := &stay{s: s, now: now, horizon: batch.Horizon(live)}
 	var outcomes []store.Outcome
 	err = in.raw(func(conn *pgx.Conn) error {
 		b.conn = conn
@@ -73,20 +66,8 @@ func (s *Store) apply(ctx context.Context, in *inside, changes []store.Change) (
 		if err := s.info.Same(noted); err != nil {
 			return err
 		}
-		for len(outcomes) < len(changes) && time.Since(start) < batch.Work {
-			chunk := b.seen.Take(changes[len(outcomes):], s.pace.Size())
-			if len(chunk) == 0 {
-				break // the next change is to a resource that this batch has changed
-			}
-			began := time.Now()
-			done, err := b.apply(ctx, chunk)
-			if err != nil {
-				return err
-			}
-			outcomes = append(outcomes, done...)
-			s.pace.Adapt(len(chunk), time.Since(began))
-		}
-		return nil
+		outcomes, err = s.pace.Run(start, changes, func(chunk []store.Change) ([]store.Outcome, error) { return b.apply(ctx, chunk) })
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -101,9 +82,8 @@ func (s *Store) apply(ctx context.Context, in *inside, changes []store.Change) (
 type stay struct {
 	s       *Store
 	conn    *pgx.Conn
-	now     fhir.Moment // commit time of everything in the batch
-	horizon fhir.Moment // versions committed up to here are still needed by a live job
-	seen    batch.Seen
+	now     fhir.Moment  // commit time of everything in the batch
+	horizon fhir.Moment  // versions committed up to here are still needed by a live job
 	left    []batch.Text // by rows of this chunk; some have other rows
 }
 

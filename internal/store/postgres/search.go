@@ -33,11 +33,7 @@ func (s *Store) find(ctx context.Context, search store.Search) (store.Found, err
 		Count:  counting(tx),
 		Counts: &s.counts,
 		Rows: func(ctx context.Context, text sqlgen.Statement) ([]store.Row, error) {
-			rows, err := tx.Query(ctx, text.SQL, text.Args...)
-			if err != nil {
-				return nil, err
-			}
-			return pgx.AppendRows([]store.Row(nil), rows, scanRow)
+			return rowsOf(ctx, tx, text.SQL, text.Args...)
 		},
 	})
 }

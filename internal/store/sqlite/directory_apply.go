@@ -27,16 +27,9 @@ type writer struct {
 
 // Apply implements store.Directory.
 func (s *Store) Apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
-	outcomes := make([]store.Outcome, 0, len(changes))
-	for len(outcomes) < len(changes) {
-		done, err := s.applyBatch(ctx, changes[len(outcomes):])
-		outcomes = append(outcomes, done...)
-		if cause := context.Cause(ctx); err != nil && cause != nil {
-			err = cause // rather than "interrupted"
-		}
-		if err != nil {
-			return outcomes, fmt.Errorf("write resources: %w", explain(s.dir, err))
-		}
+	outcomes, err := batch.Apply(ctx, changes, s.applyBatch)
+	if err != nil {
+		return outcomes, fmt.Errorf("write resources: %w", explain(s.dir, err))
 	}
 	return outcomes, nil
 }
@@ -74,19 +67,9 @@ func (w *writer) apply(ctx context.Context, changes []store.Change) ([]store.Out
 	if err != nil {
 		return nil, err
 	}
-	var outcomes []store.Outcome
-	for len(outcomes) < len(changes) && time.Since(start) < batch.Work {
-		chunk := b.seen.Take(changes[len(outcomes):], w.pace.Size())
-		if len(chunk) == 0 {
-			break // the next change is to a resource that this batch has changed
-		}
-		began := time.Now()
-		done, err := b.apply(ctx, chunk)
-		if err != nil {
-			return nil, err
-		}
-		outcomes = append(outcomes, done...)
-		w.pace.Adapt(len(chunk), time.Since(began))
+	outcomes, err := w.pace.Run(start, changes, func(chunk []store.Change) ([]store.Outcome, error) { return b.apply(ctx, chunk) })
+	if err != nil {
+		return nil, err
 	}
 	if err := fault.Point(ctx, "directory.apply.commit"); err != nil {
 		return nil, err
@@ -102,9 +85,8 @@ func (w *writer) apply(ctx context.Context, changes []store.Change) ([]store.Out
 type stay struct {
 	w       *writer
 	tx      *sql.Tx
-	now     fhir.Moment // commit time of everything in the batch
-	horizon fhir.Moment // versions committed up to here are still needed by a live job
-	seen    batch.Seen
+	now     fhir.Moment  // commit time of everything in the batch
+	horizon fhir.Moment  // versions committed up to here are still needed by a live job
 	left    []batch.Text // by rows of this chunk; some have other rows
 }
 
@@ -124,5 +106,5 @@ func (w *writer) enter(ctx context.Context, tx *sql.Tx) (*stay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the times of the live jobs: %w", err)
 	}
-	return &stay{w: w, tx: tx, now: now, horizon: batch.Horizon(live), seen: batch.Seen{}}, nil
+	return &stay{w: w, tx: tx, now: now, horizon: batch.Horizon(live)}, nil
 }

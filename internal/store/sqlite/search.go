@@ -6,7 +6,6 @@ import (
 
 	"muster/internal/search/sqlgen"
 	"muster/internal/store"
-	"muster/internal/store/jobsql"
 )
 
 var _ store.Searcher = (*Store)(nil)
@@ -32,11 +31,7 @@ func (s *Store) find(ctx context.Context, search store.Search) (store.Found, err
 		Count:  counting(tx),
 		Counts: &s.counts,
 		Rows: func(ctx context.Context, text sqlgen.Statement) ([]store.Row, error) {
-			rows, err := tx.QueryContext(ctx, text.SQL, text.Args...)
-			if err != nil {
-				return nil, err
-			}
-			return jobsql.Collect(rows, func(rows *sql.Rows) (r store.Row, err error) { return r, rows.Scan(rowFields(&r)...) })
+			return rowsOf(ctx, tx, text.SQL, text.Args...)
 		},
 	})
 }

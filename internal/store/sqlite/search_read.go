@@ -31,6 +31,11 @@ func rowFields(r *store.Row) []any {
 	return []any{&r.Key, &r.ID, &r.Version, &r.Committed, &r.LastUpdated, &r.Visibility, &r.Size}
 }
 
+// queryer is a database or a transaction.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
 const (
 	rowsOfKeys = `SELECT ` + rowColumns + ` FROM json_each(?1) AS j
 		CROSS JOIN resource AS r NOT INDEXED ON r.row_key = j.value`
@@ -45,7 +50,7 @@ func (s *Store) Rows(ctx context.Context, keys []store.RowKey) ([]store.Row, err
 	}
 	ctx, stop := s.brief(ctx)
 	defer stop()
-	rows, err := s.rows(ctx, rowsOfKeys, asJSON(keys))
+	rows, err := rowsOf(ctx, s.readers, rowsOfKeys, asJSON(keys))
 	if err != nil {
 		return nil, s.briefError(ctx, err, "read %d rows", len(keys))
 	}
@@ -59,16 +64,16 @@ func (s *Store) Lookup(ctx context.Context, t fhir.Type, ids []string) ([]store.
 	}
 	ctx, stop := s.brief(ctx)
 	defer stop()
-	rows, err := s.rows(ctx, rowsOfIDs, t, asJSON(ids))
+	rows, err := rowsOf(ctx, s.readers, rowsOfIDs, t, asJSON(ids))
 	if err != nil {
 		return nil, s.briefError(ctx, err, "look up %d ids of %v", len(ids), t)
 	}
 	return rows, nil
 }
 
-// rows runs a statement that selects rowColumns.
-func (s *Store) rows(ctx context.Context, query string, args ...any) ([]store.Row, error) {
-	rows, err := s.readers.QueryContext(ctx, query, args...)
+// rowsOf runs a statement that selects rowColumns.
+func rowsOf(ctx context.Context, q queryer, query string, args ...any) ([]store.Row, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +139,7 @@ func (s *Store) Referrers(ctx context.Context, t fhir.Type, param int, target fh
 	ctx, stop := s.brief(ctx)
 	defer stop()
 	first, last := store.KeyRange(t)
-	rows, err := s.rows(ctx, referrersOfIDs, asJSON(ids), param, target.String(), first, last, limit)
+	rows, err := rowsOf(ctx, s.readers, referrersOfIDs, asJSON(ids), param, target.String(), first, last, limit)
 	if err != nil {
 		return nil, s.briefError(ctx, err, "find the %v resources that refer to %d of %v", t, len(ids), target)
 	}

@@ -77,6 +77,17 @@ func Each(ctx context.Context, q Querier, row func(*sql.Rows) error, query strin
 	return rows.Err()
 }
 
+// Objects returns the names of the files that belong to parts of jobs, in order.
+func Objects(ctx context.Context, jobs Querier) (names []string, err error) {
+	err = Each(ctx, jobs, func(rows *sql.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		names = append(names, name)
+		return err
+	}, `SELECT object FROM part WHERE object <> '' ORDER BY object`)
+	return names, err
+}
+
 func (i *Inspection) each(ctx context.Context, tx *sql.Tx, row func(*sql.Rows) error, query string, args ...any) error {
 	return Each(ctx, tx, row, i.text(query), args...)
 }

@@ -65,12 +65,7 @@ func (f *Frozen) Held() time.Duration { return 0 }
 
 // Objects returns the names of the files that belong to jobs.
 func (f *Frozen) Objects(ctx context.Context) (names []string, err error) {
-	err = inspectsql.Each(ctx, f.tx, func(rows *sql.Rows) error {
-		var name string
-		err := rows.Scan(&name)
-		names = append(names, name)
-		return err
-	}, `SELECT object FROM part WHERE object <> '' ORDER BY object`)
+	names, err = inspectsql.Objects(ctx, f.tx)
 	if err != nil {
 		return nil, fmt.Errorf("list the files of jobs: %w", explain(err))
 	}

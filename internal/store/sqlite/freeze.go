@@ -78,12 +78,7 @@ func (f *Frozen) Held() time.Duration { return f.held }
 
 // Objects returns the names of the files that belong to jobs.
 func (f *Frozen) Objects(ctx context.Context) (names []string, err error) {
-	err = inspectsql.Each(ctx, f.jobs, func(rows *sql.Rows) error {
-		var name string
-		err := rows.Scan(&name)
-		names = append(names, name)
-		return err
-	}, `SELECT object FROM part WHERE object <> '' ORDER BY object`)
+	names, err = inspectsql.Objects(ctx, f.jobs)
 	if err != nil {
 		return nil, fmt.Errorf("list the files of jobs: %w", explain(f.dir, err))
 	}

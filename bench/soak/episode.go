@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -132,7 +133,7 @@ func (e *episode) armedLife() time.Duration {
 func (e *episode) serve(ctx context.Context, r *rand.Rand, at int) error {
 	for e.more(ctx) {
 		point, life := e.fate(r, "serve")
-		cuts := e.cuts.Load()
+		made, cuts := e.made.Load(), e.cuts.Load()
 		s, err := e.ground.StartServer(at, point, serveArgs...)
 		if err != nil {
 			return err
@@ -143,7 +144,7 @@ func (e *episode) serve(ctx context.Context, r *rand.Rand, at int) error {
 				return err
 			}
 		}
-		if err := e.await(ctx, s.Process, "server", point, life); err != nil && e.made.Load() && e.cuts.Load() == cuts {
+		if err := e.await(ctx, s.Process, "server", point, life); err != nil && made && e.cuts.Load() == cuts {
 			return err
 		}
 	}
@@ -153,12 +154,16 @@ func (e *episode) serve(ctx context.Context, r *rand.Rand, at int) error {
 // pause lets a server stand still beyond its lease.
 func (e *episode) pause(ctx context.Context, r *rand.Rand, p *testkit.Process, life time.Duration) error {
 	pause(ctx, r, life+1)
-	if err := p.Stop(); err != nil {
-		return nil // it has ended, and why is looked at then
+	err := p.Stop()
+	if err == nil {
+		time.Sleep(lease + time.Duration(r.Int64N(int64(lease))))
+		err = p.Continue()
 	}
-	time.Sleep(lease + time.Duration(r.Int64N(int64(lease))))
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil // it was ending, or had ended: why is looked at then
+	}
 	e.report.paused()
-	return p.Continue()
+	return err
 }
 
 // cut ends connections to the database, whoever's they are.

@@ -1,9 +1,8 @@
 package load
 
 import (
-	"strings"
-
 	"muster/internal/fhir"
+	"muster/internal/search/index"
 
 	"github.com/google/uuid"
 	"github.com/valyala/fastjson"
@@ -11,11 +10,9 @@ import (
 
 const (
 	localSystem    = "http://digitalhealth.gov.au/fhir/hcpd/id/hcpd-local-identifier"
-	localOldSystem = "http://digitalhealth.gov.au/fhir/hcpd/id/hc-local-identifier"
 	identifierType = "http://terminology.hl7.org/CodeSystem/v2-0203"
 
-	coverageArea    = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hcpd-service-coverage-area"
-	coverageAreaOld = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hc-service-coverage-area"
+	coverageArea = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hcpd-service-coverage-area"
 )
 
 // LocalIdentifier is the HCPD local identifier that a resource gets when its
@@ -39,7 +36,7 @@ func addLocalIdentifier(a *fastjson.Arena, t fhir.Type, id string, v *fastjson.V
 	}
 	identifiers := v.Get("identifier")
 	for _, identifier := range identifiers.GetArray() {
-		if system := string(identifier.GetStringBytes("system")); system == localSystem || system == localOldSystem {
+		if index.System(string(identifier.GetStringBytes("system"))) == localSystem {
 			return
 		}
 	}
@@ -61,8 +58,7 @@ func addLocalIdentifier(a *fastjson.Arena, t fhir.Type, id string, v *fastjson.V
 
 func isCoverageArea(v *fastjson.Value) bool {
 	for _, profile := range v.GetArray("meta", "profile") {
-		url, _, _ := strings.Cut(string(profile.GetStringBytes()), "|")
-		if url == coverageArea || url == coverageAreaOld {
+		if index.Profile(string(profile.GetStringBytes())) == coverageArea {
 			return true
 		}
 	}

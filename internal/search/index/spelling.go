@@ -13,7 +13,7 @@ var spellings = map[string]func(string) string{
 	"ignoreCase": strings.ToLower,
 	"lostPlus":   lostPlus,
 	"billing":    billing,
-	"profile":    profile,
+	"profile":    Profile,
 }
 
 // Spell brings a code or uri that somebody asks for to the form in which entries of
@@ -45,8 +45,8 @@ const (
 	newProfiles = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hcpd-"
 )
 
-// profile drops the version of a canonical and names a profile of 0.3.0 as in 26.0.0.
-func profile(canonical string) string {
+// Profile drops the version of a canonical and names a profile of 0.3.0 as in 26.0.0.
+func Profile(canonical string) string {
 	canonical, _, _ = strings.Cut(canonical, "|")
 	if name, old := strings.CutPrefix(canonical, oldProfiles); old {
 		return newProfiles + name

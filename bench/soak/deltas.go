@@ -88,7 +88,7 @@ type deltas struct {
 	ledger                *Ledger
 	short, long, volatile []Name
 	loading               atomic.Int64 // loads under way
-	hiding                atomic.Bool  // versions may be hidden
+	begun                 atomic.Int64 // chains that have their full export
 	report                DeltasReport
 }
 
@@ -118,11 +118,6 @@ func (d *deltas) run(ctx context.Context, server *testkit.Server) error {
 			}
 			if err := d.round(reading, d.report.Main, server); err != nil {
 				return fmt.Errorf("the main chain: %w", err)
-			}
-			// The first export holds what is visible; hiding before its moment would be out of
-			// sight for this chain for good.
-			if d.report.Beside.Rounds > 0 {
-				d.hiding.Store(true)
 			}
 		}
 		return nil
@@ -179,8 +174,18 @@ func (d *deltas) round(ctx context.Context, c *Chain, server *testkit.Server) er
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*testkit.Patience)
 	defer cancel()
-	return c.Round(ctx, server)
+	if err := c.Round(ctx, server); err != nil {
+		return err
+	}
+	if c.Rounds == 1 {
+		d.begun.Add(1)
+	}
+	return nil
 }
+
+// hiding tells whether versions may be hidden: a first export holds what is visible, and
+// what was hidden before its moment would be out of sight of that chain for good.
+func (d *deltas) hiding() bool { return d.begun.Load() == 2 }
 
 // never hides nothing.
 func never() bool { return false }
@@ -203,7 +208,7 @@ func (d *deltas) load(all []Name, hide func() bool) error {
 
 // some hides one version in eight, when that is allowed.
 func (d *deltas) some(r *rand.Rand) func() bool {
-	return func() bool { return d.hiding.Load() && r.IntN(8) == 0 }
+	return func() bool { return d.hiding() && r.IntN(8) == 0 }
 }
 
 func (d *deltas) loadShort(_ context.Context, r *rand.Rand) error {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -84,14 +85,6 @@ func (g *Ground) Clear(ctx context.Context) error {
 	return os.RemoveAll(g.Dir)
 }
 
-// where are the arguments that lead a command to the directory.
-func (g *Ground) where() []string {
-	if g.Database != "" {
-		return []string{"--database", g.Database}
-	}
-	return []string{"--data", g.Data}
-}
-
 // Serve starts a server and waits until it is ready.
 func (g *Ground) Serve(args ...string) (*testkit.Server, error) {
 	s, err := g.StartServer(0, "", args...)
@@ -121,7 +114,11 @@ func (g *Ground) StartLoad(point string, lines []string) (*testkit.Process, erro
 	if err := os.WriteFile(path, []byte(strings.Join(lines, "")), 0o600); err != nil {
 		return nil, err
 	}
-	return g.Program.Start(point, append(append([]string{"load"}, g.where()...), path)...)
+	where := []string{"--data", g.Data}
+	if g.Database != "" {
+		where = []string{"--database", g.Database}
+	}
+	return g.Program.Start(point, slices.Concat([]string{"load"}, where, []string{path})...)
 }
 
 // Load loads the lines by a process of its own, and returns when all are acknowledged.

@@ -60,10 +60,11 @@ func (e *episode) reckonOn(ctx context.Context, s *testkit.Server) error {
 
 // check lets muster look at its own directory.
 func (e *episode) check() error {
+	args := []string{"check", "--deep", "--data", e.ground.Data}
 	if e.ground.Database != "" {
-		return nil // muster check looks at SQLite
+		args = append(args, "--database", e.ground.Database)
 	}
-	_, err := e.ground.Program.Run(append([]string{"check", "--deep"}, e.ground.where()...)...)
+	_, err := e.ground.Program.Run(args...)
 	return err
 }
 

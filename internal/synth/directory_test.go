@@ -8,16 +8,16 @@ import (
 	"testing"
 )
 
-// TestDirectory checks a directory of scale 5 against the rules of the resource
+// TestDirectory checks a directory of scale 3 against the rules of the resource
 // model and the shares of the design.
 func TestDirectory(t *testing.T) {
-	d := readAll(t, Options{Scale: 5000, Seed: 3})
+	d := readAll(t, Options{Scale: 3000, Seed: 3})
 	t.Run("references", func(t *testing.T) { d.t = t; checkReferences(d) })
 	t.Run("rules", func(t *testing.T) { checkRules(t, d) })
 	t.Run("unique", func(t *testing.T) { checkUnique(t, d) })
 	t.Run("graph", func(t *testing.T) { checkGraph(t, d) })
 	t.Run("shares", func(t *testing.T) { checkShares(t, d) })
-	t.Run("skew", func(t *testing.T) { checkSkew(t, d, 5) })
+	t.Run("skew", func(t *testing.T) { checkSkew(t, d, 3) })
 }
 
 var (

@@ -189,7 +189,7 @@ func walkReferences(v any, see func(string)) {
 
 func TestDirty(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
-	if _, err := Generate(t.Context(), dir, Options{Scale: 1000, Seed: 5, Dirty: true}); err != nil {
+	if _, err := Generate(t.Context(), dir, Options{Scale: 500, Seed: 5, Dirty: true}); err != nil {
 		t.Fatal(err)
 	}
 	files := map[string][][]byte{}
@@ -204,7 +204,7 @@ func TestDirty(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clean := readAll(t, Options{Scale: 1000, Seed: 5})
+	clean := readAll(t, Options{Scale: 500, Seed: 5})
 	all := newDirectory(t)
 	for _, typ := range Types {
 		all.add(bytes.Join(files[typ+".ndjson"], []byte("\n")))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -21,7 +22,8 @@ import (
 	"muster/internal/trouble"
 )
 
-// tally is an observer that a test reads.
+// tally is an observer that a test reads. Whoever polls may learn that a job has ended
+// before the observer does: stop the service first, then everything was told.
 type tally struct {
 	mu sync.Mutex
 	n  map[string]int64
@@ -35,10 +37,10 @@ func (o *tally) add(what string, n int64) {
 	o.n[what] += n
 }
 
-func (o *tally) get(what string) int64 {
+func (o *tally) all() map[string]int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.n[what]
+	return maps.Clone(o.n)
 }
 
 func (o *tally) PartWritten(resources, bytes, stored int64) {
@@ -96,8 +98,9 @@ func TestFullDiskWhileWriting(t *testing.T) {
 			if status := b.wait(b.Service, b.kickOff("Practitioner")); status.State != store.Complete {
 				t.Fatalf("with room again: %s %q", status.State, status.Reason)
 			}
-			if observed.get("ended failed") != 1 || observed.get("ended complete") != 1 || observed.get("resources") != 20 {
-				t.Errorf("observed %v", observed.n)
+			stop()
+			if told := observed.all(); told["ended failed"] != 1 || told["ended complete"] != 1 || told["resources"] != 20 {
+				t.Errorf("observed %v", told)
 			}
 		})
 	}

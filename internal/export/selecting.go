@@ -35,7 +35,9 @@ func (s *Service) selectRows(ctx context.Context, c *job.Claim) error {
 	if err := fault.Point(ctx, "export.selected"); err != nil {
 		return err
 	}
-	if err := s.jobs.StoreSelection(ctx, c.Task, selections, parts, s.now(), s.expires()); err != nil {
+	settle, cancel := c.Settling(ctx)
+	defer cancel()
+	if err := s.jobs.StoreSelection(settle, c.Task, selections, parts, s.now(), s.expires()); err != nil {
 		return err
 	}
 	if len(parts) == 0 {

@@ -37,11 +37,13 @@ func (s *Service) writePart(ctx context.Context, c *job.Claim) error {
 	if err := fault.Point(ctx, "export.part.committed"); err != nil {
 		return err
 	}
-	state, err := s.jobs.FinishPart(ctx, c.Task, name, stored, s.now(), s.expires())
+	settle, cancel := c.Settling(ctx)
+	defer cancel()
+	state, err := s.jobs.FinishPart(settle, c.Task, name, stored, s.now(), s.expires())
 	if errors.Is(err, store.ErrLeaseLost) || errors.Is(err, store.ErrCancelled) {
 		// Too late: nobody will ever name this file. The store must say so itself: an end of
-		// ctx may hide that the row was written. Then the janitor decides.
-		return errors.Join(err, s.Blobs.Remove(context.WithoutCancel(ctx), name))
+		// settle may hide that the row was written. Then the janitor decides.
+		return errors.Join(err, s.Blobs.Remove(settle, name))
 	}
 	if err != nil {
 		return err

@@ -145,8 +145,7 @@ func (e *Engine) attempt(ctx context.Context, task *store.Task) {
 		return
 	}
 	err := e.run(ctx, task)
-	// What follows is said to the store even while the engine stops.
-	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.Lease)
+	settle, cancel := settling(ctx, e.Lease)
 	defer cancel()
 	_ = fault.Point(settle, "job.settle")
 	if err != nil && ctx.Err() == nil {
@@ -192,7 +191,7 @@ func (e *Engine) whose(ctx context.Context, task *store.Task, failed error) erro
 // its reason is the error, whatever the work made of it.
 func (e *Engine) run(ctx context.Context, task *store.Task) error {
 	working, stop := context.WithCancelCause(ctx)
-	c := &Claim{Task: task}
+	c := &Claim{Task: task, lease: e.Lease}
 	beating := make(chan struct{})
 	go func() {
 		defer close(beating)
@@ -337,7 +336,21 @@ func (e *Engine) log(task *store.Task) *slog.Logger {
 // Claim is a piece of work in progress.
 type Claim struct {
 	Task  *store.Task
+	lease time.Duration
 	found atomic.Int64
+}
+
+// Settling returns a context for what the work tells the store when it has come to its end.
+// Neither a stop of the engine cuts it off, nor a heartbeat that meets work which the store
+// already has as done: the work would be done, and who did it would not know. Whether the
+// claim still holds, the store says itself. It lasts for one lease; call cancel after use.
+func (c *Claim) Settling(ctx context.Context) (settle context.Context, cancel context.CancelFunc) {
+	return settling(ctx, c.lease)
+}
+
+// settling is for what is said to the store even while the engine stops.
+func settling(ctx context.Context, lease time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), lease)
 }
 
 // Found notes how many resources this claim has found or written so far, from

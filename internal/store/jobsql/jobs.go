@@ -133,29 +133,44 @@ func (j *Jobs) transact(ctx context.Context, id string, f func(tx runner) error)
 	if outer, ok := ctx.Value(within{}).(*sql.Tx); ok {
 		return j.locked(ctx, runner{outer, &j.dialect}, id, f)
 	}
-	tx, err := j.begin(ctx)
-	if err != nil {
-		return err
-	}
-	if err := j.locked(ctx, runner{tx, &j.dialect}, id, f); err != nil {
-		return errors.Join(err, ignoreDone(tx.Rollback()))
-	}
-	if err := fault.Point(ctx, "jobs.commit"); err != nil {
-		return errors.Join(err, ignoreDone(tx.Rollback()))
-	}
-	if err := tx.Commit(); err != nil {
+	if err := j.commit(ctx, id, f); err != nil {
 		return err
 	}
 	return fault.Point(ctx, "jobs.committed")
 }
 
-// begin starts a transaction. Connections that are found to be closed are passed
-// over.
-func (j *Jobs) begin(ctx context.Context) (*sql.Tx, error) {
+// commit runs and commits a transaction of its own.
+func (j *Jobs) commit(ctx context.Context, id string, f func(tx runner) error) error {
+	tx, release, err := j.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := j.locked(ctx, runner{tx, &j.dialect}, id, f); err != nil {
+		return errors.Join(err, rollBack(ctx, tx))
+	}
+	if err := fault.Point(ctx, "jobs.commit"); err != nil {
+		return errors.Join(err, rollBack(ctx, tx))
+	}
+	return tx.Commit()
+}
+
+// begin starts a transaction, whose statements ctx ends, but not its COMMIT: who does not
+// wait for the answer does not know whether he has the claim that others see him have.
+// Connections that are found to be closed are passed over. Call release at the end.
+func (j *Jobs) begin(ctx context.Context) (tx *sql.Tx, release func(), err error) {
 	for tries := mostStale; ; tries-- {
-		tx, err := j.db.BeginTx(ctx, nil)
-		if err == nil || j.dialect.Stale == nil || !j.dialect.Stale(err) || tries == 0 {
-			return tx, err
+		conn, err := j.db.Conn(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		tx, err := conn.BeginTx(context.WithoutCancel(ctx), nil)
+		if err == nil {
+			return tx, func() { _ = conn.Close() }, nil
+		}
+		_ = conn.Close()
+		if j.dialect.Stale == nil || !j.dialect.Stale(err) || tries == 0 {
+			return nil, nil, err
 		}
 	}
 }
@@ -181,13 +196,13 @@ func Within(ctx context.Context, tx *sql.Tx) context.Context {
 	return context.WithValue(ctx, within{}, tx)
 }
 
-// ignoreDone drops the error of rolling back what a cancelled context has rolled
-// back already.
-func ignoreDone(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
-		return nil
+// rollBack ends a transaction that is not committed. The end of ctx may have taken the
+// connection already, and the transaction with it: that is no error.
+func rollBack(ctx context.Context, tx *sql.Tx) error {
+	if err := tx.Rollback(); err != nil && ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // Collect reads all rows and closes them.

@@ -57,7 +57,7 @@ func (j *Jobs) look(ctx context.Context, f func(runner) error) error {
 		return err
 	}
 	err = f(runner{tx, &j.dialect})
-	return errors.Join(err, ignoreDone(tx.Rollback()))
+	return errors.Join(err, rollBack(ctx, tx))
 }
 
 func (r runner) record(ctx context.Context, id string) (record store.JobRecord, err error) {

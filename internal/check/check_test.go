@@ -170,7 +170,8 @@ func look(t *testing.T, dir, url string, deep, served bool) (lines []string, s c
 	extractor, err := index.NewExtractor(registry, baseURL)
 	must(t, err)
 	s, err = check.Run(t.Context(), check.Config{
-		Store: i, Blobs: blob.ExistingFolder(filepath.Join(dir, sqlite.FilesFolder)), Registry: registry, Extractor: extractor, Deep: deep, Served: served,
+		Period: 9 * time.Minute, // longer than these tests take
+		Store:  i, Blobs: blob.ExistingFolder(filepath.Join(dir, sqlite.FilesFolder)), Registry: registry, Extractor: extractor, Deep: deep, Served: served,
 		Found: func(f check.Finding) {
 			note := ""
 			if f.Note {

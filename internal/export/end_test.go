@@ -76,8 +76,8 @@ func TestCancelWhileWriting(t *testing.T) {
 			}
 			select {
 			case <-stopped:
-			case <-time.After(time.Second):
-				t.Error("the worker goes on after a second")
+			case <-time.After(30 * time.Second):
+				t.Error("the worker goes on")
 			}
 			stop()
 			if err := b.sweep(t.Context()); err != nil {

@@ -29,6 +29,7 @@ type fake struct {
 	attempt  int
 	stalled  []store.Job
 	renew    func(found int64) error
+	current  int64 // claims before this one are lost
 	said     []string
 	happened chan struct{} // a token for each thing said
 }
@@ -51,9 +52,12 @@ func (f *fake) Claim(_ context.Context, worker string, _ fhir.Moment, _ int64) (
 	return &store.Task{Job: store.Job{ID: "job"}, Worker: worker, Fence: int64(f.attempt), Attempt: f.attempt}, nil
 }
 
-func (f *fake) Renew(_ context.Context, _ *store.Task, _ fhir.Moment, _, found int64) error {
+func (f *fake) Renew(_ context.Context, t *store.Task, _ fhir.Moment, _, found int64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if t.Fence < f.current {
+		return store.ErrLeaseLost
+	}
 	if f.renew == nil {
 		return nil
 	}
@@ -96,8 +100,8 @@ func run(t *testing.T, f *fake, n int, c Config) []string {
 	for range n {
 		select {
 		case <-f.happened:
-		case <-time.After(10 * time.Second):
-			t.Errorf("the engine said no more than %q", f.said)
+		case <-time.After(30 * time.Second):
+			t.Error("the engine says too little")
 		}
 	}
 	cancel()
@@ -145,11 +149,7 @@ func TestLateErrorEndsNothing(t *testing.T) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if attempts++; attempts == 1 {
-			f.free = true
-			f.renew = func(int64) error {
-				f.renew = nil
-				return store.ErrLeaseLost
-			}
+			f.free, f.current = true, 2
 		}
 		return Permanent(errors.New("never"))
 	}})

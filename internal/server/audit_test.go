@@ -30,7 +30,7 @@ func (c recorded) next(t *testing.T) audit.Event {
 	select {
 	case e := <-c:
 		return e
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("no event came")
 		return audit.Event{}
 	}

@@ -193,7 +193,8 @@ func TestLostMark(t *testing.T) {
 	marks := func(query string) (n int) {
 		t.Helper()
 		err := b.readers.QueryRow(t.Context(), `SELECT count(`+query+`) FROM pg_locks WHERE locktype = 'advisory' AND granted
-			AND classid::bigint = 1836414067 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`).Scan(&n)
+			AND classid::bigint = 1836414067 AND objid::bigint = hashtext(current_schema())::bigint & 4294967295
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`).Scan(&n)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -93,7 +93,8 @@ func TestDeadHolder(t *testing.T) {
 // and the writer learns that it lost.
 func TestHungHolder(t *testing.T) {
 	where := pgtest.Database(t)
-	hung, alive := openTest(t, with(t, where, "idle_in_transaction_session_timeout", "200"), nil), openTest(t, where, nil)
+	alive := openTest(t, where, nil) // it makes the tables
+	hung := openTest(t, with(t, where, "idle_in_transaction_session_timeout", "2000"), nil)
 	changes := storetest.Changes(5)
 	release, result := heldGate(t, hung, changes)
 	wantFree(t, alive, changes)

@@ -94,7 +94,7 @@ func TestGateIsFair(t *testing.T) {
 // turnstile itself for a moment.
 func inTurnstile(t *testing.T, g gate) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(30 * time.Second); ; {
 		f, err := os.OpenFile(filepath.Join(g.dir, turnstileFile), os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 
 // Patience is how long one input may take. It is far more than any needs, for machines
 // that are busy with other things.
-const Patience = time.Minute
+const Patience = 5 * time.Minute
 
 // Limits is what one input may take: Base bytes of memory and PerByte for each of its own,
 // counted as they are allocated, whether they are freed or not.

@@ -1,11 +1,13 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"testing"
 
+	"muster/internal/fault"
 	"muster/internal/fhir"
 	"muster/internal/store"
 
@@ -25,6 +27,7 @@ func Jobs(t *testing.T, open func(t *testing.T) store.Jobs) {
 		{"LimitHoldsAgainstRacers", testLimitRace},
 		{"ClaimsAreExclusive", testClaimsExclusive},
 		{"ConcurrentClaimsAreExclusive", testConcurrentClaims},
+		{"ClaimThatIsBeingCommittedIsTold", testClaimAtCommit},
 		{"PartsTakeTurnsBetweenJobs", testTurns},
 		{"LeaseEndsAndFencesTheLateWorker", testFences},
 		{"LateSelectionIsRefused", testLateSelection},
@@ -262,6 +265,26 @@ func testConcurrentClaims(t *testing.T, b jobsBundle) {
 	wg.Wait()
 	if len(owner) != 8 {
 		t.Errorf("%d of 8 parts were claimed", len(owner))
+	}
+}
+
+// testClaimAtCommit ends the context of a claim that is about to be committed, as a server
+// does that is told to stop: who claims must hear of it, or nobody gives it back.
+func testClaimAtCommit(t *testing.T, b jobsBundle) {
+	b.create("job", 0)
+	ctx, stop := context.WithCancel(t.Context())
+	defer fault.Arm("jobs.commit", func(context.Context) error {
+		stop()
+		return nil
+	})()
+	task, err := b.Claim(ctx, "w", noon, lease)
+	if err != nil || task == nil {
+		t.Fatalf("the claim: %v, %v", task, err)
+	}
+	b.must(b.Release(t.Context(), task, 0, false))
+	b.mustClaim("next", noon)
+	if task, err := b.Claim(ctx, "w", later, lease); !errors.Is(err, context.Canceled) {
+		t.Errorf("a claim after the stop: %v, %v", task, err)
 	}
 }
 

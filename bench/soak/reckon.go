@@ -201,7 +201,7 @@ func orphans(ctx context.Context, g *Ground, s store.Store) ([]string, error) {
 }
 
 // slack is what a round of the janitor may take on a busy machine.
-const slack = 5 * time.Second
+const slack = 20 * time.Second
 
 // withinPeriod waits until nothing is left, at most for a round of the janitor.
 func (e *episode) withinPeriod(what string, left func() ([]string, error)) error {

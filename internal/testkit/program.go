@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -19,7 +20,7 @@ import (
 )
 
 // Patience is how long a wait lasts before the event counts as missing.
-const Patience = 30 * time.Second
+const Patience = 3 * time.Minute
 
 // Program is the path of a built muster.
 type Program string
@@ -65,9 +66,10 @@ func (p Program) Kill(ctx context.Context, args ...string) error {
 	return exec.CommandContext(ctx, string(p), args...).Run()
 }
 
-// FreeAddress returns an address of this machine that nobody listens on.
+// FreeAddress returns an address of this machine that nobody listens on, and that nobody
+// else draws meanwhile: the whole of 127.0.0.0/8 is this machine.
 func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)))
 	if err != nil {
 		return "", err
 	}
@@ -159,7 +161,8 @@ func (s *Server) KickOff(body string) (string, error) {
 	req.Header.Set("Content-Type", "application/fhir+json")
 	req.Header.Set("Accept", "application/fhir+json")
 	req.Header.Set("Prefer", "respond-async")
-	resp, err := http.DefaultClient.Do(req)
+	client := http.Client{Timeout: Patience} // the server may be made to stand still before it answers
+	resp, err := client.Do(req)
 	if err != nil {
 		return "", err
 	}

@@ -35,6 +35,8 @@ func backupUnderLoad(t *testing.T, p place) {
 
 	var work sync.WaitGroup
 	stop := make(chan struct{})
+	end := sync.OnceFunc(func() { close(stop); work.Wait() })
+	t.Cleanup(end) // also when the test ends before its time
 	running := func() bool {
 		select {
 		case <-stop:
@@ -68,8 +70,7 @@ func backupUnderLoad(t *testing.T, p place) {
 	}
 	out := filepath.Join(t.TempDir(), "copy")
 	said, err := muster.Run(append([]string{"backup", "--out", out}, p.where()...)...)
-	close(stop)
-	work.Wait()
+	end()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,8 +55,8 @@ func TestServerThatComesBackLate(t *testing.T) {
 			}
 			// Both have one base URL, and one folder of files.
 			args := []string{"--data", p.data, "--database", database, "--base-url", "http://" + p.address + "/fhir",
-				"--part-bytes", "40000", "--lease", "1s", "--sweep-every", "200ms"}
-			late := startServer(t, p.address, point+"=stop", args...)
+				"--part-bytes", "40000", "--sweep-every", "200ms"}
+			late := startServer(t, p.address, point+"=stop", append(args, "--lease", "1s")...)
 			status := late.kickOff(everyPractitioner)
 			if err := late.WaitStopped(); err != nil {
 				t.Fatal(err)

@@ -6,7 +6,7 @@
 # 69. Lines on the input are orders, each answered with a line: "stop" takes the
 # server away as a power cut would, "start" brings it back under the same URL.
 set -euo pipefail
-export LC_ALL=C
+export LC_ALL=C PGCTLTIMEOUT=600
 
 bin=$(ls -d /usr/lib/postgresql/*/bin /usr/local/pgsql/bin 2>/dev/null | sort -V | tail -n 1) || true
 [ -n "$bin" ] || exit 69

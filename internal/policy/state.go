@@ -10,9 +10,9 @@ import (
 // Extensions that carry the state of a resource, and the words inside them.
 const (
 	// SuppressedURL is the suppression extension of 26.0.0 (SU-01).
-	SuppressedURL = "http://digitalhealth.gov.au/fhir/cc/StructureDefinition/suppressed"
+	SuppressedURL = index.SuppressedURL
 	// SuppressedOldURL is the boolean extension of 0.3.0 that it replaced.
-	SuppressedOldURL = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hc-suppressed"
+	SuppressedOldURL = index.SuppressedOldURL
 	// DeactivatedURL and DeactivatedAliasURL are the internal extension that must
 	// never leave the directory (SU-12).
 	DeactivatedURL      = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/deactivated"
@@ -26,20 +26,16 @@ const (
 
 // OwnState tells what the resource says about itself, before any cascade: its
 // active or status element (VI-03), where an absent one counts as active
-// (VI-15), and its suppression (SU-01, SU-03, SU-10). v is the resource; only
-// its strings are decoded in place. A Provenance has no state (VI-14).
-//
-// An Organization is suppressed itself unless includeSelf is explicitly false:
-// what is not said must not make it visible.
+// (VI-15), and its suppression ([index.IsSuppressed]). v is the resource; only
+// its strings are decoded in place. A Provenance is never inactive (VI-14), but may
+// be suppressed.
 func OwnState(t fhir.Type, v *fastjson.Value) index.Visibility {
 	var state index.Visibility
 	if !active(t, v) {
 		state |= index.Inactive
 	}
-	for _, extension := range v.GetArray("extension") {
-		if suppresses(t, extension) {
-			state |= index.Suppressed
-		}
+	if index.IsSuppressed(t, v) {
+		state |= index.Suppressed
 	}
 	return state
 }
@@ -54,19 +50,4 @@ func active(t fhir.Type, v *fastjson.Value) bool {
 		return v.Get("status") == nil || string(v.GetStringBytes("status")) == "active"
 	}
 	return true
-}
-
-// suppresses reports whether a root extension of a resource of type t hides it.
-func suppresses(t fhir.Type, extension *fastjson.Value) bool {
-	if t == fhir.Provenance {
-		return false
-	}
-	switch string(extension.GetStringBytes("url")) {
-	case SuppressedOldURL:
-		said := extension.Get("valueBoolean")
-		return said == nil || said.Type() != fastjson.TypeFalse
-	case SuppressedURL:
-		return t != fhir.Organization || !index.ExemptsSelf(extension)
-	}
-	return false
 }

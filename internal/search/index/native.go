@@ -1,10 +1,6 @@
 package index
 
-import (
-	"muster/internal/fhir"
-
-	"github.com/valyala/fastjson"
-)
+import "github.com/valyala/fastjson"
 
 // nativeFunc adds the entries of a parameter whose meaning an expression alone
 // cannot say. found is what the expression of the definitions finds in resource.
@@ -44,48 +40,29 @@ func (r *rule) mark(dst []Entry) []Entry {
 	return append(dst, Entry{Kind: Token, Param: r.param.Marker, Code: string(r.param.Marks)})
 }
 
-// The older form of the suppression extension: a boolean, without an initiator.
-const suppressedOldURL = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hc-suppressed"
-
 // suppressed gives true or false, always one of them, and the codes of the
 // initiators beside it: the guide's parameter yields a boolean, its own
-// queries use the codes. An Organization that is suppressed with includeSelf false
-// hides only its children and is not suppressed itself; a missing includeSelf
-// hides it, because hiding is the safe side (A-01, SU-03).
+// queries use the codes. [IsSuppressed] decides which.
 func suppressed(dst []Entry, r *rule, resource *fastjson.Value, found []*fastjson.Value) []Entry {
-	hidden, there := false, len(found) > 0
 	for _, extension := range found {
-		hidden = hidden || r.param.Base != fhir.Organization || !ExemptsSelf(extension)
 		for _, part := range extension.GetArray("extension") {
 			if string(part.GetStringBytes("url")) == "suppressedBy" {
 				dst = codeableConcept(dst, r, part.Get("valueCodeableConcept"))
 			}
 		}
 	}
-	for _, extension := range resource.GetArray("extension") {
-		if string(extension.GetStringBytes("url")) == suppressedOldURL {
-			there = true
-			said := extension.Get("valueBoolean")
-			hidden = hidden || said == nil || said.Type() != fastjson.TypeFalse
-		}
-	}
-	if there {
+	if len(found) > 0 || hasOldSuppression(resource) {
 		dst = r.mark(dst)
 	}
-	if hidden {
+	if IsSuppressed(r.param.Base, resource) {
 		return r.token(dst, nil, []byte("true"))
 	}
 	return r.token(dst, nil, []byte("false"))
 }
 
-// ExemptsSelf reports whether a suppression extension says includeSelf false: the
-// Organization itself stays visible then, and only its children are hidden (SU-03).
-func ExemptsSelf(extension *fastjson.Value) bool {
-	for _, part := range extension.GetArray("extension") {
-		if string(part.GetStringBytes("url")) != "includeSelf" {
-			continue
-		}
-		if said := part.Get("valueBoolean"); said != nil && said.Type() == fastjson.TypeFalse {
+func hasOldSuppression(resource *fastjson.Value) bool {
+	for _, extension := range resource.GetArray("extension") {
+		if string(extension.GetStringBytes("url")) == SuppressedOldURL {
 			return true
 		}
 	}

@@ -52,15 +52,13 @@ func TestStateAgreesWithPolicy(t *testing.T) {
 	})
 }
 
-// suppression draws a root extension that may suppress, in the new or the old form.
+// suppression draws a root extension that may suppress, in the new or the old form,
+// well-formed or not.
 func suppression(t *rapid.T) map[string]any {
 	url := rapid.SampledFrom([]string{policy.SuppressedURL, policy.SuppressedOldURL, "http://x/other"}).Draw(t, "url")
 	extension := map[string]any{"url": url}
-	said := rapid.SampledFrom([]any{nil, true, false}).Draw(t, "said")
 	if url == policy.SuppressedOldURL {
-		if said != nil {
-			extension["valueBoolean"] = said
-		}
+		say(t, extension)
 		return extension
 	}
 	var parts []any
@@ -68,9 +66,18 @@ func suppression(t *rapid.T) map[string]any {
 		parts = append(parts, map[string]any{"url": "suppressedBy", "valueCodeableConcept": map[string]any{
 			"coding": []any{map[string]any{"system": policy.ResponsibleParty, "code": policy.OrganisationInitiated}}}})
 	}
-	if said != nil {
-		parts = append(parts, map[string]any{"url": "includeSelf", "valueBoolean": said})
+	for range rapid.IntRange(0, 2).Draw(t, "includeSelf") {
+		part := map[string]any{"url": "includeSelf"}
+		say(t, part)
+		parts = append(parts, part)
 	}
 	extension["extension"] = parts
 	return extension
+}
+
+// say puts a boolean into an extension, or something that is none.
+func say(t *rapid.T, extension map[string]any) {
+	if said := rapid.SampledFrom([]any{nil, true, false, "false", 0}).Draw(t, "said"); said != nil {
+		extension["valueBoolean"] = said
+	}
 }

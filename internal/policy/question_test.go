@@ -106,7 +106,13 @@ func TestCheck(t *testing.T) {
 		{"SR-30", "Practitioner?identifier=" + prescriber + "/|123", []string{unsupported + `"identifier"`}},
 		{"SR-30", "Practitioner?identifier=http://ns.electronichealth.net.au/id/hi/hpii/1.0|8003611566682112", nil},
 		{"SR-30", "Location?address-city=Balmain", nil},
-		{"SR-30", "PractitionerRole?identifier=" + prescriber + "|123", nil},
+		{"SR-30", "PractitionerRole?identifier=" + prescriber + "|123", []string{unsupported + `"identifier" at character 18 searches by a Medicare prescriber number`}},
+		{"SR-30", "Organization?identifier:of-type=http://x|PRES|123", []string{unsupported + `"identifier:of-type"`}},
+		{"SR-30", "PractitionerRole?practitioner:identifier=" + strings.Replace(prescriber, "http:", "https:", 1) + "|123", []string{unsupported + `"practitioner:identifier"`}},
+		{"SR-30", "Provenance?target:identifier=" + prescriber + "|1.0|123", []string{unsupported + `"target:identifier"`}},
+		{"SR-30", "PractitionerRole?organization:identifier=" + prescriber + "|123", []string{unsupported + `"organization:identifier"`}},
+		{"SR-30", "PractitionerRole?gender=male&gender-identity=x&address-city=x", []string{unsupported + `"gender"`, unsupported + `"gender-identity"`, unsupported + `"address-city"`}},
+		{"SR-30", "Organization?address=x&address-city=x", nil},
 		{"SR-31", "Practitioner?gender=male", []string{unsupported + "use rsg"}},
 		{"SR-32", "PractitionerRole?practitioner.gender=female", []string{unsupported + `"gender" at character 31`}},
 		{"SR-32", "PractitionerRole?practitioner:Practitioner.address-city=x", []string{unsupported + `"address-city"`}},
@@ -120,7 +126,6 @@ func TestCheck(t *testing.T) {
 		{"SR-33", "Practitioner?identifier:not=" + prescriber + "|1", []string{unsupported + `"identifier:not"`}},
 		{"SR-33", "PractitionerRole?practitioner:identifier=a," + prescriber + "|1", []string{unsupported + `"practitioner:identifier"`}},
 		{"SR-33", "Provenance?target:identifier=" + prescriber + "|", []string{unsupported + `"target:identifier"`}},
-		{"SR-33", "PractitionerRole?organization:identifier=" + prescriber + "|1", nil},
 		{"SR-33", "PractitionerRole?gender-identity=x", []string{unsupported + `"gender-identity"`}},
 		{"SR-34", "Practitioner?birthDate=2000&photo=x", []string{invalid + `"birthDate"`, invalid + `"photo"`}},
 
@@ -144,7 +149,7 @@ func TestCheck(t *testing.T) {
 
 // TestPrescriberNumberStaysPrivate: a refusal does not repeat the number.
 func TestPrescriberNumberStaysPrivate(t *testing.T) {
-	issues := Check(registry(t), read(t, "Practitioner?identifier="+prescriberSystem+"|7654321"))
+	issues := Check(registry(t), read(t, "Practitioner?identifier=http://ns.electronichealth.net.au/id/medicare-prescriber-number|7654321"))
 	if len(issues) != 1 || strings.Contains(issues.Error(), "7654321") {
 		t.Errorf("issues %v, want one without the number", issues)
 	}
@@ -218,6 +223,24 @@ func TestDefinitionsFitRules(t *testing.T) {
 		for _, code := range []string{name, suppressedParam} {
 			if _, ok := reg.Param(typ, code); !ok {
 				t.Errorf("%s has no parameter %s, which the rules imply", typ, code)
+			}
+		}
+	}
+}
+
+// TestOneTableOfWhatIsNotHeld: the definitions restrict exactly the parameters that the
+// table names, so that what is stripped cannot be asked for, and nothing else is refused.
+func TestOneTableOfWhatIsNotHeld(t *testing.T) {
+	t.Attr("requirements", "SR-30 ST-01")
+	reg := registry(t)
+	for _, typ := range fhir.Types() {
+		for _, p := range reg.Params(typ) {
+			inTable := aboutPerson(typ) && heldParam(p.Code) != nil
+			if inTable != (p.Restricted != "") {
+				t.Errorf("%s?%s: in the table %v, restricted by its definition: %q", typ, p.Code, inTable, p.Restricted)
+			}
+			if f := heldParam(p.Code); inTable && f.wayOut != p.Restricted {
+				t.Errorf("%s?%s: the table says %q, the definition %q", typ, p.Code, f.wayOut, p.Restricted)
 			}
 		}
 	}

@@ -2,59 +2,44 @@ package policy
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	"muster/internal/conformance"
 	"muster/internal/fhir"
 	"muster/internal/search/query"
 )
 
-// prescriberSystem is the identifier system of PBS prescriber numbers, which the
-// directory neither holds nor searches by (SR-30, ST-01).
-const prescriberSystem = "http://ns.electronichealth.net.au/id/medicare-prescriber-number"
-
-// prescriberType is the code of v2-0203 for the type of such an identifier.
-const prescriberType = "PRES"
-
 // restriction says why a parameter is refused for privacy, empty if it is not
-// (SR-30..33). The name decides, whatever the modifier; of identifiers the value.
+// (SR-30..33). The name decides, whatever the modifier; of identifiers the value, in
+// every type: a number that no resource may hold is no question either.
 func restriction(reg *conformance.Registry, t fhir.Type, l query.Leaf) string {
+	if aboutPerson(t) {
+		if f := heldParam(l.Name); f != nil {
+			return fmt.Sprintf("is refused on %s for privacy: %s", t, f.wayOut)
+		}
+	}
 	p, known := reg.Param(t, l.Name)
 	if known && p.Restricted != "" {
-		return refusal(t, p.Restricted)
+		return fmt.Sprintf("is refused on %s for privacy: %s", t, p.Restricted)
 	}
-	if t == fhir.Practitioner && strings.HasPrefix(l.Name, "address-") {
-		return refusal(t, "search PractitionerRole by the address of its location")
+	if p.Type != conformance.Token && l.Modifier != "identifier" {
+		return ""
 	}
-	ofPractitioner := t == fhir.Practitioner && (l.Name == "identifier" || l.Name == "identifier-r5")
-	ofReference := l.Modifier == "identifier" && slices.Contains(p.Target, fhir.Practitioner.String())
-	if (ofPractitioner || ofReference) && slices.ContainsFunc(l.Values, func(v query.Value) bool { return namesPrescriber(l.Modifier, v) }) {
-		return "searches by a Medicare prescriber number, which is refused for privacy: search by HPI-I"
+	for _, v := range l.Values {
+		if f := heldValue(l.Modifier, v); f != nil {
+			return fmt.Sprintf("searches by a %s, which is refused for privacy: %s", f.name, f.wayOut)
+		}
 	}
 	return ""
 }
 
-func refusal(t fhir.Type, wayOut string) string {
-	return fmt.Sprintf("is refused on %s for privacy: %s", t, wayOut)
-}
-
-// namesPrescriber reports whether an identifier value asks for prescriber
-// numbers: by their system, or by their type with :of-type (system|code|value).
-func namesPrescriber(modifier string, v query.Value) bool {
+// heldValue returns the fact that an identifier value asks for: by the system, or by
+// the type with :of-type (system|code|value). It is nil if there is none.
+func heldValue(modifier string, v query.Value) *fact {
 	if len(v.Parts) < 2 {
-		return false
+		return nil
 	}
 	if modifier == "of-type" {
-		return isPrescriber("", v.Parts[1])
+		return heldIdentifier(nil, []byte(v.Parts[1]))
 	}
-	return isPrescriber(v.Parts[0], "")
-}
-
-// isPrescriber reports whether an identifier of a system, or one whose type has a
-// code, is a prescriber number. It is wide, so that no way of writing one passes:
-// case, slashes at the end and the system of the type make no difference. The
-// question and the resource side share it.
-func isPrescriber(system, typeCode string) bool {
-	return strings.EqualFold(strings.TrimRight(system, "/"), prescriberSystem) || strings.EqualFold(typeCode, prescriberType)
+	return heldIdentifier([]byte(v.Parts[0]), nil)
 }

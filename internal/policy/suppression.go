@@ -1,0 +1,250 @@
+package policy
+
+import (
+	"strconv"
+	"strings"
+
+	"muster/internal/fhir"
+	"muster/internal/search/index"
+
+	"github.com/valyala/fastjson"
+)
+
+// IsSuppression reports whether an extension with the URL suppresses its resource
+// (SU-01). It is enough that the text has the URL in it, in whatever case and with
+// whatever around it, since what is not recognised would be shown.
+func IsSuppression(url []byte) bool { return containsURL(url, SuppressedURL) }
+
+func isOldSuppression(url []byte) bool { return containsURL(url, SuppressedOldURL) }
+
+// Malformed says what is wrong with a suppression that hides its resource all the same.
+type Malformed struct{ Path, Text string }
+
+const suppressionForm = "write extension suppressedBy with a valueCodeableConcept of the responsible-party-type codes"
+
+// ConformSuppression brings the suppression of the resource v into the one form that is
+// stored, and returns what was wrong with it (SU-01..03, SU-10, A-01, A-29). The
+// presence of the extension hides, whatever is inside:
+//
+//   - The boolean of 0.3.0 becomes the extension of 26.0.0, or goes when it says false
+//     or when that is there too.
+//   - An extension that no client could understand, since it names no initiator or is
+//     not FHIR (sound reports false), is replaced by a well-formed one.
+//   - On an Organization that does not stay visible, includeSelf is always written, and
+//     is true.
+//   - A suppression that stands elsewhere in the resource is also written at its root,
+//     where clients look for it. mentions is how many [Strip] found.
+func ConformSuppression(a *fastjson.Arena, t fhir.Type, v *fastjson.Value, mentions int, sound func(extension *fastjson.Value) bool) (found []Malformed) {
+	list := v.Get("extension")
+	if list != nil && list.Type() != fastjson.TypeArray {
+		return nil // it is refused
+	}
+	say := func(n int, problem string) {
+		found = append(found, Malformed{"extension[" + strconv.Itoa(n) + "]", problem})
+	}
+	var kept []*fastjson.Value
+	old := false
+	for n, item := range list.GetArray() {
+		switch url := item.GetStringBytes("url"); {
+		case IsSuppression(url):
+			item = conformExtension(a, t, item, sound, func(problem string) { say(n, problem) })
+			list.SetArrayItem(n, item)
+			if kept = append(kept, item); len(kept) > 1 {
+				say(n, "a resource is suppressed once; put both initiators into one extension")
+			}
+		case isOldSuppression(url) && !saysFalse(item):
+			old = true
+			if said := item.Get("valueBoolean"); said == nil || said.Type() != fastjson.TypeTrue {
+				say(n, "hc-suppressed has the valueBoolean true or false, and nothing else")
+			}
+		}
+	}
+	removeItems(v, "extension", func(item *fastjson.Value) bool { return isOldSuppression(item.GetStringBytes("url")) })
+	switch {
+	case len(kept) == 0 && old:
+		addSuppression(a, t, v)
+	case len(kept) == 0 && mentions > 0:
+		addSuppression(a, t, v)
+		found = append(found, Malformed{"extension", "the suppressed extension stands elsewhere in the resource; write it at the root"})
+	case t == fhir.Organization && (old || mentions > len(kept) || index.IsSuppressed(t, v)):
+		for _, item := range kept {
+			includeSelf(a, item)
+		}
+	}
+	return found
+}
+
+// conformExtension returns the extension to store in place of item.
+func conformExtension(a *fastjson.Arena, t fhir.Type, item *fastjson.Value, sound func(*fastjson.Value) bool, say func(string)) *fastjson.Value {
+	problem := suppressionProblem(t, item)
+	if problem == "" && string(item.GetStringBytes("url")) != SuppressedURL {
+		problem = "the url is not written as in the guide"
+	}
+	if problem != "" {
+		say(problem)
+	}
+	hasValue := false
+	item.GetObject().Visit(func(key []byte, _ *fastjson.Value) {
+		hasValue = hasValue || strings.HasPrefix(strings.TrimPrefix(string(key), "_"), "value")
+	})
+	item.Set("url", a.NewString(SuppressedURL))
+	if hasValue || !hasURL(item.Get("extension"), "suppressedBy") || !sound(item) {
+		if problem == "" {
+			say("it is not of the form that FHIR gives an extension")
+		}
+		return newSuppression(a, t)
+	}
+	return item
+}
+
+// saysFalse reports whether an extension of 0.3.0 says false and nothing else.
+func saysFalse(extension *fastjson.Value) bool {
+	said := extension.Get("valueBoolean")
+	if said == nil || said.Type() != fastjson.TypeFalse {
+		return false
+	}
+	members := extension.GetObject().Len()
+	return members == 2 || members == 3 && extension.Exists("id")
+}
+
+func hasURL(list *fastjson.Value, url string) bool {
+	for _, item := range list.GetArray() {
+		if string(item.GetStringBytes("url")) == url {
+			return true
+		}
+	}
+	return false
+}
+
+// suppressionProblem says what is wrong with a suppression extension (SU-01..03), empty
+// if it is well-formed.
+func suppressionProblem(t fhir.Type, item *fastjson.Value) string {
+	if t == fhir.Provenance {
+		return "the guide has no suppression of a Provenance"
+	}
+	by, self := 0, 0
+	for _, part := range item.GetArray("extension") {
+		switch string(part.GetStringBytes("url")) {
+		case "suppressedBy":
+			by++
+			if problem := initiatorProblem(t, part.GetArray("valueCodeableConcept", "coding")); problem != "" {
+				return problem
+			}
+		case "includeSelf":
+			self++
+			said := part.Get("valueBoolean")
+			if t != fhir.Organization || said == nil || said.Type() != fastjson.TypeTrue && said.Type() != fastjson.TypeFalse {
+				return "includeSelf is a valueBoolean, and only on an Organization"
+			}
+		default:
+			return "there is a part that is neither suppressedBy nor includeSelf; leave it out"
+		}
+	}
+	if by != 1 || self > 1 {
+		return "suppressedBy belongs there once and includeSelf at most once; " + suppressionForm
+	}
+	return ""
+}
+
+// initiatorProblem checks who suppressed: one of the initiators that the type may
+// have, on a PractitionerRole either or both (SU-02). A display is let pass.
+func initiatorProblem(t fhir.Type, codings []*fastjson.Value) string {
+	seen := map[string]bool{}
+	for _, coding := range codings {
+		code := string(coding.GetStringBytes("code"))
+		if string(coding.GetStringBytes("system")) != ResponsibleParty || seen[code] {
+			return "the codings of suppressedBy are not those of the guide; " + suppressionForm + ", each once"
+		}
+		seen[code] = true
+		if code != initiator(t) && (t != fhir.PractitionerRole || code != OrganisationInitiated) {
+			return "the initiator is not one that a " + t.String() + " may have; write " + initiator(t)
+		}
+	}
+	if len(codings) == 0 {
+		return "suppressedBy names nobody; " + suppressionForm
+	}
+	return ""
+}
+
+// initiator is who suppresses resources of a type when the source does not say. A
+// role may be suppressed from both sides; it is the practitioner's.
+func initiator(t fhir.Type) string {
+	if t == fhir.Practitioner || t == fhir.PractitionerRole {
+		return PractitionerInitiated
+	}
+	return OrganisationInitiated
+}
+
+// addSuppression writes a well-formed suppression at the root of a resource.
+func addSuppression(a *fastjson.Arena, t fhir.Type, v *fastjson.Value) {
+	appendItem(a, v, "extension", newSuppression(a, t))
+}
+
+// newSuppression makes a well-formed suppression extension for resources of a type.
+func newSuppression(a *fastjson.Arena, t fhir.Type) *fastjson.Value {
+	coding := a.NewObject()
+	coding.Set("system", a.NewString(ResponsibleParty))
+	coding.Set("code", a.NewString(initiator(t)))
+	concept := a.NewObject()
+	appendItem(a, concept, "coding", coding)
+	by := a.NewObject()
+	by.Set("url", a.NewString("suppressedBy"))
+	by.Set("valueCodeableConcept", concept)
+	suppressed := a.NewObject()
+	suppressed.Set("url", a.NewString(SuppressedURL))
+	appendItem(a, suppressed, "extension", by)
+	if t == fhir.Organization {
+		includeSelf(a, suppressed)
+	}
+	return suppressed
+}
+
+// includeSelf makes a suppression extension say once that it hides the organisation
+// itself.
+func includeSelf(a *fastjson.Arena, suppressed *fastjson.Value) {
+	removeItems(suppressed, "extension", func(part *fastjson.Value) bool { return string(part.GetStringBytes("url")) == "includeSelf" })
+	self := a.NewObject()
+	self.Set("url", a.NewString("includeSelf"))
+	self.Set("valueBoolean", a.NewTrue())
+	appendItem(a, suppressed, "extension", self)
+}
+
+// appendItem appends to the array parent.name, which is made if it is not there.
+func appendItem(a *fastjson.Arena, parent *fastjson.Value, name string, item *fastjson.Value) {
+	list := parent.Get(name)
+	if list == nil {
+		list = a.NewArray()
+		parent.Set(name, list)
+	}
+	list.SetArrayItem(len(list.GetArray()), item)
+}
+
+// Hide changes the stored resource v so that it is hidden by the flags of state as well:
+// it carries a suppression, or is not active. Clients that hold a copy learn of it by the
+// next delta.
+func Hide(a *fastjson.Arena, t fhir.Type, v *fastjson.Value, state index.Visibility) {
+	missing := state &^ OwnState(t, v)
+	if missing&index.Suppressed != 0 {
+		exempting := false
+		for _, item := range v.GetArray("extension") {
+			if IsSuppression(item.GetStringBytes("url")) {
+				includeSelf(a, item)
+				exempting = true
+			}
+		}
+		if !exempting {
+			addSuppression(a, t, v)
+		}
+	}
+	if missing&index.Inactive == 0 {
+		return
+	}
+	switch t {
+	case fhir.Location:
+		v.Set("status", a.NewString("inactive"))
+	case fhir.Endpoint:
+		v.Set("status", a.NewString("off"))
+	case fhir.Organization, fhir.Practitioner, fhir.PractitionerRole, fhir.HealthcareService:
+		v.Set("active", a.NewFalse())
+	}
+}

@@ -51,11 +51,18 @@ func appendInt(dst []byte, n int64) []byte {
 	return append(dst, byte('0'+n%10))
 }
 
-// Change is one write to a resource: a put with its document, or a removal.
+// Change is one write to a resource: a put with its document, a removal, or a revision
+// of the version that is stored.
 type Change struct {
 	Type   fhir.Type
 	ID     string
 	Remove bool
+	// Revise makes the new version from the current one. It is called inside the write
+	// gate, so nobody writes in between, and sets the fields below in c, which is this
+	// change. It returns false to leave the resource as it is; nothing is written then.
+	// It is not called for a resource that is not there. A batch that is begun again
+	// calls it again.
+	Revise func(current Current, c *Change) (bool, error)
 
 	Document   Document
 	SourceHash [16]byte         // of the canonical source after stripping, before cascade and stamp
@@ -63,6 +70,12 @@ type Change struct {
 	Entries    []index.Entry    // everything the resource can be found by
 	// LastUpdated is the meta.lastUpdated to keep; nil means the commit time.
 	LastUpdated *fhir.Moment
+}
+
+// Current is the version of a resource that a revision starts from.
+type Current struct {
+	Visibility index.Visibility // its effective state
+	Line       []byte           // as it is stored; valid during the call only
 }
 
 // Outcome is what became of a [Change].
@@ -74,7 +87,7 @@ const (
 	Updated           // a new version
 	Unchanged         // the same source as the current version: nothing was written
 	Removed
-	Absent // a removal of what is not there
+	Absent // a removal or a revision of what is not there
 )
 
 // Row is the narrow row of a resource's current version.

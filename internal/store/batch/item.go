@@ -2,6 +2,7 @@ package batch
 
 import (
 	"bytes"
+	"fmt"
 
 	"muster/internal/fhir"
 	"muster/internal/store"
@@ -14,6 +15,8 @@ type Item struct {
 	Key     store.RowKey // of the current row, or the new one; 0 if there is none
 	Version int64        // of the current row, or the last removal; 0 if there is none
 	Hash    []byte       // source hash of the current row
+
+	revised bool // a revision has made a new version
 }
 
 // Items begins the way of a chunk.
@@ -34,18 +37,42 @@ func Outcomes(items []Item) []store.Outcome {
 	return outcomes
 }
 
-// Decide finds the outcome of each change, when the current rows are known.
+// Revising returns the keys of the current rows that revisions start from.
+func Revising(items []Item) (keys []store.RowKey) {
+	for i := range items {
+		if items[i].Revise != nil && items[i].Key != 0 {
+			keys = append(keys, items[i].Key)
+		}
+	}
+	return keys
+}
+
+// Revise lets the revision of the row with the key make the new version.
+func Revise(items []Item, key store.RowKey, current store.Current) (err error) {
+	for i := range items {
+		if it := &items[i]; it.Key == key && it.Revise != nil {
+			if it.revised, err = it.Change.Revise(current, it.Change); err != nil {
+				return fmt.Errorf("revise %v/%s: %w", it.Type, it.ID, err)
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// Decide finds the outcome of each change, when the current rows are known and the
+// revisions are made.
 func Decide(items []Item) {
 	for i := range items {
 		it := &items[i]
 		switch {
-		case it.Remove && it.Key == 0:
+		case (it.Remove || it.Revise != nil) && it.Key == 0:
 			it.Outcome = store.Absent
 		case it.Remove:
 			it.Outcome = store.Removed
 		case it.Key == 0:
 			it.Outcome = store.Created
-		case bytes.Equal(it.Hash, it.SourceHash[:]):
+		case it.Revise != nil && !it.revised, bytes.Equal(it.Hash, it.SourceHash[:]):
 			it.Outcome = store.Unchanged
 		default:
 			it.Outcome = store.Updated

@@ -47,15 +47,10 @@ func (s *Store) applyBatch(ctx context.Context, changes []store.Change) ([]store
 // apply writes and commits.
 func (s *Store) apply(ctx context.Context, in *inside, changes []store.Change) ([]store.Outcome, error) {
 	start := time.Now()
-	now, _, err := s.draw(ctx, in)
+	b, err := s.stamp(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	live, err := s.LiveTimes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	b := &stay{s: s, now: now, horizon: batch.Horizon(live)}
 	var outcomes []store.Outcome
 	err = in.raw(func(conn *pgx.Conn) error {
 		b.conn = conn
@@ -78,6 +73,19 @@ func (s *Store) apply(ctx context.Context, in *inside, changes []store.Change) (
 	return outcomes, in.tx.Commit()
 }
 
+// stamp draws the commit time of a transaction.
+func (s *Store) stamp(ctx context.Context, in *inside) (*stay, error) {
+	now, _, err := s.draw(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	live, err := s.LiveTimes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &stay{s: s, now: now, horizon: batch.Horizon(live)}, nil
+}
+
 // stay is the work of one stay inside the gate.
 type stay struct {
 	s       *Store
@@ -92,6 +100,9 @@ type stay struct {
 func (b *stay) apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
 	items := batch.Items(changes)
 	if err := b.findCurrent(ctx, items); err != nil {
+		return nil, err
+	}
+	if err := b.revise(ctx, items); err != nil {
 		return nil, err
 	}
 	batch.Decide(items)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"muster/internal/fhir"
+	"muster/internal/search/index"
 	"muster/internal/store"
 	"muster/internal/store/batch"
 
@@ -21,6 +22,8 @@ const (
 		JOIN resource AS r ON r.type = k.type AND r.id = k.id`
 	findBuried = `SELECT k.n, (SELECT max(t.version) FROM tombstone AS t WHERE t.type = k.type AND t.id = k.id)
 		FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS k (type, id, n)`
+	currentDocs = `SELECT r.row_key, r.visibility, d.body FROM unnest($1::bigint[]) AS k
+		JOIN resource AS r ON r.row_key = k JOIN doc AS d ON d.row_key = r.row_key`
 	keepVersions = `INSERT INTO history (row_key, version, committed, superseded, visibility, size, body)
 		SELECT r.row_key, r.version, r.committed, $1, r.visibility, r.size, d.body
 		FROM unnest($2::bigint[]) AS k JOIN resource AS r ON r.row_key = k
@@ -61,6 +64,24 @@ func (b *stay) findCurrent(ctx context.Context, items []batch.Item) error {
 		it := &items[n-1]
 		it.Key, it.Version, it.Hash = store.RowKey(key), version, hash
 	}, types, ids)
+}
+
+// revise lets the revisions make their new versions from the current ones.
+func (b *stay) revise(ctx context.Context, items []batch.Item) error {
+	keys := batch.Revising(items)
+	if len(keys) == 0 {
+		return nil
+	}
+	rows, err := b.conn.Query(ctx, currentDocs, numbers(keys))
+	if err != nil {
+		return err
+	}
+	var key, state int64
+	var body []byte
+	_, err = pgx.ForEachRow(rows, []any{&key, &state, &body}, func() error {
+		return batch.Revise(items, store.RowKey(key), store.Current{Visibility: index.Visibility(state), Line: body})
+	})
+	return err
 }
 
 // endVersions copies the versions that are about to end to history, if a live job

@@ -98,6 +98,11 @@ func (w *writer) enter(ctx context.Context, tx *sql.Tx) (*stay, error) {
 	if err := w.info.Same(noted); err != nil {
 		return nil, err
 	}
+	return w.stamp(ctx, tx)
+}
+
+// stamp draws the commit time of a transaction.
+func (w *writer) stamp(ctx context.Context, tx *sql.Tx) (*stay, error) {
 	now, err := draw(ctx, tx, w.now)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"muster/internal/fhir"
+	"muster/internal/search/index"
 	"muster/internal/store"
 	"muster/internal/store/batch"
 )
@@ -17,7 +18,7 @@ import (
 func (b *stay) apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
 	items := batch.Items(changes)
 	for _, step := range []func(context.Context, []batch.Item) error{
-		b.findCurrent, b.decide, b.keepVersions, b.remove, b.allotKeys, b.writeRows, b.writeEntries, b.dropTexts,
+		b.findCurrent, b.revise, b.decide, b.keepVersions, b.remove, b.allotKeys, b.writeRows, b.writeEntries, b.dropTexts,
 	} {
 		if err := step(ctx, items); err != nil {
 			return nil, err
@@ -66,6 +67,23 @@ func (b *stay) lookUp(ctx context.Context, items []batch.Item, query *sql.Stmt, 
 		}
 	}
 	return nil
+}
+
+// revise lets the revisions make their new versions from the current ones.
+func (b *stay) revise(ctx context.Context, items []batch.Item) error {
+	keys := batch.Revising(items)
+	if len(keys) == 0 {
+		return nil
+	}
+	return b.each(ctx, b.w.text.currentDocs, func(rows *sql.Rows) error {
+		var key store.RowKey
+		var body sql.RawBytes
+		var state int64
+		if err := rows.Scan(&key, &state, &body); err != nil {
+			return err
+		}
+		return batch.Revise(items, key, store.Current{Visibility: index.Visibility(state), Line: body})
+	}, asJSON(keys))
 }
 
 func (b *stay) decide(_ context.Context, items []batch.Item) error {

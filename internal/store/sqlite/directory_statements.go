@@ -24,6 +24,7 @@ type statements struct {
 	entries      map[*batch.Table]entryStatements
 	texts        textStatements
 	nextDocs     *sql.Stmt
+	currentDocs  *sql.Stmt
 }
 
 type entryStatements struct {
@@ -64,8 +65,10 @@ func (w *writer) prepare(ctx context.Context) error {
 			`ON CONFLICT (row_key) DO UPDATE SET version = excluded.version, committed = excluded.committed,
 			last_updated = excluded.last_updated, visibility = excluded.own_visibility | inherited_visibility,
 			own_visibility = excluded.own_visibility, size = excluded.size, source_hash = excluded.source_hash`),
-		doc:      p.insert(`REPLACE INTO doc (row_key, body)`, 2, ``),
-		entries:  map[*batch.Table]entryStatements{},
+		doc:     p.insert(`REPLACE INTO doc (row_key, body)`, 2, ``),
+		entries: map[*batch.Table]entryStatements{},
+		currentDocs: p.stmt(`SELECT r.row_key, r.visibility, d.body FROM json_each(?1) AS j
+			CROSS JOIN resource AS r NOT INDEXED ON r.row_key = j.value CROSS JOIN doc AS d ON d.row_key = r.row_key`),
 		nextDocs: p.stmt(`SELECT row_key, body FROM doc WHERE row_key >= ?1 ORDER BY row_key LIMIT ?2`),
 	}
 	for _, name := range []string{"resource", "doc"} {

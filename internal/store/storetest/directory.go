@@ -37,6 +37,7 @@ func Directory(t *testing.T, open OpenStore) {
 		{"RemovalLeavesNothingToFind", testRemoval},
 		{"RecreationGetsANewKeyAndGoesOnCounting", testRecreation},
 		{"OneBatchNeverHoldsTwoVersions", testTwiceInOneCall},
+		{"RevisionsStartFromTheCurrentVersion", testRevisions},
 		{"ForeignLastUpdatedIsKept", testLastUpdated},
 		{"ClockNeverStepsBack", testClock},
 		{"CountsByType", testCounts},

@@ -147,9 +147,31 @@ func printSummary(a app, s load.Summary, took time.Duration) {
 		out.Fprintf(a.stdout, "%-10s %12d\n", line.what, line.n)
 	}
 	printKinds(a, s.Refused)
+	printOlder(a, s)
 	out.Fprintf(a.stdout, "%-10s %12d\n", "warnings", s.WarnedTotal())
 	printKinds(a, s.Warned)
 	out.Fprintf(a.stderr, "%d resources in %.1f s\n", s.Read, took.Seconds())
+}
+
+// printOlder names the older versions that are in place since a newer one was refused.
+func printOlder(a app, s load.Summary) {
+	out := message.NewPrinter(language.English)
+	for _, stored := range []load.Stored{load.StillServed, load.NowHidden, load.AlreadyHidden} {
+		if s.Kept[stored] == 0 {
+			continue
+		}
+		out.Fprintf(a.stdout, "  %12d older versions %s\n", s.Kept[stored], stored)
+		named := int64(0)
+		for _, o := range s.Older {
+			if o.Stored == stored {
+				named++
+				fmt.Fprintf(a.stdout, "               %s/%s\n", o.Type, o.ID)
+			}
+		}
+		if more := s.Kept[stored] - named; more > 0 {
+			out.Fprintf(a.stdout, "               … and %d more; --rejects FILE lists all\n", more)
+		}
+	}
 }
 
 // printKinds writes counts by the names of their kinds.

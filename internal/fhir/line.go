@@ -18,6 +18,9 @@ var ErrLineTooLong = fmt.Errorf("the line is longer than %d bytes", MaxLine)
 
 // LineReader reads NDJSON line by line in bounded memory (D12).
 type LineReader struct {
+	// Skipped takes the bytes of lines that are too long. Optional.
+	Skipped io.Writer
+
 	r   *bufio.Reader
 	buf []byte
 	n   int
@@ -56,10 +59,13 @@ func (l *LineReader) read() ([]byte, error) {
 	tooLong := false
 	for {
 		piece, err := l.r.ReadSlice('\n')
-		if len(l.buf)+len(piece) > MaxLine+1 {
+		if !tooLong && len(l.buf)+len(piece) > MaxLine+1 {
 			tooLong = true
+			l.skip(l.buf)
 		}
-		if !tooLong {
+		if tooLong {
+			l.skip(piece)
+		} else {
 			l.buf = append(l.buf, piece...)
 		}
 		switch {
@@ -79,6 +85,17 @@ func (l *LineReader) read() ([]byte, error) {
 		return l.buf, nil
 	}
 }
+
+// skip passes on a piece of a line that is too long.
+func (l *LineReader) skip(piece []byte) {
+	if l.Skipped != nil {
+		_, _ = l.Skipped.Write(piece)
+	}
+}
+
+// Rest returns what was read of a line when an error other than [ErrLineTooLong] ended
+// the reading.
+func (l *LineReader) Rest() []byte { return l.buf }
 
 // AppendEscapedLine appends a JSON text to dst so that no reader can take a
 // character inside a string for a line end: U+0085, U+2028 and U+2029 become

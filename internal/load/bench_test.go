@@ -11,8 +11,8 @@ func BenchmarkPrepare(b *testing.B) {
 		b.Skip("the data au-fhir-test-data.ndjson.gz is not beside the project")
 	}
 	all := newBatch()
-	s := &source{emit: func(file string, line int, text []byte, entry bool, r *Refusal) error {
-		all.add(file, line, text, entry, r)
+	s := &source{emit: func(one piece) error {
+		all.add(one)
 		return nil
 	}}
 	if err := s.input(b.Context(), inputs[0]); err != nil {

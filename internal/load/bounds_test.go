@@ -75,7 +75,7 @@ func TestWaiterSize(t *testing.T) {
 		if r != nil {
 			t.Fatal(r)
 		}
-		list := []loaded{{file: "HealthcareService.ndjson", line: i + 1, t: fhir.HealthcareService, id: out.id, links: out.links}}
+		list := []loaded{{file: "HealthcareService.ndjson", line: i + 1, t: fhir.HealthcareService, id: out.change.ID, links: out.links}}
 		if err := a.batch(t.Context(), list, nil); err != nil {
 			t.Fatal(err)
 		}

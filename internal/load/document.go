@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ func (s *source) documents(name string, r io.Reader) error {
 		if err != nil {
 			return s.stopped(name, d, err)
 		}
-		if err := s.emit(name, line, text, false, nil); err != nil {
+		if err := s.emit(piece{file: name, line: line, text: text}); err != nil {
 			return err
 		}
 	}
@@ -109,7 +110,7 @@ func (s *source) entries(name string, d *decoder, typeKnown bool) error {
 		if !typeKnown && hasRequestOrResponse(text) {
 			refusal = refuse(BadEntry, "the entry may be an old version of a history: write the type of the Bundle before its entries").within("entry")
 		}
-		if err := s.emit(name, line, text, true, refusal); err != nil {
+		if err := s.emit(piece{file: name, line: line, text: text, entry: true, refusal: refusal}); err != nil {
 			return &emitError{err}
 		}
 	}
@@ -128,7 +129,9 @@ type emitError struct{ err error }
 func (e *emitError) Error() string { return e.err.Error() }
 
 // stopped says why a document was not read to its end: a fault of the text is
-// refused, a fault below it breaks the input.
+// refused, a fault below it breaks the input. What is left of the text is not loaded,
+// but looked through: each resource in it is refused by name, so that none that is to be
+// hidden goes unnoticed.
 func (s *source) stopped(name string, d *decoder, err error) error {
 	var emitted *emitError
 	line := d.lineAt(d.json.InputOffset())
@@ -136,20 +139,47 @@ func (s *source) stopped(name string, d *decoder, err error) error {
 	case errors.As(err, &emitted):
 		return emitted.err
 	case d.err != nil && !errors.Is(d.err, errTooLarge):
-		return &brokenInput{name, line, d.err}
+		left, _ := io.ReadAll(io.LimitReader(d.json.Buffered(), fhir.MaxLine))
+		return &brokenInput{name, line, left, d.err}
 	case errors.Is(err, errTooLarge):
-		err = s.emit(name, line, nil, false, refuse(TooLarge, "%v; the rest of the file was not read", err))
+		err = s.notRead(name, line, d, refuse(TooLarge, "%v; the rest of the file was not loaded", err))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		err = s.emit(name, line, nil, false, refuse(BadJSON, "the JSON text is cut off"))
+		err = s.notRead(name, line, d, refuse(BadJSON, "the JSON text is cut off"))
 	case errors.Is(err, errNotBundle), errors.Is(err, errHistory):
-		err = s.emit(name, line, nil, false, refuse(BadShape, "%v", err))
+		err = s.notRead(name, line, d, refuse(BadShape, "%v", err))
 	default:
-		err = s.emit(name, line, nil, false, refuse(BadJSON, "the JSON text is not well-formed here; the rest of the file was not read"))
+		err = s.notRead(name, line, d, refuse(BadJSON, "the JSON text is not well-formed here; the rest of the file was not loaded"))
 	}
 	if err != nil {
 		return err
 	}
 	return io.EOF
+}
+
+// notRead refuses every resource in what is left of a document, and the document itself
+// if there is none.
+func (s *source) notRead(name string, line int, d *decoder, refusal *Refusal) error {
+	left := io.MultiReader(d.json.Buffered(), d.r)
+	head, err := io.ReadAll(io.LimitReader(left, fhir.MaxLine))
+	if len(head) < fhir.MaxLine { // that is all
+		emitting := s.emit(piece{file: name, line: line, text: head, refusal: refusal})
+		if err != nil && emitting == nil {
+			return &brokenInput{name, line, nil, err}
+		}
+		return emitting
+	}
+	var emitting error
+	g := &glimpser{found: func(one sighting) {
+		if emitting == nil {
+			emitting = s.emit(piece{file: name, line: line, refusal: refusal, seen: &one})
+		}
+	}}
+	_, err = io.Copy(g, io.MultiReader(bytes.NewReader(head), left))
+	g.end()
+	if emitting == nil && err != nil {
+		return &brokenInput{name, line, nil, err}
+	}
+	return emitting
 }
 
 // decoder reads JSON values from a stream and knows their lines. It takes in no

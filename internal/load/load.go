@@ -39,6 +39,7 @@ type Rejected struct {
 	Type   string `json:"type"`
 	ID     string `json:"id"`
 	Reason string `json:"reason"`
+	Stored Stored `json:"stored,omitempty"` // of a refusal: what became of the older version
 	Kind   Kind   `json:"-"`
 }
 
@@ -64,6 +65,20 @@ type Summary struct {
 	Refused   map[Kind]int64
 	Notices   []string       // what was odd about inputs that were still read, a line each; set at the end of [Run]
 	Warned    map[Kind]int64 // warnings: a resource may have several or none
+
+	// Older names the older versions that stay in place since a newer one was refused,
+	// in the order of the source, at most 10,000; Kept counts all. A resource that is
+	// refused again is there again.
+	Older []Older
+	Kept  map[Stored]int64
+}
+
+// keep notes an older version that stays.
+func (s *Summary) keep(o Older) {
+	s.Kept[o.Stored]++
+	if len(s.Older) < maxOlder {
+		s.Older = append(s.Older, o)
+	}
 }
 
 // RefusedTotal is the number of all refusals.
@@ -92,7 +107,8 @@ func Run(ctx context.Context, c Config, inputs []Input) (Summary, error) {
 		return Summary{}, err
 	}
 	l := &loader{Config: c, total: totalSize(inputs), across: newAcross(c.Directory),
-		summary: Summary{Refused: map[Kind]int64{}, Warned: map[Kind]int64{}}}
+		hider:   hider{writer: writer{extractor: c.Extractor}},
+		summary: Summary{Refused: map[Kind]int64{}, Warned: map[Kind]int64{}, Kept: map[Stored]int64{}}}
 	group, ctx := errgroup.WithContext(ctx)
 	work, order := make(chan *batch), make(chan *batch, workers)
 	spare := newTexts()
@@ -107,7 +123,7 @@ func Run(ctx context.Context, c Config, inputs []Input) (Summary, error) {
 	})
 	for range workers {
 		group.Go(func() error {
-			p := &preparer{shapes: table, extractor: c.Extractor, keepMeta: c.KeepMeta, texts: spare}
+			p := &preparer{shapes: table, writer: writer{extractor: c.Extractor}, keepMeta: c.KeepMeta, texts: spare}
 			for b := range work {
 				b.prepare(p)
 			}
@@ -152,10 +168,10 @@ func readAll(ctx context.Context, s *source, inputs []Input, spare texts, work, 
 		}
 		return nil
 	}
-	s.emit = func(file string, line int, text []byte, entry bool, refusal *Refusal) error {
-		current.add(file, line, text, entry, refusal)
+	s.emit = func(p piece) error {
+		current.add(p)
 		if current.full() {
-			return flush(file)
+			return flush(p.file)
 		}
 		return ctx.Err()
 	}
@@ -168,7 +184,7 @@ func readAll(ctx context.Context, s *source, inputs []Input, spare texts, work, 
 		}
 		if b, ok := errors.AsType[*brokenInput](err); ok {
 			broken = errors.Join(broken, b)
-			err = s.emit(b.file, b.line, nil, false, refuse(BadInput, "the rest of the input cannot be read: %v", b.err))
+			err = s.emit(piece{file: b.file, line: b.line, text: b.text, refusal: refuse(BadInput, "the rest of the input cannot be read: %v", b.err)})
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			return broken, err
@@ -182,6 +198,7 @@ type loader struct {
 	Config
 	total   int64
 	across  *across
+	hider   hider
 	summary Summary
 }
 
@@ -218,22 +235,25 @@ func (l *loader) warn(w Rejected) error {
 }
 
 func (l *loader) batch(ctx context.Context, b *batch) error {
-	for _, r := range b.refused {
-		l.summary.Refused[r.Kind]++
-		if l.Rejects == nil {
-			continue
-		}
-		if err := l.Rejects.Reject(r); err != nil {
-			return fmt.Errorf("the rejects cannot be written: %w", err)
+	for n := range b.refused {
+		if r := &b.refused[n]; r.change >= 0 {
+			b.changes[r.change].Revise = l.hider.revision(r)
 		}
 	}
-	l.summary.Read += int64(b.resources)
-	if len(b.changes) > 0 {
-		outcomes, err := l.Directory.Apply(ctx, b.changes)
-		l.count(outcomes)
-		if err != nil {
-			return fmt.Errorf("%d of %d resources of a batch were written: %w", len(outcomes), len(b.changes), err)
+	outcomes, err := l.write(ctx, b.changes)
+	for n := range b.refused {
+		if r := &b.refused[n]; r.change >= len(outcomes) {
+			r.Stored = "" // what was made of it has not been committed
 		}
+	}
+	// What is refused is told even if the writing has failed: it is not loaded either way.
+	err = errors.Join(err, l.reject(b.refused))
+	l.summary.Read += int64(b.resources)
+	l.count(b.changes, outcomes)
+	if err != nil {
+		return err
+	}
+	if len(b.loaded) > 0 {
 		if err := l.across.batch(ctx, b.loaded, l.warn); err != nil {
 			return err
 		}
@@ -247,8 +267,42 @@ func (l *loader) batch(ctx context.Context, b *batch) error {
 	return nil
 }
 
-func (l *loader) count(outcomes []store.Outcome) {
-	for _, o := range outcomes {
+// write applies the changes of a batch.
+func (l *loader) write(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+	if len(changes) == 0 {
+		return nil, nil
+	}
+	outcomes, err := l.Directory.Apply(ctx, changes)
+	if err != nil {
+		err = fmt.Errorf("%d of %d resources of a batch were written: %w", len(outcomes), len(changes), err)
+	}
+	return outcomes, err
+}
+
+// reject counts refusals and passes them on, with what became of older versions.
+func (l *loader) reject(list []refused) error {
+	for n := range list {
+		r := list[n].Rejected
+		l.summary.Refused[r.Kind]++
+		if r.Stored != "" {
+			l.summary.keep(Older{r.Type, r.ID, r.Stored})
+		}
+		if l.Rejects == nil {
+			continue
+		}
+		if err := l.Rejects.Reject(r); err != nil {
+			return fmt.Errorf("the rejects cannot be written: %w", err)
+		}
+	}
+	return nil
+}
+
+// count counts what became of the resources that were not refused.
+func (l *loader) count(changes []store.Change, outcomes []store.Outcome) {
+	for n, o := range outcomes {
+		if changes[n].Revise != nil {
+			continue
+		}
 		switch o {
 		case store.Created:
 			l.summary.Created++

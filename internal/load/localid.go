@@ -64,3 +64,9 @@ func isCoverageArea(v *fastjson.Value) bool {
 	}
 	return false
 }
+
+func list(a *fastjson.Arena, item *fastjson.Value) *fastjson.Value {
+	v := a.NewArray()
+	v.SetArrayItem(0, item)
+	return v
+}

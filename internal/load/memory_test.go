@@ -37,6 +37,19 @@ func (m *memory) Apply(ctx context.Context, changes []store.Change) ([]store.Out
 	for _, c := range changes {
 		key := c.Type.String() + "/" + c.ID
 		before, there := m.current[key]
+		if c.Revise != nil {
+			revised := false
+			if there {
+				var err error
+				if revised, err = c.Revise(store.Current{Visibility: before.Visibility, Line: before.Document.Line(m.versions[key], stamp)}, &c); err != nil {
+					return outcomes, err
+				}
+			}
+			if !revised {
+				outcomes = append(outcomes, store.Unchanged)
+				continue
+			}
+		}
 		switch {
 		case !there:
 			outcomes = append(outcomes, store.Created)
@@ -86,7 +99,7 @@ func newPreparer(t testing.TB) *preparer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &preparer{shapes: table, extractor: newExtractor(t)}
+	return &preparer{shapes: table, writer: writer{extractor: newExtractor(t)}}
 }
 
 // prepareText prepares one resource from its text.

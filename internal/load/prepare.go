@@ -18,24 +18,19 @@ type Extractor interface {
 // preparer turns the text of one resource into a change. It keeps its buffers
 // from resource to resource, so it serves one goroutine.
 type preparer struct {
-	shapes    shapes
-	extractor Extractor
-	keepMeta  bool
-	texts     texts // where the texts of batches go
+	writer
+	shapes   shapes
+	keepMeta bool
+	texts    texts // where the texts of batches go
 
 	checker checker
 	parser  fastjson.Parser
 	arena   fastjson.Arena
-	hasher  hasher
-	scratch []byte
-	entries []index.Entry
 	links   linkFinder
 }
 
-// parsed is a resource on its way, with what is known of it for a refusal.
+// parsed is a resource on its way.
 type parsed struct {
-	typeName string // as claimed, when it looks like a type name
-	id       string // as claimed, when it is a valid id
 	change   store.Change
 	warnings []warning
 	links    []link
@@ -59,45 +54,57 @@ func (p *preparer) parse(text []byte) (*fastjson.Value, *Refusal) {
 }
 
 // prepare makes the change that puts the resource v, which is altered on the way:
-// validated, stripped, brought into the stored form, written, indexed.
-func (p *preparer) prepare(v *fastjson.Value) (parsed, *Refusal) {
+// stripped, its suppression brought into the stored form, validated, written, indexed.
+// What a refused resource says of its suppression stays in it.
+func (p *preparer) prepare(v *fastjson.Value) (out parsed, r *Refusal) {
 	p.arena.Reset()
-	out := parsed{typeName: typeNameOf(v)}
-	if id := string(v.GetStringBytes("id")); fhir.ValidID(id) {
-		out.id = id
-	}
 	t, r := identify(v)
 	if r != nil {
 		return out, r
 	}
-	policy.Strip(t, v)
+	stripped := policy.Strip(t, v)
 	lastUpdated, r := p.takeMeta(v)
 	if r != nil {
 		return out, r
 	}
+	unsaid := includeSelfUnsaid(t, v)
+	malformed := policy.ConformSuppression(&p.arena, t, v, stripped.Suppressions, p.shapes.extension)
 	if r := p.shapes.resource(t.String(), v); r != nil {
 		return out, r
 	}
-	out.warnings = checkProfile(t, v)
+	if problem := policy.MisspelledState(t, v); problem != "" {
+		return out, refuse(BadState, "%s", problem).within("status")
+	}
+	out.warnings = suppressionWarnings(checkProfile(t, v), malformed, unsaid)
 	out.links = p.links.find(nil, v)
 	out.hpii = hpiiOf(t, v)
-	if r := normaliseSuppression(&p.arena, t, v); r != nil {
-		return out, r
+	id := string(v.GetStringBytes("id"))
+	addLocalIdentifier(&p.arena, t, id, v)
+	out.change, r = p.write(t, id, v)
+	out.change.LastUpdated = lastUpdated
+	return out, r
+}
+
+// writer makes the changes that put resources. It keeps its buffers from resource to
+// resource, so it serves one goroutine.
+type writer struct {
+	extractor Extractor
+
+	hasher  hasher
+	scratch []byte
+	entries []index.Entry
+}
+
+// write makes the change that puts a resource in its stored form.
+func (w *writer) write(t fhir.Type, id string, v *fastjson.Value) (store.Change, *Refusal) {
+	c := store.Change{Type: t, ID: id, SourceHash: w.hasher.hash(v), Visibility: policy.OwnState(t, v)}
+	w.scratch, c.Document = document(w.scratch, t, id, v)
+	if size := len(w.scratch) + versionAndTime; size > fhir.MaxLine {
+		return c, refuse(TooLarge, "the resource takes %d bytes; at most %d are stored", size, fhir.MaxLine)
 	}
-	addLocalIdentifier(&p.arena, t, out.id, v)
-	out.change = store.Change{
-		Type: t, ID: out.id,
-		SourceHash:  p.hasher.hash(v),
-		Visibility:  policy.OwnState(t, v),
-		LastUpdated: lastUpdated,
-	}
-	p.scratch, out.change.Document = document(p.scratch, t, out.id, v)
-	if size := len(p.scratch) + versionAndTime; size > fhir.MaxLine {
-		return out, refuse(TooLarge, "the resource takes %d bytes; at most %d are stored", size, fhir.MaxLine)
-	}
-	p.entries = p.extractor.Extract(p.entries[:0], t, v)
-	out.change.Entries = append([]index.Entry(nil), p.entries...)
-	return out, nil
+	w.entries = w.extractor.Extract(w.entries[:0], t, v)
+	c.Entries = append([]index.Entry(nil), w.entries...)
+	return c, nil
 }
 
 // versionAndTime is what versionId and lastUpdated add to a document, at most.
@@ -144,11 +151,17 @@ func (p *preparer) takeMeta(v *fastjson.Value) (*fhir.Moment, *Refusal) {
 		}
 		kept = &at
 	}
+	dropVersion(v)
+	return kept, nil
+}
+
+// dropVersion removes version and time from meta, which must be an object.
+func dropVersion(v *fastjson.Value) {
+	meta := v.Get("meta")
 	for _, name := range []string{"versionId", "_versionId", "lastUpdated", "_lastUpdated"} {
 		meta.Del(name)
 	}
 	if meta.GetObject().Len() == 0 {
 		v.Del("meta")
 	}
-	return kept, nil
 }

@@ -16,12 +16,6 @@ import (
 // TestRefused shows each way a line can be bad and what is said of it.
 func TestRefused(t *testing.T) {
 	const o = `{"resourceType":"Organization","id":"a",`
-	suppressed := func(parts string) string {
-		return o + `"extension":[{"url":"http://digitalhealth.gov.au/fhir/cc/StructureDefinition/suppressed","extension":[` + parts + `]}]}`
-	}
-	by := func(code string) string {
-		return `{"url":"suppressedBy","valueCodeableConcept":{"coding":[{"system":"http://digitalhealth.gov.au/fhir/cc/CodeSystem/responsible-party-type","code":"` + code + `"}]}}`
-	}
 	for _, c := range []struct {
 		name, line string
 		kind       Kind
@@ -84,13 +78,8 @@ func TestRefused(t *testing.T) {
 		{"reference with space", o + `"partOf":{"reference":"Organization/b c"}}`, BadReference, "partOf.reference"},
 		{"reference in an extension", o + `"extension":[{"url":"http://x","valueReference":{"reference":"?"}}]}`, BadReference, "extension[0].valueReference.reference"},
 		{"meta is no object", o + `"meta":"x"}`, BadShape, "meta"},
-		{"suppressed by nobody", suppressed(`{"url":"includeSelf","valueBoolean":true}`), BadSuppression, "extension[0]: suppressedBy"},
-		{"suppressed twice over", suppressed(by("organisation-initiated") + "," + by("organisation-initiated")), BadSuppression, "once"},
-		{"suppressed by the wrong one", suppressed(by("practitioner-initiated")), BadSuppression, "organisation-initiated"},
-		{"suppressed with more", suppressed(by("organisation-initiated") + `,{"url":"other","valueBoolean":true}`), BadSuppression, "neither"},
-		{"includeSelf as string", suppressed(by("organisation-initiated") + `,{"url":"includeSelf","valueString":"true"}`), BadSuppression, "includeSelf is a valueBoolean"},
-		{"suppressed without parts", o + `"extension":[{"url":"http://digitalhealth.gov.au/fhir/cc/StructureDefinition/suppressed","valueBoolean":true}]}`, BadSuppression, "suppressedBy"},
-		{"old suppression without value", o + `"extension":[{"url":"http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hc-suppressed"}]}`, BadSuppression, "hc-suppressed"},
+		{"status in capitals", `{"resourceType":"Location","id":"a","status":"Inactive"}`, BadState, "status: this is not a code of FHIR"},
+		{"status as a boolean", `{"resourceType":"Endpoint","id":"a","status":false}`, BadShape, "status: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, r := prepareText(newPreparer(t), c.line)

@@ -19,6 +19,7 @@ const (
 	WrongOrganisationID Kind = "not exactly one HPI-O or HSP-O"
 	WrongStatus         Kind = "status not allowed"
 	UnknownCode         Kind = "code not in its value set"
+	BadSuppression      Kind = "suppression not well-formed"
 	NoIncludeSelf       Kind = "suppression without includeSelf"
 	SharedHPII          Kind = "HPI-I of another Practitioner"
 	Dangling            Kind = "reference that leads nowhere"
@@ -54,7 +55,8 @@ const (
 )
 
 // profileRules are the rules, with the keys of their invariants. Two more need
-// all of a load: SharedHPII and Dangling (links.go).
+// all of a load: SharedHPII and Dangling (links.go). What is wrong with a
+// suppression is found where that is brought into its stored form.
 var profileRules = []profileRule{
 	// inv-hpio-0, inv-hpio-1, inv-hpio-2
 	{fhir.Organization, BadHealthcareID, identifiers(hpioSystem, healthcareID("HPI-O", "800362"))},
@@ -76,8 +78,6 @@ var profileRules = []profileRule{
 	{fhir.HealthcareService, UnknownCode, serviceProvision},
 	{fhir.Organization, UnknownCode, identifierCodes},
 	{fhir.Practitioner, UnknownCode, identifierCodes},
-	//
-	{fhir.Organization, NoIncludeSelf, includeSelfUnsaid},
 }
 
 // provisionCodes are the codes of serviceProvisionCode: those of 26.0.0, then
@@ -88,8 +88,7 @@ var provisionCodes = map[string][]string{
 	hcpdDefinitions + "CodeSystem/hc-service-provision-code-cs":             {"MIX"},
 }
 
-// checkProfile returns what the profiles of the guide have against a resource. It
-// reads the source before suppression is brought into the stored form.
+// checkProfile returns what the profiles of the guide have against a resource.
 func checkProfile(t fhir.Type, v *fastjson.Value) (found []warning) {
 	for _, rule := range profileRules {
 		if rule.of == t {
@@ -203,12 +202,34 @@ func identifierCodes(v *fastjson.Value, say func(path, text string)) {
 	}
 }
 
-func includeSelfUnsaid(v *fastjson.Value, say func(path, text string)) {
+// includeSelfUnsaid returns the places of suppressions that do not say whether they hide
+// the Organization itself.
+func includeSelfUnsaid(t fhir.Type, v *fastjson.Value) (places []string) {
+	if t != fhir.Organization {
+		return nil
+	}
 	for i, extension := range v.GetArray("extension") {
-		if isText(extension.Get("url"), policy.SuppressedURL) && !hasURL(extension.Get("extension"), "includeSelf") {
-			say(at("extension", i), "includeSelf is missing; the organisation itself is taken as suppressed")
+		if !policy.IsSuppression(extension.GetStringBytes("url")) {
+			continue
+		}
+		said := slices.ContainsFunc(extension.GetArray("extension"), func(part *fastjson.Value) bool { return isText(part.Get("url"), "includeSelf") })
+		if !said {
+			places = append(places, at("extension", i))
 		}
 	}
+	return places
+}
+
+// suppressionWarnings appends what is wrong with the suppression of a resource. It is
+// hidden all the same.
+func suppressionWarnings(found []warning, malformed []policy.Malformed, unsaid []string) []warning {
+	for _, m := range malformed {
+		found = append(found, warning{BadSuppression, m.Path + ": " + m.Text})
+	}
+	for _, place := range unsaid {
+		found = append(found, warning{NoIncludeSelf, place + ": includeSelf is missing; the organisation itself is taken as suppressed"})
+	}
+	return found
 }
 
 func isCoding(coding *fastjson.Value, system string, codes ...string) bool {

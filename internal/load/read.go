@@ -14,19 +14,20 @@ import (
 // peek is how much of an input is looked at to tell its format.
 const peek = 1 << 20
 
-// item is a piece of an input: the text of a resource, of a Bundle or of a Bundle
+// piece is a piece of an input: the text of a resource, of a Bundle or of a Bundle
 // entry, or a refusal made while reading.
-type item struct {
-	file     string
-	line     int // of its start, from 1
-	from, to int // its text in batch.text
-	entry    bool
-	refusal  *Refusal
+type piece struct {
+	file    string
+	line    int    // of its start, from 1
+	text    []byte // of a refusal as far as it could be read; valid during the call only
+	entry   bool
+	refusal *Refusal
+	seen    *sighting // the resource that is refused, where there is no text
 }
 
-// source reads inputs one after the other and hands items to emit.
+// source reads inputs one after the other and hands pieces to emit.
 type source struct {
-	emit func(file string, line int, text []byte, entry bool, refusal *Refusal) error
+	emit func(piece) error
 	read int64 // bytes of all inputs so far, as they are stored
 
 	notices []string // see Summary.Notices
@@ -36,6 +37,7 @@ type source struct {
 type brokenInput struct {
 	file string
 	line int
+	text []byte // the beginning of what could not be read whole
 	err  error
 }
 
@@ -50,7 +52,7 @@ func (b *brokenInput) Unwrap() error { return b.err }
 func (s *source) input(ctx context.Context, in Input) error {
 	file, err := in.Open()
 	if err != nil {
-		return &brokenInput{in.Name, 0, err}
+		return &brokenInput{in.Name, 0, nil, err}
 	}
 	defer file.Close()
 	raw := bufio.NewReaderSize(&counting{ctx, file, &s.read}, 1<<16)
@@ -58,7 +60,7 @@ func (s *source) input(ctx context.Context, in Input) error {
 	if magic, _ := raw.Peek(2); bytes.Equal(magic, gzipMagic) {
 		unzipped, err := newGunzip(raw)
 		if err != nil {
-			return &brokenInput{in.Name, 0, err}
+			return &brokenInput{in.Name, 0, nil, err}
 		}
 		defer func() {
 			if n := unzipped.trailing; n > 0 {
@@ -81,22 +83,42 @@ func (s *source) input(ctx context.Context, in Input) error {
 // lines reads NDJSON.
 func (s *source) lines(name string, r io.Reader) error {
 	lines := fhir.NewLineReader(r)
+	var skipped []sighting
+	reading := &glimpser{found: func(one sighting) { skipped = append(skipped, one) }}
+	lines.Skipped = reading
 	for {
 		text, err := lines.Next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.Is(err, fhir.ErrLineTooLong):
-			err = s.emit(name, lines.Line(), nil, false, refuse(TooLarge, "%v", fhir.ErrLineTooLong))
+			reading.end()
+			err = s.refuse(piece{file: name, line: lines.Line(), refusal: refuse(TooLarge, "%v", fhir.ErrLineTooLong)}, skipped)
+			skipped = nil
 		case err != nil:
-			return &brokenInput{name, lines.Line(), err}
+			return &brokenInput{name, lines.Line(), bytes.Clone(lines.Rest()), err}
 		default:
-			err = s.emit(name, lines.Line(), text, false, nil)
+			err = s.emit(piece{file: name, line: lines.Line(), text: text})
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// refuse emits a refusal for each resource that was seen in what is refused, or one if
+// none was.
+func (s *source) refuse(p piece, seen []sighting) error {
+	if len(seen) == 0 {
+		return s.emit(p)
+	}
+	for n := range seen {
+		p.seen = &seen[n]
+		if err := s.emit(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // counting counts the bytes that are read, and stops when ctx ends.

@@ -7,18 +7,18 @@ type Kind string
 
 // The kinds, in the words of the summary.
 const (
-	BadJSON        Kind = "not valid JSON"
-	DuplicateKey   Kind = "duplicate key"
-	TooLarge       Kind = "too large"
-	OtherType      Kind = "not a resource type of the directory"
-	MissingID      Kind = "no id"
-	BadID          Kind = "id not valid"
-	BadReference   Kind = "reference not well-formed"
-	EmptyElement   Kind = "empty element"
-	BadShape       Kind = "element of the wrong shape"
-	BadSuppression Kind = "suppression not well-formed"
-	BadEntry       Kind = "bundle entry that is not a put"
-	BadInput       Kind = "input not readable"
+	BadJSON      Kind = "not valid JSON"
+	DuplicateKey Kind = "duplicate key"
+	TooLarge     Kind = "too large"
+	OtherType    Kind = "not a resource type of the directory"
+	MissingID    Kind = "no id"
+	BadID        Kind = "id not valid"
+	BadReference Kind = "reference not well-formed"
+	EmptyElement Kind = "empty element"
+	BadShape     Kind = "element of the wrong shape"
+	BadState     Kind = "state not well-formed"
+	BadEntry     Kind = "bundle entry that is not a put"
+	BadInput     Kind = "input not readable"
 )
 
 // Refusal says why a piece of input was not loaded. Its text names the place and

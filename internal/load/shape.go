@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"muster/internal/fhir"
-
 	"github.com/valyala/fastjson"
 )
 
@@ -70,6 +68,11 @@ func readShapes(text string) (shapes, error) {
 // resource checks a whole resource of type t: nothing is empty, what repeats is
 // an array and what does not is none, and primitives have their form.
 func (s shapes) resource(t string, v *fastjson.Value) *Refusal { return s.members(s[t], v) }
+
+// extension reports whether an extension has the shape of one.
+func (s shapes) extension(v *fastjson.Value) bool {
+	return v.Type() == fastjson.TypeObject && s.members(s["Extension"], v) == nil
+}
 
 // members checks an object; known is nil when its type is not in the table.
 func (s shapes) members(known object, v *fastjson.Value) *Refusal {
@@ -180,14 +183,4 @@ func (s shapes) single(want *shape, v *fastjson.Value) *Refusal {
 		return refuse(primitiveKind(wrong), "%s", wrong)
 	}
 	return nil
-}
-
-// typeNameOf returns the type a resource claims, for people: a FHIR-like name or
-// nothing.
-func typeNameOf(v *fastjson.Value) string {
-	name := v.GetStringBytes("resourceType")
-	if _, err := fhir.ParseReference(string(name)+"/x", ""); err != nil {
-		return ""
-	}
-	return string(name)
 }

@@ -1,0 +1,412 @@
+package load_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"muster/internal/conformance"
+	"muster/internal/fhir"
+	"muster/internal/load"
+	"muster/internal/policy"
+	"muster/internal/search/index"
+	"muster/internal/store"
+	"muster/internal/testkit/pgtest"
+	"muster/internal/testkit/stores"
+)
+
+const base = "http://localhost:8080/fhir"
+
+// both runs a test on a new directory of either database.
+func both(t *testing.T, test func(*testing.T, *place)) {
+	registry, err := conformance.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	extractor, err := index.NewExtractor(registry, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(t *testing.T, s store.Store, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		test(t, &place{t, s, extractor})
+	}
+	t.Run("sqlite", func(t *testing.T) {
+		s, _, err := stores.SQLite(t.Context(), t.TempDir(), base, registry)
+		run(t, s, err)
+	})
+	t.Run("postgres", func(t *testing.T) {
+		s, _, err := stores.Postgres(t.Context(), pgtest.Database(t), base, registry)
+		run(t, s, err)
+	})
+}
+
+// place is a directory to load into.
+type place struct {
+	*testing.T
+	store     store.Store
+	extractor *index.Extractor
+}
+
+// rejects gathers what a load says of refusals or warnings.
+type rejects []load.Rejected
+
+func (r *rejects) Reject(one load.Rejected) error { *r = append(*r, one); return nil }
+
+// load loads lines, and returns the summary, the refusals and the warnings.
+func (p *place) load(lines string) (load.Summary, rejects, rejects) {
+	p.Helper()
+	var refused, warned rejects
+	s, err := load.Run(p.Context(), load.Config{Directory: p.store, Extractor: p.extractor, Rejects: &refused, Warnings: &warned},
+		[]load.Input{load.FromReader("in", strings.NewReader(lines))})
+	if err != nil {
+		p.Fatal(err)
+	}
+	return s, refused, warned
+}
+
+// row returns the current row of a resource.
+func (p *place) row(t fhir.Type, id string) store.Row {
+	p.Helper()
+	rows, err := p.store.Lookup(p.Context(), t, []string{id})
+	if err != nil || len(rows) != 1 {
+		p.Fatalf("%v/%s has %d rows, %v", t, id, len(rows), err)
+	}
+	return rows[0]
+}
+
+// line returns the stored line of a resource.
+func (p *place) line(t fhir.Type, id string) (line string) {
+	p.Helper()
+	err := p.store.Bodies(p.Context(), []store.RowKey{p.row(t, id).Key}, func(_ store.Row, text []byte) error {
+		line = string(text)
+		return nil
+	})
+	if err != nil {
+		p.Fatal(err)
+	}
+	return line
+}
+
+// visible is a visible resource of a type; its last members are more.
+func visible(t fhir.Type, id, more string) string {
+	text := fmt.Sprintf(`{"resourceType":"%v","id":"%s"`, t, id)
+	switch t {
+	case fhir.Location, fhir.Endpoint:
+		text += `,"status":"active","name":"x"`
+	case fhir.Provenance:
+		text += `,"recorded":"2026-01-01T00:00:00Z"`
+	default:
+		text += `,"active":true,"telecom":[{"system":"phone","value":"1"}]`
+	}
+	return text + more + "}"
+}
+
+const (
+	mark    = `"url":"` + policy.SuppressedURL + `"`
+	coding  = `{"system":"` + policy.ResponsibleParty + `","code":"organisation-initiated"}`
+	by      = `{"url":"suppressedBy","valueCodeableConcept":{"coding":[` + coding + `]}}`
+	no      = `{"url":"includeSelf","valueBoolean":false}`
+	goodOne = `{` + mark + `,"extension":[` + by + `]}`
+)
+
+// TestMalformedSuppressionHides: over a visible version comes one with a suppression that
+// is not exactly as the profile has it. Presence hides, on every type, whatever is inside:
+// the new version is stored, hidden, with a warning (SU-01, SU-10, A-01).
+func TestMalformedSuppressionHides(t *testing.T) {
+	t.Attr("requirements", "SU-01 SU-02 SU-10 VI-08")
+	both(t, func(t *testing.T, p *place) {
+		for n, extension := range []string{
+			`{` + mark + `,"extension":[{"url":"suppressedBy","valueCodeableConcept":{"coding":[` + coding + `,{"system":"x","code":"y"}]}}]}`,
+			`{` + mark + `,"extension":[{"url":"suppressedBy","valueCodeableConcept":{"coding":[{"system":"` + policy.ResponsibleParty + `","code":"nobody"}]}}]}`,
+			`{` + mark + `,"extension":[{"url":"suppressedBy","valueCodeableConcept":{"coding":[{"code":"organisation-initiated"}]}}]}`,
+			`{` + mark + `}`,
+			`{` + mark + `,"extension":[]}`,
+			`{` + mark + `,"extension":[null]}`,
+			`{` + mark + `,"extension":{}}`,
+			`{` + mark + `,"extension":[` + by + `,` + by + `]}`,
+			`{` + mark + `,"extension":[` + by + `,{"url":"includeSelf","valueString":"false"}]}`,
+			`{` + mark + `,"extension":[` + by + `,` + no + `,` + no + `]}`,
+			`{` + mark + `,"extension":[` + by + `,{"url":"more","valueBoolean":false}]}`,
+			`{` + mark + `,"valueBoolean":false}`,
+			`{` + mark + `,"valueBoolean":"no"}`,
+			goodOne + `,` + goodOne,
+			`{"url":"` + policy.SuppressedOldURL + `"}`,
+			`{"url":"` + policy.SuppressedOldURL + `","valueBoolean":"false"}`,
+			`{"url":" ` + policy.SuppressedURL + `/","extension":[` + by + `]}`,
+			`{"url":"http://x","extension":[` + goodOne + `]}`,
+		} {
+			for _, rt := range fhir.Types() {
+				id := fmt.Sprint("m", n)
+				p.load(visible(rt, id, ""))
+				s, refused, warned := p.load(visible(rt, id, `,"extension":[`+extension+`]`))
+				if s.Updated != 1 || len(refused) > 0 {
+					t.Errorf("%v %s: %+v, refused %v", rt, extension, s, refused)
+				}
+				if !slices.ContainsFunc(warned, func(w load.Rejected) bool { return w.Kind == load.BadSuppression }) {
+					t.Errorf("%v %s: warnings %v", rt, extension, warned)
+				}
+				if row := p.row(rt, id); row.Version != 2 || row.Visibility&index.Suppressed == 0 {
+					t.Errorf("%v %s: stored as %+v", rt, extension, row)
+				}
+				if line := p.line(rt, id); !strings.Contains(line, mark) || !strings.Contains(line, `"suppressedBy"`) {
+					t.Errorf("%v %s: clients cannot tell: %s", rt, extension, line)
+				}
+			}
+		}
+		p.load(visible(fhir.Organization, "o", ""))
+		_, _, warned := p.load(visible(fhir.Organization, "o", `,"extension":[{`+mark+`,"extension":[`+by+`,`+no+`]}]`))
+		if row := p.row(fhir.Organization, "o"); row.Visibility != 0 || slices.ContainsFunc(warned, func(w load.Rejected) bool { return w.Kind == load.BadSuppression }) {
+			t.Errorf("an Organization that suppresses its children only: %+v, %v", row, warned)
+		}
+	})
+}
+
+// TestRefusedHidesTheOlderVersion: what is refused, and says that it is hidden, leaves no
+// visible version in place: the stored one gets a new version that is hidden. What says
+// nothing of the kind leaves the older version, and is named (SU-01, VI-03).
+func TestRefusedHidesTheOlderVersion(t *testing.T) {
+	t.Attr("requirements", "SU-01 VI-03 VI-08")
+	const bad = `,"birthDateTime":""` // refused: an empty string
+	both(t, func(t *testing.T, p *place) {
+		for n, c := range []struct {
+			t    fhir.Type
+			text string // with ID
+			want load.Stored
+			flag index.Visibility
+		}{
+			{fhir.Organization, `{"resourceType":"Organization","id":"ID","active":"false"}`, load.NowHidden, index.Inactive},
+			{fhir.Practitioner, `{"resourceType":"Practitioner","id":"ID","active":0}`, load.NowHidden, index.Inactive},
+			{fhir.PractitionerRole, `{"resourceType":"PractitionerRole","id":"ID","active":"Inactive"}`, load.NowHidden, index.Inactive},
+			{fhir.HealthcareService, `{"resourceType":"HealthcareService","id":"ID","active":[false]}`, load.NowHidden, index.Inactive},
+			{fhir.Location, `{"resourceType":"Location","id":"ID","status":"Inactive"}`, load.NowHidden, index.Inactive},
+			{fhir.Endpoint, `{"resourceType":"Endpoint","id":"ID","status":"OFF"}`, load.NowHidden, index.Inactive},
+			{fhir.Endpoint, `{"resourceType":"Endpoint","id":"ID","status":false}`, load.NowHidden, index.Inactive},
+			{fhir.Organization, `{"resourceType":"Organization","id":"ID","active":true,"active":false}`, load.NowHidden, index.Inactive},
+			{fhir.Organization, `{"resourceType":"Organization","id":"ID","active":"true"}`, load.StillServed, 0},
+			{fhir.Organization, `{"resourceType":"Organization","id":"ID","active":"maybe"}`, load.StillServed, 0},
+			{fhir.Organization, `{"resourceType":"Organization","id":"ID","active":null}`, load.StillServed, 0},
+			{fhir.Location, `{"resourceType":"Location","id":"ID","status":"Active"}`, load.StillServed, 0},
+			{fhir.Location, visible(fhir.Location, "ID", bad), load.StillServed, 0},
+			{fhir.Location, visible(fhir.Location, "ID", bad+`,"extension":[`+goodOne+`]`), load.NowHidden, index.Suppressed},
+			{fhir.Provenance, visible(fhir.Provenance, "ID", bad+`,"extension":[`+goodOne+`]`), load.NowHidden, index.Suppressed},
+			{fhir.Organization, visible(fhir.Organization, "ID", bad+`,"extension":[{`+mark+`,"extension":[`+by+`,`+no+`]}]`), load.NowHidden, index.Suppressed},
+			{fhir.Practitioner, visible(fhir.Practitioner, "ID", `,"extension":`+goodOne), load.NowHidden, index.Suppressed},
+			{fhir.Practitioner, visible(fhir.Practitioner, "ID", `,"name":[{"family":"a","family":"b"}],"extension":[`+goodOne+`]`), load.NowHidden, index.Suppressed},
+			{fhir.Practitioner, visible(fhir.Practitioner, "ID", `,"extension":[`+goodOne+`],"photo":`), load.NowHidden, index.Suppressed},
+			{fhir.Practitioner, visible(fhir.Practitioner, "ID", `,"x":"lost,"extension":[`+goodOne+`]`), load.NowHidden, index.Suppressed},
+			{fhir.Practitioner, strings.TrimSuffix(visible(fhir.Practitioner, "ID", `,"extension":[`+goodOne+`]`), `]}`), load.NowHidden, index.Suppressed},
+			{fhir.Practitioner, visible(fhir.Practitioner, "ID", `},"extension":[`+goodOne+`]`), load.NowHidden, index.Suppressed},
+			{fhir.Practitioner, visible(fhir.Practitioner, "ID", `,"extension":[`+strings.ReplaceAll(goodOne, "/", `\/`)+`],}`), load.NowHidden, index.Suppressed},
+			{fhir.Practitioner, strings.Replace(visible(fhir.Practitioner, "ID", `,"extension":[`+goodOne+`]`), `"Practitioner"`, `"practitioner"`, 1), load.NowHidden, index.Suppressed},
+			{fhir.Practitioner, `{"resourceType":"Bundle","type":"collection","entry":[{"resource":` + visible(fhir.Practitioner, "ID", bad+`,"extension":[`+goodOne+`]`) + `}]}`, load.NowHidden, index.Suppressed},
+			{fhir.Practitioner, `{"resourceType":"Bundle","type":"collection","type":"collection","entry":[{"resource":` + visible(fhir.Practitioner, "ID", `,"extension":[`+goodOne+`]`) + `}]}`, load.NowHidden, index.Suppressed},
+			{fhir.Practitioner, "{\"resourceType\":\"Bundle\",\n\"entry\":[;\n{\"resource\":" + visible(fhir.Practitioner, "ID", `,"extension":[`+goodOne+`]`) + `}]}`, load.NowHidden, index.Suppressed},
+			{fhir.Practitioner, `{"resourceType":"Bundle","type":"history","entry":[{"resource":` + visible(fhir.Practitioner, "ID", `,"extension":[`+goodOne+`]`) + `}]}`, load.NowHidden, index.Suppressed},
+			{fhir.Practitioner, `{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"POST","url":"Practitioner"},"resource":` + visible(fhir.Practitioner, "ID", `,"extension":[`+goodOne+`]`) + `}]}`, load.NowHidden, index.Suppressed},
+			{fhir.Practitioner, `{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"DELETE","url":"Practitioner/ID"}}]}`, load.StillServed, 0},
+			{fhir.Practitioner, visible(fhir.Practitioner, "ID", `,"extension":[`+goodOne+`],"x":"`+strings.Repeat("x", fhir.MaxLine)+`"`), load.NowHidden, index.Suppressed},
+		} {
+			id := fmt.Sprint("r", n)
+			p.load(visible(c.t, id, ""))
+			text := strings.ReplaceAll(c.text, "ID", id)
+			name := fmt.Sprintf("%d: %.200s", n, text)
+			for round, want := range []load.Stored{c.want, load.AlreadyHidden} {
+				if round == 1 && c.want == load.StillServed {
+					want = c.want
+				}
+				s, refused, _ := p.load(text + "\n")
+				named := slices.IndexFunc(s.Older, func(o load.Older) bool { return o.Type == c.t.String() && o.ID == id })
+				if s.Updated > 0 || named < 0 || s.Older[named].Stored != want || s.Kept[want] != 1 {
+					t.Errorf("%s\nround %d: %+v, want %s", name, round, s, want)
+				}
+				if !slices.ContainsFunc(refused, func(r load.Rejected) bool { return r.ID == id && r.Stored == want }) {
+					t.Errorf("%s\nround %d: refused %+v", name, round, refused)
+				}
+				version := int64(2)
+				if c.want == load.StillServed {
+					version = 1
+				}
+				if row := p.row(c.t, id); row.Visibility != c.flag || row.Version != version {
+					t.Errorf("%s\nround %d: stored as %+v, want version %d in state %d", name, round, row, version, c.flag)
+				}
+			}
+			// The source corrects itself: the resource is visible again.
+			if s, _, _ := p.load(visible(c.t, id, `,"language":"en"`)); s.Updated != 1 || p.row(c.t, id).Visibility != 0 {
+				t.Errorf("%s\ncannot be corrected: %+v", name, s)
+			}
+		}
+		if s, refused, _ := p.load(`{"resourceType":"Location","id":"never","status":"Inactive"}`); len(s.Older) > 0 || len(refused) != 1 || refused[0].Stored != "" {
+			t.Errorf("what was never there: %+v, %+v", s, refused)
+		}
+	})
+}
+
+// TestHiddenVersionIsInDeltas: a delta tells clients of a version that was hidden.
+func TestHiddenVersionIsInDeltas(t *testing.T) {
+	t.Attr("requirements", "SU-01 VI-10")
+	both(t, func(t *testing.T, p *place) {
+		p.load(visible(fhir.Location, "l", ""))
+		before := p.row(fhir.Location, "l")
+		time.Sleep(2 * time.Millisecond)
+		p.load(visible(fhir.Location, "l", `,"name":"","extension":[`+goodOne+`]`))
+		after, line := p.row(fhir.Location, "l"), p.line(fhir.Location, "l")
+		if after.Committed <= before.Committed || after.LastUpdated != after.Committed {
+			t.Errorf("committed %v, then %v with lastUpdated %v", before.Committed, after.Committed, after.LastUpdated)
+		}
+		if !strings.Contains(line, goodOne) || !strings.Contains(line, `"versionId":"2"`) || !strings.Contains(line, `"name":"x"`) {
+			t.Errorf("the version is %s", line)
+		}
+	})
+}
+
+var rounds = flag.Int("privacy.rounds", 1, "how many times TestRandomPrivacy damages 2,000 resources")
+var seed = flag.Uint64("privacy.seed", 1, "of TestRandomPrivacy")
+
+// TestRandomPrivacy damages the suppression or the state of resources in random ways and
+// loads them over visible versions. No visible older version stays unless the summary
+// names it, and what has the suppressed extension is not visible at all, but for an
+// Organization that suppresses its children only. `-privacy.rounds 10` is 20,000 cases.
+func TestRandomPrivacy(t *testing.T) {
+	t.Attr("requirements", "SU-01 SU-10 VI-03 VI-08")
+	const cases = 2000
+	both(t, func(t *testing.T, p *place) {
+		var hidden, stays, replaced int
+		for round := range *rounds {
+			r := damager{rand.New(rand.NewPCG(*seed, uint64(round)))}
+			var before, after bytes.Buffer
+			damaged := make([]string, cases)
+			types := fhir.Types()
+			for n := range cases {
+				rt, id := types[n%len(types)], fmt.Sprintf("d%d-%d", round, n)
+				fmt.Fprintln(&before, visible(rt, id, ""))
+				damaged[n] = r.resource(rt, id)
+				fmt.Fprintln(&after, damaged[n])
+			}
+			p.load(before.String())
+			s, _, _ := p.load(after.String())
+			named := map[string]load.Stored{}
+			for _, o := range s.Older {
+				named[o.Type+"/"+o.ID] = o.Stored
+			}
+			for n := range cases {
+				rt, id := types[n%len(types)], fmt.Sprintf("d%d-%d", round, n)
+				row := p.row(rt, id)
+				shown := policy.Readable(row.Visibility)
+				stored := named[fmt.Sprintf("%v/%s", rt, id)]
+				switch {
+				case !shown:
+					hidden++
+				case row.Version == 1:
+					stays++
+					if stored != load.StillServed {
+						t.Errorf("seed %d round %d: an older version is visible and not named (%q):\n%s", *seed, round, stored, damaged[n])
+					}
+				default:
+					replaced++
+				}
+				if shown && strings.Contains(damaged[n], policy.SuppressedURL) && !exempt(rt, damaged[n]) {
+					t.Errorf("seed %d round %d: it has the suppressed extension and is visible, in version %d:\n%s", *seed, round, row.Version, damaged[n])
+				}
+			}
+		}
+		t.Logf("%d cases: %d hidden, %d older versions stay and are named, %d replaced by a visible version", *rounds*cases, hidden, stays, replaced)
+	})
+}
+
+var includeSelfForm = regexp.MustCompile(`includeSelf`)
+
+// exempt reports whether a text may be an Organization that suppresses its children only.
+func exempt(t fhir.Type, text string) bool {
+	return t == fhir.Organization && strings.Count(text, policy.SuppressedURL) == 1 && len(includeSelfForm.FindAllString(text, -1)) == 1 &&
+		regexp.MustCompile(`"valueBoolean"\s*:\s*false`).MatchString(text)
+}
+
+// damager makes resources whose suppression or state is damaged.
+type damager struct{ *rand.Rand }
+
+func (d damager) pick(list ...string) string { return list[d.IntN(len(list))] }
+
+// value is a JSON value that somebody may take for a boolean, a code or a concept.
+func (d damager) value() string {
+	return d.pick(`true`, `false`, `"true"`, `"false"`, `"False"`, `" false "`, `0`, `1`, `0.0`, `-0`, `"0"`, `null`, `[]`, `{}`, `[false]`, `[true,false]`, `["false"]`,
+		`"active"`, `"inactive"`, `"Inactive"`, `"INACTIVE "`, `"off"`, `"Off"`, `"suspended"`, `"closed"`, `"no"`, `"N"`, `""`, `"x"`, `{"value":false}`, by, coding)
+}
+
+func (d damager) part() string {
+	return d.pick(by, no, `{"url":"includeSelf","valueBoolean":true}`, `{"url":"includeSelf","valueString":"false"}`, `{"url":"includeSelf"}`, `{"url":"other"}`, `{}`, `null`, `7`, goodOne,
+		`{"url":"suppressedBy","valueCodeableConcept":`+d.value()+`}`, `{"url":"includeSelf","valueBoolean":`+d.value()+`}`)
+}
+
+// extension is one that suppresses, more or less.
+func (d damager) extension() string {
+	url := d.pick(policy.SuppressedURL, policy.SuppressedURL, policy.SuppressedURL, policy.SuppressedOldURL, policy.SuppressedURL+"/", policy.SuppressedURL+"|26.0.0", " "+policy.SuppressedURL)
+	text := `{"url":"` + url + `"`
+	if d.IntN(4) > 0 {
+		var parts []string
+		for range d.IntN(4) {
+			parts = append(parts, d.part())
+		}
+		inside := `[` + strings.Join(parts, ",") + `]`
+		text += `,"extension":` + d.pick(inside, inside, inside, inside, d.value(), d.part())
+	}
+	if d.IntN(4) == 0 {
+		text += `,"` + d.pick("valueBoolean", "valueString", "value", "_url") + `":` + d.value()
+	}
+	return text + `}`
+}
+
+// resource is one of a type with damaged suppression, state or both, and sometimes with
+// damage elsewhere.
+func (d damager) resource(t fhir.Type, id string) string {
+	var members []string
+	if d.IntN(3) > 0 {
+		list := `[` + d.extension() + `]`
+		members = append(members, d.pick(`"extension":`, `"extension":`, `"extension":`, `"modifierExtension":`)+d.pick(list, list, list, d.extension(), `[`+d.extension()+`,`+d.extension()+`]`))
+	}
+	state := "active"
+	if t == fhir.Location || t == fhir.Endpoint {
+		state = "status"
+	}
+	if d.IntN(2) == 0 {
+		members = append(members, `"`+state+`":`+d.value())
+	}
+	if d.IntN(6) == 0 {
+		members = append(members, d.pick(`"language":""`, `"language":5`, `"name":{"a":1}`, `"identifier":[{}]`, `"language":"en","language":"en"`, `"contained":[{"resourceType":"Location","id":"c","extension":[`+d.extension()+`]}]`))
+	}
+	d.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
+	head := fmt.Sprintf(`{"resourceType":"%v","id":"%s"`, t, id)
+	tail := ""
+	for _, m := range members {
+		tail += "," + m
+	}
+	if d.IntN(5) == 0 { // the bytes of it are damaged, but not those of its name
+		raw := []byte(tail)
+		for range 1 + d.IntN(3) {
+			if len(raw) == 0 {
+				break
+			}
+			switch at := d.IntN(len(raw)); d.IntN(4) {
+			case 0:
+				raw = slices.Delete(raw, at, at+1)
+			case 1:
+				raw = slices.Insert(raw, at, `{}[]",:\x`[d.IntN(9)])
+			case 2:
+				raw[at] = `{}[]",:\x0`[d.IntN(10)]
+			case 3:
+				raw = raw[:at]
+			}
+		}
+		tail = string(raw)
+	}
+	return head + tail + "}"
+}

@@ -53,7 +53,7 @@ func (c checkCmd) Run(a app) (err error) {
 	}
 	progress := newStageProgress(a.stderr)
 	summary, err := check.Run(a.ctx, check.Config{
-		Store: seen, Blobs: files, Registry: registry, Extractor: extractor,
+		Store: seen, Blobs: files, Registry: registry, Extractor: extractor, Rules: seen.Info().Rules,
 		Deep: c.Deep, Served: served, Found: c.printer(a), Progress: progress.at,
 	})
 	progress.end()

@@ -15,6 +15,7 @@ import (
 	"muster/internal/conformance"
 	"muster/internal/fault"
 	"muster/internal/load"
+	"muster/internal/policy"
 	"muster/internal/search/index"
 	"muster/internal/store"
 
@@ -115,7 +116,7 @@ func openToLoad(a app, data, database, baseURL string, c *load.Config) (_ direct
 		return nil, err
 	}
 	opened, err := openDirectory(a.ctx, data, database, store.Options{Create: &store.CreateInfo{
-		BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(),
+		BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(),
 	}})
 	if err != nil {
 		return nil, err

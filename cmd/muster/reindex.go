@@ -1,17 +1,20 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"muster/internal/conformance"
 	"muster/internal/fhir"
+	"muster/internal/load"
+	"muster/internal/policy"
 	"muster/internal/search/index"
 	"muster/internal/store"
 
-	"github.com/valyala/fastjson"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 )
@@ -52,35 +55,61 @@ func (c reindexCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
+	remake, err := load.NewRemake(extractor)
+	if err != nil {
+		return err
+	}
 	progress := reindexProgress{w: a.stderr, start: time.Now(), next: time.Now().Add(lineEvery)}
-	if err := directory.Reindex(a.ctx, registry.DefinitionsHash(), extractLines(extractor), progress.done); err != nil {
+	err = directory.Reindex(a.ctx, store.Reindexing{
+		Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Remake: remake, Progress: progress.done,
+		Cleaning: func(ctx context.Context) error { return endExports(ctx, a, directory) },
+	})
+	if err != nil {
 		return fmt.Errorf("%w; run 'muster reindex' again, it goes on where it was cut off", err)
 	}
 	progress.end(a.stdout)
-	return nil
+	if progress.cleaned == 0 {
+		return nil
+	}
+	_, err = directory.Vacuum(a.ctx) // what the old versions held goes too
+	return err
 }
 
-// extractLines finds the entries of stored lines.
-func extractLines(extractor *index.Extractor) store.Extract {
-	var parser fastjson.Parser
-	return func(dst []index.Entry, t fhir.Type, line []byte) ([]index.Entry, error) {
-		v, err := parser.ParseBytes(line)
-		if err != nil {
-			return dst, fmt.Errorf("its stored line is damaged: load it again: %w", err)
-		}
-		return extractor.Extract(dst, t, v), nil
+// endExports ends all exports, running and finished: their files hold what the resources
+// held before they were cleaned, and may not be given out any more (ST-03).
+func endExports(ctx context.Context, a app, d directory) error {
+	const always = fhir.Moment(math.MaxInt64)
+	finished, err := d.Expire(ctx, always, 0)
+	if err != nil {
+		return err
 	}
+	running, err := d.Stalled(ctx, always)
+	if err != nil {
+		return err
+	}
+	now := d.Now()
+	for _, job := range running {
+		err := d.Fail(ctx, job.ID, "The directory was cleaned of data that it may not hold. Start the export again.",
+			fhir.MomentOf(now), fhir.MomentOf(now.Add(24*time.Hour)))
+		if err != nil {
+			return err
+		}
+	}
+	if n := finished + len(running); n > 0 {
+		fmt.Fprintf(a.stderr, "exports ended, since their files hold what is taken out now: %d\n", n)
+	}
+	return nil
 }
 
 // reindexProgress writes a plain line now and then.
 type reindexProgress struct {
 	w           io.Writer
 	start, next time.Time
-	n           int64
+	n, cleaned  int64
 }
 
-func (p *reindexProgress) done(n int64) {
-	p.n = n
+func (p *reindexProgress) done(n, cleaned int64) {
+	p.n, p.cleaned = n, cleaned
 	if now := time.Now(); now.After(p.next) {
 		p.next = now.Add(lineEvery)
 		p.print(p.w, "%d resources indexed\n", n)
@@ -89,6 +118,9 @@ func (p *reindexProgress) done(n int64) {
 
 func (p *reindexProgress) end(stdout io.Writer) {
 	p.print(stdout, "%-10s %12d\n", "indexed", p.n)
+	if p.cleaned > 0 {
+		p.print(stdout, "%-10s %12d\n", "cleaned", p.cleaned)
+	}
 	p.print(p.w, "%d resources in %.1f s\n", p.n, time.Since(p.start).Seconds())
 }
 

@@ -9,6 +9,7 @@ import (
 	"muster/internal/blob"
 	"muster/internal/conformance"
 	"muster/internal/fhir"
+	"muster/internal/policy"
 	"muster/internal/search/index"
 	"muster/internal/store"
 
@@ -29,6 +30,9 @@ type Config struct {
 	Extractor Extractor             // by the base URL of the directory
 	// Found takes each finding as it is made.
 	Found func(Finding)
+
+	// Rules are those by which the resources were cleaned before they were stored.
+	Rules string
 
 	Deep   bool // read all files, and let the database look at every page
 	Served bool // a server runs on the directory: what it clears up must be clear
@@ -76,6 +80,9 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	k.Period = cmp.Or(c.Period, 2*time.Minute)
 	k.StallAfter = cmp.Or(c.StallAfter, 11*time.Minute)
 	k.started = fhir.MomentOf(k.Now())
+	if c.Rules != policy.RulesVersion() {
+		k.note("rules", "directory", "it was written by a muster with other rules about what may be held, and is not served before it is reindexed", "run muster reindex")
+	}
 	// Jobs come first: what they need is looked for afterwards.
 	for _, stage := range []struct {
 		name string
@@ -106,6 +113,7 @@ const (
 	wayRestore = "restore a backup, or load the data into a new directory"
 	wayReload  = "load this resource again with a change, or load the data into a new directory"
 	wayExport  = "cancel this export and start it again"
+	wayReindex = "muster reindex takes it out, in a new version"
 	wayServe   = "muster serve clears it up by itself"
 )
 

@@ -25,6 +25,7 @@ import (
 	"muster/internal/fault"
 	"muster/internal/fhir"
 	"muster/internal/load"
+	"muster/internal/policy"
 	"muster/internal/search"
 	"muster/internal/search/index"
 	"muster/internal/store"
@@ -75,7 +76,7 @@ func place(t *testing.T, url string) string {
 	ctx := auth.With(t.Context(), auth.Principal{ID: "anna"})
 	registry, err := conformance.Load()
 	must(t, err)
-	s := open(t, dir, url, store.Options{Create: &store.CreateInfo{BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash()}})
+	s := open(t, dir, url, store.Options{Create: &store.CreateInfo{BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion()}})
 	defer s.Close()
 	extractor, err := index.NewExtractor(registry, baseURL)
 	must(t, err)
@@ -155,23 +156,24 @@ func look(t *testing.T, dir, url string, deep, served bool) (lines []string, s c
 	registry, err := conformance.Load()
 	must(t, err)
 	var i store.Inspector
+	var info store.CreateInfo
 	expect := store.CreateInfo{DefinitionsHash: registry.DefinitionsHash()}
 	if url != "" {
 		d, err := postgres.Inspect(t.Context(), url, expect)
 		must(t, err)
 		defer d.Close()
-		i = d
+		i, info = d, d.Info()
 	} else {
 		d, err := sqlite.Inspect(t.Context(), dir, expect)
 		must(t, err)
 		defer d.Close()
-		i = d
+		i, info = d, d.Info()
 	}
 	extractor, err := index.NewExtractor(registry, baseURL)
 	must(t, err)
 	s, err = check.Run(t.Context(), check.Config{
 		Period: 9 * time.Minute, // longer than these tests take
-		Store:  i, Blobs: blob.ExistingFolder(filepath.Join(dir, sqlite.FilesFolder)), Registry: registry, Extractor: extractor, Deep: deep, Served: served,
+		Store:  i, Blobs: blob.ExistingFolder(filepath.Join(dir, sqlite.FilesFolder)), Registry: registry, Extractor: extractor, Rules: info.Rules, Deep: deep, Served: served,
 		Found: func(f check.Finding) {
 			note := ""
 			if f.Note {

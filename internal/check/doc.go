@@ -7,7 +7,8 @@
 //
 //   - resources.go: every row has one body, and type, id, version, time, size and
 //     state of the two agree; the index entries are those that extraction of the
-//     body gives, none missing and none stray; nothing is committed after the
+//     body gives, none missing and none stray; the body holds nothing that a directory
+//     may not hold; nothing is committed after the
 //     clock, no row key is beyond its sequence.
 //   - versions.go: an old version was superseded in order and is needed by a job
 //     that lives, or was until a moment ago; a tombstone stands for a row key that

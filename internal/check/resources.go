@@ -121,6 +121,9 @@ func (c *specimenCheck) body(s *store.Specimen, place string) {
 		c.finding("visibility", place, fmt.Sprintf("its own state is %d by its body, and its row says %d", own, r.Own), wayReload)
 	}
 	c.entriesOf(s, v, place)
+	if policy.Strip(r.Type, v).Any() { // it changes v, so it comes last
+		c.finding("not-held", place, "its body holds what a directory may not hold, such as a prescriber number or gender identity", wayReindex)
+	}
 }
 
 // entriesOf compares the index entries with those that the body gives.

@@ -44,7 +44,7 @@ var rules = []rule{
 	{"internal/store/storetest", []string{"internal/fhir", "internal/fault", "internal/store", "internal/search/index", "internal/search/plan"}, "the suite runs on any driver"},
 	{"internal/search/searchtest", []string{"internal/fhir", "internal/search/query"}, "a second opinion shares nothing with the engine but the question"},
 	{"internal/search/searchtest/compare", []string{"internal/fhir", "internal/blob", "internal/conformance", "internal/export", "internal/load", "internal/policy", "internal/search", "internal/search/index", "internal/search/plan", "internal/search/query", "internal/search/searchset", "internal/search/searchtest", "internal/server", "internal/store"}, "puts one question to both, and to the server"},
-	{"internal/testkit/stores", []string{"internal/conformance", "internal/store", "internal/store/sqlite", "internal/store/postgres"}, "makes stores for tests of either database"},
+	{"internal/testkit/stores", []string{"internal/conformance", "internal/policy", "internal/store", "internal/store/sqlite", "internal/store/postgres"}, "makes stores for tests of either database"},
 	{"bench/soak/search", []string{"internal/blob", "internal/conformance", "internal/search/index", "internal/search/searchtest/compare", "internal/store", "internal/testkit/stores"}, "compares in the store, not from outside"},
 	{"bench/search", []string{"internal/conformance", "internal/fhir", "internal/policy", "internal/search", "internal/search/index", "internal/store", "internal/store/sqlite", "internal/store/postgres", "internal/testkit", "internal/testkit/stores"}, "measures searches in the store, below HTTP"},
 	{"internal/part", []string{"internal/fhir", "internal/fault"}, "the format of a part file"},

@@ -11,6 +11,9 @@ type CreateInfo struct {
 	BaseURL         string // public base URL; absolute references below it are indexed; may be empty
 	Mode            string // "authoritative" or "mirror"
 	DefinitionsHash string // of the search parameters that the index was built by
+	// Rules identify what was taken out of the resources before they were stored
+	// (policy.RulesVersion). Empty for a directory of a muster that had no such rules.
+	Rules string
 }
 
 // Options are the settings of opening a directory, whatever its database.
@@ -66,12 +69,15 @@ func (found CreateInfo) Check(want CreateInfo) error {
 	case want.BaseURL != "" && found.BaseURL != "" && want.BaseURL != found.BaseURL:
 		return fmt.Errorf("it is served at the base URL %s, and %s is asked for: set that base URL, or load the data into a new directory", found.BaseURL, want.BaseURL)
 	}
-	return found.checkDefinitions(want.DefinitionsHash)
+	if err := found.checkDefinitions(want.DefinitionsHash); err != nil {
+		return err
+	}
+	return found.checkRules(want.Rules)
 }
 
 // Meta are the rows of table meta for the info, as key and value.
 func (info CreateInfo) Meta() [][2]string {
-	return [][2]string{{"base_url", info.BaseURL}, {"mode", info.Mode}, {"definitions", info.DefinitionsHash}}
+	return [][2]string{{"base_url", info.BaseURL}, {"mode", info.Mode}, {"definitions", info.DefinitionsHash}, {rulesKey, info.Rules}}
 }
 
 // SetMeta takes one row of table meta.
@@ -83,5 +89,7 @@ func (info *CreateInfo) SetMeta(key, value string) {
 		info.Mode = value
 	case "definitions":
 		info.DefinitionsHash = value
+	case rulesKey:
+		info.Rules = value
 	}
 }

@@ -10,34 +10,50 @@ import (
 	"muster/internal/search/index"
 )
 
-// Extract adds the index entries of a resource, given as its stored line, to dst. The
-// line is valid during the call only.
-type Extract func(dst []index.Entry, t fhir.Type, line []byte) ([]index.Entry, error)
+// Remake says what a stored resource, given as its line, is found by: it adds the
+// index entries to dst. Where the line holds what a directory may not hold, it also
+// returns the change to a version without it; the entries are then those of that
+// version. The line is valid during the call only.
+type Remake func(dst []index.Entry, t fhir.Type, line []byte) (entries []index.Entry, clean *Change, err error)
 
-// Indexer makes the index of a directory anew, from the stored documents: after the
-// definitions of search parameters have changed, or a base URL has become known below
-// which absolute references are followed.
+// Reindexing says how to rebuild the index of a directory.
+type Reindexing struct {
+	Definitions string // of the search parameters that Remake goes by
+	Rules       string // by which Remake cleans
+	Remake      Remake
+	// Cleaning is called before the first cleaned version is written, and after an
+	// interruption perhaps again. Optional.
+	Cleaning func(ctx context.Context) error
+	// Progress is told after each batch how many resources this call has done, and of
+	// how many it has written a clean version. Optional.
+	Progress func(done, cleaned int64)
+}
+
+// Indexer rebuilds the index of a directory from the stored documents: after the
+// definitions of search parameters have changed, after a base URL has become known below
+// which absolute references are followed, or after the rules have changed about what a
+// directory may hold.
 type Indexer interface {
-	// Reindex gives every current resource the entries that extract finds, in batches
-	// that pass the write gate as those of Apply do. Nothing else changes: versions,
-	// times and history stay, and so do the jobs.
+	// Reindex gives every current resource the entries that r.Remake finds, in batches
+	// that pass the write gate as those of Apply do. A resource that has to be cleaned
+	// gets a new version, with the commit time of its batch, so that deltas carry it.
+	// Nothing else changes: versions, times and history stay, and so do the jobs.
 	//
 	// From the first batch on, the directory is refused to everybody who expects any
 	// definitions at all, and writers that had it open before end with an error; the
-	// last batch notes the new definitions and ends that. A call that was cut off in
-	// between, in whatever way, is taken up by the next one where it ended, if that is
-	// for the same definitions and base URL, and begun again if not. progress is told
-	// after each batch how many resources this call has done.
-	Reindex(ctx context.Context, definitions string, extract Extract, progress func(done int64)) error
+	// last batch notes the new definitions and rules and ends that. A call that was cut
+	// off in between, in whatever way, is taken up by the next one where it ended, if
+	// that is for the same definitions, rules and base URL, and begun again if not.
+	Reindex(ctx context.Context, r Reindexing) error
 }
 
 // unfinished begins the definitions of a directory whose index is being made anew.
 const unfinished = "unfinished "
 
-// Unfinished is what stands for the definitions of a directory while its index is
-// being made anew for the definitions given.
-func (info CreateInfo) Unfinished(definitions string) string {
-	return unfinished + definitions + " " + info.BaseURL
+// Unfinished is what stands for the definitions of a directory while it is being
+// reindexed.
+func (info CreateInfo) Unfinished(r Reindexing) string {
+	return unfinished + r.Definitions + " " + r.Rules + " " + info.BaseURL
 }
 
 // ReindexKey is the key of the row of table meta that holds the next row key to
@@ -47,8 +63,8 @@ const ReindexKey = "reindex_next"
 // ReindexFrom says where to go on, from the definitions that stand in table meta and
 // the row of [ReindexKey] (empty if there is none): at its row key, if the same work
 // was cut off there, else at the first of all.
-func (info CreateInfo) ReindexFrom(definitions, noted, next string) (RowKey, error) {
-	if noted != info.Unfinished(definitions) || next == "" {
+func (info CreateInfo) ReindexFrom(r Reindexing, noted, next string) (RowKey, error) {
+	if noted != info.Unfinished(r) || next == "" {
 		return 0, nil
 	}
 	key, err := strconv.ParseInt(next, 10, 64)
@@ -77,4 +93,18 @@ func (found CreateInfo) checkDefinitions(want string) error {
 		return fmt.Errorf("its index is being made anew, and that was not finished: run 'muster reindex' on it, which goes on where it was cut off")
 	}
 	return fmt.Errorf("its index was built with other search parameters (definitions %.12s, this program has %.12s): run 'muster reindex' on it once", found.DefinitionsHash, want)
+}
+
+// rulesKey is the key of the row of table meta that holds [CreateInfo].Rules.
+const rulesKey = "rules"
+
+// RulesRow is the row of table meta to write when a directory meets the rules.
+func RulesRow(rules string) (key, value string) { return rulesKey, rules }
+
+// checkRules tells what to do about a directory that may hold what the rules take out.
+func (found CreateInfo) checkRules(want string) error {
+	if want == "" || want == found.Rules {
+		return nil
+	}
+	return fmt.Errorf("it was written by a muster with other rules about what may be held, such as prescriber numbers, and may hold what this one must not show: run 'muster reindex' on it once")
 }

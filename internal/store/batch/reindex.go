@@ -20,6 +20,9 @@ type IndexWriter interface {
 	// Documents yields up to limit current documents from a key on, in their order.
 	// Lines are valid during the call of yield only.
 	Documents(ctx context.Context, from store.RowKey, limit int, yield func(key store.RowKey, line []byte) error) error
+	// Rewrite writes new versions of the items, which are current resources, with the
+	// commit time of the transaction. Their index rows are those of before still.
+	Rewrite(ctx context.Context, items []Item) error
 	// ReplaceEntries drops all index rows of the items and writes those that they have
 	// now. Rows that stay the same are written again too: the tables then hold what the
 	// entries say, whatever they held before.
@@ -28,17 +31,17 @@ type IndexWriter interface {
 
 // Reindexing is one call of store.Indexer.
 type Reindexing struct {
-	Info        *store.CreateInfo // of the open directory; kept true
-	Definitions string
-	Extract     store.Extract
-	Progress    func(done int64)
+	store.Reindexing
+	Info *store.CreateInfo // of the open directory; kept true
 	// InGate runs work in one transaction inside the gate and commits it.
 	InGate func(ctx context.Context, work func(w IndexWriter) error) error
 	Pace   *Pace // used inside the gate only
 
-	next store.RowKey // where the next batch begins
-	done int64
-	last bool // the batch was the last one
+	next     store.RowKey // where the next batch begins
+	done     int64
+	cleaned  int64
+	cleaning bool // Cleaning has been called
+	last     bool // the batch was the last one
 }
 
 // definitionsKey is the row of table meta that holds the definitions.
@@ -49,17 +52,19 @@ func (r *Reindexing) Run(ctx context.Context) error {
 	if err := r.InGate(ctx, func(w IndexWriter) error { return r.begin(ctx, w) }); err != nil {
 		return err
 	}
-	r.Info.DefinitionsHash = r.Info.Unfinished(r.Definitions)
+	r.Info.DefinitionsHash = r.Info.Unfinished(r.Reindexing)
 	for !r.last {
 		if err := r.InGate(ctx, func(w IndexWriter) error { return r.batch(ctx, w) }); err != nil {
 			return err
 		}
-		r.Progress(r.done)
+		if r.Progress != nil {
+			r.Progress(r.done, r.cleaned)
+		}
 		if err := fault.Point(ctx, "directory.reindex.committed"); err != nil {
 			return err
 		}
 	}
-	r.Info.DefinitionsHash = r.Definitions
+	r.Info.DefinitionsHash, r.Info.Rules = r.Definitions, r.Rules
 	return nil
 }
 
@@ -73,7 +78,7 @@ func (r *Reindexing) begin(ctx context.Context, w IndexWriter) error {
 	if err != nil {
 		return err
 	}
-	if r.next, err = r.Info.ReindexFrom(r.Definitions, noted, next); err != nil {
+	if r.next, err = r.Info.ReindexFrom(r.Reindexing, noted, next); err != nil {
 		return err
 	}
 	if err := r.note(ctx, w); err != nil {
@@ -84,7 +89,7 @@ func (r *Reindexing) begin(ctx context.Context, w IndexWriter) error {
 
 // note writes how far the making is.
 func (r *Reindexing) note(ctx context.Context, w IndexWriter) error {
-	if err := w.SetMeta(ctx, definitionsKey, r.Info.Unfinished(r.Definitions)); err != nil {
+	if err := w.SetMeta(ctx, definitionsKey, r.Info.Unfinished(r.Reindexing)); err != nil {
 		return err
 	}
 	return w.SetMeta(ctx, store.ReindexKey, strconv.FormatInt(int64(r.next), 10))
@@ -114,21 +119,31 @@ func (r *Reindexing) batch(ctx context.Context, w IndexWriter) error {
 	if err := w.DropMeta(ctx, store.ReindexKey); err != nil {
 		return err
 	}
+	key, value := store.RulesRow(r.Rules)
+	if err := w.SetMeta(ctx, key, value); err != nil {
+		return err
+	}
 	return w.SetMeta(ctx, definitionsKey, r.Definitions)
 }
 
 func (r *Reindexing) chunk(ctx context.Context, w IndexWriter) error {
 	size, began := r.Pace.Size(), time.Now()
-	var items []Item
+	var items, cleaned []Item
 	err := w.Documents(ctx, r.next, size, func(key store.RowKey, line []byte) error {
-		entries, err := r.Extract(nil, key.Type(), line)
+		entries, clean, err := r.Remake(nil, key.Type(), line)
 		if err != nil {
 			return fmt.Errorf("the %v with row key %d: %w", key.Type(), key, err)
+		}
+		if clean != nil {
+			cleaned = append(cleaned, Item{Change: clean, Outcome: store.Updated})
 		}
 		items = append(items, Item{Change: &store.Change{Type: key.Type(), Entries: entries}, Outcome: store.Updated, Key: key})
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := r.rewrite(ctx, w, cleaned); err != nil {
 		return err
 	}
 	if err := w.ReplaceEntries(ctx, items); err != nil {
@@ -141,4 +156,19 @@ func (r *Reindexing) chunk(ctx context.Context, w IndexWriter) error {
 	r.last = len(items) < size
 	r.Pace.Adapt(size, time.Since(began))
 	return nil
+}
+
+// rewrite writes the cleaned versions of a chunk.
+func (r *Reindexing) rewrite(ctx context.Context, w IndexWriter, cleaned []Item) error {
+	if len(cleaned) == 0 {
+		return nil
+	}
+	if !r.cleaning && r.Cleaning != nil {
+		if err := r.Cleaning(ctx); err != nil {
+			return err
+		}
+	}
+	r.cleaning = true
+	r.cleaned += int64(len(cleaned))
+	return w.Rewrite(ctx, cleaned)
 }

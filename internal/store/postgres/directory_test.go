@@ -172,7 +172,9 @@ func TestServedOrIndexed(t *testing.T) {
 	second.Close()
 	making := take(b.LockUnserved)
 	refused(marked(a), "start the server when 'muster reindex' has ended")
-	if err := b.Reindex(t.Context(), "new", func(dst []index.Entry, _ fhir.Type, _ []byte) ([]index.Entry, error) { return dst, nil }, func(int64) {}); err != nil {
+	if err := b.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: func(dst []index.Entry, _ fhir.Type, _ []byte) ([]index.Entry, *store.Change, error) {
+		return dst, nil, nil
+	}}); err != nil {
 		t.Fatal(err)
 	}
 	making.Close()

@@ -12,11 +12,8 @@ import (
 )
 
 // Reindex implements store.Indexer.
-func (s *Store) Reindex(ctx context.Context, definitions string, extract store.Extract, progress func(done int64)) error {
-	r := batch.Reindexing{
-		Info: &s.info, Definitions: definitions, Extract: extract, Progress: progress,
-		InGate: s.indexInGate, Pace: &s.pace,
-	}
+func (s *Store) Reindex(ctx context.Context, how store.Reindexing) error {
+	r := batch.Reindexing{Reindexing: how, Info: &s.info, InGate: s.indexInGate, Pace: &s.pace}
 	if err := r.Run(ctx); err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause // rather than "interrupted"
@@ -35,7 +32,14 @@ func (s *Store) indexInGate(ctx context.Context, work func(batch.IndexWriter) er
 	defer in.leave()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err = in.raw(func(conn *pgx.Conn) error { return work(indexWriter{&stay{s: s, conn: conn}}) })
+	b, err := s.stamp(ctx, in)
+	if err != nil {
+		return err
+	}
+	err = in.raw(func(conn *pgx.Conn) error {
+		b.conn = conn
+		return work(indexWriter{b})
+	})
 	if err == nil {
 		err = in.tx.Commit()
 	}
@@ -79,6 +83,18 @@ func (w indexWriter) Documents(ctx context.Context, from store.RowKey, limit int
 	var body []byte
 	_, err = pgx.ForEachRow(rows, []any{&key, &body}, func() error { return yield(store.RowKey(key), body) })
 	return err
+}
+
+func (w indexWriter) Rewrite(ctx context.Context, items []batch.Item) error {
+	if err := w.findCurrent(ctx, items); err != nil {
+		return err
+	}
+	if err := w.endVersions(ctx, items); err != nil {
+		return err
+	}
+	queue := &pgx.Batch{}
+	w.queueRows(queue, items)
+	return w.send(ctx, queue)
 }
 
 func (w indexWriter) ReplaceEntries(ctx context.Context, items []batch.Item) error {

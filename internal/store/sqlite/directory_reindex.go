@@ -11,11 +11,8 @@ import (
 )
 
 // Reindex implements store.Indexer.
-func (s *Store) Reindex(ctx context.Context, definitions string, extract store.Extract, progress func(done int64)) error {
-	r := batch.Reindexing{
-		Info: &s.info, Definitions: definitions, Extract: extract, Progress: progress,
-		InGate: s.indexInGate, Pace: &s.writer.pace,
-	}
+func (s *Store) Reindex(ctx context.Context, how store.Reindexing) error {
+	r := batch.Reindexing{Reindexing: how, Info: &s.info, InGate: s.indexInGate, Pace: &s.writer.pace}
 	if err := r.Run(ctx); err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause // rather than "interrupted"
@@ -44,7 +41,11 @@ func (s *Store) indexInGate(ctx context.Context, work func(batch.IndexWriter) er
 			s.writer.names = nil // some may have been rolled back
 		}
 	}()
-	if err := work(indexWriter{&stay{w: s.writer, tx: tx}}); err != nil {
+	b, err := s.writer.stamp(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if err := work(indexWriter{b}); err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -84,6 +85,15 @@ func (w indexWriter) Documents(ctx context.Context, from store.RowKey, limit int
 		}
 		return yield(key, body)
 	}, from, limit)
+}
+
+func (w indexWriter) Rewrite(ctx context.Context, items []batch.Item) error {
+	for _, step := range []func(context.Context, []batch.Item) error{w.findCurrent, w.keepVersions, w.writeRows} {
+		if err := step(ctx, items); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w indexWriter) ReplaceEntries(ctx context.Context, items []batch.Item) error {

@@ -38,6 +38,7 @@ func Indexer(t *testing.T, open OpenIndexer) {
 		{"NewEntriesAndNothingElse", testReindex},
 		{"GoesOnWhereItWasCut", testReindexCut},
 		{"OtherDefinitionsBeginAgain", testReindexOther},
+		{"WhatMayNotBeHeldGoesInANewVersion", testReindexCleans},
 		{"OpenWritersAreRefused", testReindexWriters},
 		{"ErrorOfExtractNamesTheResource", testReindexError},
 	} {
@@ -78,19 +79,19 @@ func newIndexing(t *testing.T, open OpenIndexer) *indexing {
 
 // fresh is the extraction of the new definitions: a token of another parameter, the
 // same string as before, and a date.
-func fresh(dst []index.Entry, t fhir.Type, line []byte) ([]index.Entry, error) {
+func fresh(dst []index.Entry, t fhir.Type, line []byte) ([]index.Entry, *store.Change, error) {
 	var r struct{ ID, Text string }
 	if err := json.Unmarshal(line, &r); err != nil {
-		return dst, err
+		return dst, nil, err
 	}
 	return append(dst,
 		index.Entry{Kind: index.Token, Param: 5, System: "new", Code: r.Text},
 		index.Entry{Kind: index.String, Param: 2, Norm: "both", Exact: "both"},
-		index.Entry{Kind: index.Date, Param: 6, Period: fhir.Period{From: 1, To: 2}}), nil
+		index.Entry{Kind: index.Date, Param: 6, Period: fhir.Period{From: 1, To: 2}}), nil, nil
 }
 
 // slow takes its time, so that the resources make several batches.
-func slow(dst []index.Entry, t fhir.Type, line []byte) ([]index.Entry, error) {
+func slow(dst []index.Entry, t fhir.Type, line []byte) ([]index.Entry, *store.Change, error) {
 	time.Sleep(200 * time.Microsecond)
 	return fresh(dst, t, line)
 }
@@ -135,12 +136,12 @@ func (d *indexing) wantIndexed() {
 func testReindex(t *testing.T, open OpenIndexer) {
 	d := newIndexing(t, open)
 	before, last := d.state(), int64(0)
-	d.must(d.store.Reindex(t.Context(), "new", fresh, func(done int64) {
+	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: fresh, Progress: func(done, _ int64) {
 		if done < last {
 			t.Errorf("progress goes from %d to %d", last, done)
 		}
 		last = done
-	}))
+	}}))
 	if last != indexedResources-1 {
 		t.Errorf("%d resources are done, want %d", last, indexedResources-1)
 	}
@@ -168,7 +169,7 @@ func (d *indexing) cut(s IndexerStore, point string, passes int, definitions str
 		return nil
 	})
 	defer disarm()
-	if err := s.Reindex(d.Context(), definitions, slow, func(n int64) { done = n }); !errors.Is(err, broken) {
+	if err := s.Reindex(d.Context(), store.Reindexing{Definitions: definitions, Remake: slow, Progress: func(n, _ int64) { done = n }}); !errors.Is(err, broken) {
 		d.Fatalf("the cut gives %v", err)
 	}
 	return done
@@ -187,7 +188,7 @@ func testReindexCut(t *testing.T, open OpenIndexer) {
 		again, err := open(t, d.dir, "", d.clock.now) // another process
 		d.must(err)
 		var rest int64
-		d.must(again.Reindex(t.Context(), "new", fresh, func(n int64) { rest = n }))
+		d.must(again.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: fresh, Progress: func(n, _ int64) { rest = n }}))
 		if first+rest != indexedResources-1 {
 			t.Errorf("%s: %d resources before the cut and %d after it, want %d together", point, first, rest, indexedResources-1)
 		}
@@ -201,13 +202,89 @@ func testReindexCut(t *testing.T, open OpenIndexer) {
 	}
 }
 
+// testReindexCleans has some resources cleaned, with a cut in the middle: each gets one
+// new version, which a delta from before finds, and the directory notes the rules.
+func testReindexCleans(t *testing.T, open OpenIndexer) {
+	d := newIndexing(t, open)
+	since := d.snapshotTime()
+	cleanings := 0
+	how := store.Reindexing{
+		Definitions: "new", Rules: "rules", Cleaning: func(context.Context) error { cleanings++; return nil },
+		Remake: func(dst []index.Entry, rt fhir.Type, line []byte) ([]index.Entry, *store.Change, error) {
+			entries, _, err := slow(dst, rt, line)
+			var r struct{ ID, Text string }
+			if err := json.Unmarshal(line, &r); err != nil {
+				return nil, nil, err
+			}
+			if !strings.HasSuffix(r.Text, "7") {
+				return entries, nil, err
+			}
+			clean := put(rt, r.ID, r.Text+" clean", entries...)
+			return entries, &clean, err
+		},
+	}
+	passes := 2
+	broken := errors.New("cut off")
+	disarm := fault.Arm("directory.reindex.commit", func(context.Context) error {
+		if passes--; passes == 0 {
+			return broken
+		}
+		return nil
+	})
+	err := d.store.Reindex(t.Context(), how)
+	disarm()
+	if !errors.Is(err, broken) {
+		t.Fatalf("the cut gives %v", err)
+	}
+	again, err := open(t, d.dir, "", d.clock.now)
+	d.must(err)
+	var cleaned int64
+	how.Progress = func(_, n int64) { cleaned = n }
+	d.must(again.Reindex(t.Context(), how))
+	d.wantIndexed()
+	want := indexedResources / 10
+	var found []string
+	for _, rt := range fhir.Types() {
+		for _, r := range d.all(rt) {
+			if !strings.Contains(r.Text, "7 clean") {
+				continue
+			}
+			if found = append(found, r.ID); r.Meta.VersionID != "2" || strings.Contains(r.Text, "clean clean") {
+				t.Errorf("%v/%s is %q in version %s", rt, r.ID, r.Text, r.Meta.VersionID)
+			}
+		}
+	}
+	if len(found) != want || cleaned == 0 || cleaned >= int64(want) || cleanings != 2 {
+		t.Errorf("%d resources are clean, %d of them by the second call, after %d calls of Cleaning; want %d, some, 2", len(found), cleaned, cleanings, want)
+	}
+	later := 0
+	for _, rt := range fhir.Types() {
+		later += len(d.keys(rt, plan.Since{After: since}))
+	}
+	if later != want {
+		t.Errorf("a delta from before finds %d resources, want %d", later, want)
+	}
+	if info := again.(interface{ Info() store.CreateInfo }).Info(); info.Rules != "rules" {
+		t.Errorf("the directory notes %+v", info)
+	}
+}
+
+// snapshotTime draws a transaction time.
+func (d *indexing) snapshotTime() fhir.Moment {
+	d.Helper()
+	s, err := d.OpenSnapshot(d.Context(), func(context.Context, fhir.Moment) error { return nil })
+	d.must(err)
+	defer s.Close()
+	return s.Time()
+}
+
 func testReindexOther(t *testing.T, open OpenIndexer) {
 	d := newIndexing(t, open)
 	if done := d.cut(d.store, "directory.reindex.committed", 1, "older"); done == 0 {
 		t.Fatal("nothing was done before the cut")
 	}
 	var done int64
-	d.must(d.store.Reindex(t.Context(), "new", fresh, func(n int64) { done = n }))
+	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: fresh, Progress: func(n, _ int64) { done = n }}))
 	if done != indexedResources-1 {
 		t.Errorf("%d resources are done for other definitions, want all %d", done, indexedResources-1)
 	}
@@ -218,7 +295,7 @@ func testReindexWriters(t *testing.T, open OpenIndexer) {
 	d := newIndexing(t, open)
 	other, err := open(t, d.dir, "", d.clock.now)
 	d.must(err)
-	d.must(d.store.Reindex(t.Context(), "new", fresh, func(int64) {}))
+	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: fresh}))
 	if _, err := other.Apply(t.Context(), []store.Change{put(fhir.Organization, "x", "x")}); err == nil || !strings.Contains(err.Error(), "run this one again") {
 		t.Errorf("a writer of the old index gets %v", err)
 	}
@@ -227,18 +304,18 @@ func testReindexWriters(t *testing.T, open OpenIndexer) {
 func testReindexError(t *testing.T, open OpenIndexer) {
 	d := newIndexing(t, open)
 	bad := errors.New("cannot be read")
-	err := d.store.Reindex(t.Context(), "new", func(dst []index.Entry, rt fhir.Type, line []byte) ([]index.Entry, error) {
-		return dst, bad
-	}, func(int64) {})
+	err := d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: func(dst []index.Entry, _ fhir.Type, _ []byte) ([]index.Entry, *store.Change, error) {
+		return dst, nil, bad
+	}})
 	if !errors.Is(err, bad) || !strings.Contains(err.Error(), "Organization") {
 		t.Errorf("the error is %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stopped")
-	err = d.store.Reindex(ctx, "new", slow, func(int64) { cancel(stop) })
+	err = d.store.Reindex(ctx, store.Reindexing{Definitions: "new", Remake: slow, Progress: func(int64, int64) { cancel(stop) }})
 	if !errors.Is(err, stop) {
 		t.Errorf("a cancelled call ends with %v", err)
 	}
-	d.must(d.store.Reindex(t.Context(), "new", fresh, func(int64) {}))
+	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: fresh}))
 	d.wantIndexed()
 }

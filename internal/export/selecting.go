@@ -55,7 +55,7 @@ func (s *Service) plans(j store.Job) ([]plan.Plan, error) {
 	}
 	plans := make([]plan.Plan, len(request.Filters))
 	for n, filter := range request.Filters {
-		if plans[n], err = s.Compiler.ExportPlan(filter, request.Since); err != nil {
+		if plans[n], err = s.Compiler.ExportPlan(filter, request.Since, false); err != nil {
 			return nil, fmt.Errorf("planning %s: %w", filter.Text(), err)
 		}
 	}

@@ -5,9 +5,9 @@
 // planning it, [Resolve] gives parameters under other names their own, [Check] refuses what may not be asked: unknown parameters,
 // parameters that are restricted for privacy, parameters that only shape a
 // search's answer, and queries that name nothing to narrow the search by.
-// [ForExport] then makes the question complete: a snapshot export asks for
+// [ForSearch] and [ForDelta] then make the question complete: a search and a snapshot export ask for
 // active and unsuppressed resources, unless the client names the state itself;
-// a delta export asks for all states, whatever the client names. What the policy
+// a delta export asks for all states, or for all but suppressed, whatever the client names. What the policy
 // adds is marked as implied and prints in brackets.
 //
 // Resources (strip.go, state.go): before a resource is stored, what the

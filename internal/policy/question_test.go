@@ -155,49 +155,56 @@ func TestPrescriberNumberStaysPrivate(t *testing.T) {
 	}
 }
 
-// TestForExport holds the rules about state (VI-04, VI-05, VI-09..11, A-50, A-52).
-func TestForExport(t *testing.T) {
+// TestStates holds the rules about state (VI-04, VI-05, VI-09..11, A-50, A-52).
+func TestStates(t *testing.T) {
+	since := func(q query.Query) query.Query { return ForDelta(q, false) }
+	hidden := func(q query.Query) query.Query { return ForDelta(q, true) }
 	for _, tc := range []struct {
 		req, text string
-		since     bool
+		complete  func(query.Query) query.Query
 		want      string
 	}{
-		{"VI-09", "Organization?name=a", false, "Organization?name=a&[active=true]&[suppressed=false]"},
-		{"VI-09", "HealthcareService?name=a", false, "HealthcareService?name=a&[active=true]&[suppressed=false]"},
-		{"VI-09", "Practitioner?name=a", false, "Practitioner?name=a&[active=true]&[suppressed=false]"},
-		{"VI-09", "PractitionerRole?_id=a", false, "PractitionerRole?_id=a&[active=true]&[suppressed=false]"},
-		{"VI-03", "Location?name=a", false, "Location?name=a&[status=active]&[suppressed=false]"},
-		{"VI-03", "Endpoint?name=a", false, "Endpoint?name=a&[status=active]&[suppressed=false]"},
-		{"VI-04 VI-06", "Organization?active=false&name=a", false, "Organization?active=false&name=a&[suppressed=false]"},
-		{"VI-04", "Organization?name=a&active=true,false", false, "Organization?name=a&active=true,false&[suppressed=false]"},
-		{"VI-05", "Endpoint?name=a&status=inactive", false, "Endpoint?name=a&status=inactive&[suppressed=false]"},
-		{"A-52", "Endpoint?name=a&status=suspended", false, "Endpoint?name=a&status=suspended&[suppressed=false]"},
-		{"A-50", "Organization?name=a&suppressed=true", false, "Organization?name=a&suppressed=true&[active=true]"},
-		{"A-50", "Organization?name=a&suppressed=true&active=false", false, "Organization?name=a&suppressed=true&active=false"},
-		{"VI-16", "PractitionerRole?organization.active=false", false, "PractitionerRole?organization[active=true][suppressed=false].active=false&[active=true]&[suppressed=false]"},
-		{"VI-14 A-24", "Provenance?target=a", false, "Provenance?target=a&[target:visible=true]"},
-		{"VI-16 A-25", "Location?organization.name=a", false, "Location?organization[active=true][suppressed=false].name=a&[status=active]&[suppressed=false]"},
-		{"VI-16 A-25", "Organization?_has:Location:organization:_id=a", false, "Organization?_has:Location:organization[status=active][suppressed=false]:_id=a&[active=true]&[suppressed=false]"},
-		{"VI-16 A-25", "Organization?_has:Provenance:target:agent:Practitioner.name=a", false,
-			"Organization?_has:Provenance:target[target:visible=true]:agent:Practitioner[active=true][suppressed=false].name=a&[active=true]&[suppressed=false]"},
-		{"VI-16 A-25", "Location?organization.suppressed=true", false, "Location?organization[active=true][suppressed=false].suppressed=true&[status=active]&[suppressed=false]"},
-		{"VI-16", "Location?organization.name=a", true, "Location?organization.name=a"},
-		{"VI-10", "Organization?name=a", true, "Organization?name=a"},
-		{"VI-11", "Organization?active=true&name=a&suppressed=false", true, "Organization?name=a"},
-		{"VI-11", "Location?name=a&status:not=active&suppressed:missing=true", true, "Location?name=a"},
-		{"VI-11", "PractitionerRole?organization.active=false", true, "PractitionerRole?organization.active=false"},
-		{"A-24", "Provenance?target=a", true, "Provenance?target=a"},
+		{"VI-09", "Organization?name=a", ForSearch, "Organization?name=a&[active=true]&[suppressed=false]"},
+		{"VI-09", "HealthcareService?name=a", ForSearch, "HealthcareService?name=a&[active=true]&[suppressed=false]"},
+		{"VI-09", "Practitioner?name=a", ForSearch, "Practitioner?name=a&[active=true]&[suppressed=false]"},
+		{"VI-09", "PractitionerRole?_id=a", ForSearch, "PractitionerRole?_id=a&[active=true]&[suppressed=false]"},
+		{"VI-03", "Location?name=a", ForSearch, "Location?name=a&[status=active]&[suppressed=false]"},
+		{"VI-03", "Endpoint?name=a", ForSearch, "Endpoint?name=a&[status=active]&[suppressed=false]"},
+		{"VI-04 VI-06", "Organization?active=false&name=a", ForSearch, "Organization?active=false&name=a&[suppressed=false]"},
+		{"VI-04", "Organization?name=a&active=true,false", ForSearch, "Organization?name=a&active=true,false&[suppressed=false]"},
+		{"VI-05", "Endpoint?name=a&status=inactive", ForSearch, "Endpoint?name=a&status=inactive&[suppressed=false]"},
+		{"A-52", "Endpoint?name=a&status=suspended", ForSearch, "Endpoint?name=a&status=suspended&[suppressed=false]"},
+		{"A-50", "Organization?name=a&suppressed=true", ForSearch, "Organization?name=a&suppressed=true&[active=true]"},
+		{"A-50", "Organization?name=a&suppressed=true&active=false", ForSearch, "Organization?name=a&suppressed=true&active=false"},
+		{"VI-16", "PractitionerRole?organization.active=false", ForSearch, "PractitionerRole?organization[active=true][suppressed=false].active=false&[active=true]&[suppressed=false]"},
+		{"VI-14 A-24", "Provenance?target=a", ForSearch, "Provenance?target=a&[target:visible=true]&[suppressed=false]"},
+		{"VI-16 A-25", "Location?organization.name=a", ForSearch, "Location?organization[active=true][suppressed=false].name=a&[status=active]&[suppressed=false]"},
+		{"VI-16 A-25", "Organization?_has:Location:organization:_id=a", ForSearch, "Organization?_has:Location:organization[status=active][suppressed=false]:_id=a&[active=true]&[suppressed=false]"},
+		{"VI-16 A-25", "Organization?_has:Provenance:target:agent:Practitioner.name=a", ForSearch,
+			"Organization?_has:Provenance:target[target:visible=true][suppressed=false]:agent:Practitioner[active=true][suppressed=false].name=a&[active=true]&[suppressed=false]"},
+		{"VI-16 A-25", "Location?organization.suppressed=true", ForSearch, "Location?organization[active=true][suppressed=false].suppressed=true&[status=active]&[suppressed=false]"},
+		{"VI-16", "Location?organization.name=a", since, "Location?organization.name=a"},
+		{"VI-10", "Organization?name=a", since, "Organization?name=a"},
+		{"VI-11", "Organization?active=true&name=a&suppressed=false", since, "Organization?name=a"},
+		{"VI-11", "Location?name=a&status:not=active&suppressed:missing=true", since, "Location?name=a"},
+		{"VI-11", "PractitionerRole?organization.active=false", since, "PractitionerRole?organization.active=false"},
+		{"A-24", "Provenance?target=a", since, "Provenance?target=a"},
+		{"SU-01", "Organization?name=a&active=true&suppressed=true", hidden, "Organization?name=a&[suppressed=false]"},
+		{"SU-01", "Provenance?target=a", hidden, "Provenance?target=a&[target:not-suppressed=true]&[suppressed=false]"},
+		{"SU-01", "PractitionerRole?organization.active=false", hidden, "PractitionerRole?organization[suppressed=false].active=false&[suppressed=false]"},
+		{"SU-01", "Organization?_has:Provenance:target:agent:Practitioner.name=a", hidden,
+			"Organization?_has:Provenance:target[target:not-suppressed=true][suppressed=false]:agent:Practitioner[suppressed=false].name=a&[suppressed=false]"},
 	} {
 		q := read(t, tc.text)
 		before := q.String()
-		once := ForExport(q, tc.since)
+		once := tc.complete(q)
 		if got := once.String(); got != tc.want {
-			t.Errorf("%s %s, since %v: %s, want %s", tc.req, tc.text, tc.since, got, tc.want)
+			t.Errorf("%s %s: %s, want %s", tc.req, tc.text, got, tc.want)
 		}
 		if q.String() != before {
 			t.Errorf("%s: the question itself was changed to %s", tc.text, q)
 		}
-		if diff := cmp.Diff(once, ForExport(once, tc.since), cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(once, tc.complete(once), cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%s: a second time adds something:\n%s", tc.text, diff)
 		}
 	}

@@ -76,7 +76,7 @@ func answer(t *testing.T, c *Compiler, text string) string {
 		}
 		return b.String()
 	}
-	snapshot, err := c.ExportPlan(f, nil)
+	snapshot, err := c.ExportPlan(f, nil, false)
 	if err != nil {
 		t.Fatalf("%s: accepted, but not planned: %v", text, err)
 	}
@@ -84,7 +84,7 @@ func answer(t *testing.T, c *Compiler, text string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	delta, err := c.ExportPlan(f, &since)
+	delta, err := c.ExportPlan(f, &since, false)
 	if err != nil {
 		t.Fatalf("%s: accepted, but not planned with _since: %v", text, err)
 	}

@@ -39,7 +39,8 @@ type Filter struct {
 // same filter.
 func (f Filter) Text() string { return f.Query.String() }
 
-// ExportFilter reads and checks one _typeFilter (KO-25, KO-27, KO-30..35). The
+// ExportFilter reads and checks one _typeFilter (KO-25, KO-27, KO-30..35).
+// The
 // error is fhir.Issues with every problem of the text, also what
 // [Compiler.ExportPlan] would refuse. State parameters are checked like others,
 // since _since exempts from nothing (KO-31).
@@ -78,12 +79,12 @@ func (c *Compiler) SearchPlan(f Filter) (plan.Plan, error) {
 
 // ExportPlan plans an accepted filter for one export: with since nil as a search
 // does (VI-09), with a since for all that was committed strictly after it, in any
-// state (VI-10..13).
-func (c *Compiler) ExportPlan(f Filter, since *fhir.Moment) (plan.Plan, error) {
+// state (VI-10..13), or in any but suppressed.
+func (c *Compiler) ExportPlan(f Filter, since *fhir.Moment, withoutSuppressed bool) (plan.Plan, error) {
 	if since == nil {
 		return c.SearchPlan(f)
 	}
-	p, err := plan.Build(c.reg, policy.ForExport(f.Query, true), c.set)
+	p, err := plan.Build(c.reg, policy.ForDelta(f.Query, withoutSuppressed), c.set)
 	if err != nil {
 		return p, err
 	}

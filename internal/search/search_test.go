@@ -24,29 +24,30 @@ func requireStable(t interface{ Fatalf(string, ...any) }, c *Compiler, f Filter)
 		t.Fatalf("the canonical text %q is refused: %v", f.Text(), err)
 	}
 	for _, since := range []*fhir.Moment{nil, new(fhir.Moment)} {
-		one, err1 := c.ExportPlan(f, since)
-		two, err2 := c.ExportPlan(again, since)
+		one, err1 := c.ExportPlan(f, since, false)
+		two, err2 := c.ExportPlan(again, since, false)
 		if err1 != nil || err2 != nil {
 			t.Fatalf("%q was accepted, but not planned: %v, %v", f.Text(), err1, err2)
 		}
 		if diff := cmp.Diff(one, two, cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("%q has two plans:\n%s", f.Text(), diff)
 		}
-		if visible := hasVisible(one); since != nil && visible {
+		if visible := visibleNodes(one) > 0; since != nil && visible {
 			t.Fatalf("%q: the plan of a delta asks for visibility:\n%s", f.Text(), one)
 		}
 	}
 }
 
-func hasVisible(p plan.Plan) bool {
+// visibleNodes counts the conditions on visibility.
+func visibleNodes(p plan.Plan) (n int) {
 	root, _ := p.Root.(plan.And)
-	for _, n := range root {
-		switch n.(type) {
+	for _, node := range root {
+		switch node.(type) {
 		case plan.Visible, plan.AllVisible:
-			return true
+			n++
 		}
 	}
-	return false
+	return n
 }
 
 // TestRandomFilters puts random values under all parameters of a type. Whatever
@@ -63,7 +64,7 @@ func TestRandomFilters(t *testing.T) {
 			p := params[rapid.IntRange(0, len(params)-1).Draw(t, "param")]
 			criteria = append(criteria, p.Code+"="+rapid.SampledFrom(values).Draw(t, "value"))
 		}
-		f, err := c.ExportFilter(typ.String() + "?" + strings.Join(criteria, "&"))
+		f, err := c.ExportFilter(typ.String()+"?"+strings.Join(criteria, "&"))
 		if err != nil {
 			if issues, ok := fhir.AsIssues(err); !ok || len(issues) == 0 {
 				t.Fatalf("the error is not a list of issues: %v", err)
@@ -71,14 +72,11 @@ func TestRandomFilters(t *testing.T) {
 			return
 		}
 		requireStable(t, c, f)
-		p, err := c.ExportPlan(f, nil)
+		p, err := c.ExportPlan(f, nil, false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		nodes := len(p.Root.(plan.And))
-		if hasVisible(p) {
-			nodes--
-		}
+		nodes := len(p.Root.(plan.And)) - visibleNodes(p)
 		if nodes != len(criteria) {
 			t.Fatalf("%s has %d criteria, its plan %d nodes:\n%s", f.Text(), len(criteria), nodes, p)
 		}
@@ -187,7 +185,7 @@ func TestEquivalentTexts(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", text, err)
 			}
-			if plans[i], err = c.ExportPlan(f, nil); err != nil {
+			if plans[i], err = c.ExportPlan(f, nil, false); err != nil {
 				t.Fatalf("%s: %v", text, err)
 			}
 		}
@@ -204,7 +202,7 @@ func BenchmarkExportFilter(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := c.ExportPlan(f, nil); err != nil {
+		if _, err := c.ExportPlan(f, nil, false); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -120,11 +120,12 @@ type Back struct {
 }
 
 // AllVisible holds when the resource has a reference entry of the parameter, and
-// each such entry leads to a resource of one of the Types that is in the directory,
-// active and not suppressed (VI-14: what a Provenance is about).
+// each such entry leads to a resource of one of the Types that is in the directory
+// and for which Visible holds (VI-14: what a Provenance is about).
 type AllVisible struct {
-	Param int
-	Types []fhir.Type
+	Param   int
+	Types   []fhir.Type
+	Visible Visible
 }
 
 // Present holds when the resource has an entry of the parameter at all.

@@ -84,7 +84,7 @@ func describe(n Node) string {
 	case Back:
 		return fmt.Sprintf("back from a %s by %d with", n.Type, n.Param)
 	case AllVisible:
-		return fmt.Sprintf("all visible that %d refers to", n.Param)
+		return fmt.Sprintf("all that %d refers to %s", n.Param, describe(n.Visible))
 	case Present:
 		return fmt.Sprintf("present %s %d", kindNames[n.Kind], n.Param)
 	default:

@@ -72,30 +72,31 @@ func (b *builder) behind(t fhir.Type, next query.Param, implied []query.Leaf) No
 
 // visible plans what the policy implies for resources of type t.
 func (b *builder) visible(t fhir.Type, implied []query.Leaf) []Node {
-	switch {
-	case len(implied) == 0:
+	if len(implied) == 0 {
 		return nil
-	case t == fhir.Provenance:
-		return b.allVisible(implied)
 	}
 	var v Visible
 	for _, l := range implied {
 		// Behind a reference to several types the policy does not know by which name
 		// this one tells whether it is active.
-		v.Active = v.Active || l.Name != "suppressed"
+		v.Active = v.Active || l.Name != "suppressed" && l.Modifier != query.ImpliedNotSuppressed
 		v.NotSuppressed = v.NotSuppressed || l.Name == "suppressed"
+	}
+	if t == fhir.Provenance {
+		return b.allVisible(implied, v)
 	}
 	return []Node{v}
 }
 
-// allVisible plans the visibility of what has no state itself: that of its targets.
-func (b *builder) allVisible(implied []query.Leaf) []Node {
+// allVisible plans the visibility of a Provenance: its own, which is its suppression
+// alone, and that of all its targets.
+func (b *builder) allVisible(implied []query.Leaf, v Visible) []Node {
 	p, ok := b.reg.Param(fhir.Provenance, "target")
 	if !ok {
 		b.refuse(implied[0].NameAt, "needs the parameter target of Provenance, which is not defined")
 		return nil
 	}
-	return []Node{AllVisible{Param: p.ID, Types: targets(p, "")}}
+	return []Node{Visible{NotSuppressed: v.NotSuppressed}, AllVisible{Param: p.ID, Types: targets(p, ""), Visible: v}}
 }
 
 // knows reports whether resources of type t can be asked the criterion at all.

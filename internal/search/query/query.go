@@ -38,9 +38,12 @@ type Leaf struct {
 	Implied  bool // added by the policy, not by the client
 }
 
-// ImpliedVisible is the modifier of an implied criterion on a reference: all that
-// the resource refers to by it is visible. Clients cannot write it.
-const ImpliedVisible = "visible"
+// The modifiers of implied criteria on a reference: all that the resource refers to by
+// it is so. Clients cannot write them.
+const (
+	ImpliedVisible       = "visible"
+	ImpliedNotSuppressed = "not-suppressed" // but there, in any other state
+)
 
 // Value is one alternative of a Leaf. Parts holds the text cut at unescaped
 // vertical bars: one part for 'code', two for 'system|code'.

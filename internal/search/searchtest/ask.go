@@ -63,7 +63,7 @@ func (a *asker) any(t fhir.Type) *Resource {
 // fitting is a criterion that is true of about, if one of a few is.
 func (a *asker) fitting(t fhir.Type, about *Resource) query.Param {
 	p := a.criterion(t, about, 0)
-	e := &evaluation{d: a.d}
+	e := &evaluation{d: a.d, counts: a.d.visible}
 	for range 4 {
 		if about == nil || e.check([]fhir.Type{t}, unchained(p)) != nil || e.holds(about, unchained(p)) {
 			break
@@ -151,7 +151,7 @@ func (a *asker) back(t fhir.Type, about *Resource, depth int) query.Param {
 	var by *Resource
 	if about != nil {
 		for range 5 {
-			e := evaluation{d: a.d}
+			e := evaluation{d: a.d, counts: a.d.visible}
 			for _, from := range a.d.byType[s.from] {
 				if e.leadsTo(from, s.ref, about) {
 					by = from

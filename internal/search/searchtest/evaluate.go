@@ -18,17 +18,28 @@ type Answer struct {
 // Find answers a query of the search API or of an export without _since: visible
 // resources, or those whose state the query names (VI-01, VI-04, VI-06, VI-09). The
 // error says why the query must be refused.
-func (d *Directory) Find(q query.Query) (Answer, error) { return d.find(q, 0, false) }
+func (d *Directory) Find(q query.Query) (Answer, error) {
+	return d.find(q, 0, d.visible)
+}
 
 // FindSince answers a query of an export with _since: what came with a load after
 // the given one, in any state, through links in any state; what the query says of
 // the state at its top is left out (VI-10, VI-11, VI-16).
 func (d *Directory) FindSince(q query.Query, batch int) (Answer, error) {
-	return d.find(q, batch, true)
+	return d.find(q, batch, func(*Resource) bool { return true })
 }
 
-func (d *Directory) find(q query.Query, after int, since bool) (Answer, error) {
-	e := &evaluation{d: d, all: since}
+// FindSinceUnsuppressed does the same for a client that may not see what is suppressed,
+// nor infer it: links lead through nothing suppressed either.
+func (d *Directory) FindSinceUnsuppressed(q query.Query, batch int) (Answer, error) {
+	return d.find(q, batch, d.unsuppressed)
+}
+
+// find answers a query; counts tells which resources may be a step of a chain, and after
+// a batch be found.
+func (d *Directory) find(q query.Query, after int, counts func(*Resource) bool) (Answer, error) {
+	e := &evaluation{d: d, counts: counts}
+	since := after > 0
 	named := map[string]bool{}
 	narrows := false
 	var params []query.Param
@@ -57,7 +68,8 @@ func (d *Directory) find(q query.Query, after int, since bool) (Answer, error) {
 	}
 	var a Answer
 	for _, r := range d.byType[q.Type] {
-		if r.Batch > after && (since || d.shown(r, named)) && e.meets(r, params) {
+		shown := since && counts(r) || !since && d.shown(r, named)
+		if r.Batch > after && shown && e.meets(r, params) {
 			a.IDs = append(a.IDs, r.ID)
 		}
 	}
@@ -77,7 +89,7 @@ func (d *Directory) shown(r *Resource, named map[string]bool) bool {
 // evaluation is one query being answered.
 type evaluation struct {
 	d      *Directory
-	all    bool // links go through hidden resources too
+	counts func(*Resource) bool // whether a resource may be a step of a chain
 	unsure bool
 }
 
@@ -89,9 +101,6 @@ func (e *evaluation) meets(r *Resource, params []query.Param) bool {
 	}
 	return true
 }
-
-// counts tells whether a resource may be a step of a chain.
-func (e *evaluation) counts(r *Resource) bool { return e.all || e.d.visible(r) }
 
 // holds tells whether a criterion is true of a resource.
 func (e *evaluation) holds(r *Resource, p query.Param) bool {

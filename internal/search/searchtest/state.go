@@ -33,57 +33,62 @@ func active(r *Resource) bool {
 	return true
 }
 
-// suppressed tells whether a resource is hidden by suppression: an Organization
-// not when it says includeSelf false (8.16, A-01).
+// suppressed tells whether a resource is hidden by suppression: by the extension,
+// whatever is inside (8.16), but not an Organization that says once, in one extension,
+// that includeSelf is false. The old extension hides unless it says false.
 func suppressed(r *Resource) bool {
-	for _, e := range extensions(r.body, suppressedURL) {
-		exempt := false
-		for _, self := range extensions(e, "includeSelf") {
-			if said, ok := self.(map[string]any)["valueBoolean"].(bool); ok && !said {
-				exempt = true
-			}
-		}
-		if r.Type != fhir.Organization || !exempt {
-			return true
-		}
-	}
 	for _, e := range extensions(r.body, suppressedOldURL) {
-		if said, ok := e.(map[string]any)["valueBoolean"].(bool); !ok || said {
+		if !saysFalse(e) {
 			return true
 		}
 	}
-	return false
+	current := extensions(r.body, suppressedURL)
+	if len(current) == 0 {
+		return false
+	}
+	self := extensions(current[0], "includeSelf")
+	return r.Type != fhir.Organization || len(current) > 1 || len(self) != 1 || !saysFalse(self[0])
+}
+
+// saysFalse tells whether the value of an extension is the boolean false.
+func saysFalse(extension any) bool {
+	said, ok := extension.(map[string]any)["valueBoolean"].(bool)
+	return ok && !said
 }
 
 // visible tells whether a resource is seen by those who do not ask for other
-// states: active and not suppressed (VI-01); a Provenance, that has no state, when
-// all that it tells about is.
+// states: active and not suppressed (VI-01); a Provenance, that is never inactive, when
+// all that it tells about is visible, too.
 func (d *Directory) visible(r *Resource) bool {
 	if r.hidden == nil {
-		hidden := !active(r) || suppressed(r)
-		if r.Type == fhir.Provenance {
-			hidden = d.hidesTarget(r)
-		}
+		hidden := !active(r) || suppressed(r) || r.Type == fhir.Provenance && d.hidesTarget(r, d.visible)
 		r.hidden = &hidden
 	}
 	return !*r.hidden
 }
 
+// unsuppressed tells whether a resource is seen by those who may not see what is
+// suppressed, but may see all else: a Provenance when nothing that it tells about is
+// suppressed or gone.
+func (d *Directory) unsuppressed(r *Resource) bool {
+	return !suppressed(r) && !(r.Type == fhir.Provenance && d.hidesTarget(r, d.unsuppressed))
+}
+
 // hidesTarget tells whether a Provenance is about something that is not to be seen,
 // or not there, or about nothing in the directory at all.
-func (d *Directory) hidesTarget(r *Resource) bool {
-	seen := false
+func (d *Directory) hidesTarget(r *Resource, seen func(*Resource) bool) bool {
+	some := false
 	for _, v := range d.read(r, "target") {
 		if t, _, _ := strings.Cut(v.target, "/"); !own[r.Type]["target"].pointsTo(t) {
 			continue
 		}
 		about := d.byName[v.target]
-		if about == nil || !d.visible(about) {
+		if about == nil || !seen(about) {
 			return true
 		}
-		seen = true
+		some = true
 	}
-	return !seen
+	return !some
 }
 
 // states are the tokens of active or status: what stands there, or what is assumed.

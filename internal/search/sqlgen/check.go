@@ -165,8 +165,8 @@ func (s *step) all() []*step {
 	return row.checks()
 }
 
-// allVisible writes that the row has a reference and none that leads to something
-// hidden or gone.
+// allVisible writes that the row has a reference, and none that leads to something that
+// is gone or not visible as the condition asks.
 func (w *writer) allVisible(f *fragment, n plan.AllVisible, row string) {
 	f.add("(")
 	w.exists(f, plan.Present{Param: n.Param, Kind: index.Reference}, row)
@@ -180,7 +180,7 @@ func (w *writer) allVisible(f *fragment, n plan.AllVisible, row string) {
 	on.add(" END AND " + target + ".id = " + a + ".id")
 	q.read("resource AS "+target+w.d.index("resource_id"), on)
 	var visible fragment
-	w.visible(&visible, plan.Visible{Active: true, NotSuppressed: true}, target)
+	w.visible(&visible, n.Visible, target)
 	q.hold(&visible)
 	f.add(" AND NOT EXISTS (SELECT 1 FROM ix_reference AS "+a+w.d.rowFirst("ix_reference")+
 		" WHERE "+a+".row_key = "+row+".row_key AND "+a+".param = ? AND NOT EXISTS (", n.Param)

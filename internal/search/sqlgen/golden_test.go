@@ -79,7 +79,8 @@ var (
 			plan.And{plan.Back{Param: 31, Type: fhir.HealthcareService, Node: plan.And{mobile, plan.Link{Param: 32, Type: fhir.Location, Node: balmain}}}, active},
 			plan.And{clinic, plan.Link{Param: 30, Type: fhir.Location, Node: balmain}, plan.Not{Node: plan.Back{Param: 31, Type: fhir.HealthcareService, Node: active}}},
 			plan.Or{plan.Link{Param: 30, Type: fhir.Location, Node: balmain}, plan.Link{Param: 30, Type: fhir.Organization, Node: plan.And{plan.IDs{"a"}}}},
-			plan.AllVisible{Param: 33, Types: []fhir.Type{fhir.Organization, fhir.Location}},
+			plan.AllVisible{Param: 33, Types: []fhir.Type{fhir.Organization, fhir.Location}, Visible: active},
+			plan.AllVisible{Param: 33, Types: []fhir.Type{fhir.Organization, fhir.Location}, Visible: plan.Visible{NotSuppressed: true}},
 		},
 		"values": {
 			plan.Near{Param: 50, Point: point, Meters: 500},

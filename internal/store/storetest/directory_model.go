@@ -86,7 +86,7 @@ func (m *model) holds(r *modelResource, n plan.Node) bool {
 	case plan.AllVisible:
 		return entryIn(r.Entries, plan.Present{Param: n.Param, Kind: index.Reference}) &&
 			!slices.ContainsFunc(r.Entries, func(e index.Entry) bool {
-				return e.Kind == index.Reference && e.Param == n.Param && !m.visible(n.Types, e.System, e.Code)
+				return e.Kind == index.Reference && e.Param == n.Param && !m.visible(n, e.System, e.Code)
 			})
 	case plan.IDs:
 		return slices.Contains(n, r.ID)
@@ -95,16 +95,21 @@ func (m *model) holds(r *modelResource, n plan.Node) bool {
 	case plan.Since:
 		return r.committed > n.After
 	case plan.Visible:
-		return !(n.Active && r.Visibility&index.Inactive != 0) && !(n.NotSuppressed && r.Visibility&index.Suppressed != 0)
+		return shows(n, r.Visibility)
 	}
 	return entryIn(r.Entries, n)
 }
 
-// visible reports whether a resource of one of the types is there and visible.
-func (m *model) visible(types []fhir.Type, name, id string) bool {
+// visible reports whether a resource of one of the types is there and visible as the
+// condition asks.
+func (m *model) visible(n plan.AllVisible, name, id string) bool {
 	return slices.ContainsFunc(m.resources, func(r modelResource) bool {
-		return slices.Contains(types, r.Type) && r.Type.String() == name && r.ID == id && r.Visibility == 0
+		return slices.Contains(n.Types, r.Type) && r.Type.String() == name && r.ID == id && shows(n.Visible, r.Visibility)
 	})
+}
+
+func shows(n plan.Visible, state index.Visibility) bool {
+	return !(n.Active && state&index.Inactive != 0) && !(n.NotSuppressed && state&index.Suppressed != 0)
 }
 
 func entryIn(entries []index.Entry, n plan.Node) bool {

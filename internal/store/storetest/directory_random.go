@@ -114,7 +114,7 @@ func drawNode(t *rapid.T, depth int, moments []fhir.Moment) plan.Node {
 	case 2:
 		return plan.Since{After: rapid.SampledFrom(moments).Draw(t, "since")}
 	case 3:
-		return plan.Visible{Active: rapid.Bool().Draw(t, "active"), NotSuppressed: rapid.Bool().Draw(t, "not suppressed")}
+		return drawVisible(t)
 	case 4, 5:
 		return plan.Token{Param: param, System: drawMaybe(t, someSystems), Code: drawMaybe(t, someCodes)}
 	case 6:
@@ -141,7 +141,7 @@ func drawNode(t *rapid.T, depth int, moments []fhir.Moment) plan.Node {
 	case 12:
 		return plan.TokenPart{Param: partParam, System: drawMaybe(t, someSystems), Text: rapid.SampledFrom(someParts).Draw(t, "part")}
 	case 13:
-		return plan.AllVisible{Param: param, Types: someTypes}
+		return plan.AllVisible{Param: param, Types: someTypes, Visible: drawVisible(t)}
 	case 14:
 		return plan.And(drawNodes(t, depth, moments))
 	case 15:
@@ -153,6 +153,10 @@ func drawNode(t *rapid.T, depth int, moments []fhir.Moment) plan.Node {
 	default:
 		return plan.Back{Param: param, Type: rapid.SampledFrom(someTypes).Draw(t, "type"), Node: drawNode(t, depth-1, moments)}
 	}
+}
+
+func drawVisible(t *rapid.T) plan.Visible {
+	return plan.Visible{Active: rapid.Bool().Draw(t, "active"), NotSuppressed: rapid.Bool().Draw(t, "not suppressed")}
 }
 
 // drawOrder draws what a search is sorted by.

@@ -226,14 +226,20 @@ func (t *Trial) Ask(ctx context.Context, q query.Query) (searchtest.Answer, *Dif
 			return want, d, err
 		}
 	}
-	d.As = "export with _since"
 	batch := 1 + len(want.IDs)%(len(t.after)-1) // any, and the same for the same query
 	since, err := t.Directory.FindSince(q, batch)
 	if err != nil || since.Unsure {
 		return want, nil, err
 	}
-	d.Want = since.IDs
+	d.As, d.Want = "export with _since", since.IDs
 	if d.Got, err = t.Delta(ctx, q.String(), batch); err != nil || !slices.Equal(d.Got, d.Want) {
+		return want, d, err
+	}
+	if since, err = t.Directory.FindSinceUnsuppressed(q, batch); err != nil || since.Unsure {
+		return want, nil, err
+	}
+	d.As, d.Want = "export with _since without suppressed resources", since.IDs
+	if d.Got, err = t.DeltaUnsuppressed(ctx, q.String(), batch); err != nil || !slices.Equal(d.Got, d.Want) {
 		return want, d, err
 	}
 	return want, nil, nil
@@ -242,7 +248,7 @@ func (t *Trial) Ask(ctx context.Context, q query.Query) (searchtest.Answer, *Dif
 // Export returns the ids, in ascending order, that an export without _since holds for
 // a filter. Its error is fhir.Issues where the filter is refused.
 func (t *Trial) Export(ctx context.Context, filter string) ([]string, error) {
-	p, err := t.plan(filter, nil)
+	p, err := t.plan(filter, nil, false)
 	if err != nil {
 		return nil, err
 	}
@@ -252,19 +258,28 @@ func (t *Trial) Export(ctx context.Context, filter string) ([]string, error) {
 // Delta does the same for an export with the _since of the moment after a load, counted
 // from 1.
 func (t *Trial) Delta(ctx context.Context, filter string, load int) ([]string, error) {
-	p, err := t.plan(filter, &t.after[load-1])
+	return t.delta(ctx, filter, load, false)
+}
+
+// DeltaUnsuppressed does the same for a client that may not see suppressed resources.
+func (t *Trial) DeltaUnsuppressed(ctx context.Context, filter string, load int) ([]string, error) {
+	return t.delta(ctx, filter, load, true)
+}
+
+func (t *Trial) delta(ctx context.Context, filter string, load int, withoutSuppressed bool) ([]string, error) {
+	p, err := t.plan(filter, &t.after[load-1], withoutSuppressed)
 	if err != nil {
 		return nil, err
 	}
 	return t.selected(ctx, p)
 }
 
-func (t *Trial) plan(filter string, since *fhir.Moment) (plan.Plan, error) {
+func (t *Trial) plan(filter string, since *fhir.Moment, withoutSuppressed bool) (plan.Plan, error) {
 	f, err := t.compiler.ExportFilter(filter)
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	return t.compiler.ExportPlan(f, since)
+	return t.compiler.ExportPlan(f, since, withoutSuppressed)
 }
 
 // selected is what an export of the plan would hold.
@@ -286,7 +301,7 @@ func (t *Trial) selected(ctx context.Context, p plan.Plan) ([]string, error) {
 // Search returns the ids, in ascending order, that a search finds. The count must be
 // that of its rows.
 func (t *Trial) Search(ctx context.Context, text string) ([]string, error) {
-	p, err := t.plan(text, nil)
+	p, err := t.plan(text, nil, false)
 	if err != nil {
 		return nil, err
 	}

@@ -76,7 +76,7 @@ func (g *ground) best(ctx context.Context, o options, q question, s store.Search
 
 // ask compiles a question and asks the store.
 func (g *ground) ask(ctx context.Context, q question, s store.Search) error {
-	asked, err := g.compiler.SearchURL(q.of, q.raw, policy.SearchRules{RequireSubstantive: true})
+	asked, err := g.compiler.SearchURL(q.of, q.raw, policy.SearchRules{RequireSubstantive: true}, policy.SuppressedOffered)
 	if err != nil {
 		return err
 	}

@@ -81,13 +81,13 @@ func (c searchCmd) compile(a app, compiler *search.Compiler) (store.Search, erro
 	if !ok {
 		return store.Search{}, exitError{exitUsage, fmt.Errorf("%q begins with no type of the directory: write one of %s, a question mark and the criteria", c.Query, fhir.Names(fhir.Types()))}
 	}
-	if _, err := compiler.ExportFilter(c.Query); err != nil { // criteria only: nothing is passed over
+	if _, err := compiler.ExportFilter(c.Query, policy.SuppressedOffered); err != nil { // criteria only: nothing is passed over
 		return store.Search{}, exitError{exitUsage, err}
 	}
 	if c.Sort != "" {
 		rawQuery += "&_sort=" + c.Sort
 	}
-	asked, err := compiler.SearchURL(t, rawQuery, policy.SearchRules{RequireSubstantive: true})
+	asked, err := compiler.SearchURL(t, rawQuery, policy.SearchRules{RequireSubstantive: true}, policy.SuppressedOffered)
 	if err != nil {
 		return store.Search{}, exitError{exitUsage, err}
 	}

@@ -59,7 +59,7 @@ type switches struct {
 	MissingTypeFilter  bool `help:"Export a type without a filter of its own whole, as clients of 0.3.0 expect."`
 	OutputFormat       bool `help:"Accept a missing _outputFormat and the short forms of Bulk Data."`
 	ProvenanceType     bool `default:"true" negatable:"" help:"Accept the filter Provenance?target.resolve().as(Type) of the guide's example."`
-	SuppressedSearch   bool `default:"true" negatable:"" help:"Let filters name the parameter suppressed."`
+	SuppressedSearch   bool `default:"true" negatable:"" help:"Let searches and filters ask for suppressed resources with the parameter suppressed. Clients that are not authenticated may not where others than this machine can reach the server."`
 	ContactSearch      bool `default:"true" negatable:"" help:"Let searches and filters name phone, email and telecom of a Practitioner."`
 	RequireSubstantive bool `default:"true" negatable:"" help:"Refuse a search that names nothing but states and the form of its answer."`
 	StrictAccept       bool `default:"true" negatable:"" help:"Refuse an Accept header of plain application/json where FHIR is served."`
@@ -164,26 +164,24 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 		registry = registry.WithoutContacts()
 	}
 	compiler := search.New(registry, c.BaseURL, zone)
+	s := c.Compatibility
+	suppressed := policy.SuppressedRules{Search: s.SuppressedSearch, Local: !c.exposed()}
 	exports := export.New(export.Config{
 		Store: directory, Blobs: files, Compiler: compiler, BaseURL: c.BaseURL, Zone: zone, Now: directory.Now, Logger: log,
 		Workers: c.Workers, PartBytes: c.PartBytes, JobsPerPrincipal: jobsLimit(c.Jobs), Retention: c.Retention,
 		PollLimit: export.PollLimit(c.PollLimit), PollInterval: c.PollInterval, Lease: c.Lease, SweepEvery: c.SweepEvery,
-		Observer: numbers,
+		Observer: numbers, Suppressed: suppressed,
+		Rules: export.Rules{LenientMissingTypeFilter: s.MissingTypeFilter, CompatOutputFormat: s.OutputFormat, ProvenanceTypeTestFilter: s.ProvenanceType},
 	})
-	s := c.Compatibility
-	rules := export.Rules{
-		LenientMissingTypeFilter: s.MissingTypeFilter, CompatOutputFormat: s.OutputFormat,
-		ProvenanceTypeTestFilter: s.ProvenanceType, SuppressedSearch: s.SuppressedSearch,
-	}
 	searches := searchset.New(searchset.Config{
 		Store: directory, Compiler: compiler, Registry: registry, BaseURL: c.BaseURL, Now: directory.Now, PageLife: c.PageLife,
-		Rules: policy.SearchRules{RequireSubstantive: s.RequireSubstantive},
+		Rules: policy.SearchRules{RequireSubstantive: s.RequireSubstantive}, Suppressed: suppressed,
 	})
 	limits := c.Guards.limits(c.Listen)
 	config := server.Config{
 		Exports:     exports,
 		Searches:    searches,
-		ParseExport: func(body []byte) (export.Request, error) { return export.ParseRequest(body, compiler, rules) },
+		ParseExport: exports.ParseRequest,
 		Ready:       func(ctx context.Context) error { return errors.Join(directory.Ping(ctx), files.Check(ctx)) },
 		Registry:    registry, BaseURL: c.BaseURL, Version: version, Logger: log, Now: directory.Now,
 		PostDownload: s.PostDownload, StrictAccept: s.StrictAccept, RequestIDStrict: s.StrictRequestID,
@@ -331,6 +329,12 @@ func (c *serveCmd) safe() error {
 		return fmt.Errorf("--listen %s is reached from other machines, and this server asks nobody who they are: say --no-auth if that is meant, or listen on localhost", c.Listen)
 	}
 	return nil
+}
+
+// exposed reports whether others than this machine can reach the server.
+func (c *serveCmd) exposed() bool {
+	host, _, err := net.SplitHostPort(c.Listen)
+	return err != nil || c.BehindProxy || !loopback(host)
 }
 
 // jobsLimit turns the option's 0, no limit, into that of [export.Config].

@@ -13,6 +13,9 @@ type Principal struct {
 	ID string // stable and printable; never a token
 }
 
+// Authenticated reports whether the client has said who it is.
+func (p Principal) Authenticated() bool { return p != Anonymous }
+
 // Anonymous is the principal of a request without authentication.
 var Anonymous = Principal{ID: "anonymous"}
 

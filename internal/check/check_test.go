@@ -99,7 +99,7 @@ func place(t *testing.T, url string) string {
 		Logger: slog.New(slog.DiscardHandler)})
 	body := `{"resourceType":"Parameters","parameter":[{"name":"_outputFormat","valueString":"application/fhir+ndjson"},` +
 		`{"name":"_type","valueString":"Practitioner"},{"name":"_typeFilter","valueString":"Practitioner?_lastUpdated=ge1900-01-01T00:00:00Z"}]}`
-	request, err := export.ParseRequest([]byte(body), compiler, export.Rules{})
+	request, err := export.ParseRequest([]byte(body), compiler, export.Rules{}, policy.SuppressedOffered)
 	must(t, err)
 
 	run := func(point string, want store.State) {

@@ -13,9 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"muster/internal/auth"
 	"muster/internal/blob"
 	"muster/internal/fault"
 	"muster/internal/fhir"
+	"muster/internal/policy"
 	"muster/internal/search/index"
 	"muster/internal/store"
 	"muster/internal/store/postgres"
@@ -85,7 +87,8 @@ func newBundleOn(t *testing.T, onPostgres bool, change func(*Config)) *bundle {
 	}
 	t.Cleanup(func() { _ = b.files.Close() })
 	config := Config{Store: directory, Blobs: b.files, Compiler: newCompiler(t), BaseURL: testBase,
-		Now: b.clock.Now, Logger: slog.New(slog.DiscardHandler), PollLimit: PollOff, PartBytes: 1000}
+		Now: b.clock.Now, Logger: slog.New(slog.DiscardHandler), PollLimit: PollOff, PartBytes: 1000,
+		Rules: DefaultRules(), Suppressed: policy.SuppressedRules{Search: true, Local: true}}
 	config.engine.Heartbeat, config.engine.Tick = 5*time.Millisecond, 5*time.Millisecond
 	config.engine.Backoff = time.Nanosecond
 	if change != nil {
@@ -131,7 +134,7 @@ func (b *bundle) request(since *fhir.Moment, types ...string) Request {
 	if since != nil {
 		entries = append(entries, "_since="+since.String())
 	}
-	r, err := ParseRequest([]byte(kickOff(entries...)), b.Compiler, DefaultRules())
+	r, err := b.ParseRequest(b.Context(), []byte(kickOff(entries...)))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -290,6 +293,78 @@ func TestChangesAreInOneExportOrTheNext(t *testing.T) {
 	if strings.Count(text, "\n") != 2 || strings.Count(text, "second") != 2 {
 		t.Errorf("the delta is not what changed after T:\n%s", text)
 	}
+}
+
+// The delta of a client that may not see suppressed resources leaves them out, says so,
+// and stays so whatever a later server allows; the same delta of another client holds
+// them (VI-10, SU-01).
+func TestDeltaWithoutSuppressed(t *testing.T) {
+	t.Attr("req", "SU-01 VI-10 MA-07")
+	onEach(t, func(t *testing.T, onPostgres bool) {
+		exposed := policy.SuppressedRules{Search: true}
+		b := newBundleOn(t, onPostgres, func(c *Config) { c.Suppressed = exposed })
+		b.apply(inState("seen", 0), inState("closed", index.Inactive), inState("hidden", index.Suppressed), inState("both", index.Inactive|index.Suppressed))
+		id, err := b.KickOff(t.Context(), b.request(new(fhir.Moment), "Practitioner"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		local := b.Config
+		local.Suppressed = policy.SuppressedRules{Search: true, Local: true}
+		s := New(local) // the work is done by a server that this machine alone reaches
+		start(t, s)
+		b.wait(s, id)
+		if text := strings.Join(b.download(id), ""); strings.Count(text, "\n") != 2 || !strings.Contains(text, `"seen"`) || !strings.Contains(text, `"closed"`) {
+			t.Errorf("the delta holds\n%s", text)
+		}
+		for _, server := range []*Service{b.Service, s, b.Service} {
+			status, err := server.Poll(t.Context(), id)
+			if err != nil || !strings.Contains(string(status.Manifest), `"message":"Suppressed resources are left out, because this client is not authenticated. A copy`) {
+				t.Errorf("the manifest does not say so: %s, %v", status.Manifest, err)
+			}
+		}
+		known := auth.With(t.Context(), auth.Principal{ID: "known"})
+		request, err := b.ParseRequest(known, []byte(kickOff("_type=Practitioner", "_typeFilter=Practitioner?_lastUpdated=ge1900-01-01", "_since=1970-01-01T00:00:00Z")))
+		if err != nil || request.WithoutSuppressed {
+			t.Errorf("a client that is authenticated: %+v, %v", request, err)
+		}
+	})
+}
+
+// A job that was to hold suppressed resources ends when its client may not see them any
+// more: as a delta, and by its filter.
+func TestRulesOfTodayHoldForJobs(t *testing.T) {
+	t.Attr("req", "SU-01 VI-07")
+	for name, entries := range map[string][]string{
+		"delta":  {"_type=Practitioner", "_typeFilter=Practitioner?_lastUpdated=ge1900-01-01", "_since=1970-01-01T00:00:00Z"},
+		"filter": {"_type=Practitioner", "_typeFilter=Practitioner?_lastUpdated=ge1900-01-01&suppressed=true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBundle(t, nil)
+			b.apply(inState("hidden", index.Suppressed))
+			request, err := b.ParseRequest(t.Context(), []byte(kickOff(entries...)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			id, err := b.KickOff(t.Context(), request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			exposed := b.Config
+			exposed.Suppressed.Local = false
+			s := New(exposed)
+			start(t, s)
+			if status := b.wait(s, id); status.State != store.Failed {
+				t.Errorf("the job ended as %v", status.State)
+			}
+		})
+	}
+}
+
+// inState is a practitioner in a state.
+func inState(id string, state index.Visibility) store.Change {
+	c := resource(fhir.Practitioner, id, "first")
+	c.Visibility = state
+	return c
 }
 
 func readAll(t *testing.T, r io.Reader) string {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"muster/internal/store"
 )
@@ -38,9 +39,11 @@ func (s *Service) manifest(job store.Job, parts []store.Part) ([]byte, error) {
 	for n, p := range parts {
 		m.Output[n] = output{Type: p.Type.String(), URL: s.BaseURL + "/Binary/" + p.File, Count: p.Stored.Count}
 	}
-	if len(parts) == 0 {
-		m.Message = "Export complete, but no data to generate report for job instance: " + job.ID
+	message, err := message(job, len(parts) == 0)
+	if err != nil {
+		return nil, err
 	}
+	m.Message = message
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
@@ -48,4 +51,22 @@ func (s *Service) manifest(job store.Job, parts []store.Part) ([]byte, error) {
 		return nil, fmt.Errorf("writing the manifest of job %s: %w", job.ID, err)
 	}
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
+}
+
+// message is what the manifest tells people: that there is nothing (MA-06), and what was
+// left out. It is empty when the files tell all.
+func message(job store.Job, empty bool) (string, error) {
+	request, err := readStored(job.Request)
+	if err != nil {
+		return "", err
+	}
+	var sentences []string
+	if empty {
+		sentences = append(sentences, "Export complete, but no data to generate report for job instance: "+job.ID)
+	}
+	if request.WithoutSuppressed {
+		sentences = append(sentences, "Suppressed resources are left out, because this client is not authenticated. "+
+			"A copy that was made earlier may still hold resources that were suppressed since.")
+	}
+	return strings.Join(sentences, ". "), nil
 }

@@ -3,10 +3,10 @@ package export
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"muster/internal/fhir"
+	"muster/internal/policy"
 	"muster/internal/search"
 	"muster/internal/search/query"
 )
@@ -23,8 +23,9 @@ import (
 //     KO-29);
 //  5. each filter is a search that may be exported (KO-30 to KO-35).
 //
-// The body is not kept.
-func ParseRequest(body []byte, c *search.Compiler, r Rules) (Request, error) {
+// may is what the client may learn of suppressed resources; filters that ask for more
+// are refused. The body is not kept.
+func ParseRequest(body []byte, c *search.Compiler, r Rules, may policy.Suppressed) (Request, error) {
 	parameters, issues := readParameters(body)
 	if len(issues) > 0 {
 		return Request{}, issues
@@ -39,11 +40,11 @@ func ParseRequest(body []byte, c *search.Compiler, r Rules) (Request, error) {
 	if issues := asked.reconcile(r); len(issues) > 0 {
 		return Request{}, issues
 	}
-	filters, issues := asked.compile(c, r)
+	filters, issues := asked.compile(c, r, may)
 	if len(issues) > 0 {
 		return Request{}, issues
 	}
-	return Request{Filters: filters, Since: asked.since}, nil
+	return Request{Filters: filters, Since: asked.since, WithoutSuppressed: asked.since != nil && !may.InDeltas()}, nil
 }
 
 // asked is what the parameters say, each piece with its place.
@@ -242,10 +243,10 @@ func shorten(text string) string {
 
 // compile is the fifth stage: every filter by the compiler that searches use
 // (D1). The filters come in the order of the types.
-func (a asked) compile(c *search.Compiler, r Rules) (filters []search.Filter, issues fhir.Issues) {
+func (a asked) compile(c *search.Compiler, r Rules, may policy.Suppressed) (filters []search.Filter, issues fhir.Issues) {
 	compiled := map[fhir.Type]search.Filter{}
 	for _, f := range a.filters {
-		filter, err := c.ExportFilter(f.text)
+		filter, err := c.ExportFilter(f.text, may)
 		if err != nil {
 			issues = append(issues, placed(err, f.at)...)
 			continue
@@ -280,27 +281,10 @@ func placed(err error, at string) fhir.Issues {
 // refuseSwitchedOff refuses the criteria that the rules do not let pass.
 func refuseSwitchedOff(q query.Query, r Rules, at string) (issues fhir.Issues) {
 	for _, p := range q.Params {
-		switch p := p.(type) {
-		case query.Is:
-			if !r.ProvenanceTypeTestFilter {
-				issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: at,
-					Diagnostics: fmt.Sprintf("%s is not a search and is switched off here. Filter by a search parameter, such as target.", p)})
-			}
-		case query.Leaf:
-			if !r.SuppressedSearch && findsSuppressed(p) {
-				issues = append(issues, fhir.Issue{Code: fhir.CodeForbidden, Expression: at,
-					Diagnostics: "Suppressed resources cannot be asked for here. Leave the parameter suppressed out of the filter."})
-			}
+		if p, ok := p.(query.Is); ok && !r.ProvenanceTypeTestFilter {
+			issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: at,
+				Diagnostics: fmt.Sprintf("%s is not a search and is switched off here. Filter by a search parameter, such as target.", p)})
 		}
 	}
 	return issues
-}
-
-// findsSuppressed reports whether a criterion can hold for a suppressed resource
-// by asking for it.
-func findsSuppressed(l query.Leaf) bool {
-	if l.Implied || l.Name != "suppressed" {
-		return false
-	}
-	return l.Modifier != "" || slices.ContainsFunc(l.Values, func(v query.Value) bool { return len(v.Parts) != 1 || v.Parts[0] != "false" })
 }

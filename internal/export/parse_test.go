@@ -9,6 +9,7 @@ import (
 
 	"muster/internal/conformance"
 	"muster/internal/fhir"
+	"muster/internal/policy"
 	"muster/internal/search"
 	"muster/internal/store"
 	"muster/internal/testkit/bound"
@@ -80,7 +81,7 @@ func TestParseRequest(t *testing.T) {
 		"provenance of types": {"KO-30", kickOff("_type=Provenance", "_typeFilter=Provenance?target.resolve().as(Organization)"), "Provenance", "", ""},
 	} {
 		t.Run(test.req+" "+name, func(t *testing.T) {
-			r, err := ParseRequest([]byte(test.body), c, DefaultRules())
+			r, err := ParseRequest([]byte(test.body), c, DefaultRules(), policy.SuppressedOffered)
 			if err != nil {
 				t.Fatalf("%s: %v", test.req, err)
 			}
@@ -106,7 +107,7 @@ func TestParseRequest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			again, err := decodeRequest(stored, c)
+			again, err := decodeRequest(stored, c, policy.SuppressedOffered)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -213,7 +214,7 @@ func TestRefusals(t *testing.T) {
 		"no query":           {"KO-30", kickOff(ty, "_typeFilter=Practitioner"), one(invalid, "Parameters.parameter[2].valueString", "")},
 	} {
 		t.Run(test.req+" "+name, func(t *testing.T) {
-			_, err := ParseRequest([]byte(test.body), c, DefaultRules())
+			_, err := ParseRequest([]byte(test.body), c, DefaultRules(), policy.SuppressedOffered)
 			issues, ok := fhir.AsIssues(err)
 			if !ok {
 				t.Fatalf("%s: error %v, want issues", test.req, err)
@@ -248,7 +249,6 @@ func TestRules(t *testing.T) {
 	c := newCompiler(t)
 	const all = "_typeFilter=Practitioner?_lastUpdated=ge1900-01-01"
 	provenance := kickOff("_type=Provenance", "_typeFilter=Provenance?target.resolve().as(Organization)")
-	suppressed := kickOff("_type=Practitioner", "_typeFilter=Practitioner?family=Smith&suppressed=true")
 	for name, test := range map[string]struct {
 		rules   Rules
 		body    string
@@ -261,14 +261,10 @@ func TestRules(t *testing.T) {
 		"format other, compatible":       {Rules{CompatOutputFormat: true}, body("_outputFormat=csv", "_type=Practitioner", all), fhir.CodeInvalid},
 		"provenance by type":             {Rules{ProvenanceTypeTestFilter: true}, provenance, ""},
 		"provenance by type, off":        {Rules{}, provenance, fhir.CodeInvalid},
-		"suppressed":                     {Rules{SuppressedSearch: true}, suppressed, ""},
-		"suppressed, off":                {Rules{}, suppressed, fhir.CodeForbidden},
-		"suppressed=false, off":          {Rules{}, kickOff("_type=Practitioner", "_typeFilter=Practitioner?family=Smith&suppressed=false"), ""},
-		"suppressed=false,true, off":     {Rules{}, kickOff("_type=Practitioner", "_typeFilter=Practitioner?family=Smith&suppressed=false,true"), fhir.CodeForbidden},
 		"repeated type is never lenient": {Rules{LenientMissingTypeFilter: true}, kickOff("_type=Practitioner,Practitioner"), fhir.CodeInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := ParseRequest([]byte(test.body), c, test.rules)
+			r, err := ParseRequest([]byte(test.body), c, test.rules, policy.SuppressedOffered)
 			if test.refused == "" {
 				if err != nil {
 					t.Fatal(err)
@@ -369,7 +365,7 @@ func FuzzParseRequest(f *testing.F) {
 	c := newCompiler(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, rules := range []Rules{DefaultRules(), {LenientMissingTypeFilter: true, CompatOutputFormat: true}} {
-			r, err := ParseRequest(body, c, rules)
+			r, err := ParseRequest(body, c, rules, policy.SuppressedOffered)
 			if err != nil {
 				issues, ok := fhir.AsIssues(err)
 				if !ok {
@@ -386,7 +382,7 @@ func FuzzParseRequest(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			again, err := decodeRequest(stored, c)
+			again, err := decodeRequest(stored, c, policy.SuppressedOffered)
 			if err != nil {
 				t.Fatalf("what was accepted cannot be read back from %s: %v", stored, err)
 			}
@@ -417,7 +413,7 @@ func TestCostOfMistakes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			body := []byte(`{"resourceType":"Parameters",` + inside + `}`)
 			limits.Run(t, len(body), func() {
-				_, err := ParseRequest(body, c, DefaultRules())
+				_, err := ParseRequest(body, c, DefaultRules(), policy.SuppressedOffered)
 				if issues, ok := fhir.AsIssues(err); !ok || len(issues) == 0 || len(issues) > mostIssues+mostParameters {
 					t.Errorf("%d issues, %v", len(issues), err)
 				}

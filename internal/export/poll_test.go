@@ -104,24 +104,33 @@ func TestProgress(t *testing.T) {
 func TestManifest(t *testing.T) {
 	b := newBundle(t, func(c *Config) { c.RequiresAccessToken = true })
 	const at = fhir.Moment(1_772_357_400_125) // 2026-03-01, daylight saving in Sydney
+	const leftOut = "Suppressed resources are left out, because this client is not authenticated. A copy that was made earlier may still hold resources that were suppressed since."
 	part := func(t fhir.Type, file string, count int64) store.Part {
 		return store.Part{Type: t, File: file, Stored: store.Stored{Count: count}}
 	}
 	for name, test := range map[string]struct {
-		req   string
-		parts []store.Part
-		want  string
+		req     string
+		request string
+		parts   []store.Part
+		want    string
 	}{
-		"files": {"MA-01 MA-02 MA-03 MA-04 MA-05 MA-07", []store.Part{part(fhir.Practitioner, "a", 2), part(fhir.Practitioner, "b", 1), part(fhir.Location, "c", 7)},
+		"files": {"MA-01 MA-02 MA-03 MA-04 MA-05 MA-07", `{"filters":[]}`, []store.Part{part(fhir.Practitioner, "a", 2), part(fhir.Practitioner, "b", 1), part(fhir.Location, "c", 7)},
 			`{"transactionTime":"2026-03-01T20:30:00.125+11:00","request":"http://localhost:8080/fhir/$export","requiresAccessToken":true,"output":[` +
 				`{"type":"Practitioner","url":"http://localhost:8080/fhir/Binary/a","count":2},` +
 				`{"type":"Practitioner","url":"http://localhost:8080/fhir/Binary/b","count":1},` +
 				`{"type":"Location","url":"http://localhost:8080/fhir/Binary/c","count":7}],"error":[]}`},
-		"no data": {"MA-06", nil,
+		"no data": {"MA-06", `{"filters":[]}`, nil,
 			`{"transactionTime":"2026-03-01T20:30:00.125+11:00","request":"http://localhost:8080/fhir/$export","requiresAccessToken":true,"output":[],"error":[],` +
 				`"message":"Export complete, but no data to generate report for job instance: job-1"}`},
+		"without suppressed": {"MA-07 SU-01", `{"filters":[],"since":1,"withoutSuppressed":true}`, []store.Part{part(fhir.Practitioner, "a", 2)},
+			`{"transactionTime":"2026-03-01T20:30:00.125+11:00","request":"http://localhost:8080/fhir/$export","requiresAccessToken":true,"output":[` +
+				`{"type":"Practitioner","url":"http://localhost:8080/fhir/Binary/a","count":2}],"error":[],` +
+				`"message":"` + leftOut + `"}`},
+		"no data, without suppressed": {"MA-06 SU-01", `{"filters":[],"since":1,"withoutSuppressed":true}`, nil,
+			`{"transactionTime":"2026-03-01T20:30:00.125+11:00","request":"http://localhost:8080/fhir/$export","requiresAccessToken":true,"output":[],"error":[],` +
+				`"message":"Export complete, but no data to generate report for job instance: job-1. ` + leftOut + `"}`},
 	} {
-		got, err := b.manifest(store.Job{ID: "job-1", Time: at}, test.parts)
+		got, err := b.manifest(store.Job{ID: "job-1", Time: at, Request: []byte(test.request)}, test.parts)
 		if err != nil || string(got) != test.want {
 			t.Errorf("%s: %s: %v\n got %s\nwant %s", test.req, name, err, got, test.want)
 		}

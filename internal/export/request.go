@@ -2,9 +2,11 @@ package export
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"muster/internal/fhir"
+	"muster/internal/policy"
 	"muster/internal/search"
 )
 
@@ -13,6 +15,10 @@ import (
 type Request struct {
 	Filters []search.Filter
 	Since   *fhir.Moment // nil for a full export; any moment, 1970 too, asks for a delta
+
+	// WithoutSuppressed leaves suppressed resources out of a delta. A full export never
+	// holds one that was not asked for.
+	WithoutSuppressed bool
 }
 
 // Rules are the switches of reading a request. [DefaultRules] are those of the
@@ -27,37 +33,49 @@ type Rules struct {
 	// ProvenanceTypeTestFilter accepts Provenance?target.resolve().as(Type), the
 	// form of the guide's example (A-13).
 	ProvenanceTypeTestFilter bool
-	// SuppressedSearch lets a filter ask for suppressed resources (A-06).
-	SuppressedSearch bool
 }
 
 // DefaultRules returns the rules of the guide.
-func DefaultRules() Rules { return Rules{ProvenanceTypeTestFilter: true, SuppressedSearch: true} }
+func DefaultRules() Rules { return Rules{ProvenanceTypeTestFilter: true} }
 
 // storedRequest is a request as the job row keeps it.
 type storedRequest struct {
 	Filters []string     `json:"filters"`
 	Since   *fhir.Moment `json:"since,omitempty"` // ms since 1970; absent for a full export
+
+	WithoutSuppressed bool `json:"withoutSuppressed,omitempty"`
 }
 
 // encode writes the request for the job row.
 func (r Request) encode() ([]byte, error) {
-	stored := storedRequest{Since: r.Since}
+	stored := storedRequest{Since: r.Since, WithoutSuppressed: r.WithoutSuppressed}
 	for _, f := range r.Filters {
 		stored.Filters = append(stored.Filters, f.Text())
 	}
 	return json.Marshal(stored)
 }
 
-// decodeRequest reads what encode has written.
-func decodeRequest(text []byte, c *search.Compiler) (Request, error) {
-	var stored storedRequest
+// readStored reads what encode has written, without compiling the filters.
+func readStored(text []byte) (stored storedRequest, err error) {
 	if err := json.Unmarshal(text, &stored); err != nil {
-		return Request{}, fmt.Errorf("reading a stored request: %w", err)
+		return storedRequest{}, fmt.Errorf("reading a stored request: %w", err)
 	}
-	r := Request{Since: stored.Since}
+	return stored, nil
+}
+
+// decodeRequest reads what encode has written, for a client that may learn so much of
+// suppressed resources today.
+func decodeRequest(text []byte, c *search.Compiler, may policy.Suppressed) (Request, error) {
+	stored, err := readStored(text)
+	if err != nil {
+		return Request{}, err
+	}
+	if stored.Since != nil && !stored.WithoutSuppressed && !may.InDeltas() {
+		return Request{}, errors.New("the export was to hold suppressed resources, which this client may not see any more: start it again")
+	}
+	r := Request{Since: stored.Since, WithoutSuppressed: stored.WithoutSuppressed}
 	for _, text := range stored.Filters {
-		f, err := c.ExportFilter(text)
+		f, err := c.ExportFilter(text, may)
 		if err != nil {
 			return Request{}, fmt.Errorf("reading the stored filter %s: %w", text, err)
 		}

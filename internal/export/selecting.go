@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"muster/internal/auth"
 	"muster/internal/fault"
 	"muster/internal/fhir"
 	"muster/internal/job"
@@ -49,13 +50,13 @@ func (s *Service) selectRows(ctx context.Context, c *job.Claim) error {
 // plans compiles the stored request again: the kick-off has checked it, and the
 // rules of today apply to it.
 func (s *Service) plans(j store.Job) ([]plan.Plan, error) {
-	request, err := decodeRequest(j.Request, s.Compiler)
+	request, err := decodeRequest(j.Request, s.Compiler, s.maySee(auth.Principal{ID: j.Owner}))
 	if err != nil {
 		return nil, err
 	}
 	plans := make([]plan.Plan, len(request.Filters))
 	for n, filter := range request.Filters {
-		if plans[n], err = s.Compiler.ExportPlan(filter, request.Since, false); err != nil {
+		if plans[n], err = s.Compiler.ExportPlan(filter, request.Since, request.WithoutSuppressed); err != nil {
 			return nil, fmt.Errorf("planning %s: %w", filter.Text(), err)
 		}
 	}

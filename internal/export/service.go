@@ -14,6 +14,7 @@ import (
 	"muster/internal/fault"
 	"muster/internal/fhir"
 	"muster/internal/job"
+	"muster/internal/policy"
 	"muster/internal/search"
 	"muster/internal/store"
 
@@ -49,6 +50,12 @@ type Config struct {
 	StallAfter time.Duration
 	// SweepEvery is the pause between two rounds of the janitor: 1 minute.
 	SweepEvery time.Duration
+
+	// Rules are the switches of reading a request.
+	Rules Rules
+	// Suppressed says which clients may learn of suppressed resources; the zero value is
+	// the strictest.
+	Suppressed policy.SuppressedRules
 
 	// PollLimit says what becomes of polls that come too early: PollEnforce.
 	PollLimit PollLimit
@@ -171,6 +178,17 @@ func (e TooManyJobs) Error() string {
 
 // Unwrap returns [store.ErrTooManyJobs].
 func (e TooManyJobs) Unwrap() error { return store.ErrTooManyJobs }
+
+// ParseRequest reads the body of a kick-off of the principal in ctx: see the function of
+// the same name.
+func (s *Service) ParseRequest(ctx context.Context, body []byte) (Request, error) {
+	return ParseRequest(body, s.Compiler, s.Rules, s.maySee(auth.From(ctx)))
+}
+
+// maySee is what a client may learn of suppressed resources.
+func (s *Service) maySee(p auth.Principal) policy.Suppressed {
+	return s.Suppressed.For(p.Authenticated())
+}
 
 // KickOff stores a job for the request and returns its id, a random UUID
 // (KO-51). It returns a [TooManyJobs] error when the principal has enough live

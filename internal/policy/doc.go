@@ -1,10 +1,11 @@
 // Package policy holds the rules of the directory, all of them, in one place, so
 // that export, search and read cannot disagree (D5). It has two sides.
 //
-// Questions (resolve.go, question.go, restricted.go, export.go): between reading a query and
+// Questions (resolve.go, question.go, restricted.go, suppressed.go, export.go): between reading a query and
 // planning it, [Resolve] gives parameters under other names their own, [Check] refuses what may not be asked: unknown parameters,
 // parameters that are restricted for privacy, parameters that only shape a
 // search's answer, and queries that name nothing to narrow the search by.
+// [Suppressed.Check] refuses to ask for suppressed resources where the client may not.
 // [ForSearch] and [ForDelta] then make the question complete: a search and a snapshot export ask for
 // active and unsuppressed resources, unless the client names the state itself;
 // a delta export asks for all states, or for all but suppressed, whatever the client names. What the policy

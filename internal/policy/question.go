@@ -127,12 +127,7 @@ func (c *checker) unknown(types []fhir.Type) string {
 
 // forward returns the types that a chain's step leads to, nil if it is refused.
 func (c *checker) forward(types []fhir.Type, step query.Chain) []fhir.Type {
-	var next []fhir.Type
-	for _, t := range types {
-		if p, ok := c.reg.Param(t, step.Ref); ok && p.Type == conformance.Reference {
-			next = append(next, targets(p, step.Type)...)
-		}
-	}
+	next := behind(c.reg, types, step)
 	if len(next) == 0 {
 		c.refuse(fhir.CodeInvalid, step.NameAt, fmt.Sprintf("is not a reference from %s that a chain can follow: %s", fhir.Names(types), c.references(types)))
 		return nil
@@ -156,6 +151,17 @@ func (c *checker) back(types []fhir.Type, step query.Has) []fhir.Type {
 	}
 	c.refuse(fhir.CodeInvalid, step.NameAt, fmt.Sprintf("names no reference from %s to %s: %s", from, fhir.Names(types), c.references([]fhir.Type{from})))
 	return nil
+}
+
+// behind are the types that a chain's step leads to from resources of these types.
+func behind(reg *conformance.Registry, types []fhir.Type, step query.Chain) []fhir.Type {
+	var next []fhir.Type
+	for _, t := range types {
+		if p, ok := reg.Param(t, step.Ref); ok && p.Type == conformance.Reference {
+			next = append(next, targets(p, step.Type)...)
+		}
+	}
+	return next
 }
 
 // targets are the types that p may point to, only those called name unless that

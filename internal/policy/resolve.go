@@ -32,13 +32,7 @@ func resolve(reg *conformance.Registry, types []fhir.Type, p query.Param) query.
 		if whole, ok := joined(reg, types, p); ok {
 			return resolve(reg, types, whole)
 		}
-		var next []fhir.Type
-		for _, t := range types {
-			if ref, ok := reg.Param(t, p.Ref); ok && ref.Type == conformance.Reference {
-				next = append(next, targets(ref, p.Type)...)
-			}
-		}
-		p.Next = resolve(reg, next, p.Next)
+		p.Next = resolve(reg, behind(reg, types, p), p.Next)
 		return p
 	}
 	return p

@@ -14,6 +14,7 @@ import (
 
 	"muster/internal/conformance"
 	"muster/internal/fhir"
+	"muster/internal/policy"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected lines of testdata/*.txt")
@@ -68,7 +69,7 @@ func TestGolden(t *testing.T) {
 
 // answer prints the canonical text with both plans, or the problems.
 func answer(t *testing.T, c *Compiler, text string) string {
-	f, err := c.ExportFilter(text)
+	f, err := c.ExportFilter(text, policy.SuppressedOffered)
 	if issues, ok := fhir.AsIssues(err); ok {
 		var b strings.Builder
 		for _, i := range issues {

@@ -23,9 +23,9 @@ type Question struct {
 }
 
 // SearchURL reads and checks the part of a search URL behind the question mark, as it
-// stands in the URL. The error is fhir.Issues with every problem, each with its
+// stands in the URL, of a client that may learn so much of suppressed resources. The error is fhir.Issues with every problem, each with its
 // place in "Type?…" (SR-03 to SR-54, TR-01 to TR-05).
-func (c *Compiler) SearchURL(t fhir.Type, rawQuery string, rules policy.SearchRules) (Question, error) {
+func (c *Compiler) SearchURL(t fhir.Type, rawQuery string, rules policy.SearchRules, may policy.Suppressed) (Question, error) {
 	all, err := parseURL(t, rawQuery)
 	all = policy.Resolve(c.reg, all)
 	issues, _ := fhir.AsIssues(err)
@@ -36,7 +36,7 @@ func (c *Compiler) SearchURL(t fhir.Type, rawQuery string, rules policy.SearchRu
 	q.Params = slices.DeleteFunc(slices.Clone(all.Params), isResult)
 	// What could not be read may have been what narrows the search.
 	rules.RequireSubstantive = rules.RequireSubstantive && err == nil
-	issues = append(slices.Clip(issues), policy.CheckSearch(c.reg, q, rules)...)
+	issues = slices.Concat(may.Check(c.reg, q), issues, policy.CheckSearch(c.reg, q, rules))
 	found, err := plan.Build(c.reg, policy.ForSearch(c.sound(q)), c.set)
 	more, _ := fhir.AsIssues(err)
 	r := c.readResults(all)

@@ -39,19 +39,19 @@ type Filter struct {
 // same filter.
 func (f Filter) Text() string { return f.Query.String() }
 
-// ExportFilter reads and checks one _typeFilter (KO-25, KO-27, KO-30..35).
-// The
+// ExportFilter reads and checks one _typeFilter (KO-25, KO-27, KO-30..35) of a client
+// that may learn so much of suppressed resources. The
 // error is fhir.Issues with every problem of the text, also what
 // [Compiler.ExportPlan] would refuse. State parameters are checked like others,
 // since _since exempts from nothing (KO-31).
-func (c *Compiler) ExportFilter(text string) (Filter, error) {
+func (c *Compiler) ExportFilter(text string, may policy.Suppressed) (Filter, error) {
 	q, err := query.Parse(text)
 	q = policy.Resolve(c.reg, q)
 	issues, _ := fhir.AsIssues(err)
 	if err != nil && len(q.Params) == 0 {
 		return Filter{}, err // nothing else to look at
 	}
-	issues = append(slices.Clip(issues), policy.Check(c.reg, q)...)
+	issues = slices.Concat(may.Check(c.reg, q), issues, policy.Check(c.reg, q))
 	if _, err := plan.Build(c.reg, policy.ForSearch(c.sound(q)), c.set); err != nil {
 		more, _ := fhir.AsIssues(err)
 		issues = append(issues, more...)

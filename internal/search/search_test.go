@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"muster/internal/fhir"
+	"muster/internal/policy"
 	"muster/internal/search/plan"
 	"muster/internal/testkit/bound"
 )
@@ -19,7 +20,7 @@ import (
 // requireStable fails unless the canonical text of an accepted filter is accepted
 // as the same filter with the same plans: that is what a worker relies on.
 func requireStable(t interface{ Fatalf(string, ...any) }, c *Compiler, f Filter) {
-	again, err := c.ExportFilter(f.Text())
+	again, err := c.ExportFilter(f.Text(), policy.SuppressedOffered)
 	if err != nil {
 		t.Fatalf("the canonical text %q is refused: %v", f.Text(), err)
 	}
@@ -64,7 +65,7 @@ func TestRandomFilters(t *testing.T) {
 			p := params[rapid.IntRange(0, len(params)-1).Draw(t, "param")]
 			criteria = append(criteria, p.Code+"="+rapid.SampledFrom(values).Draw(t, "value"))
 		}
-		f, err := c.ExportFilter(typ.String()+"?"+strings.Join(criteria, "&"))
+		f, err := c.ExportFilter(typ.String()+"?"+strings.Join(criteria, "&"), policy.SuppressedOffered)
 		if err != nil {
 			if issues, ok := fhir.AsIssues(err); !ok || len(issues) == 0 {
 				t.Fatalf("the error is not a list of issues: %v", err)
@@ -91,7 +92,7 @@ func TestEveryParameterHasAPlan(t *testing.T) {
 	for _, typ := range fhir.Types() {
 		for _, p := range c.reg.Params(typ) {
 			text := typ.String() + "?_lastUpdated=ge1900&" + p.Code + "=" + value[string(p.Type)]
-			_, err := c.ExportFilter(text)
+			_, err := c.ExportFilter(text, policy.SuppressedOffered)
 			if refused := err != nil; refused != (p.Restricted != "") {
 				t.Errorf("%s: %v; restricted is %q", text, err, p.Restricted)
 			}
@@ -122,7 +123,7 @@ func TestGuideExamples(t *testing.T) {
 			if p.Name != "_typeFilter" {
 				continue
 			}
-			f, err := c.ExportFilter(p.ValueString)
+			f, err := c.ExportFilter(p.ValueString, policy.SuppressedOffered)
 			if err != nil {
 				t.Errorf("%s is refused: %v", p.ValueString, err)
 				continue
@@ -146,7 +147,7 @@ func FuzzExportFilter(f *testing.F) {
 	limits := bound.Limits{Base: 16 << 20, PerByte: 64 << 10}
 	f.Fuzz(func(t *testing.T, text string) {
 		limits.Run(t, len(text), func() {
-			filter, err := c.ExportFilter(text)
+			filter, err := c.ExportFilter(text, policy.SuppressedOffered)
 			if err == nil {
 				requireStable(t, c, filter)
 				return
@@ -181,7 +182,7 @@ func TestEquivalentTexts(t *testing.T) {
 	} {
 		var plans [2]plan.Plan
 		for i, text := range pair {
-			f, err := c.ExportFilter(text)
+			f, err := c.ExportFilter(text, policy.SuppressedOffered)
 			if err != nil {
 				t.Fatalf("%s: %v", text, err)
 			}
@@ -198,7 +199,7 @@ func TestEquivalentTexts(t *testing.T) {
 func BenchmarkExportFilter(b *testing.B) {
 	c := compiler(b)
 	for b.Loop() {
-		f, err := c.ExportFilter("PractitionerRole?location=l1,l2&organization=Organization/o1&_lastUpdated=ge2026-01-01&active=true")
+		f, err := c.ExportFilter("PractitionerRole?location=l1,l2&organization=Organization/o1&_lastUpdated=ge2026-01-01&active=true", policy.SuppressedOffered)
 		if err != nil {
 			b.Fatal(err)
 		}

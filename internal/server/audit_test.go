@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"muster/internal/audit"
 	"muster/internal/conformance"
 	"muster/internal/export"
+	"muster/internal/policy"
 	"muster/internal/search"
 	"muster/internal/store"
 
@@ -37,15 +39,15 @@ func (c recorded) next(t *testing.T) audit.Event {
 }
 
 // parseForReal reads kick-offs as the program does.
-func parseForReal(t testing.TB) func(body []byte) (export.Request, error) {
+func parseForReal(t testing.TB) func(ctx context.Context, body []byte) (export.Request, error) {
 	t.Helper()
 	registry, err := conformance.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
 	compiler := search.New(registry, base, time.UTC)
-	return func(body []byte) (export.Request, error) {
-		return export.ParseRequest(body, compiler, export.DefaultRules())
+	return func(_ context.Context, body []byte) (export.Request, error) {
+		return export.ParseRequest(body, compiler, export.DefaultRules(), policy.SuppressedOffered)
 	}
 }
 

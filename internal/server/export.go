@@ -38,7 +38,7 @@ func (s *Server) kickOff(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	request, err := s.ParseExport(body)
+	request, err := s.ParseExport(r.Context(), body)
 	if err != nil {
 		return err
 	}

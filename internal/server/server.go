@@ -60,8 +60,8 @@ const (
 type Config struct {
 	Exports  Exports
 	Searches Searches
-	// ParseExport reads the body of a kick-off; its errors are fhir.Issues.
-	ParseExport func(body []byte) (export.Request, error)
+	// ParseExport reads the body of a kick-off of the principal in ctx; its errors are fhir.Issues.
+	ParseExport func(ctx context.Context, body []byte) (export.Request, error)
 	Registry    *conformance.Registry
 	BaseURL     string // public address of the FHIR API, without a slash at the end
 	Version     string // of the program, for the CapabilityStatement

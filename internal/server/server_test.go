@@ -146,7 +146,7 @@ func testConfig(t testing.TB, fake *fakeExports) Config {
 	return Config{
 		Exports: fake, Searches: fakeSearches{},
 		Registry: registry, BaseURL: base, Version: "1.2.3",
-		ParseExport: func(body []byte) (export.Request, error) {
+		ParseExport: func(_ context.Context, body []byte) (export.Request, error) {
 			if !bytes.Contains(body, []byte("Parameters")) {
 				return export.Request{}, fhir.Issues{{Code: fhir.CodeInvalid, Diagnostics: "not Parameters", Expression: "Parameters"}, {Code: fhir.CodeInvalid, Diagnostics: "and more"}}
 			}
@@ -719,7 +719,7 @@ func TestRoutes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(Config{Exports: &fakeExports{}, Searches: fakeSearches{}, ParseExport: func([]byte) (export.Request, error) { return export.Request{}, nil }, Registry: registry,
+	s, err := New(Config{Exports: &fakeExports{}, Searches: fakeSearches{}, ParseExport: func(context.Context, []byte) (export.Request, error) { return export.Request{}, nil }, Registry: registry,
 		BaseURL: "http://localhost:8080/fhir", Logger: slog.New(slog.DiscardHandler), Now: time.Now, PostDownload: true})
 	if err != nil {
 		t.Fatal(err)
@@ -749,7 +749,7 @@ func TestConfigIsChecked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := Config{Exports: &fakeExports{}, Searches: fakeSearches{}, ParseExport: func([]byte) (export.Request, error) { return export.Request{}, nil }, Registry: registry,
+	good := Config{Exports: &fakeExports{}, Searches: fakeSearches{}, ParseExport: func(context.Context, []byte) (export.Request, error) { return export.Request{}, nil }, Registry: registry,
 		BaseURL: "http://localhost:8080/fhir", Logger: slog.New(slog.DiscardHandler), Now: time.Now}
 	for _, url := range []string{"", "/fhir", "localhost:8080/fhir", "ftp://x/fhir", "http:///fhir", "http://x/fhir/", "http://x/fhir?a=b", "http://x/fhir#a", "http://u:p@x/fhir", "http://x/{id}", "http://x/ a"} {
 		c := good

@@ -166,15 +166,13 @@ func (r *runner) start(s step) {
 	exports := export.Config{
 		Store: r.store, Blobs: blobs, Compiler: compiler, BaseURL: base, Zone: zone, Now: r.clock.Now,
 		Logger: slog.New(slog.DiscardHandler), PollLimit: export.PollEnforce, PollInterval: 2 * time.Minute,
+		Rules: export.DefaultRules(), Suppressed: policy.SuppressedRules{Search: true, Local: true},
 	}
 	searches := searchset.Config{
 		Store: r.store, Compiler: compiler, Registry: registry, BaseURL: base, Now: r.clock.Now,
 		Rules: policy.SearchRules{RequireSubstantive: true},
 	}
 	config := server.Config{
-		ParseExport: func(body []byte) (export.Request, error) {
-			return export.ParseRequest(body, compiler, export.DefaultRules())
-		},
 		Registry: registry, BaseURL: base, Version: "test", Logger: slog.New(slog.DiscardHandler), Now: r.clock.Now,
 		PostDownload: true, StrictAccept: true, RequestIDStrict: true,
 	}
@@ -183,8 +181,9 @@ func (r *runner) start(s step) {
 			r.fatalf(s.line, "%v", err)
 		}
 	}
+	searches.Suppressed = exports.Suppressed // one control for both
 	service := export.New(exports)
-	config.Exports = service
+	config.Exports, config.ParseExport = service, service.ParseRequest
 	config.Searches = searchset.New(searches)
 	handler, err := server.New(config)
 	r.must(s, err)
@@ -216,6 +215,10 @@ func setOption(option string, exports *export.Config, searches *searchset.Config
 		searches.PageLife, err = time.ParseDuration(value)
 	case "substantive":
 		searches.Rules.RequireSubstantive = value != "off"
+	case "suppressed":
+		exports.Suppressed.Search = value != "off"
+	case "exposed":
+		exports.Suppressed.Local = value != "yes"
 	case "post":
 		config.PostDownload = value != "off"
 	case "accept":

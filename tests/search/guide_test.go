@@ -10,6 +10,7 @@ import (
 	"muster/internal/conformance"
 	"muster/internal/export"
 	"muster/internal/fhir"
+	"muster/internal/policy"
 	"muster/internal/search"
 	"muster/internal/search/index"
 	"muster/internal/search/searchtest/compare"
@@ -35,7 +36,7 @@ func TestFiltersForSomeTypesOnly(t *testing.T) {
 		`{"name":"_typeFilter","valueString":"Organization?_has:HealthcareService:organization:service-type=789718008"},` +
 		`{"name":"_typeFilter","valueString":"PractitionerRole?location.address-city=Balmain"},` +
 		`{"name":"_typeFilter","valueString":"Practitioner?_has:PractitionerRole:practitioner:location.address-city=Balmain"}]}`
-	_, err := export.ParseRequest([]byte(body), compiler(t), export.DefaultRules())
+	_, err := export.ParseRequest([]byte(body), compiler(t), export.DefaultRules(), policy.SuppressedOffered)
 	issues, _ := fhir.AsIssues(err)
 	text := ""
 	for _, i := range issues {
@@ -64,7 +65,7 @@ func TestShippedRequests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := export.ParseRequest(body, compiler(t), export.DefaultRules())
+		r, err := export.ParseRequest(body, compiler(t), export.DefaultRules(), policy.SuppressedOffered)
 		if err != nil {
 			t.Errorf("%s is refused: %v", filepath.Base(file), err)
 			continue

@@ -24,9 +24,16 @@ func (s *Service) Page(ctx context.Context, rawQuery string) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+	if !one.visible.NotSuppressed && !s.maySee(ctx).MayBeAskedFor() {
+		return Answer{}, errSuppressed
+	}
 	asked.self = s.pageURL(token, asked.offset, asked.count, asked.pretty)
 	return s.write(ctx, one, asked)
 }
+
+// errSuppressed is the answer to a link of a search that could ask for suppressed
+// resources, where its client may not ask for them any more.
+var errSuppressed = fhir.Issue{Code: fhir.CodeForbidden, Diagnostics: "This page shows suppressed resources, which this client may not ask for: search again without the parameter suppressed."}
 
 // parsePage reads the URL of a page (PG-02, PG-03, PG-05, PG-06).
 func parsePage(rawQuery string) (p page, token string, err error) {

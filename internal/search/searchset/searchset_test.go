@@ -66,7 +66,7 @@ func (s *served) open(registry *conformance.Registry) (*sqlite.Store, *Service) 
 	s.must(err)
 	return db, New(Config{
 		Store: db, Compiler: search.New(registry, base, sydney), Registry: registry, BaseURL: base, Now: clock,
-		Rules: policy.SearchRules{RequireSubstantive: true},
+		Rules: policy.SearchRules{RequireSubstantive: true}, Suppressed: policy.SuppressedRules{Search: true, Local: true},
 	})
 }
 
@@ -190,6 +190,32 @@ func TestChangedTokenIsRefused(t *testing.T) {
 			t.Fatalf("cut at %d: %v", i, err)
 		}
 	}
+}
+
+// The links of a search for suppressed resources do not outlive the right to ask for
+// them; those of other searches do.
+func TestPagesOfSuppressed(t *testing.T) {
+	t.Attr("requirements", "PG-08 VI-07 SU-01")
+	s := newServed(t)
+	s.many(3, room)
+	s.many(3, strings.Replace(room, `"loc-{n}",`, `"hidden-{n}","extension":[{"url":"`+index.SuppressedURL+`","extension":[`+
+		`{"url":"suppressedBy","valueCodeableConcept":{"coding":[{"system":"`+policy.ResponsibleParty+`","code":"`+policy.OrganisationInitiated+`"}]}}]}],`, 1))
+	hidden := s.find(fhir.Location, "address-city=Balmain&suppressed=true&_count=1").link("next")
+	mixed := s.find(fhir.Location, "address-city=Balmain&suppressed=true,false&_count=1").link("next")
+	plain := s.find(fhir.Location, "address-city=Balmain&_count=1").link("next")
+	for _, rules := range []policy.SuppressedRules{{Local: true}, {Search: true}, {}} {
+		_, restarted := s.open(s.Registry)
+		restarted.Suppressed = rules
+		for _, link := range []string{hidden, mixed} {
+			if _, err := restarted.Page(t.Context(), queryOf(link)); !errorIs(err, fhir.CodeForbidden) {
+				t.Errorf("%+v: a page of suppressed resources: %v", rules, err)
+			}
+		}
+		if got := s.read(restarted.Page(t.Context(), queryOf(plain))).ids("match"); !slices.Equal(got, []string{"loc-00001"}) {
+			t.Errorf("%+v: a page of others finds %v", rules, got)
+		}
+	}
+	s.follow(hidden)
 }
 
 func errorIs(err error, code fhir.Code) bool {

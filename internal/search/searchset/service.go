@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"muster/internal/auth"
 	"muster/internal/conformance"
 	"muster/internal/fhir"
 	"muster/internal/policy"
@@ -41,6 +42,9 @@ type Config struct {
 	Registry *conformance.Registry
 	BaseURL  string // without a slash at the end (D11)
 	Rules    policy.SearchRules
+	// Suppressed says which clients may learn of suppressed resources; the zero value is
+	// the strictest.
+	Suppressed policy.SuppressedRules
 
 	Now func() time.Time // optional: time.Now
 	// PageLife is how long the link to a page can be followed. Optional: one hour.
@@ -75,7 +79,7 @@ type Answer struct {
 // Search answers a search of one type; rawQuery is the part of its URL behind the
 // question mark. What is wrong with the question is fhir.Issues.
 func (s *Service) Search(ctx context.Context, t fhir.Type, rawQuery string) (Answer, error) {
-	q, err := s.Compiler.SearchURL(t, rawQuery, s.Rules)
+	q, err := s.Compiler.SearchURL(t, rawQuery, s.Rules, s.maySee(ctx))
 	if err != nil {
 		return Answer{}, err
 	}
@@ -85,6 +89,11 @@ func (s *Service) Search(ctx context.Context, t fhir.Type, rawQuery string) (Ans
 	}
 	set := newSet(q, found)
 	return s.write(ctx, set, page{self: selfLink(s.BaseURL, q.Text()), count: q.Results.Count, pretty: q.Results.Form.Pretty})
+}
+
+// maySee is what the client may learn of suppressed resources.
+func (s *Service) maySee(ctx context.Context) policy.Suppressed {
+	return s.Suppressed.For(auth.From(ctx).Authenticated())
 }
 
 // ask is what a question needs of the store: one match more than can be paged through

@@ -90,7 +90,7 @@ func ask(c *search.Compiler, text, keys string) (search.Question, error) {
 	if keys != "" {
 		rawQuery += "&_sort=" + keys
 	}
-	return c.SearchURL(t, rawQuery, policy.SearchRules{RequireSubstantive: true})
+	return c.SearchURL(t, rawQuery, policy.SearchRules{RequireSubstantive: true}, policy.SuppressedOffered)
 }
 
 func planned(t *testing.T, c *search.Compiler, text string) plan.Plan {

@@ -35,11 +35,12 @@ func (t *Trial) Serve(blobs *blob.Folder) (*Client, error) {
 		Exports: export.New(export.Config{
 			Store: t.Store, Blobs: blobs, Compiler: t.compiler, BaseURL: Base, Zone: t.config.Zone, Now: time.Now, Logger: logger,
 		}),
-		ParseExport: func(body []byte) (export.Request, error) {
-			return export.ParseRequest(body, t.compiler, export.DefaultRules())
+		ParseExport: func(_ context.Context, body []byte) (export.Request, error) {
+			return export.ParseRequest(body, t.compiler, export.DefaultRules(), policy.SuppressedOffered)
 		},
 		Searches: searchset.New(searchset.Config{
 			Store: store, Compiler: t.compiler, Registry: t.config.Registry, BaseURL: Base, Rules: policy.SearchRules{RequireSubstantive: true},
+			Suppressed: policy.SuppressedRules{Search: true, Local: true},
 		}),
 		Registry: t.config.Registry, BaseURL: Base, Version: "test", Logger: logger, Now: time.Now, StrictAccept: true, RequestIDStrict: true,
 	})

@@ -13,6 +13,7 @@ import (
 	"muster/internal/conformance"
 	"muster/internal/fhir"
 	"muster/internal/load"
+	"muster/internal/policy"
 	"muster/internal/search"
 	"muster/internal/search/index"
 	"muster/internal/search/plan"
@@ -275,7 +276,7 @@ func (t *Trial) delta(ctx context.Context, filter string, load int, withoutSuppr
 }
 
 func (t *Trial) plan(filter string, since *fhir.Moment, withoutSuppressed bool) (plan.Plan, error) {
-	f, err := t.compiler.ExportFilter(filter)
+	f, err := t.compiler.ExportFilter(filter, policy.SuppressedOffered)
 	if err != nil {
 		return plan.Plan{}, err
 	}

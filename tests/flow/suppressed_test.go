@@ -1,0 +1,56 @@
+package flow
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"muster/internal/testkit"
+)
+
+// What clients may learn of suppressed resources follows from the options of the
+// program, the same in searches and exports, on both databases.
+func TestSuppressedByOptions(t *testing.T) {
+	t.Attr("req", "VI-07 VI-10 SU-01 MA-07")
+	lines := filepath.Join(t.TempDir(), "lines.ndjson")
+	err := os.WriteFile(lines, []byte(`{"resourceType":"Practitioner","id":"seen","name":[{"family":"Smith"}]}
+{"resourceType":"Practitioner","id":"hidden","name":[{"family":"Smith"}],"extension":[{"url":"http://digitalhealth.gov.au/fhir/cc/StructureDefinition/suppressed","extension":[{"url":"suppressedBy","valueCodeableConcept":{"coding":[{"system":"http://digitalhealth.gov.au/fhir/cc/CodeSystem/responsible-party-type","code":"practitioner-initiated"}]}}]}]}
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	onBoth(t, func(t *testing.T, newPlace func(*testing.T) place) {
+		for _, c := range []struct {
+			options []string
+			asked   int // status of who asks
+			delta   int // resources in a delta
+		}{
+			{nil, http.StatusOK, 2},
+			{[]string{"--no-compat-suppressed-search"}, http.StatusForbidden, 2},
+			{[]string{"--behind-proxy"}, http.StatusForbidden, 1},
+			{[]string{"--behind-proxy", "--no-compat-suppressed-search"}, http.StatusForbidden, 1},
+		} {
+			t.Run(strings.Join(c.options, " "), func(t *testing.T) {
+				p := newPlace(t)
+				p.load(t, lines)
+				s := p.serve(t, "", c.options...)
+				if _, status, err := testkit.Fetch(t.Context(), s.Base+"/Practitioner?family=smith&suppressed=true", nil); err != nil || status != c.asked {
+					t.Errorf("a search is answered with %d, %v, want %d", status, err, c.asked)
+				}
+				_, err := s.KickOff(testkit.Parameters("", "Practitioner?family=smith&suppressed=true"))
+				if refused := err != nil && strings.Contains(err.Error(), "forbidden"); refused != (c.asked == http.StatusForbidden) || err != nil && !refused {
+					t.Errorf("a kick-off is answered with %v", err)
+				}
+				m := s.wait(s.kickOff(testkit.Parameters("2020-01-01T00:00:00Z", "Practitioner?_lastUpdated=ge1900-01-01")))
+				if len(m.Output) != 1 || m.Output[0].Count != c.delta {
+					t.Errorf("the delta holds %+v, want %d", m.Output, c.delta)
+				}
+				if says := strings.HasPrefix(m.Message, "Suppressed resources are left out"); says != (c.delta == 1) {
+					t.Errorf("the manifest says %q", m.Message)
+				}
+			})
+		}
+	})
+}

@@ -6,6 +6,11 @@
 // "job/1-7.ndjson.gz": segments of letters, digits, dots, hyphens and underscores
 // joined by slashes. Any other name is refused, so none can lead out of the folder.
 //
+// # Whose the folder is
+//
+// A folder carries the mark of one owner ([Folder.Claim]): who removes what nobody names must
+// know that nobody else names it. The mark is a file in the folder itself, and no blob.
+//
 // # When things fail
 //
 // A writer that is aborted, or whose process dies, leaves at most a leftover:

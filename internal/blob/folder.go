@@ -24,6 +24,8 @@ type Folder struct {
 	mu   sync.Mutex
 	root *os.Root    // the folder that was at dir when last looked at
 	info fs.FileInfo // tells whether it still is
+
+	owner string // whose the folder is, if it was claimed or taken over
 }
 
 // NewFolder opens the folder, which is made with its parents if it is not there.
@@ -99,6 +101,9 @@ func (f *Folder) remake() (*os.Root, error) {
 	}
 	if err := os.Mkdir(f.dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("the folder for export files is gone: %w: put it back", err)
+	}
+	if err := f.markAgain(); err != nil {
+		return nil, err
 	}
 	return f.open()
 }
@@ -237,6 +242,9 @@ func (f *Folder) List(ctx context.Context, yield func(name string, modified time
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if name != "." && checkName(name) != nil {
+			return skip(entry) // not ours to name, so not ours to remove
+		}
 		if !entry.Type().IsRegular() {
 			return nil
 		}
@@ -249,6 +257,15 @@ func (f *Folder) List(ctx context.Context, yield func(name string, modified time
 		}
 		return yield(name, info.ModTime())
 	})
+}
+
+// skip leaves out what has not the name of a blob, such as the mark of the owner, or the folder
+// lost+found of a disk with all that is in it.
+func skip(entry fs.DirEntry) error {
+	if entry.IsDir() {
+		return fs.SkipDir
+	}
+	return nil
 }
 
 // writer is a blob under its temporary name.

@@ -308,7 +308,9 @@ func damageFile(t *testing.T, files, order string) {
 		name := filepath.Join(files, words[1])
 		must(t, os.MkdirAll(filepath.Dir(name), 0o700))
 		must(t, os.WriteFile(name, []byte("x"), 0o600))
-		old := time.Now().Add(-time.Hour)
+		age, err := time.ParseDuration(words[2])
+		must(t, err)
+		old := time.Now().Add(-age)
 		must(t, os.Chtimes(name, old, old))
 		return
 	}

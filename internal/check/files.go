@@ -163,9 +163,9 @@ func (k *check) checkOwners(ctx context.Context, listed map[string]time.Time, na
 	var suspects []string
 	for name, modified := range listed {
 		id, _, _ := strings.Cut(name, "/")
-		job := k.jobs[id]
+		job, known := k.jobs[id]
 		since := max(fhir.MomentOf(modified), job.over)
-		if !named[name] && !job.live && since < k.recent() {
+		if !named[name] && !job.live && since < k.clearedBy(known) {
 			suspects = append(suspects, name)
 		}
 	}
@@ -188,6 +188,15 @@ func (k *check) checkOwners(ctx context.Context, listed map[string]time.Time, na
 		k.leftover("orphan", "files", plural(n, "file", "files")+" without a job, such as "+example)
 	}
 	return nil
+}
+
+// clearedBy is the moment since when files may lie about. While the directory is served, those
+// of a job that is in no row may do so for longer, for the janitor leaves them alone at first.
+func (k *check) clearedBy(known bool) fhir.Moment {
+	if k.Served && !known {
+		return k.recent() - fhir.Moment(store.StrangerAge.Milliseconds())
+	}
+	return k.recent()
 }
 
 func firstOf(a, b string) string {

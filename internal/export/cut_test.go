@@ -190,7 +190,7 @@ func (m mortalStore) FinishPart(ctx context.Context, t *store.Task, object strin
 	return m.Store.FinishPart(ctx, t, object, stored, now, expires)
 }
 
-func (m mortalStore) Objects(ctx context.Context) (objects, live map[string]bool, err error) {
+func (m mortalStore) Objects(ctx context.Context) (objects, jobs map[string]bool, err error) {
 	if err := m.died(); err != nil {
 		return nil, nil, err
 	}

@@ -176,15 +176,10 @@ func TestJanitor(t *testing.T) {
 	stop()
 	live := b.kickOff("Practitioner")
 	kept := b.blobs()
-	for _, name := range []string{live + "/1-1.ndjson.gz", complete + "/1-99.ndjson.gz", "no-such-job/1-1.ndjson.gz"} {
-		w, err := b.files.Create(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Commit(); err != nil {
-			t.Fatal(err)
-		}
+	for _, name := range []string{live + "/1-1.ndjson.gz", complete + "/1-99.ndjson.gz"} {
+		b.put(name, 0)
 	}
+	b.put("no-such-job/1-1.ndjson.gz", 2*time.Hour)
 	sweep := func(want ...string) {
 		t.Helper()
 		if err := b.sweep(t.Context()); err != nil {

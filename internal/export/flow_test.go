@@ -51,6 +51,7 @@ type bundle struct {
 	*Service
 	clock *clock
 	files *blob.Folder
+	dir   string // of files
 }
 
 func newBundle(t *testing.T, change func(*Config)) *bundle {
@@ -82,7 +83,8 @@ func newBundleOn(t *testing.T, onPostgres bool, change func(*Config)) *bundle {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = directory.Close() })
-	if b.files, err = blob.NewFolder(filepath.Join(dir, sqlite.FilesFolder)); err != nil {
+	b.dir = filepath.Join(dir, sqlite.FilesFolder)
+	if b.files, err = blob.NewFolder(b.dir); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.files.Close() })

@@ -3,6 +3,7 @@ package export
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -41,13 +42,20 @@ func (s *Service) sweep(ctx context.Context) error {
 	return errors.Join(err, s.removeOrphans(ctx), vacuumed)
 }
 
-// removeOrphans removes the blobs that no part row names and whose job is not
-// live. The blobs are listed before the rows are read: a blob that a worker is
-// about to name is then either kept by its live job or named by its row.
+// found is a blob as the janitor found it.
+type found struct {
+	name     string
+	modified time.Time
+}
+
+// removeOrphans removes the blobs that no part row names and whose job is not live; those
+// of a job that is in no row when they are old enough. The blobs are listed before the rows
+// are read: a blob that a worker is about to name is then either kept by its live job or
+// named by its row.
 func (s *Service) removeOrphans(ctx context.Context) error {
-	var names []string
-	err := s.Blobs.List(ctx, func(name string, _ time.Time) error {
-		names = append(names, name)
+	var blobs []found
+	err := s.Blobs.List(ctx, func(name string, modified time.Time) error {
+		blobs = append(blobs, found{name, modified})
 		return nil
 	})
 	if err != nil {
@@ -56,15 +64,37 @@ func (s *Service) removeOrphans(ctx context.Context) error {
 	if err := fault.Point(ctx, "export.sweep.listed"); err != nil {
 		return err
 	}
-	objects, live, err := s.jobs.Objects(ctx)
+	objects, jobs, err := s.jobs.Objects(ctx)
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		job, _, _ := strings.Cut(name, "/")
-		if objects[name] || live[job] {
-			continue
+	var orphans []string
+	for _, b := range blobs {
+		id, _, _ := strings.Cut(b.name, "/")
+		live, known := jobs[id]
+		if !objects[b.name] && !live && (known || s.old(b)) {
+			orphans = append(orphans, b.name)
 		}
+	}
+	if len(orphans) == 0 {
+		return nil
+	}
+	// Somebody may have given the folder to another directory since this server started,
+	// even to a copy of this one, whose jobs have the same ids.
+	if err := s.Owned(ctx); err != nil {
+		return fmt.Errorf("%d files that no export names stay: %w", len(orphans), err)
+	}
+	return s.remove(ctx, orphans)
+}
+
+// old tells whether a blob may go whose job is in no row. Its time is that of the disk, so it
+// is held against the clock of this machine and not against that of the directory; a time that
+// is yet to come is no age.
+func (s *Service) old(b found) bool { return time.Since(b.modified) >= s.StrangerAge }
+
+// remove removes blobs that nothing names.
+func (s *Service) remove(ctx context.Context, names []string) error {
+	for _, name := range names {
 		if err := fault.Point(ctx, "export.sweep.remove"); err != nil {
 			return err
 		}

@@ -50,6 +50,13 @@ type Config struct {
 	StallAfter time.Duration
 	// SweepEvery is the pause between two rounds of the janitor: 1 minute.
 	SweepEvery time.Duration
+	// StrangerAge is how long a file stays whose job is in no row of Store, by its time of
+	// change and the clock of this machine, whatever Now says: [store.StrangerAge].
+	StrangerAge time.Duration
+	// Owned tells in an error that Blobs is not this directory's any more: the janitor then
+	// removes nothing, and asks again in its next round. It is called before each round that
+	// would remove files. Defaults to nil: nobody else can have it.
+	Owned func(context.Context) error
 
 	// Rules are the switches of reading a request.
 	Rules Rules
@@ -113,6 +120,10 @@ func (c Config) withDefaults() Config {
 	c.Retention = cmp.Or(max(0, c.Retention), 24*time.Hour)
 	c.Forget = cmp.Or(max(0, c.Forget), 7*24*time.Hour)
 	c.SweepEvery = cmp.Or(max(0, c.SweepEvery), time.Minute)
+	c.StrangerAge = cmp.Or(max(0, c.StrangerAge), store.StrangerAge)
+	if c.Owned == nil {
+		c.Owned = func(context.Context) error { return nil }
+	}
 	c.PollLimit = cmp.Or(c.PollLimit, PollEnforce)
 	if c.Observer == nil {
 		c.Observer = nobody{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"muster/internal/fhir"
 
@@ -184,10 +185,16 @@ type Jobs interface {
 	// selections and parts, drops Expired jobs older than forget, and returns how
 	// many expired.
 	Expire(ctx context.Context, now, forget fhir.Moment) (int, error)
-	// Objects returns the names of all blobs that a part row names, and the ids of
-	// the live jobs, whose blobs may not have a row yet. The janitor keeps both.
-	Objects(ctx context.Context) (objects map[string]bool, live map[string]bool, err error)
+	// Objects returns the names of all blobs that a part row names, and the ids of all
+	// jobs with whether they are live: the blobs of a live job may not have a row yet.
+	// Both are of one moment.
+	Objects(ctx context.Context) (objects, jobs map[string]bool, err error)
 }
+
+// StrangerAge is how long a blob is left alone whose job is in no row, from its last change on:
+// it may belong to a directory that was put in the place of this one by mistake, or the other way
+// round, and somebody needs the time to notice.
+const StrangerAge = time.Hour
 
 // Store is what a driver offers: one data directory with resources and jobs.
 type Store interface {

@@ -112,28 +112,28 @@ func (j *Jobs) Stalled(ctx context.Context, before fhir.Moment) ([]store.Job, er
 }
 
 // Objects implements [store.Jobs]. Both answers are of one moment.
-func (j *Jobs) Objects(ctx context.Context) (objects, live map[string]bool, err error) {
-	objects, live = map[string]bool{}, map[string]bool{}
-	rows, err := j.reader().query(ctx, `SELECT 1, object FROM part WHERE object <> ''
-		UNION ALL SELECT 0, id FROM job WHERE state IN (?, ?, ?)`, store.Accepted, store.Selecting, store.Writing)
+func (j *Jobs) Objects(ctx context.Context) (objects, jobs map[string]bool, err error) {
+	objects, jobs = map[string]bool{}, map[string]bool{}
+	rows, err := j.reader().query(ctx, `SELECT 1, object, 0 FROM part WHERE object <> ''
+		UNION ALL SELECT 0, id, CASE WHEN state IN (?, ?, ?) THEN 1 ELSE 0 END FROM job`, store.Accepted, store.Selecting, store.Writing)
 	if err != nil {
 		return nil, nil, fmt.Errorf("listing the objects of jobs: %w", err)
 	}
 	_, err = Collect(rows, func(rows *sql.Rows) (struct{}, error) {
-		var isObject bool
+		var isObject, live bool
 		var name string
-		if err := rows.Scan(&isObject, &name); err != nil {
+		if err := rows.Scan(&isObject, &name, &live); err != nil {
 			return struct{}{}, err
 		}
 		if isObject {
 			objects[name] = true
 		} else {
-			live[name] = true
+			jobs[name] = live
 		}
 		return struct{}{}, nil
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("listing the objects of jobs: %w", err)
 	}
-	return objects, live, nil
+	return objects, jobs, nil
 }

@@ -703,12 +703,15 @@ func testObjects(t *testing.T, b jobsBundle) {
 	b.finish(b.mustClaim("w", noon))
 	b.must(b.Fail(t.Context(), "failed", "reason", noon, expires))
 	b.create("accepted", 0)
-	objects, live, err := b.Objects(t.Context())
+	b.create("cancelled", 0)
+	b.must(b.Cancel(t.Context(), "cancelled", "anna", noon, expires))
+	objects, jobs, err := b.Objects(t.Context())
 	b.must(err)
 	if diff := cmp.Diff(map[string]bool{object(complete): true, object(writing): true}, objects); diff != "" {
 		t.Errorf("objects (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]bool{"writing": true, "accepted": true}, live); diff != "" {
-		t.Errorf("live jobs (-want +got):\n%s", diff)
+	want := map[string]bool{"writing": true, "accepted": true, "complete": false, "failed": false, "cancelled": false}
+	if diff := cmp.Diff(want, jobs); diff != "" {
+		t.Errorf("jobs and whether they are live (-want +got):\n%s", diff)
 	}
 }

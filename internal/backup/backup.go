@@ -34,6 +34,9 @@ type Frozen interface {
 	// Write writes resources and jobs into the folder dir. progress, in bytes or in
 	// another unit that is the same for both, may be called now and then.
 	Write(ctx context.Context, dir string, progress func(done, total int64)) error
+	// FilesOwner is called after Write and returns the id of the copy as the owner of its
+	// folder of files, or "" if that is to carry no mark.
+	FilesOwner() string
 	Close() error
 }
 
@@ -131,6 +134,9 @@ func (c Config) fill(ctx context.Context, dir string, s *Summary) error {
 		return errors.Join(err, frozen.Close())
 	}
 	err = frozen.Write(ctx, dir, func(done, total int64) { c.Progress("database", done, total) })
+	if owner := frozen.FilesOwner(); err == nil && owner != "" {
+		err = copied.TakeOver(ctx, owner)
+	}
 	return errors.Join(err, frozen.Close())
 }
 

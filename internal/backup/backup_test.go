@@ -23,6 +23,7 @@ type source struct {
 	opened int
 	closed int
 	write  func(dir string) error
+	owner  string // of the copy
 }
 
 type round struct {
@@ -43,6 +44,7 @@ type frozen struct {
 
 func (f *frozen) Time() fhir.Moment   { return fhir.Moment(f.s.opened) }
 func (f *frozen) Held() time.Duration { return time.Duration(f.s.opened) }
+func (f *frozen) FilesOwner() string  { return f.s.owner }
 func (f *frozen) Close() error        { f.s.closed++; return nil }
 
 func (f *frozen) Objects(context.Context) ([]string, error) {
@@ -125,6 +127,24 @@ func TestFilesThatGoMeanwhile(t *testing.T) {
 	same(t, "the copy", tree(t, out), []string{"database", "files/a/1", "files/c/1"})
 	if sum.Time != 2 || sum.Files != 2 || len(sum.Lost) > 0 || sum.Held != 2 || s.closed != 2 {
 		t.Errorf("summary %+v after %d snapshots, %d closed", sum, s.opened, s.closed)
+	}
+}
+
+// The copy carries the mark that its database asks for, never that of the directory.
+func TestMarkOfTheCopy(t *testing.T) {
+	files := folder(t, filepath.Join(t.TempDir(), "files"), "a/1")
+	must(t, files.TakeOver(t.Context(), "owner-of-the-directory"))
+	for _, owner := range []string{"", "owner-of-the-copy"} {
+		out := filepath.Join(t.TempDir(), "copy")
+		s := &source{rounds: []round{{[]string{"a/1"}, nil}}, owner: owner}
+		_, err := backup.Run(t.Context(), backup.Config{Source: s, Files: files, Folder: "files", Out: out})
+		must(t, err)
+		if got, err := blob.ExistingFolder(filepath.Join(out, "files")).Owner(t.Context()); err != nil || got != owner {
+			t.Errorf("the copy belongs to %q, %v; want %q", got, err, owner)
+		}
+	}
+	if got, err := files.Owner(t.Context()); err != nil || got != "owner-of-the-directory" {
+		t.Errorf("the folder of the directory belongs to %q, %v", got, err)
 	}
 }
 

@@ -14,6 +14,8 @@
 //     which does not know the job any more; files that are copied stay.
 //   - The driver writes the snapshot into the copy ([Frozen.Write]). Writers go on;
 //     only the log of the database grows until it is done.
+//   - The copy becomes the owner of its folder of files: the copy of a data directory is
+//     another owner than the directory, so neither is served on the folder of the other.
 //   - Everything is synced, and the copy gets its name. What has the name is whole.
 //
 // # When things fail

@@ -97,6 +97,10 @@ func (f *Frozen) Write(ctx context.Context, dir string, progress func(done, tota
 	return nil
 }
 
+// FilesOwner is empty: whose the files of the copy are says the database that it is restored
+// into.
+func (f *Frozen) FilesOwner() string { return "" }
+
 // libpqOptions are the options of a URL that the programs of PostgreSQL understand too
 // and that say how to connect.
 var libpqOptions = []string{"host", "port", "connect_timeout", "sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslsni",

@@ -25,6 +25,7 @@ type Frozen struct {
 	directory, jobs *sql.Conn
 	time            fhir.Moment
 	held            time.Duration
+	owner           string // of the copy, as [Frozen.FilesOwner] tells
 }
 
 // Freeze opens a snapshot of both databases inside the gate: no batch is half done,
@@ -85,7 +86,8 @@ func (f *Frozen) Objects(ctx context.Context) (names []string, err error) {
 	return names, nil
 }
 
-// Write copies both databases into a folder, page by page.
+// Write copies both databases into a folder, page by page. The copy is an owner of files of
+// its own.
 func (f *Frozen) Write(ctx context.Context, dir string, progress func(done, total int64)) error {
 	for _, file := range []struct {
 		name string
@@ -95,8 +97,16 @@ func (f *Frozen) Write(ctx context.Context, dir string, progress func(done, tota
 			return fmt.Errorf("copy %s: %w", file.name, explain(dir, err))
 		}
 	}
+	owner, err := drawOwner(ctx, filepath.Join(dir, directoryFile))
+	if err != nil {
+		return fmt.Errorf("make the copy an owner of files: %w", explain(dir, err))
+	}
+	f.owner = owner
 	return nil
 }
+
+// FilesOwner is the id of the copy as the owner of its folder of files, once it is written.
+func (f *Frozen) FilesOwner() string { return f.owner }
 
 // pagesPerStep is how many pages are copied between two looks at the context.
 const pagesPerStep = 2000

@@ -1,0 +1,85 @@
+package postgres
+
+import (
+	"crypto/rand"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"muster/internal/store"
+	"muster/internal/testkit/pgtest"
+)
+
+func filesOwner(t *testing.T, s *Store) string {
+	t.Helper()
+	id, err := s.FilesOwner(t.Context())
+	if err != nil || len(id) < 32 {
+		t.Fatalf("the owner %q, %v", id, err)
+	}
+	return id
+}
+
+// TestFilesOwner: all processes on a database are one owner. A database with the same rows in
+// another place, as pg_restore makes it, is another.
+func TestFilesOwner(t *testing.T) {
+	place := pgtest.Database(t)
+	s := openTest(t, place, time.Now)
+	id := filesOwner(t, s)
+	if again := filesOwner(t, openTest(t, place, time.Now)); again != id {
+		t.Errorf("another process is %s, the first %s", again, id)
+	}
+	restored := openTest(t, pgtest.Database(t), time.Now)
+	if _, err := restored.gate.ExecContext(t.Context(), `INSERT INTO meta (key, value) VALUES ('secret_folder', $1)`, secretOf(t, s)); err != nil {
+		t.Fatal(err)
+	}
+	if other := filesOwner(t, restored); other == id {
+		t.Errorf("the same rows in another schema are the same owner, %s", id)
+	}
+}
+
+// secretOf reads the secret that travels in a dump.
+func secretOf(t *testing.T, s *Store) (text string) {
+	t.Helper()
+	if err := s.gate.QueryRowContext(t.Context(), `SELECT value FROM meta WHERE key = 'secret_folder'`).Scan(&text); err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// A role that may not ask for the identity of the server is told what to grant.
+func TestFilesOwnerWithoutRights(t *testing.T) {
+	place := pgtest.DatabaseOn(t, pgtest.StartServer(t).URL) // where the right may be taken away
+	_ = openTest(t, place, time.Now).Close()
+	u, err := url.Parse(place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema, role := u.Query().Get("search_path"), "role_"+strings.ToLower(rand.Text())
+	admin, err := Open(t.Context(), place, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	for _, statement := range []string{`CREATE ROLE ` + role + ` LOGIN`, `GRANT ALL ON SCHEMA ` + schema + ` TO ` + role,
+		`GRANT ALL ON ALL TABLES IN SCHEMA ` + schema + ` TO ` + role, `REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC`} {
+		if _, err := admin.gate.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	u.User = url.User(role)
+	s, err := Open(t.Context(), u.String(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.FilesOwner(t.Context()); err == nil || !strings.Contains(err.Error(), "GRANT EXECUTE ON FUNCTION pg_control_system() TO") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := admin.gate.ExecContext(t.Context(), `GRANT EXECUTE ON FUNCTION pg_control_system() TO `+role); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := filesOwner(t, s), filesOwner(t, admin); got != want {
+		t.Errorf("with the right it is %s, for others %s", got, want)
+	}
+}

@@ -120,6 +120,9 @@ func ours(name string) bool {
 // openFiles opens the databases. The caller is inside the gate, so two processes
 // do not make or migrate one directory at once.
 func (s *Store) openFiles(ctx context.Context, o Options) error {
+	if err := checkPair(ctx, s.dir); err != nil {
+		return err
+	}
 	keepPrivate(filepath.Join(s.dir, directoryFile))
 	keepPrivate(filepath.Join(s.dir, jobsFile))
 	db, err := sql.Open("sqlite", dataSource(filepath.Join(s.dir, directoryFile), false))

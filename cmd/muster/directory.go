@@ -28,6 +28,9 @@ type directory interface {
 	Ping(ctx context.Context) error
 	// Now is the clock that all processes on the directory share.
 	Now() time.Time
+	// FilesOwner is its id as the owner of a folder of files, which no other directory has:
+	// not even one that was restored from its backup.
+	FilesOwner(ctx context.Context) (string, error)
 }
 
 // openDirectory opens the directory in the PostgreSQL database with the URL, or if
@@ -101,13 +104,31 @@ func lockServe(data, database string) (io.Closer, error) {
 	if database == "" {
 		return sqlite.LockServe(data)
 	}
-	if sqlite.IsDirectory(data) {
-		return nil, fmt.Errorf("--data %s has a database of its own: name another folder for the files of the directory in --database, or leave that out", data)
+	if err := refuseDirectory(data); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, fmt.Errorf("the folder for the files cannot be made: %w", err)
 	}
 	return io.NopCloser(nil), nil
+}
+
+// refuseDirectory refuses a data directory where a folder for the files of a directory in
+// PostgreSQL is wanted.
+func refuseDirectory(data string) error {
+	if sqlite.IsDirectory(data) {
+		return fmt.Errorf("--data %s has a database of its own: name another folder for the files of the directory in --database, or leave that out", data)
+	}
+	return nil
+}
+
+// remakeJobs makes an empty job store in a data directory that has lost its own, and reports
+// whether it did. In PostgreSQL jobs are lost with the directory only.
+func remakeJobs(ctx context.Context, data, database string) (bool, error) {
+	if database == "" {
+		return sqlite.RemakeJobs(ctx, data)
+	}
+	return false, refuseDirectory(data)
 }
 
 // mark is that of a process that serves a directory.

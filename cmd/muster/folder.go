@@ -1,62 +1,172 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"muster/internal/blob"
 	"muster/internal/store"
+	"muster/internal/trouble"
 )
 
-// ownerFile stands in a folder for the files of a directory in PostgreSQL and says which
-// directory that is. The janitor removes files that no row names: those of another
-// directory, if two were served on one folder.
-const ownerFile = "directory.id"
+// formerMark stood beside the folder of files of a directory in PostgreSQL and said which
+// directory that was. A database that was restored from a dump had the same one, so it counts
+// no more.
+const formerMark = "directory.id"
 
-// claimFolder marks the folder as that of the directory, or refuses one that is marked as
-// another's. Several servers of one directory share it.
-func claimFolder(ctx context.Context, dir string, secrets store.Secrets) error {
-	secret, err := secrets.Secret(ctx, "folder")
+// ownedFolder is the folder for the files of exports, and the directory that it belongs to. The
+// janitor removes the files that no row names: those of another directory, if two were served
+// on one folder.
+type ownedFolder struct {
+	*blob.Folder
+	path  string
+	owner string // the id of the directory
+	adopt string // the command that makes the folder the directory's
+}
+
+// filesOf opens the folder of a directory, which is made if it is not there, whosever it is.
+func filesOf(ctx context.Context, data, database string, d directory) (*ownedFolder, error) {
+	id, err := d.FilesOwner(ctx)
 	if err != nil {
+		return nil, err
+	}
+	path := filesFolder(data)
+	files, err := blob.NewFolder(path)
+	if err != nil {
+		return nil, err
+	}
+	return &ownedFolder{files, path, id, adoptCommand(data, database)}, nil
+}
+
+// claimFolder opens the folder and marks it as the directory's. It refuses one that is marked
+// as another's, and one without a mark that holds files which the directory does not know: of
+// an older muster, or put there by hand. Several servers of one directory share a folder.
+func claimFolder(ctx context.Context, data, database string, d directory) (_ *ownedFolder, err error) {
+	f, err := filesOf(ctx, data, database, d)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	holder, err := f.Owner(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if holder == "" {
+		if err := f.refuseStrangers(ctx, d); err != nil {
+			return nil, err
+		}
+	}
+	if holder, err = f.Claim(ctx, f.owner); err != nil {
+		return nil, err
+	}
+	if holder != f.owner {
+		return nil, fmt.Errorf("%s holds the export files of another directory, or of the one that this one was copied from: %s", f.path, f.wayOut())
+	}
+	return f, dropFormerMark(data)
+}
+
+// refuseStrangers is the error about files of exports that the directory does not know.
+func (f *ownedFolder) refuseStrangers(ctx context.Context, jobs store.Jobs) error {
+	n, example, err := f.strangers(ctx, jobs)
+	if err != nil || n == 0 {
 		return err
 	}
-	sum := sha256.Sum256(secret)
-	id := hex.EncodeToString(sum[:16])
-	if err := writeOnce(filepath.Join(dir, ownerFile), id); err != nil {
-		return fmt.Errorf("mark the folder for the files: %w", err)
+	return fmt.Errorf("%s carries no mark of the directory that it belongs to, and this directory does not know the exports of %s in it, such as %s: %s",
+		f.path, countFiles(n), example, f.wayOut())
+}
+
+// wayOut ends a message about a folder that is not the directory's.
+func (f *ownedFolder) wayOut() string {
+	return "give this directory a folder of its own; or, if all files in it that this directory does not know may go, run: " + f.adopt
+}
+
+// strangers counts the files of exports that the directory does not know, and names one. The
+// files are listed first: a job is there before its files.
+func (f *ownedFolder) strangers(ctx context.Context, jobs store.Jobs) (n int, example string, err error) {
+	var names []string
+	err = f.List(ctx, func(name string, _ time.Time) error {
+		names = append(names, name)
+		return nil
+	})
+	if err != nil || len(names) == 0 {
+		return 0, "", err
 	}
-	found, err := os.ReadFile(filepath.Join(dir, ownerFile))
+	_, known, err := jobs.Objects(ctx)
 	if err != nil {
-		return fmt.Errorf("the folder for the files: %w", err)
+		return 0, "", err
 	}
-	if strings.TrimSpace(string(found)) != id {
-		return fmt.Errorf("--data %s holds the files of the directory in another database: name another folder. If that directory is no more, remove %s from it", dir, ownerFile)
+	for _, name := range names {
+		id, _, _ := strings.Cut(name, "/")
+		if _, ok := known[id]; !ok {
+			n++
+			example = cmp.Or(example, name)
+		}
+	}
+	return n, example, nil
+}
+
+// Owned is the error of a folder that is not the directory's any more.
+func (f *ownedFolder) Owned(ctx context.Context) error {
+	holder, err := f.Owner(ctx)
+	switch {
+	case err != nil:
+		return err
+	case holder == "":
+		return fmt.Errorf("%s has lost the mark that says whose it is: start the server again, or stop it and run: %s", f.path, f.adopt)
+	case holder != f.owner:
+		return fmt.Errorf("%s belongs to another directory since this server started: stop one of the two servers and %s", f.path, f.wayOut())
 	}
 	return nil
 }
 
-// writeOnce writes a file, whole, unless there is one.
-func writeOnce(path, text string) error {
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.WriteString(text + "\n")
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+// dropFormerMark removes the mark of an older muster.
+func dropFormerMark(data string) error {
+	if err := os.Remove(filepath.Join(data, formerMark)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the mark of an older muster: %w", err)
 	}
 	return nil
+}
+
+// adoptCommand is the command that makes a folder a directory's, ready to be copied.
+func adoptCommand(data, database string) string {
+	command := "muster adopt --data " + trouble.Word(data)
+	if database != "" {
+		command += " --database " + trouble.Word(withoutPassword(database))
+	}
+	return command
+}
+
+// withoutPassword is the URL of a database as it may be shown.
+func withoutPassword(database string) string {
+	u, err := url.Parse(database)
+	if err != nil || u.Scheme == "" {
+		return "URL"
+	}
+	q := u.Query()
+	for _, name := range []string{"password", "sslpassword"} {
+		if q.Has(name) {
+			q.Set(name, "xxxxx")
+			u.RawQuery = q.Encode()
+		}
+	}
+	return u.Redacted()
+}
+
+func countFiles(n int) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return thousands(n) + " files"
 }

@@ -31,6 +31,7 @@ type cli struct {
 	Check    checkCmd        `cmd:"" help:"Look whether a data directory is whole, served or not."`
 	Reindex  reindexCmd      `cmd:"" help:"Make the index of a data directory anew, after an update that changed search parameters."`
 	Backup   backupCmd       `cmd:"" help:"Copy a data directory, served or not."`
+	Adopt    adoptCmd        `cmd:"" help:"Make a folder of export files that of a directory which was restored or has lost its exports."`
 	Demo     demoCmd         `cmd:"" help:"Make a synthetic directory, serve it, and run one export step by step."`
 	Version  versionCmd      `cmd:"" help:"Print the version of muster and of the guides it serves."`
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 	_ "time/tzdata" // --zone must work on machines without zone data (D11)
 
-	"muster/internal/blob"
 	"muster/internal/conformance"
 	"muster/internal/export"
 	"muster/internal/fault"
@@ -141,11 +140,11 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 		return nil, err
 	}
 	open = append(open, served)
-	if c.Database != "" {
-		if err := claimFolder(a.ctx, c.Data, directory); err != nil {
-			return nil, err
-		}
+	files, err := claimFolder(a.ctx, c.Data, c.Database, directory)
+	if err != nil {
+		return nil, err
 	}
+	open = append(open, files)
 	numbers.WatchJobs(directory, directory.Now)
 	events, err := c.openAudit(log, numbers)
 	if err != nil {
@@ -156,10 +155,6 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 	} else if ended > 0 {
 		log.Info("work of a server that died is taken up", "pieces", ended)
 	}
-	files, err := blob.NewFolder(filesFolder(c.Data))
-	if err != nil {
-		return nil, err
-	}
 	if !c.Compatibility.ContactSearch {
 		registry = registry.WithoutContacts()
 	}
@@ -167,7 +162,7 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 	s := c.Compatibility
 	suppressed := policy.SuppressedRules{Search: s.SuppressedSearch, Local: !c.exposed()}
 	exports := export.New(export.Config{
-		Store: directory, Blobs: files, Compiler: compiler, BaseURL: c.BaseURL, Zone: zone, Now: directory.Now, Logger: log,
+		Store: directory, Blobs: files, Owned: files.Owned, Compiler: compiler, BaseURL: c.BaseURL, Zone: zone, Now: directory.Now, Logger: log,
 		Workers: c.Workers, PartBytes: c.PartBytes, JobsPerPrincipal: jobsLimit(c.Jobs), Retention: c.Retention,
 		PollLimit: export.PollLimit(c.PollLimit), PollInterval: c.PollInterval, Lease: c.Lease, SweepEvery: c.SweepEvery,
 		Observer: numbers, Suppressed: suppressed,

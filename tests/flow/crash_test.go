@@ -163,7 +163,7 @@ func (s server) noOrphans(data string, named int) {
 	for {
 		n := 0
 		err := filepath.WalkDir(filepath.Join(data, "files"), func(_ string, d os.DirEntry, err error) error {
-			if err == nil && !d.IsDir() {
+			if err == nil && !d.IsDir() && d.Name() != ".owner" {
 				n++
 			}
 			return err

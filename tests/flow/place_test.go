@@ -11,6 +11,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"muster/internal/fault"
 	"muster/internal/testkit"
@@ -204,8 +205,12 @@ func leadTo(t *testing.T, p place, point, all string) {
 	t.Helper()
 	switch point {
 	case "export.sweep.remove", "blob.removed":
+		if _, err := muster.Run(append([]string{"adopt"}, p.where()...)...); err != nil {
+			t.Fatal(err)
+		}
 		stray := filepath.Join(p.data, "files", "stray")
-		if err := errors.Join(os.MkdirAll(stray, 0o700), os.WriteFile(filepath.Join(stray, "1-1.ndjson.gz"), nil, 0o600)); err != nil {
+		file, old := filepath.Join(stray, "1-1.ndjson.gz"), time.Now().Add(-2*time.Hour)
+		if err := errors.Join(os.MkdirAll(stray, 0o700), os.WriteFile(file, nil, 0o600), os.Chtimes(file, old, old)); err != nil {
 			t.Fatal(err)
 		}
 	case "directory.gate.waiting":

@@ -1,0 +1,275 @@
+package flow
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"muster/internal/testkit"
+)
+
+// TestRestoreBesideProduction is the restore drill: while production serves, a database is
+// restored from its backup and started on production's folder of files, by a mistake that the
+// same name of the folder invites. It is refused with the way out, and not a file is gone. With
+// the folder of the backup it starts.
+func TestRestoreBesideProduction(t *testing.T) { onBoth(t, restoreBesideProduction) }
+
+func restoreBesideProduction(t *testing.T, newPlace func(*testing.T) place) {
+	p := newPlace(t)
+	p.load(t, practitioners(t, 500, "Drill"))
+	production := p.serve(t, "", "--part-bytes", "20000", "--sweep-every", "200ms")
+	production.wait(production.kickOff(everyPractitioner)) // is in the backup
+	out := filepath.Join(t.TempDir(), "copy")
+	p.command(t, "backup", "--out", out)
+	later := production.wait(production.kickOff(everyPractitioner)) // is not
+	want := files(t, later)
+	before := tree(t, p.data)
+	if mark, own := mark(t, out), mark(t, p.data); own == "" || mark == own || (mark == "") != (p.database != "") {
+		t.Errorf("the files of production carry the mark %q, those of the copy %q", own, mark)
+	}
+
+	restored := newPlace(t)
+	if p.database != "" {
+		restored.database = restoreDump(t, p.database, filepath.Join(out, "directory.dump"))
+		restored.data = p.data
+	} else {
+		restored.data = filepath.Join(t.TempDir(), "restored")
+		copyFile(t, filepath.Join(out, "directory.db"), filepath.Join(restored.data, "directory.db"))
+		copyFile(t, filepath.Join(out, "jobs.db"), filepath.Join(restored.data, "jobs.db"))
+		if err := os.Symlink(filepath.Join(p.data, "files"), filepath.Join(restored.data, "files")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	restored.refused(t, p, "holds the export files of another directory", "run: muster adopt --data "+restored.data)
+	if after := tree(t, p.data); !maps.Equal(before, after) {
+		t.Errorf("production's files are %v, before %v", after, before)
+	}
+	for n, part := range files(t, later) {
+		if string(part) != string(want[n]) {
+			t.Errorf("part %d is not what it was before", n)
+		}
+	}
+	p.whole(t)
+
+	restored.data = out
+	again := restored.serve(t, "", "--base-url", production.Base, "--sweep-every", "200ms")
+	again.noOrphans(out, len(want))
+	restored.whole(t)
+
+	// Production goes on, started anew too.
+	production.Kill()
+	p.serve(t, "", "--sweep-every", "200ms")
+	files(t, later)
+}
+
+// TestFolderTakenOver lets a restored directory take production's folder over on purpose: its own
+// files stay, those that it does not know too, for an hour. A server that still runs on the folder
+// removes nothing and says so.
+func TestFolderTakenOver(t *testing.T) { onBoth(t, folderTakenOver) }
+
+func folderTakenOver(t *testing.T, newPlace func(*testing.T) place) {
+	p, other := newPlace(t), newPlace(t)
+	for _, at := range []place{p, other} {
+		at.load(t, practitioners(t, 300, "Taken"))
+	}
+	production := p.serve(t, "", "--part-bytes", "20000", "--sweep-every", "50ms")
+	production.wait(production.kickOff(everyPractitioner))
+	before := tree(t, p.data)
+	if err := os.MkdirAll(other.data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(p.data, "files"), filepath.Join(other.data, "files")); err != nil {
+		t.Fatal(err)
+	}
+	other.refused(t, p, "run: muster adopt --data "+other.data)
+	said := other.command(t, "adopt")
+	for _, want := range []string{"belongs to this directory now; it carried the mark of another one", fmt.Sprintf("the exports of %d files", len(before))} {
+		if !strings.Contains(said, want) {
+			t.Errorf("adopt says %q, want %q", said, want)
+		}
+	}
+	now := other.serve(t, "", "--part-bytes", "20000", "--sweep-every", "50ms")
+	mine := now.wait(now.kickOff(everyPractitioner))
+	old := time.Now().Add(-2 * time.Hour) // the other's janitor would remove it, were the folder still its
+	for name := range tree(t, p.data) {
+		if _, ok := before[name]; !ok {
+			if err := os.Chtimes(filepath.Join(p.data, "files", name), old, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	production.logs("belongs to another directory since this server started")
+	files(t, mine)
+	for name := range before {
+		if _, err := os.Stat(filepath.Join(p.data, "files", name)); err != nil {
+			t.Error(err)
+		}
+	}
+	// Served, a directory cannot take a folder over: its own server is using one.
+	if _, err := muster.Run(append([]string{"adopt"}, other.where()...)...); err == nil || !strings.Contains(err.Error(), "served") {
+		t.Errorf("adopt while it is served: %v", err)
+	}
+}
+
+// TestJobStoreLost takes jobs.db away: a server, which would take all files for nobody's, is
+// refused and removes none.
+func TestJobStoreLost(t *testing.T) {
+	for name, lose := range map[string]func(path string) error{
+		"missing": os.Remove,
+		"empty":   func(path string) error { return os.Truncate(path, 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			p.load(t, practitioners(t, 300, "Lost"))
+			s := p.serve(t, "", "--part-bytes", "20000")
+			s.wait(s.kickOff(everyPractitioner))
+			if err := s.Terminate(); err != nil {
+				t.Fatal(err)
+			}
+			before := tree(t, p.data)
+			if err := lose(filepath.Join(p.data, "jobs.db")); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				p.refused(t, p, "jobs.db, which holds the exports", "run: muster adopt --data "+p.data)
+			}
+			if out, err := muster.Run("check", "--data", p.data); err == nil {
+				t.Errorf("a check finds nothing: %s", out)
+			}
+			if after := tree(t, p.data); !maps.Equal(before, after) {
+				t.Errorf("the files are %v, before %v", after, before)
+			}
+			if said := p.command(t, "adopt"); !strings.Contains(said, "a new, empty jobs.db was made") || !strings.Contains(said, fmt.Sprintf("the exports of %d files", len(before))) {
+				t.Errorf("adopt says %q", said)
+			}
+			again := p.serve(t, "", "--part-bytes", "20000", "--sweep-every", "50ms")
+			again.wait(again.kickOff(everyPractitioner))
+			again.noOrphans(p.data, 2*len(before)) // the lost ones stay for an hour
+			p.whole(t)
+		})
+	}
+}
+
+// TestMovedDirectory moves a data directory with all that is in it, puts a backup in its place,
+// and makes a backup of a backup: each goes on without a word.
+func TestMovedDirectory(t *testing.T) {
+	p := newPlace(t)
+	p.load(t, practitioners(t, 300, "Moved"))
+	s := p.serve(t, "", "--part-bytes", "20000")
+	m := s.wait(s.kickOff(everyPractitioner))
+	first, second := filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "second")
+	p.command(t, "backup", "--out", first)
+	if _, err := muster.Run("backup", "--data", first, "--out", second); err != nil {
+		t.Fatal(err)
+	}
+	serves := func(data string) {
+		t.Helper()
+		s := place{data: data, address: p.address}.serve(t, "", "--sweep-every", "50ms")
+		files(t, m)
+		s.noOrphans(data, len(m.Output))
+		s.Kill()
+		place{data: data}.whole(t)
+	}
+	s.Kill()
+	moved := filepath.Join(t.TempDir(), "moved")
+	if err := os.Rename(p.data, moved); err != nil {
+		t.Fatal(err)
+	}
+	serves(moved)
+	if err := os.Rename(first, p.data); err != nil { // restored in place
+		t.Fatal(err)
+	}
+	serves(p.data)
+	serves(second)
+}
+
+// refused starts a server that must not start, at the public address of the other place, and
+// fails the test unless it ends with code 1 and the words.
+func (p place) refused(t *testing.T, public place, words ...string) {
+	t.Helper()
+	base := "http://" + public.address + "/fhir"
+	r, err := muster.Start("", append([]string{"serve", "--listen", p.address, "--base-url", base, "--sweep-every", "50ms"}, p.where()...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Kill)
+	select {
+	case <-r.Exited():
+	case <-time.After(testkit.Patience):
+		t.Fatalf("the server was not refused:\n%s", r.Log())
+	}
+	if code := r.ExitCode(); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	for _, word := range words {
+		if !strings.Contains(r.Log(), word) {
+			t.Errorf("it does not say %q:\n%s", word, r.Log())
+		}
+	}
+}
+
+// command runs a command on the place and returns what it prints.
+func (p place) command(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := muster.Run(append(args, p.where()...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// tree returns the export files of a data directory by name, with their sizes.
+func tree(t *testing.T, data string) map[string]int64 {
+	t.Helper()
+	found := map[string]int64{}
+	root := filepath.Join(data, "files")
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() == ".owner" {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		found[name] = info.Size()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) < 2 {
+		t.Fatalf("only %d files: the test wants more", len(found))
+	}
+	return found
+}
+
+// mark reads the mark of a folder of files, "" if there is none.
+func mark(t *testing.T, data string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(data, "files", ".owner"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	bytes, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, bytes, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -192,7 +192,7 @@ func (g *Ground) Files() (names []string, err error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // removed meanwhile, or never made
 		}
-		if err == nil && !d.IsDir() && d.Name() != ".owner" {
+		if err == nil && !d.IsDir() && !strings.HasPrefix(d.Name(), ".owner") {
 			name, err := filepath.Rel(root, path)
 			names = append(names, filepath.ToSlash(name))
 			return err

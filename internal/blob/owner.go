@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"muster/internal/trouble"
 )
@@ -23,6 +24,9 @@ const ownerFile = ".owner"
 var ownerForm = regexp.MustCompile(`^[A-Za-z0-9-]{8,128}$`)
 
 const longestOwner = 256
+
+// temporaryMark begins the name of a mark that is being written.
+const temporaryMark = ownerFile + ".tmp"
 
 // Owner returns the id of the owner whose mark the folder carries, or "" if it carries none or
 // is not there. A mark that is damaged is nobody's: what it holds is returned in quotes, which no
@@ -77,10 +81,35 @@ func (f *Folder) Claim(ctx context.Context, owner string) (holder string, err er
 			return "", err
 		}
 	}
-	if holder == owner {
-		f.remember(owner)
+	if holder != owner {
+		return holder, nil
 	}
-	return holder, nil
+	f.remember(owner)
+	return holder, f.removeLeftoverMarks()
+}
+
+// markLeftover is how old a mark under a temporary name is when nobody is writing it any
+// more: whoever did was killed.
+const markLeftover = time.Hour
+
+func (f *Folder) removeLeftoverMarks() error {
+	root, err := f.open()
+	if err != nil {
+		return err
+	}
+	entries, err := fs.ReadDir(root.FS(), ".")
+	if err != nil {
+		return fmt.Errorf("listing the folder for export files: %w", err)
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), temporaryMark) {
+			continue
+		}
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > markLeftover {
+			_ = root.Remove(e.Name()) // or the next time
+		}
+	}
+	return nil
 }
 
 // TakeOver marks the folder as the owner's, whose ever it was.
@@ -125,7 +154,7 @@ func (f *Folder) mark(owner string, place func(root *os.Root, temporary, owner s
 	if err != nil {
 		return err
 	}
-	temporary := ownerFile + ".tmp" + strconv.FormatUint(rand.Uint64(), 10)
+	temporary := temporaryMark + strconv.FormatUint(rand.Uint64(), 10)
 	err = writeMark(root, temporary, owner)
 	if err == nil {
 		err = place(root, temporary, owner)

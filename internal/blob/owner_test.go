@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 const ownerOne, ownerTwo = "0123456789abcdef", "fedcba9876543210"
@@ -166,4 +167,26 @@ func TestMarkOfFolderMadeAnew(t *testing.T) {
 	}
 	put(t, f, "job/one", "1")
 	wantOwner(t, f, ownerOne)
+}
+
+// TestLeftoverMarks: a mark that a killed process was writing goes with a later claim; one that
+// somebody may be writing now stays.
+func TestLeftoverMarks(t *testing.T) {
+	f, dir := newFolder(t)
+	old, young := filepath.Join(dir, temporaryMark+"1"), filepath.Join(dir, temporaryMark+"2")
+	for _, path := range []string{old, young} {
+		if err := os.WriteFile(path, []byte(ownerTwo), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(old, time.Time{}, time.Now().Add(-2*markLeftover)); err != nil {
+		t.Fatal(err)
+	}
+	claim(t, f, ownerOne, ownerOne)
+	if _, err := os.Stat(old); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the leftover of a killed process is there: %v", err)
+	}
+	if _, err := os.Stat(young); err != nil {
+		t.Errorf("a mark that is being written is gone: %v", err)
+	}
 }

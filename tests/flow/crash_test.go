@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -163,7 +164,7 @@ func (s server) noOrphans(data string, named int) {
 	for {
 		n := 0
 		err := filepath.WalkDir(filepath.Join(data, "files"), func(_ string, d os.DirEntry, err error) error {
-			if err == nil && !d.IsDir() && d.Name() != ".owner" {
+			if err == nil && !d.IsDir() && !strings.HasPrefix(d.Name(), ".owner") {
 				n++
 			}
 			return err

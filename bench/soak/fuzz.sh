@@ -23,6 +23,7 @@ targets=(
   "internal/load FuzzLine"
   "internal/load FuzzInput"
   "internal/load FuzzGzip"
+  "internal/load FuzzGlimpse"
   "internal/part FuzzIndex"
 )
 

@@ -65,9 +65,20 @@ type frame struct {
 // longestWord is how long strings and literals may be that matter: URLs, ids, codes.
 const longestWord = 512
 
+// What is remembered of one text at most. Texts that have more are nobody's data: a
+// line has at most 8 MiB, and a resource one type and one id.
+const (
+	maxSightings = 20_000
+	maxNames     = 4
+)
+
 // glimpse returns the resources in a text.
 func glimpse(text []byte) (list []sighting) {
-	g := glimpser{found: func(s sighting) { list = append(list, s) }}
+	g := glimpser{found: func(s sighting) {
+		if len(list) < maxSightings {
+			list = append(list, s)
+		}
+	}}
 	_, _ = g.Write(text)
 	g.end()
 	if len(list) == 0 {
@@ -89,7 +100,7 @@ func glimpse(text []byte) (list []sighting) {
 
 var (
 	typeForm = regexp.MustCompile(`"?resourceType"?\s*:\s*"?([A-Za-z]+)`)
-	idForm   = regexp.MustCompile(`"id"\s*:\s*"?\s*([A-Za-z0-9\-.]{1,64})`)
+	idForm   = regexp.MustCompile(`"id"\s*:\s*"?\s*([A-Za-z0-9\-.]{1,64})["',}\]\s]`)
 )
 
 // glimpseWords looks for the words of one resource in a text whose quotation marks do
@@ -224,9 +235,9 @@ func (g *glimpser) value(text string) {
 		of = &g.open[n-1] // of an array the object that it stands in
 	}
 	switch {
-	case top.key == "resourceType" && !top.array:
+	case top.key == "resourceType" && !top.array && len(of.types) < maxNames:
 		of.types = append(of.types, text)
-	case top.key == "id" && !top.array:
+	case top.key == "id" && !top.array && len(of.ids) < maxNames:
 		of.ids = append(of.ids, strings.TrimSpace(text))
 	case policy.IsState(top.key) && policy.ReadsHidden(text):
 		of.hides |= index.Inactive

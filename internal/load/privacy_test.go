@@ -2,6 +2,7 @@ package load_test
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -409,4 +410,82 @@ func (d damager) resource(t fhir.Type, id string) string {
 		tail = string(raw)
 	}
 	return head + tail + "}"
+}
+
+// TestReindexTakesOutWhatMayNotBeHeld has a directory of an older program, which held
+// everything but what stood at the root of a Practitioner. Reindexing takes it out, in new
+// versions that deltas carry, once; what loads again is unchanged.
+func TestReindexTakesOutWhatMayNotBeHeld(t *testing.T) {
+	t.Attr("requirements", "ST-01 ST-02 ST-03 SU-01")
+	const (
+		prescriber = `{"system":"http://ns.electronichealth.net.au/id/medicare-prescriber-number","value":"7654321"}`
+		identity   = `{"url":"http://hl7.org/fhir/StructureDefinition/individual-genderIdentity","extension":[{"url":"value","valueString":"7654321"}]}`
+	)
+	private := []struct {
+		t          fhir.Type
+		id, before string // members of the source
+	}{
+		{fhir.PractitionerRole, "identifier", `,"identifier":[` + prescriber + `]`},
+		{fhir.PractitionerRole, "reference", `,"practitioner":{"reference":"Practitioner/p","identifier":` + prescriber + `}`},
+		{fhir.PractitionerRole, "extension", `,"extension":[` + identity + `]`},
+		{fhir.PractitionerRole, "contained", `,"contained":[{"resourceType":"Practitioner","id":"c","birthDate":"7654321"}]`},
+		{fhir.Provenance, "target", `,"target":[{"identifier":` + prescriber + `}]`},
+		{fhir.Provenance, "entity", `,"entity":[{"role":"source","what":{"identifier":` + prescriber + `}}]`},
+		{fhir.Organization, "identifier", `,"identifier":[` + prescriber + `]`},
+		{fhir.Location, "suppressed", `,"contained":[{"resourceType":"Practitioner","extension":[` + goodOne + `]}]`},
+	}
+	both(t, func(t *testing.T, p *place) {
+		var changes []store.Change
+		var source strings.Builder
+		for _, c := range private {
+			text := visible(c.t, c.id, c.before)
+			fmt.Fprintln(&source, text)
+			_, tail, _ := strings.Cut(text, `"id":"`+c.id+`"`)
+			changes = append(changes, store.Change{Type: c.t, ID: c.id, SourceHash: [16]byte{1}, Document: store.Document{
+				Head: fmt.Appendf(nil, `{"resourceType":"%v","id":"%s","meta":{`, c.t, c.id), Tail: []byte("}" + tail),
+			}})
+		}
+		fmt.Fprintln(&source, visible(fhir.Location, "clean", ""))
+		if _, err := p.store.Apply(t.Context(), changes); err != nil {
+			t.Fatal(err)
+		}
+		p.load(visible(fhir.Location, "clean", ""))
+		registry, err := conformance.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		remake, err := load.NewRemake(p.extractor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []int64{int64(len(private)), 0} {
+			var cleaned int64
+			calls := 0
+			err := p.store.(store.Indexer).Reindex(t.Context(), store.Reindexing{
+				Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Remake: remake,
+				Cleaning: func(context.Context) error { calls++; return nil },
+				Progress: func(_, n int64) { cleaned = n },
+			})
+			if err != nil || cleaned != want || (calls == 1) != (want > 0) {
+				t.Fatalf("%d resources are cleaned, after %d calls of Cleaning, %v; want %d", cleaned, calls, err, want)
+			}
+		}
+		for _, c := range private {
+			row, line := p.row(c.t, c.id), p.line(c.t, c.id)
+			if row.Version != 2 || strings.Contains(line, "7654321") || row.LastUpdated != row.Committed || !strings.Contains(line, row.LastUpdated.String()) {
+				t.Errorf("%v/%s is %+v\n%s", c.t, c.id, row, line)
+			}
+		}
+		if row := p.row(fhir.Location, "clean"); row.Version != 1 {
+			t.Errorf("what was clean has version %d", row.Version)
+		}
+		if row := p.row(fhir.Location, "suppressed"); row.Visibility != index.Suppressed {
+			t.Errorf("a suppression that an older program did not see: %+v", row)
+		}
+		// But for the identifiers that a load derives, it gives the same resources.
+		s, _, _ := p.load(source.String())
+		if s.Created > 0 || s.RefusedTotal() > 0 || s.Unchanged < 3 {
+			t.Errorf("loaded again: %+v", s)
+		}
+	})
 }

@@ -1,0 +1,118 @@
+package load
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"muster/internal/fhir"
+	"muster/internal/policy"
+	"muster/internal/search/index"
+	"muster/internal/testkit/bound"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// seen writes sightings as Type/id and their flags.
+func seen(list []sighting) (words []string) {
+	for _, s := range list {
+		words = append(words, fmt.Sprintf("%s/%s %d", s.typeName, s.id, s.hides))
+	}
+	return words
+}
+
+// TestGlimpse shows what can be read of texts that cannot be loaded (SU-01).
+func TestGlimpse(t *testing.T) {
+	t.Attr("requirements", "SU-01")
+	const (
+		a    = `{"resourceType":"Location","id":"a"}`
+		mark = `{"url":"` + policy.SuppressedURL + `"}`
+	)
+	for _, c := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"nothing", ``, nil},
+		{"no JSON", `hello`, nil},
+		{"a resource", a, []string{"Location/a 0"}},
+		{"cut off behind the id", `{"resourceType":"Location","id":"a","x`, []string{"Location/a 0"}},
+		{"cut off in the id", `{"resourceType":"Location","id":"a`, nil},
+		{"id before type", `{"id":"a","resourceType":"Location"`, []string{"Location/a 0"}},
+		{"a number for an id", `{"id":7,"resourceType":"Location"}`, []string{"Location/7 0"}},
+		{"two ids", `{"id":"a","resourceType":"Location","id":"b"}`, []string{"Location/a 0", "Location/b 0"}},
+		{"type in other letters", `{"id":"a","resourceType":"LOCATION"}`, []string{"Location/a 0"}},
+		{"lost comma", `{"resourceType":"Location" "id":"a" "status":"off"}`, []string{"Location/a 1"}},
+		{"lost quotation mark before", `{"x":"y,"resourceType":"Location","id":"a"}`, []string{"Location/a 0"}},
+		{"state", `{"resourceType":"Location","id":"a","status":"Off",}`, []string{"Location/a 1"}},
+		{"state of somebody inside", `{"resourceType":"Location","id":"a","x":{"status":"off"},}`, []string{"Location/a 0"}},
+		{"contained", `{"resourceType":"Location","id":"a","contained":[{"resourceType":"Endpoint","id":"e","extension":[` + mark + `]}],}`, []string{"Location/a 2"}},
+		{"escaped", `{"resourceType":"Location","id":"\u0061","extension":[` + strings.ReplaceAll(mark, "/", `\/`) + `],}`, []string{"Location/a 2"}},
+		{"a Bundle", `{"resourceType":"Bundle","id":"x","entry":[{"resource":` + a + `},{"resource":{"resourceType":"Endpoint","id":"e","extension":[` + mark + `]}},,]}`, []string{"Location/a 0", "Endpoint/e 2"}},
+		{"a Bundle, and nobody knows whose", `{"resourceType":"Bundle","entry":[{"resource":` + a + `},{"resource":{"resourceType":"Endpoint","id":"e}},,]}` + mark, []string{"Location/a 2"}},
+		{"an old suppression", `{"resourceType":"Location","id":"a","extension":[{"url":"` + policy.SuppressedOldURL + `"}],}`, []string{"Location/a 2"}},
+		{"too deep", `{"resourceType":"Location","id":"a","x":` + strings.Repeat("[", 1000) + mark + strings.Repeat("]", 1000) + `}`, []string{"Location/a 2"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, seen(glimpse([]byte(c.text)))); diff != "" {
+				t.Errorf("%s\n(-want +got):\n%s", c.text, diff)
+			}
+		})
+	}
+}
+
+// TestGlimpseIsBounded: texts that are full of names cost no more than others.
+func TestGlimpseIsBounded(t *testing.T) {
+	for name, text := range map[string]string{
+		"resources": strings.Repeat(`{"resourceType":"Location","id":"a"},`, 50_000),
+		"types":     `{` + strings.Repeat(`"resourceType":"Location","id":"a",`, 50_000),
+		"opening":   strings.Repeat(`{"id":"a","resourceType":"x",[`, 50_000),
+		"strings":   `{"id":"` + strings.Repeat("a", 1_500_000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			bound.Limits{Base: 32 << 20, PerByte: 24}.Run(t, len(text), func() {
+				if n := len(glimpse([]byte(text))); n > maxSightings {
+					t.Errorf("%d sightings", n)
+				}
+			})
+		})
+	}
+}
+
+// FuzzGlimpse: no text makes the reader fail, cut or whole it sees the same in pieces, and a
+// good resource is seen wherever it stands.
+func FuzzGlimpse(f *testing.F) {
+	for _, text := range []string{`{"resourceType":"Location","id":"a"}`, `{"id":"a`, `[[{"a":"\u00`, `}{]["`, `{"contained":[{"resourceType":"Location","id":"c"}],`} {
+		f.Add([]byte(text), uint16(3))
+	}
+	f.Fuzz(func(t *testing.T, text []byte, cut uint16) {
+		list := glimpse(text)
+		for _, s := range list {
+			if s.id != "" && !fhir.ValidID(s.id) || s.hides&^(index.Inactive|index.Suppressed) != 0 {
+				t.Fatalf("a sighting is %+v", s)
+			}
+		}
+		var whole, pieces []sighting
+		for _, to := range []*[]sighting{&whole, &pieces} {
+			g := glimpser{found: func(s sighting) { *to = append(*to, s) }}
+			at := 0
+			if to == &pieces {
+				at = min(int(cut), len(text))
+			}
+			_, _ = g.Write(text[:at])
+			_, _ = g.Write(text[at:])
+			g.end()
+		}
+		if !slices.Equal(whole, pieces) {
+			t.Fatalf("in two pieces %v, in one %v", seen(pieces), seen(whole))
+		}
+		if bytes.Contains(text, []byte(`"`)) || bytes.Contains(text, []byte("Bundle")) || bytes.Contains(text, []byte(`resourceType`)) {
+			return
+		}
+		good := append(append(bytes.Clone(text), "\n"...), `{"resourceType":"Location","id":"good"}`...)
+		if !slices.ContainsFunc(glimpse(good), func(s sighting) bool { return s.typeName == "Location" && s.id == "good" }) {
+			t.Fatalf("behind %q a good resource is not seen", text)
+		}
+	})
+}

@@ -13,7 +13,12 @@ import (
 // Reindex implements store.Indexer.
 func (s *Store) Reindex(ctx context.Context, how store.Reindexing) error {
 	r := batch.Reindexing{Reindexing: how, Info: &s.info, InGate: s.indexInGate, Pace: &s.writer.pace}
-	if err := r.Run(ctx); err != nil {
+	// What is taken out of a resource must not lie in free pages either.
+	_, err := s.writer.db.ExecContext(ctx, `PRAGMA secure_delete = ON`)
+	if err == nil {
+		err = r.Run(ctx)
+	}
+	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause // rather than "interrupted"
 		}

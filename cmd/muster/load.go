@@ -157,20 +157,23 @@ func printSummary(a app, s load.Summary, took time.Duration) {
 // printOlder names the older versions that are in place since a newer one was refused.
 func printOlder(a app, s load.Summary) {
 	out := message.NewPrinter(language.English)
+	if n := s.KeptTotal(); n > 0 {
+		out.Fprintf(a.stdout, "%-10s %12d\n", "older", n)
+	}
 	for _, stored := range []load.Stored{load.StillServed, load.NowHidden, load.AlreadyHidden} {
 		if s.Kept[stored] == 0 {
 			continue
 		}
-		out.Fprintf(a.stdout, "  %12d older versions %s\n", s.Kept[stored], stored)
-		named := int64(0)
+		out.Fprintf(a.stdout, "  %12d %s\n", s.Kept[stored], stored)
+		more := s.Kept[stored]
 		for _, o := range s.Older {
 			if o.Stored == stored {
-				named++
-				fmt.Fprintf(a.stdout, "               %s/%s\n", o.Type, o.ID)
+				more--
+				fmt.Fprintf(a.stdout, "%15s%s/%s\n", "", o.Type, o.ID)
 			}
 		}
-		if more := s.Kept[stored] - named; more > 0 {
-			out.Fprintf(a.stdout, "               … and %d more; --rejects FILE lists all\n", more)
+		if more > 0 {
+			out.Fprintf(a.stdout, "%15s… and %d more; --rejects FILE lists all\n", "", more)
 		}
 	}
 }
@@ -261,7 +264,11 @@ func (r *rejects) Reject(what load.Rejected) error {
 		if what.Type != "" || what.ID != "" {
 			name = what.Type + "/" + what.ID + ": "
 		}
-		fmt.Fprintf(r.stderr, "refused: %s:%d: %s%s\n", what.File, what.Line, name, what.Reason)
+		older := ""
+		if what.Stored != "" {
+			older = fmt.Sprintf(" (the older version is %s)", what.Stored)
+		}
+		fmt.Fprintf(r.stderr, "refused: %s:%d: %s%s%s\n", what.File, what.Line, name, what.Reason, older)
 	}
 	return nil
 }

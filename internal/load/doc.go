@@ -9,11 +9,11 @@
 // memory at once is a few batches of at most 4 MiB of text, and one resource of
 // at most [fhir.MaxLine] each, however long the input is.
 //
-// To prepare a resource is to check it strictly (JSON without duplicate keys,
-// one of the seven types, an id, references, no empty elements, the shapes of
-// shapes.txt), to remove what the directory may not hold (ST-01..05, SU-12), to
-// bring suppression and local identifier into the stored form (SU-01, A-01, D13),
-// to write it as a [store.Document] (RE-07), and to find its index entries.
+// To prepare a resource is to read it strictly (JSON without duplicate keys, one of
+// the seven types, an id), to remove what the directory may not hold (ST-01..05,
+// SU-12), to bring its suppression into the stored form (SU-01, A-01), to check
+// references, empty elements and the shapes of shapes.txt, to add a local identifier
+// (D13), to write it as a [store.Document] (RE-07), and to find its index entries.
 //
 // # What does not get in
 //
@@ -22,6 +22,16 @@
 // kind. Reasons name places and never repeat values, which may be private. An
 // input that cannot be read to its end, such as a cut gzip file, loses the rest
 // of itself only; the load goes on with the next and returns an error at the end.
+//
+// # Older versions
+//
+// A refused resource leaves an older version of it in place, which must not be more
+// public than what the source says now. So each refusal is looked through for the
+// resources in it (glimpse.go), also where the text is no JSON or the rest of a file
+// was given up. Their names go to [store.Directory] as revisions: if the refused one
+// says that it is hidden, the stored version is hidden by a new one inside the write
+// gate, so that deltas carry it and no other writer is undone (older.go). [Summary]
+// and the rejects name every older version that stays.
 //
 // Padding behind the end of gzip data is left out and told in [Summary.Notices].
 //

@@ -84,10 +84,13 @@ func (s *Summary) keep(o Older) {
 // RefusedTotal is the number of all refusals.
 func (s Summary) RefusedTotal() int64 { return total(s.Refused) }
 
+// KeptTotal is the number of older versions that stay in place.
+func (s Summary) KeptTotal() int64 { return total(s.Kept) }
+
 // WarnedTotal is the number of all warnings.
 func (s Summary) WarnedTotal() int64 { return total(s.Warned) }
 
-func total(by map[Kind]int64) (n int64) {
+func total[K comparable](by map[K]int64) (n int64) {
 	for _, of := range by {
 		n += of
 	}

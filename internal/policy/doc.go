@@ -11,8 +11,11 @@
 // a delta export asks for all states, or for all but suppressed, whatever the client names. What the policy
 // adds is marked as implied and prints in brackets.
 //
-// Resources (strip.go, state.go): before a resource is stored, what the
-// directory never publishes is taken out of it, and its state is read.
+// Resources (held.go, strip.go, suppression.go, state.go, refused.go): before a resource
+// is stored, [Strip] takes out what the directory may not hold, [ConformSuppression]
+// brings its suppression into the form that clients understand, and [OwnState] reads
+// its state. [SaysHidden] reads what a refused one says of its state, and [Hide] hides
+// the version that is stored.
 //
 // A refusal is a fhir.Issue with the place in the client's text; all refusals of
 // a question come in one answer. Nothing here holds state, reads a clock or

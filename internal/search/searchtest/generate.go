@@ -86,9 +86,7 @@ func (g *generator) text() string { return pick(g.r, textPool) }
 func (g *generator) resource(t fhir.Type, id string) string {
 	o := object{"resourceType": t.String(), "id": id}
 	g.meta(o)
-	if t != fhir.Provenance {
-		g.state(t, o)
-	}
+	g.state(t, o)
 	switch t {
 	case fhir.Organization:
 		g.organization(o)
@@ -159,7 +157,7 @@ var uriPool = []string{"http://example.org/x", "http://example.org/X", "http://e
 // state makes a resource inactive or suppressed now and then, in all the forms.
 func (g *generator) state(t fhir.Type, o object) {
 	switch n := g.r.IntN(10); {
-	case n < 2:
+	case n < 2 || t == fhir.Provenance:
 	case t == fhir.Location:
 		o["status"] = pick(g.r, []string{"active", "active", "active", "inactive", "suspended"})
 	case t == fhir.Endpoint:
@@ -182,6 +180,9 @@ func (g *generator) state(t fhir.Type, o object) {
 	parts := []any{object{"url": "suppressedBy", "valueCodeableConcept": by}}
 	if t == fhir.Organization && g.chance(70) {
 		parts = append(parts, object{"url": "includeSelf", "valueBoolean": g.chance(40)})
+	}
+	if g.chance(10) { // malformed, and hides all the same
+		parts = append(parts, pick(g.r, []object{{"url": "includeSelf", "valueString": "false"}, {"url": "includeSelf", "valueBoolean": false}, {"url": "other", "valueBoolean": false}}))
 	}
 	addExtension(o, object{"url": suppressedURL, "extension": parts})
 }

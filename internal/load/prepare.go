@@ -72,8 +72,8 @@ func (p *preparer) prepare(v *fastjson.Value) (out parsed, r *Refusal) {
 	if r := p.shapes.resource(t.String(), v); r != nil {
 		return out, r
 	}
-	if problem := policy.MisspelledState(t, v); problem != "" {
-		return out, refuse(BadState, "%s", problem).within("status")
+	if member, problem := policy.MisspelledState(t, v); problem != "" {
+		return out, refuse(BadState, "%s", problem).within(member)
 	}
 	out.warnings = suppressionWarnings(checkProfile(t, v), malformed, unsaid)
 	out.links = p.links.find(nil, v)

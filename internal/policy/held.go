@@ -17,11 +17,13 @@ type fact struct {
 	// elements are members of a resource about a person (see [aboutPerson]), each with
 	// the sibling that holds its extensions, such as _gender.
 	elements []string
-	// extensions are URLs. They are removed wherever they stand, in every type.
-	extensions []string
-	// system and typeCode recognise an Identifier. Identifiers are removed wherever they
-	// stand, in every type: a PractitionerRole, a reference and an extension have them too.
-	system, typeCode string
+	// fragments are parts of URLs, in small letters, that no other URL has. What has one in
+	// a member is removed wherever it stands, in every type: an extension, an identifier
+	// of a PractitionerRole, of a reference or of an extension.
+	fragments []string
+	// typeCode recognises an Identifier by the code of its type, and typeText by its text,
+	// in small letters.
+	typeCode, typeText string
 
 	// params are the search parameters of a person that would ask for the fact. One that
 	// ends in a hyphen stands for all that begin with it. Parameters that take an
@@ -35,7 +37,7 @@ type fact struct {
 // a Location and a photo of a HealthcareService stay.
 var notHeld = []fact{
 	{name: "gender", elements: []string{"gender"}, params: []string{"gender"}, wayOut: "use rsg (recorded sex or gender)"},
-	{name: "date of birth", elements: []string{"birthDate"}},
+	{name: "date of birth", elements: []string{"birthDate"}, fragments: []string{"/structuredefinition/patient-birthtime"}},
 	{name: "photo", elements: []string{"photo"}},
 	{
 		name: "address", elements: []string{"address"}, params: []string{"address", "address-"},
@@ -43,14 +45,14 @@ var notHeld = []fact{
 	},
 	{
 		name: "gender identity", params: []string{"gender-identity"}, wayOut: "leave it out: gender identity is not part of the directory",
-		extensions: []string{
-			"http://hl7.org/fhir/StructureDefinition/individual-genderIdentity",
-			"http://hl7.org/fhir/StructureDefinition/patient-genderIdentity",
+		fragments: []string{
+			"/structuredefinition/individual-genderidentity", "/structuredefinition/patient-genderidentity", "/structuredefinition/gender-identity",
+			"/structuredefinition/extension-individual.genderidentity",
 		},
 	},
 	{
-		name:   "Medicare prescriber number",
-		system: "http://ns.electronichealth.net.au/id/medicare-prescriber-number", typeCode: "PRES", // of v2-0203
+		name: "Medicare prescriber number", fragments: []string{"medicare-prescriber-number"},
+		typeCode: "PRES", typeText: "prescriber", // the code is of v2-0203
 		wayOut: "search by HPI-I",
 	},
 }
@@ -73,11 +75,12 @@ func aboutPerson(t fhir.Type) bool {
 	return t == 0 || t == fhir.Practitioner || t == fhir.PractitionerRole
 }
 
-// heldExtension returns the fact that an extension with the URL states, nil if none.
-func heldExtension(url []byte) *fact {
+// heldText returns the fact that a text tells by a URL in it; nil if none. It is wide, so
+// that no way of writing a URL passes.
+func heldText(text []byte) *fact {
 	for n := range notHeld {
-		for _, u := range notHeld[n].extensions {
-			if sameURL(url, u) {
+		for _, fragment := range notHeld[n].fragments {
+			if containsFold(text, fragment) {
 				return &notHeld[n]
 			}
 		}
@@ -85,16 +88,12 @@ func heldExtension(url []byte) *fact {
 	return nil
 }
 
-// heldIdentifier returns the fact that an identifier of a system, or one whose type
-// has a code, states; nil if none. It is wide, so that no way of writing one passes:
-// the system of the type makes no difference.
-func heldIdentifier(system, typeCode []byte) *fact {
+// heldType returns the fact that an identifier states whose type has the code or the
+// text; nil if none. The system of the type makes no difference.
+func heldType(code, text []byte) *fact {
 	for n := range notHeld {
 		f := &notHeld[n]
-		if f.system == "" {
-			continue
-		}
-		if sameURL(system, f.system) || strings.EqualFold(string(typeCode), f.typeCode) {
+		if f.typeCode != "" && (strings.EqualFold(string(code), f.typeCode) || strings.EqualFold(string(text), f.typeCode) || containsFold(text, f.typeText)) {
 			return f
 		}
 	}
@@ -113,16 +112,20 @@ func heldParam(name string) *fact {
 	return nil
 }
 
-// containsURL reports whether a text has a URL in it, but for its scheme, in whatever
-// case.
-func containsURL(text []byte, url string) bool {
-	_, name, _ := strings.Cut(url, "://")
-	for i := 0; i+len(name) <= len(text); i++ {
-		if text[i]|0x20 == name[0] && strings.EqualFold(string(text[i:i+len(name)]), name) {
-			return true
+// containsFold reports whether a text has a word in it, in whatever case. The word is in
+// small letters.
+func containsFold(text []byte, word string) bool { return indexFold(text, word) >= 0 }
+
+// indexFold returns where a word in small letters begins in a text, in whatever case;
+// -1 if it is not there.
+func indexFold(text []byte, word string) int {
+	first := word[0]
+	for i := 0; i+len(word) <= len(text); i++ {
+		if b := text[i]; (b == first || b|0x20 == first) && strings.EqualFold(string(text[i:i+len(word)]), word) {
+			return i
 		}
 	}
-	return false
+	return -1
 }
 
 // sameURL reports whether a URL of a source names the same thing as want. Case, http

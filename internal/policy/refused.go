@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"muster/internal/fhir"
@@ -26,8 +27,8 @@ var hiddenWords = append([]string{
 // resource is not active, in whatever way it is written.
 func ReadsHidden(text string) bool {
 	word := strings.ToLower(strings.Trim(strings.TrimSpace(text), `"'`))
-	if strings.Trim(word, "0.") == "" && strings.Contains(word, "0") {
-		return true // 0, 0.0, 00
+	if n, err := strconv.ParseFloat(word, 64); err == nil && n == 0 {
+		return true
 	}
 	return slices.Contains(hiddenWords, strings.TrimSpace(word))
 }
@@ -46,8 +47,11 @@ func SaysHidden(v *fastjson.Value) (state index.Visibility) {
 	return state
 }
 
-// IsState reports whether a member of a resource says whether it is active (VI-03).
-func IsState(member string) bool { return member == activeParam || member == statusParam }
+// IsState reports whether a member of a resource says, in whatever letters, whether it is
+// active (VI-03).
+func IsState(member string) bool {
+	return strings.EqualFold(member, activeParam) || strings.EqualFold(member, statusParam)
+}
 
 // readsHidden reads a value, and those within it.
 func readsHidden(v *fastjson.Value) bool {
@@ -65,14 +69,18 @@ func readsHidden(v *fastjson.Value) bool {
 // mentionsSuppression reports whether the URL of an extension that suppresses stands
 // anywhere in v, which stands under key in parent.
 func mentionsSuppression(key []byte, v, parent *fastjson.Value) bool {
-	if v.Type() == fastjson.TypeString {
-		return suppresses(key, v.GetStringBytes(), parent)
+	if AfterSuppression(key) >= 0 {
+		return true
 	}
-	return within(key, v, mentionsSuppression)
+	if v.Type() != fastjson.TypeString {
+		return within(key, v, mentionsSuppression)
+	}
+	text := v.GetStringBytes()
+	return AfterSuppression(text) >= 0 && (suppresses(key, text, parent) || !isOldSuppression(text))
 }
 
-// suppresses reports whether a string that stands under key in parent is the URL of an
-// extension that suppresses. The member that holds it may be damaged.
+// suppresses reports whether a string that stands under key in parent has the URL of an
+// extension that suppresses in it. The member that holds it may be damaged.
 func suppresses(key, text []byte, parent *fastjson.Value) bool {
 	return IsSuppression(text) || isOldSuppression(text) && !(string(key) == "url" && saysFalse(parent))
 }
@@ -89,21 +97,39 @@ func within(key []byte, v *fastjson.Value, holds func(key []byte, inner, parent 
 	return found
 }
 
-// MentionsSuppression reports whether a text from a resource that cannot be read has the
-// URL of an extension that suppresses in it.
-func MentionsSuppression(text []byte) bool { return IsSuppression(text) || isOldSuppression(text) }
+// AfterSuppression returns where the first URL of an extension that suppresses ends in a
+// text from a resource that cannot be read; -1 if there is none.
+func AfterSuppression(text []byte) int {
+	end := -1
+	for _, name := range []string{suppressedName, suppressedOldName} {
+		if at := indexFold(text, name); at >= 0 && (end < 0 || at+len(name) < end) {
+			end = at + len(name)
+		}
+	}
+	return end
+}
 
-// MisspelledState says what is wrong with a status that reads as a code of FHIR but is
-// not written as one, such as Inactive; empty if nothing is. A code that FHIR does not
-// know at all is no spelling mistake: such a resource counts as not active.
-func MisspelledState(t fhir.Type, v *fastjson.Value) string {
+// MisspelledState returns the member that says whether the resource is active and is
+// misspelled, and what is wrong with it; both are empty if none is. It is a status that
+// reads as a code of FHIR but is not written as one, such as Inactive, or a member that is
+// active or status but for its letters. A code that FHIR does not know at all is no spelling
+// mistake: such a resource counts as not active.
+func MisspelledState(t fhir.Type, v *fastjson.Value) (member, problem string) {
+	v.GetObject().Visit(func(key []byte, _ *fastjson.Value) {
+		if name := string(key); IsState(name) && name != activeParam && name != statusParam {
+			member, problem = name, "write active and status in small letters"
+		}
+	})
+	if member != "" {
+		return member, problem
+	}
 	if t != fhir.Location && t != fhir.Endpoint {
-		return "" // active is a boolean, or has the wrong shape
+		return "", "" // active is a boolean, or has the wrong shape
 	}
 	said := string(v.GetStringBytes(statusParam))
 	meant := func(code string) bool { return strings.EqualFold(said, code) }
 	if slices.Contains(stateCodes, said) || !slices.ContainsFunc(append([]string{"true", "false", "1", "0"}, stateCodes...), meant) {
-		return ""
+		return "", ""
 	}
-	return "this is not a code of FHIR: write active, inactive or off, in small letters"
+	return statusParam, "this is not a code of FHIR: write active, inactive or off, in small letters"
 }

@@ -39,7 +39,7 @@ func heldValue(modifier string, v query.Value) *fact {
 		return nil
 	}
 	if modifier == "of-type" {
-		return heldIdentifier(nil, []byte(v.Parts[1]))
+		return heldType([]byte(v.Parts[1]), nil)
 	}
-	return heldIdentifier([]byte(v.Parts[0]), nil)
+	return heldText([]byte(v.Parts[0]))
 }

@@ -1,10 +1,12 @@
 package policy
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
 	"muster/internal/fhir"
+	"muster/internal/search/index"
 
 	"github.com/valyala/fastjson"
 )
@@ -14,7 +16,8 @@ type Stripped struct {
 	Internal bool // it has removed the internal deactivated extension (SU-12)
 	Private  bool // it has removed something that a directory may not hold (ST-01)
 	// Suppressions counts the URLs of extensions that suppress, wherever they stand in the
-	// resource: at its root, in a contained resource, in another extension.
+	// resource but in its narrative: at its root, in a contained resource, in another
+	// extension.
 	Suppressions int
 }
 
@@ -27,8 +30,8 @@ func (s Stripped) Any() bool { return s.Internal || s.Private }
 //   - of every type the internal deactivated extension under both its urls, at
 //     the root and on active and status (SU-12).
 //
-// Contained resources are stripped by their own type; what was private in them
-// takes the narratives around them along. The suppressed extension
+// Resources within it, contained or not, are stripped by their own type; what was private
+// in them takes the narratives around them along. The suppressed extension
 // (SU-08) and the recorded sex or gender (ST-04) stay. Elements are removed
 // whatever their shape, so a bad birth date does not keep its resource out
 // (ST-02), and what is left empty goes too.
@@ -59,26 +62,32 @@ func stripElements(v *fastjson.Value) (stripped bool) {
 	return stripped
 }
 
-// members walks the members of an object.
-func (s *Stripped) members(v *fastjson.Value) {
+// members walks the members of an object, removes those that are private, and reports
+// whether a plain one was: the object tells it then.
+func (s *Stripped) members(v *fastjson.Value) (told bool) {
 	var gone []string
 	v.GetObject().Visit(func(key []byte, member *fastjson.Value) {
+		if suppresses(nil, key, nil) {
+			s.Suppressions++
+		}
+		remove := false
 		switch member.Type() {
 		case fastjson.TypeString:
-			s.text(key, member, v)
+			remove = s.text(key, member, v)
+			told = told || remove
 		case fastjson.TypeObject:
-			if s.object(key, member) {
-				gone = append(gone, string(key))
-			}
+			remove = s.object(key, member)
 		case fastjson.TypeArray:
-			if s.items(key, member) {
-				gone = append(gone, string(key))
-			}
+			remove = s.items(key, member)
+		}
+		if remove {
+			gone = append(gone, string(key))
 		}
 	})
 	for _, key := range gone {
 		v.Del(key)
 	}
+	return told
 }
 
 // items walks the items of an array that stands under key, and reports whether none is
@@ -90,7 +99,7 @@ func (s *Stripped) items(key []byte, list *fastjson.Value) (empty bool) {
 		remove := false
 		switch items[i].Type() {
 		case fastjson.TypeString:
-			s.text(key, items[i], nil)
+			remove = s.text(key, items[i], nil)
 		case fastjson.TypeObject:
 			remove = s.object(key, items[i])
 		case fastjson.TypeArray: // not FHIR, but nothing hides in it
@@ -104,51 +113,67 @@ func (s *Stripped) items(key []byte, list *fastjson.Value) (empty bool) {
 	return removed && len(list.GetArray()) == 0
 }
 
-// text looks at a string that stands under key in parent.
-func (s *Stripped) text(key []byte, v, parent *fastjson.Value) {
-	if suppresses(key, v.GetStringBytes(), parent) {
+// text looks at a string that stands under key in parent, and reports whether it is to be
+// removed.
+func (s *Stripped) text(key []byte, v, parent *fastjson.Value) (remove bool) {
+	text := v.GetStringBytes()
+	if len(text) < shortestURL {
+		return false
+	}
+	if string(key) != "div" && suppresses(key, text, parent) {
 		s.Suppressions++
 	}
+	remove = heldText(text) != nil
+	s.Private = s.Private || remove
+	return remove
 }
+
+// shortestURL is the least length of a text that can have a URL in it which a rule
+// recognises.
+const shortestURL = len("medicare-prescriber-number")
 
 // object walks an object that stands under key, and reports whether it is to be
 // removed: it is private itself, or nothing is left of it.
 func (s *Stripped) object(key []byte, v *fastjson.Value) (remove bool) {
-	if string(key) == "contained" {
-		inner, _ := fhir.ParseType(string(v.GetStringBytes("resourceType")))
-		found := Strip(inner, v)
-		s.Internal, s.Private, s.Suppressions = s.Internal || found.Internal, s.Private || found.Private, s.Suppressions+found.Suppressions
+	if v.Exists("resourceType") || string(key) == "contained" {
+		s.resource(v)
 		return false
 	}
-	url := v.GetStringBytes("url")
-	if url != nil && heldExtension(url) != nil || isHeldIdentifier(key, v) {
+	if isHeldIdentifier(key, v) {
 		s.Private = true
 		return true
 	}
 	before := s.Private
 	s.Private = false
-	s.members(v)
-	emptied := s.Private && (v.GetObject().Len() == 0 || url != nil && holdsNothing(v))
+	told := s.members(v)
+	emptied := s.Private && (v.GetObject().Len() == 0 || v.Exists("url") && holdsNothing(v))
 	s.Private = s.Private || before
-	return emptied
+	return told || emptied
 }
 
-// isHeldIdentifier reports whether an object is an identifier that may not be held. Its
-// system tells wherever it stands. The code of its type tells only of an Identifier:
-// the name of its member ends so.
-func isHeldIdentifier(key []byte, v *fastjson.Value) bool {
-	if system := v.GetStringBytes("system"); system != nil && heldIdentifier(system, nil) != nil {
-		return true
+// resource strips a resource within another one.
+func (s *Stripped) resource(v *fastjson.Value) {
+	t, _ := fhir.ParseType(string(v.GetStringBytes("resourceType")))
+	found := Strip(t, v)
+	if found.Suppressions == 1 && t == fhir.Organization && !index.IsSuppressed(t, v) {
+		found.Suppressions = 0 // it hides others, not itself
 	}
+	s.Internal, s.Private, s.Suppressions = s.Internal || found.Internal, s.Private || found.Private, s.Suppressions+found.Suppressions
+}
+
+// isHeldIdentifier reports whether an object is an Identifier, as the name of its member
+// tells, whose type says that it may not be held.
+func isHeldIdentifier(key []byte, v *fastjson.Value) bool {
 	if !strings.HasSuffix(strings.ToLower(string(key)), "identifier") {
 		return false
 	}
-	for _, coding := range v.GetArray("type", "coding") {
-		if heldIdentifier(nil, coding.GetStringBytes("code")) != nil {
-			return true
-		}
+	kind := v.Get("type")
+	if heldType(nil, kind.GetStringBytes("text")) != nil {
+		return true
 	}
-	return false
+	return slices.ContainsFunc(kind.GetArray("coding"), func(coding *fastjson.Value) bool {
+		return heldType(coding.GetStringBytes("code"), coding.GetStringBytes("display")) != nil
+	})
 }
 
 // holdsNothing reports whether an extension has neither a value nor parts.

@@ -12,10 +12,32 @@ import (
 
 // IsSuppression reports whether an extension with the URL suppresses its resource
 // (SU-01). It is enough that the text has the URL in it, in whatever case and with
-// whatever around it, since what is not recognised would be shown.
-func IsSuppression(url []byte) bool { return containsURL(url, SuppressedURL) }
+// whatever around it, since what is not recognised would be shown. A longer name is
+// another extension.
+func IsSuppression(url []byte) bool { return endsName(url, suppressedName) }
 
-func isOldSuppression(url []byte) bool { return containsURL(url, SuppressedOldURL) }
+func isOldSuppression(url []byte) bool { return endsName(url, suppressedOldName) }
+
+// The URLs without their schemes, in small letters.
+var (
+	suppressedName    = strings.ToLower(strings.TrimPrefix(SuppressedURL, "http://"))
+	suppressedOldName = strings.ToLower(strings.TrimPrefix(SuppressedOldURL, "http://"))
+)
+
+// endsName reports whether a text has a URL in it that ends with the name.
+func endsName(text []byte, name string) bool {
+	at := indexFold(text, name)
+	if at < 0 {
+		return false
+	}
+	after := text[at+len(name):]
+	return len(after) == 0 || !isNameByte(after[0])
+}
+
+// isNameByte reports whether a byte goes on with the name at the end of a URL.
+func isNameByte(b byte) bool {
+	return b == '-' || b == '_' || b >= '0' && b <= '9' || b|0x20 >= 'a' && b|0x20 <= 'z'
+}
 
 // Malformed says what is wrong with a suppression that hides its resource all the same.
 type Malformed struct{ Path, Text string }
@@ -44,10 +66,11 @@ func ConformSuppression(a *fastjson.Arena, t fhir.Type, v *fastjson.Value, menti
 	}
 	var kept []*fastjson.Value
 	old := false
+	exempt := mentions == 1 && isExempt(t, list)
 	for n, item := range list.GetArray() {
 		switch url := item.GetStringBytes("url"); {
 		case IsSuppression(url):
-			item = conformExtension(a, t, item, sound, func(problem string) { say(n, problem) })
+			item = conformExtension(a, t, item, exempt, sound, func(problem string) { say(n, problem) })
 			list.SetArrayItem(n, item)
 			if kept = append(kept, item); len(kept) > 1 {
 				say(n, "a resource is suppressed once; put both initiators into one extension")
@@ -66,16 +89,41 @@ func ConformSuppression(a *fastjson.Arena, t fhir.Type, v *fastjson.Value, menti
 	case len(kept) == 0 && mentions > 0:
 		addSuppression(a, t, v)
 		found = append(found, Malformed{"extension", "the suppressed extension stands elsewhere in the resource; write it at the root"})
-	case t == fhir.Organization && (old || mentions > len(kept) || index.IsSuppressed(t, v)):
+	case t == fhir.Organization && (old || !exempt):
 		for _, item := range kept {
-			includeSelf(a, item)
+			includeSelf(a, item, true)
 		}
 	}
 	return found
 }
 
-// conformExtension returns the extension to store in place of item.
-func conformExtension(a *fastjson.Arena, t fhir.Type, item *fastjson.Value, sound func(*fastjson.Value) bool, say func(string)) *fastjson.Value {
+// isExempt reports whether the one suppression among the extensions of an Organization
+// says exactly once, as a boolean, that it does not hide the Organization itself (SU-10).
+func isExempt(t fhir.Type, extensions *fastjson.Value) bool {
+	if t != fhir.Organization {
+		return false
+	}
+	self, no := 0, 0
+	for _, item := range extensions.GetArray() {
+		if !IsSuppression(item.GetStringBytes("url")) {
+			continue
+		}
+		for _, part := range item.GetArray("extension") {
+			if string(part.GetStringBytes("url")) != "includeSelf" {
+				continue
+			}
+			self++
+			if said := part.Get("valueBoolean"); said != nil && said.Type() == fastjson.TypeFalse {
+				no++
+			}
+		}
+	}
+	return self == 1 && no == 1
+}
+
+// conformExtension returns the extension to store in place of item, on an Organization
+// that is exempt or not.
+func conformExtension(a *fastjson.Arena, t fhir.Type, item *fastjson.Value, exempt bool, sound func(*fastjson.Value) bool, say func(string)) *fastjson.Value {
 	problem := suppressionProblem(t, item)
 	if problem == "" && string(item.GetStringBytes("url")) != SuppressedURL {
 		problem = "the url is not written as in the guide"
@@ -92,7 +140,10 @@ func conformExtension(a *fastjson.Arena, t fhir.Type, item *fastjson.Value, soun
 		if problem == "" {
 			say("it is not of the form that FHIR gives an extension")
 		}
-		return newSuppression(a, t)
+		item = newSuppression(a, t)
+		if exempt {
+			includeSelf(a, item, false)
+		}
 	}
 	return item
 }
@@ -194,18 +245,21 @@ func newSuppression(a *fastjson.Arena, t fhir.Type) *fastjson.Value {
 	suppressed.Set("url", a.NewString(SuppressedURL))
 	appendItem(a, suppressed, "extension", by)
 	if t == fhir.Organization {
-		includeSelf(a, suppressed)
+		includeSelf(a, suppressed, true)
 	}
 	return suppressed
 }
 
-// includeSelf makes a suppression extension say once that it hides the organisation
+// includeSelf makes a suppression extension say once whether it hides the organisation
 // itself.
-func includeSelf(a *fastjson.Arena, suppressed *fastjson.Value) {
+func includeSelf(a *fastjson.Arena, suppressed *fastjson.Value, hides bool) {
 	removeItems(suppressed, "extension", func(part *fastjson.Value) bool { return string(part.GetStringBytes("url")) == "includeSelf" })
 	self := a.NewObject()
 	self.Set("url", a.NewString("includeSelf"))
-	self.Set("valueBoolean", a.NewTrue())
+	self.Set("valueBoolean", a.NewFalse())
+	if hides {
+		self.Set("valueBoolean", a.NewTrue())
+	}
 	appendItem(a, suppressed, "extension", self)
 }
 
@@ -228,7 +282,7 @@ func Hide(a *fastjson.Arena, t fhir.Type, v *fastjson.Value, state index.Visibil
 		exempting := false
 		for _, item := range v.GetArray("extension") {
 			if IsSuppression(item.GetStringBytes("url")) {
-				includeSelf(a, item)
+				includeSelf(a, item, true)
 				exempting = true
 			}
 		}

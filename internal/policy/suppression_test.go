@@ -65,7 +65,8 @@ func TestConformSuppression(t *testing.T) {
 		{"no twice", fhir.Organization, with(no, anno, no), with(anno, yes), "at most once", false},
 		{"no, and another extension", fhir.Organization, with(anno, no) + "," + with(anno, no), with(anno, yes) + "," + with(anno, yes), "once", false},
 		{"no, and one inside", fhir.Organization, with(anno, no, with(anno)), with(anno, with(anno), yes), "neither", false},
-		{"no, in a wrong place", fhir.Organization, `{` + url + `,"extension":[` + no + `]}`, with(anno, yes), "suppressedBy", false},
+		{"no, but another extension of a longer name", fhir.Organization, `{"url":"` + SuppressedURL + `-reason"}`, `{"url":"` + SuppressedURL + `-reason"}`, "", true},
+		{"no, by nobody", fhir.Organization, `{` + url + `,"extension":[` + no + `]}`, with(anno, no), "suppressedBy", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var a fastjson.Arena
@@ -103,6 +104,8 @@ func TestSuppressionElsewhere(t *testing.T) {
 		`{"meta":{"extension":[` + mark + `]}}`,
 		`{"_active":{"extension":[` + mark + `]}}`,
 		`{"extension":[{"url":"http://x","extension":[` + mark + `]}]}`,
+		`{"extension":[{"` + SuppressedURL + `":true}]}`,
+		`{"extension":[{"URL":"` + SuppressedURL + `"}]}`,
 	} {
 		var a fastjson.Arena
 		v := fastjson.MustParse(text)
@@ -169,6 +172,10 @@ func TestSaysHidden(t *testing.T) {
 		`{"extension":[` + mark + `]}`:                 index.Suppressed,
 		`{"extension":` + mark + `}`:                   index.Suppressed,
 		`{"contained":[{"extension":[` + mark + `]}]}`: index.Suppressed,
+		`{"active":-0}`:                                index.Inactive,
+		`{"active":0.0e5}`:                             index.Inactive,
+		`{"Status":"off"}`:                             index.Inactive,
+		`{"extension":[{"` + SuppressedURL + `":1}]}`:  index.Suppressed,
 		`{"active":"n","x":[[` + mark + `]]}`:          index.Suppressed | index.Inactive,
 	} {
 		if got := SaysHidden(fastjson.MustParse(text)); got != want {
@@ -185,9 +192,32 @@ func TestMisspelledState(t *testing.T) {
 		"Inactive": true, "OFF": true, "Active": true, "false": true, "true": true, "Suspended": true,
 	} {
 		for _, typ := range []fhir.Type{fhir.Location, fhir.Endpoint} {
-			if got := MisspelledState(typ, fastjson.MustParse(`{"status":"`+said+`"}`)); (got != "") != want {
+			if _, got := MisspelledState(typ, fastjson.MustParse(`{"status":"`+said+`"}`)); (got != "") != want {
 				t.Errorf("%v %s: %q", typ, said, got)
 			}
+		}
+	}
+	for text, want := range map[string]string{`{"Status":"inactive"}`: "Status", `{"active":true,"ACTIVE":false}`: "ACTIVE", `{"active":false}`: "", `{"activeX":1}`: ""} {
+		if got, _ := MisspelledState(fhir.Organization, fastjson.MustParse(text)); got != want {
+			t.Errorf("%s: %q", text, got)
+		}
+	}
+}
+
+// TestWhatOnlySpeaksOfSuppression hides nobody: a narrative that links to the extension, and a
+// contained Organization that suppresses its children only.
+func TestWhatOnlySpeaksOfSuppression(t *testing.T) {
+	t.Attr("requirements", "SU-10")
+	const no = `{"url":"` + SuppressedURL + `","extension":[{"url":"includeSelf","valueBoolean":false}]}`
+	for _, text := range []string{
+		`{"text":{"div":"<a href='` + SuppressedURL + `'>x</a>"}}`,
+		`{"contained":[{"resourceType":"Organization","extension":[` + no + `]}]}`,
+	} {
+		var a fastjson.Arena
+		v := fastjson.MustParse(text)
+		found := ConformSuppression(&a, fhir.Location, v, Strip(fhir.Location, v).Suppressions, func(*fastjson.Value) bool { return true })
+		if len(found) > 0 || v.String() != text {
+			t.Errorf("%s: warned %v, stored %s", text, found, v)
 		}
 	}
 }

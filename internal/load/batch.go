@@ -2,6 +2,8 @@ package load
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"muster/internal/fhir"
 	"muster/internal/search/index"
@@ -40,6 +42,7 @@ type batch struct {
 type refused struct {
 	Rejected
 	hides  index.Visibility // what the refused resource says of itself
+	unsure bool             // the name is a guess: it counts only where it is stored
 	change int              // its place in batch.changes, or -1 where no resource can be stored under its name
 }
 
@@ -98,7 +101,7 @@ func (b *batch) prepare(p *preparer) {
 		case string(v.GetStringBytes("resourceType")) == "Bundle":
 			b.bundle(p, i, v)
 		default:
-			b.resource(p, i, v, "")
+			b.resource(p, i, v, "", nil)
 		}
 	}
 	p.texts.take(b)
@@ -108,11 +111,14 @@ func (b *batch) prepare(p *preparer) {
 // refusal of a resource that may be stored is a change too: what is stored of it may
 // have to be hidden, and is looked at in any case.
 func (b *batch) refuse(i item, what sighting, r *Refusal) {
-	b.resources++
-	one := refused{hides: what.hides, change: -1, Rejected: Rejected{
+	if !what.unsure {
+		b.resources++
+	}
+	one := refused{hides: what.hides, unsure: what.unsure, change: -1, Rejected: Rejected{
 		File: i.file, Line: i.line, Type: what.typeName, ID: what.id, Reason: r.Error(), Kind: r.Kind,
 	}}
-	if t, ok := fhir.ParseType(what.typeName); ok && what.id != "" {
+	if what.named() {
+		t, _ := fhir.ParseType(what.typeName)
 		one.change = len(b.changes)
 		b.changes = append(b.changes, store.Change{Type: t, ID: what.id})
 	}
@@ -121,26 +127,53 @@ func (b *batch) refuse(i item, what sighting, r *Refusal) {
 
 // refuseText refuses each resource that can be seen in the text of an item.
 func (b *batch) refuseText(i item, r *Refusal) {
-	list := glimpse(i.text)
-	if i.seen != nil {
-		list = append(list, *i.seen)
+	switch {
+	case i.seen != nil:
+		b.refuse(i, *i.seen, r)
+	case i.part:
+		b.refuse(i, sighting{}, r)
+	default:
+		b.refuseEach(i, sighting{}, glimpse(i.text), r)
 	}
-	if len(list) == 0 {
-		list = []sighting{{}}
+}
+
+// refuseEach refuses each resource of a list. Where it has none for certain, the piece
+// itself is refused, under what is known of its name.
+func (b *batch) refuseEach(i item, piece sighting, list []sighting, r *Refusal) {
+	if !slices.ContainsFunc(list, func(s sighting) bool { return !s.unsure }) {
+		b.refuse(i, piece, r)
 	}
 	for _, one := range list {
 		b.refuse(i, one, r)
 	}
 }
 
-// resource prepares one resource; place is where it stands in its item.
-func (b *batch) resource(p *preparer, i item, v *fastjson.Value, place string) {
+// refuseValue refuses a value that could be read: the resource that it is, or each
+// resource that can be seen in it. also are other names that it goes by.
+func (b *batch) refuseValue(i item, v *fastjson.Value, also []sighting, r *Refusal) {
+	what := sightingOf(v)
+	list := []sighting{what}
+	if !what.named() {
+		list = glimpse(v.MarshalTo(nil))
+	}
+	for _, s := range also {
+		if s.typeName != what.typeName || s.id != what.id {
+			s.hides = what.hides
+			list = append(list, s)
+		}
+	}
+	b.refuseEach(i, what, list, r)
+}
+
+// resource prepares one resource; place is where it stands in its item, and also are other
+// names that it goes by if it is refused.
+func (b *batch) resource(p *preparer, i item, v *fastjson.Value, place string, also []sighting) {
 	out, r := p.prepare(v)
 	if r != nil {
 		if place != "" {
 			r = r.within(place)
 		}
-		b.refuse(i, sightingOf(v), r)
+		b.refuseValue(i, v, also, r)
 		return
 	}
 	b.resources++
@@ -157,30 +190,59 @@ func (b *batch) bundle(p *preparer, i item, v *fastjson.Value) {
 	case entries != nil && entries.Type() != fastjson.TypeArray:
 		b.refuseText(i, refuse(BadShape, "Bundle.entry is an array"))
 	default:
+		b.outside(i, v)
 		for n, e := range entries.GetArray() {
 			b.entryAt(p, i, e, fmt.Sprintf("entry[%d]", n))
 		}
 	}
 }
 
+// outside refuses the resources that stand in a Bundle, but in none of its entries.
+func (b *batch) outside(i item, v *fastjson.Value) {
+	v.GetObject().Visit(func(key []byte, member *fastjson.Value) {
+		if string(key) == "entry" || string(key) == "resourceType" {
+			return
+		}
+		for _, one := range glimpse(member.MarshalTo(nil)) {
+			b.refuse(i, one, refuse(BadEntry, "%s", outsideEntries).within(place(key)))
+		}
+	})
+}
+
+const outsideEntries = "a resource that stands in no entry of the Bundle is not loaded"
+
 // entryAt prepares a Bundle entry: a resource alone, or a put of it.
 func (b *batch) entryAt(p *preparer, i item, e *fastjson.Value, place string) {
 	resource := e.Get("resource")
 	request := e.Get("request")
+	also := namesOf(e)
 	if e.Type() != fastjson.TypeObject || resource == nil || resource.Type() != fastjson.TypeObject {
-		var what sighting
-		if to, err := fhir.ParseReference(string(request.GetStringBytes("url")), ""); err == nil {
-			what.typeName, what.id = to.Type, to.ID
-		}
-		b.refuse(i, what, refuse(BadEntry, "the entry has no resource; nothing is removed by loading").within(place))
+		r := refuse(BadEntry, "the entry has no resource; nothing is removed by loading").within(place)
+		b.refuseEach(i, sighting{}, append(glimpse(e.MarshalTo(nil)), also...), r)
 		return
 	}
 	if request != nil {
 		url := string(resource.GetStringBytes("resourceType")) + "/" + string(resource.GetStringBytes("id"))
 		if string(request.GetStringBytes("method")) != "PUT" || string(request.GetStringBytes("url")) != url {
-			b.refuse(i, sightingOf(resource), refuse(BadEntry, "only a PUT of the resource to its own Type/id is loaded").within(place+".request"))
+			b.refuseValue(i, resource, also, refuse(BadEntry, "only a PUT of the resource to its own Type/id is loaded").within(place+".request"))
 			return
 		}
 	}
-	b.resource(p, i, resource, place+".resource")
+	b.resource(p, i, resource, place+".resource", also)
+}
+
+// namesOf returns the names that an entry gives its resource: in fullUrl and in the url of
+// its request, at the end of whatever address.
+func namesOf(e *fastjson.Value) (names []sighting) {
+	for _, url := range [][]byte{e.GetStringBytes("fullUrl"), e.GetStringBytes("request", "url")} {
+		steps := strings.Split(string(url), "/")
+		if len(steps) < 2 {
+			continue
+		}
+		s := sighting{typeName: steps[len(steps)-2], id: steps[len(steps)-1], unsure: true}
+		if s.named() && fhir.ValidID(s.id) && !slices.Contains(names, s) {
+			names = append(names, s)
+		}
+	}
+	return names
 }

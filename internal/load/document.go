@@ -20,7 +20,7 @@ func (s *source) documents(name string, r io.Reader) error {
 			return nil
 		}
 		if err != nil {
-			return s.stopped(name, d, err)
+			return s.stopped(name, d, text, err)
 		}
 		if err := s.emit(piece{file: name, line: line, text: text}); err != nil {
 			return err
@@ -50,6 +50,7 @@ func (s *source) bundle(name string, d *decoder) error {
 		err = errNotBundle
 	}
 	seen := map[string]bool{}
+	var read []byte // of the Bundle so far, without entries, to tell what it was if it is none
 	for err == nil && d.json.More() {
 		var key json.Token
 		if key, err = d.json.Token(); err != nil {
@@ -66,8 +67,18 @@ func (s *source) bundle(name string, d *decoder) error {
 			continue
 		}
 		var text []byte
-		if text, _, err = d.value(); err != nil {
+		var line int
+		text, line, err = d.value()
+		if read = fmt.Appendf(read, "%q:%s,\n", member, text); len(read) > fhir.MaxLine {
+			read = read[:0]
+		}
+		if err != nil {
 			break
+		}
+		if bytes.Contains(text, []byte("resourceType")) {
+			if err := s.emit(piece{file: name, line: line, text: text, refusal: refuse(BadEntry, "%s", outsideEntries)}); err != nil {
+				return err
+			}
 		}
 		switch {
 		case member == "resourceType" && string(text) != `"Bundle"`:
@@ -80,7 +91,7 @@ func (s *source) bundle(name string, d *decoder) error {
 		_, err = d.json.Token()
 	}
 	if err != nil {
-		return s.stopped(name, d, err)
+		return s.stopped(name, d, append([]byte("{"), read...), err)
 	}
 	return nil
 }
@@ -132,7 +143,9 @@ func (e *emitError) Error() string { return e.err.Error() }
 // refused, a fault below it breaks the input. What is left of the text is not loaded,
 // but looked through: each resource in it is refused by name, so that none that is to be
 // hidden goes unnoticed.
-func (s *source) stopped(name string, d *decoder, err error) error {
+//
+// read is what was read and not handed on.
+func (s *source) stopped(name string, d *decoder, read []byte, err error) error {
 	var emitted *emitError
 	line := d.lineAt(d.json.InputOffset())
 	switch {
@@ -142,13 +155,13 @@ func (s *source) stopped(name string, d *decoder, err error) error {
 		left, _ := io.ReadAll(io.LimitReader(d.json.Buffered(), fhir.MaxLine))
 		return &brokenInput{name, line, left, d.err}
 	case errors.Is(err, errTooLarge):
-		err = s.notRead(name, line, d, refuse(TooLarge, "%v; the rest of the file was not loaded", err))
+		err = s.notRead(name, line, read, d, refuse(TooLarge, "%v; the rest of the file was not loaded", err))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		err = s.notRead(name, line, d, refuse(BadJSON, "the JSON text is cut off"))
+		err = s.notRead(name, line, read, d, refuse(BadJSON, "the JSON text is cut off"))
 	case errors.Is(err, errNotBundle), errors.Is(err, errHistory):
-		err = s.notRead(name, line, d, refuse(BadShape, "%v", err))
+		err = s.notRead(name, line, read, d, refuse(BadShape, "%v", err))
 	default:
-		err = s.notRead(name, line, d, refuse(BadJSON, "the JSON text is not well-formed here; the rest of the file was not loaded"))
+		err = s.notRead(name, line, read, d, refuse(BadJSON, "the JSON text is not well-formed here; the rest of the file was not loaded"))
 	}
 	if err != nil {
 		return err
@@ -156,10 +169,10 @@ func (s *source) stopped(name string, d *decoder, err error) error {
 	return io.EOF
 }
 
-// notRead refuses every resource in what is left of a document, and the document itself
-// if there is none.
-func (s *source) notRead(name string, line int, d *decoder, refusal *Refusal) error {
-	left := io.MultiReader(d.json.Buffered(), d.r)
+// notRead refuses every resource in what was read of a document and in what is left of it,
+// and the document itself if there is none.
+func (s *source) notRead(name string, line int, read []byte, d *decoder, refusal *Refusal) error {
+	left := io.MultiReader(bytes.NewReader(read), d.json.Buffered(), d.r)
 	head, err := io.ReadAll(io.LimitReader(left, fhir.MaxLine))
 	if len(head) < fhir.MaxLine { // that is all
 		emitting := s.emit(piece{file: name, line: line, text: head, refusal: refusal})
@@ -236,7 +249,7 @@ func (d *decoder) value() ([]byte, int, error) {
 	end := d.json.InputOffset()
 	d.limit = end + ahead
 	if len(text) > fhir.MaxLine {
-		return nil, 0, errTooLarge
+		return text, 0, errTooLarge
 	}
 	return text, d.lineAt(end - int64(len(text))), nil
 }

@@ -21,6 +21,15 @@ type sighting struct {
 	typeName string // empty if it cannot be read
 	id       string // empty if it cannot be read
 	hides    index.Visibility
+	// unsure says that the name is a guess. It counts only where the directory has such a
+	// resource.
+	unsure bool
+}
+
+// named reports whether the directory may have the resource.
+func (s sighting) named() bool {
+	_, known := fhir.ParseType(s.typeName)
+	return known && s.id != ""
 }
 
 // sightingOf is that of a resource that could be read as JSON.
@@ -32,7 +41,7 @@ func sightingOf(v *fastjson.Value) sighting {
 	if !fhir.ValidID(id) {
 		id = ""
 	}
-	return sighting{typeLike(string(v.GetStringBytes("resourceType"))), id, policy.SaysHidden(v)}
+	return sighting{typeName: typeLike(string(v.GetStringBytes("resourceType"))), id: id, hides: policy.SaysHidden(v)}
 }
 
 // glimpser finds the resources in a text that is no JSON, or not JSON enough to be
@@ -42,6 +51,7 @@ func sightingOf(v *fastjson.Value) sighting {
 // [glimpser.end].
 type glimpser struct {
 	found   func(sighting)
+	inside  func(sighting) // is told of contained resources; nil for nobody
 	open    []frame
 	tooDeep int // objects and arrays that are open below them
 
@@ -50,6 +60,8 @@ type glimpser struct {
 	long              bool   // it is too long to matter
 	last              string // the last string, which becomes a key if a colon follows
 	hasLast           bool
+
+	mentions int // of suppressions that stand in a resource that was found
 }
 
 // frame is an object or an array that is open.
@@ -59,6 +71,7 @@ type frame struct {
 
 	types, ids []string
 	hides      index.Visibility
+	mentions   int  // of suppressions
 	contained  bool // inside of another resource
 }
 
@@ -72,45 +85,143 @@ const (
 	maxNames     = 4
 )
 
-// glimpse returns the resources in a text.
-func glimpse(text []byte) (list []sighting) {
-	g := glimpser{found: func(s sighting) {
-		if len(list) < maxSightings {
-			list = append(list, s)
-		}
-	}}
+// glimpse returns the resources in a text, by its brackets and by its words. Brackets tell
+// whose a suppression is as long as none is lost, and no quotation mark. Words do not depend on
+// them, but take an id for that of the type before it.
+func glimpse(text []byte) []sighting {
+	var list, inside []sighting
+	g := glimpser{
+		found: func(s sighting) {
+			if len(list) < maxSightings {
+				list = append(list, s)
+			}
+		},
+		inside: func(s sighting) {
+			if len(inside) < maxSightings {
+				inside = append(inside, s)
+			}
+		},
+	}
 	_, _ = g.Write(text)
 	g.end()
-	if len(list) == 0 {
-		list = glimpseWords(text)
+	if bytes.Contains(text, []byte(`\/`)) {
+		text = bytes.ReplaceAll(text, []byte(`\/`), []byte(`/`))
 	}
-	if !policy.MentionsSuppression(bytes.ReplaceAll(text, []byte(`\/`), []byte(`/`))) {
-		return list
+	mentions := countMentions(text)
+	words, owned := wordsOf(text)
+	if len(list) == 0 && len(words) == 0 {
+		words = guesses(text)
 	}
-	// A lost quotation mark or bracket may have hidden whose suppression it is. A line
-	// holds one resource, unless it is a Bundle.
-	one := !bytes.Contains(text, []byte("Bundle")) && bytes.IndexByte(text, '\n') < 0
-	if one || !slices.ContainsFunc(list, func(s sighting) bool { return s.hides&index.Suppressed != 0 }) {
+	trusted := g.mentions == mentions // every suppression has an owner by the brackets
+	at := map[[2]string]int{}
+	for n, s := range list {
+		at[[2]string{s.typeName, s.id}] = n
+	}
+	contained := map[[2]string]bool{}
+	for _, s := range inside {
+		contained[[2]string{s.typeName, s.id}] = true
+	}
+	for _, s := range words {
+		name := [2]string{s.typeName, s.id}
+		n, known := at[name]
+		switch {
+		case known && !trusted:
+			list[n].hides |= s.hides
+		case !known && !contained[name] && len(list) < maxSightings:
+			at[name] = len(list)
+			list = append(list, s)
+		}
+	}
+	switch {
+	case !trusted && !owned:
 		for n := range list {
 			list[n].hides |= index.Suppressed
+		}
+	case mentions > 0 && len(list) > 0 && isOneResource(text):
+		list[0].hides |= index.Suppressed // a lost bracket may have ended it too early
+	}
+	return list
+}
+
+// isOneResource reports whether a text seems to be one resource, on a line of its own.
+func isOneResource(text []byte) bool {
+	return text[0] == '{' && bytes.IndexByte(text, '\n') < 0 && !bytes.Contains(text, []byte("Bundle")) && !bytes.Contains(text, []byte("Parameters"))
+}
+
+// The words of a resource. A type may have lost its colon or have something in between, an
+// id may have lost a quotation mark.
+var (
+	typeForm  = regexp.MustCompile(`(?i)` + strings.Join(strings.Split("resourceType", ""), `\W?`) + `\W{1,8}([a-z]+)`)
+	idForm    = regexp.MustCompile(`\bi\W?d\b\W{1,8}(?:[^"'\s,]*/)?([A-Za-z0-9\-.]{1,64})["',}\]\s]`)
+	stateForm = regexp.MustCompile(`(?i)\b(?:active|status)\b"?\s*:[\s"'\[]*([\w\-.]+)`)
+	typeWord  = regexp.MustCompile(`\b(?:Organization|Location|Endpoint|HealthcareService|Practitioner|PractitionerRole|Provenance)\b`)
+)
+
+// wordsOf returns the resources in a text by their words, and whether each suppression in it
+// stands behind one of them. What stands between a type and the next one is said of it.
+func wordsOf(text []byte) (list []sighting, owned bool) {
+	types := typeForm.FindAllSubmatchIndex(text, maxSightings)
+	owned = len(types) == 0 && countMentions(text) == 0 || len(types) > 0 && countMentions(text[:types[0][0]]) == 0
+	before := 0
+	for n, at := range types {
+		end := len(text)
+		if n+1 < len(types) {
+			end = types[n+1][0]
+		}
+		segment := text[at[1]:end]
+		s := sighting{typeName: typeLike(string(text[at[2]:at[3]])), unsure: true}
+		if countMentions(segment) > 0 {
+			s.hides |= index.Suppressed
+		}
+		if state := stateForm.FindSubmatch(segment); state != nil && policy.ReadsHidden(string(state[1])) {
+			s.hides |= index.Inactive
+		}
+		if id := idForm.FindSubmatch(segment); id != nil {
+			s.id = string(id[1])
+		} else if ids := idForm.FindAllSubmatch(text[before:at[0]], -1); len(ids) > 0 {
+			s.id = string(ids[len(ids)-1][1])
+		}
+		before = at[1]
+		if s.named() {
+			list = append(list, s)
+		} else if s.hides&index.Suppressed != 0 {
+			owned = false
+		}
+	}
+	return list, owned
+}
+
+// guesses returns the resources that a text may be about which names no type where one
+// belongs: every id in it of every type that it speaks of, or of all.
+func guesses(text []byte) (list []sighting) {
+	types := map[string]bool{}
+	for _, word := range typeWord.FindAll(text, 16) {
+		types[string(word)] = true
+	}
+	hides := index.Visibility(0)
+	if countMentions(text) > 0 {
+		hides = index.Suppressed
+	}
+	for _, id := range idForm.FindAllSubmatch(text, 16) {
+		for _, t := range fhir.Types() {
+			if len(types) == 0 || types[t.String()] {
+				list = append(list, sighting{typeName: t.String(), id: string(id[1]), hides: hides, unsure: true})
+			}
 		}
 	}
 	return list
 }
 
-var (
-	typeForm = regexp.MustCompile(`"?resourceType"?\s*:\s*"?([A-Za-z]+)`)
-	idForm   = regexp.MustCompile(`"id"\s*:\s*"?\s*([A-Za-z0-9\-.]{1,64})["',}\]\s]`)
-)
-
-// glimpseWords looks for the words of one resource in a text whose quotation marks do
-// not match.
-func glimpseWords(text []byte) []sighting {
-	t, id := typeForm.FindSubmatch(text), idForm.FindSubmatch(text)
-	if t == nil || id == nil {
-		return nil
+// countMentions counts the names of extensions that suppress in a text.
+func countMentions(text []byte) (n int) {
+	for {
+		end := policy.AfterSuppression(text)
+		if end < 0 {
+			return n
+		}
+		n++
+		text = text[end:]
 	}
-	return []sighting{{typeName: typeLike(string(t[1])), id: string(id[1])}}
 }
 
 // Write implements [io.Writer].
@@ -227,8 +338,9 @@ func (g *glimpser) value(text string) {
 	if top == nil {
 		return
 	}
-	if policy.MentionsSuppression([]byte(text)) {
+	if n := countMentions([]byte(text)); n > 0 {
 		top.hides |= index.Suppressed
+		top.mentions += n
 	}
 	of := top
 	for n := len(g.open) - 1; n > 0 && of.array; n-- {
@@ -281,14 +393,8 @@ func (g *glimpser) pop() {
 	}
 	closed := *top
 	g.open = g.open[:len(g.open)-1]
-	if closed.resource() && !closed.contained {
-		for _, t := range closed.types {
-			for _, id := range closed.ids {
-				if s := (sighting{typeLike(t), id, closed.hides}); s.typeName != "Bundle" && fhir.ValidID(id) {
-					g.found(s)
-				}
-			}
-		}
+	if closed.resource() {
+		closed.mentions = g.tell(closed)
 	}
 	if above := g.top(); above != nil {
 		// Of the state of what is inside only a suppression concerns the whole.
@@ -296,7 +402,30 @@ func (g *glimpser) pop() {
 		if closed.array {
 			above.hides |= closed.hides
 		}
+		above.mentions += closed.mentions
 	}
+}
+
+// tell tells of a resource that has ended, and returns how many suppressions in it have no
+// owner yet.
+func (g *glimpser) tell(closed frame) (mentions int) {
+	to, owned := g.found, false
+	if closed.contained {
+		to = g.inside
+	}
+	for _, t := range closed.types {
+		for _, id := range closed.ids {
+			if s := (sighting{typeName: typeLike(t), id: id, hides: closed.hides}); s.typeName != "Bundle" && fhir.ValidID(id) && to != nil {
+				to(s)
+				owned = !closed.contained
+			}
+		}
+	}
+	if !owned {
+		return closed.mentions
+	}
+	g.mentions += closed.mentions
+	return 0
 }
 
 func (f *frame) resource() bool { return !f.array && len(f.types) > 0 && len(f.ids) > 0 }

@@ -15,10 +15,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// seen writes sightings as Type/id and their flags.
+// seen writes sightings as Type/id, their flags, and whether they are unsure.
 func seen(list []sighting) (words []string) {
 	for _, s := range list {
-		words = append(words, fmt.Sprintf("%s/%s %d", s.typeName, s.id, s.hides))
+		word := fmt.Sprintf("%s/%s %d", s.typeName, s.id, s.hides)
+		if s.unsure {
+			word += " unsure"
+		}
+		words = append(words, word)
 	}
 	return words
 }
@@ -44,13 +48,20 @@ func TestGlimpse(t *testing.T) {
 		{"two ids", `{"id":"a","resourceType":"Location","id":"b"}`, []string{"Location/a 0", "Location/b 0"}},
 		{"type in other letters", `{"id":"a","resourceType":"LOCATION"}`, []string{"Location/a 0"}},
 		{"lost comma", `{"resourceType":"Location" "id":"a" "status":"off"}`, []string{"Location/a 1"}},
-		{"lost quotation mark before", `{"x":"y,"resourceType":"Location","id":"a"}`, []string{"Location/a 0"}},
+		{"lost quotation mark before", `{"x":"y,"resourceType":"Location","id":"a"}`, []string{"Location/a 0 unsure"}},
 		{"state", `{"resourceType":"Location","id":"a","status":"Off",}`, []string{"Location/a 1"}},
 		{"state of somebody inside", `{"resourceType":"Location","id":"a","x":{"status":"off"},}`, []string{"Location/a 0"}},
 		{"contained", `{"resourceType":"Location","id":"a","contained":[{"resourceType":"Endpoint","id":"e","extension":[` + mark + `]}],}`, []string{"Location/a 2"}},
-		{"escaped", `{"resourceType":"Location","id":"\u0061","extension":[` + strings.ReplaceAll(mark, "/", `\/`) + `],}`, []string{"Location/a 2"}},
+		{"escaped", `{"resourceType":"Location","id":"\u0061","extension":[` + strings.ReplaceAll(mark, "/", `\/`) + `],}`, []string{"Location/a 2", "Location/u0061 2 unsure"}},
 		{"a Bundle", `{"resourceType":"Bundle","id":"x","entry":[{"resource":` + a + `},{"resource":{"resourceType":"Endpoint","id":"e","extension":[` + mark + `]}},,]}`, []string{"Location/a 0", "Endpoint/e 2"}},
-		{"a Bundle, and nobody knows whose", `{"resourceType":"Bundle","entry":[{"resource":` + a + `},{"resource":{"resourceType":"Endpoint","id":"e}},,]}` + mark, []string{"Location/a 2"}},
+		{"a Bundle, and nobody knows whose", `{"resourceType":"Bundle","entry":[{"resource":` + a + `},{"resource":{"resourceType":"Endpoint","id":"e}},,]}` + mark, []string{"Location/a 0", "Endpoint/e 2 unsure"}},
+		{"lost quotation mark between two", `{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Location","id":"b","status":"active,"name":"B"}},{"resource":{"resourceType":"Location","id":"a","extension":[` + mark + `]}}]}`, []string{"Location/b 2", "Location/a 2 unsure"}}, // in doubt both
+		{"lost colon of the type", `{"resourceType""Location","id":"a","extension":[` + mark + `]}`, []string{"Location/a 2 unsure"}},
+		{"lost name of the type", `{"r"esourceType":"Location","id":"a","extension":[` + mark + `]}`, []string{"Location/a 2 unsure"}},
+		{"an id with its type", `{"resourceType":"Location","id":"http://x/Location/a",}`, []string{"Location/a 0 unsure"}},
+		{"an id in a list", `{"resourceType":"Location","id":["a"],}`, []string{"Location/a 0 unsure"}},
+		{"two on a line", a + `{"resourceType":"Location","id":"b","extension":[` + mark + `]}`, []string{"Location/a 2", "Location/b 2"}}, // in doubt both
+		{"a suppression before everything", mark + `{"resourceType":"Location","id":"a","name":"lost}`, []string{"Location/a 2"}},
 		{"an old suppression", `{"resourceType":"Location","id":"a","extension":[{"url":"` + policy.SuppressedOldURL + `"}],}`, []string{"Location/a 2"}},
 		{"too deep", `{"resourceType":"Location","id":"a","x":` + strings.Repeat("[", 1000) + mark + strings.Repeat("]", 1000) + `}`, []string{"Location/a 2"}},
 	} {

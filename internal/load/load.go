@@ -286,6 +286,12 @@ func (l *loader) write(ctx context.Context, changes []store.Change) ([]store.Out
 func (l *loader) reject(list []refused) error {
 	for n := range list {
 		r := list[n].Rejected
+		if list[n].unsure {
+			if r.Stored == "" {
+				continue
+			}
+			l.summary.Read++
+		}
 		l.summary.Refused[r.Kind]++
 		if r.Stored != "" {
 			l.summary.keep(Older{r.Type, r.ID, r.Stored})

@@ -3,6 +3,7 @@ package load_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -315,7 +316,7 @@ func TestRandomPrivacy(t *testing.T) {
 				default:
 					replaced++
 				}
-				if shown && strings.Contains(damaged[n], policy.SuppressedURL) && !exempt(rt, damaged[n]) {
+				if shown && strings.Contains(damaged[n], policy.SuppressedURL) && !exempt(rt, damaged[n]) && !(row.Version > 1 && longerName.MatchString(damaged[n])) {
 					t.Errorf("seed %d round %d: it has the suppressed extension and is visible, in version %d:\n%s", *seed, round, row.Version, damaged[n])
 				}
 			}
@@ -323,6 +324,9 @@ func TestRandomPrivacy(t *testing.T) {
 		t.Logf("%d cases: %d hidden, %d older versions stay and are named, %d replaced by a visible version", *rounds*cases, hidden, stays, replaced)
 	})
 }
+
+// longerName is that of another extension, which hides nobody who could be read.
+var longerName = regexp.MustCompile(`suppressed[A-Za-z0-9_-]`)
 
 var includeSelfForm = regexp.MustCompile(`includeSelf`)
 
@@ -488,4 +492,75 @@ func TestReindexTakesOutWhatMayNotBeHeld(t *testing.T) {
 			t.Errorf("loaded again: %+v", s)
 		}
 	})
+}
+
+// TestOneDamagedCharacter takes a structural character out of a file, or puts a quotation mark
+// in, at each place, in every layout that a file may have. The file holds a new version of a
+// visible resource, which is suppressed, and a good one. As long as type, id and URL are whole,
+// no older version stays visible without being named.
+func TestOneDamagedCharacter(t *testing.T) {
+	t.Attr("requirements", "SU-01")
+	suppressed, good := visible(fhir.Location, "AAA", `,"extension":[`+goodOne+`]`), visible(fhir.Location, "BBB", "")
+	bundle := func(entries ...string) string {
+		return `{"resourceType":"Bundle","type":"collection","entry":[{"resource":` + strings.Join(entries, `},{"resource":`) + `}]}`
+	}
+	both(t, func(t *testing.T, p *place) {
+		for layout, text := range map[string]string{
+			"line":          suppressed + "\n",
+			"lines":         good + "\n" + suppressed + "\n",
+			"document":      pretty(suppressed),
+			"line-document": good + "\n" + pretty(suppressed),
+			"array":         pretty("[" + good + "," + suppressed + "]"),
+			"bundle":        bundle(good, suppressed) + "\n",
+			"reverse":       bundle(suppressed, good) + "\n",
+			"bundle-pretty": pretty(bundle(good, suppressed)),
+			"nested":        bundle(bundle(suppressed)) + "\n",
+			"parameters":    `{"resourceType":"Parameters","parameter":[{"resource":` + suppressed + `}]}` + "\n",
+		} {
+			var mutants []string
+			for at := range text {
+				if strings.IndexByte(`"{}[],:`, text[at]) >= 0 {
+					mutants = append(mutants, text[:at]+text[at+1:])
+				}
+				if at%3 == 0 {
+					mutants = append(mutants, text[:at]+`"`+text[at:])
+				}
+			}
+			var before strings.Builder
+			var inputs []load.Input
+			for n, m := range mutants {
+				name := func(text string) string {
+					return strings.NewReplacer("AAA", fmt.Sprintf("%s-a%d", layout, n), "BBB", fmt.Sprintf("%s-b%d", layout, n)).Replace(text)
+				}
+				fmt.Fprintln(&before, name(visible(fhir.Location, "AAA", "")))
+				mutants[n] = name(m)
+				inputs = append(inputs, load.FromReader(fmt.Sprint(n), strings.NewReader(mutants[n])))
+			}
+			p.load(before.String())
+			s, err := load.Run(t.Context(), load.Config{Directory: p.store, Extractor: p.extractor}, inputs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			named := map[string]bool{}
+			for _, o := range s.Older {
+				named[o.Type+"/"+o.ID] = true
+			}
+			for n, m := range mutants {
+				id := fmt.Sprintf("%s-a%d", layout, n)
+				whole := strings.Contains(m, `"`+id+`"`) && strings.Count(m, `"Location"`) == strings.Count(text, `"Location"`) && strings.Contains(m, policy.SuppressedURL)
+				if row := p.row(fhir.Location, id); whole && row.Version == 1 && policy.Readable(row.Visibility) && !named["Location/"+id] {
+					t.Errorf("%s: an older version is visible and not named:\n%s", layout, m)
+				}
+			}
+		}
+	})
+}
+
+// pretty writes a JSON text over several lines.
+func pretty(text string) string {
+	var out bytes.Buffer
+	if err := json.Indent(&out, []byte(text), "", " "); err != nil {
+		panic(err)
+	}
+	return out.String() + "\n"
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"muster/internal/fhir"
 )
@@ -23,6 +24,7 @@ type piece struct {
 	entry   bool
 	refusal *Refusal
 	seen    *sighting // the resource that is refused, where there is no text
+	part    bool      // of a refusal: the resources in the text are refused with others
 }
 
 // source reads inputs one after the other and hands pieces to emit.
@@ -80,30 +82,97 @@ func (s *source) input(ctx context.Context, in Input) error {
 	return s.lines(in.Name, buffered)
 }
 
-// lines reads NDJSON.
+// lines reads NDJSON. Lines that are no resource by themselves are gathered: together
+// they may be one, written over several lines.
 func (s *source) lines(name string, r io.Reader) error {
 	lines := fhir.NewLineReader(r)
 	var skipped []sighting
 	reading := &glimpser{found: func(one sighting) { skipped = append(skipped, one) }}
 	lines.Skipped = reading
+	broken := run{source: s, file: name}
 	for {
 		text, err := lines.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return nil
+			return broken.flush()
 		case errors.Is(err, fhir.ErrLineTooLong):
 			reading.end()
-			err = s.refuse(piece{file: name, line: lines.Line(), refusal: refuse(TooLarge, "%v", fhir.ErrLineTooLong)}, skipped)
+			err = broken.flush()
+			if err == nil {
+				err = s.refuse(piece{file: name, line: lines.Line(), refusal: refuse(TooLarge, "%v", fhir.ErrLineTooLong)}, skipped)
+			}
 			skipped = nil
 		case err != nil:
-			return &brokenInput{name, lines.Line(), bytes.Clone(lines.Rest()), err}
+			return errors.Join(broken.flush(), &brokenInput{name, lines.Line(), bytes.Clone(lines.Rest()), err})
+		case isWhole(text):
+			if err = broken.flush(); err == nil {
+				err = s.emit(piece{file: name, line: lines.Line(), text: text})
+			}
 		default:
-			err = s.emit(piece{file: name, line: lines.Line(), text: text})
+			err = broken.add(lines.Line(), text)
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// isWhole reports whether a line looks like a resource by itself.
+func isWhole(line []byte) bool {
+	return line[0] == '{' && line[len(line)-1] == '}' && bytes.Contains(line, []byte("resourceType"))
+}
+
+// run is lines in a row that are no resource by themselves, as far as can be seen.
+type run struct {
+	*source
+	file  string
+	lines []int // their numbers
+	ends  []int // where they end in text
+	text  []byte
+}
+
+// add adds a line. A run that is too long is ended.
+func (r *run) add(line int, text []byte) error {
+	r.text = append(r.text, text...)
+	r.text = append(r.text, '\n')
+	r.lines, r.ends = append(r.lines, line), append(r.ends, len(r.text))
+	if len(r.text) > fhir.MaxLine {
+		return r.flush()
+	}
+	return nil
+}
+
+// flush emits the lines, and a refusal for each resource that is written over several of
+// them.
+func (r *run) flush() error {
+	alone := map[sighting]bool{} // those that one line shows
+	several := len(r.lines) > 1
+	from := 0
+	for n, to := range r.ends {
+		line := bytes.TrimSuffix(r.text[from:to], []byte("\n"))
+		part := several && !bytes.Contains(line, []byte("resourceType"))
+		if several && !part {
+			for _, s := range glimpse(line) {
+				alone[s] = true
+			}
+		}
+		if err := r.emit(piece{file: r.file, line: r.lines[n], text: line, part: part}); err != nil {
+			return err
+		}
+		from = to
+	}
+	var over []sighting
+	if several {
+		over = slices.DeleteFunc(glimpse(r.text), func(s sighting) bool { return alone[s] })
+	}
+	if len(over) > 0 {
+		p := piece{file: r.file, line: r.lines[0], refusal: refuse(BadJSON, "the resource is written over several lines among others; write it on one line, or in a file of its own")}
+		if err := r.refuse(p, over); err != nil {
+			return err
+		}
+	}
+	r.lines, r.ends, r.text = r.lines[:0], r.ends[:0], r.text[:0]
+	return nil
 }
 
 // refuse emits a refusal for each resource that was seen in what is refused, or one if

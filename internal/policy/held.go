@@ -119,13 +119,31 @@ func containsFold(text []byte, word string) bool { return indexFold(text, word) 
 // indexFold returns where a word in small letters begins in a text, in whatever case;
 // -1 if it is not there.
 func indexFold(text []byte, word string) int {
-	first := word[0]
 	for i := 0; i+len(word) <= len(text); i++ {
-		if b := text[i]; (b == first || b|0x20 == first) && strings.EqualFold(string(text[i:i+len(word)]), word) {
+		if small(text[i]) == word[0] && beginsFold(text[i:], word) {
 			return i
 		}
 	}
 	return -1
+}
+
+// beginsFold reports whether a text, which is long enough, begins with a word in small
+// letters, in whatever case.
+func beginsFold(text []byte, word string) bool {
+	for i := range len(word) {
+		if small(text[i]) != word[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// small returns a letter of ASCII as a small one, and other bytes as they are.
+func small(b byte) byte {
+	if 'A' <= b && b <= 'Z' {
+		return b | 0x20
+	}
+	return b
 }
 
 // sameURL reports whether a URL of a source names the same thing as want. Case, http

@@ -116,6 +116,9 @@ func AfterSuppression(text []byte) int {
 // mistake: such a resource counts as not active.
 func MisspelledState(t fhir.Type, v *fastjson.Value) (member, problem string) {
 	v.GetObject().Visit(func(key []byte, _ *fastjson.Value) {
+		if len(key) != len(activeParam) && len(key) != len(statusParam) {
+			return
+		}
 		if name := string(key); IsState(name) && name != activeParam && name != statusParam {
 			member, problem = name, "write active and status in small letters"
 		}

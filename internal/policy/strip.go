@@ -67,7 +67,7 @@ func stripElements(v *fastjson.Value) (stripped bool) {
 func (s *Stripped) members(v *fastjson.Value) (told bool) {
 	var gone []string
 	v.GetObject().Visit(func(key []byte, member *fastjson.Value) {
-		if suppresses(nil, key, nil) {
+		if len(key) >= shortestURL && suppresses(nil, key, nil) {
 			s.Suppressions++
 		}
 		remove := false
@@ -117,7 +117,7 @@ func (s *Stripped) items(key []byte, list *fastjson.Value) (empty bool) {
 // removed.
 func (s *Stripped) text(key []byte, v, parent *fastjson.Value) (remove bool) {
 	text := v.GetStringBytes()
-	if len(text) < shortestURL {
+	if len(text) < shortestURL || !mayTell(text) {
 		return false
 	}
 	if string(key) != "div" && suppresses(key, text, parent) {
@@ -131,6 +131,33 @@ func (s *Stripped) text(key []byte, v, parent *fastjson.Value) (remove bool) {
 // shortestURL is the least length of a text that can have a URL in it which a rule
 // recognises.
 const shortestURL = len("medicare-prescriber-number")
+
+// mayTell reports whether a text has the beginning of a word that all those URLs have:
+// gender, birth, prescriber or suppressed. Most strings have none, and are not looked at
+// any further.
+func mayTell(text []byte) bool {
+	for i := 0; i+3 <= len(text); i++ {
+		switch small(text[i]) {
+		case 'g':
+			if beginsFold(text[i:], "gen") {
+				return true
+			}
+		case 'b':
+			if beginsFold(text[i:], "bir") {
+				return true
+			}
+		case 'p':
+			if beginsFold(text[i:], "pre") {
+				return true
+			}
+		case 's':
+			if beginsFold(text[i:], "sup") {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // object walks an object that stands under key, and reports whether it is to be
 // removed: it is private itself, or nothing is left of it.

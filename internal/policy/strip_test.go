@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"strings"
 	"testing"
 
 	"muster/internal/fhir"
@@ -138,6 +139,19 @@ func TestOwnState(t *testing.T) {
 	} {
 		if got := OwnState(c.t, fastjson.MustParse(c.text)); got != c.want {
 			t.Errorf("OwnState(%s, %s) = %v, want %v", c.t, c.text, got, c.want)
+		}
+	}
+}
+
+// TestMayTell: every URL that a rule recognises passes the first look at a text.
+func TestMayTell(t *testing.T) {
+	urls := []string{suppressedName, suppressedOldName}
+	for _, f := range notHeld {
+		urls = append(urls, f.fragments...)
+	}
+	for _, url := range urls {
+		if len(url) < shortestURL || !mayTell([]byte(strings.ToUpper(url))) {
+			t.Errorf("%s is passed over", url)
 		}
 	}
 }

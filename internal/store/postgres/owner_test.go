@@ -38,6 +38,42 @@ func TestFilesOwner(t *testing.T) {
 	}
 }
 
+// TestFilesOwnerRestoredInPlace: pg_restore --clean makes the tables anew in the same schema of
+// the same database. What it makes is another owner, for it does not know younger exports.
+func TestFilesOwnerRestoredInPlace(t *testing.T) {
+	s := openTest(t, pgtest.Database(t), time.Now)
+	id := filesOwner(t, s)
+	for _, statement := range []string{`CREATE TABLE remade (LIKE meta INCLUDING ALL)`, `INSERT INTO remade SELECT * FROM meta`,
+		`DROP TABLE meta`, `ALTER TABLE remade RENAME TO meta`} {
+		if _, err := s.gate.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	if restored := filesOwner(t, s); restored == id {
+		t.Errorf("restored in place it is the same owner, %s", id)
+	}
+}
+
+// TestInspectedFilesOwner: who only looks at a directory learns the same id, and draws none.
+func TestInspectedFilesOwner(t *testing.T) {
+	place := pgtest.Database(t)
+	s := openTest(t, place, time.Now)
+	i, err := Inspect(t.Context(), place, store.CreateInfo{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	for range 2 {
+		if id, err := i.FilesOwner(t.Context()); err != nil || id != "" {
+			t.Errorf("before it was drawn the id is %q, %v", id, err)
+		}
+	}
+	want := filesOwner(t, s)
+	if id, err := i.FilesOwner(t.Context()); err != nil || id != want {
+		t.Errorf("the id is %q, %v; want %q", id, err, want)
+	}
+}
+
 // secretOf reads the secret that travels in a dump.
 func secretOf(t *testing.T, s *Store) (text string) {
 	t.Helper()

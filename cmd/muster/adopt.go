@@ -14,11 +14,15 @@ type adoptCmd struct {
 }
 
 // Run makes the folder for the files of exports the directory's, whosever it was, and says what
-// that means. A data directory that has lost jobs.db gets an empty one. No file is removed here.
+// that means. A data directory that has lost jobs.db, or
+// has another directory's, gets an empty one. No file is removed here.
 func (c adoptCmd) Run(a app) (err error) {
-	remade, err := remakeJobs(a.ctx, c.Data, c.Database)
+	remade, aside, err := remakeJobs(a.ctx, c.Data, c.Database)
 	if err != nil {
 		return err
+	}
+	if aside != "" {
+		fmt.Fprintf(a.stdout, "jobs.db belongs to another directory, or to another copy of this one, and is kept as %s\n", aside)
 	}
 	if remade {
 		fmt.Fprintf(a.stdout, "the exports of %s were lost, and a new, empty jobs.db was made: their clients start them again\n", c.Data)

@@ -123,12 +123,13 @@ func refuseDirectory(data string) error {
 }
 
 // remakeJobs makes an empty job store in a data directory that has lost its own, and reports
-// whether it did. In PostgreSQL jobs are lost with the directory only.
-func remakeJobs(ctx context.Context, data, database string) (bool, error) {
+// whether it did, and where another directory's is now that was in its place. In PostgreSQL
+// jobs are lost with the directory only.
+func remakeJobs(ctx context.Context, data, database string) (made bool, aside string, err error) {
 	if database == "" {
 		return sqlite.RemakeJobs(ctx, data)
 	}
-	return false, refuseDirectory(data)
+	return false, "", refuseDirectory(data)
 }
 
 // mark is that of a process that serves a directory.

@@ -97,7 +97,7 @@ func (f *Frozen) Write(ctx context.Context, dir string, progress func(done, tota
 			return fmt.Errorf("copy %s: %w", file.name, explain(dir, err))
 		}
 	}
-	owner, err := drawOwner(ctx, filepath.Join(dir, directoryFile))
+	owner, err := drawOwner(ctx, dir)
 	if err != nil {
 		return fmt.Errorf("make the copy an owner of files: %w", explain(dir, err))
 	}

@@ -66,6 +66,9 @@ func (i *Inspection) open(ctx context.Context) error {
 				"use the muster that wrote it, or let 'muster load' or 'muster serve' of this one bring it up to date", file.name, current, target)
 		}
 	}
+	if err := i.checkPair(ctx); err != nil {
+		return err
+	}
 	i.Inspection = inspectsql.New(i.directory, jobsql.New(i.jobs, jobsql.Dialect{}), inspectsql.Dialect{
 		Keys: `SELECT value FROM json_each(?)`, Explain: func(err error) error { return explain(i.dir, err) },
 	})
@@ -73,6 +76,16 @@ func (i *Inspection) open(ctx context.Context) error {
 	var err error
 	if i.info, known, err = readMeta(ctx, i.directory); err == nil && !known {
 		err = errors.New("its making was interrupted: run 'muster load' on it")
+	}
+	return err
+}
+
+// checkPair is [checkPair] outside the gate. A server may be giving the token to both databases
+// now: a second look tells.
+func (i *Inspection) checkPair(ctx context.Context) error {
+	err := checkPair(ctx, i.dir)
+	if errors.As(err, new(lostJobs)) {
+		err = checkPair(ctx, i.dir)
 	}
 	return err
 }

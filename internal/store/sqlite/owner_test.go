@@ -78,3 +78,22 @@ func TestFilesOwner(t *testing.T) {
 		t.Errorf("moved it is %s, before %s", again, id)
 	}
 }
+
+// TestInspectedFilesOwner: who only looks at a directory learns the same id, and draws none.
+func TestInspectedFilesOwner(t *testing.T) {
+	dir := made(t)
+	look := func(want string) {
+		t.Helper()
+		i, err := Inspect(t.Context(), dir, CreateInfo{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer i.Close()
+		if id, err := i.FilesOwner(t.Context()); err != nil || id != want {
+			t.Errorf("the id is %q, %v; want %q", id, err, want)
+		}
+	}
+	look("")
+	look("")
+	look(ownerOf(t, dir))
+}

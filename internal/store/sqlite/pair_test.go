@@ -1,8 +1,11 @@
 package sqlite
 
 import (
+	"database/sql"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +79,7 @@ func TestLostJobStore(t *testing.T) {
 				wantNoJobs(t, dir, c.size)
 			}
 			for n, want := range []bool{true, false} {
-				if made, err := RemakeJobs(t.Context(), dir); err != nil || made != want {
+				if made, _, err := RemakeJobs(t.Context(), dir); err != nil || made != want {
 					t.Errorf("call %d of RemakeJobs: %v, %v", n+1, made, err)
 				}
 			}
@@ -89,6 +92,154 @@ func TestLostJobStore(t *testing.T) {
 				t.Errorf("jobs %v, %v", jobs, err)
 			}
 		})
+	}
+}
+
+// inJobs runs statements on the job store of a directory that nobody has open.
+func inJobs(t *testing.T, dir string, statements ...string) {
+	t.Helper()
+	j := newJobs(t, filepath.Join(dir, jobsFile))
+	for _, text := range statements {
+		if _, err := j.file.Exec(text); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// withoutToken makes a job store one of the version before there were tokens.
+func withoutToken(t *testing.T, dir string) {
+	t.Helper()
+	inJobs(t, dir, `DROP TABLE meta`, `DELETE FROM goose_db_version WHERE version_id = 2`)
+}
+
+// content reads the job store of a directory.
+func content(t *testing.T, dir string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, jobsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// jobIDs opens a directory and returns the ids of its jobs.
+func jobIDs(t *testing.T, dir string) string {
+	t.Helper()
+	s, err := Open(t.Context(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	_, jobs, err := s.Objects(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(slices.Sorted(maps.Keys(jobs)), " ")
+}
+
+// TestForeignJobStore puts the job store of another directory, or of another copy of this one,
+// in the place of the directory's own: with it the janitor would take the files of all younger
+// exports for nobody's. It is refused and left as it is, until somebody gives it up.
+func TestForeignJobStore(t *testing.T) {
+	for name, take := range map[string]func(t *testing.T, dir string) string{
+		"of another directory": func(t *testing.T, _ string) string { return content(t, withToken(t)) },
+		"of a new directory":   func(t *testing.T, _ string) string { return content(t, made(t)) },
+		"of a backup": func(t *testing.T, dir string) string {
+			out := t.TempDir()
+			freezeTo(t, dir, out)
+			return content(t, out)
+		},
+		"of an earlier version": func(t *testing.T, _ string) string {
+			other := withToken(t)
+			withoutToken(t, other)
+			return content(t, other)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := withToken(t)
+			foreign := take(t, dir)
+			write(t, filepath.Join(dir, jobsFile), foreign)
+			for range 2 {
+				refused(t, dir, jobsFile, "belongs to another directory", "from one backup", "muster adopt --data "+dir)
+			}
+			if i, err := Inspect(t.Context(), dir, CreateInfo{}); err == nil {
+				_ = i.Close()
+				t.Error("a check or a backup is not refused")
+			}
+			if content(t, dir) != foreign {
+				t.Error("the refusal has changed it")
+			}
+			made, aside, err := RemakeJobs(t.Context(), dir)
+			if err != nil || !made || !strings.HasPrefix(aside, filepath.Join(dir, jobsFile+".foreign-")) {
+				t.Fatalf("RemakeJobs: %v, %q, %v", made, aside, err)
+			}
+			if kept, err := os.ReadFile(aside); err != nil || string(kept) != foreign {
+				t.Errorf("what was moved aside is another: %v", err)
+			}
+			if left, _ := filepath.Glob(filepath.Join(dir, jobsFile+"*")); len(left) != 2 {
+				t.Errorf("files %q", left)
+			}
+			if jobs := jobIDs(t, dir); jobs != "" {
+				t.Errorf("jobs %s", jobs)
+			}
+			if made, aside, err := RemakeJobs(t.Context(), dir); err != nil || made || aside != "" {
+				t.Errorf("again: %v, %q, %v", made, aside, err)
+			}
+		})
+	}
+}
+
+// A foreign job store is refused where this directory has drawn no token yet, too.
+func TestForeignJobStoreOfUnservedDirectory(t *testing.T) {
+	dir := made(t)
+	write(t, filepath.Join(dir, jobsFile), content(t, withToken(t)))
+	refused(t, dir, "belongs to another directory")
+	if made, aside, err := RemakeJobs(t.Context(), dir); err != nil || !made || aside == "" {
+		t.Errorf("RemakeJobs: %v, %q, %v", made, aside, err)
+	}
+	if jobs := jobIDs(t, dir); jobs != "" {
+		t.Errorf("jobs %s", jobs)
+	}
+}
+
+// TestTokenHalfWritten: where the program died before both databases had the token, or where one
+// before this version has drawn it, the job store gets it and its jobs stay.
+func TestTokenHalfWritten(t *testing.T) {
+	for name, undo := range map[string]func(t *testing.T, dir string){
+		"of an earlier version": withoutToken,
+		"drawn only":            func(t *testing.T, dir string) { inJobs(t, dir, `DELETE FROM meta`) },
+		"not noted only":        func(*testing.T, string) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := withToken(t)
+			id := ownerOf(t, dir)
+			execute(t, filepath.Join(dir, directoryFile), `DELETE FROM meta WHERE key = '`+pairedKey+`'`)
+			undo(t, dir)
+			if again := ownerOf(t, dir); again != id {
+				t.Errorf("the owner is %s, before %s", again, id)
+			}
+			if jobs := jobIDs(t, dir); jobs != "one" {
+				t.Errorf("jobs %q", jobs)
+			}
+			withoutToken(t, dir) // now it is noted, and another job store is none of its own
+			refused(t, dir, "belongs to another directory")
+		})
+	}
+}
+
+// execute runs a statement on a database that nobody has open.
+func execute(t *testing.T, path, statement string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", fileURL(path, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
 	}
 }
 
@@ -129,7 +280,7 @@ func TestLostDirectory(t *testing.T) {
 		if IsDirectory(dir) {
 			t.Error("a directory was made beside an old jobs.db")
 		}
-		if _, err := RemakeJobs(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "not a data directory") {
+		if _, _, err := RemakeJobs(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "not a data directory") {
 			t.Errorf("RemakeJobs: %v", err)
 		}
 	})
@@ -151,7 +302,7 @@ func TestRemakeJobsWhileServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lock.Close()
-	if made, err := RemakeJobs(t.Context(), dir); made || err == nil || !strings.Contains(err.Error(), "served by another process") {
+	if made, _, err := RemakeJobs(t.Context(), dir); made || err == nil || !strings.Contains(err.Error(), "served by another process") {
 		t.Errorf("%v, %v", made, err)
 	}
 }

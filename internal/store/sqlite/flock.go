@@ -2,12 +2,10 @@ package sqlite
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
-	"syscall"
 
 	"muster/internal/fault"
+	"muster/internal/filelock"
 )
 
 // acquire takes an exclusive lock on a file, waiting for its turn. Each call has
@@ -27,7 +25,7 @@ func acquire(ctx context.Context, path string) (release func(), err error) {
 		return nil, err
 	}
 	turn := make(chan error, 1)
-	go func() { turn <- lock(f, syscall.LOCK_EX) }()
+	go func() { turn <- filelock.Wait(f, filelock.Exclusive) }()
 	select {
 	case err := <-turn:
 		if err != nil {
@@ -46,25 +44,8 @@ func acquire(ctx context.Context, path string) (release func(), err error) {
 
 // tryLock takes the lock if it is free. After an error the file is closed.
 func tryLock(f *os.File) (held bool, err error) {
-	err = lock(f, syscall.LOCK_EX|syscall.LOCK_NB)
-	switch {
-	case err == nil:
-		return true, nil
-	case errors.Is(err, syscall.EWOULDBLOCK):
-		return false, nil
+	if held, err = filelock.Try(f, filelock.Exclusive); err != nil {
+		_ = f.Close()
 	}
-	_ = f.Close()
-	return false, err
-}
-
-func lock(f *os.File, how int) error {
-	for {
-		err := syscall.Flock(int(f.Fd()), how)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, syscall.EINTR) {
-			return fmt.Errorf("lock %s: %w", f.Name(), err)
-		}
-	}
+	return held, err
 }

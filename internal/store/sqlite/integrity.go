@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"muster/internal/filelock"
 	"muster/internal/store"
 	"muster/internal/store/batch"
 	"muster/internal/store/inspectsql"
@@ -90,11 +91,8 @@ func (i *Inspection) Served(context.Context) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	err = lock(f, syscall.LOCK_SH|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return true, nil
-	}
-	return false, err
+	free, err := filelock.Try(f, filelock.Shared)
+	return !free && err == nil, err
 }
 
 // writable reports whether files can be made in a folder.

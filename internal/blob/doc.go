@@ -9,7 +9,9 @@
 // # Whose the folder is
 //
 // A folder carries the mark of one owner ([Folder.Claim]): who removes what nobody names must
-// know that nobody else names it. The mark is a file in the folder itself, and no blob.
+// know that nobody else names it. The mark is a file in the folder itself, and no blob. Copies
+// of one owner have its mark too, so who serves a folder tells others that it is used
+// ([Folder.Use]).
 //
 // # When things fail
 //

@@ -26,13 +26,16 @@ type Folder struct {
 	info fs.FileInfo // tells whether it still is
 
 	owner string // whose the folder is, if it was claimed or taken over
+
+	using sync.Mutex // of use; taken before mu
+	use   *use       // nil unless others were told
 }
 
 // NewFolder opens the folder, which is made with its parents if it is not there.
 // Only its owner may read it: exports are for those who asked for them.
 func NewFolder(dir string) (*Folder, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("the folder for export files: %w", err)
+		return nil, noFolder(dir, err)
 	}
 	f := &Folder{dir: dir}
 	if _, err := f.open(); err != nil {
@@ -47,12 +50,13 @@ func ExistingFolder(dir string) *Folder { return &Folder{dir: dir} }
 
 // Close lets go of the folder. Open readers are not affected.
 func (f *Folder) Close() error {
+	ended := f.endUse()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.root == nil {
-		return nil
+		return ended
 	}
-	return f.root.Close()
+	return errors.Join(ended, f.root.Close())
 }
 
 // Check tells in an error whether the folder cannot be used: it is gone, or may not be
@@ -84,12 +88,25 @@ func (f *Folder) open() (*os.Root, error) {
 		info, err = root.Stat(".")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the folder for export files: %w: put it back, or see that it can be made and entered", err)
+		return nil, noFolder(f.dir, err)
 	}
 	// The one before is not closed here, for others may be using it: the
 	// runtime closes it after them.
 	f.root, f.info = root, info
 	return root, nil
+}
+
+// noFolder explains why the folder at the path could not be opened or made.
+func noFolder(dir string, err error) error {
+	info, there := os.Stat(dir)
+	_, named := os.Lstat(dir)
+	switch {
+	case there == nil && !info.IsDir():
+		return fmt.Errorf("%s is no folder, and export files want a folder of that name: move it away: %w", dir, err)
+	case errors.Is(there, fs.ErrNotExist) && named == nil:
+		return fmt.Errorf("%s, the folder for export files, is a link to what is not there: mount or put back the folder that it leads to: %w", dir, err)
+	}
+	return fmt.Errorf("the folder for export files: %w: put it back, or see that it can be made and entered", err)
 }
 
 // remake is open, and makes the folder if it is gone. The folder above must be

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -36,13 +37,33 @@ func (f *Folder) Owner(ctx context.Context) (string, error) {
 		return "", err
 	}
 	root, err := f.open()
-	if err == nil {
-		return readOwner(root)
-	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
-	return "", err
+	if err != nil {
+		return "", err
+	}
+	if err := f.wantFile(root, ownerFile); err != nil {
+		return "", err
+	}
+	return readOwner(root)
+}
+
+// wantFile refuses what stands in the place of a file of the folder and is none: it would be
+// shared with other folders, or could not be written.
+func (f *Folder) wantFile(root *os.Root, name string) error {
+	info, err := root.Lstat(name)
+	if err != nil || info.Mode().IsRegular() {
+		return nil // what is not there, or cannot be read, shows when it is opened
+	}
+	what := "neither a file nor a folder"
+	switch {
+	case info.IsDir():
+		what = "a folder"
+	case info.Mode()&fs.ModeSymlink != 0:
+		what = "a link"
+	}
+	return fmt.Errorf("%s is %s, and must be a file that muster writes itself: move it away", filepath.Join(f.dir, name), what)
 }
 
 func readOwner(root *os.Root) (string, error) {
@@ -130,8 +151,11 @@ func (f *Folder) remember(owner string) {
 	f.owner = owner
 }
 
-// markAgain marks a folder that was made anew as that of the owner before.
+// markAgain marks a folder that was made anew as that of the owner before, and as used.
 func (f *Folder) markAgain() error {
+	if err := f.useAgain(); err != nil {
+		return err
+	}
 	f.mu.Lock()
 	owner := f.owner
 	f.mu.Unlock()
@@ -152,6 +176,9 @@ func (f *Folder) mark(owner string, place func(root *os.Root, temporary, owner s
 	}
 	root, err := f.open()
 	if err != nil {
+		return err
+	}
+	if err := f.wantFile(root, ownerFile); err != nil {
 		return err
 	}
 	temporary := temporaryMark + strconv.FormatUint(rand.Uint64(), 10)

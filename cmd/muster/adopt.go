@@ -15,7 +15,8 @@ type adoptCmd struct {
 
 // Run makes the folder for the files of exports the directory's, whosever it was, and says what
 // that means. A data directory that has lost jobs.db, or
-// has another directory's, gets an empty one. No file is removed here.
+// has another directory's, gets an empty one. No export file is removed
+// here. It is refused while a server uses the folder.
 func (c adoptCmd) Run(a app) (err error) {
 	remade, aside, err := remakeJobs(a.ctx, c.Data, c.Database)
 	if err != nil {
@@ -45,7 +46,7 @@ func (c adoptCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := files.TakeOver(a.ctx, files.owner); err != nil {
+	if err := files.takeOver(a.ctx); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "%s belongs to this directory now%s\n", files.path, before(holder, files.owner))

@@ -27,9 +27,10 @@ const formerMark = "directory.id"
 // on one folder.
 type ownedFolder struct {
 	*blob.Folder
-	path  string
-	owner string // the id of the directory
-	adopt string // the command that makes the folder the directory's
+	path   string
+	owner  string // the id of the directory
+	adopt  string // the command that makes the folder the directory's
+	shared bool   // several servers of the directory may use it, on machines of their own
 }
 
 // filesOf opens the folder of a directory, which is made if it is not there, whosever it is.
@@ -43,38 +44,80 @@ func filesOf(ctx context.Context, data, database string, d directory) (*ownedFol
 	if err != nil {
 		return nil, err
 	}
-	return &ownedFolder{files, path, id, adoptCommand(data, database)}, nil
+	return &ownedFolder{Folder: files, path: path, owner: id, adopt: adoptCommand(data, database), shared: database != ""}, nil
 }
 
 // claimFolder opens the folder and marks it as the directory's. It refuses one that is marked
-// as another's, and one without a mark that holds files which the directory does not know: of
-// an older muster, or put there by hand. Several servers of one directory share a folder.
+// as another's, one that a server of another directory uses, even of an equal copy, and one
+// without a mark that holds files which the directory does not know: of an older muster, or put
+// there by hand. Several servers of one directory in PostgreSQL share a folder.
 func claimFolder(ctx context.Context, data, database string, d directory) (_ *ownedFolder, err error) {
 	f, err := filesOf(ctx, data, database, d)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close())
+	if err := f.claim(ctx, d); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, dropFormerMark(data)
+}
+
+func (f *ownedFolder) claim(ctx context.Context, jobs store.Jobs) error {
+	// Whose it is comes first: that says more than that somebody uses it.
+	if holder, err := f.Owner(ctx); err != nil || f.isAnothers(holder) {
+		return cmp.Or(err, f.anothers())
+	}
+	if err := f.use(!f.shared); err != nil {
+		if errors.Is(err, blob.ErrInUse) {
+			return fmt.Errorf("%s is used by another server, or muster adopt is at work on it: stop that one first, or give this directory a folder of its own", f.path)
 		}
-	}()
+		return err
+	}
+	// Nobody else changes the mark now, but for servers of the same directory.
 	holder, err := f.Owner(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if holder == "" {
-		if err := f.refuseStrangers(ctx, d); err != nil {
-			return nil, err
+		if err := f.refuseStrangers(ctx, jobs); err != nil {
+			return err
 		}
 	}
 	if holder, err = f.Claim(ctx, f.owner); err != nil {
-		return nil, err
+		return err
 	}
-	if holder != f.owner {
-		return nil, fmt.Errorf("%s holds the export files of another directory, or of the one that this one was copied from: %s", f.path, f.wayOut())
+	if f.isAnothers(holder) {
+		return f.anothers()
 	}
-	return f, dropFormerMark(data)
+	return nil
+}
+
+// use tells others that the folder is used, until it is closed. Servers on PostgreSQL may share
+// a file system that knows no locks: the mark must do there.
+func (f *ownedFolder) use(alone bool) error {
+	err := f.Use(alone)
+	if f.shared && errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
+}
+
+// takeOver makes the folder the directory's. It is refused while any server uses the folder.
+func (f *ownedFolder) takeOver(ctx context.Context) error {
+	if err := f.use(true); err != nil {
+		if errors.Is(err, blob.ErrInUse) {
+			return fmt.Errorf("%s is used by a server: stop that server first, and run this command again", f.path)
+		}
+		return err
+	}
+	return f.TakeOver(ctx, f.owner)
+}
+
+// isAnothers reports whether a mark is that of another directory.
+func (f *ownedFolder) isAnothers(holder string) bool { return holder != "" && holder != f.owner }
+
+func (f *ownedFolder) anothers() error {
+	return fmt.Errorf("%s holds the export files of another directory, or of the one that this one was copied from: %s", f.path, f.wayOut())
 }
 
 // refuseStrangers is the error about files of exports that the directory does not know.
@@ -125,7 +168,7 @@ func (f *ownedFolder) Owned(ctx context.Context) error {
 		return err
 	case holder == "":
 		return fmt.Errorf("%s has lost the mark that says whose it is: start the server again, or stop it and run: %s", f.path, f.adopt)
-	case holder != f.owner:
+	case f.isAnothers(holder):
 		return fmt.Errorf("%s belongs to another directory since this server started: stop one of the two servers and %s", f.path, f.wayOut())
 	}
 	return nil
@@ -148,20 +191,24 @@ func adoptCommand(data, database string) string {
 	return command
 }
 
-// withoutPassword is the URL of a database as it may be shown.
+// withoutPassword is the URL of a database as it may be shown. It can be used as it is with
+// PGPASSWORD or ~/.pgpass.
 func withoutPassword(database string) string {
 	u, err := url.Parse(database)
 	if err != nil || u.Scheme == "" {
 		return "URL"
 	}
+	if u.User != nil {
+		u.User = url.User(u.User.Username())
+	}
 	q := u.Query()
 	for _, name := range []string{"password", "sslpassword"} {
 		if q.Has(name) {
-			q.Set(name, "xxxxx")
+			q.Del(name)
 			u.RawQuery = q.Encode()
 		}
 	}
-	return u.Redacted()
+	return u.String()
 }
 
 func countFiles(n int) string {

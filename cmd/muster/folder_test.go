@@ -74,7 +74,10 @@ func TestFolderOfAnotherDirectory(t *testing.T) {
 		dir, other := t.TempDir(), t.TempDir()
 		one, database := open(dir)
 		first := mayClaim(t, dir, database, one)
-		mayClaim(t, dir, database, one) // as often as it likes
+		if err := first.Close(); err != nil {
+			t.Fatal(err)
+		}
+		first = mayClaim(t, dir, database, one) // as often as it likes
 		two, otherDatabase := open(other)
 		if err := os.Symlink(filepath.Join(dir, "files"), filepath.Join(other, "files")); err != nil {
 			t.Fatal(err)
@@ -89,10 +92,12 @@ func TestFolderOfAnotherDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer taken.Close()
-		if err := taken.TakeOver(t.Context(), taken.owner); err != nil {
+		if err := taken.takeOver(t.Context()); err == nil || !strings.Contains(err.Error(), "stop that server first") {
+			t.Errorf("taken over while it is used: %v", err)
+		}
+		if err := taken.TakeOver(t.Context(), taken.owner); err != nil { // on a file system without locks
 			t.Fatal(err)
 		}
-		mayClaim(t, other, otherDatabase, two)
 		mayNotClaim(t, dir, database, one, "holds the export files of another directory")
 		if err := first.Owned(t.Context()); err == nil || !strings.Contains(err.Error(), "since this server started") || !strings.Contains(err.Error(), first.adopt) {
 			t.Errorf("Owned says %v", err)
@@ -106,6 +111,36 @@ func TestFolderOfAnotherDirectory(t *testing.T) {
 	})
 }
 
+// TestFolderInUse has equal copies, which have one mark, on one folder: the second is refused for
+// as long as the first runs. Several servers of one database are not.
+func TestFolderInUse(t *testing.T) {
+	onBoth(t, func(t *testing.T, open func(data string) (directory, string)) {
+		dir := t.TempDir()
+		d, database := open(dir)
+		first := mayClaim(t, dir, database, d)
+		if database != "" {
+			mayClaim(t, dir, database, d)
+		}
+		// What an equal copy of the other kind would ask for.
+		_, err := claimFolder(t.Context(), dir, "", d)
+		if err == nil || !strings.Contains(err.Error(), "is used by another server") || !strings.Contains(err.Error(), "a folder of its own") {
+			t.Errorf("used alone too: %v", err)
+		}
+		if database == "" {
+			if _, err := claimFolder(t.Context(), dir, "postgres://h/d", d); err == nil || !strings.Contains(err.Error(), "is used by another server") {
+				t.Errorf("shared by a server on PostgreSQL: %v", err)
+			}
+			if err := first.Close(); err != nil {
+				t.Fatal(err)
+			}
+			mayClaim(t, dir, database, d)
+		}
+	})
+}
+
+// stranger is the id of a job that no directory has.
+const stranger = "0b9f1c3e-7d2a-4c55-9a61-3f0e8d2b7c14"
+
 // TestFolderWithoutMark has a folder of an older muster, of a backup, or made by hand: it is
 // claimed when the directory knows all exports in it, and else left as it is.
 func TestFolderWithoutMark(t *testing.T) {
@@ -116,10 +151,10 @@ func TestFolderWithoutMark(t *testing.T) {
 			t.Fatal(err)
 		}
 		writeFile(t, dir, "files", "known", "1-1.ndjson.gz")
-		writeFile(t, dir, "files", "unknown", "1-1.ndjson.gz")
+		writeFile(t, dir, "files", stranger, "1-1.ndjson.gz")
 		writeFile(t, dir, formerMark)
-		mayNotClaim(t, dir, database, d, "carries no mark", "the exports of 1 file in it, such as unknown/1-1.ndjson.gz")
-		for _, left := range []string{formerMark, "files/known/1-1.ndjson.gz", "files/unknown/1-1.ndjson.gz"} {
+		mayNotClaim(t, dir, database, d, "carries no mark", "the exports of 1 file in it, such as "+stranger+"/1-1.ndjson.gz")
+		for _, left := range []string{formerMark, "files/known/1-1.ndjson.gz", "files/" + stranger + "/1-1.ndjson.gz"} {
 			if _, err := os.Stat(filepath.Join(dir, left)); err != nil {
 				t.Errorf("the refusal has changed the folder: %v", err)
 			}
@@ -127,14 +162,17 @@ func TestFolderWithoutMark(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, "files", ".owner")); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("the refused folder carries a mark: %v", err)
 		}
-		if err := os.RemoveAll(filepath.Join(dir, "files", "unknown")); err != nil {
+		if err := os.RemoveAll(filepath.Join(dir, "files", stranger)); err != nil {
 			t.Fatal(err)
 		}
-		mayClaim(t, dir, database, d)
+		f := mayClaim(t, dir, database, d)
 		if _, err := os.Stat(filepath.Join(dir, formerMark)); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("the mark of an older muster is still there: %v", err)
 		}
-		writeFile(t, dir, "files", "unknown", "1-1.ndjson.gz") // the mark counts now
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, dir, "files", stranger, "1-1.ndjson.gz") // the mark counts now
 		mayClaim(t, dir, database, d)
 	})
 }
@@ -145,8 +183,9 @@ func TestAdoptCommand(t *testing.T) {
 		{"data", "", "muster adopt --data data"},
 		{"a folder", "", "muster adopt --data 'a folder'"},
 		{"d", "postgres://u@h:1/d", "muster adopt --data d --database postgres://u@h:1/d"},
-		{"d", "postgres://u:secret@h/d?sslmode=require", "muster adopt --data d --database 'postgres://u:xxxxx@h/d?sslmode=require'"},
-		{"d", "postgres://u@h/d?password=secret", "muster adopt --data d --database 'postgres://u@h/d?password=xxxxx'"},
+		{"d", "postgres://u:secret@h/d?sslmode=require", "muster adopt --data d --database 'postgres://u@h/d?sslmode=require'"},
+		{"d", "postgres://u@h/d?password=secret", "muster adopt --data d --database postgres://u@h/d"},
+		{"d", "postgres://u@h/d?password=a&sslmode=require&sslpassword=b", "muster adopt --data d --database 'postgres://u@h/d?sslmode=require'"},
 		{"d", "host=h password=secret", "muster adopt --data d --database URL"},
 		{"d", "postgres://u:sec%ret@h/d", "muster adopt --data d --database URL"},
 	} {

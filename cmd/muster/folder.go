@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"muster/internal/blob"
@@ -135,8 +134,8 @@ func (f *ownedFolder) wayOut() string {
 	return "give this directory a folder of its own; or, if all files in it that this directory does not know may go, run: " + f.adopt
 }
 
-// strangers counts the files of exports that the directory does not know, and names one. The
-// files are listed first: a job is there before its files.
+// strangers counts the files of exports that the directory does not know, and names one. What
+// an operator has put beside them is no export, and stays. The files are listed first: a job is there before its files.
 func (f *ownedFolder) strangers(ctx context.Context, jobs store.Jobs) (n int, example string, err error) {
 	var names []string
 	err = f.List(ctx, func(name string, _ time.Time) error {
@@ -151,8 +150,8 @@ func (f *ownedFolder) strangers(ctx context.Context, jobs store.Jobs) (n int, ex
 		return 0, "", err
 	}
 	for _, name := range names {
-		id, _, _ := strings.Cut(name, "/")
-		if _, ok := known[id]; !ok {
+		id, ours := store.JobOf(name)
+		if _, ok := known[id]; !ok && ours {
 			n++
 			example = cmp.Or(example, name)
 		}

@@ -272,7 +272,7 @@ func (f *Folder) List(ctx context.Context, yield func(name string, modified time
 		if err != nil {
 			return fmt.Errorf("listing blobs at %s: %w", name, err)
 		}
-		return yield(name, info.ModTime())
+		return yield(name, lastChange(info))
 	})
 }
 

@@ -19,7 +19,8 @@ type Store interface {
 	// Remove removes a blob or a leftover. One that is not there is no error.
 	Remove(ctx context.Context, name string) error
 	// List yields every blob and leftover, in order of names, with the time of its
-	// last change. What has not the name of a blob is left out. It stops at the first
+	// last change; where the system tells, also when it was moved or copied here with the
+	// times of the original. What has not the name of a blob is left out. It stops at the first
 	// error of yield and returns it. What is created or removed meanwhile may be in or
 	// not.
 	List(ctx context.Context, yield func(name string, modified time.Time) error) error

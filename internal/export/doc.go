@@ -37,8 +37,8 @@
 // A worker that is late, because its lease was lost or the job was cancelled,
 // removes its own file; what it cannot remove, the janitor does: it clears every
 // blob that no part row names and whose job is not live any more; one whose job no row
-// knows only when it is old (Config.StrangerAge), and none in a folder that is not the
-// directory's (Config.Owned). [Service.Cancel] removes the files of the job before it
+// knows only when it is old (Config.StrangerAge) and named as an export's, and none in a
+// folder that is not the directory's (Config.Owned). [Service.Cancel] removes the files of the job before it
 // returns.
 //
 // Job states are drawn in docs/states.md.

@@ -169,6 +169,7 @@ func TestErrorsThatStay(t *testing.T) {
 func TestJanitor(t *testing.T) {
 	t.Attr("req", "RE-09")
 	b := newBundle(t, nil)
+	b.agedFiles()
 	b.fill(30)
 	stop := start(t, b.Service)
 	complete := b.kickOff("Practitioner")
@@ -179,7 +180,7 @@ func TestJanitor(t *testing.T) {
 	for _, name := range []string{live + "/1-1.ndjson.gz", complete + "/1-99.ndjson.gz"} {
 		b.put(name, 0)
 	}
-	b.put("no-such-job/1-1.ndjson.gz", 2*time.Hour)
+	b.put(stranger("a")+"/1-1.ndjson.gz", 2*time.Hour)
 	sweep := func(want ...string) {
 		t.Helper()
 		if err := b.sweep(t.Context()); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"muster/internal/fault"
+	"muster/internal/store"
 )
 
 // clearUp runs the janitor at once and then at every Config.SweepEvery.
@@ -49,9 +50,9 @@ type found struct {
 }
 
 // removeOrphans removes the blobs that no part row names and whose job is not live; those
-// of a job that is in no row when they are old enough. The blobs are listed before the rows
-// are read: a blob that a worker is about to name is then either kept by its live job or
-// named by its row.
+// of a job that is in no row when they are old enough, and have the name of an export's: an
+// operator's files stay. The blobs are listed before the rows are read: a blob that a worker is
+// about to name is then either kept by its live job or named by its row.
 func (s *Service) removeOrphans(ctx context.Context) error {
 	var blobs []found
 	err := s.Blobs.List(ctx, func(name string, modified time.Time) error {
@@ -70,9 +71,9 @@ func (s *Service) removeOrphans(ctx context.Context) error {
 	}
 	var orphans []string
 	for _, b := range blobs {
-		id, _, _ := strings.Cut(b.name, "/")
+		id, ours := store.JobOf(b.name)
 		live, known := jobs[id]
-		if !objects[b.name] && !live && (known || s.old(b)) {
+		if !objects[b.name] && !live && (known || ours && s.old(b)) {
 			orphans = append(orphans, b.name)
 		}
 	}

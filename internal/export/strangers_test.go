@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"muster/internal/blob"
 	"muster/internal/fault"
 )
 
@@ -28,13 +30,39 @@ func (b *bundle) put(name string, age time.Duration) {
 	b.age(name, age)
 }
 
-// age gives a file its time of change.
+// age gives a file its time of change, as the folder of [agedFiles] tells it.
 func (b *bundle) age(name string, age time.Duration) {
 	b.Helper()
 	changed := time.Now().Add(-age)
 	if err := os.Chtimes(filepath.Join(b.dir, filepath.FromSlash(name)), changed, changed); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// aged is a folder whose files are as old as their bytes, wherever they come from, so that a test
+// can say how old they are.
+type aged struct {
+	blob.Store
+	dir string
+}
+
+// List implements [blob.Store].
+func (a aged) List(ctx context.Context, yield func(name string, modified time.Time) error) error {
+	return a.Store.List(ctx, func(name string, _ time.Time) error {
+		info, err := os.Stat(filepath.Join(a.dir, filepath.FromSlash(name)))
+		if err != nil {
+			return err
+		}
+		return yield(name, info.ModTime())
+	})
+}
+
+// agedFiles lets a bundle believe the times that [bundle.age] gives.
+func (b *bundle) agedFiles() { b.Service.Blobs = aged{b.files, b.dir} }
+
+// stranger is the id of a job that no row knows, one for each letter.
+func stranger(letter string) string {
+	return strings.Repeat(letter, 8) + "-7d2a-4c55-9a61-3f0e8d2b7c14"
 }
 
 // TestJanitorLeavesYoungStrangers has files of jobs that no row knows, as a database that was
@@ -44,10 +72,11 @@ func TestJanitorLeavesYoungStrangers(t *testing.T) { onEach(t, testYoungStranger
 
 func testYoungStrangers(t *testing.T, onPostgres bool) {
 	b := newBundleOn(t, onPostgres, nil)
+	b.agedFiles()
 	for name, age := range map[string]time.Duration{
-		"a/1-1.ndjson.gz": 0, "b/1-1.ndjson.gz": 58 * time.Minute, "c/1-1.ndjson.gz.tmp7": 58 * time.Minute, "stray": 58 * time.Minute,
-		"tomorrow/1-1.ndjson.gz": -24 * time.Hour,
-		"old/1-1.ndjson.gz":      61 * time.Minute, "old/1-2.ndjson.gz.tmp7": 61 * time.Minute, "old-stray": 61 * time.Minute,
+		stranger("a") + "/1-1.ndjson.gz": 0, stranger("b") + "/1-1.ndjson.gz": 58 * time.Minute, stranger("c") + "/1-1.ndjson.gz.tmp7": 58 * time.Minute,
+		stranger("d"): 58 * time.Minute, stranger("e") + "/1-1.ndjson.gz": -24 * time.Hour,
+		stranger("0") + "/1-1.ndjson.gz": 61 * time.Minute, stranger("0") + "/1-2.ndjson.gz.tmp7": 61 * time.Minute, stranger("1"): 61 * time.Minute,
 	} {
 		b.put(strings.TrimSuffix(name, ".tmp7"), age)
 		if strings.HasSuffix(name, ".tmp7") {
@@ -57,7 +86,8 @@ func testYoungStrangers(t *testing.T, onPostgres bool) {
 			}
 		}
 	}
-	young := "a/1-1.ndjson.gz b/1-1.ndjson.gz c/1-1.ndjson.gz.tmp7 stray tomorrow/1-1.ndjson.gz"
+	young := strings.Join([]string{stranger("a") + "/1-1.ndjson.gz", stranger("b") + "/1-1.ndjson.gz", stranger("c") + "/1-1.ndjson.gz.tmp7",
+		stranger("d"), stranger("e") + "/1-1.ndjson.gz"}, " ")
 	for range 3 {
 		if err := b.sweep(t.Context()); err != nil {
 			t.Fatal(err)
@@ -66,6 +96,42 @@ func testYoungStrangers(t *testing.T, onPostgres bool) {
 			t.Fatalf("the janitor leaves %s; want %s", got, young)
 		}
 		b.clock.move(30 * 24 * time.Hour)
+	}
+}
+
+// TestJanitorLeavesForeignFiles has files on the disk that are no exports, however old: they are
+// an operator's.
+func TestJanitorLeavesForeignFiles(t *testing.T) { onEach(t, testForeignFiles) }
+
+func testForeignFiles(t *testing.T, onPostgres bool) {
+	b := newBundleOn(t, onPostgres, nil)
+	b.agedFiles()
+	for _, name := range []string{"README", "notes/2026/disk.txt", "aaaaaaaa/1-1.ndjson.gz", stranger("a") + "0/1-1.ndjson.gz"} {
+		b.put(name, 1000*time.Hour)
+	}
+	want := strings.Join(b.blobs(), " ")
+	b.put(stranger("a")+"/1-1.ndjson.gz", 2*time.Hour)
+	if err := b.sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(b.blobs(), " "); got != want {
+		t.Errorf("the janitor leaves %s; want %s", got, want)
+	}
+}
+
+// TestJanitorLeavesMovedStrangers moves an old file into the folder, as mv and cp -a do: it is
+// young, whatever the time of its bytes.
+func TestJanitorLeavesMovedStrangers(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells when a file was moved")
+	}
+	b := newBundleOn(t, false, nil)
+	b.put(stranger("a")+"/1-1.ndjson.gz", 48*time.Hour)
+	if err := b.sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(b.blobs()); got != 1 {
+		t.Errorf("the janitor leaves %d files", got)
 	}
 }
 
@@ -114,6 +180,7 @@ func testAnothersFolder(t *testing.T, onPostgres bool) {
 			return nil
 		}
 	})
+	b.agedFiles()
 	if err := b.sweep(t.Context()); err != nil || asked.Load() != 0 {
 		t.Errorf("%v; asked %d times though there is nothing to remove", err, asked.Load())
 	}
@@ -123,7 +190,7 @@ func testAnothersFolder(t *testing.T, onPostgres bool) {
 		t.Fatal(err)
 	}
 	gone.Store(true)
-	b.put("stranger/1-1.ndjson.gz", 48*time.Hour)
+	b.put(stranger("f")+"/1-1.ndjson.gz", 48*time.Hour)
 	b.put(cancelled+"/1-1.ndjson.gz", 0)
 	want := strings.Join(b.blobs(), " ")
 	rounds, passed := make(chan struct{}), atomic.Int32{}

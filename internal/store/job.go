@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"muster/internal/fhir"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
+	"github.com/google/uuid"
 )
 
 // State is the state of an export job. docs/states.md draws them; a test holds
@@ -189,6 +191,13 @@ type Jobs interface {
 	// jobs with whether they are live: the blobs of a live job may not have a row yet.
 	// Both are of one moment.
 	Objects(ctx context.Context) (objects, jobs map[string]bool, err error)
+}
+
+// JobOf returns the id of the job that a blob belongs to by its name, and whether that has the
+// form of the ids of exports. A blob of another form was put there by somebody else.
+func JobOf(object string) (id string, ours bool) {
+	id, _, _ = strings.Cut(object, "/")
+	return id, len(id) == 36 && uuid.Validate(id) == nil
 }
 
 // StrangerAge is how long a blob is left alone whose job is in no row, from its last change on:

@@ -42,10 +42,12 @@ func (c checkCmd) Run(a app) (err error) {
 		return err
 	}
 	var files blob.Store
+	var owned check.Folder
 	if c.Data != "" {
 		folder := blob.ExistingFolder(filesFolder(c.Data))
 		defer func() { err = errors.Join(err, folder.Close()) }()
 		files = folder
+		owned = check.Folder{Path: filesFolder(c.Data), Holder: folder.Owner, Owner: seen.FilesOwner, Adopt: adoptCommand(c.Data, c.Database)}
 	}
 	extractor, err := index.NewExtractor(registry, seen.Info().BaseURL)
 	if err != nil {
@@ -53,7 +55,7 @@ func (c checkCmd) Run(a app) (err error) {
 	}
 	progress := newStageProgress(a.stderr)
 	summary, err := check.Run(a.ctx, check.Config{
-		Store: seen, Blobs: files, Registry: registry, Extractor: extractor, Rules: seen.Info().Rules,
+		Store: seen, Blobs: files, Folder: owned, Registry: registry, Extractor: extractor, Rules: seen.Info().Rules,
 		Deep: c.Deep, Served: served, Found: c.printer(a), Progress: progress.at,
 	})
 	progress.end()

@@ -48,6 +48,8 @@ type inspected interface {
 	Info() store.CreateInfo
 	// Served reports whether a server runs on it now.
 	Served(ctx context.Context) (bool, error)
+	// FilesOwner is its id as the owner of a folder of files, "" if it has none yet.
+	FilesOwner(ctx context.Context) (string, error)
 	Close() error
 }
 

@@ -28,6 +28,7 @@ type Config struct {
 	Blobs     blob.Store            // nil: files are not looked at
 	Registry  *conformance.Registry // names the parameters of entries
 	Extractor Extractor             // by the base URL of the directory
+	Folder    Folder                // whose Blobs are; the zero value: not looked at
 	// Found takes each finding as it is made.
 	Found func(Finding)
 
@@ -45,6 +46,15 @@ type Config struct {
 	// Progress is told what is being looked at: the stage and how many things of it
 	// have been looked at. May be nil.
 	Progress func(stage string, done int64)
+}
+
+// Folder tells whose the folder of the files is.
+type Folder struct {
+	Path string
+	// Holder returns the id whose mark the folder carries, and Owner that of the directory;
+	// "" stands for none.
+	Holder, Owner func(ctx context.Context) (string, error)
+	Adopt         string // the command that makes it the directory's
 }
 
 // Finding is one thing that is not as it should be.

@@ -51,6 +51,7 @@ func people(n int, family string) string {
 // directory is what a driver offers here.
 type directory interface {
 	store.Store
+	FilesOwner(ctx context.Context) (string, error)
 	Close() error
 }
 
@@ -155,6 +156,8 @@ func look(t *testing.T, dir, url string, deep, served bool) (lines []string, s c
 	t.Helper()
 	registry, err := conformance.Load()
 	must(t, err)
+	files := filepath.Join(dir, sqlite.FilesFolder)
+	folder := check.Folder{Path: "FILES", Holder: blob.ExistingFolder(files).Owner, Adopt: "muster adopt"}
 	var i store.Inspector
 	var info store.CreateInfo
 	expect := store.CreateInfo{DefinitionsHash: registry.DefinitionsHash()}
@@ -162,18 +165,18 @@ func look(t *testing.T, dir, url string, deep, served bool) (lines []string, s c
 		d, err := postgres.Inspect(t.Context(), url, expect)
 		must(t, err)
 		defer d.Close()
-		i, info = d, d.Info()
+		i, info, folder.Owner = d, d.Info(), d.FilesOwner
 	} else {
 		d, err := sqlite.Inspect(t.Context(), dir, expect)
 		must(t, err)
 		defer d.Close()
-		i, info = d, d.Info()
+		i, info, folder.Owner = d, d.Info(), d.FilesOwner
 	}
 	extractor, err := index.NewExtractor(registry, baseURL)
 	must(t, err)
 	s, err = check.Run(t.Context(), check.Config{
 		Period: 9 * time.Minute, // longer than these tests take
-		Store:  i, Blobs: blob.ExistingFolder(filepath.Join(dir, sqlite.FilesFolder)), Registry: registry, Extractor: extractor, Rules: info.Rules, Deep: deep, Served: served,
+		Store:  i, Blobs: aged{blob.ExistingFolder(files), files}, Folder: folder, Registry: registry, Extractor: extractor, Rules: info.Rules, Deep: deep, Served: served,
 		Found: func(f check.Finding) {
 			note := ""
 			if f.Note {
@@ -187,6 +190,23 @@ func look(t *testing.T, dir, url string, deep, served bool) (lines []string, s c
 	})
 	must(t, err)
 	return lines, s
+}
+
+// aged is a folder whose files are as old as their bytes, so that a test can say how old.
+type aged struct {
+	blob.Store
+	dir string
+}
+
+// List implements [blob.Store].
+func (a aged) List(ctx context.Context, yield func(name string, modified time.Time) error) error {
+	return a.Store.List(ctx, func(name string, _ time.Time) error {
+		info, err := os.Stat(filepath.Join(a.dir, filepath.FromSlash(name)))
+		if err != nil {
+			return err
+		}
+		return yield(name, info.ModTime())
+	})
 }
 
 // damage is one case of testdata/damage.txt.
@@ -446,4 +466,47 @@ func listing(t *testing.T, dir string) string {
 		return err
 	}))
 	return b.String()
+}
+
+// TestFolder looks at the folder of another directory: it is told so, and what is in it is not
+// called leftovers. The directory's own, and one without a mark, are no findings.
+func TestFolder(t *testing.T) {
+	for name, url := range map[string]func() string{"sqlite": func() string { return "" }, "postgres": func() string { return pgtest.Database(t) }} {
+		t.Run(name, func(t *testing.T) {
+			url := url()
+			dir := place(t, url)
+			files := filepath.Join(dir, sqlite.FilesFolder)
+			damageFile(t, files, "make 0b9f1c3e-7d2a-4c55-9a61-3f0e8d2b7c14/1-1.ndjson.gz 100m")
+			const orphan = "note orphan: files: 1 file without a job"
+			const foreign = "folder: files: FILES holds the export files of another directory"
+			for _, step := range []struct{ mark, want string }{
+				{"", orphan}, {"another-directory", foreign}, {ownerOf(t, dir, url), orphan}, {"another-directory", foreign}, {"?", foreign},
+			} {
+				mark := filepath.Join(files, ".owner")
+				if step.mark != "" {
+					must(t, os.WriteFile(mark, []byte(step.mark), 0o600))
+				}
+				lines, _ := look(t, dir, url, false, false)
+				if len(lines) != 1 || !strings.HasPrefix(lines[0], step.want) {
+					t.Errorf("with the mark %q: %q, want %s", step.mark, lines, step.want)
+				}
+			}
+			must(t, os.Remove(filepath.Join(files, ".owner")))
+			must(t, os.Mkdir(filepath.Join(files, ".owner"), 0o700))
+			lines, _ := look(t, dir, url, false, false)
+			if len(lines) != 2 || !strings.HasPrefix(lines[0], "folder: files: whose the folder is cannot be read") || !strings.Contains(lines[0], "move it away") {
+				t.Errorf("with a folder in the place of the mark: %q", lines)
+			}
+		})
+	}
+}
+
+// ownerOf draws the id of a directory as an owner of files.
+func ownerOf(t *testing.T, dir, url string) string {
+	t.Helper()
+	d := open(t, dir, url, store.Options{})
+	defer d.Close()
+	owner, err := d.FilesOwner(t.Context())
+	must(t, err)
+	return owner
 }

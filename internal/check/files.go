@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"slices"
 	"time"
 
 	"muster/internal/blob"
@@ -26,8 +26,12 @@ func (k *check) checkFiles(ctx context.Context) error {
 		k.note("not-looked-at", "files", "the folder of the export files was not named", "name it with --data")
 		return nil
 	}
+	anothers, err := k.checkFolder(ctx)
+	if err != nil {
+		return err
+	}
 	listed := map[string]time.Time{}
-	err := k.Blobs.List(ctx, func(name string, modified time.Time) error {
+	err = k.Blobs.List(ctx, func(name string, modified time.Time) error {
 		listed[name] = modified
 		k.Files++
 		return nil
@@ -57,7 +61,37 @@ func (k *check) checkFiles(ctx context.Context) error {
 		k.Parts++
 		k.tick(1)
 	}
+	if anothers {
+		return nil // its other files are not this directory's, and no server clears them up
+	}
 	return k.checkOwners(ctx, listed, named)
+}
+
+// checkFolder looks whose the folder is, and reports whether it is another directory's. A
+// directory that has no id yet has marked no folder.
+func (k *check) checkFolder(ctx context.Context) (anothers bool, err error) {
+	if k.Folder.Holder == nil {
+		return false, nil
+	}
+	holder, err := k.Folder.Holder(ctx)
+	if err != nil {
+		k.finding("folder", "files", "whose the folder is cannot be read: "+err.Error(), "muster serve is refused before that is set right")
+		return false, ctx.Err()
+	}
+	if holder == "" {
+		return false, nil
+	}
+	owner, err := k.Folder.Owner(ctx)
+	if err != nil {
+		k.note("not-looked-at", "files", "whether the folder is this directory's: "+err.Error(), "muster serve is refused before that is set right")
+		return false, ctx.Err()
+	}
+	if holder == owner {
+		return false, nil
+	}
+	k.finding("folder", "files", k.Folder.Path+" holds the export files of another directory, or of the one that this one was copied from: muster serve is refused it",
+		"name the right folder with --data; or, if all files in it that this directory does not know may go, run: "+k.Folder.Adopt)
+	return true, nil
 }
 
 // checkPart looks at the file of a part that is done.
@@ -158,34 +192,36 @@ func (c contextReader) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
-// checkOwners looks for files that no row names and no live job is writing.
+// checkOwners looks for files that no row names and no live job is writing, and for those that
+// are no exports.
 func (k *check) checkOwners(ctx context.Context, listed map[string]time.Time, named map[string]bool) error {
-	var suspects []string
+	var suspects, foreign []string
 	for name, modified := range listed {
-		id, _, _ := strings.Cut(name, "/")
+		id, ours := store.JobOf(name)
 		job, known := k.jobs[id]
 		since := max(fhir.MomentOf(modified), job.over)
-		if !named[name] && !job.live && since < k.clearedBy(known) {
+		switch {
+		case named[name] || job.live:
+		case !known && !ours:
+			foreign = append(foreign, name)
+		case since < k.clearedBy(known):
 			suspects = append(suspects, name)
 		}
 	}
-	if len(suspects) == 0 {
+	if len(suspects)+len(foreign) == 0 {
 		return nil
 	}
 	there := map[string]bool{} // still
 	if err := k.Blobs.List(ctx, func(name string, _ time.Time) error { there[name] = true; return nil }); err != nil {
 		return err
 	}
-	var n int64
-	example := ""
-	for _, name := range suspects {
-		if there[name] {
-			n++
-			example = min(name, firstOf(example, name))
-		}
+	gone := func(name string) bool { return !there[name] }
+	if left := slices.DeleteFunc(suspects, gone); len(left) > 0 {
+		k.leftover("orphan", "files", plural(int64(len(left)), "file", "files")+" without a job, such as "+slices.Min(left))
 	}
-	if n > 0 {
-		k.leftover("orphan", "files", plural(n, "file", "files")+" without a job, such as "+example)
+	if left := slices.DeleteFunc(foreign, gone); len(left) > 0 {
+		k.note("foreign", "files", plural(int64(len(left)), "file", "files")+" that muster did not write, such as "+slices.Min(left),
+			"muster leaves such files alone: move them elsewhere if they are not wanted here")
 	}
 	return nil
 }
@@ -197,11 +233,4 @@ func (k *check) clearedBy(known bool) fhir.Moment {
 		return k.recent() - fhir.Moment(store.StrangerAge.Milliseconds())
 	}
 	return k.recent()
-}
-
-func firstOf(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a
 }

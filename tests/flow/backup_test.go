@@ -119,7 +119,7 @@ func restoreDump(t *testing.T, other, dump string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	schema, name := cmp.Or(u.Query().Get("search_path"), "public"), "muster_restored_"+strings.ToLower(rand.Text())
+	schema, name := schemaOf(t, other), "muster_restored_"+strings.ToLower(rand.Text())
 	run := func(database, statement string) {
 		t.Helper()
 		u.Path = "/" + database
@@ -135,13 +135,32 @@ func restoreDump(t *testing.T, other, dump string) string {
 	run("postgres", "CREATE DATABASE "+name+" TEMPLATE template0")
 	t.Cleanup(func() { run("postgres", "DROP DATABASE "+name+" WITH (FORCE)") })
 	run(name, "CREATE SCHEMA IF NOT EXISTS "+schema)
-	target := url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host, Path: "/" + name}
-	restore := exec.Command("pg_restore", "--no-owner", "--schema="+schema, "--dbname="+target.String(), dump)
+	u.Path = "/" + name
+	restore := exec.Command("pg_restore", "--no-owner", "--schema="+schema, "--dbname="+plainURL(t, u.String()), dump)
 	if said, err := restore.CombinedOutput(); err != nil {
 		t.Fatalf("pg_restore: %v\n%s", err, said)
 	}
-	u.Path = "/" + name
 	return u.String()
+}
+
+// schemaOf is the schema that holds the tables.
+func schemaOf(t *testing.T, database string) string {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cmp.Or(u.Query().Get("search_path"), "public")
+}
+
+// plainURL is the URL of a database as the programs of PostgreSQL understand it.
+func plainURL(t *testing.T, database string) string {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return (&url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host, Path: u.Path}).String()
 }
 
 // versions reads NDJSON into ids with their versions; an id that comes twice fails

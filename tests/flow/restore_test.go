@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -69,8 +70,7 @@ func restoreBesideProduction(t *testing.T, newPlace func(*testing.T) place) {
 }
 
 // TestFolderTakenOver lets a restored directory take production's folder over on purpose: its own
-// files stay, those that it does not know too, for an hour. A server that still runs on the folder
-// removes nothing and says so.
+// files stay, those that it does not know too, for an hour. Production is stopped first, and refused later.
 func TestFolderTakenOver(t *testing.T) { onBoth(t, folderTakenOver) }
 
 func folderTakenOver(t *testing.T, newPlace func(*testing.T) place) {
@@ -88,6 +88,10 @@ func folderTakenOver(t *testing.T, newPlace func(*testing.T) place) {
 		t.Fatal(err)
 	}
 	other.refused(t, p, "run: muster adopt --data "+other.data)
+	if _, err := muster.Run(append([]string{"adopt"}, other.where()...)...); err == nil || !strings.Contains(err.Error(), "is used by a server: stop that server first") {
+		t.Errorf("adopt while another server uses the folder: %v", err)
+	}
+	production.Kill()
 	said := other.command(t, "adopt")
 	for _, want := range []string{"belongs to this directory now; it carried the mark of another one", fmt.Sprintf("the exports of %d files", len(before))} {
 		if !strings.Contains(said, want) {
@@ -96,15 +100,7 @@ func folderTakenOver(t *testing.T, newPlace func(*testing.T) place) {
 	}
 	now := other.serve(t, "", "--part-bytes", "20000", "--sweep-every", "50ms")
 	mine := now.wait(now.kickOff(everyPractitioner))
-	old := time.Now().Add(-2 * time.Hour) // the other's janitor would remove it, were the folder still its
-	for name := range tree(t, p.data) {
-		if _, ok := before[name]; !ok {
-			if err := os.Chtimes(filepath.Join(p.data, "files", name), old, old); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	production.logs("belongs to another directory since this server started")
+	p.refused(t, p, "holds the export files of another directory")
 	files(t, mine)
 	for name := range before {
 		if _, err := os.Stat(filepath.Join(p.data, "files", name)); err != nil {
@@ -115,6 +111,84 @@ func folderTakenOver(t *testing.T, newPlace func(*testing.T) place) {
 	if _, err := muster.Run(append([]string{"adopt"}, other.where()...)...); err == nil || !strings.Contains(err.Error(), "served") {
 		t.Errorf("adopt while it is served: %v", err)
 	}
+}
+
+// TestEqualCopies serves an equal copy of a directory, made with cp, on the folder of files of the
+// original: no mark tells the two apart, so the second server is refused while the first runs.
+func TestEqualCopies(t *testing.T) {
+	p := newPlace(t)
+	p.load(t, practitioners(t, 300, "Equal"))
+	first := p.serve(t, "")
+	if err := first.Terminate(); err != nil {
+		t.Fatal(err)
+	}
+	copied := newPlace(t)
+	for _, name := range []string{"directory.db", "jobs.db"} {
+		copyFile(t, filepath.Join(p.data, name), filepath.Join(copied.data, name))
+	}
+	if err := os.Symlink(filepath.Join(p.data, "files"), filepath.Join(copied.data, "files")); err != nil {
+		t.Fatal(err)
+	}
+	production := p.serve(t, "", "--part-bytes", "20000", "--sweep-every", "50ms")
+	m := production.wait(production.kickOff(everyPractitioner))
+	before := tree(t, p.data)
+	copied.refused(t, p, "is used by another server", "give this directory a folder of its own")
+	if after := tree(t, p.data); !maps.Equal(before, after) {
+		t.Errorf("production's files are %v, before %v", after, before)
+	}
+	files(t, m)
+}
+
+// TestRestoredInPlace restores a dump into the database that it is of, over what is there: the
+// restored state does not know the exports made since, and is refused the folder.
+func TestRestoredInPlace(t *testing.T) {
+	p := newPostgresPlace(t)
+	p.load(t, practitioners(t, 300, "Place"))
+	s := p.serve(t, "", "--part-bytes", "20000")
+	out := filepath.Join(t.TempDir(), "copy")
+	p.command(t, "backup", "--out", out)
+	s.wait(s.kickOff(everyPractitioner))
+	before := tree(t, p.data)
+	if err := s.Terminate(); err != nil {
+		t.Fatal(err)
+	}
+	restore := exec.Command("pg_restore", "--clean", "--if-exists", "--no-owner", "--schema="+schemaOf(t, p.database), "--dbname="+plainURL(t, p.database),
+		filepath.Join(out, "directory.dump"))
+	if said, err := restore.CombinedOutput(); err != nil {
+		t.Fatalf("pg_restore: %v\n%s", err, said)
+	}
+	p.refused(t, p, "holds the export files of another directory", "run: muster adopt --data "+p.data)
+	if after := tree(t, p.data); !maps.Equal(before, after) {
+		t.Errorf("the files are %v, before %v", after, before)
+	}
+	p.command(t, "adopt")
+	again := p.serve(t, "", "--sweep-every", "50ms")
+	again.wait(again.kickOff(everyPractitioner))
+	again.noOrphans(p.data, len(before)+1) // those that it does not know stay for an hour
+}
+
+// TestJobStoreOfBackup puts the jobs.db of a backup beside a younger directory.db: the server,
+// which would take younger exports for nobody's, is refused and removes none.
+func TestJobStoreOfBackup(t *testing.T) {
+	p := newPlace(t)
+	p.load(t, practitioners(t, 300, "Older"))
+	s := p.serve(t, "", "--part-bytes", "20000")
+	out := filepath.Join(t.TempDir(), "copy")
+	p.command(t, "backup", "--out", out)
+	s.wait(s.kickOff(everyPractitioner))
+	if err := s.Terminate(); err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t, p.data)
+	copyFile(t, filepath.Join(out, "jobs.db"), filepath.Join(p.data, "jobs.db"))
+	p.refused(t, p, "belongs to another directory, or to another copy", "run: muster adopt --data "+p.data)
+	if said := p.command(t, "adopt"); !strings.Contains(said, "is kept as "+filepath.Join(p.data, "jobs.db.foreign-")) {
+		t.Errorf("adopt says %q", said)
+	}
+	again := p.serve(t, "", "--part-bytes", "20000", "--sweep-every", "50ms")
+	again.wait(again.kickOff(everyPractitioner))
+	again.noOrphans(p.data, 2*len(before))
+	p.whole(t)
 }
 
 // TestJobStoreLost takes jobs.db away: a server, which would take all files for nobody's, is

@@ -81,7 +81,7 @@ func checkVersion(ctx context.Context, db *sql.DB, half, table string) error {
 	}
 	if current != target {
 		return fmt.Errorf("its schema of %s has version %d, and this program knows version %d: "+
-			"use the muster that wrote it, or let 'muster load' or 'muster serve' of this one bring it up to date", half, current, target)
+			"use the muster that wrote it, or run 'muster reindex' of this one, which brings it up to date", half, current, target)
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func (i *Inspection) open(ctx context.Context) error {
 		}
 		if current != target {
 			return fmt.Errorf("the tables of %s have version %d, and this program knows version %d: "+
-				"use the muster that wrote it, or let 'muster load' or 'muster serve' of this one bring it up to date", file.name, current, target)
+				"use the muster that wrote it, or run 'muster reindex' of this one, which brings it up to date", file.name, current, target)
 		}
 	}
 	if err := i.checkPair(ctx); err != nil {

@@ -90,18 +90,14 @@ const (
 // them, but take an id for that of the type before it.
 func glimpse(text []byte) []sighting {
 	var list, inside []sighting
-	g := glimpser{
-		found: func(s sighting) {
-			if len(list) < maxSightings {
-				list = append(list, s)
+	to := func(list *[]sighting) func(sighting) {
+		return func(s sighting) {
+			if len(*list) < maxSightings {
+				*list = append(*list, s)
 			}
-		},
-		inside: func(s sighting) {
-			if len(inside) < maxSightings {
-				inside = append(inside, s)
-			}
-		},
+		}
 	}
+	g := glimpser{found: to(&list), inside: to(&inside)}
 	_, _ = g.Write(text)
 	g.end()
 	if bytes.Contains(text, []byte(`\/`)) {
@@ -113,25 +109,7 @@ func glimpse(text []byte) []sighting {
 		words = guesses(text)
 	}
 	trusted := g.mentions == mentions // every suppression has an owner by the brackets
-	at := map[[2]string]int{}
-	for n, s := range list {
-		at[[2]string{s.typeName, s.id}] = n
-	}
-	contained := map[[2]string]bool{}
-	for _, s := range inside {
-		contained[[2]string{s.typeName, s.id}] = true
-	}
-	for _, s := range words {
-		name := [2]string{s.typeName, s.id}
-		n, known := at[name]
-		switch {
-		case known && !trusted:
-			list[n].hides |= s.hides
-		case !known && !contained[name] && len(list) < maxSightings:
-			at[name] = len(list)
-			list = append(list, s)
-		}
-	}
+	list = addWords(list, words, inside, trusted)
 	switch {
 	case !trusted && !owned:
 		for n := range list {
@@ -139,6 +117,31 @@ func glimpse(text []byte) []sighting {
 		}
 	case mentions > 0 && len(list) > 0 && isOneResource(text):
 		list[0].hides |= index.Suppressed // a lost bracket may have ended it too early
+	}
+	return list
+}
+
+// addWords adds what only the words of a text tell to what its brackets tell, but for what
+// stands inside of a resource. Where the brackets cannot be trusted, both tell who is hidden.
+func addWords(list, words, inside []sighting, trusted bool) []sighting {
+	type name struct{ typeName, id string }
+	at, contained := map[name]int{}, map[name]bool{}
+	for n, s := range list {
+		at[name{s.typeName, s.id}] = n
+	}
+	for _, s := range inside {
+		contained[name{s.typeName, s.id}] = true
+	}
+	for _, s := range words {
+		key := name{s.typeName, s.id}
+		n, known := at[key]
+		switch {
+		case known && !trusted:
+			list[n].hides |= s.hides
+		case !known && !contained[key] && len(list) < maxSightings:
+			at[key] = len(list)
+			list = append(list, s)
+		}
 	}
 	return list
 }

@@ -161,10 +161,12 @@ var (
 )
 
 // wordsOf returns the resources in a text by their words, and whether each suppression in it
-// stands behind one of them. What stands between a type and the next one is said of it.
+// is one of them. What stands between a type and the next one is said of it; of a type
+// without an id behind it what stands before it too, since its members may come in another
+// order.
 func wordsOf(text []byte) (list []sighting, owned bool) {
 	types := typeForm.FindAllSubmatchIndex(text, maxSightings)
-	owned = len(types) == 0 && countMentions(text) == 0 || len(types) > 0 && countMentions(text[:types[0][0]]) == 0
+	owned = len(types) > 0 || countMentions(text) == 0
 	before := 0
 	for n, at := range types {
 		end := len(text)
@@ -183,6 +185,12 @@ func wordsOf(text []byte) (list []sighting, owned bool) {
 			s.id = string(id[1])
 		} else if ids := idForm.FindAllSubmatch(text[before:at[0]], -1); len(ids) > 0 {
 			s.id = string(ids[len(ids)-1][1])
+			if countMentions(text[before:at[0]]) > 0 {
+				s.hides |= index.Suppressed
+			}
+		}
+		if n == 0 && s.hides&index.Suppressed == 0 && countMentions(text[:at[0]]) > 0 {
+			owned = false // it stands before everything
 		}
 		before = at[1]
 		if s.named() {

@@ -60,6 +60,7 @@ func TestGlimpse(t *testing.T) {
 		{"lost name of the type", `{"r"esourceType":"Location","id":"a","extension":[` + mark + `]}`, []string{"Location/a 2 unsure"}},
 		{"an id with its type", `{"resourceType":"Location","id":"http://x/Location/a",}`, []string{"Location/a 0 unsure"}},
 		{"an id in a list", `{"resourceType":"Location","id":["a"],}`, []string{"Location/a 0 unsure"}},
+		{"members in another order, lost quotation mark", `{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Location","id":"b","name":"x}},{"resource":{"extension":[` + mark + `],"id":"a","resourceType":"Location"}}]}`, []string{"Location/b 2", "Location/a 2 unsure"}},
 		{"two on a line", a + `{"resourceType":"Location","id":"b","extension":[` + mark + `]}`, []string{"Location/a 2", "Location/b 2"}}, // in doubt both
 		{"a suppression before everything", mark + `{"resourceType":"Location","id":"a","name":"lost}`, []string{"Location/a 2"}},
 		{"an old suppression", `{"resourceType":"Location","id":"a","extension":[{"url":"` + policy.SuppressedOldURL + `"}],}`, []string{"Location/a 2"}},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 
 	"muster/internal/filelock"
 	"muster/internal/trouble"
@@ -84,19 +85,32 @@ func (f *Folder) lock(mode filelock.Mode) (*os.File, error) {
 	if err := f.wantFile(root, lockFile); err != nil {
 		return nil, err
 	}
-	file, err := root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
+	// It is open for reading only, so that it does not keep a disk from being mounted read-only.
+	// A network file system locks a file alone only where it is open for writing too.
+	file, held, err := tryLock(root, os.O_RDONLY, mode)
+	if errors.Is(err, syscall.EBADF) {
+		file, held, err = tryLock(root, os.O_RDWR, mode)
+	}
 	if err != nil {
 		return nil, trouble.Explain(f.dir, fmt.Errorf("marking the folder for export files as used: %w", err))
 	}
-	held, err := filelock.Try(file, mode)
-	if err == nil && held {
-		return file, nil
+	if !held {
+		return nil, ErrInUse
 	}
-	_ = file.Close()
+	return file, nil
+}
+
+// tryLock opens the file to lock, which is made if it is not there, and takes the lock if it
+// is free. The file is nil if it is not held.
+func tryLock(root *os.Root, how int, mode filelock.Mode) (file *os.File, held bool, err error) {
+	file, err = root.OpenFile(lockFile, how|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("marking the folder for export files as used: %w", err)
+		return nil, false, err
 	}
-	return nil, ErrInUse
+	if held, err = filelock.Try(file, mode); held {
+		return file, true, nil
+	}
+	return nil, false, errors.Join(err, file.Close())
 }
 
 // endUse lets others use the folder.

@@ -166,40 +166,51 @@ var (
 // order.
 func wordsOf(text []byte) (list []sighting, owned bool) {
 	types := typeForm.FindAllSubmatchIndex(text, maxSightings)
-	owned = len(types) > 0 || countMentions(text) == 0
+	ids := idForm.FindAllSubmatchIndex(text, maxNames*maxSightings)
+	states := stateForm.FindAllSubmatchIndex(text, maxNames*maxSightings)
+	mentions := mentionsIn(text)
+	owned = len(types) > 0 || len(mentions) == 0
 	before := 0
 	for n, at := range types {
 		end := len(text)
 		if n+1 < len(types) {
 			end = types[n+1][0]
 		}
-		segment := text[at[1]:end]
 		s := sighting{typeName: typeLike(string(text[at[2]:at[3]])), unsure: true}
-		if countMentions(segment) > 0 {
-			s.hides |= index.Suppressed
-		}
-		if state := stateForm.FindSubmatch(segment); state != nil && policy.ReadsHidden(string(state[1])) {
+		suppressed := len(between(mentions, at[1], end)) > 0
+		if said := between(states, at[1], end); len(said) > 0 && policy.ReadsHidden(string(text[said[0][2]:said[0][3]])) {
 			s.hides |= index.Inactive
 		}
-		if id := idForm.FindSubmatch(segment); id != nil {
-			s.id = string(id[1])
-		} else if ids := idForm.FindAllSubmatch(text[before:at[0]], -1); len(ids) > 0 {
-			s.id = string(ids[len(ids)-1][1])
-			if countMentions(text[before:at[0]]) > 0 {
-				s.hides |= index.Suppressed
-			}
+		if id := between(ids, at[1], end); len(id) > 0 {
+			s.id = string(text[id[0][2]:id[0][3]])
+		} else if id := between(ids, before, at[0]); len(id) > 0 {
+			last := id[len(id)-1]
+			s.id = string(text[last[2]:last[3]])
+			suppressed = suppressed || len(between(mentions, before, at[0])) > 0
 		}
-		if n == 0 && s.hides&index.Suppressed == 0 && countMentions(text[:at[0]]) > 0 {
+		if suppressed {
+			s.hides |= index.Suppressed
+		}
+		if n == 0 && !suppressed && len(between(mentions, 0, at[0])) > 0 {
 			owned = false // it stands before everything
 		}
 		before = at[1]
 		if s.named() {
 			list = append(list, s)
-		} else if s.hides&index.Suppressed != 0 {
+		} else if suppressed {
 			owned = false
 		}
 	}
 	return list, owned
+}
+
+// between returns the places of a list, in the order of a text, that begin from one place
+// on and before another.
+func between(places [][]int, from, to int) [][]int {
+	begin := func(place []int, at int) int { return place[0] - at }
+	first, _ := slices.BinarySearchFunc(places, from, begin)
+	last, _ := slices.BinarySearchFunc(places, to, begin)
+	return places[first:last]
 }
 
 // guesses returns the resources that a text may be about which names no type where one
@@ -224,14 +235,17 @@ func guesses(text []byte) (list []sighting) {
 }
 
 // countMentions counts the names of extensions that suppress in a text.
-func countMentions(text []byte) (n int) {
-	for {
-		end := policy.AfterSuppression(text)
+func countMentions(text []byte) int { return len(mentionsIn(text)) }
+
+// mentionsIn returns where the names of extensions that suppress end in a text.
+func mentionsIn(text []byte) (places [][]int) {
+	for at := 0; ; {
+		end := policy.AfterSuppression(text[at:])
 		if end < 0 {
-			return n
+			return places
 		}
-		n++
-		text = text[end:]
+		at += end
+		places = append(places, []int{at})
 	}
 }
 

@@ -14,9 +14,8 @@ type adoptCmd struct {
 }
 
 // Run makes the folder for the files of exports the directory's, whosever it was, and says what
-// that means. A data directory that has lost jobs.db, or
-// has another directory's, gets an empty one. No export file is removed
-// here. It is refused while a server uses the folder.
+// that means. A data directory that has lost jobs.db, or has another directory's, gets an
+// empty one. No export file is removed here. It is refused while a server uses the folder.
 func (c adoptCmd) Run(a app) (err error) {
 	remade, aside, err := remakeJobs(a.ctx, c.Data, c.Database)
 	if err != nil {

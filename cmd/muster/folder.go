@@ -135,7 +135,8 @@ func (f *ownedFolder) wayOut() string {
 }
 
 // strangers counts the files of exports that the directory does not know, and names one. What
-// an operator has put beside them is no export, and stays. The files are listed first: a job is there before its files.
+// an operator has put beside them is no export, and stays. The files are listed first: a job is
+// there before its files.
 func (f *ownedFolder) strangers(ctx context.Context, jobs store.Jobs) (n int, example string, err error) {
 	var names []string
 	err = f.List(ctx, func(name string, _ time.Time) error {

@@ -279,14 +279,14 @@ func appendItem(a *fastjson.Arena, parent *fastjson.Value, name string, item *fa
 func Hide(a *fastjson.Arena, t fhir.Type, v *fastjson.Value, state index.Visibility) {
 	missing := state &^ OwnState(t, v)
 	if missing&index.Suppressed != 0 {
-		exempting := false
+		carried := false
 		for _, item := range v.GetArray("extension") {
 			if IsSuppression(item.GetStringBytes("url")) {
 				includeSelf(a, item, true)
-				exempting = true
+				carried = true
 			}
 		}
-		if !exempting {
+		if !carried {
 			addSuppression(a, t, v)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"muster/internal/fhir"
@@ -59,7 +60,7 @@ var notHeld = []fact{
 
 // stripping is the version of the code that applies the table. Raise it when the same
 // table removes more than before.
-const stripping = 1
+const stripping = 2
 
 // RulesVersion identifies what [Strip] removes, as 16 hexadecimal digits. A directory
 // that was written by other rules may hold what these remove, so it is refused until
@@ -73,6 +74,18 @@ func RulesVersion() string {
 // the directory does not know (0), describe a person.
 func aboutPerson(t fhir.Type) bool {
 	return t == 0 || t == fhir.Practitioner || t == fhir.PractitionerRole
+}
+
+// isHeldElement reports whether the table has an element of the name, in whatever letters.
+func isHeldElement(name []byte) bool {
+	for _, f := range notHeld {
+		if slices.ContainsFunc(f.elements, func(element string) bool {
+			return len(element) == len(name) && strings.EqualFold(element, string(name))
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // heldText returns the fact that a text tells by a URL in it; nil if none. It is wide, so

@@ -1,12 +1,12 @@
 package policy
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"strings"
 
 	"muster/internal/fhir"
-	"muster/internal/search/index"
 
 	"github.com/valyala/fastjson"
 )
@@ -47,19 +47,19 @@ func Strip(t fhir.Type, v *fastjson.Value) Stripped {
 	return s
 }
 
-// stripElements removes the elements of the table from a resource about a person.
-func stripElements(v *fastjson.Value) (stripped bool) {
-	for _, f := range notHeld {
-		for _, name := range f.elements {
-			for _, member := range [...]string{name, "_" + name} {
-				if v.Exists(member) {
-					v.Del(member)
-					stripped = true
-				}
-			}
+// stripElements removes the elements of the table from a resource about a person, in
+// whatever letters their names are written.
+func stripElements(v *fastjson.Value) bool {
+	var gone []string
+	v.GetObject().Visit(func(key []byte, _ *fastjson.Value) {
+		if isHeldElement(bytes.TrimPrefix(key, []byte("_"))) {
+			gone = append(gone, string(key))
 		}
+	})
+	for _, member := range gone {
+		v.Del(member)
 	}
-	return stripped
+	return len(gone) > 0
 }
 
 // members walks the members of an object, removes those that are private, and reports
@@ -182,7 +182,7 @@ func (s *Stripped) object(key []byte, v *fastjson.Value) (remove bool) {
 func (s *Stripped) resource(v *fastjson.Value) {
 	t, _ := fhir.ParseType(string(v.GetStringBytes("resourceType")))
 	found := Strip(t, v)
-	if found.Suppressions == 1 && t == fhir.Organization && !index.IsSuppressed(t, v) {
+	if found.Suppressions == 1 && isExempt(t, v.Get("extension")) {
 		found.Suppressions = 0 // it hides others, not itself
 	}
 	s.Internal, s.Private, s.Suppressions = s.Internal || found.Internal, s.Private || found.Private, s.Suppressions+found.Suppressions

@@ -31,6 +31,7 @@ func TestStrip(t *testing.T) {
 		text, want string // want empty: nothing is stripped
 	}{
 		{"private facts", fhir.Practitioner, `{"id":"a","gender":"x","_gender":{},"birthDate":"x","_birthDate":{},"photo":[1],"address":{},"name":[1]}`, `{"id":"a","name":[1]}`},
+		{"private facts in other letters", fhir.Practitioner, `{"id":"a","Gender":"x","_GENDER":{},"BirthDate":"x","name":[1]}`, `{"id":"a","name":[1]}`},
 		{"narrative that tells them", fhir.Practitioner, `{"text":{"div":"male"},"gender":"male","id":"a"}`, `{"id":"a"}`},
 		{"narrative that cannot", fhir.Practitioner, `{"text":{"div":"Wen"},"name":[1]}`, ``},
 		{"gender identity, both urls", fhir.Practitioner, `{"extension":[` + identity + `,` + rsg + `,` + legacy + `]}`, `{"extension":[` + rsg + `]}`},

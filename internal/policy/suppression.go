@@ -109,16 +109,25 @@ func isExempt(t fhir.Type, extensions *fastjson.Value) bool {
 			continue
 		}
 		for _, part := range item.GetArray("extension") {
-			if string(part.GetStringBytes("url")) != "includeSelf" {
-				continue
+			if mentionsSelf(nil, part, nil) {
+				self++
 			}
-			self++
-			if said := part.Get("valueBoolean"); said != nil && said.Type() == fastjson.TypeFalse {
+			said := part.Get("valueBoolean")
+			if string(part.GetStringBytes("url")) == "includeSelf" && said != nil && said.Type() == fastjson.TypeFalse {
 				no++
 			}
 		}
 	}
 	return self == 1 && no == 1
+}
+
+// mentionsSelf reports whether a part of a suppression has the word includeSelf in it, in
+// whatever letters and wherever it stands: two of them exempt from nothing.
+func mentionsSelf(key []byte, v, _ *fastjson.Value) bool {
+	if v.Type() == fastjson.TypeString && strings.EqualFold(strings.TrimSpace(string(v.GetStringBytes())), "includeSelf") {
+		return true
+	}
+	return within(key, v, mentionsSelf)
 }
 
 // conformExtension returns the extension to store in place of item, on an Organization

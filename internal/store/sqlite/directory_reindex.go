@@ -13,16 +13,37 @@ import (
 // Reindex implements store.Indexer.
 func (s *Store) Reindex(ctx context.Context, how store.Reindexing) error {
 	r := batch.Reindexing{Reindexing: how, Info: &s.info, InGate: s.indexInGate, Pace: &s.writer.pace}
-	// What is taken out of a resource must not lie in free pages either.
-	_, err := s.writer.db.ExecContext(ctx, `PRAGMA secure_delete = ON`)
+	err := r.Run(ctx)
 	if err == nil {
-		err = r.Run(ctx)
+		err = s.rewrite(ctx)
 	}
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause // rather than "interrupted"
 		}
 		return fmt.Errorf("make the index anew: %w", explain(s.dir, err))
+	}
+	return nil
+}
+
+// rewrite drops the versions that no job needs and writes directory.db anew, so that what was
+// taken out of a resource does not lie in its free space either. It needs free disk space for
+// two more such files meanwhile.
+func (s *Store) rewrite(ctx context.Context) error {
+	if _, err := s.Vacuum(ctx); err != nil {
+		return err
+	}
+	leave, err := s.gate.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, statement := range []string{`VACUUM`, `PRAGMA wal_checkpoint(TRUNCATE)`} {
+		if _, err := s.writer.db.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("write %s without what was deleted: %w", directoryFile, err)
+		}
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"muster/internal/store"
 	"muster/internal/store/inspectsql"
 	"muster/internal/store/jobsql"
+	"muster/internal/trouble"
 )
 
 // Inspection is a data directory that was opened to be looked at: nothing is
@@ -49,6 +50,9 @@ func (i *Inspection) open(ctx context.Context) error {
 	}{{directoryFile, &i.directory, directoryVersions}, {jobsFile, &i.jobs, jobVersions}} {
 		path := filepath.Join(i.dir, file.name)
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			if file.name == jobsFile {
+				return lostJobs{dir: i.dir, how: "is missing"}
+			}
 			return fmt.Errorf("there is no %s in it: name a directory that 'muster load' has filled, or restore a backup", file.name)
 		}
 		db, err := sql.Open("sqlite", readOnlySource(path))
@@ -63,7 +67,7 @@ func (i *Inspection) open(ctx context.Context) error {
 		}
 		if current != target {
 			return fmt.Errorf("the tables of %s have version %d, and this program knows version %d: "+
-				"use the muster that wrote it, or run 'muster reindex' of this one, which brings it up to date", file.name, current, target)
+				"use the muster that wrote it, or bring it up to date with this one: muster reindex --data %s", file.name, current, target, trouble.Word(i.dir))
 		}
 	}
 	if err := i.checkPair(ctx); err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"muster/internal/fhir"
+	"muster/internal/policy"
 	"muster/internal/search/index"
 	"muster/internal/store"
 
@@ -228,7 +229,22 @@ func (b *batch) entryAt(p *preparer, i item, e *fastjson.Value, place string) {
 			return
 		}
 	}
+	if suppressesOutside(e) {
+		what := sightingOf(resource)
+		what.hides |= index.Suppressed
+		b.refuseEach(i, what, []sighting{what}, refuse(BadEntry, "the suppressed extension stands in the entry: write it in the resource").within(place))
+		return
+	}
 	b.resource(p, i, resource, place+".resource", also)
+}
+
+// suppressesOutside reports whether an entry has the suppressed extension outside of its
+// resource.
+func suppressesOutside(e *fastjson.Value) (found bool) {
+	e.GetObject().Visit(func(key []byte, member *fastjson.Value) {
+		found = found || string(key) != "resource" && policy.SaysHidden(member)&index.Suppressed != 0
+	})
+	return found
 }
 
 // namesOf returns the names that an entry gives its resource: in fullUrl and in the url of

@@ -105,8 +105,11 @@ func glimpse(text []byte) []sighting {
 	}
 	mentions := countMentions(text)
 	words, owned := wordsOf(text)
+	if isOneResource(text) {
+		words = append(words, pairs(text, types(text))...)
+	}
 	if len(list) == 0 && len(words) == 0 {
-		words = guesses(text)
+		words = pairs(text, fhir.Types())
 	}
 	trusted := g.mentions == mentions // every suppression has an owner by the brackets
 	list = addWords(list, words, inside, trusted)
@@ -136,7 +139,7 @@ func addWords(list, words, inside []sighting, trusted bool) []sighting {
 		key := name{s.typeName, s.id}
 		n, known := at[key]
 		switch {
-		case known && !trusted:
+		case known && (!trusted || list[n].unsure):
 			list[n].hides |= s.hides
 		case !known && !contained[key] && len(list) < maxSightings:
 			at[key] = len(list)
@@ -146,30 +149,45 @@ func addWords(list, words, inside []sighting, trusted bool) []sighting {
 	return list
 }
 
-// isOneResource reports whether a text seems to be one resource, on a line of its own.
+// isOneResource reports whether a text seems to be one resource, on one line or several: it
+// is no Bundle and no array, and no line but the first begins another one.
 func isOneResource(text []byte) bool {
-	return text[0] == '{' && bytes.IndexByte(text, '\n') < 0 && !bytes.Contains(text, []byte("Bundle")) && !bytes.Contains(text, []byte("Parameters"))
+	text = bytes.TrimSpace(text)
+	return !bytes.HasPrefix(text, []byte("[")) && !bytes.Contains(text, []byte("\n{")) && !bytes.Contains(text, []byte("Bundle")) && !bytes.Contains(text, []byte("Parameters"))
 }
 
 // The words of a resource. A type may have lost its colon or have something in between, an
 // id may have lost a quotation mark.
 var (
 	typeForm  = regexp.MustCompile(`(?i)` + strings.Join(strings.Split("resourceType", ""), `\W?`) + `\W{1,8}([a-z]+)`)
-	idForm    = regexp.MustCompile(`\bi\W?d\b\W{1,8}(?:[^"'\s,]*/)?([A-Za-z0-9\-.]{1,64})["',}\]\s]`)
+	idForm    = regexp.MustCompile(`(?i)(?:^|[^\w/.\-])i\W?d\b\W{1,8}(?:value\W{1,8})?(?:[^"'\s,]*/)?([a-z0-9\-.]{1,64})["',}\]\s]`)
 	stateForm = regexp.MustCompile(`(?i)\b(?:active|status)\b"?\s*:[\s"'\[]*([\w\-.]+)`)
 	typeWord  = regexp.MustCompile(`\b(?:Organization|Location|Endpoint|HealthcareService|Practitioner|PractitionerRole|Provenance)\b`)
 )
 
 // wordsOf returns the resources in a text by their words, and whether each suppression in it
-// is one of them. What stands between a type and the next one is said of it; of a type
-// without an id behind it what stands before it too, since its members may come in another
-// order.
+// is one of them. What stands between a type and the next one is said of it. What stands
+// before it is said of it too where members seem to come in another order: a type has no id
+// behind it, the first id of the text stands before every type, or the last one before the last
+// type.
 func wordsOf(text []byte) (list []sighting, owned bool) {
 	types := typeForm.FindAllSubmatchIndex(text, maxSightings)
 	ids := idForm.FindAllSubmatchIndex(text, maxNames*maxSightings)
 	states := stateForm.FindAllSubmatchIndex(text, maxNames*maxSightings)
 	mentions := mentionsIn(text)
+	said := func(from, to int) (hides index.Visibility) {
+		if len(between(mentions, from, to)) > 0 {
+			hides |= index.Suppressed
+		}
+		for _, state := range between(states, from, to) {
+			if policy.ReadsHidden(string(text[state[2]:state[3]])) {
+				hides |= index.Inactive
+			}
+		}
+		return hides
+	}
 	owned = len(types) > 0 || len(mentions) == 0
+	idsFirst := len(types) > 0 && (len(between(ids, 0, types[0][0])) > 0 || len(between(ids, types[len(types)-1][1], len(text))) == 0)
 	before := 0
 	for n, at := range types {
 		end := len(text)
@@ -177,29 +195,28 @@ func wordsOf(text []byte) (list []sighting, owned bool) {
 			end = types[n+1][0]
 		}
 		s := sighting{typeName: typeLike(string(text[at[2]:at[3]])), unsure: true}
-		suppressed := len(between(mentions, at[1], end)) > 0
-		if said := between(states, at[1], end); len(said) > 0 && policy.ReadsHidden(string(text[said[0][2]:said[0][3]])) {
-			s.hides |= index.Inactive
+		mine := said(at[1], end)
+		add := func(ids [][]int, hides index.Visibility) {
+			for _, id := range ids {
+				s.id, s.hides = string(text[id[2]:id[3]]), hides
+				if s.named() && len(list) < maxSightings {
+					list = append(list, s)
+				}
+			}
 		}
-		if id := between(ids, at[1], end); len(id) > 0 {
-			s.id = string(text[id[0][2]:id[0][3]])
-		} else if id := between(ids, before, at[0]); len(id) > 0 {
-			last := id[len(id)-1]
-			s.id = string(text[last[2]:last[3]])
-			suppressed = suppressed || len(between(mentions, before, at[0])) > 0
+		behind, ahead := between(ids, at[1], end), between(ids, before, at[0])
+		found := len(list)
+		add(behind[:min(maxNames, len(behind))], mine)
+		if len(behind) == 0 || idsFirst {
+			mine |= said(before, at[0])
+			add(ahead[max(0, len(ahead)-maxNames):], mine)
+		} else if n == 0 && said(0, at[0])&index.Suppressed != 0 {
+			owned = owned && mine&index.Suppressed != 0 // else it stands before everything
 		}
-		if suppressed {
-			s.hides |= index.Suppressed
-		}
-		if n == 0 && !suppressed && len(between(mentions, 0, at[0])) > 0 {
-			owned = false // it stands before everything
-		}
-		before = at[1]
-		if s.named() {
-			list = append(list, s)
-		} else if suppressed {
+		if len(list) == found && mine&index.Suppressed != 0 {
 			owned = false
 		}
+		before = at[1]
 	}
 	return list, owned
 }
@@ -213,20 +230,41 @@ func between(places [][]int, from, to int) [][]int {
 	return places[first:last]
 }
 
-// guesses returns the resources that a text may be about which names no type where one
-// belongs: every id in it of every type that it speaks of, or of all.
-func guesses(text []byte) (list []sighting) {
-	types := map[string]bool{}
-	for _, word := range typeWord.FindAll(text, 16) {
-		types[string(word)] = true
+// types returns the types that a text names in its words.
+func types(text []byte) (types []fhir.Type) {
+	for _, word := range typeForm.FindAllSubmatch(text, maxGuesses) {
+		if t, known := fhir.ParseType(typeLike(string(word[1]))); known && !slices.Contains(types, t) {
+			types = append(types, t)
+		}
+	}
+	return types
+}
+
+// maxGuesses is how many types and how many ids of one text are paired at most.
+const maxGuesses = 16
+
+// pairs returns the resources that a text of one resource may be about: every id in it of
+// every type, which says all that the text says. Of all types of the directory those count
+// that the text speaks of, if there are any.
+func pairs(text []byte, types []fhir.Type) (list []sighting) {
+	spoken := map[string]bool{}
+	if len(types) == len(fhir.Types()) {
+		for _, word := range typeWord.FindAll(text, maxGuesses) {
+			spoken[string(word)] = true
+		}
 	}
 	hides := index.Visibility(0)
 	if countMentions(text) > 0 {
-		hides = index.Suppressed
+		hides |= index.Suppressed
 	}
-	for _, id := range idForm.FindAllSubmatch(text, 16) {
-		for _, t := range fhir.Types() {
-			if len(types) == 0 || types[t.String()] {
+	for _, state := range stateForm.FindAllSubmatch(text, maxGuesses) {
+		if policy.ReadsHidden(string(state[1])) {
+			hides |= index.Inactive
+		}
+	}
+	for _, id := range idForm.FindAllSubmatch(text, maxGuesses) {
+		for _, t := range types {
+			if len(spoken) == 0 || spoken[t.String()] {
 				list = append(list, sighting{typeName: t.String(), id: string(id[1]), hides: hides, unsure: true})
 			}
 		}
@@ -455,17 +493,41 @@ func (g *glimpser) tell(closed frame) (mentions int) {
 
 func (f *frame) resource() bool { return !f.array && len(f.types) > 0 && len(f.ids) > 0 }
 
-// typeLike returns a type name for people, as far as it looks like one; one of the
-// directory in other letters is taken for it.
+// typeLike returns a type name for people, as far as it looks like one. One of the directory
+// in other letters, or with one letter wrong, is taken for it: FHIR has no other type that
+// is so near.
 func typeLike(name string) string {
 	types := fhir.Types()
-	if i := slices.IndexFunc(types, func(t fhir.Type) bool { return strings.EqualFold(t.String(), name) }); i >= 0 {
+	name = strings.TrimSpace(name)
+	if i := slices.IndexFunc(types, func(t fhir.Type) bool { return almost(strings.ToLower(t.String()), strings.ToLower(name)) }); i >= 0 {
 		return types[i].String()
 	}
 	if _, err := fhir.ParseReference(name+"/x", ""); err != nil {
 		return ""
 	}
 	return name
+}
+
+// almost reports whether two words are equal but for one letter that is lost, added or
+// another one, or for two that changed places.
+func almost(a, b string) bool {
+	if d := len(a) - len(b); d < -1 || d > 1 {
+		return false
+	}
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	a, b = a[n:], b[n:]
+	switch {
+	case len(a) > len(b):
+		return a[1:] == b
+	case len(a) < len(b):
+		return a == b[1:]
+	case len(a) == 0 || a[1:] == b[1:]:
+		return true
+	}
+	return a[0] == b[1] && a[1] == b[0] && a[2:] == b[2:]
 }
 
 var _ io.Writer = (*glimpser)(nil)

@@ -51,7 +51,7 @@ func TestGlimpse(t *testing.T) {
 		{"lost quotation mark before", `{"x":"y,"resourceType":"Location","id":"a"}`, []string{"Location/a 0 unsure"}},
 		{"state", `{"resourceType":"Location","id":"a","status":"Off",}`, []string{"Location/a 1"}},
 		{"state of somebody inside", `{"resourceType":"Location","id":"a","x":{"status":"off"},}`, []string{"Location/a 0"}},
-		{"contained", `{"resourceType":"Location","id":"a","contained":[{"resourceType":"Endpoint","id":"e","extension":[` + mark + `]}],}`, []string{"Location/a 2"}},
+		{"contained", `{"resourceType":"Location","id":"a","contained":[{"resourceType":"Endpoint","id":"e","extension":[` + mark + `]}],}`, []string{"Location/a 2", "Endpoint/a 2 unsure", "Location/e 2 unsure"}},
 		{"escaped", `{"resourceType":"Location","id":"\u0061","extension":[` + strings.ReplaceAll(mark, "/", `\/`) + `],}`, []string{"Location/a 2", "Location/u0061 2 unsure"}},
 		{"a Bundle", `{"resourceType":"Bundle","id":"x","entry":[{"resource":` + a + `},{"resource":{"resourceType":"Endpoint","id":"e","extension":[` + mark + `]}},,]}`, []string{"Location/a 0", "Endpoint/e 2"}},
 		{"a Bundle, and nobody knows whose", `{"resourceType":"Bundle","entry":[{"resource":` + a + `},{"resource":{"resourceType":"Endpoint","id":"e}},,]}` + mark, []string{"Location/a 0", "Endpoint/e 2 unsure"}},
@@ -63,6 +63,14 @@ func TestGlimpse(t *testing.T) {
 		{"members in another order, lost quotation mark", `{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Location","id":"b","name":"x}},{"resource":{"extension":[` + mark + `],"id":"a","resourceType":"Location"}}]}`, []string{"Location/b 2", "Location/a 2 unsure"}},
 		{"two on a line", a + `{"resourceType":"Location","id":"b","extension":[` + mark + `]}`, []string{"Location/a 2", "Location/b 2"}}, // in doubt both
 		{"a suppression before everything", mark + `{"resourceType":"Location","id":"a","name":"lost}`, []string{"Location/a 2"}},
+		{"an address with id in it", `{"active":false,"id":"a","identifier":[{"system":"http://ns.electronichealth.net.au/id/hi/hpio/1.0"}],"name":"x","}],"resourceType":"Location"}`, []string{"Location/a 1 unsure"}},
+		{"a state before the type", `{"id":"a","status":"off","x":[{"y":"z"}}],"resourceType":"Location"}`, []string{"Location/a 1 unsure"}},
+		{"a type with a letter lost", `{"id":"a","resourceType":"Loction"}`, []string{"Location/a 0"}},
+		{"two letters of a type changed places", `{"id":"a","resourceType":"Lcoation"}`, []string{"Location/a 0"}},
+		{"another type of FHIR", `{"id":"a","resourceType":"Patient","active":false}`, []string{"Patient/a 1"}},
+		{"an id in capitals", `{"ID":"a","resourceType":"Location","status":"off"}`, []string{"Location/a 1 unsure"}},
+		{"an id that is an object", `{"resourceType":"Location","id":{"value":"a"},"status":"off"}`, []string{"Location/a 1 unsure"}},
+		{"sorted members of two, lost quotation mark", `{"entry":[{"resource":{"extension":[` + mark + `],"id":"a","name":x","resourceType":"Location"}},{"resource":{"id":"b","resourceType":"Location"}}],"resourceType":"Bundle"}`, []string{"Location/b 0 unsure", "Location/a 2 unsure"}},
 		{"an old suppression", `{"resourceType":"Location","id":"a","extension":[{"url":"` + policy.SuppressedOldURL + `"}],}`, []string{"Location/a 2"}},
 		{"too deep", `{"resourceType":"Location","id":"a","x":` + strings.Repeat("[", 1000) + mark + strings.Repeat("]", 1000) + `}`, []string{"Location/a 2"}},
 	} {

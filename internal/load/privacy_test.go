@@ -216,6 +216,9 @@ func TestRefusedHidesTheOlderVersion(t *testing.T) {
 			{fhir.Practitioner, `{"resourceType":"Bundle","type":"history","entry":[{"resource":` + visible(fhir.Practitioner, "ID", `,"extension":[`+goodOne+`]`) + `}]}`, load.NowHidden, index.Suppressed},
 			{fhir.Practitioner, `{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"POST","url":"Practitioner"},"resource":` + visible(fhir.Practitioner, "ID", `,"extension":[`+goodOne+`]`) + `}]}`, load.NowHidden, index.Suppressed},
 			{fhir.Practitioner, `{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"DELETE","url":"Practitioner/ID"}}]}`, load.StillServed, 0},
+			{fhir.Practitioner, `{"resourceType":"Bundle","type":"collection","entry":[{"extension":[` + goodOne + `],"resource":` + visible(fhir.Practitioner, "ID", "") + `}]}`, load.NowHidden, index.Suppressed},
+			{fhir.Practitioner, `{"resourceType":"Practitoner","id":"ID","active":false}`, load.NowHidden, index.Inactive},
+			{fhir.Practitioner, `{"resourceType":"Practitioner","Id":"ID","active":false}`, load.NowHidden, index.Inactive},
 			{fhir.Practitioner, visible(fhir.Practitioner, "ID", `,"extension":[`+goodOne+`],"x":"`+strings.Repeat("x", fhir.MaxLine)+`"`), load.NowHidden, index.Suppressed},
 		} {
 			id := fmt.Sprint("r", n)
@@ -501,6 +504,8 @@ func TestReindexTakesOutWhatMayNotBeHeld(t *testing.T) {
 func TestOneDamagedCharacter(t *testing.T) {
 	t.Attr("requirements", "SU-01")
 	suppressed, good := visible(fhir.Location, "AAA", `,"extension":[`+goodOne+`]`), visible(fhir.Location, "BBB", "")
+	identified := visible(fhir.Location, "AAA", `,"extension":[`+goodOne+`],"identifier":[{"system":"http://ns.electronichealth.net.au/id/hi/hpio/1.0","value":"1"}]`)
+	within := `{"resourceType":"Location","contained":[{"resourceType":"Endpoint","id":"inside","extension":[` + goodOne + `]}],"status":"active","id":"AAA"}`
 	bundle := func(entries ...string) string {
 		return `{"resourceType":"Bundle","type":"collection","entry":[{"resource":` + strings.Join(entries, `},{"resource":`) + `}]}`
 	}
@@ -516,6 +521,15 @@ func TestOneDamagedCharacter(t *testing.T) {
 			"bundle-pretty": pretty(bundle(good, suppressed)),
 			"nested":        bundle(bundle(suppressed)) + "\n",
 			"parameters":    `{"resourceType":"Parameters","parameter":[{"resource":` + suppressed + `}]}` + "\n",
+
+			"sorted":               sorted(suppressed) + "\n",
+			"sorted-document":      pretty(sorted(suppressed)),
+			"sorted-bundle":        sorted(bundle(suppressed, good)) + "\n",
+			"sorted-bundle-pretty": pretty(sorted(bundle(good, suppressed))),
+			"bundle-of-sorted":     bundle(sorted(suppressed), sorted(good)) + "\n",
+			"identified":           sorted(identified) + "\n",
+			"contained":            within + "\n",
+			"sorted-contained":     sorted(within) + "\n",
 		} {
 			var mutants []string
 			for at := range text {
@@ -554,6 +568,19 @@ func TestOneDamagedCharacter(t *testing.T) {
 			}
 		}
 	})
+}
+
+// sorted writes the members of all objects of a JSON text in the order of their names.
+func sorted(text string) string {
+	var v any
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		panic(err)
+	}
+	out, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(out)
 }
 
 // pretty writes a JSON text over several lines.

@@ -106,10 +106,10 @@ func glimpse(text []byte) []sighting {
 	mentions := countMentions(text)
 	words, owned := wordsOf(text)
 	if isOneResource(text) {
-		words = append(words, pairs(text, types(text))...)
+		words = append(words, pairs(text, typesOf(text))...)
 	}
 	if len(list) == 0 && len(words) == 0 {
-		words = pairs(text, fhir.Types())
+		words = pairs(text, typesSpokenOf(text))
 	}
 	trusted := g.mentions == mentions // every suppression has an owner by the brackets
 	list = addWords(list, words, inside, trusted)
@@ -230,8 +230,8 @@ func between(places [][]int, from, to int) [][]int {
 	return places[first:last]
 }
 
-// types returns the types that a text names in its words.
-func types(text []byte) (types []fhir.Type) {
+// typesOf returns the types that a text names as those of resources.
+func typesOf(text []byte) (types []fhir.Type) {
 	for _, word := range typeForm.FindAllSubmatch(text, maxGuesses) {
 		if t, known := fhir.ParseType(typeLike(string(word[1]))); known && !slices.Contains(types, t) {
 			types = append(types, t)
@@ -240,19 +240,25 @@ func types(text []byte) (types []fhir.Type) {
 	return types
 }
 
+// typesSpokenOf returns the types of the directory that a text has the names of, or all if it
+// has none.
+func typesSpokenOf(text []byte) []fhir.Type {
+	spoken := map[string]bool{}
+	for _, word := range typeWord.FindAll(text, maxGuesses) {
+		spoken[string(word)] = true
+	}
+	if len(spoken) == 0 {
+		return fhir.Types()
+	}
+	return slices.DeleteFunc(slices.Clone(fhir.Types()), func(t fhir.Type) bool { return !spoken[t.String()] })
+}
+
 // maxGuesses is how many types and how many ids of one text are paired at most.
 const maxGuesses = 16
 
 // pairs returns the resources that a text of one resource may be about: every id in it of
-// every type, which says all that the text says. Of all types of the directory those count
-// that the text speaks of, if there are any.
+// every one of the types, which says all that the text says.
 func pairs(text []byte, types []fhir.Type) (list []sighting) {
-	spoken := map[string]bool{}
-	if len(types) == len(fhir.Types()) {
-		for _, word := range typeWord.FindAll(text, maxGuesses) {
-			spoken[string(word)] = true
-		}
-	}
 	hides := index.Visibility(0)
 	if countMentions(text) > 0 {
 		hides |= index.Suppressed
@@ -264,9 +270,7 @@ func pairs(text []byte, types []fhir.Type) (list []sighting) {
 	}
 	for _, id := range idForm.FindAllSubmatch(text, maxGuesses) {
 		for _, t := range types {
-			if len(spoken) == 0 || spoken[t.String()] {
-				list = append(list, sighting{typeName: t.String(), id: string(id[1]), hides: hides, unsure: true})
-			}
+			list = append(list, sighting{typeName: t.String(), id: string(id[1]), hides: hides, unsure: true})
 		}
 	}
 	return list

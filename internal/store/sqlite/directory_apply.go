@@ -91,7 +91,7 @@ type stay struct {
 }
 
 func (w *writer) enter(ctx context.Context, tx *sql.Tx) (*stay, error) {
-	noted, err := readMetaRow(ctx, tx, "definitions")
+	noted, err := fact(ctx, tx, "definitions")
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 
 	"muster/internal/store"
@@ -81,15 +80,7 @@ func (s *Store) indexInGate(ctx context.Context, work func(batch.IndexWriter) er
 type indexWriter struct{ *stay }
 
 func (w indexWriter) Meta(ctx context.Context, key string) (string, error) {
-	return readMetaRow(ctx, w.tx, key)
-}
-
-func readMetaRow(ctx context.Context, tx *sql.Tx, key string) (value string, err error) {
-	err = tx.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = ?`, key).Scan(&value)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
-	return value, err
+	return fact(ctx, w.tx, key)
 }
 
 func (w indexWriter) SetMeta(ctx context.Context, key, value string) error {

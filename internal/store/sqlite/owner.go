@@ -63,8 +63,11 @@ func (s *Store) pair(ctx context.Context, owner string) error {
 	return err
 }
 
-// fact returns a row of table meta, "" if it is not there.
-func fact(ctx context.Context, db *sql.DB, key string) (value string, err error) {
+// fact returns a row of table meta of a database, which may be read in a transaction; "" if
+// it is not there.
+func fact(ctx context.Context, db interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}, key string) (value string, err error) {
 	err = db.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = ?`, key).Scan(&value)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil

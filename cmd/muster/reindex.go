@@ -68,11 +68,7 @@ func (c reindexCmd) Run(a app) (err error) {
 		return fmt.Errorf("%w; run 'muster reindex' again, it goes on where it was cut off", err)
 	}
 	progress.end(a.stdout)
-	if progress.cleaned == 0 {
-		return nil
-	}
-	_, err = directory.Vacuum(a.ctx) // what the old versions held goes too
-	return err
+	return nil
 }
 
 // endExports ends all exports, running and finished: their files hold what the resources

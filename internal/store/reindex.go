@@ -37,7 +37,8 @@ type Indexer interface {
 	// Reindex gives every current resource the entries that r.Remake finds, in batches
 	// that pass the write gate as those of Apply do. A resource that has to be cleaned
 	// gets a new version, with the commit time of its batch, so that deltas carry it.
-	// Nothing else changes: versions, times and history stay, and so do the jobs.
+	// Nothing else changes: versions and times stay, and so do the jobs. At the end the old
+	// versions go that no job needs, as by Vacuum, and with them what was cleaned.
 	//
 	// From the first batch on, the directory is refused to everybody who expects any
 	// definitions at all, and writers that had it open before end with an error; the

@@ -14,7 +14,11 @@ import (
 // Reindex implements store.Indexer.
 func (s *Store) Reindex(ctx context.Context, how store.Reindexing) error {
 	r := batch.Reindexing{Reindexing: how, Info: &s.info, InGate: s.indexInGate, Pace: &s.pace}
-	if err := r.Run(ctx); err != nil {
+	err := r.Run(ctx)
+	if err == nil {
+		_, err = s.Vacuum(ctx)
+	}
+	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause // rather than "interrupted"
 		}

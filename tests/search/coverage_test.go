@@ -10,7 +10,7 @@ import (
 	"muster/internal/conformance"
 	"muster/internal/fhir"
 	"muster/internal/search/query"
-	"muster/internal/search/searchtest"
+	"muster/internal/searchtest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"

@@ -6,7 +6,7 @@ import (
 
 	"muster/internal/conformance"
 	"muster/internal/search/index"
-	"muster/internal/search/searchtest/compare"
+	"muster/internal/searchtest/compare"
 	"muster/internal/store"
 	"muster/internal/testkit/pgtest"
 	"muster/internal/testkit/stores"

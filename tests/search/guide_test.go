@@ -13,7 +13,7 @@ import (
 	"muster/internal/policy"
 	"muster/internal/search"
 	"muster/internal/search/index"
-	"muster/internal/search/searchtest/compare"
+	"muster/internal/searchtest/compare"
 )
 
 func compiler(t *testing.T) *search.Compiler {

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"muster/internal/search/searchtest"
+	"muster/internal/searchtest"
 )
 
 // script is one file: a directory, and searches with what they find.

@@ -21,7 +21,7 @@ import (
 	"muster/internal/conformance"
 	"muster/internal/fhir"
 	"muster/internal/search/query"
-	"muster/internal/search/searchtest/compare"
+	"muster/internal/searchtest/compare"
 )
 
 func scripts(t testing.TB) []*script {

@@ -12,8 +12,8 @@ import (
 	"muster/internal/policy"
 	"muster/internal/search"
 	"muster/internal/search/index"
-	"muster/internal/search/searchtest"
-	"muster/internal/search/searchtest/compare"
+	"muster/internal/searchtest"
+	"muster/internal/searchtest/compare"
 	"muster/internal/store"
 
 	"github.com/valyala/fastjson"

@@ -24,7 +24,7 @@ import (
 	"muster/internal/blob"
 	"muster/internal/conformance"
 	"muster/internal/search/index"
-	"muster/internal/search/searchtest/compare"
+	"muster/internal/searchtest/compare"
 )
 
 func main() {

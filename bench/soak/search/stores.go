@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"muster/internal/conformance"
-	"muster/internal/search/searchtest/compare"
+	"muster/internal/searchtest/compare"
 	"muster/internal/store"
 	"muster/internal/testkit/stores"
 )

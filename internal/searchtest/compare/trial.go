@@ -18,7 +18,7 @@ import (
 	"muster/internal/search/index"
 	"muster/internal/search/plan"
 	"muster/internal/search/query"
-	"muster/internal/search/searchtest"
+	"muster/internal/searchtest"
 	"muster/internal/store"
 )
 

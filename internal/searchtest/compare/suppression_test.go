@@ -8,7 +8,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/search/index"
 	"muster/internal/search/query"
-	"muster/internal/search/searchtest"
+	"muster/internal/searchtest"
 
 	"github.com/valyala/fastjson"
 	"pgregory.net/rapid"

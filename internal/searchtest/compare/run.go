@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 
 	"muster/internal/search/query"
-	"muster/internal/search/searchtest"
+	"muster/internal/searchtest"
 )
 
 // perDirectory is how many queries are put to one directory, so that loading it

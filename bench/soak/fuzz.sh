@@ -18,7 +18,7 @@ targets=(
   "internal/search FuzzSearch"
   "internal/search/query FuzzParse"
   "internal/search/sqlgen FuzzSearch"
-  "internal/search/searchset FuzzUnpack"
+  "internal/searchset FuzzUnpack"
   "internal/export FuzzParseRequest"
   "internal/load FuzzLine"
   "internal/load FuzzInput"

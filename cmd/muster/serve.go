@@ -19,7 +19,7 @@ import (
 	"muster/internal/metrics"
 	"muster/internal/policy"
 	"muster/internal/search"
-	"muster/internal/search/searchset"
+	"muster/internal/searchset"
 	"muster/internal/server"
 	"muster/internal/store"
 

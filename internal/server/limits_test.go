@@ -16,7 +16,7 @@ import (
 
 	"muster/internal/export"
 	"muster/internal/fhir"
-	"muster/internal/search/searchset"
+	"muster/internal/searchset"
 	"muster/internal/store"
 )
 

@@ -8,7 +8,7 @@ import (
 
 	"muster/internal/audit"
 	"muster/internal/fhir"
-	"muster/internal/search/searchset"
+	"muster/internal/searchset"
 )
 
 // searchRoutes are search and read of each type, and the pages of a search. What FHIR

@@ -15,7 +15,7 @@ import (
 	"muster/internal/conformance"
 	"muster/internal/export"
 	"muster/internal/fhir"
-	"muster/internal/search/searchset"
+	"muster/internal/searchset"
 )
 
 // Exports is what the server asks of the bulk export: package export's Service.

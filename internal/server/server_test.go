@@ -23,7 +23,7 @@ import (
 	"muster/internal/export"
 	"muster/internal/fhir"
 	"muster/internal/part"
-	"muster/internal/search/searchset"
+	"muster/internal/searchset"
 	"muster/internal/store"
 
 	"github.com/google/go-cmp/cmp"

@@ -35,7 +35,7 @@ import (
 	"muster/internal/policy"
 	"muster/internal/search"
 	"muster/internal/search/index"
-	"muster/internal/search/searchset"
+	"muster/internal/searchset"
 	"muster/internal/server"
 	"muster/internal/store"
 	"muster/internal/store/sqlite"

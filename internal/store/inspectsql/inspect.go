@@ -17,8 +17,8 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/search/index"
 	"muster/internal/store"
-	"muster/internal/store/batch"
 	"muster/internal/store/jobsql"
+	"muster/internal/store/writepath"
 )
 
 // Dialect is what differs between databases. The zero value is SQLite's.
@@ -105,7 +105,7 @@ func (i *Inspection) text(query string) string {
 
 // Keeps implements store.Inspector.
 func (i *Inspection) Keeps(kind index.Kind) bool {
-	return slices.ContainsFunc(batch.Tables, func(t *batch.Table) bool { return t.Kind == kind })
+	return slices.ContainsFunc(writepath.Tables, func(t *writepath.Table) bool { return t.Kind == kind })
 }
 
 // Excerpt implements store.Inspector.
@@ -169,7 +169,7 @@ func (i *Inspection) collect(ctx context.Context, tx *sql.Tx, c store.Specimens,
 	if err != nil {
 		return err
 	}
-	for _, table := range batch.Tables {
+	for _, table := range writepath.Tables {
 		if err := i.entries(ctx, tx, c, table, first, last); err != nil {
 			return err
 		}
@@ -178,10 +178,10 @@ func (i *Inspection) collect(ctx context.Context, tx *sql.Tx, c store.Specimens,
 }
 
 // entries reads a table row-first.
-func (i *Inspection) entries(ctx context.Context, tx *sql.Tx, c store.Specimens, table *batch.Table, first, last store.RowKey) error {
-	var found []batch.Row
+func (i *Inspection) entries(ctx context.Context, tx *sql.Tx, c store.Specimens, table *writepath.Table, first, last store.RowKey) error {
+	var found []writepath.Row
 	err := i.each(ctx, tx, func(rows *sql.Rows) error {
-		var r batch.Row
+		var r writepath.Row
 		if err := rows.Scan(table.Fields(&r)...); err != nil {
 			return err
 		}
@@ -322,8 +322,8 @@ func (i *Inspection) Readable(ctx context.Context, keys []store.RowKey, t fhir.M
 // BothWays yields a complaint for each index table whose rows are not those of its
 // value index. rowFirst and valueFirst are what makes the database read the one and
 // the other, behind the name of the table.
-func (i *Inspection) BothWays(ctx context.Context, rowFirst, valueFirst func(*batch.Table) string, yield func(store.Complaint) error) error {
-	for _, table := range batch.Tables {
+func (i *Inspection) BothWays(ctx context.Context, rowFirst, valueFirst func(*writepath.Table) string, yield func(store.Complaint) error) error {
+	for _, table := range writepath.Tables {
 		err := i.Read(ctx, func(tx *sql.Tx) error {
 			seed := maphash.MakeSeed()
 			byRow, err := i.sumRows(ctx, tx, table, seed, rowFirst(table))
@@ -359,9 +359,9 @@ func (s *sum) add(hash uint64) {
 	s.hash += hash
 }
 
-func (i *Inspection) sumRows(ctx context.Context, tx *sql.Tx, t *batch.Table, seed maphash.Seed, way string) (s sum, err error) {
+func (i *Inspection) sumRows(ctx context.Context, tx *sql.Tx, t *writepath.Table, seed maphash.Seed, way string) (s sum, err error) {
 	err = i.each(ctx, tx, func(rows *sql.Rows) error {
-		var r batch.Row
+		var r writepath.Row
 		if err := rows.Scan(t.Fields(&r)...); err != nil {
 			return err
 		}

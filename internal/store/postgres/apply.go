@@ -8,14 +8,14 @@ import (
 	"muster/internal/fault"
 	"muster/internal/fhir"
 	"muster/internal/store"
-	"muster/internal/store/batch"
+	"muster/internal/store/writepath"
 
 	"github.com/jackc/pgx/v5"
 )
 
 // Apply implements store.Directory.
 func (s *Store) Apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
-	outcomes, err := batch.Apply(ctx, changes, s.applyBatch)
+	outcomes, err := writepath.Apply(ctx, changes, s.applyBatch)
 	if err != nil {
 		return outcomes, fmt.Errorf("write resources: %w", explain(err))
 	}
@@ -83,35 +83,35 @@ func (s *Store) stamp(ctx context.Context, in *inside) (*stay, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stay{s: s, now: now, horizon: batch.Horizon(live)}, nil
+	return &stay{s: s, now: now, horizon: writepath.Horizon(live)}, nil
 }
 
 // stay is the work of one stay inside the gate.
 type stay struct {
 	s       *Store
 	conn    *pgx.Conn
-	now     fhir.Moment  // commit time of everything in the batch
-	horizon fhir.Moment  // versions committed up to here are still needed by a live job
-	left    []batch.Text // by rows of this chunk; some have other rows
+	now     fhir.Moment      // commit time of everything in the batch
+	horizon fhir.Moment      // versions committed up to here are still needed by a live job
+	left    []writepath.Text // by rows of this chunk; some have other rows
 }
 
 // apply writes a chunk of changes, each to another resource. Each step is one
 // message to the database and one back, however many changes there are.
 func (b *stay) apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
-	items := batch.Items(changes)
+	items := writepath.Items(changes)
 	if err := b.findCurrent(ctx, items); err != nil {
 		return nil, err
 	}
 	if err := b.revise(ctx, items); err != nil {
 		return nil, err
 	}
-	batch.Decide(items)
-	for _, step := range []func(context.Context, []batch.Item) error{b.endVersions, b.allotKeys, b.write} {
+	writepath.Decide(items)
+	for _, step := range []func(context.Context, []writepath.Item) error{b.endVersions, b.allotKeys, b.write} {
 		if err := step(ctx, items); err != nil {
 			return nil, err
 		}
 	}
-	return batch.Outcomes(items), nil
+	return writepath.Outcomes(items), nil
 }
 
 // each runs a statement and scans every row of it.

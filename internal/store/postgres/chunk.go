@@ -9,7 +9,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/search/index"
 	"muster/internal/store"
-	"muster/internal/store/batch"
+	"muster/internal/store/writepath"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -51,7 +51,7 @@ const (
 var resourceTables = []string{"resource", "doc"}
 
 // findCurrent looks up the current rows.
-func (b *stay) findCurrent(ctx context.Context, items []batch.Item) error {
+func (b *stay) findCurrent(ctx context.Context, items []writepath.Item) error {
 	var types []int64
 	var ids []string
 	for i := range items {
@@ -67,8 +67,8 @@ func (b *stay) findCurrent(ctx context.Context, items []batch.Item) error {
 }
 
 // revise lets the revisions make their new versions from the current ones.
-func (b *stay) revise(ctx context.Context, items []batch.Item) error {
-	keys := batch.Revising(items)
+func (b *stay) revise(ctx context.Context, items []writepath.Item) error {
+	keys := writepath.Revising(items)
 	if len(keys) == 0 {
 		return nil
 	}
@@ -79,20 +79,20 @@ func (b *stay) revise(ctx context.Context, items []batch.Item) error {
 	var key, state int64
 	var body []byte
 	_, err = pgx.ForEachRow(rows, []any{&key, &state, &body}, func() error {
-		return batch.Revise(items, store.RowKey(key), store.Current{Visibility: index.Visibility(state), Line: body})
+		return writepath.Revise(items, store.RowKey(key), store.Current{Visibility: index.Visibility(state), Line: body})
 	})
 	return err
 }
 
 // endVersions copies the versions that are about to end to history, if a live job
 // needs them, takes away the removed resources and leaves tombstones.
-func (b *stay) endVersions(ctx context.Context, items []batch.Item) error {
+func (b *stay) endVersions(ctx context.Context, items []writepath.Item) error {
 	queue := &pgx.Batch{}
-	if ending := batch.Keys(items, store.Updated, store.Removed); len(ending) > 0 && b.horizon > 0 {
+	if ending := writepath.Keys(items, store.Updated, store.Removed); len(ending) > 0 && b.horizon > 0 {
 		queue.Queue(keepVersions, int64(b.now), numbers(ending), int64(b.horizon))
 	}
-	if removed := numbers(batch.Keys(items, store.Removed)); len(removed) > 0 {
-		var t batch.Text
+	if removed := numbers(writepath.Keys(items, store.Removed)); len(removed) > 0 {
+		var t writepath.Text
 		if err := b.each(ctx, textsOf, []any{&t.Param, &t.Norm}, func() { b.left = append(b.left, t) }, removed); err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (b *stay) endVersions(ctx context.Context, items []batch.Item) error {
 		for _, table := range resourceTables {
 			queue.Queue(`DELETE FROM `+table+` WHERE row_key = ANY ($1::bigint[])`, removed)
 		}
-		for _, t := range batch.Tables {
+		for _, t := range writepath.Tables {
 			queue.Queue(`DELETE FROM `+t.Name+` WHERE row_key = ANY ($1::bigint[])`, removed)
 		}
 	}
@@ -118,12 +118,12 @@ func numbers(keys []store.RowKey) []int64 {
 
 // allotKeys gives the created resources their row keys. The version of one that
 // was removed before goes on counting, so that no version id comes twice.
-func (b *stay) allotKeys(ctx context.Context, items []batch.Item) error {
-	created := batch.Created(items)
+func (b *stay) allotKeys(ctx context.Context, items []writepath.Item) error {
+	created := writepath.Created(items)
 	if len(created) == 0 {
 		return nil
 	}
-	var fresh []*batch.Item
+	var fresh []*writepath.Item
 	var types, counts, typeOf []int64
 	var ids []string
 	for _, t := range fhir.Types() {
@@ -146,11 +146,11 @@ func (b *stay) allotKeys(ctx context.Context, items []batch.Item) error {
 		return err
 	}
 	var t, last int64
-	return b.each(ctx, nextKeys, []any{&t, &last}, func() { batch.Allot(created[fhir.Type(t)], last) }, types, counts)
+	return b.each(ctx, nextKeys, []any{&t, &last}, func() { writepath.Allot(created[fhir.Type(t)], last) }, types, counts)
 }
 
 // write writes the rows, documents and index rows of new versions.
-func (b *stay) write(ctx context.Context, items []batch.Item) error {
+func (b *stay) write(ctx context.Context, items []writepath.Item) error {
 	queue := &pgx.Batch{}
 	b.queueRows(queue, items)
 	fresh, err := b.queueEntries(ctx, queue, items)
@@ -166,7 +166,7 @@ func (b *stay) write(ctx context.Context, items []batch.Item) error {
 }
 
 // queueRows adds the rows and documents of new versions.
-func (b *stay) queueRows(queue *pgx.Batch, items []batch.Item) {
+func (b *stay) queueRows(queue *pgx.Batch, items []writepath.Item) {
 	var keys, types, versions, updated, visibilities, sizes []int64
 	var ids, lines []string
 	var hashes [][]byte
@@ -191,17 +191,17 @@ func (b *stay) queueRows(queue *pgx.Batch, items []batch.Item) {
 
 // queueEntries adds the index rows of new versions, and for updates only what
 // differs from the rows that are there. It returns the texts that may be new.
-func (b *stay) queueEntries(ctx context.Context, queue *pgx.Batch, items []batch.Item) (fresh []batch.Text, err error) {
-	there, err := b.entriesOf(ctx, numbers(batch.Keys(items, store.Updated)))
+func (b *stay) queueEntries(ctx context.Context, queue *pgx.Batch, items []writepath.Item) (fresh []writepath.Text, err error) {
+	there, err := b.entriesOf(ctx, numbers(writepath.Keys(items, store.Updated)))
 	if err != nil {
 		return nil, err
 	}
-	for _, table := range batch.Tables {
+	for _, table := range writepath.Tables {
 		want, err := table.Wanted(items, func(text string) (int64, error) { return b.nameID(ctx, text) })
 		if err != nil {
 			return nil, err
 		}
-		missing, extra := batch.Difference(want, there[table])
+		missing, extra := writepath.Difference(want, there[table])
 		fresh, b.left = append(fresh, table.Texts(missing)...), append(b.left, table.Texts(extra)...)
 		if len(extra) > 0 {
 			columns, args := columnsOf(table, extra)
@@ -217,17 +217,17 @@ func (b *stay) queueEntries(ctx context.Context, queue *pgx.Batch, items []batch
 }
 
 // entriesOf reads the index rows of updated resources.
-func (b *stay) entriesOf(ctx context.Context, updated []int64) (map[*batch.Table][]batch.Row, error) {
+func (b *stay) entriesOf(ctx context.Context, updated []int64) (map[*writepath.Table][]writepath.Row, error) {
 	if len(updated) == 0 {
 		return nil, nil
 	}
-	there := map[*batch.Table][]batch.Row{}
+	there := map[*writepath.Table][]writepath.Row{}
 	queue := &pgx.Batch{}
-	for _, table := range batch.Tables {
+	for _, table := range writepath.Tables {
 		queue.Queue(`SELECT `+columnNames(table, "i.")+` FROM unnest($1::bigint[]) AS k JOIN `+table.Name+` AS i ON i.row_key = k`, updated).
 			Query(func(rows pgx.Rows) error {
 				for rows.Next() {
-					var r batch.Row
+					var r writepath.Row
 					if err := rows.Scan(table.Fields(&r)...); err != nil {
 						return err
 					}
@@ -240,13 +240,13 @@ func (b *stay) entriesOf(ctx context.Context, updated []int64) (map[*batch.Table
 }
 
 // columnNames lists the columns of an index table.
-func columnNames(t *batch.Table, prefix string) string {
+func columnNames(t *writepath.Table, prefix string) string {
 	return prefix + strings.Join(append([]string{"row_key", "param"}, t.Columns...), ", "+prefix)
 }
 
 // columnsOf turns rows into one array for each column, with its place and type in
 // the statement.
-func columnsOf(t *batch.Table, rows []batch.Row) (columns string, args []any) {
+func columnsOf(t *writepath.Table, rows []writepath.Row) (columns string, args []any) {
 	var values []any
 	for n, r := range rows {
 		values = t.Values(values[:0], r)

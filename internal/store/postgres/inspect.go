@@ -8,9 +8,9 @@ import (
 	"strings"
 
 	"muster/internal/store"
-	"muster/internal/store/batch"
 	"muster/internal/store/inspectsql"
 	"muster/internal/store/jobsql"
+	"muster/internal/store/writepath"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -108,8 +108,10 @@ const wayOfDamage = "stop the servers and restore a backup, or load the data int
 func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.Complaint) error) error {
 	// Each order is that of one index and not of the other; sequential scans are off.
 	err := i.BothWays(ctx,
-		func(t *batch.Table) string { return `ORDER BY row_key, param, ` + strings.Join(t.Columns, ", ") },
-		func(t *batch.Table) string { return `ORDER BY param, ` + strings.Join(t.Columns, ", ") + `, row_key` }, yield)
+		func(t *writepath.Table) string { return `ORDER BY row_key, param, ` + strings.Join(t.Columns, ", ") },
+		func(t *writepath.Table) string {
+			return `ORDER BY param, ` + strings.Join(t.Columns, ", ") + `, row_key`
+		}, yield)
 	if err != nil {
 		return err
 	}

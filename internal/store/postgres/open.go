@@ -12,8 +12,8 @@ import (
 
 	"muster/internal/search/sqlgen"
 	"muster/internal/store"
-	"muster/internal/store/batch"
 	"muster/internal/store/jobsql"
+	"muster/internal/store/writepath"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -39,7 +39,7 @@ type Store struct {
 	counts         sqlgen.Counts
 
 	mu    sync.Mutex       // of what follows
-	pace  batch.Pace       // taken inside the gate
+	pace  writepath.Pace   // taken inside the gate
 	names map[string]int64 // rows of table name that are known to be committed
 }
 

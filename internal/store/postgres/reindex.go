@@ -6,14 +6,14 @@ import (
 	"fmt"
 
 	"muster/internal/store"
-	"muster/internal/store/batch"
+	"muster/internal/store/writepath"
 
 	"github.com/jackc/pgx/v5"
 )
 
 // Reindex implements store.Indexer.
 func (s *Store) Reindex(ctx context.Context, how store.Reindexing) error {
-	r := batch.Reindexing{Reindexing: how, Info: &s.info, InGate: s.indexInGate, Pace: &s.pace}
+	r := writepath.Reindexing{Reindexing: how, Info: &s.info, InGate: s.indexInGate, Pace: &s.pace}
 	err := r.Run(ctx)
 	if err == nil {
 		_, err = s.Vacuum(ctx)
@@ -28,7 +28,7 @@ func (s *Store) Reindex(ctx context.Context, how store.Reindexing) error {
 }
 
 // indexInGate runs one transaction inside the gate.
-func (s *Store) indexInGate(ctx context.Context, work func(batch.IndexWriter) error) error {
+func (s *Store) indexInGate(ctx context.Context, work func(writepath.IndexWriter) error) error {
 	in, err := s.enter(ctx)
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func (s *Store) indexInGate(ctx context.Context, work func(batch.IndexWriter) er
 	return err
 }
 
-// indexWriter implements batch.IndexWriter.
+// indexWriter implements writepath.IndexWriter.
 type indexWriter struct{ *stay }
 
 func (w indexWriter) Meta(ctx context.Context, key string) (string, error) {
@@ -89,7 +89,7 @@ func (w indexWriter) Documents(ctx context.Context, from store.RowKey, limit int
 	return err
 }
 
-func (w indexWriter) Rewrite(ctx context.Context, items []batch.Item) error {
+func (w indexWriter) Rewrite(ctx context.Context, items []writepath.Item) error {
 	if err := w.findCurrent(ctx, items); err != nil {
 		return err
 	}
@@ -101,15 +101,15 @@ func (w indexWriter) Rewrite(ctx context.Context, items []batch.Item) error {
 	return w.send(ctx, queue)
 }
 
-func (w indexWriter) ReplaceEntries(ctx context.Context, items []batch.Item) error {
-	keys := numbers(batch.Keys(items, store.Updated))
-	var left, fresh []batch.Text
-	var t batch.Text
+func (w indexWriter) ReplaceEntries(ctx context.Context, items []writepath.Item) error {
+	keys := numbers(writepath.Keys(items, store.Updated))
+	var left, fresh []writepath.Text
+	var t writepath.Text
 	if err := w.each(ctx, textsOf, []any{&t.Param, &t.Norm}, func() { left = append(left, t) }, keys); err != nil {
 		return err
 	}
 	queue := &pgx.Batch{}
-	for _, table := range batch.Tables {
+	for _, table := range writepath.Tables {
 		want, err := table.Wanted(items, func(text string) (int64, error) { return w.nameID(ctx, text) })
 		if err != nil {
 			return err

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"muster/internal/search/index"
-	"muster/internal/store/batch"
+	"muster/internal/store/writepath"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -26,10 +26,10 @@ const (
 
 // updateTexts adds the texts that are new and removes those of the texts left that
 // no row has any more, each with its pieces.
-func (b *stay) updateTexts(ctx context.Context, fresh, left []batch.Text) error {
+func (b *stay) updateTexts(ctx context.Context, fresh, left []writepath.Text) error {
 	queue := &pgx.Batch{}
 	for _, step := range []struct {
-		texts           []batch.Text
+		texts           []writepath.Text
 		texted, grammed string
 	}{{fresh, newTexts, writeGrams}, {left, dropTexts, dropGrams}} {
 		if len(step.texts) == 0 {
@@ -38,7 +38,7 @@ func (b *stay) updateTexts(ctx context.Context, fresh, left []batch.Text) error 
 		var params, textIDs []int64
 		var grams []string
 		var id int64
-		var t batch.Text
+		var t writepath.Text
 		err := b.each(ctx, step.texted, []any{&id, &t.Param, &t.Norm}, func() {
 			for _, gram := range index.Grams(t.Norm) {
 				params, grams, textIDs = append(params, t.Param), append(grams, gram), append(textIDs, id)
@@ -55,7 +55,7 @@ func (b *stay) updateTexts(ctx context.Context, fresh, left []batch.Text) error 
 }
 
 // textArrays are the texts as the statements take them.
-func textArrays(texts []batch.Text) []any {
+func textArrays(texts []writepath.Text) []any {
 	params, norms := make([]int64, len(texts)), make([]string, len(texts))
 	for i, t := range texts {
 		params[i], norms[i] = t.Param, t.Norm

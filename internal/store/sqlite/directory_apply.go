@@ -9,7 +9,7 @@ import (
 	"muster/internal/fault"
 	"muster/internal/fhir"
 	"muster/internal/store"
-	"muster/internal/store/batch"
+	"muster/internal/store/writepath"
 )
 
 // writer is the one connection that writes, with its prepared statements. It is
@@ -21,13 +21,13 @@ type writer struct {
 	text      statements
 	names     map[string]int64 // rows of table name that are known to be committed
 	info      *CreateInfo      // of the store
-	pace      batch.Pace
+	pace      writepath.Pace
 	grams     []gram // a list to use again: it is the longest of a chunk
 }
 
 // Apply implements store.Directory.
 func (s *Store) Apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
-	outcomes, err := batch.Apply(ctx, changes, s.applyBatch)
+	outcomes, err := writepath.Apply(ctx, changes, s.applyBatch)
 	if err != nil {
 		return outcomes, fmt.Errorf("write resources: %w", explain(s.dir, err))
 	}
@@ -85,9 +85,9 @@ func (w *writer) apply(ctx context.Context, changes []store.Change) ([]store.Out
 type stay struct {
 	w       *writer
 	tx      *sql.Tx
-	now     fhir.Moment  // commit time of everything in the batch
-	horizon fhir.Moment  // versions committed up to here are still needed by a live job
-	left    []batch.Text // by rows of this chunk; some have other rows
+	now     fhir.Moment      // commit time of everything in the batch
+	horizon fhir.Moment      // versions committed up to here are still needed by a live job
+	left    []writepath.Text // by rows of this chunk; some have other rows
 }
 
 func (w *writer) enter(ctx context.Context, tx *sql.Tx) (*stay, error) {
@@ -111,5 +111,5 @@ func (w *writer) stamp(ctx context.Context, tx *sql.Tx) (*stay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the times of the live jobs: %w", err)
 	}
-	return &stay{w: w, tx: tx, now: now, horizon: batch.Horizon(live)}, nil
+	return &stay{w: w, tx: tx, now: now, horizon: writepath.Horizon(live)}, nil
 }

@@ -9,28 +9,28 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/search/index"
 	"muster/internal/store"
-	"muster/internal/store/batch"
+	"muster/internal/store/writepath"
 )
 
 // apply writes a chunk of changes, each to another resource. The work is done by
 // steps over the whole chunk, since a statement for each resource would cost
 // more than the writing itself.
 func (b *stay) apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
-	items := batch.Items(changes)
-	for _, step := range []func(context.Context, []batch.Item) error{
+	items := writepath.Items(changes)
+	for _, step := range []func(context.Context, []writepath.Item) error{
 		b.findCurrent, b.revise, b.decide, b.keepVersions, b.remove, b.allotKeys, b.writeRows, b.writeEntries, b.dropTexts,
 	} {
 		if err := step(ctx, items); err != nil {
 			return nil, err
 		}
 	}
-	return batch.Outcomes(items), nil
+	return writepath.Outcomes(items), nil
 }
 
 // findCurrent looks up the current rows.
-func (b *stay) findCurrent(ctx context.Context, items []batch.Item) error {
-	return b.lookUp(ctx, items, b.w.text.findCurrent, func(*batch.Item) bool { return true },
-		func(rows *sql.Rows, items []batch.Item) error {
+func (b *stay) findCurrent(ctx context.Context, items []writepath.Item) error {
+	return b.lookUp(ctx, items, b.w.text.findCurrent, func(*writepath.Item) bool { return true },
+		func(rows *sql.Rows, items []writepath.Item) error {
 			var i int
 			var key store.RowKey
 			var version int64
@@ -45,10 +45,10 @@ func (b *stay) findCurrent(ctx context.Context, items []batch.Item) error {
 
 // lookUp runs a statement with the arguments type and JSON array of ids, once for
 // each type. In its rows, the first column is the place of the id in the array.
-func (b *stay) lookUp(ctx context.Context, items []batch.Item, query *sql.Stmt, want func(*batch.Item) bool,
-	row func(rows *sql.Rows, items []batch.Item) error) error {
+func (b *stay) lookUp(ctx context.Context, items []writepath.Item, query *sql.Stmt, want func(*writepath.Item) bool,
+	row func(rows *sql.Rows, items []writepath.Item) error) error {
 	for _, t := range fhir.Types() {
-		var some []batch.Item
+		var some []writepath.Item
 		var at []int
 		var ids []string
 		for i := range items {
@@ -70,8 +70,8 @@ func (b *stay) lookUp(ctx context.Context, items []batch.Item, query *sql.Stmt, 
 }
 
 // revise lets the revisions make their new versions from the current ones.
-func (b *stay) revise(ctx context.Context, items []batch.Item) error {
-	keys := batch.Revising(items)
+func (b *stay) revise(ctx context.Context, items []writepath.Item) error {
+	keys := writepath.Revising(items)
 	if len(keys) == 0 {
 		return nil
 	}
@@ -82,19 +82,19 @@ func (b *stay) revise(ctx context.Context, items []batch.Item) error {
 		if err := rows.Scan(&key, &state, &body); err != nil {
 			return err
 		}
-		return batch.Revise(items, key, store.Current{Visibility: index.Visibility(state), Line: body})
+		return writepath.Revise(items, key, store.Current{Visibility: index.Visibility(state), Line: body})
 	}, asJSON(keys))
 }
 
-func (b *stay) decide(_ context.Context, items []batch.Item) error {
-	batch.Decide(items)
+func (b *stay) decide(_ context.Context, items []writepath.Item) error {
+	writepath.Decide(items)
 	return nil
 }
 
 // keepVersions copies the versions that are about to end to history, if a live
 // job needs them.
-func (b *stay) keepVersions(ctx context.Context, items []batch.Item) error {
-	keys := batch.Keys(items, store.Updated, store.Removed)
+func (b *stay) keepVersions(ctx context.Context, items []writepath.Item) error {
+	keys := writepath.Keys(items, store.Updated, store.Removed)
 	if len(keys) == 0 || b.horizon == 0 {
 		return nil
 	}
@@ -102,8 +102,8 @@ func (b *stay) keepVersions(ctx context.Context, items []batch.Item) error {
 }
 
 // remove takes away the removed resources and leaves tombstones.
-func (b *stay) remove(ctx context.Context, items []batch.Item) error {
-	removed := batch.Keys(items, store.Removed)
+func (b *stay) remove(ctx context.Context, items []writepath.Item) error {
+	removed := writepath.Keys(items, store.Removed)
 	if len(removed) == 0 {
 		return nil
 	}
@@ -124,9 +124,9 @@ func (b *stay) remove(ctx context.Context, items []batch.Item) error {
 
 // allotKeys gives the created resources their row keys. The version of one that
 // was removed before goes on counting, so that no version id comes twice.
-func (b *stay) allotKeys(ctx context.Context, items []batch.Item) error {
-	isCreated := func(it *batch.Item) bool { return it.Outcome == store.Created }
-	err := b.lookUp(ctx, items, b.w.text.findBuried, isCreated, func(rows *sql.Rows, items []batch.Item) error {
+func (b *stay) allotKeys(ctx context.Context, items []writepath.Item) error {
+	isCreated := func(it *writepath.Item) bool { return it.Outcome == store.Created }
+	err := b.lookUp(ctx, items, b.w.text.findBuried, isCreated, func(rows *sql.Rows, items []writepath.Item) error {
 		var i int
 		var version int64
 		if err := rows.Scan(&i, &version); err != nil {
@@ -138,7 +138,7 @@ func (b *stay) allotKeys(ctx context.Context, items []batch.Item) error {
 	if err != nil {
 		return err
 	}
-	created := batch.Created(items)
+	created := writepath.Created(items)
 	for _, t := range fhir.Types() {
 		fresh := created[t]
 		if len(fresh) == 0 {
@@ -148,13 +148,13 @@ func (b *stay) allotKeys(ctx context.Context, items []batch.Item) error {
 		if err := b.tx.StmtContext(ctx, b.w.text.nextKeys).QueryRowContext(ctx, len(fresh), t).Scan(&last); err != nil {
 			return fmt.Errorf("allot row keys: %w", err)
 		}
-		batch.Allot(fresh, last)
+		writepath.Allot(fresh, last)
 	}
 	return nil
 }
 
 // writeRows writes the rows and documents of new versions.
-func (b *stay) writeRows(ctx context.Context, items []batch.Item) error {
+func (b *stay) writeRows(ctx context.Context, items []writepath.Item) error {
 	resources := b.rows(ctx, b.w.text.resource)
 	docs := b.rows(ctx, b.w.text.doc)
 	for i := range items {
@@ -176,9 +176,9 @@ func (b *stay) writeRows(ctx context.Context, items []batch.Item) error {
 
 // writeEntries writes the index rows of new versions, and for updates only what
 // differs from the rows that are there.
-func (b *stay) writeEntries(ctx context.Context, items []batch.Item) error {
-	updated := batch.Keys(items, store.Updated)
-	for _, table := range batch.Tables {
+func (b *stay) writeEntries(ctx context.Context, items []writepath.Item) error {
+	updated := writepath.Keys(items, store.Updated)
+	for _, table := range writepath.Tables {
 		want, err := table.Wanted(items, func(text string) (int64, error) { return b.nameID(ctx, text) })
 		if err != nil {
 			return err
@@ -197,10 +197,10 @@ func (b *stay) writeEntries(ctx context.Context, items []batch.Item) error {
 
 // removeExtra deletes from the table what the updated rows have and should not,
 // and returns what they lack.
-func (b *stay) removeExtra(ctx context.Context, table *batch.Table, want []batch.Row, updated []store.RowKey) ([]batch.Row, error) {
-	var there []batch.Row
+func (b *stay) removeExtra(ctx context.Context, table *writepath.Table, want []writepath.Row, updated []store.RowKey) ([]writepath.Row, error) {
+	var there []writepath.Row
 	err := b.each(ctx, b.w.text.entries[table].ofRows, func(rows *sql.Rows) error {
-		var r batch.Row
+		var r writepath.Row
 		err := rows.Scan(table.Fields(&r)...)
 		there = append(there, r)
 		return err
@@ -208,7 +208,7 @@ func (b *stay) removeExtra(ctx context.Context, table *batch.Table, want []batch
 	if err != nil {
 		return nil, err
 	}
-	missing, extra := batch.Difference(want, there)
+	missing, extra := writepath.Difference(want, there)
 	b.left = append(b.left, table.Texts(extra)...)
 	for _, r := range extra {
 		if err := b.exec(ctx, b.w.text.entries[table].remove, table.Values(nil, r)...); err != nil {
@@ -218,7 +218,7 @@ func (b *stay) removeExtra(ctx context.Context, table *batch.Table, want []batch
 	return missing, nil
 }
 
-func (b *stay) insertEntries(ctx context.Context, table *batch.Table, want []batch.Row) error {
+func (b *stay) insertEntries(ctx context.Context, table *writepath.Table, want []writepath.Row) error {
 	in := b.rows(ctx, b.w.text.entries[table].insert)
 	for _, r := range want {
 		in.args = table.Values(in.args, r)

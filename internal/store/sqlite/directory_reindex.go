@@ -6,12 +6,12 @@ import (
 	"fmt"
 
 	"muster/internal/store"
-	"muster/internal/store/batch"
+	"muster/internal/store/writepath"
 )
 
 // Reindex implements store.Indexer.
 func (s *Store) Reindex(ctx context.Context, how store.Reindexing) error {
-	r := batch.Reindexing{Reindexing: how, Info: &s.info, InGate: s.indexInGate, Pace: &s.writer.pace}
+	r := writepath.Reindexing{Reindexing: how, Info: &s.info, InGate: s.indexInGate, Pace: &s.writer.pace}
 	err := r.Run(ctx)
 	if err == nil {
 		err = s.rewrite(ctx)
@@ -48,7 +48,7 @@ func (s *Store) rewrite(ctx context.Context) error {
 }
 
 // indexInGate runs one transaction inside the gate.
-func (s *Store) indexInGate(ctx context.Context, work func(batch.IndexWriter) error) (err error) {
+func (s *Store) indexInGate(ctx context.Context, work func(writepath.IndexWriter) error) (err error) {
 	leave, err := s.gate.enter(ctx)
 	if err != nil {
 		return err
@@ -76,7 +76,7 @@ func (s *Store) indexInGate(ctx context.Context, work func(batch.IndexWriter) er
 	return tx.Commit()
 }
 
-// indexWriter implements batch.IndexWriter.
+// indexWriter implements writepath.IndexWriter.
 type indexWriter struct{ *stay }
 
 func (w indexWriter) Meta(ctx context.Context, key string) (string, error) {
@@ -104,8 +104,8 @@ func (w indexWriter) Documents(ctx context.Context, from store.RowKey, limit int
 	}, from, limit)
 }
 
-func (w indexWriter) Rewrite(ctx context.Context, items []batch.Item) error {
-	for _, step := range []func(context.Context, []batch.Item) error{w.findCurrent, w.keepVersions, w.writeRows} {
+func (w indexWriter) Rewrite(ctx context.Context, items []writepath.Item) error {
+	for _, step := range []func(context.Context, []writepath.Item) error{w.findCurrent, w.keepVersions, w.writeRows} {
 		if err := step(ctx, items); err != nil {
 			return err
 		}
@@ -113,12 +113,12 @@ func (w indexWriter) Rewrite(ctx context.Context, items []batch.Item) error {
 	return nil
 }
 
-func (w indexWriter) ReplaceEntries(ctx context.Context, items []batch.Item) error {
-	keys := asJSON(batch.Keys(items, store.Updated))
+func (w indexWriter) ReplaceEntries(ctx context.Context, items []writepath.Item) error {
+	keys := asJSON(writepath.Keys(items, store.Updated))
 	if err := w.leaveTexts(ctx, keys); err != nil {
 		return err
 	}
-	for _, table := range batch.Tables {
+	for _, table := range writepath.Tables {
 		if err := w.exec(ctx, w.w.text.entries[table].clear, keys); err != nil {
 			return err
 		}

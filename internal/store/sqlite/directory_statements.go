@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"muster/internal/store/batch"
+	"muster/internal/store/writepath"
 )
 
 // statements are the prepared statements of the writer. CROSS JOIN and INDEXED
@@ -21,7 +21,7 @@ type statements struct {
 	name         *sql.Stmt
 	resource     insert
 	doc          insert
-	entries      map[*batch.Table]entryStatements
+	entries      map[*writepath.Table]entryStatements
 	texts        textStatements
 	nextDocs     *sql.Stmt
 	currentDocs  *sql.Stmt
@@ -66,7 +66,7 @@ func (w *writer) prepare(ctx context.Context) error {
 			last_updated = excluded.last_updated, visibility = excluded.own_visibility | inherited_visibility,
 			own_visibility = excluded.own_visibility, size = excluded.size, source_hash = excluded.source_hash`),
 		doc:     p.insert(`REPLACE INTO doc (row_key, body)`, 2, ``),
-		entries: map[*batch.Table]entryStatements{},
+		entries: map[*writepath.Table]entryStatements{},
 		currentDocs: p.stmt(`SELECT r.row_key, r.visibility, d.body FROM json_each(?1) AS j
 			CROSS JOIN resource AS r NOT INDEXED ON r.row_key = j.value CROSS JOIN doc AS d ON d.row_key = r.row_key`),
 		nextDocs: p.stmt(`SELECT row_key, body FROM doc WHERE row_key >= ?1 ORDER BY row_key LIMIT ?2`),
@@ -74,7 +74,7 @@ func (w *writer) prepare(ctx context.Context) error {
 	for _, name := range []string{"resource", "doc"} {
 		w.text.removeRows = append(w.text.removeRows, p.removeRows(name))
 	}
-	for _, t := range batch.Tables {
+	for _, t := range writepath.Tables {
 		columns := "row_key, param, " + strings.Join(t.Columns, ", ")
 		clear := p.removeRows(t.Name)
 		w.text.removeRows = append(w.text.removeRows, clear)

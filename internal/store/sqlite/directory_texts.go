@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"muster/internal/search/index"
-	"muster/internal/store/batch"
+	"muster/internal/store/writepath"
 )
 
 type textStatements struct {
@@ -34,7 +34,7 @@ func (p *preparer) texts() textStatements {
 }
 
 // writeTexts adds those of the texts that are new.
-func (b *stay) writeTexts(ctx context.Context, texts []batch.Text) error {
+func (b *stay) writeTexts(ctx context.Context, texts []writepath.Text) error {
 	if len(texts) == 0 {
 		return nil
 	}
@@ -51,7 +51,7 @@ func (b *stay) writeTexts(ctx context.Context, texts []batch.Text) error {
 	}()
 	err := b.each(ctx, b.w.text.texts.insert, func(rows *sql.Rows) error {
 		var id int64
-		var t batch.Text
+		var t writepath.Text
 		err := rows.Scan(&id, &t.Param, &t.Norm)
 		for _, piece := range index.Grams(t.Norm) {
 			fresh = append(fresh, gram{t.Param, piece, id})
@@ -85,7 +85,7 @@ type gram struct {
 // leaveTexts notes the texts of rows that are about to be removed.
 func (b *stay) leaveTexts(ctx context.Context, keys string) error {
 	return b.each(ctx, b.w.text.texts.ofRows, func(rows *sql.Rows) error {
-		var t batch.Text
+		var t writepath.Text
 		err := rows.Scan(&t.Param, &t.Norm)
 		b.left = append(b.left, t)
 		return err
@@ -93,7 +93,7 @@ func (b *stay) leaveTexts(ctx context.Context, keys string) error {
 }
 
 // dropTexts removes those of the texts left that no row has any more.
-func (b *stay) dropTexts(ctx context.Context, _ []batch.Item) error {
+func (b *stay) dropTexts(ctx context.Context, _ []writepath.Item) error {
 	for _, t := range b.left {
 		var id int64
 		err := b.tx.StmtContext(ctx, b.w.text.texts.unused).QueryRowContext(ctx, t.Param, t.Norm).Scan(&id)

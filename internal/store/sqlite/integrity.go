@@ -12,8 +12,8 @@ import (
 
 	"muster/internal/filelock"
 	"muster/internal/store"
-	"muster/internal/store/batch"
 	"muster/internal/store/inspectsql"
+	"muster/internal/store/writepath"
 )
 
 const wayOfDamage = "stop the server, keep a copy of the folder, and restore a backup or load the data into a new directory"
@@ -26,8 +26,8 @@ func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.
 	// The order makes SQLite take the table itself: left alone it reads the value
 	// index here too.
 	err := i.BothWays(ctx,
-		func(*batch.Table) string { return `NOT INDEXED ORDER BY row_key` },
-		func(t *batch.Table) string {
+		func(*writepath.Table) string { return `NOT INDEXED ORDER BY row_key` },
+		func(t *writepath.Table) string {
 			return `INDEXED BY ` + t.Name + `_value ORDER BY param, ` + strings.Join(t.Columns, ", ")
 		}, yield)
 	if err != nil {

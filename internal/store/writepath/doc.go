@@ -1,4 +1,4 @@
-// Package batch holds what every driver does with a batch of changes, apart from
+// Package writepath holds what every driver does with a batch of changes, apart from
 // its SQL: how long a batch stays in the gate, what becomes of each change, and
 // which rows of the index tables must come and go.
 //
@@ -7,4 +7,4 @@
 // live job needs ([Horizon]), remove, allot row keys, write rows and documents, and
 // write what the index lacks ([Wanted], [Difference]). [Reindexing] is the same for an
 // index that is made anew.
-package batch
+package writepath

@@ -17,7 +17,7 @@ targets=(
   "internal/search FuzzExportFilter"
   "internal/search FuzzSearch"
   "internal/search/query FuzzParse"
-  "internal/search/sqlgen FuzzSearch"
+  "internal/store/searchsql FuzzSearch"
   "internal/searchset FuzzUnpack"
   "internal/export FuzzParseRequest"
   "internal/load FuzzLine"

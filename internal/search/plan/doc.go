@@ -8,7 +8,7 @@
 // behind it (step.go); a reference that may lead to several types is planned for
 // each that knows what stands behind. What the policy has implied, for the resource
 // and at each step, becomes [Visible] or [AllVisible]. [Sort] reads the order.
-// Package sqlgen writes the plan as statements.
+// Package searchsql writes the plan as statements.
 //
 // What the planner cannot plan it refuses with fhir.Issues that name the parameter
 // and its place: modifiers that a parameter does not take (SR-23), values that are

@@ -6,7 +6,7 @@ import (
 )
 
 // Plan is what to find, over index entries and row columns, in the dialect of no
-// database: all resources of Type for which Root holds. Package sqlgen writes it
+// database: all resources of Type for which Root holds. Package searchsql writes it
 // as a statement; package index defines the entries that it speaks of.
 type Plan struct {
 	Type fhir.Type

@@ -10,9 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"muster/internal/search/sqlgen"
 	"muster/internal/store"
 	"muster/internal/store/jobsql"
+	"muster/internal/store/searchsql"
 	"muster/internal/store/writepath"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -36,7 +36,7 @@ type Store struct {
 	jobs           *sql.DB
 	stop           context.CancelFunc
 	stopped        sync.WaitGroup
-	counts         sqlgen.Counts
+	counts         searchsql.Counts
 
 	mu    sync.Mutex       // of what follows
 	pace  writepath.Pace   // taken inside the gate

@@ -3,8 +3,8 @@ package postgres
 import (
 	"context"
 
-	"muster/internal/search/sqlgen"
 	"muster/internal/store"
+	"muster/internal/store/searchsql"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -29,10 +29,10 @@ func (s *Store) find(ctx context.Context, search store.Search) (store.Found, err
 		return store.Found{}, err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	return sqlgen.PostgreSQL.Find(ctx, search, sqlgen.Session{
+	return searchsql.PostgreSQL.Find(ctx, search, searchsql.Session{
 		Count:  counting(tx),
 		Counts: &s.counts,
-		Rows: func(ctx context.Context, text sqlgen.Statement) ([]store.Row, error) {
+		Rows: func(ctx context.Context, text searchsql.Statement) ([]store.Row, error) {
 			return rowsOf(ctx, tx, text.SQL, text.Args...)
 		},
 	})

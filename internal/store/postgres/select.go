@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	"muster/internal/search/plan"
-	"muster/internal/search/sqlgen"
 	"muster/internal/store"
+	"muster/internal/store/searchsql"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -18,8 +18,8 @@ type queryer interface {
 }
 
 // counting runs the counts by which a search decides its order of work.
-func counting(q queryer) sqlgen.Count {
-	return func(ctx context.Context, s sqlgen.Statement) (n int64, err error) {
+func counting(q queryer) searchsql.Count {
+	return func(ctx context.Context, s searchsql.Statement) (n int64, err error) {
 		return n, q.QueryRow(ctx, s.SQL, s.Args...).Scan(&n)
 	}
 }
@@ -37,11 +37,11 @@ func (s *snapshot) Select(ctx context.Context, p plan.Plan, yield func(store.Row
 }
 
 func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
-	work, err := sqlgen.PostgreSQL.Arrange(ctx, p, sqlgen.ExportBound, counting(s.tx))
+	work, err := searchsql.PostgreSQL.Arrange(ctx, p, searchsql.ExportBound, counting(s.tx))
 	if err != nil {
 		return fmt.Errorf("select %v: %w", p.Type, err)
 	}
-	statement := sqlgen.PostgreSQL.Select(work)
+	statement := searchsql.PostgreSQL.Select(work)
 	rows, err := s.tx.Query(ctx, statement.SQL, statement.Args...)
 	if err != nil {
 		return fmt.Errorf("select %v: %w", p.Type, err)

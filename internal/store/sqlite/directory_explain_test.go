@@ -8,7 +8,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/search/index"
 	"muster/internal/search/plan"
-	"muster/internal/search/sqlgen"
+	"muster/internal/store/searchsql"
 	"muster/internal/store/storetest"
 
 	"github.com/google/go-cmp/cmp"
@@ -59,7 +59,7 @@ func TestExplain(t *testing.T) {
 			"SEARCH t2 EXISTS USING PRIMARY KEY (row_key=? AND param=? AND norm>? AND norm<?)"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := explained(t, s, sqlgen.SQLite.Select(sqlgen.Arrange(plan.Plan{Type: fhir.Location, Root: c.root})))
+			got := explained(t, s, searchsql.SQLite.Select(searchsql.Arrange(plan.Plan{Type: fhir.Location, Root: c.root})))
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
@@ -68,7 +68,7 @@ func TestExplain(t *testing.T) {
 }
 
 // explained returns the steps that read a table or sort.
-func explained(t *testing.T, s *Store, statement sqlgen.Statement) (steps []string) {
+func explained(t *testing.T, s *Store, statement searchsql.Statement) (steps []string) {
 	t.Helper()
 	rows, err := s.readers.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+statement.SQL, statement.Args...)
 	if err != nil {

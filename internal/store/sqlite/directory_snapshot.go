@@ -10,8 +10,8 @@ import (
 	"muster/internal/fault"
 	"muster/internal/fhir"
 	"muster/internal/search/plan"
-	"muster/internal/search/sqlgen"
 	"muster/internal/store"
+	"muster/internal/store/searchsql"
 )
 
 // snapshot is a read transaction on a connection of its own.
@@ -122,11 +122,11 @@ func (s *snapshot) Select(ctx context.Context, p plan.Plan, yield func(store.Row
 }
 
 func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
-	work, err := sqlgen.SQLite.Arrange(ctx, p, sqlgen.ExportBound, counting(s.tx))
+	work, err := searchsql.SQLite.Arrange(ctx, p, searchsql.ExportBound, counting(s.tx))
 	if err != nil {
 		return fmt.Errorf("select %v: %w", p.Type, err)
 	}
-	statement := sqlgen.SQLite.Select(work)
+	statement := searchsql.SQLite.Select(work)
 	rows, err := s.tx.QueryContext(ctx, statement.SQL, statement.Args...)
 	if err != nil {
 		return fmt.Errorf("select %v: %w", p.Type, err)
@@ -149,8 +149,8 @@ func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store
 }
 
 // counting runs the counts by which a search decides its order of work.
-func counting(tx *sql.Tx) sqlgen.Count {
-	return func(ctx context.Context, s sqlgen.Statement) (n int64, err error) {
+func counting(tx *sql.Tx) searchsql.Count {
+	return func(ctx context.Context, s searchsql.Statement) (n int64, err error) {
 		err = tx.QueryRowContext(ctx, s.SQL, s.Args...).Scan(&n)
 		return n, err
 	}

@@ -14,8 +14,8 @@ import (
 	"sync"
 	"time"
 
-	"muster/internal/search/sqlgen"
 	"muster/internal/store"
+	"muster/internal/store/searchsql"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -45,7 +45,7 @@ type Store struct {
 	info           CreateInfo
 	gate           gate
 	readers        *sql.DB // query only
-	counts         sqlgen.Counts
+	counts         searchsql.Counts
 
 	mu     sync.Mutex // of writer; taken inside the gate
 	writer *writer

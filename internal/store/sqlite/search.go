@@ -4,8 +4,8 @@ import (
 	"context"
 	"database/sql"
 
-	"muster/internal/search/sqlgen"
 	"muster/internal/store"
+	"muster/internal/store/searchsql"
 )
 
 var _ store.Searcher = (*Store)(nil)
@@ -27,10 +27,10 @@ func (s *Store) find(ctx context.Context, search store.Search) (store.Found, err
 		return store.Found{}, err
 	}
 	defer func() { _ = tx.Rollback() }()
-	return sqlgen.SQLite.Find(ctx, search, sqlgen.Session{
+	return searchsql.SQLite.Find(ctx, search, searchsql.Session{
 		Count:  counting(tx),
 		Counts: &s.counts,
-		Rows: func(ctx context.Context, text sqlgen.Statement) ([]store.Row, error) {
+		Rows: func(ctx context.Context, text searchsql.Statement) ([]store.Row, error) {
 			return rowsOf(ctx, tx, text.SQL, text.Args...)
 		},
 	})

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"muster/internal/search/sqlgen"
+	"muster/internal/store/searchsql"
 	"muster/internal/store/storetest"
 
 	"github.com/google/go-cmp/cmp"
@@ -41,7 +41,7 @@ func TestExplainReader(t *testing.T) {
 		{"bodies", bodiesOfKeys, []any{"[]"}, []string{list, row, "SEARCH d USING INTEGER PRIMARY KEY (rowid=?)"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := explained(t, s, sqlgen.Statement{SQL: c.text, Args: c.args})
+			got := explained(t, s, searchsql.Statement{SQL: c.text, Args: c.args})
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}

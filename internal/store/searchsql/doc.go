@@ -1,4 +1,4 @@
-// Package sqlgen writes a plan as statements of one database.
+// Package searchsql writes a plan as statements of one database.
 //
 // The flow: [Dialect.Arrange] fixes the order of work, [Dialect.Select],
 // [Dialect.Page] and [Dialect.Total] write it as text. Their order of work is fixed
@@ -22,4 +22,4 @@
 //
 // The text is deterministic: aliases are numbered in the order in which they are
 // met, and all values are arguments.
-package sqlgen
+package searchsql

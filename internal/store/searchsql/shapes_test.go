@@ -1,4 +1,4 @@
-package sqlgen_test
+package searchsql_test
 
 import (
 	"context"
@@ -14,12 +14,12 @@ import (
 	"muster/internal/policy"
 	"muster/internal/search"
 	"muster/internal/search/plan"
-	"muster/internal/search/sqlgen"
+	"muster/internal/store/searchsql"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-var databases = []sqlgen.Dialect{sqlgen.SQLite, sqlgen.PostgreSQL}
+var databases = []searchsql.Dialect{searchsql.SQLite, searchsql.PostgreSQL}
 
 func compiler(t testing.TB) *search.Compiler {
 	t.Helper()
@@ -44,7 +44,7 @@ func TestShapes(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := shapes(t, string(old))
-			if *sqlgen.Update {
+			if *searchsql.Update {
 				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}
@@ -104,7 +104,7 @@ func planned(t *testing.T, c *search.Compiler, text string) plan.Plan {
 
 // statements are those of a question: select QUERY, page KEYS QUERY, broad KEYS
 // QUERY, stream QUERY or total QUERY, where broad is a page of a search without a small set.
-func statements(t *testing.T, c *search.Compiler, d sqlgen.Dialect, words []string, p plan.Plan) []sqlgen.Statement {
+func statements(t *testing.T, c *search.Compiler, d searchsql.Dialect, words []string, p plan.Plan) []searchsql.Statement {
 	t.Helper()
 	var order []plan.Order
 	if len(words) == 3 {
@@ -114,7 +114,7 @@ func statements(t *testing.T, c *search.Compiler, d sqlgen.Dialect, words []stri
 		}
 		order = q.Order
 	}
-	broad, err := d.Arrange(t.Context(), p, sqlgen.SearchBound, func(_ context.Context, s sqlgen.Statement) (int64, error) {
+	broad, err := d.Arrange(t.Context(), p, searchsql.SearchBound, func(_ context.Context, s searchsql.Statement) (int64, error) {
 		return s.Args[len(s.Args)-1].(int64), nil // every count reaches its limit
 	})
 	if err != nil {
@@ -122,15 +122,15 @@ func statements(t *testing.T, c *search.Compiler, d sqlgen.Dialect, words []stri
 	}
 	switch words[0] {
 	case "select":
-		return []sqlgen.Statement{d.Select(sqlgen.Arrange(p))}
+		return []searchsql.Statement{d.Select(searchsql.Arrange(p))}
 	case "page":
-		return d.Page(sqlgen.Arrange(p), order, 30)
+		return d.Page(searchsql.Arrange(p), order, 30)
 	case "broad":
 		return d.Page(broad, order, 30)
 	case "stream":
-		return []sqlgen.Statement{d.Stream(broad, 31)}
+		return []searchsql.Statement{d.Stream(broad, 31)}
 	case "total":
-		return []sqlgen.Statement{d.Total(broad, 1001)}
+		return []searchsql.Statement{d.Total(broad, 1001)}
 	}
 	t.Fatalf("%v: begin with select, page, broad, stream or total", words)
 	return nil

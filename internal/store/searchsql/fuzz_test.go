@@ -1,4 +1,4 @@
-package sqlgen_test
+package searchsql_test
 
 import (
 	"strings"
@@ -7,7 +7,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/policy"
 	"muster/internal/search/plan"
-	"muster/internal/search/sqlgen"
+	"muster/internal/store/searchsql"
 )
 
 // What statements may not exceed: SQLite's limits, which are the smaller ones.
@@ -47,15 +47,15 @@ func FuzzSearch(f *testing.F) {
 }
 
 // requireBounded writes all statements of a plan.
-func requireBounded(t *testing.T, d sqlgen.Dialect, p plan.Plan, order []plan.Order) {
+func requireBounded(t *testing.T, d searchsql.Dialect, p plan.Plan, order []plan.Order) {
 	t.Helper()
-	work := sqlgen.Arrange(p)
+	work := searchsql.Arrange(p)
 	statements := append(d.Page(work, order, 30), d.Select(work), d.Total(work, 1001), d.Total(work, -1))
 	for _, s := range statements {
 		if len(s.Args) > mostArguments || len(s.SQL) > mostText {
 			t.Fatalf("a statement of %d arguments and %d bytes", len(s.Args), len(s.SQL))
 		}
-		if d == sqlgen.SQLite && strings.Count(s.SQL, "?") != len(s.Args) {
+		if d == searchsql.SQLite && strings.Count(s.SQL, "?") != len(s.Args) {
 			t.Fatalf("%d arguments for\n%s", len(s.Args), s.SQL)
 		}
 	}

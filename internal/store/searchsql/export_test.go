@@ -1,4 +1,4 @@
-package sqlgen
+package searchsql
 
 // Update is the flag -update, for the tests outside the package.
 var Update = update

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"muster/internal/blob"
+	"muster/internal/oserror"
 	"muster/internal/store"
-	"muster/internal/trouble"
 )
 
 // formerMark stood beside the folder of files of a directory in PostgreSQL and said which
@@ -184,9 +184,9 @@ func dropFormerMark(data string) error {
 
 // adoptCommand is the command that makes a folder a directory's, ready to be copied.
 func adoptCommand(data, database string) string {
-	command := "muster adopt --data " + trouble.Word(data)
+	command := "muster adopt --data " + oserror.Word(data)
 	if database != "" {
-		command += " --database " + trouble.Word(withoutPassword(database))
+		command += " --database " + oserror.Word(withoutPassword(database))
 	}
 	return command
 }

@@ -23,7 +23,7 @@
 // read can be read to its end (RE-12).
 //
 // What the disk does not let happen, for it is full or read-only, comes back as a
-// *trouble.Error, which names the folder and the way out.
+// *oserror.Error, which names the folder and the way out.
 //
 // A folder that is removed or moved away while the program runs is noticed with the
 // next call. Create makes it anew, a blob that was being written does not commit, and

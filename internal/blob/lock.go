@@ -8,7 +8,7 @@ import (
 	"syscall"
 
 	"muster/internal/filelock"
-	"muster/internal/trouble"
+	"muster/internal/oserror"
 )
 
 // lockFile is what is locked of a folder. It stays when the mark is replaced.
@@ -92,7 +92,7 @@ func (f *Folder) lock(mode filelock.Mode) (*os.File, error) {
 		file, held, err = tryLock(root, os.O_RDWR, mode)
 	}
 	if err != nil {
-		return nil, trouble.Explain(f.dir, fmt.Errorf("marking the folder for export files as used: %w", err))
+		return nil, oserror.Explain(f.dir, fmt.Errorf("marking the folder for export files as used: %w", err))
 	}
 	if !held {
 		return nil, ErrInUse

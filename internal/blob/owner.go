@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"muster/internal/trouble"
+	"muster/internal/oserror"
 )
 
 // ownerFile is the mark of a folder: a file that holds the id of the owner. It begins with a
@@ -193,7 +193,7 @@ func (f *Folder) mark(owner string, place func(root *os.Root, temporary, owner s
 		err = gone
 	}
 	if err != nil {
-		return trouble.Explain(f.dir, fmt.Errorf("marking the folder for export files: %w", err))
+		return oserror.Explain(f.dir, fmt.Errorf("marking the folder for export files: %w", err))
 	}
 	return nil
 }

@@ -17,9 +17,9 @@ import (
 	"time"
 
 	"muster/internal/fault"
+	"muster/internal/oserror"
 	"muster/internal/store"
 	"muster/internal/store/sqlite"
-	"muster/internal/trouble"
 )
 
 // tally is an observer that a test reads. Whoever polls may learn that a job has ended
@@ -65,8 +65,8 @@ func TestFullDiskWhileWriting(t *testing.T) {
 		number syscall.Errno
 		told   string
 	}{
-		{"blob.created", syscall.ENOSPC, trouble.ToldFull}, {"blob.write", syscall.ENOSPC, trouble.ToldFull}, {"blob.sync", syscall.EIO, trouble.ToldBroken},
-		{"blob.rename", syscall.ENOSPC, trouble.ToldFull}, {"blob.renamed", syscall.EROFS, trouble.ToldReadOnly},
+		{"blob.created", syscall.ENOSPC, oserror.ToldFull}, {"blob.write", syscall.ENOSPC, oserror.ToldFull}, {"blob.sync", syscall.EIO, oserror.ToldBroken},
+		{"blob.rename", syscall.ENOSPC, oserror.ToldFull}, {"blob.renamed", syscall.EROFS, oserror.ToldReadOnly},
 	} {
 		t.Run(fmt.Sprint(c.place, " ", c.number), func(t *testing.T) {
 			observed := newTally()
@@ -153,8 +153,8 @@ func TestFullDiskOfTheJobs(t *testing.T) {
 	if status, err := b.Poll(t.Context(), id); err != nil || status.State != store.Accepted {
 		t.Errorf("a poll meanwhile: %v, %v", status.State, err)
 	}
-	var explained *trouble.Error
-	if _, err := b.KickOff(t.Context(), b.request(nil, "Practitioner")); !errors.As(err, &explained) || explained.Reason() != trouble.ToldFull {
+	var explained *oserror.Error
+	if _, err := b.KickOff(t.Context(), b.request(nil, "Practitioner")); !errors.As(err, &explained) || explained.Reason() != oserror.ToldFull {
 		t.Errorf("a kick-off meanwhile: %v", err)
 	}
 	full.Store(false)
@@ -196,7 +196,7 @@ func TestWhatCouldNotBeSaid(t *testing.T) {
 			t.Fatal(err)
 		}
 		if job.State == store.Failed {
-			if !strings.Contains(job.Reason, trouble.ToldFull) {
+			if !strings.Contains(job.Reason, oserror.ToldFull) {
 				t.Errorf("the reason is %q, want one that names the disk", job.Reason)
 			}
 			return

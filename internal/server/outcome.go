@@ -11,8 +11,8 @@ import (
 
 	"muster/internal/export"
 	"muster/internal/fhir"
+	"muster/internal/oserror"
 	"muster/internal/store"
-	"muster/internal/trouble"
 )
 
 // kind is a reason of the HTTP side to refuse a request.
@@ -93,7 +93,7 @@ var (
 
 // serviceIssue gives the errors of the services the words of an issue.
 func serviceIssue(err error) (fhir.Issue, bool) {
-	var broken *trouble.Error
+	var broken *oserror.Error
 	switch {
 	case errors.Is(err, export.ErrAlreadyDeleted):
 		return fhir.Issue{Code: fhir.CodeNotFound, Diagnostics: "This export was deleted."}, true
@@ -116,7 +116,7 @@ func serviceIssue(err error) (fhir.Issue, bool) {
 // ofOperator reports whether an error that clients are told of is for the operator to mend,
 // and so belongs into the log with its cause.
 func ofOperator(err error) bool {
-	return errors.Is(err, export.ErrFileLost) || errors.As(err, new(*trouble.Error))
+	return errors.Is(err, export.ErrFileLost) || errors.As(err, new(*oserror.Error))
 }
 
 // resolve finds status and issues of an error; internal means that the client

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"muster/internal/trouble"
+	"muster/internal/oserror"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -16,7 +16,7 @@ func explain(err error) error {
 	if errors.As(err, &refused) {
 		if advice := advise(refused.Code); advice != "" {
 			if told := tellAll(refused.Code); told != "" {
-				return &trouble.Error{Text: advice, Told: told, Err: err}
+				return &oserror.Error{Text: advice, Told: told, Err: err}
 			}
 			return fmt.Errorf("%s: %w", advice, err)
 		}
@@ -24,7 +24,7 @@ func explain(err error) error {
 	}
 	var unreachable *pgconn.ConnectError
 	if errors.As(err, &unreachable) {
-		return &trouble.Error{Told: trouble.ToldAway, Err: err,
+		return &oserror.Error{Told: oserror.ToldAway, Err: err,
 			Text: "the database cannot be reached: check that the server runs and that host and port of the URL are right"}
 	}
 	return err
@@ -34,9 +34,9 @@ func explain(err error) error {
 func tellAll(code string) string {
 	switch code {
 	case "53100":
-		return trouble.ToldFull
+		return oserror.ToldFull
 	case "53300", "57P01", "57P02", "57P03":
-		return trouble.ToldAway
+		return oserror.ToldAway
 	}
 	return ""
 }

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"muster/internal/trouble"
+	"muster/internal/oserror"
 
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
@@ -15,17 +15,17 @@ import (
 func explain(dir string, err error) error {
 	var failure *sqlite.Error
 	if !errors.As(err, &failure) {
-		return trouble.Explain(dir, err)
+		return oserror.Explain(dir, err)
 	}
 	switch failure.Code() & 0xff {
 	case lib.SQLITE_FULL:
-		return &trouble.Error{Text: fmt.Sprintf("the disk of %s is full; what was committed is safe. Make room and run again", dir), Told: trouble.ToldFull, Err: err}
+		return &oserror.Error{Text: fmt.Sprintf("the disk of %s is full; what was committed is safe. Make room and run again", dir), Told: oserror.ToldFull, Err: err}
 	case lib.SQLITE_NOTADB, lib.SQLITE_CORRUPT:
 		return fmt.Errorf("a database in %s is damaged or not a database. Load the data into a new directory, or restore a backup: %w", dir, err)
 	case lib.SQLITE_READONLY, lib.SQLITE_CANTOPEN, lib.SQLITE_PERM:
-		return &trouble.Error{Text: fmt.Sprintf("the databases in %s cannot be written. Check the owner and the rights of the directory", dir), Told: trouble.ToldReadOnly, Err: err}
+		return &oserror.Error{Text: fmt.Sprintf("the databases in %s cannot be written. Check the owner and the rights of the directory", dir), Told: oserror.ToldReadOnly, Err: err}
 	case lib.SQLITE_IOERR:
-		return &trouble.Error{Text: fmt.Sprintf("the disk of %s fails or is full. Check it, then run again", dir), Told: trouble.ToldBroken, Err: err}
+		return &oserror.Error{Text: fmt.Sprintf("the disk of %s fails or is full. Check it, then run again", dir), Told: oserror.ToldBroken, Err: err}
 	case lib.SQLITE_BUSY:
 		return fmt.Errorf("another program holds the database in %s, such as a database browser or a backup. Close it and run again: %w", dir, err)
 	}

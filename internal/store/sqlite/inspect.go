@@ -9,10 +9,10 @@ import (
 	"os"
 	"path/filepath"
 
+	"muster/internal/oserror"
 	"muster/internal/store"
 	"muster/internal/store/inspectsql"
 	"muster/internal/store/jobsql"
-	"muster/internal/trouble"
 )
 
 // Inspection is a data directory that was opened to be looked at: nothing is
@@ -67,7 +67,7 @@ func (i *Inspection) open(ctx context.Context) error {
 		}
 		if current != target {
 			return fmt.Errorf("the tables of %s have version %d, and this program knows version %d: "+
-				"use the muster that wrote it, or bring it up to date with this one: muster reindex --data %s", file.name, current, target, trouble.Word(i.dir))
+				"use the muster that wrote it, or bring it up to date with this one: muster reindex --data %s", file.name, current, target, oserror.Word(i.dir))
 		}
 	}
 	if err := i.checkPair(ctx); err != nil {

@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"muster/internal/trouble"
+	"muster/internal/oserror"
 )
 
 // lostJobs is the error of a data directory without the job store that belongs to it.
@@ -27,7 +27,7 @@ func (l lostJobs) Error() string {
 	if l.own {
 		way = "restore " + jobsFile + " and " + directoryFile + " from one backup, or give up the exports in this " + jobsFile
 	}
-	return fmt.Sprintf("%s, which holds the exports, %s: %s and run: muster adopt --data %s", jobsFile, l.how, way, trouble.Word(l.dir))
+	return fmt.Sprintf("%s, which holds the exports, %s: %s and run: muster adopt --data %s", jobsFile, l.how, way, oserror.Word(l.dir))
 }
 
 // checkPair refuses a data directory one of whose databases is lost, before anything is made

@@ -1,4 +1,4 @@
-package trouble
+package oserror
 
 import (
 	"os/exec"

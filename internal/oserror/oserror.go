@@ -1,6 +1,6 @@
-// Package trouble has the words for what a disk or a database does not let happen: for the
+// Package oserror has the words for what a disk or a database does not let happen: for the
 // operator, with place and way out, and for a client, who is told what it is but not where.
-package trouble
+package oserror
 
 import (
 	"errors"

@@ -69,7 +69,7 @@ var rules = []rule{
 	{"bench/soak/*", []string{"bench/soak", "internal/testkit", "internal/fault"}, "soaks as programs"},
 	{"bench/*", []string{"internal/testkit"}, "measures the program from outside"},
 	{"internal/importtest", nil, "reads source text only"},
-	{"internal/trace", nil, "reads tests and documents as text"},
+	{"internal/reqtrace", nil, "reads tests and documents as text"},
 }
 
 func TestDirections(t *testing.T) {

@@ -1,4 +1,4 @@
-package trace
+package reqtrace
 
 import (
 	"bytes"
@@ -30,7 +30,7 @@ func TestConformancePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(page, old) {
-		t.Error("docs/conformance.md is not what the tests say: run go test ./internal/trace -update and read the difference")
+		t.Error("docs/conformance.md is not what the tests say: run go test ./internal/reqtrace -update and read the difference")
 	}
 }
 

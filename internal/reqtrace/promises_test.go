@@ -1,4 +1,4 @@
-package trace
+package reqtrace
 
 import (
 	"io/fs"

@@ -1,4 +1,4 @@
-// Package trace follows requirements to the tests that prove them.
+// Package reqtrace follows requirements to the tests that prove them.
 //
 // docs/requirements.tsv lists the guide's requirements with their ids, and
 // docs/decided.tsv those that muster decides otherwise, each with its reason.
@@ -6,7 +6,7 @@
 // ("KO-01" or "KO-01 KO-02"), in a text script a line that starts with "req".
 // [Page] joins the three into docs/conformance.md; the package's test holds the
 // page against the tree.
-package trace
+package reqtrace
 
 import (
 	"bufio"
@@ -79,7 +79,7 @@ func Page(root string) ([]byte, error) {
 	}
 
 	var page bytes.Buffer
-	page.WriteString("# Conformance\n\nGenerated from the ids that tests name; do not edit. Update with `go test ./internal/trace -update`.\n" +
+	page.WriteString("# Conformance\n\nGenerated from the ids that tests name; do not edit. Update with `go test ./internal/reqtrace -update`.\n" +
 		"The requirements are those of the Health Connect Australia Provider Directory guide, in our words.\n\n" +
 		"| area | proven | decided otherwise | open |\n| --- | --- | --- | --- |\n")
 	var body bytes.Buffer
@@ -170,7 +170,7 @@ func Named(root string) (map[string][]string, error) {
 
 // fromGo finds the string literals of a Go test file that are lists of ids.
 func fromGo(path, name string, add func(ids, place string)) error {
-	if strings.HasPrefix(name, "internal/trace/") {
+	if strings.HasPrefix(name, "internal/reqtrace/") {
 		return nil
 	}
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)

@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/testkit"
 
 	"golang.org/x/sync/errgroup"
@@ -110,7 +110,7 @@ func (e *episode) killed(what, point string) {
 func (e *episode) fate(r *rand.Rand, command string) (point string, life time.Duration) {
 	if r.IntN(2) == 0 {
 		var places []string
-		for _, p := range fault.Places {
+		for _, p := range failpoint.All {
 			if p.Command == command {
 				places = append(places, p.Name)
 			}

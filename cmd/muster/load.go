@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"muster/internal/conformance"
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/load"
 	"muster/internal/policy"
 	"muster/internal/search/index"
@@ -75,7 +75,7 @@ func (c loadCmd) Run(a app) (err error) {
 		fmt.Fprintf(a.stderr, "warning: %s\n", notice)
 	}
 	rejects.end()
-	err = errors.Join(err, fault.Point(a.ctx, "load.summary"))
+	err = errors.Join(err, failpoint.Inject(a.ctx, "load.summary"))
 	if err == nil || summary.Read > 0 {
 		printSummary(a, summary, time.Since(start))
 	}

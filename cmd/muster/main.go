@@ -15,7 +15,7 @@ import (
 	"strings"
 	"syscall"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 
 	"github.com/alecthomas/kong"
 )
@@ -63,7 +63,7 @@ func (e exitError) Unwrap() error { return e.err }
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	if err := fault.ArmFromEnvironment(); err != nil {
+	if err := failpoint.ArmFromEnvironment(); err != nil {
 		fmt.Fprintln(os.Stderr, "muster:", err)
 		os.Exit(exitUsage)
 	}

@@ -15,7 +15,7 @@ import (
 
 	"muster/internal/conformance"
 	"muster/internal/export"
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/metrics"
 	"muster/internal/policy"
 	"muster/internal/search"
@@ -203,7 +203,7 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w: choose another address with --listen", c.Listen, err)
 	}
-	if err := fault.Point(a.ctx, "serve.listening"); err != nil {
+	if err := failpoint.Inject(a.ctx, "serve.listening"); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
 	if err := directory.AdoptBaseURL(a.ctx, c.BaseURL); err != nil {

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"muster/internal/blob"
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 )
 
@@ -89,7 +89,7 @@ func Run(ctx context.Context, c Config) (s Summary, err error) {
 	if err := syncTree(partial); err != nil {
 		return s, fmt.Errorf("backup: %w", err)
 	}
-	if err := fault.Point(ctx, "backup.synced"); err != nil {
+	if err := failpoint.Inject(ctx, "backup.synced"); err != nil {
 		return s, fmt.Errorf("backup: %w", err)
 	}
 	// An empty folder gives way; one that is not empty any more does not.
@@ -99,7 +99,7 @@ func Run(ctx context.Context, c Config) (s Summary, err error) {
 	if err := os.Rename(partial, c.Out); err != nil {
 		return s, fmt.Errorf("backup: %w", err)
 	}
-	_ = fault.Point(ctx, "backup.renamed") // the copy is there: only a death matters
+	_ = failpoint.Inject(ctx, "backup.renamed") // the copy is there: only a death matters
 	return s, syncPath(parent)
 }
 
@@ -130,7 +130,7 @@ func (c Config) fill(ctx context.Context, dir string, s *Summary) error {
 		return err
 	}
 	s.Time, s.Files, s.Linked = frozen.Time(), len(f.there), f.linked
-	if err := fault.Point(ctx, "backup.linked"); err != nil {
+	if err := failpoint.Inject(ctx, "backup.linked"); err != nil {
 		return errors.Join(err, frozen.Close())
 	}
 	err = frozen.Write(ctx, dir, func(done, total int64) { c.Progress("database", done, total) })

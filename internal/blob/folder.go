@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/oserror"
 )
 
@@ -163,7 +163,7 @@ func (f *Folder) create(ctx context.Context, name string) (Writer, error) {
 		file, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err == nil {
 			w := &writer{folder: f, file: file, name: name, temporary: temporary}
-			if err := fault.Point(ctx, "blob.created"); err != nil {
+			if err := failpoint.Inject(ctx, "blob.created"); err != nil {
 				w.Abort()
 				return nil, err
 			}
@@ -229,7 +229,7 @@ func (f *Folder) Remove(ctx context.Context, name string) error {
 	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return oserror.Explain(f.dir, fmt.Errorf("removing blob %s: %w", name, err))
 	}
-	if err := fault.Point(ctx, "blob.removed"); err != nil {
+	if err := failpoint.Inject(ctx, "blob.removed"); err != nil {
 		return err
 	}
 	for parent := path.Dir(name); parent != "."; parent = path.Dir(parent) {
@@ -300,7 +300,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	if w.done {
 		return 0, errDone
 	}
-	err := fault.Point(context.Background(), "blob.write")
+	err := failpoint.Inject(context.Background(), "blob.write")
 	n := 0
 	if err == nil {
 		n, err = w.file.Write(p)
@@ -328,7 +328,7 @@ func (w *writer) Commit() error {
 // durable only when the folder that holds it is.
 func (w *writer) publish() error {
 	ctx := context.Background() // a commit is not given up half way
-	err := fault.Point(ctx, "blob.sync")
+	err := failpoint.Inject(ctx, "blob.sync")
 	if err == nil {
 		err = w.file.Sync()
 	}
@@ -342,7 +342,7 @@ func (w *writer) publish() error {
 	if err != nil {
 		return err
 	}
-	if err := fault.Point(ctx, "blob.rename"); err != nil {
+	if err := failpoint.Inject(ctx, "blob.rename"); err != nil {
 		return err
 	}
 	if err := root.Rename(w.temporary, w.name); err != nil {
@@ -357,7 +357,7 @@ func (w *writer) publish() error {
 
 // syncParents syncs the folders above a name that has just appeared.
 func syncParents(ctx context.Context, root *os.Root, name string) error {
-	if err := fault.Point(ctx, "blob.renamed"); err != nil {
+	if err := failpoint.Inject(ctx, "blob.renamed"); err != nil {
 		return err
 	}
 	for dir := path.Dir(name); ; dir = path.Dir(dir) {

@@ -22,7 +22,7 @@ import (
 	"muster/internal/check"
 	"muster/internal/conformance"
 	"muster/internal/export"
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/load"
 	"muster/internal/policy"
@@ -109,10 +109,10 @@ func place(t *testing.T, url string) string {
 		must(t, err)
 		running, stop := context.WithCancel(ctx)
 		reached := make(chan struct{}, 100)
-		disarm := fault.Arm(point, func(context.Context) error { reached <- struct{}{}; return nil })
+		disarm := failpoint.Arm(point, func(context.Context) error { reached <- struct{}{}; return nil })
 		passed := 0
 		if want == store.Writing { // hold the third part until the end
-			disarm = fault.Arm(point, func(working context.Context) error {
+			disarm = failpoint.Arm(point, func(working context.Context) error {
 				if passed++; passed < 3 {
 					return nil
 				}

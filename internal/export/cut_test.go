@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"muster/internal/blob"
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/store"
 
@@ -74,7 +74,7 @@ func (b *bundle) cut(point, how string) string {
 	ctx, stop := context.WithCancel(context.Background())
 	reached := make(chan struct{})
 	var passed atomic.Bool
-	disarm := fault.Arm(point, func(context.Context) error {
+	disarm := failpoint.Arm(point, func(context.Context) error {
 		if passed.Swap(true) {
 			return nil
 		}

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/oserror"
 	"muster/internal/store"
 	"muster/internal/store/sqlite"
@@ -76,7 +76,7 @@ func TestFullDiskWhileWriting(t *testing.T) {
 			})
 			b.fill(20)
 			var tries atomic.Int64
-			disarm := fault.Arm(c.place, func(context.Context) error {
+			disarm := failpoint.Arm(c.place, func(context.Context) error {
 				tries.Add(1)
 				return refuse(c.number, "/secret/place")
 			})
@@ -111,7 +111,7 @@ func TestDiskThatIsFullForAMoment(t *testing.T) {
 	b := newBundle(t, nil)
 	b.fill(20)
 	var tries atomic.Int64
-	defer fault.Arm("blob.write", func(context.Context) error {
+	defer failpoint.Arm("blob.write", func(context.Context) error {
 		if tries.Add(1) == 1 {
 			return refuse(syscall.ENOSPC, "x")
 		}
@@ -136,7 +136,7 @@ func TestFullDiskOfTheJobs(t *testing.T) {
 	full := atomic.Bool{}
 	full.Store(true)
 	refusals := make(chan struct{}, 1000)
-	defer fault.Arm("jobs.commit", func(context.Context) error {
+	defer failpoint.Arm("jobs.commit", func(context.Context) error {
 		if !full.Load() {
 			return nil
 		}
@@ -173,12 +173,12 @@ func TestWhatCouldNotBeSaid(t *testing.T) {
 	var room atomic.Bool
 	room.Store(true)
 	written := make(chan struct{}, 100)
-	defer fault.Arm("blob.write", func(context.Context) error {
+	defer failpoint.Arm("blob.write", func(context.Context) error {
 		room.Store(false) // from here on nothing can be told
 		written <- struct{}{}
 		return refuse(syscall.ENOSPC, "files")
 	})()
-	defer fault.Arm("jobs.commit", func(context.Context) error {
+	defer failpoint.Arm("jobs.commit", func(context.Context) error {
 		if room.Load() {
 			return nil
 		}

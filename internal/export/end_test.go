@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"muster/internal/auth"
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/store"
 
 	"github.com/google/go-cmp/cmp"
@@ -52,7 +52,7 @@ func TestCancelWhileWriting(t *testing.T) {
 			if strings.HasPrefix(point, "export.part") {
 				nth = 3 // some parts are there already
 			}
-			disarm := fault.Arm(point, func(ctx context.Context) error {
+			disarm := failpoint.Arm(point, func(ctx context.Context) error {
 				if passed.Add(1) != nth {
 					return nil
 				}
@@ -142,7 +142,7 @@ func TestErrorsThatStay(t *testing.T) {
 			b := newBundle(t, nil)
 			b.fill(5)
 			var passed atomic.Int32
-			defer fault.Arm(point, func(context.Context) error {
+			defer failpoint.Arm(point, func(context.Context) error {
 				passed.Add(1)
 				return errors.New("secret of the house")
 			})()

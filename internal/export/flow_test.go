@@ -15,7 +15,7 @@ import (
 
 	"muster/internal/auth"
 	"muster/internal/blob"
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/policy"
 	"muster/internal/search/index"
@@ -268,7 +268,7 @@ func TestChangesAreInOneExportOrTheNext(t *testing.T) {
 	b := newBundle(t, nil)
 	b.fill(20)
 	// A writer comes in after the snapshot and before the parts are written.
-	disarm := fault.Arm("export.selected", func(context.Context) error {
+	disarm := failpoint.Arm("export.selected", func(context.Context) error {
 		b.apply(resource(fhir.Practitioner, "p3", "second"), resource(fhir.Practitioner, "new", "second"),
 			store.Change{Type: fhir.Practitioner, ID: "p4", Remove: true})
 		return nil

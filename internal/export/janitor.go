@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/store"
 )
 
@@ -36,7 +36,7 @@ func (s *Service) sweep(ctx context.Context) error {
 		s.Logger.Info("exports expired", "count", expired)
 		s.Observer.Removed(RemovedExport, expired)
 	}
-	if err := fault.Point(ctx, "export.sweep.expired"); err != nil {
+	if err := failpoint.Inject(ctx, "export.sweep.expired"); err != nil {
 		return err
 	}
 	_, vacuumed := s.Store.Vacuum(ctx)
@@ -62,7 +62,7 @@ func (s *Service) removeOrphans(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := fault.Point(ctx, "export.sweep.listed"); err != nil {
+	if err := failpoint.Inject(ctx, "export.sweep.listed"); err != nil {
 		return err
 	}
 	objects, jobs, err := s.jobs.Objects(ctx)
@@ -96,7 +96,7 @@ func (s *Service) old(b found) bool { return time.Since(b.modified) >= s.Strange
 // remove removes blobs that nothing names.
 func (s *Service) remove(ctx context.Context, names []string) error {
 	for _, name := range names {
-		if err := fault.Point(ctx, "export.sweep.remove"); err != nil {
+		if err := failpoint.Inject(ctx, "export.sweep.remove"); err != nil {
 			return err
 		}
 		if err := s.Blobs.Remove(ctx, name); err != nil {

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/job"
 	"muster/internal/store"
@@ -42,7 +42,7 @@ func testLateWorker(t *testing.T, onPostgres bool) {
 			}
 			hangs := make(chan struct{})
 			var passed atomic.Bool
-			disarm := fault.Arm(point, func(ctx context.Context) error {
+			disarm := failpoint.Arm(point, func(ctx context.Context) error {
 				if !passed.Swap(true) {
 					late.hung.Store(ctx.Value(taskKey{}).(*store.Task))
 					close(hangs)

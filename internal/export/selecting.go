@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"muster/internal/auth"
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/job"
 	"muster/internal/search/plan"
@@ -33,7 +33,7 @@ func (s *Service) selectRows(ctx context.Context, c *job.Claim) error {
 	if err := errors.Join(err, snapshot.Close()); err != nil {
 		return err
 	}
-	if err := fault.Point(ctx, "export.selected"); err != nil {
+	if err := failpoint.Inject(ctx, "export.selected"); err != nil {
 		return err
 	}
 	settle, cancel := c.Settling(ctx)
@@ -44,7 +44,7 @@ func (s *Service) selectRows(ctx context.Context, c *job.Claim) error {
 	if len(parts) == 0 {
 		s.Observer.JobEnded(store.Complete)
 	}
-	return fault.Point(ctx, "export.writing")
+	return failpoint.Inject(ctx, "export.writing")
 }
 
 // plans compiles the stored request again: the kick-off has checked it, and the
@@ -66,7 +66,7 @@ func (s *Service) plans(j store.Job) ([]plan.Plan, error) {
 // selectAll runs the plans in the order of the request, which is the order of
 // the manifest.
 func (s *Service) selectAll(ctx context.Context, c *job.Claim, snapshot store.Snapshot, plans []plan.Plan) ([]store.Selection, []store.Part, error) {
-	if err := fault.Point(ctx, "export.selecting"); err != nil {
+	if err := failpoint.Inject(ctx, "export.selecting"); err != nil {
 		return nil, nil, err
 	}
 	cut := cutter{limit: s.PartBytes}

@@ -11,7 +11,7 @@ import (
 
 	"muster/internal/auth"
 	"muster/internal/blob"
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/job"
 	"muster/internal/policy"
@@ -219,7 +219,7 @@ func (s *Service) KickOff(ctx context.Context, r Request) (jobID string, err err
 	} else if err != nil {
 		return "", fmt.Errorf("starting an export: %w", err)
 	}
-	if err := fault.Point(ctx, "export.accepted"); err != nil {
+	if err := failpoint.Inject(ctx, "export.accepted"); err != nil {
 		return "", err
 	}
 	s.engine.Wake()
@@ -268,7 +268,7 @@ func (s *Service) Cancel(ctx context.Context, jobID string) error {
 		s.Observer.Removed(RemovedExport, 1)
 	}
 	// From here on the job is cancelled, whatever becomes of the client.
-	if err := fault.Point(ctx, "export.cancelled"); err != nil {
+	if err := failpoint.Inject(ctx, "export.cancelled"); err != nil {
 		return err
 	}
 	if err := s.removeFiles(context.WithoutCancel(ctx), job.ID); err != nil {

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/store"
 )
@@ -27,7 +27,7 @@ func testHeartbeatAfterTheEnd(t *testing.T, onPostgres bool) {
 			b.Service = New(b.Config)
 			// What stores the end of work is committed, and its answer comes only after a
 			// heartbeat has been refused.
-			defer fault.Arm("jobs.committed", func(ctx context.Context) error {
+			defer failpoint.Arm("jobs.committed", func(ctx context.Context) error {
 				task, ok := ctx.Value(taskKey{}).(*store.Task)
 				if !ok {
 					return nil

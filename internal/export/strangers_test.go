@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"muster/internal/blob"
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 )
 
 // put writes a file of the given age.
@@ -194,7 +194,7 @@ func testAnothersFolder(t *testing.T, onPostgres bool) {
 	b.put(cancelled+"/1-1.ndjson.gz", 0)
 	want := strings.Join(b.blobs(), " ")
 	rounds, passed := make(chan struct{}), atomic.Int32{}
-	defer fault.Arm("export.sweep.listed", func(context.Context) error {
+	defer failpoint.Arm("export.sweep.listed", func(context.Context) error {
 		if passed.Add(1) == 4 {
 			close(rounds)
 		}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"muster/internal/blob"
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/job"
 	"muster/internal/part"
 	"muster/internal/store"
@@ -28,13 +28,13 @@ func (s *Service) writePart(ctx context.Context, c *job.Claim) error {
 	if err != nil {
 		return err
 	}
-	if err := fault.Point(ctx, "export.part.written"); err != nil {
+	if err := failpoint.Inject(ctx, "export.part.written"); err != nil {
 		return err
 	}
 	if err := out.Commit(); err != nil {
 		return err
 	}
-	if err := fault.Point(ctx, "export.part.committed"); err != nil {
+	if err := failpoint.Inject(ctx, "export.part.committed"); err != nil {
 		return err
 	}
 	settle, cancel := c.Settling(ctx)
@@ -54,7 +54,7 @@ func (s *Service) writePart(ctx context.Context, c *job.Claim) error {
 	}
 	s.Observer.JobEnded(state)
 	s.Logger.Info("an export ended", "job", c.Task.Job.ID, "state", state)
-	return fault.Point(ctx, "export.finished")
+	return failpoint.Inject(ctx, "export.finished")
 }
 
 // objectName names the file of a claim. The fence keeps a late worker from
@@ -82,7 +82,7 @@ func (s *Service) copyRows(ctx context.Context, c *job.Claim, out blob.Writer) (
 			return store.Stored{}, fmt.Errorf("part %d: %w", p.Number, err)
 		}
 		c.Found(written)
-		if err := fault.Point(ctx, "export.part.page"); err != nil {
+		if err := failpoint.Inject(ctx, "export.part.page"); err != nil {
 			return store.Stored{}, err
 		}
 		if err := context.Cause(ctx); err != nil {

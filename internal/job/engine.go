@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/store"
 
@@ -120,7 +120,7 @@ func (e *Engine) work(ctx context.Context, worker string) {
 			e.Logger.Error("no work could be claimed", "error", err)
 		}
 		if task != nil {
-			_ = fault.Point(ctx, "job.claimed") // only a death matters here
+			_ = failpoint.Inject(ctx, "job.claimed") // only a death matters here
 			e.attempt(ctx, task)
 			continue
 		}
@@ -147,7 +147,7 @@ func (e *Engine) attempt(ctx context.Context, task *store.Task) {
 	err := e.run(ctx, task)
 	settle, cancel := settling(ctx, e.Lease)
 	defer cancel()
-	_ = fault.Point(settle, "job.settle")
+	_ = failpoint.Inject(settle, "job.settle")
 	if err != nil && ctx.Err() == nil {
 		err = e.whose(settle, task, err)
 	}

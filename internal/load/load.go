@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/store"
 
 	"golang.org/x/sync/errgroup"
@@ -219,7 +219,7 @@ func (l *loader) apply(ctx context.Context, order <-chan *batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := fault.Point(ctx, "load.written"); err != nil {
+	if err := failpoint.Inject(ctx, "load.written"); err != nil {
 		return err
 	}
 	return l.across.end(l.warn)
@@ -261,7 +261,7 @@ func (l *loader) batch(ctx context.Context, b *batch) error {
 			return err
 		}
 	}
-	if err := fault.Point(ctx, "load.batch"); err != nil {
+	if err := failpoint.Inject(ctx, "load.batch"); err != nil {
 		return err
 	}
 	if l.Progress != nil {

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 )
 
 // Process is a running command of muster. Safe for use by several goroutines.
@@ -39,7 +39,7 @@ func (p Program) Start(faultPoint string, args ...string) (*Process, error) {
 		if !strings.Contains(faultPoint, "=") {
 			faultPoint += "=kill"
 		}
-		r.cmd.Env = append(os.Environ(), fault.Variable+"="+faultPoint)
+		r.cmd.Env = append(os.Environ(), failpoint.Variable+"="+faultPoint)
 	}
 	r.cmd.Stdout, r.cmd.Stderr = &r.log, &r.log
 	if err := r.cmd.Start(); err != nil {

@@ -12,15 +12,15 @@ import (
 	"syscall"
 	"testing"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/testkit"
 )
 
-// TestKilledAtEveryPlace kills the program at each place of fault.Places and does the
+// TestKilledAtEveryPlace kills the program at each place of failpoint.All and does the
 // work again. A place that no run passes fails: it would prove nothing.
 func TestKilledAtEveryPlace(t *testing.T) {
 	all := practitioners(t, 1500, "Whole")
-	for _, place := range fault.Places {
+	for _, place := range failpoint.All {
 		t.Run(place.Name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t)
@@ -51,7 +51,7 @@ var drivers = []string{"directory.migrate", "directory.migrated", "jobs.migrate"
 // TestKilledAtEveryPlaceOnPostgres does the same where the code is the driver's.
 func TestKilledAtEveryPlaceOnPostgres(t *testing.T) {
 	all := practitioners(t, 1500, "Whole")
-	for _, place := range fault.Places {
+	for _, place := range failpoint.All {
 		if !slices.Contains(drivers, place.Name) {
 			continue
 		}

@@ -29,7 +29,7 @@ import (
 	"muster/internal/blob"
 	"muster/internal/conformance"
 	"muster/internal/export"
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/load"
 	"muster/internal/policy"
@@ -325,7 +325,7 @@ type gate struct {
 
 func newGate(t *testing.T) *gate {
 	g := &gate{progress: make(chan struct{}, 1)}
-	t.Cleanup(fault.Arm("export.selecting", func(ctx context.Context) error {
+	t.Cleanup(failpoint.Arm("export.selecting", func(ctx context.Context) error {
 		g.mu.Lock()
 		closed := g.closed
 		g.mu.Unlock()
@@ -340,7 +340,7 @@ func newGate(t *testing.T) *gate {
 		}
 	}))
 	for _, point := range []string{"export.writing", "export.finished"} {
-		t.Cleanup(fault.Arm(point, func(context.Context) error {
+		t.Cleanup(failpoint.Arm(point, func(context.Context) error {
 			select {
 			case g.progress <- struct{}{}:
 			default:

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"muster/bench/soak"
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/testkit"
 )
 
@@ -52,7 +52,7 @@ func main() {
 
 // missed are the fault points at which nothing has died.
 func missed(places map[string]int) (names []string) {
-	for _, p := range fault.Places {
+	for _, p := range failpoint.All {
 		if places[p.Name] == 0 {
 			names = append(names, p.Name)
 		}

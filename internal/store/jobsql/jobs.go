@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/store"
 )
@@ -136,7 +136,7 @@ func (j *Jobs) transact(ctx context.Context, id string, f func(tx runner) error)
 	if err := j.commit(ctx, id, f); err != nil {
 		return err
 	}
-	return fault.Point(ctx, "jobs.committed")
+	return failpoint.Inject(ctx, "jobs.committed")
 }
 
 // commit runs and commits a transaction of its own.
@@ -149,7 +149,7 @@ func (j *Jobs) commit(ctx context.Context, id string, f func(tx runner) error) e
 	if err := j.locked(ctx, runner{tx, &j.dialect}, id, f); err != nil {
 		return errors.Join(err, rollBack(ctx, tx))
 	}
-	if err := fault.Point(ctx, "jobs.commit"); err != nil {
+	if err := failpoint.Inject(ctx, "jobs.commit"); err != nil {
 		return errors.Join(err, rollBack(ctx, tx))
 	}
 	return tx.Commit()

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/store"
 	"muster/internal/store/writepath"
@@ -32,7 +32,7 @@ func (s *Store) applyBatch(ctx context.Context, changes []store.Change) ([]store
 	defer in.leave()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := fault.Point(ctx, "directory.apply.entered"); err != nil {
+	if err := failpoint.Inject(ctx, "directory.apply.entered"); err != nil {
 		return nil, err
 	}
 	done, err := s.apply(ctx, in, changes)
@@ -40,7 +40,7 @@ func (s *Store) applyBatch(ctx context.Context, changes []store.Change) ([]store
 		s.names = nil // some may have been rolled back
 		return nil, err
 	}
-	_ = fault.Point(ctx, "directory.apply.committed") // what is committed is told; only a death can hide it
+	_ = failpoint.Inject(ctx, "directory.apply.committed") // what is committed is told; only a death can hide it
 	return done, nil
 }
 
@@ -67,7 +67,7 @@ func (s *Store) apply(ctx context.Context, in *inside, changes []store.Change) (
 	if err != nil {
 		return nil, err
 	}
-	if err := fault.Point(ctx, "directory.apply.commit"); err != nil {
+	if err := failpoint.Inject(ctx, "directory.apply.commit"); err != nil {
 		return nil, err
 	}
 	return outcomes, in.tx.Commit()

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"time"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -53,7 +53,7 @@ func (s *Store) enter(ctx context.Context) (_ *inside, err error) {
 	if err != nil || free {
 		return in, err
 	}
-	if err := fault.Point(ctx, "directory.gate.waiting"); err != nil {
+	if err := failpoint.Inject(ctx, "directory.gate.waiting"); err != nil {
 		return nil, err
 	}
 	// The turn may take longer than a statement inside the gate: lock_timeout ends it.

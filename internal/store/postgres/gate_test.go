@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/store"
 	"muster/internal/store/storetest"
@@ -23,7 +23,7 @@ import (
 func heldGate(t *testing.T, s *Store, changes []store.Change) (release func(), result <-chan error) {
 	t.Helper()
 	reached, open := make(chan struct{}), make(chan struct{})
-	disarm := fault.Arm("directory.apply.commit", func(context.Context) error {
+	disarm := failpoint.Arm("directory.apply.commit", func(context.Context) error {
 		close(reached)
 		<-open
 		return nil
@@ -65,7 +65,7 @@ func TestDeadHolder(t *testing.T) {
 	changes := storetest.Changes(5)
 	release, result := heldGate(t, dead, changes)
 	waiting := make(chan struct{}, 1)
-	t.Cleanup(fault.Arm("directory.gate.waiting", func(context.Context) error { waiting <- struct{}{}; return nil }))
+	t.Cleanup(failpoint.Arm("directory.gate.waiting", func(context.Context) error { waiting <- struct{}{}; return nil }))
 	free := make(chan struct{})
 	go func() {
 		defer close(free)
@@ -159,7 +159,7 @@ func TestPinIsOneWithItsTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	broken := errors.New("broken")
-	disarm := fault.Arm("directory.snapshot.pinned", func(context.Context) error { return broken })
+	disarm := failpoint.Arm("directory.snapshot.pinned", func(context.Context) error { return broken })
 	pin := func(ctx context.Context, at fhir.Moment) error { return s.BeginSelecting(ctx, task, at, 10) }
 	if _, err := s.OpenSnapshot(t.Context(), pin); !errors.Is(err, broken) {
 		t.Errorf("error %v", err)

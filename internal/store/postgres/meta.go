@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/store"
 )
@@ -85,7 +85,7 @@ func establish(ctx context.Context, db *sql.DB, o store.Options) (store.CreateIn
 	if err != nil || !write {
 		return info, err
 	}
-	if err := fault.Point(ctx, "directory.migrated"); err != nil {
+	if err := failpoint.Inject(ctx, "directory.migrated"); err != nil {
 		return info, err
 	}
 	return info, writeMeta(ctx, db, info)

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 
 	"github.com/pressly/goose/v3"
 )
@@ -24,11 +24,11 @@ const (
 
 // migrate brings the tables of both halves up to date.
 func migrate(ctx context.Context, db *sql.DB) error {
-	point := func(ctx context.Context) error { return fault.Point(ctx, "directory.migrate") }
+	point := func(ctx context.Context) error { return failpoint.Inject(ctx, "directory.migrate") }
 	if err := migrateHalf(ctx, db, "directory", directoryVersion, point); err != nil {
 		return err
 	}
-	point = func(ctx context.Context) error { return fault.Point(ctx, "jobs.migrate") }
+	point = func(ctx context.Context) error { return failpoint.Inject(ctx, "jobs.migrate") }
 	return migrateHalf(ctx, db, "jobs", jobsVersion, point)
 }
 

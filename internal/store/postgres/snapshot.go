@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/store"
 	"muster/internal/store/jobsql"
@@ -58,14 +58,14 @@ func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir
 	if snap.time, before, err = s.draw(ctx, in); err != nil {
 		return nil, err
 	}
-	if err := fault.Point(ctx, "directory.snapshot.drawn"); err != nil {
+	if err := failpoint.Inject(ctx, "directory.snapshot.drawn"); err != nil {
 		return nil, err
 	}
 	// T and the job that needs it are committed together, or neither is.
 	if err := pin(jobsql.Within(ctx, in.tx), snap.time); err != nil {
 		return nil, err
 	}
-	if err := fault.Point(ctx, "directory.snapshot.pinned"); err != nil {
+	if err := failpoint.Inject(ctx, "directory.snapshot.pinned"); err != nil {
 		return nil, err
 	}
 	if before != seen {

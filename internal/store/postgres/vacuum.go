@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/store"
 )
 
@@ -55,7 +55,7 @@ func (s *Store) vacuumSome(ctx context.Context, key, version *int64) (dropped, s
 	if err != nil {
 		return 0, 0, err
 	}
-	if err := fault.Point(ctx, "directory.vacuum.commit"); err != nil {
+	if err := failpoint.Inject(ctx, "directory.vacuum.commit"); err != nil {
 		return 0, 0, err
 	}
 	return dropped, seen, tx.Commit()

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/store"
 	"muster/internal/store/writepath"
@@ -44,7 +44,7 @@ func (s *Store) applyBatch(ctx context.Context, changes []store.Change) ([]store
 	defer leave()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := fault.Point(ctx, "directory.apply.entered"); err != nil {
+	if err := failpoint.Inject(ctx, "directory.apply.entered"); err != nil {
 		return nil, err
 	}
 	done, err := s.writer.apply(ctx, changes)
@@ -71,13 +71,13 @@ func (w *writer) apply(ctx context.Context, changes []store.Change) ([]store.Out
 	if err != nil {
 		return nil, err
 	}
-	if err := fault.Point(ctx, "directory.apply.commit"); err != nil {
+	if err := failpoint.Inject(ctx, "directory.apply.commit"); err != nil {
 		return nil, err
 	}
 	if err := tx.Commit(); err != nil {
 		return nil, err
 	}
-	_ = fault.Point(ctx, "directory.apply.committed") // what is committed is told; only a death can hide it
+	_ = failpoint.Inject(ctx, "directory.apply.committed") // what is committed is told; only a death can hide it
 	return outcomes, nil
 }
 

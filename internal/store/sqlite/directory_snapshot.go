@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/search/plan"
 	"muster/internal/store"
@@ -56,13 +56,13 @@ func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir
 	if snap.time, err = s.drawTime(ctx); err != nil {
 		return nil, err
 	}
-	if err := fault.Point(ctx, "directory.snapshot.drawn"); err != nil {
+	if err := failpoint.Inject(ctx, "directory.snapshot.drawn"); err != nil {
 		return nil, err
 	}
 	if err := pin(ctx, snap.time); err != nil {
 		return nil, err
 	}
-	if err := fault.Point(ctx, "directory.snapshot.pinned"); err != nil {
+	if err := failpoint.Inject(ctx, "directory.snapshot.pinned"); err != nil {
 		return nil, err
 	}
 	var last fhir.Moment

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 )
 
@@ -61,7 +61,7 @@ func (s *Store) vacuumSome(ctx context.Context, after int64) (dropped, last int6
 	if dropped, err = result.RowsAffected(); err != nil {
 		return 0, 0, err
 	}
-	if err := fault.Point(ctx, "directory.vacuum.commit"); err != nil {
+	if err := failpoint.Inject(ctx, "directory.vacuum.commit"); err != nil {
 		return 0, 0, err
 	}
 	return dropped, last, tx.Commit()

@@ -4,7 +4,7 @@ import (
 	"context"
 	"os"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/filelock"
 )
 
@@ -20,7 +20,7 @@ func acquire(ctx context.Context, path string) (release func(), err error) {
 	if held, err := tryLock(f); held || err != nil {
 		return func() { _ = f.Close() }, err
 	}
-	if err := fault.Point(ctx, "directory.gate.waiting"); err != nil {
+	if err := failpoint.Inject(ctx, "directory.gate.waiting"); err != nil {
 		_ = f.Close()
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/search/plan"
 	"muster/internal/store"
@@ -142,7 +142,7 @@ func TestGateGivesUpWithTheContext(t *testing.T) {
 func TestApplyIsWhole(t *testing.T) {
 	s := openTest(t, t.TempDir(), time.Now)
 	broken := errors.New("broken")
-	disarm := fault.Arm("directory.apply.commit", func(context.Context) error { return broken })
+	disarm := failpoint.Arm("directory.apply.commit", func(context.Context) error { return broken })
 	outcomes, err := s.Apply(t.Context(), storetest.Changes(5))
 	disarm()
 	if !errors.Is(err, broken) || len(outcomes) != 0 {

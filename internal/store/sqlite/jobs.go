@@ -9,7 +9,7 @@ import (
 	"net/url"
 	"path/filepath"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/store/jobsql"
 
 	_ "modernc.org/sqlite" // registers the driver
@@ -70,7 +70,7 @@ func openJobs(ctx context.Context, path string) (*jobs, error) {
 }
 
 func migrateJobs(ctx context.Context, db *sql.DB) error {
-	return bringUp(ctx, db, jobMigrations, "migrations/jobs", func(ctx context.Context) error { return fault.Point(ctx, "jobs.migrate") })
+	return bringUp(ctx, db, jobMigrations, "migrations/jobs", func(ctx context.Context) error { return failpoint.Inject(ctx, "jobs.migrate") })
 }
 
 // Close closes the file. The writer is the last, so it takes the log into the file.

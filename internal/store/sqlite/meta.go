@@ -5,7 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/store"
 )
@@ -45,7 +45,7 @@ func establish(ctx context.Context, db *sql.DB, o Options) (CreateInfo, error) {
 	if err != nil || !write {
 		return info, err
 	}
-	if err := fault.Point(ctx, "directory.migrated"); err != nil {
+	if err := failpoint.Inject(ctx, "directory.migrated"); err != nil {
 		return info, err
 	}
 	return info, writeMeta(ctx, db, info)

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 
 	"github.com/pressly/goose/v3"
 )
@@ -19,7 +19,7 @@ var directoryMigrations embed.FS
 // than this program is an error: an older program could break what it does not
 // know.
 func migrate(ctx context.Context, db *sql.DB) error {
-	return bringUp(ctx, db, directoryMigrations, "migrations/directory", func(ctx context.Context) error { return fault.Point(ctx, "directory.migrate") })
+	return bringUp(ctx, db, directoryMigrations, "migrations/directory", func(ctx context.Context) error { return failpoint.Inject(ctx, "directory.migrate") })
 }
 
 // bringUp runs the migrations in a folder that a database has not seen. point is called

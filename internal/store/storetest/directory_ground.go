@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/search/index"
 	"muster/internal/search/plan"
@@ -42,7 +42,7 @@ func testFailedHolder(t *testing.T, open OpenStore) {
 	d := newDirectory(t, open)
 	broken := errors.New("broken")
 	for i, point := range []string{"directory.apply.entered", "directory.apply.commit", "directory.snapshot.drawn", "directory.snapshot.pinned"} {
-		disarm := fault.Arm(point, func(context.Context) error { return broken })
+		disarm := failpoint.Arm(point, func(context.Context) error { return broken })
 		var err error
 		if strings.HasPrefix(point, "directory.apply") {
 			_, err = d.Apply(t.Context(), []store.Change{put(fhir.Location, "lost", "one")})

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/search/plan"
 	"muster/internal/store"
@@ -57,7 +57,7 @@ type barrier struct{ reached, open chan struct{} }
 
 func armBarrier(t *testing.T, point string) *barrier {
 	b := &barrier{make(chan struct{}, 1), make(chan struct{})}
-	t.Cleanup(fault.Arm(point, func(context.Context) error {
+	t.Cleanup(failpoint.Arm(point, func(context.Context) error {
 		select {
 		case b.reached <- struct{}{}:
 		default:
@@ -71,7 +71,7 @@ func armBarrier(t *testing.T, point string) *barrier {
 // armSignal tells when a fault point is passed.
 func armSignal(t *testing.T, point string) <-chan struct{} {
 	passed := make(chan struct{}, 1)
-	t.Cleanup(fault.Arm(point, func(context.Context) error {
+	t.Cleanup(failpoint.Arm(point, func(context.Context) error {
 		select {
 		case passed <- struct{}{}:
 		default:

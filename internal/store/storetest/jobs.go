@@ -7,7 +7,7 @@ import (
 	"sync"
 	"testing"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/store"
 
@@ -273,7 +273,7 @@ func testConcurrentClaims(t *testing.T, b jobsBundle) {
 func testClaimAtCommit(t *testing.T, b jobsBundle) {
 	b.create("job", 0)
 	ctx, stop := context.WithCancel(t.Context())
-	defer fault.Arm("jobs.commit", func(context.Context) error {
+	defer failpoint.Arm("jobs.commit", func(context.Context) error {
 		stop()
 		return nil
 	})()

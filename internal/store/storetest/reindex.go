@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/search/index"
 	"muster/internal/search/plan"
@@ -162,7 +162,7 @@ func testReindex(t *testing.T, open OpenIndexer) {
 func (d *indexing) cut(s IndexerStore, point string, passes int, definitions string) (done int64) {
 	d.Helper()
 	broken := errors.New("cut off")
-	disarm := fault.Arm(point, func(context.Context) error {
+	disarm := failpoint.Arm(point, func(context.Context) error {
 		if passes--; passes == 0 {
 			return broken
 		}
@@ -225,7 +225,7 @@ func testReindexCleans(t *testing.T, open OpenIndexer) {
 	}
 	passes := 2
 	broken := errors.New("cut off")
-	disarm := fault.Arm("directory.reindex.commit", func(context.Context) error {
+	disarm := failpoint.Arm("directory.reindex.commit", func(context.Context) error {
 		if passes--; passes == 0 {
 			return broken
 		}

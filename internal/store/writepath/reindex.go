@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"muster/internal/fault"
+	"muster/internal/failpoint"
 	"muster/internal/store"
 )
 
@@ -60,7 +60,7 @@ func (r *Reindexing) Run(ctx context.Context) error {
 		if r.Progress != nil {
 			r.Progress(r.done, r.cleaned)
 		}
-		if err := fault.Point(ctx, "directory.reindex.committed"); err != nil {
+		if err := failpoint.Inject(ctx, "directory.reindex.committed"); err != nil {
 			return err
 		}
 	}
@@ -84,7 +84,7 @@ func (r *Reindexing) begin(ctx context.Context, w IndexWriter) error {
 	if err := r.note(ctx, w); err != nil {
 		return err
 	}
-	return fault.Point(ctx, "directory.reindex.begin")
+	return failpoint.Inject(ctx, "directory.reindex.begin")
 }
 
 // note writes how far the making is.
@@ -110,7 +110,7 @@ func (r *Reindexing) batch(ctx context.Context, w IndexWriter) error {
 			return err
 		}
 	}
-	if err := fault.Point(ctx, "directory.reindex.commit"); err != nil {
+	if err := failpoint.Inject(ctx, "directory.reindex.commit"); err != nil {
 		return err
 	}
 	if !r.last {

@@ -1,13 +1,13 @@
-// Package fault names the places where a crash could hurt, so that tests can
+// Package failpoint names the places where a crash could hurt, so that tests can
 // stop, slow or kill the program exactly there.
 //
-// A place is a call of [Point]. In production nothing is armed and a point costs
+// A place is a call of [Inject]. In production nothing is armed and a point costs
 // one atomic read. A test in the same process arms a point with [Arm]; a test
-// of a child process sets the environment variable MUSTER_FAULT before the
+// of a child process sets the environment variable MUSTER_FAILPOINT before the
 // start: "export.part.written=kill" dies there as from kill -9,
-// "export.part.written@3=kill" on the third passing, and "export.part.written=stop"
+// "export.part.written@3=kill" on the third hit, and "export.part.written=stop"
 // stands still there, the whole process, until somebody sends it SIGCONT.
-package fault
+package failpoint
 
 import (
 	"context"
@@ -22,7 +22,7 @@ import (
 )
 
 // Variable is the environment variable that arms points in a child process.
-const Variable = "MUSTER_FAULT"
+const Variable = "MUSTER_FAILPOINT"
 
 var (
 	armed atomic.Int32
@@ -30,8 +30,8 @@ var (
 	hooks = map[string]func(context.Context) error{}
 )
 
-// Point marks a place. It returns what the armed hook returns, or nil.
-func Point(ctx context.Context, name string) error {
+// Inject marks a place. It returns what the armed hook returns, or nil.
+func Inject(ctx context.Context, name string) error {
 	if armed.Load() == 0 {
 		return nil
 	}
@@ -68,24 +68,24 @@ func ArmFromEnvironment() error {
 		}
 		place, action, ok := strings.Cut(item, "=")
 		name, count, counted := strings.Cut(place, "@")
-		if !slices.ContainsFunc(Places, func(p Place) bool { return p.Name == name }) {
-			return fmt.Errorf("%s: %q: there is no such place, fault.Places lists them", Variable, item)
+		if !slices.ContainsFunc(All, func(p Point) bool { return p.Name == name }) {
+			return fmt.Errorf("%s: %q: there is no such failpoint: failpoint.All lists them", Variable, item)
 		}
-		passing := int64(1)
+		hit := int64(1)
 		if counted {
 			n, err := strconv.ParseInt(count, 10, 64)
 			if err != nil || n < 1 {
 				return fmt.Errorf("%s: %q: the count after @ is a whole number from 1", Variable, item)
 			}
-			passing = n
+			hit = n
 		}
-		act := map[string]func(){"kill": die, "stop": standStill}[action]
+		act := map[string]func(){"kill": kill, "stop": pause}[action]
 		if !ok || act == nil {
 			return fmt.Errorf("%s: %q: write NAME=kill or NAME@N=kill, or stop instead of kill", Variable, item)
 		}
-		var passed atomic.Int64
+		var hits atomic.Int64
 		Arm(name, func(context.Context) error {
-			if passed.Add(1) == passing {
+			if hits.Add(1) == hit {
 				act()
 			}
 			return nil
@@ -94,12 +94,12 @@ func ArmFromEnvironment() error {
 	return nil
 }
 
-// die ends the process as kill -9 does: nothing is flushed, nothing deferred.
-func die() {
+// kill ends the process as kill -9 does: nothing is flushed, nothing deferred.
+func kill() {
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {}
 }
 
-// standStill stops all threads of the process until SIGCONT, as a machine does that
+// pause stops all threads of the process until SIGCONT, as a machine does that
 // swaps. It returns then.
-func standStill() { _ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) }
+func pause() { _ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) }

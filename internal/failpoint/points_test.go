@@ -1,4 +1,4 @@
-package fault
+package failpoint
 
 import (
 	"io/fs"
@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-var call = regexp.MustCompile(`fault\.Point\([^,]+, "([^"]+)"\)`)
+var call = regexp.MustCompile(`failpoint\.Inject\([^,]+, "([^"]+)"\)`)
 
-// Places names the points of the code, each once and no other.
+// All names the points of the code, each once and no other.
 func TestPlacesAreThoseOfTheCode(t *testing.T) {
 	used := map[string]bool{}
 	root := filepath.Join("..", "..")
@@ -28,7 +28,7 @@ func TestPlacesAreThoseOfTheCode(t *testing.T) {
 			for _, found := range call.FindAllStringSubmatch(string(text), -1) {
 				used[found[1]] = true
 			}
-			if n := strings.Count(string(text), "fault.Point("); n != len(call.FindAllString(string(text), -1)) {
+			if n := strings.Count(string(text), "failpoint.Inject("); n != len(call.FindAllString(string(text), -1)) {
 				t.Errorf("%s: a point whose name is not a plain string", path)
 			}
 			return nil
@@ -38,7 +38,7 @@ func TestPlacesAreThoseOfTheCode(t *testing.T) {
 		}
 	}
 	var names []string
-	for _, p := range Places {
+	for _, p := range All {
 		names = append(names, p.Name)
 		if !used[p.Name] {
 			t.Errorf("%s is in the list of places, but nowhere in the code", p.Name)
@@ -49,7 +49,7 @@ func TestPlacesAreThoseOfTheCode(t *testing.T) {
 			t.Errorf("the code has the point %s: add it to Places, and to the flow test that kills there", name)
 		}
 	}
-	if slices.Sort(names); len(slices.Compact(names)) != len(Places) {
+	if slices.Sort(names); len(slices.Compact(names)) != len(All) {
 		t.Error("a place is listed twice")
 	}
 }
@@ -61,7 +61,7 @@ func TestUnknownPlaceIsRefused(t *testing.T) {
 	}{
 		{"", ""},
 		{"export.accepted=kill,load.batch@3=kill", ""},
-		{"export.acepted=kill", "no such place"},
+		{"export.acepted=kill", "no such failpoint"},
 		{"export.accepted=stop", ""},
 		{"export.accepted@0=kill", "whole number from 1"},
 		{"export.accepted=explode", "NAME=kill"},

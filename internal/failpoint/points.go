@@ -1,7 +1,7 @@
-package fault
+package failpoint
 
-// Place is a point of the program that tests may arm.
-type Place struct {
+// Point is a point of the program that tests may arm.
+type Point struct {
 	Name string
 	// Command is the command of muster in which every run passes the point, given
 	// work that leads there.
@@ -9,9 +9,9 @@ type Place struct {
 	About   string // what has happened there and what has not
 }
 
-// Places lists every point of the program, in the order in which work passes them. A test
+// All lists every point of the program, in the order in which work passes them. A test
 // holds it against the code, and the flow tests kill the program at each one.
-var Places = []Place{
+var All = []Point{
 	{"directory.migrate", "load", "directory.db is there, its tables are not"},
 	{"directory.migrated", "load", "directory.db has tables, but does not say what it is"},
 	{"jobs.migrate", "load", "directory.db is made, the tables of jobs are not"},

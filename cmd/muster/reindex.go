@@ -74,7 +74,7 @@ func (c reindexCmd) Run(a app) (err error) {
 // endExports ends all exports, running and finished: their files hold what the resources
 // held before they were cleaned, and may not be given out any more (ST-03).
 func endExports(ctx context.Context, a app, d directory) error {
-	const always = fhir.Moment(math.MaxInt64)
+	const always = fhir.Instant(math.MaxInt64)
 	finished, err := d.Expire(ctx, always, 0)
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func endExports(ctx context.Context, a app, d directory) error {
 	now := d.Now()
 	for _, job := range running {
 		err := d.Fail(ctx, job.ID, "The directory was cleaned of data that it may not hold. Start the export again.",
-			fhir.MomentOf(now), fhir.MomentOf(now.Add(24*time.Hour)))
+			fhir.InstantOf(now), fhir.InstantOf(now.Add(24*time.Hour)))
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ type Source interface {
 // Frozen is a directory at one moment. Not safe for use by several goroutines.
 type Frozen interface {
 	// Time is the last moment that was given out then.
-	Time() fhir.Moment
+	Time() fhir.Instant
 	// Held is how long writers were held up.
 	Held() time.Duration
 	// Objects returns the names of the files that belong to jobs.
@@ -52,7 +52,7 @@ type Config struct {
 
 // Summary says what was copied.
 type Summary struct {
-	Time   fhir.Moment   // the moment of the copy
+	Time   fhir.Instant  // the moment of the copy
 	Held   time.Duration // how long writers were held up, at the longest
 	Files  int
 	Linked int      // of Files: as hard links, which take no room

@@ -42,7 +42,7 @@ type frozen struct {
 	round
 }
 
-func (f *frozen) Time() fhir.Moment   { return fhir.Moment(f.s.opened) }
+func (f *frozen) Time() fhir.Instant  { return fhir.Instant(f.s.opened) }
 func (f *frozen) Held() time.Duration { return time.Duration(f.s.opened) }
 func (f *frozen) FilesOwner() string  { return f.s.owner }
 func (f *frozen) Close() error        { f.s.closed++; return nil }

@@ -89,7 +89,7 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	}
 	k.Period = cmp.Or(c.Period, 2*time.Minute)
 	k.StallAfter = cmp.Or(c.StallAfter, 11*time.Minute)
-	k.started = fhir.MomentOf(k.Now())
+	k.started = fhir.InstantOf(k.Now())
 	if c.Rules != policy.RulesVersion() {
 		k.note("rules", "directory", "it was written by a muster with other rules about what may be held, and is not served before it is reindexed", "run muster reindex")
 	}
@@ -131,7 +131,7 @@ const (
 type check struct {
 	Config
 	Summary
-	started fhir.Moment
+	started fhir.Instant
 	stage   string
 	done    int64
 
@@ -167,7 +167,7 @@ func (k *check) note(kind, place, problem, remedy string) {
 }
 
 // recent is the moment since when things may lie about.
-func (k *check) recent() fhir.Moment { return k.started - fhir.Moment(k.Period.Milliseconds()) }
+func (k *check) recent() fhir.Instant { return k.started - fhir.Instant(k.Period.Milliseconds()) }
 
 func (k *check) checkIntegrity(ctx context.Context) error {
 	return k.Store.Integrity(ctx, k.Deep, func(c store.Complaint) error {

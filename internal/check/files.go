@@ -199,7 +199,7 @@ func (k *check) checkOwners(ctx context.Context, listed map[string]time.Time, na
 	for name, modified := range listed {
 		id, ours := store.JobOf(name)
 		job, known := k.jobs[id]
-		since := max(fhir.MomentOf(modified), job.over)
+		since := max(fhir.InstantOf(modified), job.over)
 		switch {
 		case named[name] || job.live:
 		case !known && !ours:
@@ -228,9 +228,9 @@ func (k *check) checkOwners(ctx context.Context, listed map[string]time.Time, na
 
 // clearedBy is the moment since when files may lie about. While the directory is served, those
 // of a job that is in no row may do so for longer, for the janitor leaves them alone at first.
-func (k *check) clearedBy(known bool) fhir.Moment {
+func (k *check) clearedBy(known bool) fhir.Instant {
 	if k.Served && !known {
-		return k.recent() - fhir.Moment(store.StrangerAge.Milliseconds())
+		return k.recent() - fhir.Instant(store.StrangerAge.Milliseconds())
 	}
 	return k.recent()
 }

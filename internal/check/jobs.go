@@ -14,8 +14,8 @@ import (
 type jobFacts struct {
 	live          bool
 	needsVersions bool // it reads old versions, or did until a moment ago
-	time          fhir.Moment
-	over          fhir.Moment // when its files lost their owner; 0 while they have one
+	time          fhir.Instant
+	over          fhir.Instant // when its files lost their owner; 0 while they have one
 }
 
 // checkJobs goes through all jobs. A record that tells no true story is read
@@ -79,7 +79,7 @@ func (k *check) story(r *store.JobRecord) (problems []string) {
 		say("its state %q is none", j.State)
 		return problems
 	}
-	if k.Served && j.State.Live() && j.Progress < k.started-fhir.Moment(k.StallAfter.Milliseconds()) {
+	if k.Served && j.State.Live() && j.Progress < k.started-fhir.Instant(k.StallAfter.Milliseconds()) {
 		say("it is %s and has made no progress since %v: it should have failed by now", j.State, j.Progress)
 	}
 	if overdue := j.Expires > 0 && j.Expires < k.recent(); k.Served && overdue && !j.State.Live() && j.State != store.Expired {
@@ -231,7 +231,7 @@ func (k *check) checkReadable(ctx context.Context, r *store.JobRecord) error {
 	return nil
 }
 
-func (k *check) readable(ctx context.Context, s store.Selection, p *store.Part, t fhir.Moment) (bytes int64, missing []store.RowKey, err error) {
+func (k *check) readable(ctx context.Context, s store.Selection, p *store.Part, t fhir.Instant) (bytes int64, missing []store.RowKey, err error) {
 	var keys []store.RowKey
 	look := func() error {
 		n, gone, err := k.Store.Readable(ctx, keys, t)

@@ -51,7 +51,7 @@ func (k *check) checkOldVersions(ctx context.Context) error {
 	return nil
 }
 
-func (k *check) oldVersion(v *store.OldVersion, clock fhir.Moment) {
+func (k *check) oldVersion(v *store.OldVersion, clock fhir.Instant) {
 	place := fmt.Sprintf("version %d of the %v with row key %d", v.Version, v.Key.Type(), v.Key)
 	if v.Committed >= v.Superseded {
 		k.finding("history", place, fmt.Sprintf("it was committed at %v and superseded at %v, which is not later", v.Committed, v.Superseded), wayExport)

@@ -9,9 +9,9 @@ import (
 
 // CapabilityOptions is what a server says about itself.
 type CapabilityOptions struct {
-	BaseURL string      // public base without a slash at the end
-	Version string      // of muster
-	Date    fhir.Moment // when the statement last changed: the start of the server
+	BaseURL string       // public base without a slash at the end
+	Version string       // of muster
+	Date    fhir.Instant // when the statement last changed: the start of the server
 }
 
 // CapabilityStatement writes the answer to GET [base]/metadata as one JSON object

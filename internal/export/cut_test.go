@@ -141,49 +141,49 @@ func (m mortalStore) died() error {
 	return nil
 }
 
-func (m mortalStore) Claim(ctx context.Context, worker string, now fhir.Moment, lease int64) (*store.Task, error) {
+func (m mortalStore) Claim(ctx context.Context, worker string, now fhir.Instant, lease int64) (*store.Task, error) {
 	if err := m.died(); err != nil {
 		return nil, err
 	}
 	return m.Store.Claim(ctx, worker, now, lease)
 }
 
-func (m mortalStore) Renew(ctx context.Context, t *store.Task, now fhir.Moment, lease, found int64) error {
+func (m mortalStore) Renew(ctx context.Context, t *store.Task, now fhir.Instant, lease, found int64) error {
 	if err := m.died(); err != nil {
 		return err
 	}
 	return m.Store.Renew(ctx, t, now, lease, found)
 }
 
-func (m mortalStore) Release(ctx context.Context, t *store.Task, retry fhir.Moment, failed bool) error {
+func (m mortalStore) Release(ctx context.Context, t *store.Task, retry fhir.Instant, failed bool) error {
 	if err := m.died(); err != nil {
 		return err
 	}
 	return m.Store.Release(ctx, t, retry, failed)
 }
 
-func (m mortalStore) Fail(ctx context.Context, id, reason string, now, expires fhir.Moment) error {
+func (m mortalStore) Fail(ctx context.Context, id, reason string, now, expires fhir.Instant) error {
 	if err := m.died(); err != nil {
 		return err
 	}
 	return m.Store.Fail(ctx, id, reason, now, expires)
 }
 
-func (m mortalStore) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.Moment) error {
+func (m mortalStore) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.Instant) error {
 	if err := m.died(); err != nil {
 		return err
 	}
 	return m.Store.BeginSelecting(ctx, t, at, now)
 }
 
-func (m mortalStore) StoreSelection(ctx context.Context, t *store.Task, s []store.Selection, p []store.Part, now, expires fhir.Moment) error {
+func (m mortalStore) StoreSelection(ctx context.Context, t *store.Task, s []store.Selection, p []store.Part, now, expires fhir.Instant) error {
 	if err := m.died(); err != nil {
 		return err
 	}
 	return m.Store.StoreSelection(ctx, t, s, p, now, expires)
 }
 
-func (m mortalStore) FinishPart(ctx context.Context, t *store.Task, object string, stored store.Stored, now, expires fhir.Moment) (store.State, error) {
+func (m mortalStore) FinishPart(ctx context.Context, t *store.Task, object string, stored store.Stored, now, expires fhir.Instant) (store.State, error) {
 	if err := m.died(); err != nil {
 		return "", err
 	}

@@ -15,8 +15,8 @@ import (
 // File is an output file that can be read. Close it.
 type File struct {
 	Part    store.Part
-	Blob    blob.Reader // the gzip form
-	Expires fhir.Moment // when it goes (RE-09)
+	Blob    blob.Reader  // the gzip form
+	Expires fhir.Instant // when it goes (RE-09)
 }
 
 // Identity returns the NDJSON form of the file. Reading it costs what is read,

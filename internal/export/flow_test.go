@@ -118,7 +118,7 @@ func (b *bundle) apply(changes ...store.Change) {
 }
 
 func resource(t fhir.Type, id, text string) store.Change {
-	return store.Change{Type: t, ID: id, LastUpdated: new(fhir.Moment(1_772_000_000_000)), // whatever batches the store makes
+	return store.Change{Type: t, ID: id, LastUpdated: new(fhir.Instant(1_772_000_000_000)), // whatever batches the store makes
 		Document: store.Document{
 			Head: fmt.Appendf(nil, `{"resourceType":"%s","id":"%s","meta":{`, t, id),
 			Tail: fmt.Appendf(nil, `},"language":"%s"}`, text)},
@@ -127,7 +127,7 @@ func resource(t fhir.Type, id, text string) store.Change {
 	}
 }
 
-func (b *bundle) request(since *fhir.Moment, types ...string) Request {
+func (b *bundle) request(since *fhir.Instant, types ...string) Request {
 	b.Helper()
 	entries := []string{"_type=" + strings.Join(types, ",")}
 	for _, t := range types {
@@ -306,7 +306,7 @@ func TestDeltaWithoutSuppressed(t *testing.T) {
 		exposed := policy.SuppressedRules{Search: true}
 		b := newBundleOn(t, onPostgres, func(c *Config) { c.Suppressed = exposed })
 		b.apply(inState("seen", 0), inState("closed", index.Inactive), inState("hidden", index.Suppressed), inState("both", index.Inactive|index.Suppressed))
-		id, err := b.KickOff(t.Context(), b.request(new(fhir.Moment), "Practitioner"))
+		id, err := b.KickOff(t.Context(), b.request(new(fhir.Instant), "Practitioner"))
 		if err != nil {
 			t.Fatal(err)
 		}

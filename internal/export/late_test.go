@@ -100,7 +100,7 @@ type lateStore struct {
 	beats chan struct{}
 }
 
-func (l *lateStore) Renew(ctx context.Context, t *store.Task, now fhir.Moment, lease, found int64) error {
+func (l *lateStore) Renew(ctx context.Context, t *store.Task, now fhir.Instant, lease, found int64) error {
 	if l.hung.Load() == t {
 		<-l.beats
 	}

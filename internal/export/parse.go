@@ -49,9 +49,9 @@ func ParseRequest(body []byte, c *search.Compiler, r Rules, may policy.Suppresse
 
 // asked is what the parameters say, each piece with its place.
 type asked struct {
-	types   []piece      // the names in _type, in order
-	filters []piece      // the values of _typeFilter
-	since   *fhir.Moment // nil when there is none
+	types   []piece       // the names in _type, in order
+	filters []piece       // the values of _typeFilter
+	since   *fhir.Instant // nil when there is none
 }
 
 // piece is a part of the request with the element that holds it.

@@ -31,13 +31,13 @@ const (
 // (PO-02).
 type Status struct {
 	State      store.State
-	RetryAfter int         // whole seconds from 1; for a throttled poll, those left to wait
-	Progress   string      // one sentence under 100 characters (PO-04)
-	Throttled  bool        // the poll came too early and is refused (RL-02)
-	Manifest   []byte      // JSON, of a Complete job
-	Total      int64       // resources in the files of a Complete job
-	Expires    fhir.Moment // of the manifest and the files (PO-13); zero while live
-	Reason     string      // of a Failed job, for people
+	RetryAfter int          // whole seconds from 1; for a throttled poll, those left to wait
+	Progress   string       // one sentence under 100 characters (PO-04)
+	Throttled  bool         // the poll came too early and is refused (RL-02)
+	Manifest   []byte       // JSON, of a Complete job
+	Total      int64        // resources in the files of a Complete job
+	Expires    fhir.Instant // of the manifest and the files (PO-13); zero while live
+	Reason     string       // of a Failed job, for people
 }
 
 // Poll tells how a job stands. An unknown, foreign, cancelled or expired job is
@@ -102,7 +102,7 @@ func (s *Service) finished(ctx context.Context, job store.Job) (Status, error) {
 // tooEarly returns the whole seconds that a poll should have waited, or 0 when
 // it is in time. Clocks and networks jitter: up to a tenth of the wait, and at
 // least a second, is forgiven (RL-01).
-func tooEarly(job store.Job, now fhir.Moment) int {
+func tooEarly(job store.Job, now fhir.Instant) int {
 	if job.NextPoll == 0 {
 		return 0
 	}
@@ -116,10 +116,10 @@ func tooEarly(job store.Job, now fhir.Moment) int {
 // retryAfter is the wait to ask for: the configured one, or the time that is
 // left at the rate so far (PO-05, D8). Before there is a rate, it is the time
 // that went by: a client then waits at most twice as long as it had to.
-func (s *Service) retryAfter(job store.Job, now fhir.Moment) int {
+func (s *Service) retryAfter(job store.Job, now fhir.Instant) int {
 	left := now - job.Created
 	if job.State == store.Writing && job.Found > 0 {
-		left = fhir.Moment(float64(now-job.Started) * float64(job.Total-job.Found) / float64(job.Found))
+		left = fhir.Instant(float64(now-job.Started) * float64(job.Total-job.Found) / float64(job.Found))
 	}
 	return s.seconds(min(max(wholeSeconds(left), shortestWait), longestWait))
 }
@@ -133,10 +133,10 @@ func (s *Service) seconds(adaptive int) int {
 }
 
 // wholeSeconds rounds a span up.
-func wholeSeconds(span fhir.Moment) int { return int((span + 999) / 1000) }
+func wholeSeconds(span fhir.Instant) int { return int((span + 999) / 1000) }
 
 // momentOf is a duration in the unit of moments.
-func momentOf(d time.Duration) fhir.Moment { return fhir.Moment(d.Milliseconds()) }
+func momentOf(d time.Duration) fhir.Instant { return fhir.Instant(d.Milliseconds()) }
 
 // progress is the sentence of X-Progress (PO-04, D8).
 func progress(job store.Job) string {

@@ -60,11 +60,11 @@ func TestPollLimits(t *testing.T) {
 
 func TestRetryAfterIsTheTimeLeft(t *testing.T) {
 	s := New(Config{})
-	const start = fhir.Moment(1_800_000_000_000)
+	const start = fhir.Instant(1_800_000_000_000)
 	for _, test := range []struct {
 		req          string
 		found, total int64
-		after        fhir.Moment // ms since writing began
+		after        fhir.Instant // ms since writing began
 		want         int
 	}{
 		{"PO-05", 0, 1000, 7000, 8}, // no rate: the time since the kick-off a second before
@@ -103,7 +103,7 @@ func TestProgress(t *testing.T) {
 
 func TestManifest(t *testing.T) {
 	b := newBundle(t, func(c *Config) { c.RequiresAccessToken = true })
-	const at = fhir.Moment(1_772_357_400_125) // 2026-03-01, daylight saving in Sydney
+	const at = fhir.Instant(1_772_357_400_125) // 2026-03-01, daylight saving in Sydney
 	const leftOut = "Suppressed resources are left out, because this client is not authenticated. A copy that was made earlier may still hold resources that were suppressed since."
 	part := func(t fhir.Type, file string, count int64) store.Part {
 		return store.Part{Type: t, File: file, Stored: store.Stored{Count: count}}

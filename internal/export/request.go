@@ -14,7 +14,7 @@ import (
 // types in the request, and the moment that a delta starts from.
 type Request struct {
 	Filters []search.Filter
-	Since   *fhir.Moment // nil for a full export; any moment, 1970 too, asks for a delta
+	Since   *fhir.Instant // nil for a full export; any moment, 1970 too, asks for a delta
 
 	// WithoutSuppressed leaves suppressed resources out of a delta. A full export never
 	// holds one that was not asked for.
@@ -40,8 +40,8 @@ func DefaultRules() Rules { return Rules{ProvenanceTypeTestFilter: true} }
 
 // storedRequest is a request as the job row keeps it.
 type storedRequest struct {
-	Filters []string     `json:"filters"`
-	Since   *fhir.Moment `json:"since,omitempty"` // ms since 1970; absent for a full export
+	Filters []string      `json:"filters"`
+	Since   *fhir.Instant `json:"since,omitempty"` // ms since 1970; absent for a full export
 
 	WithoutSuppressed bool `json:"withoutSuppressed,omitempty"`
 }

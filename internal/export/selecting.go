@@ -23,7 +23,7 @@ func (s *Service) selectRows(ctx context.Context, c *job.Claim) error {
 	if err != nil {
 		return job.Permanent(err)
 	}
-	snapshot, err := s.Store.OpenSnapshot(ctx, func(ctx context.Context, t fhir.Moment) error {
+	snapshot, err := s.Store.OpenSnapshot(ctx, func(ctx context.Context, t fhir.Instant) error {
 		return s.jobs.BeginSelecting(ctx, c.Task, t, s.now())
 	})
 	if err != nil {

@@ -277,8 +277,8 @@ func (s *Service) Cancel(ctx context.Context, jobID string) error {
 	return nil
 }
 
-func (s *Service) now() fhir.Moment     { return fhir.MomentOf(s.Now()) }
-func (s *Service) expires() fhir.Moment { return fhir.MomentOf(s.Now().Add(s.Retention)) }
+func (s *Service) now() fhir.Instant     { return fhir.InstantOf(s.Now()) }
+func (s *Service) expires() fhir.Instant { return fhir.InstantOf(s.Now().Add(s.Retention)) }
 
 // work does one claimed piece of work.
 func (s *Service) work(ctx context.Context, c *job.Claim) error {

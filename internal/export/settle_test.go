@@ -75,7 +75,7 @@ func (s *beatStore) of(t *store.Task) chan struct{} {
 	return s.refused[t]
 }
 
-func (s *beatStore) Renew(ctx context.Context, t *store.Task, now fhir.Moment, lease, found int64) error {
+func (s *beatStore) Renew(ctx context.Context, t *store.Task, now fhir.Instant, lease, found int64) error {
 	err := s.Store.Renew(ctx, t, now, lease, found)
 	if err != nil && ctx.Err() == nil {
 		close(s.of(t))
@@ -83,13 +83,13 @@ func (s *beatStore) Renew(ctx context.Context, t *store.Task, now fhir.Moment, l
 	return err
 }
 
-func (s *beatStore) StoreSelection(ctx context.Context, t *store.Task, all []store.Selection, parts []store.Part, now, expires fhir.Moment) error {
+func (s *beatStore) StoreSelection(ctx context.Context, t *store.Task, all []store.Selection, parts []store.Part, now, expires fhir.Instant) error {
 	s.settling.Add(1)
 	defer s.settling.Done()
 	return s.Store.StoreSelection(context.WithValue(ctx, taskKey{}, t), t, all, parts, now, expires)
 }
 
-func (s *beatStore) FinishPart(ctx context.Context, t *store.Task, object string, stored store.Stored, now, expires fhir.Moment) (store.State, error) {
+func (s *beatStore) FinishPart(ctx context.Context, t *store.Task, object string, stored store.Stored, now, expires fhir.Instant) (store.State, error) {
 	s.settling.Add(1)
 	defer s.settling.Done()
 	return s.Store.FinishPart(context.WithValue(ctx, taskKey{}, t), t, object, stored, now, expires)

@@ -35,7 +35,7 @@ func TestParseInstant(t *testing.T) {
 	}
 }
 
-func TestMomentFormat(t *testing.T) {
+func TestInstantFormat(t *testing.T) {
 	sydney, err := time.LoadLocation("Australia/Sydney")
 	if err != nil {
 		t.Fatal(err)

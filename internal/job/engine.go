@@ -219,7 +219,7 @@ func (e *Engine) beat(ctx context.Context, c *Claim, stop context.CancelCauseFun
 		case <-tick.C:
 		}
 		now := e.Now()
-		err := e.Jobs.Renew(ctx, c.Task, fhir.MomentOf(now), e.Lease.Milliseconds(), c.found.Load())
+		err := e.Jobs.Renew(ctx, c.Task, fhir.InstantOf(now), e.Lease.Milliseconds(), c.found.Load())
 		switch {
 		case err == nil:
 			renewed = now
@@ -252,12 +252,12 @@ func (e *Engine) watch(ctx context.Context) {
 		case <-tick.C:
 		}
 		if before := e.Now().Add(-e.StallAfter); before.After(started) {
-			e.failStalled(ctx, fhir.MomentOf(before))
+			e.failStalled(ctx, fhir.InstantOf(before))
 		}
 	}
 }
 
-func (e *Engine) failStalled(ctx context.Context, before fhir.Moment) {
+func (e *Engine) failStalled(ctx context.Context, before fhir.Instant) {
 	stalled, err := e.Jobs.Stalled(ctx, before)
 	if err != nil && ctx.Err() == nil {
 		e.Logger.Error("stalled jobs could not be looked for", "error", err)
@@ -274,7 +274,7 @@ func (e *Engine) failStalled(ctx context.Context, before fhir.Moment) {
 }
 
 func (e *Engine) release(ctx context.Context, task *store.Task, wait time.Duration, failed bool) {
-	if err := e.Jobs.Release(ctx, task, e.now()+fhir.Moment(wait.Milliseconds()), failed); err != nil {
+	if err := e.Jobs.Release(ctx, task, e.now()+fhir.Instant(wait.Milliseconds()), failed); err != nil {
 		e.log(task).Error("work could not be given back; its lease will end by itself", "error", err)
 	}
 }
@@ -322,8 +322,8 @@ func (e *Engine) ended(jobID string) {
 	e.Failed(jobID)
 }
 
-func (e *Engine) now() fhir.Moment  { return fhir.MomentOf(e.Now()) }
-func (e *Engine) ends() fhir.Moment { return fhir.MomentOf(e.Now().Add(e.Retention)) }
+func (e *Engine) now() fhir.Instant  { return fhir.InstantOf(e.Now()) }
+func (e *Engine) ends() fhir.Instant { return fhir.InstantOf(e.Now().Add(e.Retention)) }
 
 func (e *Engine) log(task *store.Task) *slog.Logger {
 	l := e.Logger.With("job", task.Job.ID, "fence", task.Fence)

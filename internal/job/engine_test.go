@@ -41,7 +41,7 @@ func (f *fake) say(what string) {
 	f.happened <- struct{}{}
 }
 
-func (f *fake) Claim(_ context.Context, worker string, _ fhir.Moment, _ int64) (*store.Task, error) {
+func (f *fake) Claim(_ context.Context, worker string, _ fhir.Instant, _ int64) (*store.Task, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.free {
@@ -52,7 +52,7 @@ func (f *fake) Claim(_ context.Context, worker string, _ fhir.Moment, _ int64) (
 	return &store.Task{Job: store.Job{ID: "job"}, Worker: worker, Fence: int64(f.attempt), Attempt: f.attempt}, nil
 }
 
-func (f *fake) Renew(_ context.Context, t *store.Task, _ fhir.Moment, _, found int64) error {
+func (f *fake) Renew(_ context.Context, t *store.Task, _ fhir.Instant, _, found int64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if t.Fence < f.current {
@@ -64,7 +64,7 @@ func (f *fake) Renew(_ context.Context, t *store.Task, _ fhir.Moment, _, found i
 	return f.renew(found)
 }
 
-func (f *fake) Release(_ context.Context, _ *store.Task, _ fhir.Moment, failed bool) error {
+func (f *fake) Release(_ context.Context, _ *store.Task, _ fhir.Instant, failed bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	what := "stopped"
@@ -75,7 +75,7 @@ func (f *fake) Release(_ context.Context, _ *store.Task, _ fhir.Moment, failed b
 	return nil
 }
 
-func (f *fake) Fail(_ context.Context, _, reason string, _, _ fhir.Moment) error {
+func (f *fake) Fail(_ context.Context, _, reason string, _, _ fhir.Instant) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stalled = nil
@@ -83,7 +83,7 @@ func (f *fake) Fail(_ context.Context, _, reason string, _, _ fhir.Moment) error
 	return nil
 }
 
-func (f *fake) Stalled(context.Context, fhir.Moment) ([]store.Job, error) {
+func (f *fake) Stalled(context.Context, fhir.Instant) ([]store.Job, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.stalled, nil

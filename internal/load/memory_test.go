@@ -76,7 +76,7 @@ func (m *memory) Present(_ context.Context, t fhir.Type, ids []string) (map[stri
 	return present, nil
 }
 
-const stamp = fhir.Moment(1_772_323_200_000) // 2026-03-01T00:00:00.000Z
+const stamp = fhir.Instant(1_772_323_200_000) // 2026-03-01T00:00:00.000Z
 
 const base = "http://localhost:8080/fhir"
 

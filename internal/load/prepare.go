@@ -132,7 +132,7 @@ func identify(v *fastjson.Value) (fhir.Type, *Refusal) {
 
 // takeMeta removes version and time from meta, where the store puts its own, and
 // returns the time when it is to be kept.
-func (p *preparer) takeMeta(v *fastjson.Value) (*fhir.Moment, *Refusal) {
+func (p *preparer) takeMeta(v *fastjson.Value) (*fhir.Instant, *Refusal) {
 	meta := v.Get("meta")
 	if meta == nil {
 		return nil, nil
@@ -140,7 +140,7 @@ func (p *preparer) takeMeta(v *fastjson.Value) (*fhir.Moment, *Refusal) {
 	if meta.Type() != fastjson.TypeObject || meta.GetObject().Len() == 0 {
 		return nil, refuse(BadShape, "meta is an object with members, or absent").within("meta")
 	}
-	var kept *fhir.Moment
+	var kept *fhir.Instant
 	if said := meta.Get("lastUpdated"); said != nil && p.keepMeta {
 		at, err := fhir.ParseInstant(string(said.GetStringBytes()))
 		if err != nil {

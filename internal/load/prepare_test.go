@@ -195,7 +195,7 @@ func TestKeepMeta(t *testing.T) {
 		t.Errorf("kept %v without being asked", out.change.LastUpdated)
 	}
 	p.keepMeta = true
-	for text, want := range map[string]fhir.Moment{
+	for text, want := range map[string]fhir.Instant{
 		"2026-03-01T11:00:00+11:00": stamp, "1970-01-01T00:00:00Z": 0, "1970-01-01T10:00:00.0004+10:00": 0, "0001-01-01T00:00:00Z": -62_135_596_800_000,
 	} {
 		out, r := prepareText(p, strings.Replace(line, "2026-03-01T11:00:00+11:00", text, 1))

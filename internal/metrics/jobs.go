@@ -43,13 +43,13 @@ const readTime = 3 * time.Second
 func (l *liveJobs) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), readTime)
 	defer cancel()
-	live, err := l.jobs.Stalled(ctx, fhir.Moment(math.MaxInt64)) // all live jobs are without progress since then
+	live, err := l.jobs.Stalled(ctx, fhir.Instant(math.MaxInt64)) // all live jobs are without progress since then
 	if err != nil {
 		to <- prometheus.NewInvalidMetric(jobsDesc, err)
 		return
 	}
 	counts := map[store.State]int{store.Accepted: 0, store.Selecting: 0, store.Writing: 0}
-	now := fhir.MomentOf(l.now())
+	now := fhir.InstantOf(l.now())
 	var queue, oldest, still float64
 	for _, job := range live {
 		counts[job.State]++
@@ -68,4 +68,4 @@ func (l *liveJobs) Collect(to chan<- prometheus.Metric) {
 	to <- prometheus.MustNewConstMetric(stalledDesc, prometheus.GaugeValue, still)
 }
 
-func seconds(span fhir.Moment) float64 { return float64(max(0, span)) / 1000 }
+func seconds(span fhir.Instant) float64 { return float64(max(0, span)) / 1000 }

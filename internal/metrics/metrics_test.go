@@ -22,7 +22,7 @@ type someJobs struct {
 	err  error
 }
 
-func (j someJobs) Stalled(context.Context, fhir.Moment) ([]store.Job, error) { return j.live, j.err }
+func (j someJobs) Stalled(context.Context, fhir.Instant) ([]store.Job, error) { return j.live, j.err }
 
 func scrape(t *testing.T, m *Metrics) string {
 	t.Helper()

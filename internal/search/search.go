@@ -80,7 +80,7 @@ func (c *Compiler) SearchPlan(f Filter) (plan.Plan, error) {
 // ExportPlan plans an accepted filter for one export: with since nil as a search
 // does (VI-09), with a since for all that was committed strictly after it, in any
 // state (VI-10..13), or in any but suppressed.
-func (c *Compiler) ExportPlan(f Filter, since *fhir.Moment, withoutSuppressed bool) (plan.Plan, error) {
+func (c *Compiler) ExportPlan(f Filter, since *fhir.Instant, withoutSuppressed bool) (plan.Plan, error) {
 	if since == nil {
 		return c.SearchPlan(f)
 	}

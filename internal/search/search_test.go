@@ -24,7 +24,7 @@ func requireStable(t interface{ Fatalf(string, ...any) }, c *Compiler, f Filter)
 	if err != nil {
 		t.Fatalf("the canonical text %q is refused: %v", f.Text(), err)
 	}
-	for _, since := range []*fhir.Moment{nil, new(fhir.Moment)} {
+	for _, since := range []*fhir.Instant{nil, new(fhir.Instant)} {
 		one, err1 := c.ExportPlan(f, since, false)
 		two, err2 := c.ExportPlan(again, since, false)
 		if err1 != nil || err2 != nil {

@@ -57,7 +57,7 @@ func (s *Service) token(ctx context.Context, one set) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	expiry := fhir.MomentOf(s.Now().Add(s.PageLife))
+	expiry := fhir.InstantOf(s.Now().Add(s.PageLife))
 	body := one.pack(uint64(expiry+minute-1) / minute)
 	mark := seal(ctx, secret, body)
 	return base64.RawURLEncoding.EncodeToString(append(mark, crypt(secret, mark, body)...)), nil
@@ -80,7 +80,7 @@ func (s *Service) open(ctx context.Context, token string) (set, error) {
 		return set{}, errToken
 	}
 	one, expiry, err := unpack(body, s.Registry)
-	if err != nil || uint64(fhir.MomentOf(s.Now()))/minute >= expiry {
+	if err != nil || uint64(fhir.InstantOf(s.Now()))/minute >= expiry {
 		return set{}, errToken
 	}
 	return one, nil

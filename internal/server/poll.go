@@ -92,7 +92,7 @@ func writeManifest(w http.ResponseWriter, status export.Status) {
 }
 
 // setExpires says how long manifest and files stay (PO-13, RE-09); zero says nothing.
-func setExpires(w http.ResponseWriter, at fhir.Moment) {
+func setExpires(w http.ResponseWriter, at fhir.Instant) {
 	if at != 0 {
 		w.Header().Set("Expires", at.Time().Format(http.TimeFormat))
 	}

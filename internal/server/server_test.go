@@ -363,7 +363,7 @@ func TestKickOffRefusals(t *testing.T) {
 }
 
 func TestPoll(t *testing.T) {
-	expires := fhir.MomentOf(time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC))
+	expires := fhir.InstantOf(time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC))
 	running := export.Status{State: store.Writing, RetryAfter: 60, Progress: "Search in progress - found 954 of 1,000 resources"}
 	early := running
 	early.Throttled, early.RetryAfter = true, 41

@@ -33,7 +33,7 @@ type Document struct {
 }
 
 // Line returns the bytes to store, without a newline.
-func (d Document) Line(version int64, lastUpdated fhir.Moment) []byte {
+func (d Document) Line(version int64, lastUpdated fhir.Instant) []byte {
 	line := make([]byte, 0, len(d.Head)+len(d.Tail)+64)
 	line = append(line, d.Head...)
 	line = append(line, `"versionId":"`...)
@@ -69,7 +69,7 @@ type Change struct {
 	Visibility index.Visibility // own state
 	Entries    []index.Entry    // everything the resource can be found by
 	// LastUpdated is the meta.lastUpdated to keep; nil means the commit time.
-	LastUpdated *fhir.Moment
+	LastUpdated *fhir.Instant
 }
 
 // Current is the version of a resource that a revision starts from.
@@ -95,8 +95,8 @@ type Row struct {
 	Key         RowKey
 	ID          string
 	Version     int64
-	Committed   fhir.Moment
-	LastUpdated fhir.Moment
+	Committed   fhir.Instant
+	LastUpdated fhir.Instant
 	Visibility  index.Visibility
 	Size        int64 // bytes of the stored line with its newline
 }
@@ -116,12 +116,12 @@ type Directory interface {
 	// up to T and none after, and leaves the gate. pin records T with the job, so
 	// that later writers keep the versions the job needs; an error of pin is
 	// returned and no snapshot opened. Close the snapshot soon.
-	OpenSnapshot(ctx context.Context, pin func(ctx context.Context, t fhir.Moment) error) (Snapshot, error)
+	OpenSnapshot(ctx context.Context, pin func(ctx context.Context, t fhir.Instant) error) (Snapshot, error)
 
 	// ReadAsOf yields the stored line of each key, in the order given, in the
 	// version that was current at t. Lines are valid during the call of yield
 	// only. A key without a version at t is an error: the selection promised it.
-	ReadAsOf(ctx context.Context, keys []RowKey, t fhir.Moment, yield func(key RowKey, line []byte) error) error
+	ReadAsOf(ctx context.Context, keys []RowKey, t fhir.Instant, yield func(key RowKey, line []byte) error) error
 
 	// EachCurrent yields the stored line of the current version of every resource
 	// of a type, hidden ones too, in ascending order of keys. It reads in short
@@ -146,7 +146,7 @@ type Count struct{ All, Visible int64 }
 // Snapshot is the directory at one moment. Not safe for several goroutines.
 type Snapshot interface {
 	// Time is the transaction time T of the snapshot (MA-01).
-	Time() fhir.Moment
+	Time() fhir.Instant
 	// Select yields the key and the size (bytes of the line with its newline) of
 	// every resource that the plan finds, in ascending order of keys.
 	Select(ctx context.Context, p plan.Plan, yield func(key RowKey, size int64) error) error

@@ -28,7 +28,7 @@ type Inspector interface {
 	Tombstones(ctx context.Context, after Tombstone, limit int) ([]Tombstone, error)
 
 	// Clock returns the last moment that was given out.
-	Clock(ctx context.Context) (fhir.Moment, error)
+	Clock(ctx context.Context) (fhir.Instant, error)
 
 	// EachJob yields every job with its parts and selections, as one moment has
 	// them all.
@@ -39,7 +39,7 @@ type Inspector interface {
 
 	// Readable returns how many bytes the lines of the keys have as of t, newlines
 	// too, and the keys that have no version of that time.
-	Readable(ctx context.Context, keys []RowKey, t fhir.Moment) (bytes int64, missing []RowKey, err error)
+	Readable(ctx context.Context, keys []RowKey, t fhir.Instant) (bytes int64, missing []RowKey, err error)
 
 	// Integrity lets the database check itself, both directions of each index
 	// included when deep, and yields what it complains of in words for people.
@@ -57,9 +57,9 @@ type Complaint struct {
 
 // Excerpt is a run of row keys with what is stored under them.
 type Excerpt struct {
-	Clock    fhir.Moment // the last moment given out, at the moment of the excerpt
-	Sequence int64       // the last sequence number given out for the type of the first key
-	Through  RowKey      // the excerpt covers the keys up to here
+	Clock    fhir.Instant // the last moment given out, at the moment of the excerpt
+	Sequence int64        // the last sequence number given out for the type of the first key
+	Through  RowKey       // the excerpt covers the keys up to here
 	Found    []Specimen
 }
 
@@ -102,8 +102,8 @@ type SpecimenRow struct {
 type OldVersion struct {
 	Key        RowKey
 	Version    int64
-	Committed  fhir.Moment
-	Superseded fhir.Moment
+	Committed  fhir.Instant
+	Superseded fhir.Instant
 	Size       int64
 	Body       []byte
 	Current    int64 // version of the current row; 0 if there is none
@@ -115,7 +115,7 @@ type Tombstone struct {
 	ID        string
 	Version   int64
 	Key       RowKey
-	Committed fhir.Moment
+	Committed fhir.Instant
 	Current   int64 // version of the current row of the id; 0 if there is none
 	KeyLives  bool  // a current row has the key
 }

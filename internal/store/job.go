@@ -59,19 +59,19 @@ type Job struct {
 	State   State
 	Request []byte // the validated request as the export package writes it
 
-	Created  fhir.Moment
-	Time     fhir.Moment // transaction time T; provisional while Selecting, zero before
-	Progress fhir.Moment // when work last advanced
-	Finished fhir.Moment // when it became Complete, Failed or Cancelled
-	Expires  fhir.Moment // end of retention; zero while live
+	Created  fhir.Instant
+	Time     fhir.Instant // transaction time T; provisional while Selecting, zero before
+	Progress fhir.Instant // when work last advanced
+	Finished fhir.Instant // when it became Complete, Failed or Cancelled
+	Expires  fhir.Instant // end of retention; zero while live
 
-	Total   int64       // resources in the selection; -1 before it is known
-	Found   int64       // resources selected or written so far, as the state says
-	Started fhir.Moment // when writing began; zero before
-	Reason  string      // why it failed, for people
+	Total   int64        // resources in the selection; -1 before it is known
+	Found   int64        // resources selected or written so far, as the state says
+	Started fhir.Instant // when writing began; zero before
+	Reason  string       // why it failed, for people
 
-	Polled   fhir.Moment // when the last poll was answered; zero before the first
-	NextPoll fhir.Moment // when the next poll was asked for; zero before the first
+	Polled   fhir.Instant // when the last poll was answered; zero before the first
+	NextPoll fhir.Instant // when the next poll was asked for; zero before the first
 }
 
 // Part is one output file of a job: a run of row keys of one type.
@@ -148,45 +148,45 @@ type Jobs interface {
 	// Claim gives a piece of work that nobody holds, or whose lease has ended, to
 	// worker until now+lease (ms): first selections, oldest job first, then parts,
 	// taking turns between jobs. It returns nil when there is none.
-	Claim(ctx context.Context, worker string, now fhir.Moment, lease int64) (*Task, error)
+	Claim(ctx context.Context, worker string, now fhir.Instant, lease int64) (*Task, error)
 	// Renew extends the lease and notes how many resources this claim has found or
 	// written so far; the job's Found is the sum over its work, so a repeated part
 	// is not counted twice. It returns [ErrCancelled] or [ErrLeaseLost] when the
 	// worker must stop.
-	Renew(ctx context.Context, t *Task, now fhir.Moment, lease int64, found int64) error
+	Renew(ctx context.Context, t *Task, now fhir.Instant, lease int64, found int64) error
 	// Release gives work back: it can be claimed again at retry. After an error
 	// that may pass, failed is true and the claim counts as an attempt; a worker
 	// that only stops sets it to false, and the claim does not count. A claim that
 	// is not current any more is left as it is.
-	Release(ctx context.Context, t *Task, retry fhir.Moment, failed bool) error
+	Release(ctx context.Context, t *Task, retry fhir.Instant, failed bool) error
 
 	// BeginSelecting moves the job to Selecting with the provisional T.
-	BeginSelecting(ctx context.Context, t *Task, at fhir.Moment, now fhir.Moment) error
+	BeginSelecting(ctx context.Context, t *Task, at fhir.Instant, now fhir.Instant) error
 	// StoreSelection fixes the selection, T and the parts, and moves the job to
 	// Writing, or to Complete (expiring at expires) when there are no parts (D7).
-	StoreSelection(ctx context.Context, t *Task, selections []Selection, parts []Part, now, expires fhir.Moment) error
+	StoreSelection(ctx context.Context, t *Task, selections []Selection, parts []Part, now, expires fhir.Instant) error
 	// FinishPart marks the part done. When it was the last one and the written
 	// counts of all parts add up to the selection, the job becomes Complete; when
 	// they do not, or this part is not what was planned, it becomes Failed. The new
 	// state of the job is returned.
-	FinishPart(ctx context.Context, t *Task, object string, stored Stored, now, expires fhir.Moment) (State, error)
+	FinishPart(ctx context.Context, t *Task, object string, stored Stored, now, expires fhir.Instant) (State, error)
 	// Fail ends a live job with a reason. It does nothing to a job that ended.
-	Fail(ctx context.Context, id, reason string, now, expires fhir.Moment) error
+	Fail(ctx context.Context, id, reason string, now, expires fhir.Instant) error
 
 	// Cancel moves a job to Cancelled and forgets its selection and parts (DE-01).
 	// A job that is Cancelled or Expired, or of another owner, is [ErrNotFound].
 	// Workers on it learn of it by Renew.
-	Cancel(ctx context.Context, id, owner string, now, expires fhir.Moment) error
+	Cancel(ctx context.Context, id, owner string, now, expires fhir.Instant) error
 	// SetNextPoll notes a poll answered at now and the moment asked for the next
 	// one, if that moment still is old; false means another poll came first.
-	SetNextPoll(ctx context.Context, id string, old, next, now fhir.Moment) (bool, error)
+	SetNextPoll(ctx context.Context, id string, old, next, now fhir.Instant) (bool, error)
 
 	// Stalled returns the live jobs without progress since before.
-	Stalled(ctx context.Context, before fhir.Moment) ([]Job, error)
+	Stalled(ctx context.Context, before fhir.Instant) ([]Job, error)
 	// Expire moves ended jobs whose retention is over to Expired, forgetting their
 	// selections and parts, drops Expired jobs older than forget, and returns how
 	// many expired.
-	Expire(ctx context.Context, now, forget fhir.Moment) (int, error)
+	Expire(ctx context.Context, now, forget fhir.Instant) (int, error)
 	// Objects returns the names of all blobs that a part row names, and the ids of all
 	// jobs with whether they are live: the blobs of a live job may not have a row yet.
 	// Both are of one moment.

@@ -135,8 +135,8 @@ func (r *runner) run(s step) {
 	case "finish":
 		r.finish(s)
 	case "fail":
-		now := fhir.MomentOf(r.clock.Now())
-		if err := r.store.Fail(r.t.Context(), r.known["job"], strings.Join(s.args, " "), now, now+fhir.Moment(24*time.Hour/time.Millisecond)); err != nil {
+		now := fhir.InstantOf(r.clock.Now())
+		if err := r.store.Fail(r.t.Context(), r.known["job"], strings.Join(s.args, " "), now, now+fhir.Instant(24*time.Hour/time.Millisecond)); err != nil {
 			r.fatalf(s.line, "%v", err)
 		}
 	}

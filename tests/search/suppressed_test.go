@@ -61,9 +61,9 @@ func TestSuppressedProvenance(t *testing.T) {
 			} {
 				for _, kind := range []struct {
 					name, want string
-					since      *fhir.Moment
+					since      *fhir.Instant
 					without    bool
-				}{{"snapshot", c.snapshot, nil, false}, {"delta", c.delta, new(fhir.Moment), false}, {"delta without suppressed", c.unsuppressed, new(fhir.Moment), true}} {
+				}{{"snapshot", c.snapshot, nil, false}, {"delta", c.delta, new(fhir.Instant), false}, {"delta without suppressed", c.unsuppressed, new(fhir.Instant), true}} {
 					if got := p.exported(c.filter, kind.since, kind.without); got != kind.want {
 						t.Errorf("%s of %s holds %q, want %q", kind.name, c.filter, got, kind.want)
 					}
@@ -161,7 +161,7 @@ func (p *provenances) read(name string) string {
 }
 
 // exported are the ids of what an export holds for a filter.
-func (p *provenances) exported(filter string, since *fhir.Moment, withoutSuppressed bool) string {
+func (p *provenances) exported(filter string, since *fhir.Instant, withoutSuppressed bool) string {
 	p.Helper()
 	f, err := p.compiler.ExportFilter(filter, policy.SuppressedOffered)
 	if err != nil {

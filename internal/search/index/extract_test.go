@@ -424,7 +424,7 @@ func describe(e index.Entry) string {
 	return "unknown kind"
 }
 
-func moment(m fhir.Moment) string {
+func moment(m fhir.Instant) string {
 	switch m {
 	case -1 << 63:
 		return "always"

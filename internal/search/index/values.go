@@ -183,8 +183,8 @@ func (r *rule) texts(dst []Entry, list []*fastjson.Value) []Entry {
 
 // The ends of a period that has none.
 const (
-	always  fhir.Moment = math.MinInt64
-	forever fhir.Moment = math.MaxInt64
+	always  fhir.Instant = math.MinInt64
+	forever fhir.Instant = math.MaxInt64
 )
 
 // date gives the whole time that a date of any precision names. A date without a

@@ -33,7 +33,7 @@ type Updated struct{ Compare Comparison }
 
 // Since holds when the version was committed strictly after the moment (VI-12).
 // It is not the parameter _lastUpdated, which reads meta.lastUpdated.
-type Since struct{ After fhir.Moment }
+type Since struct{ After fhir.Instant }
 
 // Visible holds for a resource that is active and not suppressed, as far as the
 // axes say (VI-01, VI-04): an axis that is false is not asked about.

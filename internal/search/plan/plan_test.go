@@ -56,7 +56,7 @@ func TestValues(t *testing.T) {
 	reg := tiny(t)
 	word := func(s string) *string { return &s }
 	date := func(prefix Prefix, from, to string) Comparison {
-		moment := func(s string) fhir.Moment {
+		moment := func(s string) fhir.Instant {
 			m, err := fhir.ParseInstant(s)
 			if err != nil {
 				t.Fatal(err)

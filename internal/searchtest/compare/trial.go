@@ -46,7 +46,7 @@ type Trial struct {
 	compiler *search.Compiler
 	snapshot store.Snapshot
 	ids      map[store.RowKey]string
-	after    []fhir.Moment // times of the directory: after how many batches
+	after    []fhir.Instant // times of the directory: after how many batches
 }
 
 // Open loads the batches into a new store and reads them back. Close the trial.
@@ -70,7 +70,7 @@ func (c Config) Open(ctx context.Context, lines searchtest.Lines) (_ *Trial, err
 				return nil, err
 			}
 		}
-		t.snapshot, err = t.Store.OpenSnapshot(ctx, func(context.Context, fhir.Moment) error { return nil })
+		t.snapshot, err = t.Store.OpenSnapshot(ctx, func(context.Context, fhir.Instant) error { return nil })
 		if err != nil {
 			return nil, err
 		}
@@ -275,7 +275,7 @@ func (t *Trial) delta(ctx context.Context, filter string, load int, withoutSuppr
 	return t.selected(ctx, p)
 }
 
-func (t *Trial) plan(filter string, since *fhir.Moment, withoutSuppressed bool) (plan.Plan, error) {
+func (t *Trial) plan(filter string, since *fhir.Instant, withoutSuppressed bool) (plan.Plan, error) {
 	f, err := t.compiler.ExportFilter(filter, policy.SuppressedOffered)
 	if err != nil {
 		return plan.Plan{}, err

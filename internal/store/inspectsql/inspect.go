@@ -264,7 +264,7 @@ func (i *Inspection) Tombstones(ctx context.Context, after store.Tombstone, limi
 }
 
 // Clock implements store.Inspector.
-func (i *Inspection) Clock(ctx context.Context) (at fhir.Moment, err error) {
+func (i *Inspection) Clock(ctx context.Context) (at fhir.Instant, err error) {
 	err = i.Read(ctx, func(tx *sql.Tx) error { return i.one(ctx, tx, &at, `SELECT last FROM clock`) })
 	if err != nil {
 		return 0, fmt.Errorf("read the clock: %w", err)
@@ -290,7 +290,7 @@ const readable = `WITH k AS (%s) SELECT k.value, coalesce(
 		-1) FROM k`
 
 // Readable implements store.Inspector.
-func (i *Inspection) Readable(ctx context.Context, keys []store.RowKey, t fhir.Moment) (bytes int64, missing []store.RowKey, err error) {
+func (i *Inspection) Readable(ctx context.Context, keys []store.RowKey, t fhir.Instant) (bytes int64, missing []store.RowKey, err error) {
 	if len(keys) == 0 {
 		return 0, nil, nil
 	}

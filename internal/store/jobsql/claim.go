@@ -11,7 +11,7 @@ import (
 )
 
 // Claim implements [store.Jobs].
-func (j *Jobs) Claim(ctx context.Context, worker string, now fhir.Moment, lease int64) (*store.Task, error) {
+func (j *Jobs) Claim(ctx context.Context, worker string, now fhir.Instant, lease int64) (*store.Task, error) {
 	c := claim{worker, now, lease}
 	for {
 		task, err := c.first(ctx, j)
@@ -31,7 +31,7 @@ var errRaced = errors.New("another worker claimed it")
 // claim is what a worker asks for.
 type claim struct {
 	worker string
-	now    fhir.Moment
+	now    fhir.Instant
 	lease  int64
 }
 
@@ -63,7 +63,7 @@ func (c claim) selection(ctx context.Context, tx runner, pick string) (*store.Ta
 	err := tx.queryRow(ctx, `UPDATE job SET worker = ?, fence = fence + 1, lease = ?, attempts = attempts + 1, found = 0
 		WHERE id = (SELECT j.id FROM job j WHERE j.state IN (?, ?) AND j.lease <= ? AND j.retry <= ? ORDER BY j.created, j.id LIMIT 1 `+pick+`)
 		RETURNING id, fence, attempts`,
-		c.worker, c.now+fhir.Moment(c.lease), store.Accepted, store.Selecting, c.now, c.now).Scan(&id, &task.Fence, &task.Attempt)
+		c.worker, c.now+fhir.Instant(c.lease), store.Accepted, store.Selecting, c.now, c.now).Scan(&id, &task.Fence, &task.Attempt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -89,7 +89,7 @@ func (c claim) part(ctx context.Context, tx runner, pick string) (*store.Task, e
 	// The part was read before its job was locked: it may be another's by now.
 	err = tx.queryRow(ctx, `UPDATE part SET worker = ?, fence = fence + 1, lease = ?, attempts = attempts + 1, found = 0
 		WHERE job_id = ? AND number = ? AND done = 0 AND lease <= ? AND retry <= ? RETURNING fence, attempts`,
-		c.worker, c.now+fhir.Moment(c.lease), id, task.Part.Number, c.now, c.now).Scan(&task.Fence, &task.Attempt)
+		c.worker, c.now+fhir.Instant(c.lease), id, task.Part.Number, c.now, c.now).Scan(&task.Fence, &task.Attempt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, errRaced
 	}
@@ -129,13 +129,13 @@ func holds(ctx context.Context, tx runner, t *store.Task) (state store.State, fo
 }
 
 // Renew implements [store.Jobs].
-func (j *Jobs) Renew(ctx context.Context, t *store.Task, now fhir.Moment, lease int64, found int64) error {
+func (j *Jobs) Renew(ctx context.Context, t *store.Task, now fhir.Instant, lease int64, found int64) error {
 	return j.change(ctx, t.Job.ID, func(tx runner) error {
 		_, before, err := holds(ctx, tx, t)
 		if err != nil {
 			return err
 		}
-		if err := updateClaim(ctx, tx, t, `lease = ?, found = ?`, now+fhir.Moment(lease), found); err != nil {
+		if err := updateClaim(ctx, tx, t, `lease = ?, found = ?`, now+fhir.Instant(lease), found); err != nil {
 			return err
 		}
 		if found > before {
@@ -146,7 +146,7 @@ func (j *Jobs) Renew(ctx context.Context, t *store.Task, now fhir.Moment, lease 
 }
 
 // Release implements [store.Jobs].
-func (j *Jobs) Release(ctx context.Context, t *store.Task, retry fhir.Moment, failed bool) error {
+func (j *Jobs) Release(ctx context.Context, t *store.Task, retry fhir.Instant, failed bool) error {
 	return j.change(ctx, t.Job.ID, func(tx runner) error {
 		_, _, err := holds(ctx, tx, t)
 		if errors.Is(err, store.ErrLeaseLost) || errors.Is(err, store.ErrCancelled) {

@@ -55,12 +55,12 @@ func (j *Jobs) ReadFrom(readers *sql.DB) { j.readers = readers }
 // LiveTimes returns the transaction times of the jobs that still read old
 // versions: those that are selecting or writing. Writers keep for them what they
 // supersede (D3).
-func (j *Jobs) LiveTimes(ctx context.Context) ([]fhir.Moment, error) {
+func (j *Jobs) LiveTimes(ctx context.Context) ([]fhir.Instant, error) {
 	rows, err := j.reader().query(ctx, `SELECT time FROM job WHERE state IN (?, ?) AND time > 0 ORDER BY time`, store.Selecting, store.Writing)
 	if err != nil {
 		return nil, fmt.Errorf("reading the times of live jobs: %w", err)
 	}
-	times, err := Collect(rows, func(rows *sql.Rows) (t fhir.Moment, err error) { return t, rows.Scan(&t) })
+	times, err := Collect(rows, func(rows *sql.Rows) (t fhir.Instant, err error) { return t, rows.Scan(&t) })
 	if err != nil {
 		return nil, fmt.Errorf("reading the times of live jobs: %w", err)
 	}

@@ -98,7 +98,7 @@ func (j *Jobs) Selection(ctx context.Context, id string, t fhir.Type) (store.Sel
 }
 
 // Stalled implements [store.Jobs].
-func (j *Jobs) Stalled(ctx context.Context, before fhir.Moment) ([]store.Job, error) {
+func (j *Jobs) Stalled(ctx context.Context, before fhir.Instant) ([]store.Job, error) {
 	rows, err := j.reader().query(ctx, `SELECT `+jobColumns+` FROM job j
 		WHERE j.state IN (?, ?, ?) AND j.progress < ? ORDER BY j.created, j.id`, store.Accepted, store.Selecting, store.Writing, before)
 	if err != nil {

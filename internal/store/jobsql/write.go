@@ -39,7 +39,7 @@ func (j *Jobs) CreateJob(ctx context.Context, job store.Job, limit int) error {
 }
 
 // BeginSelecting implements [store.Jobs].
-func (j *Jobs) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.Moment) error {
+func (j *Jobs) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.Instant) error {
 	return j.change(ctx, t.Job.ID, func(tx runner) error {
 		state, _, err := holds(ctx, tx, t)
 		if err != nil {
@@ -54,7 +54,7 @@ func (j *Jobs) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.M
 }
 
 // StoreSelection implements [store.Jobs].
-func (j *Jobs) StoreSelection(ctx context.Context, t *store.Task, selections []store.Selection, parts []store.Part, now, expires fhir.Moment) error {
+func (j *Jobs) StoreSelection(ctx context.Context, t *store.Task, selections []store.Selection, parts []store.Part, now, expires fhir.Instant) error {
 	return j.change(ctx, t.Job.ID, func(tx runner) error {
 		state, _, err := holds(ctx, tx, t)
 		if err != nil {
@@ -101,7 +101,7 @@ func insertSelections(ctx context.Context, tx runner, id string, selections []st
 }
 
 // FinishPart implements [store.Jobs].
-func (j *Jobs) FinishPart(ctx context.Context, t *store.Task, object string, stored store.Stored, now, expires fhir.Moment) (store.State, error) {
+func (j *Jobs) FinishPart(ctx context.Context, t *store.Task, object string, stored store.Stored, now, expires fhir.Instant) (store.State, error) {
 	var next store.State
 	err := j.change(ctx, t.Job.ID, func(tx runner) error {
 		if _, _, err := holds(ctx, tx, t); err != nil {
@@ -134,7 +134,7 @@ func nonNil(b []byte) []byte {
 // fails the job at once; the last part completes it if all lines add up to the
 // selection, and fails it if not. Being one transaction with the change before
 // it, exactly one worker sees the last part (D7).
-func decide(ctx context.Context, tx runner, id string, now, expires fhir.Moment) (store.State, error) {
+func decide(ctx context.Context, tx runner, id string, now, expires fhir.Instant) (store.State, error) {
 	var total, open, written, wrong int64
 	err := tx.queryRow(ctx, `SELECT j.total, count(CASE WHEN p.done = 0 THEN 1 END), CAST(coalesce(sum(p.written), 0) AS bigint),
 		count(CASE WHEN p.done = 1 AND (p.written <> p.count OR p.written_bytes <> p.bytes) THEN 1 END)
@@ -155,7 +155,7 @@ func decide(ctx context.Context, tx runner, id string, now, expires fhir.Moment)
 
 // end moves a job out of the live states, or on from there. Only a Complete job
 // keeps its parts and selection.
-func end(ctx context.Context, tx runner, id string, next store.State, reason string, now, expires fhir.Moment) error {
+func end(ctx context.Context, tx runner, id string, next store.State, reason string, now, expires fhir.Instant) error {
 	if next != store.Complete {
 		if _, err := tx.exec(ctx, `UPDATE job SET found = found + (SELECT CAST(coalesce(sum(p.found), 0) AS bigint) FROM part p WHERE p.job_id = job.id) WHERE id = ?`, id); err != nil {
 			return err
@@ -188,7 +188,7 @@ func mayBecome(id string, state, next store.State) error {
 }
 
 // Fail implements [store.Jobs].
-func (j *Jobs) Fail(ctx context.Context, id, reason string, now, expires fhir.Moment) error {
+func (j *Jobs) Fail(ctx context.Context, id, reason string, now, expires fhir.Instant) error {
 	err := j.change(ctx, id, func(tx runner) error {
 		job, err := readJob(ctx, tx, id)
 		if err != nil {
@@ -206,7 +206,7 @@ func (j *Jobs) Fail(ctx context.Context, id, reason string, now, expires fhir.Mo
 }
 
 // Cancel implements [store.Jobs].
-func (j *Jobs) Cancel(ctx context.Context, id, owner string, now, expires fhir.Moment) error {
+func (j *Jobs) Cancel(ctx context.Context, id, owner string, now, expires fhir.Instant) error {
 	return j.change(ctx, id, func(tx runner) error {
 		job, err := readJob(ctx, tx, id)
 		if err != nil {
@@ -220,7 +220,7 @@ func (j *Jobs) Cancel(ctx context.Context, id, owner string, now, expires fhir.M
 }
 
 // SetNextPoll implements [store.Jobs].
-func (j *Jobs) SetNextPoll(ctx context.Context, id string, old, next, now fhir.Moment) (bool, error) {
+func (j *Jobs) SetNextPoll(ctx context.Context, id string, old, next, now fhir.Instant) (bool, error) {
 	result, err := j.writer().exec(ctx, `UPDATE job SET next_poll = ?, polled = ? WHERE id = ? AND next_poll = ?`, next, now, id, old)
 	if err != nil {
 		return false, fmt.Errorf("noting the poll of job %s: %w", id, err)
@@ -230,7 +230,7 @@ func (j *Jobs) SetNextPoll(ctx context.Context, id string, old, next, now fhir.M
 }
 
 // Expire implements [store.Jobs].
-func (j *Jobs) Expire(ctx context.Context, now, forgotten fhir.Moment) (int, error) {
+func (j *Jobs) Expire(ctx context.Context, now, forgotten fhir.Instant) (int, error) {
 	expired := 0
 	err := j.change(ctx, "", func(tx runner) error {
 		rows, err := tx.query(ctx, `SELECT j.id FROM job j WHERE j.state IN (?, ?, ?) AND j.expires <= ? ORDER BY j.id `+j.dialect.PickNext,

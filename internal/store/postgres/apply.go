@@ -90,8 +90,8 @@ func (s *Store) stamp(ctx context.Context, in *inside) (*stay, error) {
 type stay struct {
 	s       *Store
 	conn    *pgx.Conn
-	now     fhir.Moment      // commit time of everything in the batch
-	horizon fhir.Moment      // versions committed up to here are still needed by a live job
+	now     fhir.Instant     // commit time of everything in the batch
+	horizon fhir.Instant     // versions committed up to here are still needed by a live job
 	left    []writepath.Text // by rows of this chunk; some have other rows
 }
 

@@ -13,10 +13,10 @@ import (
 // after the last moment given out if that is later. So moments only grow, also when
 // the clock steps back or another machine becomes the server, and no two are equal.
 // It returns the moment given out before, too. The caller is inside the gate.
-func (s *Store) draw(ctx context.Context, in *inside) (at, before fhir.Moment, err error) {
+func (s *Store) draw(ctx context.Context, in *inside) (at, before fhir.Instant, err error) {
 	var now *int64
 	if s.clock != nil {
-		ms := int64(fhir.MomentOf(s.clock()))
+		ms := int64(fhir.InstantOf(s.clock()))
 		now = &ms
 	}
 	err = in.tx.QueryRowContext(ctx, `WITH before AS (SELECT last FROM clock)

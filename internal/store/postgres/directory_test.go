@@ -79,19 +79,19 @@ func (n *nodes) CreateJob(ctx context.Context, job store.Job, limit int) error {
 	return n.next().CreateJob(ctx, job, limit)
 }
 
-func (n *nodes) Claim(ctx context.Context, worker string, now fhir.Moment, lease int64) (*store.Task, error) {
+func (n *nodes) Claim(ctx context.Context, worker string, now fhir.Instant, lease int64) (*store.Task, error) {
 	return n.next().Claim(ctx, worker, now, lease)
 }
 
-func (n *nodes) Renew(ctx context.Context, t *store.Task, now fhir.Moment, lease, found int64) error {
+func (n *nodes) Renew(ctx context.Context, t *store.Task, now fhir.Instant, lease, found int64) error {
 	return n.next().Renew(ctx, t, now, lease, found)
 }
 
-func (n *nodes) FinishPart(ctx context.Context, t *store.Task, object string, stored store.Stored, now, expires fhir.Moment) (store.State, error) {
+func (n *nodes) FinishPart(ctx context.Context, t *store.Task, object string, stored store.Stored, now, expires fhir.Instant) (store.State, error) {
 	return n.next().FinishPart(ctx, t, object, stored, now, expires)
 }
 
-func (n *nodes) Cancel(ctx context.Context, id, owner string, now, expires fhir.Moment) error {
+func (n *nodes) Cancel(ctx context.Context, id, owner string, now, expires fhir.Instant) error {
 	return n.next().Cancel(ctx, id, owner, now, expires)
 }
 

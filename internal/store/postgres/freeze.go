@@ -27,7 +27,7 @@ type Frozen struct {
 	i        *Inspection
 	conn     *sql.Conn
 	tx       *sql.Tx
-	time     fhir.Moment
+	time     fhir.Instant
 	snapshot string
 	schema   string
 }
@@ -58,7 +58,7 @@ func (i *Inspection) Freeze(ctx context.Context) (_ *Frozen, err error) {
 }
 
 // Time is the last moment that was given out.
-func (f *Frozen) Time() fhir.Moment { return f.time }
+func (f *Frozen) Time() fhir.Instant { return f.time }
 
 // Held is how long writers waited: not at all.
 func (f *Frozen) Held() time.Duration { return 0 }

@@ -160,7 +160,7 @@ func TestPinIsOneWithItsTime(t *testing.T) {
 	}
 	broken := errors.New("broken")
 	disarm := failpoint.Arm("directory.snapshot.pinned", func(context.Context) error { return broken })
-	pin := func(ctx context.Context, at fhir.Moment) error { return s.BeginSelecting(ctx, task, at, 10) }
+	pin := func(ctx context.Context, at fhir.Instant) error { return s.BeginSelecting(ctx, task, at, 10) }
 	if _, err := s.OpenSnapshot(t.Context(), pin); !errors.Is(err, broken) {
 		t.Errorf("error %v", err)
 	}
@@ -192,7 +192,7 @@ func TestNowIsTheDatabases(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := s.Now().Add(-time.Second)
-	snap, err := s.OpenSnapshot(t.Context(), func(context.Context, fhir.Moment) error { return nil })
+	snap, err := s.OpenSnapshot(t.Context(), func(context.Context, fhir.Instant) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ const readAsOf = `SELECT k.key, coalesce(d.body, h.body)
 
 // ReadAsOf implements store.Directory. Each call is one short statement, so a long
 // export holds back no vacuum.
-func (s *Store) ReadAsOf(ctx context.Context, keys []store.RowKey, t fhir.Moment, yield func(store.RowKey, []byte) error) error {
+func (s *Store) ReadAsOf(ctx context.Context, keys []store.RowKey, t fhir.Instant, yield func(store.RowKey, []byte) error) error {
 	if len(keys) == 0 {
 		return nil
 	}

@@ -19,12 +19,12 @@ import (
 type snapshot struct {
 	conn     *pgxpool.Conn
 	tx       pgx.Tx
-	time     fhir.Moment
+	time     fhir.Instant
 	deadline time.Duration
 }
 
 // OpenSnapshot implements store.Directory.
-func (s *Store) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir.Moment) error) (store.Snapshot, error) {
+func (s *Store) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir.Instant) error) (store.Snapshot, error) {
 	snap, err := s.openSnapshot(ctx, pin)
 	if err != nil {
 		return nil, fmt.Errorf("open a snapshot: %w", explain(err))
@@ -32,7 +32,7 @@ func (s *Store) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir
 	return snap, nil
 }
 
-func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir.Moment) error) (_ *snapshot, err error) {
+func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir.Instant) error) (_ *snapshot, err error) {
 	// The connection comes first: nobody waits for one inside the gate.
 	snap := &snapshot{deadline: s.deadline}
 	if snap.conn, err = s.readers.Acquire(ctx); err != nil {
@@ -54,7 +54,7 @@ func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir
 	if err != nil {
 		return nil, err
 	}
-	var before fhir.Moment
+	var before fhir.Instant
 	if snap.time, before, err = s.draw(ctx, in); err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir
 
 // begin starts the transaction and fixes what it sees. It returns the last moment
 // that was given out by then.
-func (s *snapshot) begin(ctx context.Context) (last fhir.Moment, err error) {
+func (s *snapshot) begin(ctx context.Context) (last fhir.Instant, err error) {
 	if s.tx, err = s.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}); err != nil {
 		return 0, err
 	}
@@ -84,7 +84,7 @@ func (s *snapshot) begin(ctx context.Context) (last fhir.Moment, err error) {
 }
 
 // Time implements store.Snapshot.
-func (s *snapshot) Time() fhir.Moment { return s.time }
+func (s *snapshot) Time() fhir.Instant { return s.time }
 
 // Close implements store.Snapshot.
 func (s *snapshot) Close() (err error) {

@@ -13,9 +13,9 @@ import (
 // after the last moment given out if that is later. So moments only grow, also
 // when the machine's clock steps back, and no two are equal. The caller is in a
 // write transaction inside the gate.
-func draw(ctx context.Context, tx *sql.Tx, now func() time.Time) (fhir.Moment, error) {
-	var m fhir.Moment
-	err := tx.QueryRowContext(ctx, `UPDATE clock SET last = max(last + 1, ?) RETURNING last`, fhir.MomentOf(now())).Scan(&m)
+func draw(ctx context.Context, tx *sql.Tx, now func() time.Time) (fhir.Instant, error) {
+	var m fhir.Instant
+	err := tx.QueryRowContext(ctx, `UPDATE clock SET last = max(last + 1, ?) RETURNING last`, fhir.InstantOf(now())).Scan(&m)
 	if err != nil {
 		return 0, fmt.Errorf("draw a commit time: %w", err)
 	}

@@ -17,7 +17,7 @@ import (
 type writer struct {
 	db        *sql.DB
 	now       func() time.Time
-	liveTimes func(context.Context) ([]fhir.Moment, error)
+	liveTimes func(context.Context) ([]fhir.Instant, error)
 	text      statements
 	names     map[string]int64 // rows of table name that are known to be committed
 	info      *CreateInfo      // of the store
@@ -85,8 +85,8 @@ func (w *writer) apply(ctx context.Context, changes []store.Change) ([]store.Out
 type stay struct {
 	w       *writer
 	tx      *sql.Tx
-	now     fhir.Moment      // commit time of everything in the batch
-	horizon fhir.Moment      // versions committed up to here are still needed by a live job
+	now     fhir.Instant     // commit time of everything in the batch
+	horizon fhir.Instant     // versions committed up to here are still needed by a live job
 	left    []writepath.Text // by rows of this chunk; some have other rows
 }
 

@@ -29,7 +29,7 @@ func (s *Store) Counts(ctx context.Context) (map[fhir.Type]store.Count, error) {
 
 // Ping reports whether both databases answer, for a readiness check.
 func (s *Store) Ping(ctx context.Context) error {
-	var last fhir.Moment
+	var last fhir.Instant
 	if err := s.readers.QueryRowContext(ctx, `SELECT last FROM clock`).Scan(&last); err != nil {
 		return fmt.Errorf("read the clock: %w", explain(s.dir, err))
 	}

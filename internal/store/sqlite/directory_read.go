@@ -13,7 +13,7 @@ import (
 
 // ReadAsOf implements store.Directory. Each call is one short read transaction,
 // so a long export holds back no checkpoint.
-func (s *Store) ReadAsOf(ctx context.Context, keys []store.RowKey, t fhir.Moment, yield func(store.RowKey, []byte) error) error {
+func (s *Store) ReadAsOf(ctx context.Context, keys []store.RowKey, t fhir.Instant, yield func(store.RowKey, []byte) error) error {
 	if len(keys) == 0 {
 		return nil
 	}
@@ -33,7 +33,7 @@ func (s *Store) ReadAsOf(ctx context.Context, keys []store.RowKey, t fhir.Moment
 type reading struct {
 	tx    *sql.Tx
 	keys  []store.RowKey
-	t     fhir.Moment
+	t     fhir.Instant
 	yield func(store.RowKey, []byte) error
 }
 
@@ -59,7 +59,7 @@ func (r *reading) run(ctx context.Context) error {
 	var body sql.RawBytes
 	for rows.Next() {
 		var key store.RowKey
-		var committed fhir.Moment
+		var committed fhir.Instant
 		if err := rows.Scan(&key, &body, &committed); err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func (r *reading) current(ctx context.Context) (*sql.Rows, error) {
 
 // arrive takes the next current row: it yields the old versions of the keys
 // before it, and then the row if it is the one that was asked for.
-func (r *reading) arrive(ctx context.Context, key store.RowKey, body []byte, committed fhir.Moment) error {
+func (r *reading) arrive(ctx context.Context, key store.RowKey, body []byte, committed fhir.Instant) error {
 	i := slices.Index(r.keys, key)
 	if i < 0 {
 		return nil // a row inside a dense range that nobody asked for

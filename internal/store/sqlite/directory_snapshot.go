@@ -18,13 +18,13 @@ import (
 type snapshot struct {
 	conn     *sql.Conn
 	tx       *sql.Tx
-	time     fhir.Moment
+	time     fhir.Instant
 	dir      string
 	deadline time.Duration
 }
 
 // OpenSnapshot implements store.Directory.
-func (s *Store) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir.Moment) error) (store.Snapshot, error) {
+func (s *Store) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir.Instant) error) (store.Snapshot, error) {
 	snap, err := s.openSnapshot(ctx, pin)
 	if err != nil {
 		return nil, fmt.Errorf("open a snapshot: %w", explain(s.dir, err))
@@ -32,7 +32,7 @@ func (s *Store) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir
 	return snap, nil
 }
 
-func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir.Moment) error) (_ *snapshot, err error) {
+func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir.Instant) error) (_ *snapshot, err error) {
 	// The connection comes first: nobody waits for one inside the gate.
 	snap := &snapshot{dir: s.dir, deadline: s.deadline}
 	if snap.conn, err = s.readers.Conn(ctx); err != nil {
@@ -65,7 +65,7 @@ func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir
 	if err := failpoint.Inject(ctx, "directory.snapshot.pinned"); err != nil {
 		return nil, err
 	}
-	var last fhir.Moment
+	var last fhir.Instant
 	if err := snap.tx.QueryRowContext(ctx, `SELECT last FROM clock`).Scan(&last); err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir
 }
 
 // drawTime draws the transaction time, in a transaction of its own.
-func (s *Store) drawTime(ctx context.Context) (fhir.Moment, error) {
+func (s *Store) drawTime(ctx context.Context) (fhir.Instant, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	tx, err := s.writer.db.BeginTx(ctx, nil)
@@ -92,7 +92,7 @@ func (s *Store) drawTime(ctx context.Context) (fhir.Moment, error) {
 }
 
 // Time implements store.Snapshot.
-func (s *snapshot) Time() fhir.Moment { return s.time }
+func (s *snapshot) Time() fhir.Instant { return s.time }
 
 // Close implements store.Snapshot.
 func (s *snapshot) Close() error {

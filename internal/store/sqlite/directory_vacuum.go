@@ -54,7 +54,7 @@ func (s *Store) vacuumSome(ctx context.Context, after int64) (dropped, last int6
 	}
 	result, err := tx.ExecContext(ctx, `DELETE FROM history WHERE rowid > ?1 AND rowid <= ?2 AND NOT EXISTS
 		(SELECT 1 FROM json_each(?3) AS live WHERE live.value >= history.committed AND live.value < history.superseded)`,
-		after, last, asJSON(append([]fhir.Moment{}, live...)))
+		after, last, asJSON(append([]fhir.Instant{}, live...)))
 	if err != nil {
 		return 0, 0, err
 	}

@@ -23,7 +23,7 @@ import (
 type Frozen struct {
 	dir             string
 	directory, jobs *sql.Conn
-	time            fhir.Moment
+	time            fhir.Instant
 	held            time.Duration
 	owner           string // of the copy, as [Frozen.FilesOwner] tells
 }
@@ -72,7 +72,7 @@ func (i *Inspection) Freeze(ctx context.Context) (_ *Frozen, err error) {
 }
 
 // Time is the last moment that was given out.
-func (f *Frozen) Time() fhir.Moment { return f.time }
+func (f *Frozen) Time() fhir.Instant { return f.time }
 
 // Held is how long writers waited.
 func (f *Frozen) Held() time.Duration { return f.held }

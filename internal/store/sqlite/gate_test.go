@@ -166,7 +166,7 @@ func TestSelectHasADeadline(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	snap, err := s.OpenSnapshot(t.Context(), func(context.Context, fhir.Moment) error { return nil })
+	snap, err := s.OpenSnapshot(t.Context(), func(context.Context, fhir.Instant) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func TestLiveTimes(t *testing.T) {
 	}
 	path := filepath.Join(folder, "jobs.db")
 	j, other := newJobs(t, path), newJobs(t, path) // another process, in effect
-	want := func(times ...fhir.Moment) {
+	want := func(times ...fhir.Instant) {
 		t.Helper()
 		got, err := other.LiveTimes(t.Context())
 		if err != nil {
@@ -46,7 +46,7 @@ func TestLiveTimes(t *testing.T) {
 	}
 	want()
 	for n, id := range []string{"one", "two"} {
-		if err := j.CreateJob(t.Context(), store.Job{ID: id, Owner: "anna", Request: []byte("{}"), Created: fhir.Moment(n)}, 0); err != nil {
+		if err := j.CreateJob(t.Context(), store.Job{ID: id, Owner: "anna", Request: []byte("{}"), Created: fhir.Instant(n)}, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -56,7 +56,7 @@ func TestLiveTimes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := j.BeginSelecting(t.Context(), task, fhir.Moment(50+n), 10); err != nil {
+		if err := j.BeginSelecting(t.Context(), task, fhir.Instant(50+n), 10); err != nil {
 			t.Fatal(err)
 		}
 	}

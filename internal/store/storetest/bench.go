@@ -39,7 +39,7 @@ func benchChange(r *rand.Rand, n int, tail []byte) store.Change {
 	for param := 13; param < 16; param++ {
 		c.Entries = append(c.Entries, index.Entry{Kind: index.Reference, Param: param, System: "Location", Code: fmt.Sprintf("%x", r.Uint64N(500000))})
 	}
-	from := fhir.Moment(r.Int64N(1e12))
+	from := fhir.Instant(r.Int64N(1e12))
 	c.Entries = append(c.Entries, index.Entry{Kind: index.Date, Param: 16, Period: fhir.Period{From: from, To: from + 1000}})
 	return c
 }
@@ -91,7 +91,7 @@ func benchRead(b *testing.B, open OpenStore) {
 	if _, err := s.Apply(b.Context(), changes); err != nil {
 		b.Fatal(err)
 	}
-	snap, err := s.OpenSnapshot(b.Context(), func(_ context.Context, _ fhir.Moment) error { return nil })
+	snap, err := s.OpenSnapshot(b.Context(), func(_ context.Context, _ fhir.Instant) error { return nil })
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func benchSnapshot(b *testing.B, open OpenStore) {
 	var waits []time.Duration
 	for b.Loop() {
 		start := time.Now()
-		s, err := server.OpenSnapshot(b.Context(), func(context.Context, fhir.Moment) error { return nil })
+		s, err := server.OpenSnapshot(b.Context(), func(context.Context, fhir.Instant) error { return nil })
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -71,7 +71,7 @@ func Directory(t *testing.T, open OpenStore) {
 // clock is a clock for tests, moved by hand.
 type clock struct {
 	mu sync.Mutex
-	at fhir.Moment
+	at fhir.Instant
 }
 
 func newClock() *clock { return &clock{at: noon} }
@@ -82,7 +82,7 @@ func (c *clock) now() time.Time {
 	return c.at.Time()
 }
 
-func (c *clock) set(m fhir.Moment) {
+func (c *clock) set(m fhir.Instant) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at = m
@@ -137,7 +137,7 @@ func (d directory) wantApply(want store.Outcome, c store.Change) {
 }
 
 // noPin is for snapshots that no job stands behind.
-func noPin(context.Context, fhir.Moment) error { return nil }
+func noPin(context.Context, fhir.Instant) error { return nil }
 
 func (d directory) snapshot() store.Snapshot {
 	d.Helper()
@@ -186,7 +186,7 @@ func keysOf(rows []found) (keys []store.RowKey) {
 }
 
 // lines reads the keys as of t.
-func (d directory) lines(keys []store.RowKey, t fhir.Moment) (lines []string) {
+func (d directory) lines(keys []store.RowKey, t fhir.Instant) (lines []string) {
 	d.Helper()
 	d.must(d.ReadAsOf(d.Context(), keys, t, func(key store.RowKey, line []byte) error {
 		if n := len(lines); key != keys[n] {
@@ -313,9 +313,9 @@ func testTwiceInOneCall(t *testing.T, open OpenStore) {
 func testLastUpdated(t *testing.T, open OpenStore) {
 	d := newDirectory(t, open)
 	c := put(fhir.Location, "kept", "one")
-	c.LastUpdated = new(fhir.Moment(1000))
+	c.LastUpdated = new(fhir.Instant(1000))
 	epoch := put(fhir.Location, "kept too", "one")
-	epoch.LastUpdated = new(fhir.Moment(0))
+	epoch.LastUpdated = new(fhir.Instant(0))
 	d.apply(c, put(fhir.Location, "stamped", "one"), epoch)
 	rs := d.all(fhir.Location)
 	if rs[0].Meta.LastUpdated != "1970-01-01T00:00:01.000Z" || rs[1].Meta.LastUpdated != noon.String() {
@@ -335,8 +335,8 @@ func testLastUpdated(t *testing.T, open OpenStore) {
 
 func testClock(t *testing.T, open OpenStore) {
 	d := newDirectory(t, open)
-	times := []fhir.Moment{d.snapshot().Time()}
-	for i, at := range []fhir.Moment{noon, noon - 3_600_000, noon + 50, noon - 1} {
+	times := []fhir.Instant{d.snapshot().Time()}
+	for i, at := range []fhir.Instant{noon, noon - 3_600_000, noon + 50, noon - 1} {
 		d.clock.set(at)
 		d.apply(put(fhir.Location, fmt.Sprint(i), "one"))
 		m, err := fhir.ParseInstant(d.all(fhir.Location)[i].Meta.LastUpdated)

@@ -23,7 +23,7 @@ func testSkewedNodes(t *testing.T, open OpenStore) {
 	dir, fast, slow := t.TempDir(), newClock(), newClock()
 	fast.set(noon + 3_600_000)
 	nodes := []directory{{t, open(t, dir, fast.now), fast}, {t, open(t, dir, slow.now), slow}}
-	last := fhir.Moment(0)
+	last := fhir.Instant(0)
 	for i := range 6 {
 		d := nodes[i%2]
 		before := d.snapshot().Time()
@@ -64,7 +64,7 @@ func testRandomJobs(t *testing.T, open OpenStore) {
 	d := newDirectory(t, open)
 	r := rand.New(rand.NewPCG(3, 33))
 	type job struct {
-		at    fhir.Moment
+		at    fhir.Instant
 		keys  []store.RowKey
 		lines []string
 	}
@@ -126,7 +126,7 @@ func testChainedDeltas(t *testing.T, open OpenStore) {
 		go func() { writers <- churn(ctx, loader, n) }()
 	}
 	seen, latest := map[string]bool{}, map[string]string{}
-	since := fhir.Moment(0)
+	since := fhir.Instant(0)
 	for round := range 40 {
 		if round == 39 {
 			stop() // the last delta is of a quiet directory

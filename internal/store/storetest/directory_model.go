@@ -20,7 +20,7 @@ type model struct {
 
 type modelResource struct {
 	store.Change
-	committed, updated fhir.Moment
+	committed, updated fhir.Instant
 }
 
 func (m *model) find(t fhir.Type, id string) int {
@@ -28,7 +28,7 @@ func (m *model) find(t fhir.Type, id string) int {
 }
 
 // apply repeats what the store did with a change that was committed at a time.
-func (m *model) apply(c store.Change, at fhir.Moment) store.Outcome {
+func (m *model) apply(c store.Change, at fhir.Instant) store.Outcome {
 	i := m.find(c.Type, c.ID)
 	r := modelResource{Change: c, committed: at, updated: at}
 	if c.LastUpdated != nil {

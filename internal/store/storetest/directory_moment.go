@@ -24,7 +24,7 @@ func (d directory) pin(id string) store.Snapshot {
 	if task == nil || task.Job.ID != id {
 		d.Fatalf("claimed %v, want job %s", task, id)
 	}
-	s, err := d.OpenSnapshot(d.Context(), func(ctx context.Context, t fhir.Moment) error {
+	s, err := d.OpenSnapshot(d.Context(), func(ctx context.Context, t fhir.Instant) error {
 		return d.BeginSelecting(ctx, task, t, noon)
 	})
 	d.must(err)
@@ -180,7 +180,7 @@ func testGateTurns(t *testing.T, open OpenStore) {
 			done <- nil
 		}()
 	}
-	last := fhir.Moment(0)
+	last := fhir.Instant(0)
 	for range 50 {
 		s, err := server.OpenSnapshot(t.Context(), noPin)
 		server.must(err)
@@ -201,7 +201,7 @@ func testGateTurns(t *testing.T, open OpenStore) {
 func testFailedPin(t *testing.T, open OpenStore) {
 	d := newDirectory(t, open)
 	refused := errors.New("refused")
-	if _, err := d.OpenSnapshot(t.Context(), func(context.Context, fhir.Moment) error { return refused }); !errors.Is(err, refused) {
+	if _, err := d.OpenSnapshot(t.Context(), func(context.Context, fhir.Instant) error { return refused }); !errors.Is(err, refused) {
 		t.Errorf("error %v, want that of pin", err)
 	}
 	d.apply(put(fhir.Location, "a", "one")) // the gate is free again

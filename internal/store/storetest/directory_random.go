@@ -39,9 +39,9 @@ var (
 	somePrefixS = []plan.Prefix{plan.EQ, plan.NE, plan.GT, plan.LT, plan.GE, plan.LE, plan.SA, plan.EB, plan.AP}
 )
 
-func drawPeriod(t *rapid.T, from fhir.Moment) fhir.Period {
-	low := from + fhir.Moment(rapid.IntRange(0, 12).Draw(t, "low"))
-	return fhir.Period{From: low, To: low + fhir.Moment(rapid.IntRange(1, 6).Draw(t, "length"))}
+func drawPeriod(t *rapid.T, from fhir.Instant) fhir.Period {
+	low := from + fhir.Instant(rapid.IntRange(0, 12).Draw(t, "low"))
+	return fhir.Period{From: low, To: low + fhir.Instant(rapid.IntRange(1, 6).Draw(t, "length"))}
 }
 
 func drawEntry(t *rapid.T) index.Entry {
@@ -87,9 +87,9 @@ func drawChange(t *rapid.T) store.Change {
 		}
 	}
 	visibility := index.Visibility(rapid.IntRange(0, 3).Draw(t, "visibility"))
-	var updated fhir.Moment
+	var updated fhir.Instant
 	if rapid.Bool().Draw(t, "foreign meta") {
-		updated = noon + fhir.Moment(rapid.IntRange(0, 20).Draw(t, "updated"))
+		updated = noon + fhir.Instant(rapid.IntRange(0, 20).Draw(t, "updated"))
 	}
 	// The text is the source, so equal texts are equal resources.
 	c := put(resourceType, id, fmt.Sprint(entries, visibility, updated), entries...)
@@ -100,7 +100,7 @@ func drawChange(t *rapid.T) store.Change {
 	return c
 }
 
-func drawNode(t *rapid.T, depth int, moments []fhir.Moment) plan.Node {
+func drawNode(t *rapid.T, depth int, moments []fhir.Instant) plan.Node {
 	kinds := 14
 	if depth > 0 {
 		kinds = 20
@@ -178,7 +178,7 @@ func drawOrder(t *rapid.T) plan.Order {
 	return o
 }
 
-func drawNodes(t *rapid.T, depth int, moments []fhir.Moment) []plan.Node {
+func drawNodes(t *rapid.T, depth int, moments []fhir.Instant) []plan.Node {
 	nodes := make([]plan.Node, rapid.IntRange(0, 3).Draw(t, "nodes"))
 	for i := range nodes {
 		nodes[i] = drawNode(t, depth-1, moments)
@@ -242,8 +242,8 @@ func wipe() (changes []store.Change) {
 
 // randomChanges applies changes to store and model, and returns transaction times
 // from between them.
-func (d directory) randomChanges(rt *rapid.T, m *model, changes []store.Change) []fhir.Moment {
-	moments := []fhir.Moment{d.snapshotTime()}
+func (d directory) randomChanges(rt *rapid.T, m *model, changes []store.Change) []fhir.Instant {
+	moments := []fhir.Instant{d.snapshotTime()}
 	for _, c := range changes {
 		got := d.apply(c)[0]
 		// The change was committed after the last moment and before the next one:
@@ -256,7 +256,7 @@ func (d directory) randomChanges(rt *rapid.T, m *model, changes []store.Change) 
 	return moments
 }
 
-func (d directory) snapshotTime() fhir.Moment {
+func (d directory) snapshotTime() fhir.Instant {
 	s := d.snapshot()
 	d.must(s.Close())
 	return s.Time()
@@ -336,7 +336,7 @@ func (t *rapidTB) Errorf(f string, a ...any) { t.rt.Errorf(f, a...) }
 func testCompare(t *testing.T, open OpenStore) {
 	d := newDirectory(t, open)
 	m := &model{}
-	for low := range fhir.Moment(6) {
+	for low := range fhir.Instant(6) {
 		for high := low + 1; high <= 6; high++ {
 			c := put(fhir.Location, fmt.Sprintf("%d-%d", low, high), "one",
 				index.Entry{Kind: index.Date, Param: 1, Period: fhir.Period{From: low, To: high}})

@@ -29,7 +29,7 @@ func GateWaits(t *testing.T, open func(t *testing.T, o store.Options) store.Stor
 		t.Errorf("a write told %d waits, want 1", n)
 	}
 	at = waits.Load()
-	snapshot, err := s.OpenSnapshot(t.Context(), func(context.Context, fhir.Moment) error { return nil })
+	snapshot, err := s.OpenSnapshot(t.Context(), func(context.Context, fhir.Instant) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,10 +52,10 @@ func Jobs(t *testing.T, open func(t *testing.T) store.Jobs) {
 
 // The times of the suite, in ms: work happens at noon, leases are a second.
 const (
-	noon    fhir.Moment = 1_800_000_000_000
-	lease               = 1000
-	later               = noon + 10*lease // every lease of noon is over
-	expires             = noon + 3_600_000
+	noon    fhir.Instant = 1_800_000_000_000
+	lease                = 1000
+	later                = noon + 10*lease // every lease of noon is over
+	expires              = noon + 3_600_000
 )
 
 // jobsBundle is a store under test with short forms for what must work.
@@ -79,12 +79,12 @@ func (b jobsBundle) is(what string, got, want error) {
 }
 
 // create stores a job that was kicked off n ms after noon.
-func (b jobsBundle) create(id string, n fhir.Moment) {
+func (b jobsBundle) create(id string, n fhir.Instant) {
 	b.Helper()
 	b.must(b.CreateJob(b.Context(), store.Job{ID: id, Owner: "anna", Request: []byte(`{"job":"` + id + `"}`), Created: noon + n}, 0))
 }
 
-func (b jobsBundle) claim(worker string, now fhir.Moment) *store.Task {
+func (b jobsBundle) claim(worker string, now fhir.Instant) *store.Task {
 	b.Helper()
 	task, err := b.Claim(b.Context(), worker, now, lease)
 	b.must(err)
@@ -92,7 +92,7 @@ func (b jobsBundle) claim(worker string, now fhir.Moment) *store.Task {
 }
 
 // mustClaim claims work that must be there.
-func (b jobsBundle) mustClaim(worker string, now fhir.Moment) *store.Task {
+func (b jobsBundle) mustClaim(worker string, now fhir.Instant) *store.Task {
 	b.Helper()
 	task := b.claim(worker, now)
 	if task == nil {
@@ -113,7 +113,7 @@ func (b jobsBundle) state(id string, want store.State) store.Job {
 
 // write brings a new job to Writing with parts of the given counts, of ten bytes
 // for each resource.
-func (b jobsBundle) write(id string, n fhir.Moment, counts ...int64) {
+func (b jobsBundle) write(id string, n fhir.Instant, counts ...int64) {
 	b.Helper()
 	b.create(id, n)
 	task := b.mustClaim("selector", noon)
@@ -503,7 +503,7 @@ func testMismatch(t *testing.T, b jobsBundle) {
 
 func testProgress(t *testing.T, b jobsBundle) {
 	b.create("job", 0)
-	found := func(state store.State, want int64, progress fhir.Moment) {
+	found := func(state store.State, want int64, progress fhir.Instant) {
 		t.Helper()
 		if job := b.state("job", state); job.Found != want || job.Progress != progress {
 			t.Errorf("found %d, progress at noon%+d; want %d, noon%+d", job.Found, job.Progress-noon, want, progress-noon)
@@ -609,7 +609,7 @@ func testFail(t *testing.T, b jobsBundle) {
 
 func testPoll(t *testing.T, b jobsBundle) {
 	b.create("job", 0)
-	set := func(old, next, now fhir.Moment, want bool) {
+	set := func(old, next, now fhir.Instant, want bool) {
 		t.Helper()
 		got, err := b.SetNextPoll(t.Context(), "job", old, next, now)
 		b.must(err)
@@ -628,7 +628,7 @@ func testPoll(t *testing.T, b jobsBundle) {
 	first := 0
 	for n := range 8 {
 		wg.Go(func() {
-			ok, err := b.SetNextPoll(t.Context(), "job", noon+200, noon+300+fhir.Moment(n), noon+200)
+			ok, err := b.SetNextPoll(t.Context(), "job", noon+200, noon+300+fhir.Instant(n), noon+200)
 			if err != nil {
 				t.Error(err)
 			}
@@ -665,7 +665,7 @@ func testExpire(t *testing.T, b jobsBundle) {
 	b.create("failed", 0)
 	b.must(b.Fail(t.Context(), "failed", "reason", noon, expires))
 	b.create("live", 0)
-	expire := func(now, forget fhir.Moment, want int) {
+	expire := func(now, forget fhir.Instant, want int) {
 		t.Helper()
 		got, err := b.Expire(t.Context(), now, forget)
 		b.must(err)

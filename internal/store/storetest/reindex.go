@@ -270,9 +270,9 @@ func testReindexCleans(t *testing.T, open OpenIndexer) {
 }
 
 // snapshotTime draws a transaction time.
-func (d *indexing) snapshotTime() fhir.Moment {
+func (d *indexing) snapshotTime() fhir.Instant {
 	d.Helper()
-	s, err := d.OpenSnapshot(d.Context(), func(context.Context, fhir.Moment) error { return nil })
+	s, err := d.OpenSnapshot(d.Context(), func(context.Context, fhir.Instant) error { return nil })
 	d.must(err)
 	defer s.Close()
 	return s.Time()

@@ -152,7 +152,7 @@ func (t *Table) Entry(r Row, name string) index.Entry {
 	case index.String:
 		e.Norm, e.Exact = r.Text, r.Second
 	case index.Date:
-		e.Period = fhir.Period{From: fhir.Moment(r.Number), To: fhir.Moment(r.High)}
+		e.Period = fhir.Period{From: fhir.Instant(r.Number), To: fhir.Instant(r.High)}
 	case index.Number:
 		e.Number = r.Number
 	case index.Location:

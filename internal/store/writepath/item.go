@@ -85,7 +85,7 @@ func (it *Item) Written() bool { return it.Outcome == store.Created || it.Outcom
 
 // LastUpdatedAt is the meta.lastUpdated of the new version in a batch with the
 // commit time now.
-func (it *Item) LastUpdatedAt(now fhir.Moment) fhir.Moment {
+func (it *Item) LastUpdatedAt(now fhir.Instant) fhir.Instant {
 	if it.LastUpdated != nil {
 		return *it.LastUpdated
 	}

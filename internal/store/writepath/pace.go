@@ -106,7 +106,7 @@ func (s seen) take(changes []store.Change, limit int) []store.Change {
 // when it ends, given the transaction times of the live jobs; 0 when none is. Every
 // such time was drawn before the batch's, so a version that ends now is needed by
 // exactly the jobs whose time is not before its commit: by any, if by the latest.
-func Horizon(live []fhir.Moment) (horizon fhir.Moment) {
+func Horizon(live []fhir.Instant) (horizon fhir.Instant) {
 	for _, t := range live {
 		horizon = max(horizon, t)
 	}

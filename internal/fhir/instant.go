@@ -6,32 +6,32 @@ import (
 	"time"
 )
 
-// Moment is a point in time in milliseconds since 1970-01-01T00:00:00Z: the
+// Instant is a point in time in milliseconds since 1970-01-01T00:00:00Z: the
 // precision of everything that muster stores, compares and prints. The zero
-// Moment is 1970 like any other; job rows alone, whose times are always later,
+// Instant is 1970 like any other; job rows alone, whose times are always later,
 // use it for "not set".
-type Moment int64
+type Instant int64
 
-// MomentOf cuts a time to a Moment.
-func MomentOf(t time.Time) Moment { return Moment(t.UnixMilli()) }
+// InstantOf cuts a time to a Instant.
+func InstantOf(t time.Time) Instant { return Instant(t.UnixMilli()) }
 
-// Time returns the Moment as a UTC time.
-func (m Moment) Time() time.Time { return time.UnixMilli(int64(m)).UTC() }
+// Time returns the Instant as a UTC time.
+func (m Instant) Time() time.Time { return time.UnixMilli(int64(m)).UTC() }
 
 // Format writes a FHIR instant with milliseconds and the offset of loc, such as
 // 2026-03-01T09:30:00.000+11:00.
-func (m Moment) Format(loc *time.Location) string {
+func (m Instant) Format(loc *time.Location) string {
 	return m.Time().In(loc).Format("2006-01-02T15:04:05.000Z07:00")
 }
 
 // String returns the instant in UTC.
-func (m Moment) String() string { return m.Format(time.UTC) }
+func (m Instant) String() string { return m.Format(time.UTC) }
 
 var instantForm = regexp.MustCompile(`^([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(\.[0-9]+)?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9]|[+-]14:00)$`)
 
 // ParseInstant reads a FHIR instant: date, time to the second at least, and a
 // zone (KO-23). Fractions beyond milliseconds are cut off.
-func ParseInstant(s string) (Moment, error) {
+func ParseInstant(s string) (Instant, error) {
 	if !instantForm.MatchString(s) {
 		return 0, fmt.Errorf("%q is not an instant: write date, time and zone, such as 2026-03-01T09:30:00+11:00", s)
 	}
@@ -39,12 +39,12 @@ func ParseInstant(s string) (Moment, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%q is not an instant: no such date or time", s)
 	}
-	return MomentOf(t), nil
+	return InstantOf(t), nil
 }
 
-// Period is a half-open range of time: From is inside, To is the first Moment
+// Period is a half-open range of time: From is inside, To is the first Instant
 // after it.
-type Period struct{ From, To Moment }
+type Period struct{ From, To Instant }
 
 var dateForms = []struct {
 	form   *regexp.Regexp
@@ -80,8 +80,8 @@ func ParseDate(s string, loc *time.Location) (Period, error) {
 		if !hasZone {
 			t = t.In(loc)
 		}
-		from := MomentOf(t)
-		return Period{From: from, To: MomentOf(f.end(time.UnixMilli(int64(from)).In(t.Location())))}, nil
+		from := InstantOf(t)
+		return Period{From: from, To: InstantOf(f.end(time.UnixMilli(int64(from)).In(t.Location())))}, nil
 	}
 	return Period{}, fmt.Errorf("%q is not a date: write a year, month, day or instant, such as 2026, 2026-03-01 or 2026-03-01T09:30:00Z", s)
 }

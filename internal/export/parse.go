@@ -281,7 +281,7 @@ func placed(err error, at string) fhir.Issues {
 // refuseSwitchedOff refuses the criteria that the rules do not let pass.
 func refuseSwitchedOff(q query.Query, r Rules, at string) (issues fhir.Issues) {
 	for _, p := range q.Params {
-		if p, ok := p.(query.Is); ok && !r.ProvenanceTypeTestFilter {
+		if p, ok := p.(query.TypeTest); ok && !r.ProvenanceTypeTestFilter {
 			issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: at,
 				Diagnostics: fmt.Sprintf("%s is not a search and is switched off here. Filter by a search parameter, such as target.", p)})
 		}

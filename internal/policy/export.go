@@ -34,7 +34,7 @@ func ForSearch(q query.Query) query.Query {
 	named := map[string]bool{}
 	q.Params = stepped(q.Params, visible)
 	for _, p := range q.Params {
-		if l, ok := p.(query.Leaf); ok && (isState(l.Name) || l.Implied) {
+		if l, ok := p.(query.Criterion); ok && (isState(l.Name) || l.Implied) {
 			named[l.Name] = true
 		}
 	}
@@ -59,7 +59,7 @@ func ForDelta(q query.Query, withoutSuppressed bool) query.Query {
 		implied = notSuppressed
 	}
 	q.Params = slices.DeleteFunc(stepped(q.Params, implied), func(p query.Param) bool {
-		l, ok := p.(query.Leaf)
+		l, ok := p.(query.Criterion)
 		return ok && (isState(l.Name) || l.Implied)
 	})
 	for _, l := range implied(q.Type) {
@@ -69,7 +69,7 @@ func ForDelta(q query.Query, withoutSuppressed bool) query.Query {
 }
 
 // stepped returns a copy of the criteria with what each of their steps implies.
-func stepped(params []query.Param, implied func(fhir.Type) []query.Leaf) []query.Param {
+func stepped(params []query.Param, implied func(fhir.Type) []query.Criterion) []query.Param {
 	var list []query.Param
 	for _, p := range params {
 		list = append(list, steps(p, implied))
@@ -78,8 +78,8 @@ func stepped(params []query.Param, implied func(fhir.Type) []query.Leaf) []query
 }
 
 // steps returns the criterion with what each of its steps implies.
-func steps(p query.Param, implied func(fhir.Type) []query.Leaf) query.Param {
-	of := func(typeName string) []query.Leaf {
+func steps(p query.Param, implied func(fhir.Type) []query.Criterion) query.Param {
+	of := func(typeName string) []query.Criterion {
 		t, _ := fhir.ParseType(typeName) // not written: any type but Provenance implies the same
 		return implied(t)
 	}
@@ -95,29 +95,29 @@ func steps(p query.Param, implied func(fhir.Type) []query.Leaf) query.Param {
 }
 
 // visible are the criteria by which resources of the type are visible.
-func visible(t fhir.Type) []query.Leaf {
+func visible(t fhir.Type) []query.Criterion {
 	if t == fhir.Provenance {
-		return []query.Leaf{allTargets(query.ImpliedVisible), implied(suppressedParam, "false")}
+		return []query.Criterion{allTargets(query.ImpliedVisible), implied(suppressedParam, "false")}
 	}
 	own, value := activity(t)
-	return []query.Leaf{implied(own, value), implied(suppressedParam, "false")}
+	return []query.Criterion{implied(own, value), implied(suppressedParam, "false")}
 }
 
 // notSuppressed are the criteria by which resources of the type are in any state but
 // suppressed.
-func notSuppressed(t fhir.Type) []query.Leaf {
+func notSuppressed(t fhir.Type) []query.Criterion {
 	own := implied(suppressedParam, "false")
 	if t == fhir.Provenance {
-		return []query.Leaf{allTargets(query.ImpliedNotSuppressed), own}
+		return []query.Criterion{allTargets(query.ImpliedNotSuppressed), own}
 	}
-	return []query.Leaf{own}
+	return []query.Criterion{own}
 }
 
 // anyState implies nothing.
-func anyState(fhir.Type) []query.Leaf { return nil }
+func anyState(fhir.Type) []query.Criterion { return nil }
 
 // allTargets is an implied criterion on all that a Provenance is about.
-func allTargets(modifier string) query.Leaf {
+func allTargets(modifier string) query.Criterion {
 	target := implied("target", "true")
 	target.Modifier = modifier
 	return target
@@ -131,6 +131,6 @@ func activity(t fhir.Type) (name, value string) {
 	return activeParam, "true"
 }
 
-func implied(name, value string) query.Leaf {
-	return query.Leaf{Name: name, Values: []query.Value{{Parts: []string{value}}}, Implied: true}
+func implied(name, value string) query.Criterion {
+	return query.Criterion{Name: name, Values: []query.Value{{Parts: []string{value}}}, Implied: true}
 }

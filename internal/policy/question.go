@@ -46,7 +46,7 @@ type checker struct {
 
 func (c *checker) param(types []fhir.Type, p query.Param) {
 	switch p := p.(type) {
-	case query.Leaf:
+	case query.Criterion:
 		c.leaf(types, p)
 	case query.Chain:
 		if next := c.forward(types, p); next != nil {
@@ -56,11 +56,11 @@ func (c *checker) param(types []fhir.Type, p query.Param) {
 		if next := c.back(types, p); next != nil {
 			c.param(next, p.Next)
 		}
-	case query.Is: // the parser takes it in its one sound form only
+	case query.TypeTest: // the parser takes it in its one sound form only
 	}
 }
 
-func (c *checker) leaf(types []fhir.Type, l query.Leaf) {
+func (c *checker) leaf(types []fhir.Type, l query.Criterion) {
 	if code, problem := outOfPlace(l.Name); problem != "" {
 		c.refuse(code, l.NameAt, problem)
 		return
@@ -201,7 +201,7 @@ func (c *checker) refuse(code fhir.Code, at query.Span, problem string) {
 // whether it is known or allowed is another matter, with an issue of its own.
 func narrows(q query.Query) bool {
 	for _, p := range q.Params {
-		l, isLeaf := p.(query.Leaf)
+		l, isLeaf := p.(query.Criterion)
 		if !isLeaf {
 			return true // chains, reverse chains (SR-11) and the type test
 		}

@@ -44,7 +44,7 @@ func joined(reg *conformance.Registry, types []fhir.Type, step query.Chain) (que
 		return nil, false
 	}
 	switch next := step.Next.(type) {
-	case query.Leaf:
+	case query.Criterion:
 		if code, ok := dotted(reg, types, step.Ref+"."+next.Name); ok {
 			next.Name, next.NameAt.Start = code, step.NameAt.Start
 			return next, true

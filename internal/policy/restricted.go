@@ -11,7 +11,7 @@ import (
 // restriction says why a parameter is refused for privacy, empty if it is not
 // (SR-30..33). The name decides, whatever the modifier; of identifiers the value, in
 // every type: a number that no resource may hold is no question either.
-func restriction(reg *conformance.Registry, t fhir.Type, l query.Leaf) string {
+func restriction(reg *conformance.Registry, t fhir.Type, l query.Criterion) string {
 	if aboutPerson(t) {
 		if f := heldParam(l.Name); f != nil {
 			return fmt.Sprintf("is refused on %s for privacy: %s", t, f.wayOut)

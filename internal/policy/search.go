@@ -33,7 +33,7 @@ func CheckSearch(reg *conformance.Registry, q query.Query, r SearchRules) fhir.I
 // include: the order of an answer would tell what the answer does not (SR-33). It
 // is empty if the parameter is not restricted.
 func Restriction(reg *conformance.Registry, t fhir.Type, name string) string {
-	return restriction(reg, t, query.Leaf{Name: name})
+	return restriction(reg, t, query.Criterion{Name: name})
 }
 
 // Readable reports whether a resource in this state may be read by its id, and come

@@ -65,9 +65,9 @@ func (s Suppressed) Check(reg *conformance.Registry, q query.Query) (issues fhir
 
 // asksForSuppressed returns the end of a criterion, and whether it asks for suppressed
 // resources. types are those that the resource at hand may have.
-func asksForSuppressed(reg *conformance.Registry, types []fhir.Type, p query.Param) (query.Leaf, bool) {
+func asksForSuppressed(reg *conformance.Registry, types []fhir.Type, p query.Param) (query.Criterion, bool) {
 	switch p := p.(type) {
-	case query.Leaf:
+	case query.Criterion:
 		return p, namesSuppressed(reg, types, p.Name) && (p.Modifier != "" || slices.ContainsFunc(p.Values, isNotFalse))
 	case query.Chain:
 		return asksForSuppressed(reg, behind(reg, types, p), p.Next)
@@ -75,7 +75,7 @@ func asksForSuppressed(reg *conformance.Registry, types []fhir.Type, p query.Par
 		from, _ := fhir.ParseType(p.Type) // of an unknown type the name alone counts
 		return asksForSuppressed(reg, []fhir.Type{from}, p.Next)
 	}
-	return query.Leaf{}, false
+	return query.Criterion{}, false
 }
 
 // namesSuppressed reports whether a name, or another name of it, is the parameter

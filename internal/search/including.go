@@ -11,7 +11,7 @@ import (
 
 // include reads _include and _revinclude (TR-01 to TR-05): Type:parameter or
 // Type:parameter:Target, and the modifier iterate, which DSTU2 called recurse.
-func (r *resultReader) include(l query.Leaf, reverse bool) {
+func (r *resultReader) include(l query.Criterion, reverse bool) {
 	iterate := l.Modifier == "iterate" || l.Modifier == "recurse"
 	if l.Modifier != "" && !iterate {
 		r.invalid(l.NameAt, "has the modifier %q, which %s does not take: write %s or %s:iterate", l.Modifier, l.Name, l.Name, l.Name)

@@ -83,7 +83,7 @@ func (c *Compiler) Visible(t fhir.Type, ids []string) (plan.Plan, error) {
 
 // onRead says why a parameter has no place in a read, empty if it has (RD-06, A-40).
 func onRead(t fhir.Type, p query.Param) string {
-	l, ok := p.(query.Leaf)
+	l, ok := p.(query.Criterion)
 	switch {
 	case ok && slices.Contains(readNames, l.Name):
 		return ""
@@ -103,7 +103,7 @@ func (c *Compiler) readResults(all query.Query) *resultReader {
 	r := &resultReader{reg: c.reg, q: all, seen: map[string]bool{}, results: Results{Count: MaxCount}}
 	for _, p := range all.Params {
 		if isResult(p) {
-			r.read(p.(query.Leaf))
+			r.read(p.(query.Criterion))
 		}
 	}
 	r.check()
@@ -117,7 +117,7 @@ func (q Question) Text() string {
 	shown := q.Query
 	shown.Params = nil
 	for _, p := range q.params {
-		if l, ok := p.(query.Leaf); !ok || !slices.Contains([]string{"_count", "_format", "_pretty"}, l.Name) {
+		if l, ok := p.(query.Criterion); !ok || !slices.Contains([]string{"_count", "_format", "_pretty"}, l.Name) {
 			shown.Params = append(shown.Params, p)
 		}
 	}

@@ -65,7 +65,7 @@ const (
 var resultNames = []string{"_count", "_elements", "_format", "_include", "_pretty", "_revinclude", "_sort", "_summary", "_total"}
 
 func isResult(p query.Param) bool {
-	l, ok := p.(query.Leaf)
+	l, ok := p.(query.Criterion)
 	return ok && slices.Contains(resultNames, l.Name)
 }
 
@@ -91,7 +91,7 @@ func (r *resultReader) invalid(at query.Span, format string, args ...any) {
 }
 
 // read takes one parameter.
-func (r *resultReader) read(l query.Leaf) {
+func (r *resultReader) read(l query.Criterion) {
 	reverse := l.Name == "_revinclude"
 	if reverse || l.Name == "_include" {
 		r.include(l, reverse)
@@ -129,7 +129,7 @@ func (r *resultReader) read(l query.Leaf) {
 func text(v query.Value) string { return strings.Join(v.Parts, "|") }
 
 // word reads a value out of a list.
-func (r *resultReader) word(l query.Leaf, words ...string) string {
+func (r *resultReader) word(l query.Criterion, words ...string) string {
 	if len(l.Values) == 1 && slices.Contains(words, text(l.Values[0])) {
 		return text(l.Values[0])
 	}
@@ -138,7 +138,7 @@ func (r *resultReader) word(l query.Leaf, words ...string) string {
 }
 
 // count reads _count (PG-02, PG-03, PG-06).
-func (r *resultReader) count(l query.Leaf) {
+func (r *resultReader) count(l query.Criterion) {
 	n, err := -1, error(nil)
 	if len(l.Values) == 1 {
 		n, err = ParseCount(text(l.Values[0]))
@@ -165,7 +165,7 @@ func ParseCount(text string) (int, error) {
 }
 
 // elements reads _elements: names of elements at the root of the type.
-func (r *resultReader) elements(l query.Leaf) {
+func (r *resultReader) elements(l query.Criterion) {
 	known := fhir.Elements(r.q.Type)
 	for _, v := range l.Values {
 		i := slices.IndexFunc(known, func(e fhir.Element) bool { return e.Name == text(v) })

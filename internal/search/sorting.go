@@ -30,7 +30,7 @@ var sortKinds = map[conformance.ParamType]index.Kind{
 
 // sort reads _sort: names of parameters, with a minus sign in front for the other
 // direction (SR-51, SR-54).
-func (r *resultReader) sort(l query.Leaf) {
+func (r *resultReader) sort(l query.Criterion) {
 	for _, v := range l.Values {
 		name, descending := strings.CutPrefix(text(v), "-")
 		key := sortKey{Order: plan.Order{Descending: descending}, at: v.At}

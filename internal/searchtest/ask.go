@@ -26,11 +26,11 @@ func (d *Directory) Query(r *rand.Rand) query.Query {
 		q.Params = append(q.Params, a.state(t))
 	}
 	for _, p := range q.Params {
-		if l, ok := p.(query.Leaf); !ok || substantive(t, l.Name) {
+		if l, ok := p.(query.Criterion); !ok || substantive(t, l.Name) {
 			return q
 		}
 	}
-	q.Params = append(q.Params, query.Leaf{Name: "_lastUpdated", Values: []query.Value{{Parts: []string{"ge1900"}}}})
+	q.Params = append(q.Params, query.Criterion{Name: "_lastUpdated", Values: []query.Value{{Parts: []string{"ge1900"}}}})
 	return q
 }
 
@@ -92,7 +92,7 @@ func (a *asker) criterion(t fhir.Type, about *Resource, depth int) query.Param {
 		}
 	}
 	if depth == 0 && t == fhir.Provenance && a.chance(20) {
-		return query.Is{Ref: "target", Type: pick(a.r, stateful).String()}
+		return query.TypeTest{Ref: "target", Type: pick(a.r, stateful).String()}
 	}
 	return a.leaf(t, about)
 }
@@ -172,12 +172,12 @@ func (a *asker) back(t fhir.Type, about *Resource, depth int) query.Param {
 // state names a state.
 func (a *asker) state(t fhir.Type) query.Param {
 	if t == fhir.Provenance {
-		return query.Leaf{Name: "_tag", Values: []query.Value{{Parts: []string{"a"}}}}
+		return query.Criterion{Name: "_tag", Values: []query.Value{{Parts: []string{"a"}}}}
 	}
 	if a.chance(50) {
 		return a.suppressed()
 	}
-	l := query.Leaf{Name: stateElement(t)}
+	l := query.Criterion{Name: stateElement(t)}
 	choices := []string{"true", "false"}
 	if l.Name == "status" {
 		choices = []string{"active", "inactive", "off", "suspended"}
@@ -191,12 +191,12 @@ func (a *asker) state(t fhir.Type) query.Param {
 
 func (a *asker) suppressed() query.Param {
 	const system = "http://digitalhealth.gov.au/fhir/cc/CodeSystem/responsible-party-type"
-	return a.negated(query.Leaf{Name: "suppressed", Values: []query.Value{{Parts: pick(a.r, [][]string{
+	return a.negated(query.Criterion{Name: "suppressed", Values: []query.Value{{Parts: pick(a.r, [][]string{
 		{"true"}, {"true"}, {"false"}, {"organisation-initiated"}, {system, "practitioner-initiated"}, {system, "organisation-initiated"}, {system, ""},
 	})}}})
 }
 
-func (a *asker) negated(l query.Leaf) query.Leaf {
+func (a *asker) negated(l query.Criterion) query.Criterion {
 	switch a.r.IntN(10) {
 	case 0:
 		l.Modifier = "not"
@@ -206,8 +206,8 @@ func (a *asker) negated(l query.Leaf) query.Leaf {
 	return l
 }
 
-func missing(name string, r *rand.Rand) query.Leaf {
-	return query.Leaf{Name: name, Modifier: "missing", Values: []query.Value{{Parts: []string{pick(r, []string{"true", "false"})}}}}
+func missing(name string, r *rand.Rand) query.Criterion {
+	return query.Criterion{Name: name, Modifier: "missing", Values: []query.Value{{Parts: []string{pick(r, []string{"true", "false"})}}}}
 }
 
 // codesOf are the parameters of a kind, in the order of their names.
@@ -242,7 +242,7 @@ var special = map[fhir.Type][]string{
 // leaf asks for a value of a parameter.
 func (a *asker) leaf(t fhir.Type, about *Resource) query.Param {
 	if t == fhir.Practitioner && a.chance(1) {
-		return query.Leaf{Name: pick(a.r, restricted), Values: []query.Value{{Parts: []string{"a"}}}}
+		return query.Criterion{Name: pick(a.r, restricted), Values: []query.Value{{Parts: []string{"a"}}}}
 	}
 	codes := slices.Sorted(maps.Keys(own[t]))
 	if a.chance(40) { // kinds with few parameters come up as well
@@ -264,7 +264,7 @@ func (a *asker) leaf(t fhir.Type, about *Resource) query.Param {
 	if p.role == "state" {
 		return a.state(t)
 	}
-	l := query.Leaf{Name: code, Modifier: a.modifier(p)}
+	l := query.Criterion{Name: code, Modifier: a.modifier(p)}
 	if l.Modifier == "missing" {
 		return missing(code, a.r)
 	}

@@ -13,7 +13,7 @@ import (
 
 // value writes one value of a query, from one of the values of the directory. It may
 // take the modifier of the criterion away where it fits no value.
-func (a *asker) value(code string, p parameter, l *query.Leaf, values []value) []string {
+func (a *asker) value(code string, p parameter, l *query.Criterion, values []value) []string {
 	var v value
 	if len(values) > 0 {
 		v = pick(a.r, values)
@@ -35,7 +35,7 @@ func (a *asker) value(code string, p parameter, l *query.Leaf, values []value) [
 	return a.near(v)
 }
 
-func (a *asker) token(code string, p parameter, l query.Leaf, v value) []string {
+func (a *asker) token(code string, p parameter, l query.Criterion, v value) []string {
 	if code == "_id" && a.chance(30) {
 		v.code = pick(a.r, idPool)
 	}
@@ -166,12 +166,12 @@ func (a *asker) hhmm(v value) string {
 	return strconv.Itoa(n)
 }
 
-func (a *asker) reference(p parameter, l query.Leaf, v value) []string {
+func (a *asker) reference(p parameter, l query.Criterion, v value) []string {
 	if l.Modifier == "identifier" {
 		if len(v.identifier) > 0 {
-			return a.token("", p, query.Leaf{}, pick(a.r, v.identifier))
+			return a.token("", p, query.Criterion{}, pick(a.r, v.identifier))
 		}
-		return a.token("", p, query.Leaf{}, value{})
+		return a.token("", p, query.Criterion{}, value{})
 	}
 	t, id, _ := strings.Cut(v.target, "/")
 	if !p.pointsTo(t) || a.chance(10) {

@@ -13,7 +13,7 @@ import (
 // restricted parameter, a modifier that is not offered, a value of another form.
 func (e *evaluation) check(types []fhir.Type, p query.Param) error {
 	switch p := p.(type) {
-	case query.Leaf:
+	case query.Criterion:
 		return e.checkLeaf(types, p)
 	case query.Chain:
 		var next []fhir.Type
@@ -40,7 +40,7 @@ func (e *evaluation) check(types []fhir.Type, p query.Param) error {
 	return nil
 }
 
-func (e *evaluation) checkLeaf(types []fhir.Type, l query.Leaf) error {
+func (e *evaluation) checkLeaf(types []fhir.Type, l query.Criterion) error {
 	anybody := false
 	for _, t := range types {
 		if err := refuseRestricted(t, l); err != nil {
@@ -63,7 +63,7 @@ func (e *evaluation) checkLeaf(types []fhir.Type, l query.Leaf) error {
 	return nil
 }
 
-func refuseRestricted(t fhir.Type, l query.Leaf) error {
+func refuseRestricted(t fhir.Type, l query.Criterion) error {
 	if t == fhir.PractitionerRole && l.Name == "gender-identity" {
 		return fmt.Errorf("gender-identity is restricted (SR-30)")
 	}
@@ -82,7 +82,7 @@ func refuseRestricted(t fhir.Type, l query.Leaf) error {
 	return nil
 }
 
-func (e *evaluation) checkValues(p parameter, l query.Leaf) error {
+func (e *evaluation) checkValues(p parameter, l query.Criterion) error {
 	if !slices.Contains(p.modifiers(), l.Modifier) {
 		return fmt.Errorf("%s takes no :%s", l.Name, l.Modifier)
 	}
@@ -143,7 +143,7 @@ func known(t fhir.Type, name string) (parameter, string, bool) {
 func unchained(p query.Param) query.Param {
 	switch p := p.(type) {
 	case query.Chain:
-		if l, ok := p.Next.(query.Leaf); ok && p.Ref == "agent" && p.Type == "" && l.Name == "who" {
+		if l, ok := p.Next.(query.Criterion); ok && p.Ref == "agent" && p.Type == "" && l.Name == "who" {
 			l.Name = "agent"
 			return l
 		}

@@ -48,7 +48,7 @@ func (d *Directory) find(q query.Query, after int, counts func(*Resource) bool) 
 		if err := e.check([]fhir.Type{q.Type}, p); err != nil {
 			return Answer{}, err
 		}
-		l, ok := p.(query.Leaf)
+		l, ok := p.(query.Criterion)
 		role := ""
 		if ok {
 			of, _, _ := known(q.Type, l.Name)
@@ -105,7 +105,7 @@ func (e *evaluation) meets(r *Resource, params []query.Param) bool {
 // holds tells whether a criterion is true of a resource.
 func (e *evaluation) holds(r *Resource, p query.Param) bool {
 	switch p := p.(type) {
-	case query.Leaf:
+	case query.Criterion:
 		return e.leaf(r, p)
 	case query.Chain:
 		ref, code, ok := known(r.Type, p.Ref)
@@ -126,7 +126,7 @@ func (e *evaluation) holds(r *Resource, p query.Param) bool {
 				return true
 			}
 		}
-	case query.Is:
+	case query.TypeTest:
 		for _, v := range e.d.read(r, p.Ref) {
 			if len(v.target) > len(p.Type) && v.target[:len(p.Type)+1] == p.Type+"/" {
 				return true
@@ -148,7 +148,7 @@ func (e *evaluation) leadsTo(from *Resource, ref string, to *Resource) bool {
 	return false
 }
 
-func (e *evaluation) leaf(r *Resource, l query.Leaf) bool {
+func (e *evaluation) leaf(r *Resource, l query.Criterion) bool {
 	p, code, ok := known(r.Type, l.Name)
 	if !ok {
 		return false

@@ -20,7 +20,7 @@ import (
 type test func(v value) bool
 
 // read makes the test of one value of a query, or says what is wrong with it.
-func (e *evaluation) test(p parameter, l query.Leaf, v query.Value) (test, error) {
+func (e *evaluation) test(p parameter, l query.Criterion, v query.Value) (test, error) {
 	switch p.kind {
 	case token:
 		if l.Name == "_id" && (len(v.Parts) > 1 || !fhir.ValidID(v.Parts[0])) {
@@ -70,7 +70,7 @@ func stringTest(modifier, asked string) test {
 func (v value) folded() string { return fold(v.text) }
 
 // tokenTest reads code, system|code, system| and |code (SR-05).
-func tokenTest(p parameter, l query.Leaf, v query.Value) test {
+func tokenTest(p parameter, l query.Criterion, v query.Value) test {
 	system, code := "*", v.Parts[0]
 	if len(v.Parts) > 1 {
 		system, code = v.Parts[0], strings.Join(v.Parts[1:], "|")
@@ -210,9 +210,9 @@ func numberTest(asked string) (test, error) {
 // referenceTest compares where references lead: an id, Type/id, or the same below the
 // base. What stands in the resource is enough: the target need not be in the directory,
 // nor be visible.
-func (e *evaluation) referenceTest(p parameter, l query.Leaf, v query.Value) (test, error) {
+func (e *evaluation) referenceTest(p parameter, l query.Criterion, v query.Value) (test, error) {
 	if l.Modifier == "identifier" {
-		asks := tokenTest(p, query.Leaf{Name: "identifier"}, v)
+		asks := tokenTest(p, query.Criterion{Name: "identifier"}, v)
 		return func(has value) bool { return slices.ContainsFunc(has.identifier, asks) }, nil
 	}
 	asked := strings.TrimPrefix(strings.Join(v.Parts, "|"), e.d.base+"/")

@@ -61,9 +61,9 @@ func shapeOf(types []fhir.Type, p query.Param) string {
 	case query.Has:
 		t, _ := fhir.ParseType(p.Type)
 		return "<- " + shapeOf([]fhir.Type{t}, p.Next)
-	case query.Is:
+	case query.TypeTest:
 		return "is"
-	case query.Leaf:
+	case query.Criterion:
 		for _, t := range types {
 			if of, _, ok := known(t, p.Name); ok {
 				return of.shape(p)
@@ -73,7 +73,7 @@ func shapeOf(types []fhir.Type, p query.Param) string {
 	return "?"
 }
 
-func (p parameter) shape(l query.Leaf) string {
+func (p parameter) shape(l query.Criterion) string {
 	shape := string(p.kind)
 	if p.role == "state" {
 		shape = "state"

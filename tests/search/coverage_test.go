@@ -106,17 +106,17 @@ func note(asked map[string]bool, reg *conformance.Registry, s question) {
 	}
 	for _, p := range q.Params {
 		switch p := p.(type) {
-		case query.Leaf:
+		case query.Criterion:
 			noteLeaf(asked, reg, t, p, s.refused)
 		case query.Chain: // agent.who reads like a chain
-			if l, ok := p.Next.(query.Leaf); ok {
+			if l, ok := p.Next.(query.Criterion); ok {
 				asked[typeName+"?"+p.Ref+"."+l.Name] = true
 			}
 		}
 	}
 }
 
-func noteLeaf(asked map[string]bool, reg *conformance.Registry, t fhir.Type, l query.Leaf, refused string) {
+func noteLeaf(asked map[string]bool, reg *conformance.Registry, t fhir.Type, l query.Criterion, refused string) {
 	p, ok := reg.Param(t, l.Name)
 	if !ok {
 		return

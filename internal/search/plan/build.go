@@ -37,9 +37,9 @@ func Build(reg *conformance.Registry, q query.Query, s Settings) (Plan, error) {
 	}
 	b := builder{reg: reg, q: q, set: s}
 	root := And{}
-	var implied []query.Leaf
+	var implied []query.Criterion
 	for _, p := range q.Params {
-		if l, ok := p.(query.Leaf); ok && l.Implied {
+		if l, ok := p.(query.Criterion); ok && l.Implied {
 			implied = append(implied, l)
 			continue
 		}
@@ -75,9 +75,9 @@ type builder struct {
 // param plans one criterion that a resource of type t must meet; nil if it is refused.
 func (b *builder) param(t fhir.Type, p query.Param) Node {
 	switch p := p.(type) {
-	case query.Leaf:
+	case query.Criterion:
 		return b.leaf(t, p)
-	case query.Is:
+	case query.TypeTest:
 		return b.is(t, p)
 	case query.Chain:
 		return b.chain(t, p)
@@ -89,7 +89,7 @@ func (b *builder) param(t fhir.Type, p query.Param) Node {
 }
 
 // is plans the type test target.resolve().as(Type).
-func (b *builder) is(t fhir.Type, i query.Is) Node {
+func (b *builder) is(t fhir.Type, i query.TypeTest) Node {
 	p, ok := b.reg.Param(t, i.Ref)
 	if !ok || p.Type != conformance.Reference {
 		return b.refuse(i.At, fmt.Sprintf("tests %s, which is not a reference of %s in this directory", i.Ref, t))

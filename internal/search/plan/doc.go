@@ -4,7 +4,7 @@
 // The flow of [Build]: each criterion is looked up in the registry, its values are
 // read by the parameter's type and modifier (leaf.go, values.go, date.go, number.go,
 // near.go), and become one node; alternatives are joined by Or, the criteria by And.
-// A step of a chain becomes a [Link], a step of _has a [Back], around what stands
+// A step of a chain becomes a [Chain], a step of _has a [Has], around what stands
 // behind it (step.go); a reference that may lead to several types is planned for
 // each that knows what stands behind. What the policy has implied, for the resource
 // and at each step, becomes [Visible] or [AllVisible]. [Sort] reads the order.

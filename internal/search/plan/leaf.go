@@ -12,7 +12,7 @@ import (
 )
 
 // leaf plans a parameter of the type itself.
-func (b *builder) leaf(t fhir.Type, l query.Leaf) Node {
+func (b *builder) leaf(t fhir.Type, l query.Criterion) Node {
 	p, ok := b.reg.Param(t, l.Name)
 	if !ok || p.Restricted != "" {
 		return b.refuse(l.NameAt, fmt.Sprintf("is not a search parameter of %s in this directory", t))
@@ -41,7 +41,7 @@ func (b *builder) leaf(t fhir.Type, l query.Leaf) Node {
 }
 
 // anyOf joins the values of a parameter by OR.
-func (b *builder) anyOf(p conformance.Param, l query.Leaf, read reader) Node {
+func (b *builder) anyOf(p conformance.Param, l query.Criterion, read reader) Node {
 	var nodes Or
 	for _, v := range l.Values {
 		node, problem := read(p, v)
@@ -100,7 +100,7 @@ func (b *builder) reader(p conformance.Param, modifier string) reader {
 }
 
 // missing plans whether the element is there at all.
-func (b *builder) missing(p conformance.Param, l query.Leaf) Node {
+func (b *builder) missing(p conformance.Param, l query.Criterion) Node {
 	if len(l.Values) != 1 || len(l.Values[0].Parts) != 1 || !slices.Contains([]string{"true", "false"}, l.Values[0].Parts[0]) {
 		return b.refuse(l.At, "asks whether the element is missing: write true or false")
 	}

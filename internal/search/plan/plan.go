@@ -102,18 +102,18 @@ type Near struct {
 	Meters float64
 }
 
-// Link follows a reference forward (a chain): it holds when the resource has a
+// Chain follows a reference forward (a chain): it holds when the resource has a
 // reference entry of the parameter to a resource of Type that is in the directory
 // and for which Node holds. A chain over several target types is an Or of links.
-type Link struct {
+type Chain struct {
 	Param int
 	Type  fhir.Type
 	Node  Node
 }
 
-// Back follows a reference backward (_has): it holds when a resource of Type has a
+// Has follows a reference backward (_has): it holds when a resource of Type has a
 // reference entry of the parameter Param to this resource, and Node holds for it.
-type Back struct {
+type Has struct {
 	Param int // a parameter of Type
 	Type  fhir.Type
 	Node  Node
@@ -172,8 +172,8 @@ func (Present) node()    {}
 func (TokenPart) node()  {}
 func (Number) node()     {}
 func (Near) node()       {}
-func (Link) node()       {}
-func (Back) node()       {}
+func (Chain) node()      {}
+func (Has) node()        {}
 func (AllVisible) node() {}
 
 // Order is one key that a search is sorted by. Resources without a value come

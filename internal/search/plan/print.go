@@ -33,9 +33,9 @@ func write(b *strings.Builder, n Node, depth int) {
 		}
 	case Not:
 		write(b, n.Node, depth+1)
-	case Link:
+	case Chain:
 		write(b, n.Node, depth+1)
-	case Back:
+	case Has:
 		write(b, n.Node, depth+1)
 	}
 }
@@ -79,9 +79,9 @@ func describe(n Node) string {
 		return fmt.Sprintf("number %d %s %d", n.Param, n.Prefix, n.Value)
 	case Near:
 		return fmt.Sprintf("near %d within %g m of %g %g", n.Param, n.Meters, n.Point.Latitude, n.Point.Longitude)
-	case Link:
+	case Chain:
 		return fmt.Sprintf("link %d to a %s with", n.Param, n.Type)
-	case Back:
+	case Has:
 		return fmt.Sprintf("back from a %s by %d with", n.Type, n.Param)
 	case AllVisible:
 		return fmt.Sprintf("all that %d refers to %s", n.Param, describe(n.Visible))

@@ -23,7 +23,7 @@ func (b *builder) chain(t fhir.Type, c query.Chain) Node {
 		}
 		known = true
 		if node := b.behind(target, c.Next, c.Implied); node != nil {
-			links = append(links, Link{Param: p.ID, Type: target, Node: node})
+			links = append(links, Chain{Param: p.ID, Type: target, Node: node})
 		}
 	}
 	switch {
@@ -51,11 +51,11 @@ func (b *builder) has(t fhir.Type, h query.Has) Node {
 	if node == nil {
 		return nil
 	}
-	return Back{Param: p.ID, Type: from, Node: node}
+	return Has{Param: p.ID, Type: from, Node: node}
 }
 
 // behind plans what must hold for the resource behind a step.
-func (b *builder) behind(t fhir.Type, next query.Param, implied []query.Leaf) Node {
+func (b *builder) behind(t fhir.Type, next query.Param, implied []query.Criterion) Node {
 	if !b.count(1, next.Where()) {
 		return nil
 	}
@@ -71,7 +71,7 @@ func (b *builder) behind(t fhir.Type, next query.Param, implied []query.Leaf) No
 }
 
 // visible plans what the policy implies for resources of type t.
-func (b *builder) visible(t fhir.Type, implied []query.Leaf) []Node {
+func (b *builder) visible(t fhir.Type, implied []query.Criterion) []Node {
 	if len(implied) == 0 {
 		return nil
 	}
@@ -90,7 +90,7 @@ func (b *builder) visible(t fhir.Type, implied []query.Leaf) []Node {
 
 // allVisible plans the visibility of a Provenance: its own, which is its suppression
 // alone, and that of all its targets.
-func (b *builder) allVisible(implied []query.Leaf, v Visible) []Node {
+func (b *builder) allVisible(implied []query.Criterion, v Visible) []Node {
 	p, ok := b.reg.Param(fhir.Provenance, "target")
 	if !ok {
 		b.refuse(implied[0].NameAt, "needs the parameter target of Provenance, which is not defined")
@@ -102,7 +102,7 @@ func (b *builder) allVisible(implied []query.Leaf, v Visible) []Node {
 // knows reports whether resources of type t can be asked the criterion at all.
 func (b *builder) knows(t fhir.Type, next query.Param) bool {
 	switch next := next.(type) {
-	case query.Leaf:
+	case query.Criterion:
 		p, ok := b.reg.Param(t, next.Name)
 		return ok && p.Restricted == ""
 	case query.Chain:

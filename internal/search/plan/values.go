@@ -15,7 +15,7 @@ import (
 // wrong with it, empty if nothing is.
 
 // ids plans _id: all values in one node.
-func (b *builder) ids(l query.Leaf) Node {
+func (b *builder) ids(l query.Criterion) Node {
 	var ids IDs
 	for _, v := range l.Values {
 		id := strings.Join(v.Parts, "|")

@@ -87,7 +87,7 @@ func answer(t *testing.T, text string) string {
 
 func dump(b *strings.Builder, p Param, indent string) {
 	switch p := p.(type) {
-	case Leaf:
+	case Criterion:
 		fmt.Fprintf(b, "%s%s", indent, p.Name)
 		if p.Modifier != "" {
 			fmt.Fprintf(b, " modifier %s", p.Modifier)
@@ -102,7 +102,7 @@ func dump(b *strings.Builder, p Param, indent string) {
 	case Has:
 		fmt.Fprintf(b, "%sfrom %s by %s\n", indent, p.Type, p.Ref)
 		dump(b, p.Next, indent+"  ")
-	case Is:
+	case TypeTest:
 		fmt.Fprintf(b, "%s%s is %s\n", indent, p.Ref, p.Type)
 	}
 }

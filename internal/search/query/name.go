@@ -44,7 +44,7 @@ func (p *parser) named(name piece, values []Value, at Span, depth int) (Param, b
 		p.refuse(name.whole(), "has no proper modifier behind the colon: write name:modifier or the name alone")
 		return nil, false
 	}
-	return Leaf{Name: code, Modifier: modifier, Values: values, NameAt: name.whole(), At: at}, true
+	return Criterion{Name: code, Modifier: modifier, Values: values, NameAt: name.whole(), At: at}, true
 }
 
 // chain reads a step forward, up to the dot.

@@ -101,7 +101,7 @@ func (p *parser) bare(name piece, at Span) {
 	t, ok3 := fhir.ParseType(typeName)
 	if p.q.Type == fhir.Provenance && ok1 && ok2 && ok3 && t != fhir.Provenance {
 		p.values++
-		p.q.Params = append(p.q.Params, Is{Ref: "target", Type: typeName, At: at})
+		p.q.Params = append(p.q.Params, TypeTest{Ref: "target", Type: typeName, At: at})
 		return
 	}
 	p.refuse(at, "has no '=': write name=value; an & within a value is written %26")

@@ -41,7 +41,7 @@ func TestPrintReadsBack(t *testing.T) {
 			q.Params = append(q.Params, drawParam(t, 0))
 		}
 		if q.Type == fhir.Provenance {
-			q.Params = append(q.Params, Is{Ref: "target", Type: "Location"})
+			q.Params = append(q.Params, TypeTest{Ref: "target", Type: "Location"})
 		}
 		requireSame(t, q)
 	})
@@ -63,7 +63,7 @@ func drawParam(t *rapid.T, depth int) Param {
 	value := rapid.Custom(func(t *rapid.T) Value {
 		return Value{Parts: rapid.SliceOfN(text, 1, 3).Draw(t, "parts")}
 	})
-	leaf := Leaf{Name: name.Draw(t, "name"), Modifier: optional.Draw(t, "modifier"), Values: rapid.SliceOfN(value, 1, 3).Draw(t, "values")}
+	leaf := Criterion{Name: name.Draw(t, "name"), Modifier: optional.Draw(t, "modifier"), Values: rapid.SliceOfN(value, 1, 3).Draw(t, "values")}
 	if leaf.Name == "_has" {
 		leaf.Modifier = "" // with one it is a reverse chain
 	}
@@ -77,7 +77,7 @@ func TestPlaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := q.Params[0].(Leaf)
+	name := q.Params[0].(Criterion)
 	has := q.Params[1].(Has)
 	chain := has.Next.(Chain)
 	for _, tc := range []struct {
@@ -91,7 +91,7 @@ func TestPlaces(t *testing.T) {
 		{"second value", name.Values[1].At, `"Ærø" at character 28`},
 		{"reverse step", has.NameAt, `"_has:PractitionerRole:practitioner" at character 32`},
 		{"forward step", chain.NameAt, `"location" at character 67`},
-		{"escaped name", chain.Next.(Leaf).NameAt, `"address%2Dcity" at character 76`},
+		{"escaped name", chain.Next.(Criterion).NameAt, `"address%2Dcity" at character 76`},
 		{"outside the text", Span{500, 600}, `"" at character 98`},
 	} {
 		if got := q.Place(tc.span); got != tc.want {
@@ -142,8 +142,8 @@ func fill(start string, length int) string {
 // TestImpliedPrintsInBrackets: text of the policy cannot be taken for the client's.
 func TestImpliedPrintsInBrackets(t *testing.T) {
 	q := Query{Type: fhir.Organization, Params: []Param{
-		Leaf{Name: "name", Values: []Value{{Parts: []string{"x"}}}},
-		Leaf{Name: "active", Values: []Value{{Parts: []string{"true"}}}, Implied: true},
+		Criterion{Name: "name", Values: []Value{{Parts: []string{"x"}}}},
+		Criterion{Name: "active", Values: []Value{{Parts: []string{"true"}}}, Implied: true},
 	}}
 	if got, want := q.String(), "Organization?name=x&[active=true]"; got != want {
 		t.Errorf("prints %q, want %q", got, want)

@@ -14,7 +14,7 @@ func (q Query) String() string {
 }
 
 // String implements [Param].
-func (l Leaf) String() string {
+func (l Criterion) String() string {
 	var b strings.Builder
 	b.WriteString(l.Name)
 	if l.Modifier != "" {
@@ -48,7 +48,7 @@ func (h Has) String() string {
 }
 
 // implied prints what the policy has put to a step, each in its brackets.
-func implied(leaves []Leaf) string {
+func implied(leaves []Criterion) string {
 	var b strings.Builder
 	for _, l := range leaves {
 		b.WriteString(l.String())
@@ -57,7 +57,7 @@ func implied(leaves []Leaf) string {
 }
 
 // String implements [Param].
-func (i Is) String() string {
+func (i TypeTest) String() string {
 	return i.Ref + ".resolve().as(" + i.Type + ")"
 }
 

@@ -18,7 +18,7 @@ type Query struct {
 // the policy adds have no place in it: their Span is the zero Span.
 type Span struct{ Start, End int }
 
-// Param is one criterion: a [Leaf], [Chain], [Has] or [Is].
+// Param is one criterion: a [Criterion], [Chain], [Has] or [TypeTest].
 type Param interface {
 	// Where is the place of the whole criterion in the user's text.
 	Where() Span
@@ -27,9 +27,9 @@ type Param interface {
 	param()
 }
 
-// Leaf is a search parameter of the type at hand with its values: name, modifier
+// Criterion is a search parameter of the type at hand with its values: name, modifier
 // and values as written, with percent-escapes and backslash escapes undone.
-type Leaf struct {
+type Criterion struct {
 	Name     string
 	Modifier string  // without the colon; empty for none
 	Values   []Value // joined by OR (SR-03); at least one
@@ -45,7 +45,7 @@ const (
 	ImpliedNotSuppressed = "not-suppressed" // but there, in any other state
 )
 
-// Value is one alternative of a Leaf. Parts holds the text cut at unescaped
+// Value is one alternative of a Criterion. Parts holds the text cut at unescaped
 // vertical bars: one part for 'code', two for 'system|code'.
 type Value struct {
 	Parts []string
@@ -62,7 +62,7 @@ type Chain struct {
 	At     Span
 
 	// Implied are criteria that the policy has put to the resource behind the reference.
-	Implied []Leaf
+	Implied []Criterion
 }
 
 // Has asks for a resource of Type that points back through its reference
@@ -75,24 +75,24 @@ type Has struct {
 	At     Span
 
 	// Implied are criteria that the policy has put to the resource of Type.
-	Implied []Leaf
+	Implied []Criterion
 }
 
-// Is asks that the reference parameter Ref names a resource of Type. Its one
+// TypeTest asks that the reference parameter Ref names a resource of Type. Its one
 // written form is Provenance?target.resolve().as(Type).
-type Is struct {
+type TypeTest struct {
 	Ref  string
 	Type string
 	At   Span
 }
 
-func (Leaf) param()  {}
-func (Chain) param() {}
-func (Has) param()   {}
-func (Is) param()    {}
+func (Criterion) param() {}
+func (Chain) param()     {}
+func (Has) param()       {}
+func (TypeTest) param()  {}
 
 // Where implements [Param].
-func (l Leaf) Where() Span { return l.At }
+func (l Criterion) Where() Span { return l.At }
 
 // Where implements [Param].
 func (c Chain) Where() Span { return c.At }
@@ -101,4 +101,4 @@ func (c Chain) Where() Span { return c.At }
 func (h Has) Where() Span { return h.At }
 
 // Where implements [Param].
-func (i Is) Where() Span { return i.At }
+func (i TypeTest) Where() Span { return i.At }

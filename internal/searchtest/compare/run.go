@@ -134,7 +134,7 @@ func smaller(q query.Query) []query.Query {
 func fewerValues(p query.Param) []query.Param {
 	var list []query.Param
 	switch p := p.(type) {
-	case query.Leaf:
+	case query.Criterion:
 		for n := range p.Values {
 			if len(p.Values) > 1 {
 				less := p

@@ -101,9 +101,9 @@ func (a *arranger) rows(s *step, limit int64) int64 {
 		return a.conjunction(s, limit)
 	case plan.Or:
 		return a.union(s, limit)
-	case plan.Link, plan.Back:
+	case plan.Chain, plan.Has:
 		inner := a.conjunction(s.kids[0], limit)
-		_, back := s.node.(plan.Back)
+		_, back := s.node.(plan.Has)
 		switch {
 		case inner >= limit:
 			return limit

@@ -29,7 +29,7 @@ func (s *step) weight() int {
 	switch s.node.(type) {
 	case plan.IDs, plan.Updated, plan.Since, plan.Visible:
 		return 0
-	case plan.Link, plan.Back, plan.AllVisible:
+	case plan.Chain, plan.Has, plan.AllVisible:
 		return 2
 	case plan.And, plan.Or, plan.Not:
 		heaviest := 0
@@ -80,9 +80,9 @@ func (w *writer) condition(f *fragment, s *step, row string) {
 		w.visible(f, n, row)
 	case plan.AllVisible:
 		w.allVisible(f, n, row)
-	case plan.Link:
+	case plan.Chain:
 		w.follow(f, n, s, row)
-	case plan.Back:
+	case plan.Has:
 		w.followBack(f, n, s, row)
 	default:
 		w.exists(f, n, row)
@@ -130,7 +130,7 @@ func (w *writer) exists(f *fragment, n plan.Node, row string) {
 
 // follow writes the check that the row refers to a resource of which the inside of
 // a Link holds.
-func (w *writer) follow(f *fragment, n plan.Link, s *step, row string) {
+func (w *writer) follow(f *fragment, n plan.Chain, s *step, row string) {
 	q := w.selection()
 	a := w.alias()
 	q.read("ix_reference AS "+a+w.d.rowFirst("ix_reference"),
@@ -145,7 +145,7 @@ func (w *writer) follow(f *fragment, n plan.Link, s *step, row string) {
 
 // followBack writes the check that a resource refers to the row of which the
 // inside of a Back holds.
-func (w *writer) followBack(f *fragment, n plan.Back, s *step, row string) {
+func (w *writer) followBack(f *fragment, n plan.Has, s *step, row string) {
 	q := w.selection()
 	a := w.alias()
 	on := condition(a+".param = ? AND "+a+".id = "+row+".id AND "+a+".type = "+nameID+" AND ", n.Param, s.of.String())

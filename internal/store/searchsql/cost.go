@@ -65,7 +65,7 @@ func (s *step) cost() cost {
 		return byCommit
 	case plan.Present:
 		return byPresence
-	case plan.Link, plan.Back:
+	case plan.Chain, plan.Has:
 		return linkCost(s.kids[0].cost())
 	case plan.Or:
 		return s.worst()

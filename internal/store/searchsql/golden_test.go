@@ -75,10 +75,10 @@ var (
 	point   = index.Position{Latitude: -33.8688, Longitude: 151.2093}
 	search  = map[string][]plan.Node{
 		"links": {
-			plan.And{plan.Link{Param: 30, Type: fhir.Location, Node: balmain}, active},
-			plan.And{plan.Back{Param: 31, Type: fhir.HealthcareService, Node: plan.And{mobile, plan.Link{Param: 32, Type: fhir.Location, Node: balmain}}}, active},
-			plan.And{clinic, plan.Link{Param: 30, Type: fhir.Location, Node: balmain}, plan.Not{Node: plan.Back{Param: 31, Type: fhir.HealthcareService, Node: active}}},
-			plan.Or{plan.Link{Param: 30, Type: fhir.Location, Node: balmain}, plan.Link{Param: 30, Type: fhir.Organization, Node: plan.And{plan.IDs{"a"}}}},
+			plan.And{plan.Chain{Param: 30, Type: fhir.Location, Node: balmain}, active},
+			plan.And{plan.Has{Param: 31, Type: fhir.HealthcareService, Node: plan.And{mobile, plan.Chain{Param: 32, Type: fhir.Location, Node: balmain}}}, active},
+			plan.And{clinic, plan.Chain{Param: 30, Type: fhir.Location, Node: balmain}, plan.Not{Node: plan.Has{Param: 31, Type: fhir.HealthcareService, Node: active}}},
+			plan.Or{plan.Chain{Param: 30, Type: fhir.Location, Node: balmain}, plan.Chain{Param: 30, Type: fhir.Organization, Node: plan.And{plan.IDs{"a"}}}},
 			plan.AllVisible{Param: 33, Types: []fhir.Type{fhir.Organization, fhir.Location}, Visible: active},
 			plan.AllVisible{Param: 33, Types: []fhir.Type{fhir.Organization, fhir.Location}, Visible: plan.Visible{NotSuppressed: true}},
 		},

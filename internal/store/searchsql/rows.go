@@ -58,9 +58,9 @@ func (q *selection) rows(s *step) (key, row string) {
 		return q.conjunction(s)
 	case plan.Or:
 		return q.union(s), ""
-	case plan.Link:
+	case plan.Chain:
 		return q.link(n, s), ""
-	case plan.Back:
+	case plan.Has:
 		return q.back(n, s)
 	case plan.IDs:
 		return q.ids(n, s.of)
@@ -193,7 +193,7 @@ func (s *step) partOf() (param int, needle string) {
 }
 
 // link adds the resources that refer to one for which the inside of a Link holds.
-func (q *selection) link(n plan.Link, s *step) (key string) {
+func (q *selection) link(n plan.Chain, s *step) (key string) {
 	inner, row := q.rows(s.kids[0])
 	if row == "" {
 		row = q.resource(inner)
@@ -206,7 +206,7 @@ func (q *selection) link(n plan.Link, s *step) (key string) {
 }
 
 // back adds the resources that one refers to for which the inside of a Back holds.
-func (q *selection) back(n plan.Back, s *step) (key, row string) {
+func (q *selection) back(n plan.Has, s *step) (key, row string) {
 	inner, _ := q.rows(s.kids[0])
 	a := q.w.alias()
 	q.read("ix_reference AS "+a+q.w.d.rowFirst("ix_reference"),

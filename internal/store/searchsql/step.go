@@ -49,9 +49,9 @@ func newStep(n plan.Node, t fhir.Type) *step {
 		}
 	case plan.Not:
 		s.kids = []*step{newStep(n.Node, t)}
-	case plan.Link:
+	case plan.Chain:
 		s.kids = []*step{conjunction(n.Node, n.Type)}
-	case plan.Back:
+	case plan.Has:
 		s.kids = []*step{conjunction(n.Node, n.Type)}
 	}
 	if _, needle := s.partOf(); needle != "" {

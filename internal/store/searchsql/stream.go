@@ -157,7 +157,7 @@ func (s *step) settledSet() bool {
 	switch s.node.(type) {
 	case plan.And:
 		return s.settled()
-	case plan.Link, plan.Back:
+	case plan.Chain, plan.Has:
 		return s.kids[0].settled()
 	case plan.Or:
 		return !slices.ContainsFunc(s.kids, func(kid *step) bool { return !kid.settledSet() })

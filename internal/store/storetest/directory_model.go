@@ -69,12 +69,12 @@ func (m *model) holds(r *modelResource, n plan.Node) bool {
 		return slices.ContainsFunc(n, holds)
 	case plan.Not:
 		return !holds(n.Node)
-	case plan.Link:
+	case plan.Chain:
 		return slices.ContainsFunc(r.Entries, func(e index.Entry) bool {
 			i := m.find(n.Type, e.Code)
 			return e.Kind == index.Reference && e.Param == n.Param && e.System == n.Type.String() && i >= 0 && m.holds(&m.resources[i], n.Node)
 		})
-	case plan.Back:
+	case plan.Has:
 		for i := range m.resources {
 			other := &m.resources[i]
 			refers := entryIn(other.Entries, plan.Reference{Param: n.Param, Type: r.Type.String(), ID: r.ID})

@@ -149,9 +149,9 @@ func drawNode(t *rapid.T, depth int, moments []fhir.Instant) plan.Node {
 	case 16:
 		return plan.Not{Node: drawNode(t, depth-1, moments)}
 	case 17, 18:
-		return plan.Link{Param: param, Type: rapid.SampledFrom(someTypes).Draw(t, "type"), Node: drawNode(t, depth-1, moments)}
+		return plan.Chain{Param: param, Type: rapid.SampledFrom(someTypes).Draw(t, "type"), Node: drawNode(t, depth-1, moments)}
 	default:
-		return plan.Back{Param: param, Type: rapid.SampledFrom(someTypes).Draw(t, "type"), Node: drawNode(t, depth-1, moments)}
+		return plan.Has{Param: param, Type: rapid.SampledFrom(someTypes).Draw(t, "type"), Node: drawNode(t, depth-1, moments)}
 	}
 }
 
@@ -399,19 +399,19 @@ func testLargeSearches(t *testing.T, open OpenStore) {
 	for i := range 500 {
 		word := fmt.Sprint("w", i+1, "x"[:i%2])
 		texts = append(texts, plan.String{Param: 2, Text: word, Contains: true})
-		links = append(links, plan.Link{Param: 4, Type: fhir.Location, Node: plan.And{plan.Token{Param: 1, Code: &word}, plan.Visible{Active: true}}})
-		backs = append(backs, plan.Back{Param: 4, Type: fhir.Location, Node: plan.And{plan.URI{Param: 5, Value: word}, plan.Visible{Active: true}}})
+		links = append(links, plan.Chain{Param: 4, Type: fhir.Location, Node: plan.And{plan.Token{Param: 1, Code: &word}, plan.Visible{Active: true}}})
+		backs = append(backs, plan.Has{Param: 4, Type: fhir.Location, Node: plan.And{plan.URI{Param: 5, Value: word}, plan.Visible{Active: true}}})
 	}
 	for i := range 190 {
 		places = append(places, plan.Near{Param: 6, Point: somePlaces[i%2], Meters: float64(100 + i)})
 	}
 	deep := plan.Node(plan.Token{Param: 1, Code: new("w1")})
 	for range 10 {
-		deep = plan.And{plan.Link{Param: 4, Type: fhir.Location, Node: plan.And{plan.Back{Param: 4, Type: fhir.Location, Node: deep}, plan.Visible{Active: true}}}, plan.Visible{Active: true}}
+		deep = plan.And{plan.Chain{Param: 4, Type: fhir.Location, Node: plan.And{plan.Has{Param: 4, Type: fhir.Location, Node: deep}, plan.Visible{Active: true}}}, plan.Visible{Active: true}}
 	}
 	for name, root := range map[string]plan.Node{
 		"texts": texts, "links": links, "backs": backs, "places": places, "deep": deep,
-		"links to texts": plan.Link{Param: 4, Type: fhir.Location, Node: plan.And{texts, places}},
+		"links to texts": plan.Chain{Param: 4, Type: fhir.Location, Node: plan.And{texts, places}},
 	} {
 		for _, asked := range []plan.Node{root, plan.Not{Node: plan.Not{Node: root}}} {
 			p := plan.Plan{Type: fhir.Location, Root: asked}

@@ -97,13 +97,13 @@ func (c searchCmd) compile(a app, compiler *search.Compiler) (store.Search, erro
 		for _, o := range question.Order {
 			fmt.Fprintf(a.stdout, "order\n  %s\n", o)
 		}
-		question.Trace = func(s store.Step) { explainStep(a.stdout, s) }
+		question.Trace = func(s store.TracedStatement) { explainStep(a.stdout, s) }
 	}
 	return question, nil
 }
 
 // explainStep prints a statement with what came of it.
-func explainStep(w io.Writer, s store.Step) {
+func explainStep(w io.Writer, s store.TracedStatement) {
 	fmt.Fprintf(w, "%s: %d\n%s", s.What, s.Rows, indented(s.SQL))
 	for i, arg := range s.Args {
 		fmt.Fprintf(w, "    %d: %v\n", i+1, arg)
@@ -114,7 +114,7 @@ func indented(text string) string {
 	return "  " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n  ") + "\n"
 }
 
-func printFound(w io.Writer, found store.Found) {
+func printFound(w io.Writer, found store.SearchResult) {
 	for _, r := range found.Rows {
 		fmt.Fprintf(w, "%v/%s\tversion %d\tlastUpdated %v\n", r.Key.Type(), r.ID, r.Version, r.LastUpdated)
 	}

@@ -51,7 +51,7 @@ type specimenCheck struct {
 }
 
 // specimen looks at what stands under one row key.
-func (c *specimenCheck) specimen(e *store.Excerpt, s *store.Specimen) {
+func (c *specimenCheck) specimen(e *store.Excerpt, s *store.StoredRecord) {
 	c.Entries += int64(len(s.Entries))
 	place := fmt.Sprintf("%v with row key %d", s.Key.Type(), s.Key)
 	if s.Row == nil {
@@ -74,7 +74,7 @@ func (c *specimenCheck) specimen(e *store.Excerpt, s *store.Specimen) {
 }
 
 // row looks at the narrow row alone.
-func (c *specimenCheck) row(e *store.Excerpt, s *store.Specimen, place string) {
+func (c *specimenCheck) row(e *store.Excerpt, s *store.StoredRecord, place string) {
 	r := s.Row
 	if r.Type != s.Key.Type() {
 		c.finding("row-key", place, fmt.Sprintf("its row key %d is one of %v", s.Key, s.Key.Type()), wayRestore)
@@ -94,7 +94,7 @@ func (c *specimenCheck) row(e *store.Excerpt, s *store.Specimen, place string) {
 }
 
 // body holds the body against the row and the index entries.
-func (c *specimenCheck) body(s *store.Specimen, place string) {
+func (c *specimenCheck) body(s *store.StoredRecord, place string) {
 	r := s.Row
 	if want := int64(len(s.Body)) + 1; r.Size != want {
 		c.finding("size", place, fmt.Sprintf("its row says %d bytes, and its line has %d: an export that selects it would fail", r.Size, want), wayReload)
@@ -127,7 +127,7 @@ func (c *specimenCheck) body(s *store.Specimen, place string) {
 }
 
 // entriesOf compares the index entries with those that the body gives.
-func (c *specimenCheck) entriesOf(s *store.Specimen, v *fastjson.Value, place string) {
+func (c *specimenCheck) entriesOf(s *store.StoredRecord, v *fastjson.Value, place string) {
 	c.entries = c.Extractor.Extract(c.entries[:0], s.Row.Type, v)
 	stored := make(map[index.Entry]bool, len(s.Entries))
 	for _, e := range s.Entries {

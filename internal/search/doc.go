@@ -9,7 +9,7 @@
 //
 // A search URL goes the same way: [Compiler.SearchURL] takes out what shapes the
 // answer (results.go, sorting.go, including.go), and the criteria that are left are
-// those of a filter. It returns a [Question] for package searchset.
+// those of a filter. It returns a [SearchRequest] for package searchset.
 //
 // Problems are fhir.Issues, one each, with the piece and its position in the
 // text. A Compiler never changes; all goroutines may share one.

@@ -11,13 +11,13 @@ import (
 	"muster/internal/search/query"
 )
 
-// Question is an accepted search URL: what to find, in which order, and what the
+// SearchRequest is an accepted search URL: what to find, in which order, and what the
 // answer looks like.
-type Question struct {
+type SearchRequest struct {
 	Query   query.Query // the criteria as the client asked, without implied ones
 	Plan    plan.Plan
 	Order   []plan.Order // empty without _sort
-	Results Results
+	Results ResultParams
 
 	params []query.Param // all, in the order of the client
 }
@@ -25,12 +25,12 @@ type Question struct {
 // SearchURL reads and checks the part of a search URL behind the question mark, as it
 // stands in the URL, of a client that may learn so much of suppressed resources. The error is fhir.Issues with every problem, each with its
 // place in "Type?…" (SR-03 to SR-54, TR-01 to TR-05).
-func (c *Compiler) SearchURL(t fhir.Type, rawQuery string, rules policy.SearchRules, may policy.Suppressed) (Question, error) {
+func (c *Compiler) SearchURL(t fhir.Type, rawQuery string, rules policy.SearchRules, may policy.Suppressed) (SearchRequest, error) {
 	all, err := parseURL(t, rawQuery)
 	all = policy.Resolve(c.reg, all)
 	issues, _ := fhir.AsIssues(err)
 	if err != nil && len(all.Params) == 0 {
-		return Question{}, err // nothing else to look at
+		return SearchRequest{}, err // nothing else to look at
 	}
 	q := all
 	q.Params = slices.DeleteFunc(slices.Clone(all.Params), isResult)
@@ -46,17 +46,17 @@ func (c *Compiler) SearchURL(t fhir.Type, rawQuery string, rules policy.SearchRu
 	}
 	issues = append(append(issues, more...), r.issues...)
 	if err := issues.Err(); err != nil {
-		return Question{}, err
+		return SearchRequest{}, err
 	}
-	return Question{Query: q, Plan: found, Order: order, Results: r.results, params: all.Params}, nil
+	return SearchRequest{Query: q, Plan: found, Order: order, Results: r.results, params: all.Params}, nil
 }
 
 // ReadURL reads and checks the part behind the question mark of the URL of one resource
 // (RD-07). The error is fhir.Issues with every problem.
-func (c *Compiler) ReadURL(t fhir.Type, rawQuery string) (Form, error) {
+func (c *Compiler) ReadURL(t fhir.Type, rawQuery string) (Representation, error) {
 	all, err := parseURL(t, rawQuery)
 	if err != nil {
-		return Form{}, err
+		return Representation{}, err
 	}
 	var issues fhir.Issues
 	for _, p := range all.Params {
@@ -65,7 +65,7 @@ func (c *Compiler) ReadURL(t fhir.Type, rawQuery string) (Form, error) {
 		}
 	}
 	if err := issues.Err(); err != nil {
-		return Form{}, err
+		return Representation{}, err
 	}
 	r := c.readResults(all)
 	if r.results.Form.Summary == SummaryCount {
@@ -100,7 +100,7 @@ func parseURL(t fhir.Type, rawQuery string) (query.Query, error) {
 }
 
 func (c *Compiler) readResults(all query.Query) *resultReader {
-	r := &resultReader{reg: c.reg, q: all, seen: map[string]bool{}, results: Results{Count: MaxCount}}
+	r := &resultReader{reg: c.reg, q: all, seen: map[string]bool{}, results: ResultParams{Count: MaxCount}}
 	for _, p := range all.Params {
 		if isResult(p) {
 			r.read(p.(query.Criterion))
@@ -113,7 +113,7 @@ func (c *Compiler) readResults(all query.Query) *resultReader {
 // Text is the search as it was understood, in canonical form and without the base
 // URL, for the link self: the criteria and what shapes the answer, the size of the
 // page as it is.
-func (q Question) Text() string {
+func (q SearchRequest) Text() string {
 	shown := q.Query
 	shown.Params = nil
 	for _, p := range q.params {

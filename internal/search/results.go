@@ -15,12 +15,12 @@ import (
 // what it is without a value (PG-02, PG-03, A-19).
 const MaxCount = 30
 
-// Results are the result parameters of a search: what the answer looks like.
-type Results struct {
+// ResultParams are the result parameters of a search: what the answer looks like.
+type ResultParams struct {
 	Count    int // matches of a page, 1 to MaxCount
 	Total    Total
 	Includes []Include // in the order of the client
-	Form     Form
+	Form     Representation
 }
 
 // Total says how far matches are counted.
@@ -41,8 +41,8 @@ type Include struct {
 	Reverse, Iterate bool
 }
 
-// Form is the form of the resources in an answer, and of the answer.
-type Form struct {
+// Representation is the form of the resources in an answer, and of the answer.
+type Representation struct {
 	Summary  Summary
 	Elements []fhir.Element // those asked for with _elements; none means all
 	Pretty   bool           // with line breaks, for people
@@ -77,7 +77,7 @@ type resultReader struct {
 	reg     *conformance.Registry
 	q       query.Query
 	seen    map[string]bool
-	results Results
+	results ResultParams
 	order   []sortKey
 	issues  fhir.Issues
 }

@@ -99,7 +99,7 @@ func read(c *Compiler, text string) string {
 	return formed(f)
 }
 
-func formed(f Form) string {
+func formed(f Representation) string {
 	if f.Summary == SummaryFalse && len(f.Elements) == 0 && !f.Pretty {
 		return ""
 	}

@@ -117,7 +117,7 @@ func (s *Service) includes(ctx context.Context, b *bundle, matches []store.Row) 
 		if !policy.Readable(row.Visibility) {
 			return nil
 		}
-		return b.resource(row, line, "include", search.Form{Summary: b.set.summary})
+		return b.resource(row, line, "include", search.Representation{Summary: b.set.summary})
 	})
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func (b *bundle) entry() {
 }
 
 // resource writes an entry with a resource.
-func (b *bundle) resource(row store.Row, line []byte, mode string, form search.Form) error {
+func (b *bundle) resource(row store.Row, line []byte, mode string, form search.Representation) error {
 	b.entry()
 	b.resources++
 	b.add(`"fullUrl":"` + b.base + "/" + row.Key.Type().String() + "/" + row.ID + `","resource":`)

@@ -16,7 +16,7 @@ const subsetted = `{"system":"http://terminology.hl7.org/CodeSystem/v3-Observati
 // reshape appends a stored line in the form that was asked for: as it is, or with
 // some of its elements only, marked as such. Elements that must be there, and those
 // that change the meaning of others, always stay.
-func reshape(dst []byte, t fhir.Type, line []byte, form search.Form) ([]byte, error) {
+func reshape(dst []byte, t fhir.Type, line []byte, form search.Representation) ([]byte, error) {
 	keep := keeps(t, form)
 	if keep == nil {
 		return append(dst, line...), nil
@@ -62,7 +62,7 @@ func shape(v *fastjson.Value, arena *fastjson.Arena, keep func(member string) bo
 }
 
 // keeps tells which members of a resource a form has; nil means all.
-func keeps(t fhir.Type, form search.Form) func(member string) bool {
+func keeps(t fhir.Type, form search.Representation) func(member string) bool {
 	var wanted func(e fhir.Element) bool
 	switch {
 	case len(form.Elements) > 0:

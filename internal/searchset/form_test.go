@@ -10,8 +10,8 @@ import (
 // TestForms holds what is left of a resource (RD-07): numbers and escapes as they were,
 // extensions of primitive values with their element, the tag beside other tags.
 func TestForms(t *testing.T) {
-	elements := func(t fhir.Type, names ...string) search.Form {
-		var f search.Form
+	elements := func(t fhir.Type, names ...string) search.Representation {
+		var f search.Representation
 		for _, e := range fhir.Elements(t) {
 			for _, n := range names {
 				if e.Name == n {
@@ -27,16 +27,16 @@ func TestForms(t *testing.T) {
 	const status = `"status":"active","_status":{"id":"s"}`
 	for _, c := range []struct {
 		name string
-		form search.Form
+		form search.Representation
 		want string
 	}{
-		{"whole", search.Form{}, location},
-		{"pretty is not its matter", search.Form{Pretty: true}, location},
+		{"whole", search.Representation{}, location},
+		{"pretty is not its matter", search.Representation{Pretty: true}, location},
 		{"name", elements(fhir.Location, "name"), start + `"modifierExtension":[1],` + status + `,"name":"a\u2028b","_name":{"id":"n"}}`},
 		{"position", elements(fhir.Location, "position"), start + `"modifierExtension":[1],` + status + `,"position":{"longitude":151.20930,"latitude":-33.80}}`},
-		{"summary", search.Form{Summary: search.SummaryTrue}, start + `"modifierExtension":[1],` + status + `,"name":"a\u2028b","_name":{"id":"n"}}`},
-		{"text", search.Form{Summary: search.SummaryText}, start + `"text":{"div":"d"},"modifierExtension":[1],` + status + `}`},
-		{"data", search.Form{Summary: search.SummaryData}, start + `"modifierExtension":[1],"extension":[2],` + status + `,"name":"a\u2028b","_name":{"id":"n"},"alias":["c"],"position":{"longitude":151.20930,"latitude":-33.80}}`},
+		{"summary", search.Representation{Summary: search.SummaryTrue}, start + `"modifierExtension":[1],` + status + `,"name":"a\u2028b","_name":{"id":"n"}}`},
+		{"text", search.Representation{Summary: search.SummaryText}, start + `"text":{"div":"d"},"modifierExtension":[1],` + status + `}`},
+		{"data", search.Representation{Summary: search.SummaryData}, start + `"modifierExtension":[1],"extension":[2],` + status + `,"name":"a\u2028b","_name":{"id":"n"},"alias":["c"],"position":{"longitude":151.20930,"latitude":-33.80}}`},
 	} {
 		got, err := reshape([]byte("before "), fhir.Location, []byte(location), c.form)
 		if err != nil || string(got) != "before "+c.want {

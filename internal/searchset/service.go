@@ -98,7 +98,7 @@ func (s *Service) maySee(ctx context.Context) policy.Suppressed {
 
 // ask is what a question needs of the store: one match more than can be paged through
 // tells that there are more.
-func ask(q search.Question) store.Search {
+func ask(q search.SearchRequest) store.Search {
 	one := store.Search{Plan: q.Plan, Order: q.Order, Limit: MaxMatches + 1}
 	if q.Results.Form.Summary == search.SummaryCount {
 		one.Limit, one.Order, one.Total = 0, nil, -1

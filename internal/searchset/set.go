@@ -21,7 +21,7 @@ type set struct {
 	includes []search.Include
 }
 
-func newSet(q search.Question, found store.Found) set {
+func newSet(q search.SearchRequest, found store.SearchResult) set {
 	s := set{
 		typ: q.Plan.Type, total: -1,
 		summary: q.Results.Form.Summary, elements: q.Results.Form.Elements, includes: q.Results.Includes,
@@ -41,4 +41,6 @@ func newSet(q search.Question, found store.Found) set {
 }
 
 // form is the form of the matches.
-func (s set) form() search.Form { return search.Form{Summary: s.summary, Elements: s.elements} }
+func (s set) form() search.Representation {
+	return search.Representation{Summary: s.summary, Elements: s.elements}
+}

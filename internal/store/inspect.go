@@ -60,39 +60,39 @@ type Excerpt struct {
 	Clock    fhir.Instant // the last moment given out, at the moment of the excerpt
 	Sequence int64        // the last sequence number given out for the type of the first key
 	Through  RowKey       // the excerpt covers the keys up to here
-	Found    []Specimen
+	Found    []StoredRecord
 }
 
-// Specimen is what is stored under one row key. A part that is missing is nil.
-type Specimen struct {
+// StoredRecord is what is stored under one row key. A part that is missing is nil.
+type StoredRecord struct {
 	Key     RowKey
-	Row     *SpecimenRow
+	Row     *StoredRow
 	Body    []byte
 	Entries []index.Entry // in any order
 }
 
-// Specimens gathers what a driver finds under row keys, table by table.
-type Specimens map[RowKey]*Specimen
+// StoredRecords gathers what a driver finds under row keys, table by table.
+type StoredRecords map[RowKey]*StoredRecord
 
 // At returns the specimen of a key, an empty one if it is new.
-func (s Specimens) At(key RowKey) *Specimen {
+func (s StoredRecords) At(key RowKey) *StoredRecord {
 	if s[key] == nil {
-		s[key] = &Specimen{Key: key}
+		s[key] = &StoredRecord{Key: key}
 	}
 	return s[key]
 }
 
 // InOrder returns the specimens in ascending order of keys.
-func (s Specimens) InOrder() []Specimen {
-	found := make([]Specimen, 0, len(s))
+func (s StoredRecords) InOrder() []StoredRecord {
+	found := make([]StoredRecord, 0, len(s))
 	for _, key := range slices.Sorted(maps.Keys(s)) {
 		found = append(found, *s[key])
 	}
 	return found
 }
 
-// SpecimenRow is the narrow row with what only a check looks at.
-type SpecimenRow struct {
+// StoredRow is the narrow row with what only a check looks at.
+type StoredRow struct {
 	Row
 	Type           fhir.Type
 	Own, Inherited index.Visibility

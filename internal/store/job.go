@@ -150,7 +150,7 @@ type Jobs interface {
 	// taking turns between jobs. It returns nil when there is none.
 	Claim(ctx context.Context, worker string, now fhir.Instant, lease int64) (*Task, error)
 	// Renew extends the lease and notes how many resources this claim has found or
-	// written so far; the job's Found is the sum over its work, so a repeated part
+	// written so far; the job's SearchResult is the sum over its work, so a repeated part
 	// is not counted twice. It returns [ErrCancelled] or [ErrLeaseLost] when the
 	// worker must stop.
 	Renew(ctx context.Context, t *Task, now fhir.Instant, lease int64, found int64) error

@@ -22,11 +22,11 @@ type Search struct {
 	// never the answer.
 	Gather int64
 	// Trace, if set, is told each statement that ran, for operators.
-	Trace func(Step)
+	Trace func(TracedStatement)
 }
 
-// Step is a statement that a search ran.
-type Step struct {
+// TracedStatement is a statement that a search ran.
+type TracedStatement struct {
 	What string // count, page or total
 	SQL  string
 	Args []any
@@ -34,8 +34,8 @@ type Step struct {
 	Took time.Duration
 }
 
-// Found is the answer to a [Search].
-type Found struct {
+// SearchResult is the answer to a [Search].
+type SearchResult struct {
 	Rows []Row // the first Limit matches in order
 	// Total is the number of matches as far as counted; Exact tells whether it is
 	// the true number or only where counting stopped.
@@ -49,7 +49,7 @@ type Found struct {
 type Searcher interface {
 	Reader
 	// Search finds what the question asks for.
-	Search(ctx context.Context, s Search) (Found, error)
+	Search(ctx context.Context, s Search) (SearchResult, error)
 }
 
 // Reader reads current resources and follows their references, for pages, reads

@@ -131,7 +131,7 @@ func (i *Inspection) Excerpt(ctx context.Context, first, last store.RowKey, limi
 				e.Through = min(e.Through, through)
 			}
 		}
-		c := store.Specimens{}
+		c := store.StoredRecords{}
 		if err := i.collect(ctx, tx, c, first, e.Through); err != nil {
 			return err
 		}
@@ -144,9 +144,9 @@ func (i *Inspection) Excerpt(ctx context.Context, first, last store.RowKey, limi
 	return e, nil
 }
 
-func (i *Inspection) collect(ctx context.Context, tx *sql.Tx, c store.Specimens, first, last store.RowKey) error {
+func (i *Inspection) collect(ctx context.Context, tx *sql.Tx, c store.StoredRecords, first, last store.RowKey) error {
 	err := i.each(ctx, tx, func(rows *sql.Rows) error {
-		var r store.SpecimenRow
+		var r store.StoredRow
 		if err := rows.Scan(&r.Key, &r.Type, &r.ID, &r.Version, &r.Committed, &r.LastUpdated, &r.Visibility, &r.Own, &r.Inherited, &r.Size); err != nil {
 			return err
 		}
@@ -178,7 +178,7 @@ func (i *Inspection) collect(ctx context.Context, tx *sql.Tx, c store.Specimens,
 }
 
 // entries reads a table row-first.
-func (i *Inspection) entries(ctx context.Context, tx *sql.Tx, c store.Specimens, table *writepath.Table, first, last store.RowKey) error {
+func (i *Inspection) entries(ctx context.Context, tx *sql.Tx, c store.StoredRecords, table *writepath.Table, first, last store.RowKey) error {
 	var found []writepath.Row
 	err := i.each(ctx, tx, func(rows *sql.Rows) error {
 		var r writepath.Row

@@ -13,20 +13,20 @@ var _ store.Searcher = (*Store)(nil)
 
 // Search implements store.Searcher. Its statements are one read transaction, which
 // sees one moment.
-func (s *Store) Search(ctx context.Context, search store.Search) (store.Found, error) {
+func (s *Store) Search(ctx context.Context, search store.Search) (store.SearchResult, error) {
 	ctx, stop := s.brief(ctx)
 	defer stop()
 	found, err := s.find(ctx, search)
 	if err != nil {
-		return store.Found{}, s.briefError(ctx, err, "search %v", search.Plan.Type)
+		return store.SearchResult{}, s.briefError(ctx, err, "search %v", search.Plan.Type)
 	}
 	return found, nil
 }
 
-func (s *Store) find(ctx context.Context, search store.Search) (store.Found, error) {
+func (s *Store) find(ctx context.Context, search store.Search) (store.SearchResult, error) {
 	tx, err := s.readers.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
-		return store.Found{}, err
+		return store.SearchResult{}, err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	return searchsql.PostgreSQL.Find(ctx, search, searchsql.Session{

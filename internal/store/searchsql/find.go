@@ -20,7 +20,7 @@ type Session struct {
 }
 
 // traced is the session with each statement told to trace, if that is set.
-func (in Session) traced(trace func(store.Step)) Session {
+func (in Session) traced(trace func(store.TracedStatement)) Session {
 	in.total = in.Count
 	if trace == nil {
 		return in
@@ -30,24 +30,24 @@ func (in Session) traced(trace func(store.Step)) Session {
 	in.Rows = func(ctx context.Context, s Statement) ([]store.Row, error) {
 		start := time.Now()
 		found, err := rows(ctx, s)
-		trace(store.Step{What: "page", SQL: s.SQL, Args: s.Args, Rows: int64(len(found)), Took: time.Since(start)})
+		trace(store.TracedStatement{What: "page", SQL: s.SQL, Args: s.Args, Rows: int64(len(found)), Took: time.Since(start)})
 		return found, err
 	}
 	return in
 }
 
-func counts(count Count, what string, trace func(store.Step)) Count {
+func counts(count Count, what string, trace func(store.TracedStatement)) Count {
 	return func(ctx context.Context, s Statement) (int64, error) {
 		start := time.Now()
 		n, err := count(ctx, s)
-		trace(store.Step{What: what, SQL: s.SQL, Args: s.Args, Rows: n, Took: time.Since(start)})
+		trace(store.TracedStatement{What: what, SQL: s.SQL, Args: s.Args, Rows: n, Took: time.Since(start)})
 		return n, err
 	}
 }
 
 // Find answers a search: it arranges the plan, reads the page, and counts the total
 // unless the page holds all matches.
-func (d Dialect) Find(ctx context.Context, s store.Search, in Session) (store.Found, error) {
+func (d Dialect) Find(ctx context.Context, s store.Search, in Session) (store.SearchResult, error) {
 	in = in.traced(s.Trace)
 	in.Count = in.Counts.through(in.Count)
 	if rows, ok, err := d.nearest(ctx, s, in); err != nil || ok {
@@ -55,13 +55,13 @@ func (d Dialect) Find(ctx context.Context, s store.Search, in Session) (store.Fo
 	}
 	work, err := d.work(ctx, s, in)
 	if err != nil {
-		return store.Found{}, err
+		return store.SearchResult{}, err
 	}
-	found := store.Found{}
+	found := store.SearchResult{}
 	if s.Limit > 0 {
 		var all bool
 		if found.Rows, all, err = d.page(ctx, work, s, in); err != nil {
-			return store.Found{}, err
+			return store.SearchResult{}, err
 		}
 		if all {
 			found.Total, found.Exact = int64(len(found.Rows)), true
@@ -72,7 +72,7 @@ func (d Dialect) Find(ctx context.Context, s store.Search, in Session) (store.Fo
 }
 
 // nearest answers a search sorted by near from a smaller circle, if that fills the page.
-func (d Dialect) nearest(ctx context.Context, s store.Search, in Session) (found store.Found, ok bool, err error) {
+func (d Dialect) nearest(ctx context.Context, s store.Search, in Session) (found store.SearchResult, ok bool, err error) {
 	if s.Limit == 0 {
 		return found, false, nil
 	}
@@ -95,7 +95,7 @@ func (d Dialect) nearest(ctx context.Context, s store.Search, in Session) (found
 		if work, err = d.work(ctx, whole, in); err != nil {
 			return found, false, err
 		}
-		found, err = d.total(ctx, work, s, in, store.Found{Rows: rows})
+		found, err = d.total(ctx, work, s, in, store.SearchResult{Rows: rows})
 		return found, true, err
 	}
 	return found, false, nil
@@ -171,7 +171,7 @@ const leastGathered = 1000
 
 // total counts as far as the search asks. A page that is full tells the least that
 // the total can be.
-func (d Dialect) total(ctx context.Context, work Work, s store.Search, in Session, found store.Found) (store.Found, error) {
+func (d Dialect) total(ctx context.Context, work Work, s store.Search, in Session, found store.SearchResult) (store.SearchResult, error) {
 	found.Total = int64(len(found.Rows))
 	if s.Total == 0 {
 		return found, nil
@@ -182,7 +182,7 @@ func (d Dialect) total(ctx context.Context, work Work, s store.Search, in Sessio
 	}
 	n, err := d.counted(ctx, work, most, in)
 	if err != nil {
-		return store.Found{}, err
+		return store.SearchResult{}, err
 	}
 	found.Total, found.Exact = n, s.Total < 0 || n < most
 	if !found.Exact {

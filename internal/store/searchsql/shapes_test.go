@@ -84,7 +84,7 @@ func shapes(t *testing.T, file string) string {
 }
 
 // ask reads Type?criteria as a search, in the order of the keys if there are some.
-func ask(c *search.Compiler, text, keys string) (search.Question, error) {
+func ask(c *search.Compiler, text, keys string) (search.SearchRequest, error) {
 	name, rawQuery, _ := strings.Cut(text, "?")
 	t, _ := fhir.ParseType(name)
 	if keys != "" {

@@ -133,7 +133,7 @@ const attempts = 100
 func (f *Folder) Create(ctx context.Context, name string) (Writer, error) {
 	w, err := f.create(ctx, name)
 	if err != nil {
-		return nil, oserror.Explain(f.dir, err)
+		return nil, oserror.Wrap(f.dir, err)
 	}
 	return w, nil
 }
@@ -193,7 +193,7 @@ func (f *Folder) Open(ctx context.Context, name string) (Reader, error) {
 		return nil, fmt.Errorf("blob %s in %s: %w", name, f.dir, ErrNotFound)
 	}
 	if err != nil {
-		return nil, oserror.Explain(f.dir, fmt.Errorf("opening blob %s: %w", name, err))
+		return nil, oserror.Wrap(f.dir, fmt.Errorf("opening blob %s: %w", name, err))
 	}
 	info, err := file.Stat()
 	if err != nil {
@@ -227,7 +227,7 @@ func (f *Folder) Remove(ctx context.Context, name string) error {
 		return nil
 	}
 	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return oserror.Explain(f.dir, fmt.Errorf("removing blob %s: %w", name, err))
+		return oserror.Wrap(f.dir, fmt.Errorf("removing blob %s: %w", name, err))
 	}
 	if err := failpoint.Inject(ctx, "blob.removed"); err != nil {
 		return err
@@ -306,7 +306,7 @@ func (w *writer) Write(p []byte) (int, error) {
 		n, err = w.file.Write(p)
 	}
 	if err != nil {
-		return n, oserror.Explain(w.folder.dir, fmt.Errorf("writing blob %s: %w", w.name, err))
+		return n, oserror.Wrap(w.folder.dir, fmt.Errorf("writing blob %s: %w", w.name, err))
 	}
 	return n, nil
 }
@@ -319,7 +319,7 @@ func (w *writer) Commit() error {
 	w.done = true
 	if err := w.publish(); err != nil {
 		_ = w.folder.Remove(context.Background(), w.temporary)
-		return oserror.Explain(w.folder.dir, fmt.Errorf("committing blob %s: %w", w.name, err))
+		return oserror.Wrap(w.folder.dir, fmt.Errorf("committing blob %s: %w", w.name, err))
 	}
 	return nil
 }

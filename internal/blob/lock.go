@@ -92,7 +92,7 @@ func (f *Folder) lock(mode filelock.Mode) (*os.File, error) {
 		file, held, err = tryLock(root, os.O_RDWR, mode)
 	}
 	if err != nil {
-		return nil, oserror.Explain(f.dir, fmt.Errorf("marking the folder for export files as used: %w", err))
+		return nil, oserror.Wrap(f.dir, fmt.Errorf("marking the folder for export files as used: %w", err))
 	}
 	if !held {
 		return nil, ErrInUse

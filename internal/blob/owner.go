@@ -193,7 +193,7 @@ func (f *Folder) mark(owner string, place func(root *os.Root, temporary, owner s
 		err = gone
 	}
 	if err != nil {
-		return oserror.Explain(f.dir, fmt.Errorf("marking the folder for export files: %w", err))
+		return oserror.Wrap(f.dir, fmt.Errorf("marking the folder for export files: %w", err))
 	}
 	return nil
 }

@@ -65,8 +65,8 @@ func TestFullDiskWhileWriting(t *testing.T) {
 		number syscall.Errno
 		told   string
 	}{
-		{"blob.created", syscall.ENOSPC, oserror.ToldFull}, {"blob.write", syscall.ENOSPC, oserror.ToldFull}, {"blob.sync", syscall.EIO, oserror.ToldBroken},
-		{"blob.rename", syscall.ENOSPC, oserror.ToldFull}, {"blob.renamed", syscall.EROFS, oserror.ToldReadOnly},
+		{"blob.created", syscall.ENOSPC, oserror.ClientDiskFull}, {"blob.write", syscall.ENOSPC, oserror.ClientDiskFull}, {"blob.sync", syscall.EIO, oserror.ClientDiskFailed},
+		{"blob.rename", syscall.ENOSPC, oserror.ClientDiskFull}, {"blob.renamed", syscall.EROFS, oserror.ClientDiskReadOnly},
 	} {
 		t.Run(fmt.Sprint(c.place, " ", c.number), func(t *testing.T) {
 			observed := newTally()
@@ -154,7 +154,7 @@ func TestFullDiskOfTheJobs(t *testing.T) {
 		t.Errorf("a poll meanwhile: %v, %v", status.State, err)
 	}
 	var explained *oserror.Error
-	if _, err := b.KickOff(t.Context(), b.request(nil, "Practitioner")); !errors.As(err, &explained) || explained.Reason() != oserror.ToldFull {
+	if _, err := b.KickOff(t.Context(), b.request(nil, "Practitioner")); !errors.As(err, &explained) || explained.Reason() != oserror.ClientDiskFull {
 		t.Errorf("a kick-off meanwhile: %v", err)
 	}
 	full.Store(false)
@@ -196,7 +196,7 @@ func TestWhatCouldNotBeSaid(t *testing.T) {
 			t.Fatal(err)
 		}
 		if job.State == store.Failed {
-			if !strings.Contains(job.Reason, oserror.ToldFull) {
+			if !strings.Contains(job.Reason, oserror.ClientDiskFull) {
 				t.Errorf("the reason is %q, want one that names the disk", job.Reason)
 			}
 			return

@@ -10,9 +10,9 @@ import (
 
 // Error is a failure of what this program stands on.
 type Error struct {
-	Text string // for the operator: the place and the way out
-	Told string // for everybody: one sentence, without places
-	Err  error
+	Text   string // for the operator: the place and the way out
+	Client string // for everybody: one sentence, without places
+	Err    error
 }
 
 // Error implements error.
@@ -22,19 +22,19 @@ func (e *Error) Error() string { return e.Text + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
 // Reason is the sentence for everybody.
-func (e *Error) Reason() string { return e.Told }
+func (e *Error) Reason() string { return e.Client }
 
 // The sentences for everybody.
 const (
-	ToldFull     = "The disk of the server is full."
-	ToldReadOnly = "The disk of the server cannot be written."
-	ToldBroken   = "The disk of the server fails."
-	ToldAway     = "The database of the server cannot be reached."
+	ClientDiskFull            = "The disk of the server is full."
+	ClientDiskReadOnly        = "The disk of the server cannot be written."
+	ClientDiskFailed          = "The disk of the server fails."
+	ClientDatabaseUnavailable = "The database of the server cannot be reached."
 )
 
-// Explain puts the way out before an error of the system about a file at place. Errors
+// Wrap puts the way out before an error of the system about a file at place. Errors
 // that are not the disk's come back as they are, and so do explained ones.
-func Explain(place string, err error) error {
+func Wrap(place string, err error) error {
 	var explained *Error
 	if errors.As(err, &explained) {
 		return err
@@ -45,13 +45,13 @@ func Explain(place string, err error) error {
 	}
 	switch number {
 	case syscall.ENOSPC, syscall.EDQUOT:
-		return &Error{fmt.Sprintf("the disk of %s is full: make room on it", place), ToldFull, err}
+		return &Error{fmt.Sprintf("the disk of %s is full: make room on it", place), ClientDiskFull, err}
 	case syscall.EROFS:
-		return &Error{fmt.Sprintf("the disk of %s is mounted read-only: mount it for writing", place), ToldReadOnly, err}
+		return &Error{fmt.Sprintf("the disk of %s is mounted read-only: mount it for writing", place), ClientDiskReadOnly, err}
 	case syscall.EACCES, syscall.EPERM:
-		return &Error{fmt.Sprintf("this program may not use %s: check the owner and the rights of it and of its folders", place), ToldReadOnly, err}
+		return &Error{fmt.Sprintf("this program may not use %s: check the owner and the rights of it and of its folders", place), ClientDiskReadOnly, err}
 	case syscall.EIO:
-		return &Error{fmt.Sprintf("the disk of %s fails: check it", place), ToldBroken, err}
+		return &Error{fmt.Sprintf("the disk of %s fails: check it", place), ClientDiskFailed, err}
 	}
 	return err
 }

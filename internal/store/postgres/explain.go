@@ -16,7 +16,7 @@ func explain(err error) error {
 	if errors.As(err, &refused) {
 		if advice := advise(refused.Code); advice != "" {
 			if told := tellAll(refused.Code); told != "" {
-				return &oserror.Error{Text: advice, Told: told, Err: err}
+				return &oserror.Error{Text: advice, Client: told, Err: err}
 			}
 			return fmt.Errorf("%s: %w", advice, err)
 		}
@@ -24,7 +24,7 @@ func explain(err error) error {
 	}
 	var unreachable *pgconn.ConnectError
 	if errors.As(err, &unreachable) {
-		return &oserror.Error{Told: oserror.ToldAway, Err: err,
+		return &oserror.Error{Client: oserror.ClientDatabaseUnavailable, Err: err,
 			Text: "the database cannot be reached: check that the server runs and that host and port of the URL are right"}
 	}
 	return err
@@ -34,9 +34,9 @@ func explain(err error) error {
 func tellAll(code string) string {
 	switch code {
 	case "53100":
-		return oserror.ToldFull
+		return oserror.ClientDiskFull
 	case "53300", "57P01", "57P02", "57P03":
-		return oserror.ToldAway
+		return oserror.ClientDatabaseUnavailable
 	}
 	return ""
 }

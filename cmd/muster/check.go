@@ -8,11 +8,9 @@ import (
 	"muster/internal/blob"
 	"muster/internal/check"
 	"muster/internal/conformance"
+	"muster/internal/humanize"
 	"muster/internal/search/index"
 	"muster/internal/store"
-
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 )
 
 // checkCmd is `muster check`.
@@ -97,7 +95,7 @@ func (c checkCmd) end(a app, s check.Summary) error {
 	if c.JSON {
 		return json.NewEncoder(a.stdout).Encode(map[string]check.Summary{"summary": s})
 	}
-	out := message.NewPrinter(language.English) // separates thousands
+	out := humanize.NewPrinter()
 	for _, line := range []struct {
 		what string
 		n    int64

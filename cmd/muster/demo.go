@@ -15,9 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
-
+	"muster/internal/humanize"
 	"muster/internal/load"
 	"muster/internal/synth"
 )
@@ -89,7 +87,7 @@ func (c *demoCmd) fill(a app, say printer, made, data string) (map[string]int, e
 	}
 	for _, f := range manifest.Files {
 		if f.Type != "" {
-			say.line("   %-18s %9s", f.Type, thousands(f.Count))
+			say.line("   %-18s %9s", f.Type, humanize.Int(f.Count))
 		}
 	}
 	say.line("made at scale %v with seed %d, nobody in it is real; loading takes a few seconds …", c.Scale, demoSeed)
@@ -104,11 +102,9 @@ func (c *demoCmd) fill(a app, say printer, made, data string) (map[string]int, e
 	if n := summary.RefusedTotal(); n > 0 {
 		return nil, fmt.Errorf("%d resources of the demonstration were refused", n)
 	}
-	say.line("%s resources loaded into %s, warnings: %s, %.1f s", thousands(int(summary.Created)), data, thousands(int(summary.WarnedTotal())), time.Since(start).Seconds())
+	say.line("%s resources loaded into %s, warnings: %s, %.1f s", humanize.Int(summary.Created), data, humanize.Int(summary.WarnedTotal()), time.Since(start).Seconds())
 	return countExampleOne(made)
 }
-
-func thousands(n int) string { return message.NewPrinter(language.English).Sprint(n) }
 
 // freePort turns port 0 of an address into one that is free now: the base URL must
 // be known before the server listens.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"muster/internal/blob"
+	"muster/internal/humanize"
 	"muster/internal/oserror"
 	"muster/internal/store"
 )
@@ -215,5 +216,5 @@ func countFiles(n int) string {
 	if n == 1 {
 		return "1 file"
 	}
-	return thousands(n) + " files"
+	return humanize.Int(n) + " files"
 }

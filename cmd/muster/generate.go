@@ -4,9 +4,7 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
-
+	"muster/internal/humanize"
 	"muster/internal/synth"
 )
 
@@ -29,7 +27,7 @@ func (c generateCmd) Run(a app) error {
 	if err != nil {
 		return err
 	}
-	out := message.NewPrinter(language.English) // separates thousands
+	out := humanize.NewPrinter()
 	var size int64
 	var records int
 	for _, f := range manifest.Files {

@@ -14,13 +14,11 @@ import (
 
 	"muster/internal/conformance"
 	"muster/internal/failpoint"
+	"muster/internal/humanize"
 	"muster/internal/load"
 	"muster/internal/policy"
 	"muster/internal/search/index"
 	"muster/internal/store"
-
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 )
 
 // loadCmd is `muster load`.
@@ -140,7 +138,7 @@ func openToLoad(a app, data, database, baseURL string, c *load.Config) (_ direct
 
 // printSummary writes the counts, the kinds of refusals and warnings by name.
 func printSummary(a app, s load.Summary, took time.Duration) {
-	out := message.NewPrinter(language.English) // separates thousands
+	out := humanize.NewPrinter()
 	for _, line := range []struct {
 		what string
 		n    int64
@@ -156,7 +154,7 @@ func printSummary(a app, s load.Summary, took time.Duration) {
 
 // printOlder names the older versions that are in place since a newer one was refused.
 func printOlder(a app, s load.Summary) {
-	out := message.NewPrinter(language.English)
+	out := humanize.NewPrinter()
 	if n := s.KeptTotal(); n > 0 {
 		out.Fprintf(a.stdout, "%-10s %12d\n", "older", n)
 	}
@@ -180,7 +178,7 @@ func printOlder(a app, s load.Summary) {
 
 // printKinds writes counts by the names of their kinds.
 func printKinds(a app, by map[load.Kind]int64) {
-	out := message.NewPrinter(language.English)
+	out := humanize.NewPrinter()
 	for _, kind := range slices.Sorted(maps.Keys(by)) {
 		out.Fprintf(a.stdout, "  %12d %s\n", by[kind], kind)
 	}

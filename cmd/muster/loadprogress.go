@@ -6,13 +6,12 @@ import (
 	"os"
 	"time"
 
+	"muster/internal/humanize"
 	"muster/internal/load"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 )
 
 // loadProgress shows how far a load is.
@@ -51,7 +50,7 @@ func (p *lineProgress) Loaded(at load.Position) {
 	if at.Total > 0 {
 		share = fmt.Sprintf(", %d %% of the input", 100*at.Bytes/at.Total)
 	}
-	message.NewPrinter(language.English).Fprintf(p.w, "%d resources read%s (%s)\n", at.Summary.Read, share, at.Input)
+	humanize.NewPrinter().Fprintf(p.w, "%d resources read%s (%s)\n", at.Summary.Read, share, at.Input)
 }
 
 func (p *lineProgress) end() {}

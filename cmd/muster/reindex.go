@@ -10,13 +10,11 @@ import (
 
 	"muster/internal/conformance"
 	"muster/internal/fhir"
+	"muster/internal/humanize"
 	"muster/internal/load"
 	"muster/internal/policy"
 	"muster/internal/search/index"
 	"muster/internal/store"
-
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 )
 
 // reindexCmd is `muster reindex`.
@@ -121,5 +119,5 @@ func (p *reindexProgress) end(stdout io.Writer) {
 }
 
 func (p *reindexProgress) print(w io.Writer, format string, args ...any) {
-	message.NewPrinter(language.English).Fprintf(w, format, args...) // separates thousands
+	humanize.NewPrinter().Fprintf(w, format, args...)
 }

@@ -9,12 +9,10 @@ import (
 
 	"muster/internal/conformance"
 	"muster/internal/fhir"
+	"muster/internal/humanize"
 	"muster/internal/policy"
 	"muster/internal/search"
 	"muster/internal/store"
-
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 )
 
 // searchCmd is `muster search`.
@@ -118,7 +116,7 @@ func printFound(w io.Writer, found store.SearchResult) {
 	for _, r := range found.Rows {
 		fmt.Fprintf(w, "%v/%s\tversion %d\tlastUpdated %v\n", r.Key.Type(), r.ID, r.Version, r.LastUpdated)
 	}
-	p := message.NewPrinter(language.English)
+	p := humanize.NewPrinter()
 	switch {
 	case found.Exact:
 		p.Fprintf(w, "%d matches\n", found.Total)

@@ -6,9 +6,9 @@ import (
 	"os"
 	"time"
 
+	"muster/internal/humanize"
+
 	"golang.org/x/term"
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 )
 
 // stageProgress shows which stage of some work goes on and how far it is, where
@@ -36,7 +36,7 @@ func (p *stageProgress) at(stage string, done int64) {
 		return
 	}
 	p.stage = stage
-	out := message.NewPrinter(language.English)
+	out := humanize.NewPrinter()
 	if p.terminal {
 		p.next = now.Add(100 * time.Millisecond)
 		out.Fprintf(p.w, "\r\x1b[K%s: %d", stage, done)

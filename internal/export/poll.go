@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"muster/internal/fhir"
+	"muster/internal/humanize"
 	"muster/internal/store"
 )
 
@@ -142,20 +143,11 @@ func momentOf(d time.Duration) fhir.Instant { return fhir.Instant(d.Milliseconds
 func progress(job store.Job) string {
 	switch job.State {
 	case store.Complete:
-		return fmt.Sprintf("Export complete - %s resources", thousands(job.Total))
+		return fmt.Sprintf("Export complete - %s resources", humanize.Int(job.Total))
 	case store.Failed:
 		return "Export failed"
 	case store.Writing:
-		return fmt.Sprintf("Search in progress - found %s of %s resources", thousands(job.Found), thousands(job.Total))
+		return fmt.Sprintf("Search in progress - found %s of %s resources", humanize.Int(job.Found), humanize.Int(job.Total))
 	}
-	return fmt.Sprintf("Search in progress - found %s resources so far", thousands(job.Found))
-}
-
-// thousands writes a number with commas: 1,234,567.
-func thousands(n int64) string {
-	text := fmt.Sprint(n)
-	for at := len(text) - 3; at > 0; at -= 3 {
-		text = text[:at] + "," + text[at:]
-	}
-	return text
+	return fmt.Sprintf("Search in progress - found %s resources so far", humanize.Int(job.Found))
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"muster/internal/humanize"
+
 	"github.com/valyala/fastjson"
 )
 
@@ -381,5 +383,5 @@ func (c *collector) finishAges() {
 
 // String returns the first line of the report.
 func (r *Report) String() string {
-	return fmt.Sprintf("%s records, updated from %s to %s", thousands(r.Records), r.Oldest.Format(time.DateOnly), r.Newest.Format(time.DateOnly))
+	return fmt.Sprintf("%s records, updated from %s to %s", humanize.Int(r.Records), r.Oldest.Format(time.DateOnly), r.Newest.Format(time.DateOnly))
 }

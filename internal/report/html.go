@@ -7,6 +7,8 @@ import (
 	"io"
 	"math"
 	"strings"
+
+	"muster/internal/humanize"
 )
 
 //go:embed page.html.tmpl
@@ -171,7 +173,7 @@ func newPage(r *Report, title string) page {
 }
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"thousands": thousands,
+	"thousands": humanize.Int[int],
 	"percent":   percent,
 	"shorten":   shorten,
 }).Parse(pageText))

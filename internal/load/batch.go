@@ -27,36 +27,36 @@ type item struct {
 
 // batch is some items in their order, and what became of them.
 type batch struct {
-	text  []byte
-	items []item
-	name  string // input it ends in
-	read  int64  // bytes read of all inputs when it was full
+	text      []byte
+	items     []item
+	name      string // input it ends in
+	bytesRead int64  // bytes read of all inputs when it was full
 
 	prepared  chan struct{} // closed when the fields below are set
 	resources int
 	changes   []store.Change // those of refusals have type and id alone
-	loaded    []loaded       // in the order of changes, without those of refusals
+	accepted  []committed    // in the order of changes, without those of refusals
 	refused   []refused      // in the order of the source
 }
 
 // refused is a refusal on its way.
 type refused struct {
 	Rejected
-	hides  index.Visibility // what the refused resource says of itself
-	unsure bool             // the name is a guess: it counts only where it is stored
-	change int              // its place in batch.changes, or -1 where no resource can be stored under its name
+	hiddenBy index.Visibility // what the refused resource says of itself
+	guessed  bool             // the name is a guess: it counts only where it is stored
+	change   int              // its place in batch.changes, or -1 where no resource can be stored under its name
 }
 
 func newBatch() *batch { return &batch{prepared: make(chan struct{})} }
 
-// texts are buffers of batches that were prepared, for those that come. Without
+// bufferPool are buffers of batches that were prepared, for those that come. Without
 // them a quarter of all that a load allocates would be text that grows.
-type texts chan []byte
+type bufferPool chan []byte
 
-func newTexts() texts { return make(texts, workers) }
+func newBufferPool() bufferPool { return make(bufferPool, workers) }
 
 // lend gives a batch an empty buffer.
-func (t texts) lend(b *batch) {
+func (t bufferPool) get(b *batch) {
 	select {
 	case b.text = <-t:
 	default:
@@ -64,7 +64,7 @@ func (t texts) lend(b *batch) {
 }
 
 // take takes the buffer of a batch back, unless a very long line made it large.
-func (t texts) take(b *batch) {
+func (t bufferPool) put(b *batch) {
 	if cap(b.text) <= 2*batchBytes {
 		select {
 		case t <- b.text[:0]:
@@ -98,24 +98,24 @@ func (b *batch) prepare(p *preparer) {
 		case r != nil:
 			b.refuseText(i, r)
 		case i.entry:
-			b.entryAt(p, i, v, "entry")
+			b.prepareEntry(p, i, v, "entry")
 		case string(v.GetStringBytes("resourceType")) == "Bundle":
-			b.bundle(p, i, v)
+			b.prepareBundle(p, i, v)
 		default:
-			b.resource(p, i, v, "", nil)
+			b.prepareResource(p, i, v, "", nil)
 		}
 	}
-	p.texts.take(b)
+	p.buffers.put(b)
 }
 
 // refuse refuses one resource, or one piece that holds none that can be named. The
 // refusal of a resource that may be stored is a change too: what is stored of it may
 // have to be hidden, and is looked at in any case.
-func (b *batch) refuse(i item, what sighting, r *Refusal) {
-	if !what.unsure {
+func (b *batch) refuse(i item, what candidate, r *Refusal) {
+	if !what.guessed {
 		b.resources++
 	}
-	one := refused{hides: what.hides, unsure: what.unsure, change: -1, Rejected: Rejected{
+	one := refused{hiddenBy: what.hiddenBy, guessed: what.guessed, change: -1, Rejected: Rejected{
 		File: i.file, Line: i.line, Type: what.typeName, ID: what.id, Reason: r.Error(), Kind: r.Kind,
 	}}
 	if what.named() {
@@ -129,19 +129,19 @@ func (b *batch) refuse(i item, what sighting, r *Refusal) {
 // refuseText refuses each resource that can be seen in the text of an item.
 func (b *batch) refuseText(i item, r *Refusal) {
 	switch {
-	case i.seen != nil:
-		b.refuse(i, *i.seen, r)
+	case i.candidate != nil:
+		b.refuse(i, *i.candidate, r)
 	case i.part:
-		b.refuse(i, sighting{}, r)
+		b.refuse(i, candidate{}, r)
 	default:
-		b.refuseEach(i, sighting{}, glimpse(i.text), r)
+		b.refuseEach(i, candidate{}, findCandidates(i.text), r)
 	}
 }
 
 // refuseEach refuses each resource of a list. Where it has none for certain, the piece
 // itself is refused, under what is known of its name.
-func (b *batch) refuseEach(i item, piece sighting, list []sighting, r *Refusal) {
-	if !slices.ContainsFunc(list, func(s sighting) bool { return !s.unsure }) {
+func (b *batch) refuseEach(i item, piece candidate, list []candidate, r *Refusal) {
+	if !slices.ContainsFunc(list, func(s candidate) bool { return !s.guessed }) {
 		b.refuse(i, piece, r)
 	}
 	for _, one := range list {
@@ -151,15 +151,15 @@ func (b *batch) refuseEach(i item, piece sighting, list []sighting, r *Refusal) 
 
 // refuseValue refuses a value that could be read: the resource that it is, or each
 // resource that can be seen in it. also are other names that it goes by.
-func (b *batch) refuseValue(i item, v *fastjson.Value, also []sighting, r *Refusal) {
-	what := sightingOf(v)
-	list := []sighting{what}
+func (b *batch) refuseValue(i item, v *fastjson.Value, also []candidate, r *Refusal) {
+	what := candidateOf(v)
+	list := []candidate{what}
 	if !what.named() {
-		list = glimpse(v.MarshalTo(nil))
+		list = findCandidates(v.MarshalTo(nil))
 	}
 	for _, s := range also {
 		if s.typeName != what.typeName || s.id != what.id {
-			s.hides = what.hides
+			s.hiddenBy = what.hiddenBy
 			list = append(list, s)
 		}
 	}
@@ -168,7 +168,7 @@ func (b *batch) refuseValue(i item, v *fastjson.Value, also []sighting, r *Refus
 
 // resource prepares one resource; place is where it stands in its item, and also are other
 // names that it goes by if it is refused.
-func (b *batch) resource(p *preparer, i item, v *fastjson.Value, place string, also []sighting) {
+func (b *batch) prepareResource(p *preparer, i item, v *fastjson.Value, place string, also []candidate) {
 	out, r := p.prepare(v)
 	if r != nil {
 		if place != "" {
@@ -179,11 +179,11 @@ func (b *batch) resource(p *preparer, i item, v *fastjson.Value, place string, a
 	}
 	b.resources++
 	b.changes = append(b.changes, out.change)
-	b.loaded = append(b.loaded, loaded{i.file, i.line, out.change.Type, out.change.ID, out.warnings, out.links, out.hpii})
+	b.accepted = append(b.accepted, committed{i.file, i.line, out.change.Type, out.change.ID, out.warnings, out.links, out.hpii})
 }
 
 // bundle prepares the entries of a Bundle that stood on one line.
-func (b *batch) bundle(p *preparer, i item, v *fastjson.Value) {
+func (b *batch) prepareBundle(p *preparer, i item, v *fastjson.Value) {
 	entries := v.Get("entry")
 	switch {
 	case string(v.GetStringBytes("type")) == "history":
@@ -191,21 +191,21 @@ func (b *batch) bundle(p *preparer, i item, v *fastjson.Value) {
 	case entries != nil && entries.Type() != fastjson.TypeArray:
 		b.refuseText(i, refuse(BadShape, "Bundle.entry is an array"))
 	default:
-		b.outside(i, v)
+		b.refuseOutsideEntries(i, v)
 		for n, e := range entries.GetArray() {
-			b.entryAt(p, i, e, fmt.Sprintf("entry[%d]", n))
+			b.prepareEntry(p, i, e, fmt.Sprintf("entry[%d]", n))
 		}
 	}
 }
 
 // outside refuses the resources that stand in a Bundle, but in none of its entries.
-func (b *batch) outside(i item, v *fastjson.Value) {
+func (b *batch) refuseOutsideEntries(i item, v *fastjson.Value) {
 	v.GetObject().Visit(func(key []byte, member *fastjson.Value) {
 		if string(key) == "entry" || string(key) == "resourceType" {
 			return
 		}
-		for _, one := range glimpse(member.MarshalTo(nil)) {
-			b.refuse(i, one, refuse(BadEntry, "%s", outsideEntries).within(place(key)))
+		for _, one := range findCandidates(member.MarshalTo(nil)) {
+			b.refuse(i, one, refuse(BadEntry, "%s", outsideEntries).within(memberName(key)))
 		}
 	})
 }
@@ -213,13 +213,13 @@ func (b *batch) outside(i item, v *fastjson.Value) {
 const outsideEntries = "a resource that stands in no entry of the Bundle is not loaded"
 
 // entryAt prepares a Bundle entry: a resource alone, or a put of it.
-func (b *batch) entryAt(p *preparer, i item, e *fastjson.Value, place string) {
+func (b *batch) prepareEntry(p *preparer, i item, e *fastjson.Value, place string) {
 	resource := e.Get("resource")
 	request := e.Get("request")
-	also := namesOf(e)
+	also := entryNames(e)
 	if e.Type() != fastjson.TypeObject || resource == nil || resource.Type() != fastjson.TypeObject {
 		r := refuse(BadEntry, "the entry has no resource; nothing is removed by loading").within(place)
-		b.refuseEach(i, sighting{}, append(glimpse(e.MarshalTo(nil)), also...), r)
+		b.refuseEach(i, candidate{}, append(findCandidates(e.MarshalTo(nil)), also...), r)
 		return
 	}
 	if request != nil {
@@ -229,33 +229,33 @@ func (b *batch) entryAt(p *preparer, i item, e *fastjson.Value, place string) {
 			return
 		}
 	}
-	if suppressesOutside(e) {
-		what := sightingOf(resource)
-		what.hides |= index.Suppressed
-		b.refuseEach(i, what, []sighting{what}, refuse(BadEntry, "the suppressed extension stands in the entry: write it in the resource").within(place))
+	if suppressedOutsideResource(e) {
+		what := candidateOf(resource)
+		what.hiddenBy |= index.Suppressed
+		b.refuseEach(i, what, []candidate{what}, refuse(BadEntry, "the suppressed extension stands in the entry: write it in the resource").within(place))
 		return
 	}
-	b.resource(p, i, resource, place+".resource", also)
+	b.prepareResource(p, i, resource, place+".resource", also)
 }
 
-// suppressesOutside reports whether an entry has the suppressed extension outside of its
+// suppressedOutsideResource reports whether an entry has the suppressed extension outside of its
 // resource.
-func suppressesOutside(e *fastjson.Value) (found bool) {
+func suppressedOutsideResource(e *fastjson.Value) (found bool) {
 	e.GetObject().Visit(func(key []byte, member *fastjson.Value) {
 		found = found || string(key) != "resource" && policy.SaysHidden(member)&index.Suppressed != 0
 	})
 	return found
 }
 
-// namesOf returns the names that an entry gives its resource: in fullUrl and in the url of
+// entryNames returns the names that an entry gives its resource: in fullUrl and in the url of
 // its request, at the end of whatever address.
-func namesOf(e *fastjson.Value) (names []sighting) {
+func entryNames(e *fastjson.Value) (names []candidate) {
 	for _, url := range [][]byte{e.GetStringBytes("fullUrl"), e.GetStringBytes("request", "url")} {
 		steps := strings.Split(string(url), "/")
 		if len(steps) < 2 {
 			continue
 		}
-		s := sighting{typeName: steps[len(steps)-2], id: steps[len(steps)-1], unsure: true}
+		s := candidate{typeName: steps[len(steps)-2], id: steps[len(steps)-1], guessed: true}
 		if s.named() && fhir.ValidID(s.id) && !slices.Contains(names, s) {
 			names = append(names, s)
 		}

@@ -11,11 +11,11 @@ func BenchmarkPrepare(b *testing.B) {
 		b.Skip("the data au-fhir-test-data.ndjson.gz is not beside the project")
 	}
 	all := newBatch()
-	s := &source{emit: func(one piece) error {
+	s := &inputReader{emit: func(one piece) error {
 		all.add(one)
 		return nil
 	}}
-	if err := s.input(b.Context(), inputs[0]); err != nil {
+	if err := s.readInput(b.Context(), inputs[0]); err != nil {
 		b.Fatal(err)
 	}
 	p := newPreparer(b)

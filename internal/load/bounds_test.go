@@ -35,7 +35,7 @@ func TestReadAhead(t *testing.T) {
 		synctest.Wait() // until nobody can go on
 		// One batch is being applied, as many as there are workers wait for it, one is full
 		// and waits for a place.
-		if most := int64((workers+2)*(batchBytes+8000) + 2*peek); endless.read > most || endless.read < 2*batchBytes {
+		if most := int64((workers+2)*(batchBytes+8000) + 2*peekSize); endless.read > most || endless.read < 2*batchBytes {
 			t.Errorf("%d MiB were read ahead, want at most %d and more than one batch", endless.read>>20, most>>20)
 		}
 		close(goOn)
@@ -61,12 +61,12 @@ func (r *repeated) Read(p []byte) (int, error) {
 
 var _ io.Reader = (*repeated)(nil)
 
-// TestWaiterSize: a reference that waits takes no more memory than maxWaiting counts
+// TestWaiterSize: a reference that waits takes no more memory than maxPending counts
 // on, and none when its target has come.
 func TestWaiterSize(t *testing.T) {
 	const resources, each, most = 50_000, 2, 150
 	p := newPreparer(t)
-	a := newAcross(nothing{})
+	a := newCrossChecks(nothing{})
 	before := liveHeap()
 	for i := range resources {
 		id := fmt.Sprintf("%08d-93a5-4b2e-8f0a-5d1c7b9e6f42", i)
@@ -75,14 +75,14 @@ func TestWaiterSize(t *testing.T) {
 		if r != nil {
 			t.Fatal(r)
 		}
-		list := []loaded{{file: "HealthcareService.ndjson", line: i + 1, t: fhir.HealthcareService, id: out.change.ID, links: out.links}}
-		if err := a.batch(t.Context(), list, nil); err != nil {
+		list := []committed{{file: "HealthcareService.ndjson", line: i + 1, t: fhir.HealthcareService, id: out.change.ID, links: out.links}}
+		if err := a.check(t.Context(), list, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	size := (liveHeap() - before) / (resources * each)
-	if a.count != resources*each {
-		t.Fatalf("%d references wait, want %d", a.count, resources*each)
+	if a.pendingCount != resources*each {
+		t.Fatalf("%d references wait, want %d", a.pendingCount, resources*each)
 	}
 	t.Logf("%d bytes for each reference that waits", size)
 	if size > most {
@@ -90,11 +90,11 @@ func TestWaiterSize(t *testing.T) {
 	}
 	for i := range resources {
 		rest := fmt.Sprintf("%08d-93a5-4b2e-8f0a-5d1c7b9e6f42", i)[1:]
-		a.arrive(&loaded{t: fhir.Organization, id: "a" + rest})
-		a.arrive(&loaded{t: fhir.Location, id: "b" + rest})
+		a.resolve(&committed{t: fhir.Organization, id: "a" + rest})
+		a.resolve(&committed{t: fhir.Location, id: "b" + rest})
 	}
-	if a.count != 0 || len(a.waiting) != 0 {
-		t.Errorf("%d references still wait for %d targets", a.count, len(a.waiting))
+	if a.pendingCount != 0 || len(a.pending) != 0 {
+		t.Errorf("%d references still wait for %d targets", a.pendingCount, len(a.pending))
 	}
 	runtime.KeepAlive(a)
 }

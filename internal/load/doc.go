@@ -7,7 +7,7 @@
 // Bundles of them. One goroutine reads and cuts it into items; two prepare them;
 // one applies the changes in the order of the source, batch by batch. What is in
 // memory at once is a few batches of at most 4 MiB of text, and one resource of
-// at most [fhir.MaxLine] each, however long the input is.
+// indexed most [fhir.MaxLine] each, however long the input is.
 //
 // To prepare a resource is to read it strictly (JSON without duplicate keys, one of
 // the seven types, an id), to remove what the directory may not hold (ST-01..05,

@@ -12,7 +12,7 @@ import (
 
 // documents reads JSON values, one after the other, over as many lines as they
 // take.
-func (s *source) documents(name string, r io.Reader) error {
+func (s *inputReader) readDocuments(name string, r io.Reader) error {
 	d := newDecoder(r)
 	for {
 		text, line, err := d.value()
@@ -20,7 +20,7 @@ func (s *source) documents(name string, r io.Reader) error {
 			return nil
 		}
 		if err != nil {
-			return s.stopped(name, d, text, err)
+			return s.refuseFrom(name, d, text, err)
 		}
 		if err := s.emit(piece{file: name, line: line, text: text}); err != nil {
 			return err
@@ -29,10 +29,10 @@ func (s *source) documents(name string, r io.Reader) error {
 }
 
 // bundles reads Bundles entry by entry, so their length does not matter.
-func (s *source) bundles(name string, r io.Reader) error {
+func (s *inputReader) readBundles(name string, r io.Reader) error {
 	d := newDecoder(r)
 	for {
-		if err := s.bundle(name, d); errors.Is(err, io.EOF) {
+		if err := s.readBundle(name, d); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
@@ -41,7 +41,7 @@ func (s *source) bundles(name string, r io.Reader) error {
 }
 
 // bundle reads one Bundle. It returns io.EOF when there is none any more.
-func (s *source) bundle(name string, d *decoder) error {
+func (s *inputReader) readBundle(name string, d *decoder) error {
 	opening, err := d.json.Token()
 	if errors.Is(err, io.EOF) && d.err == nil {
 		return io.EOF
@@ -63,7 +63,7 @@ func (s *source) bundle(name string, d *decoder) error {
 		}
 		seen[member] = true
 		if member == "entry" {
-			err = s.entries(name, d, seen["type"])
+			err = s.readEntries(name, d, seen["type"])
 			continue
 		}
 		var text []byte
@@ -91,7 +91,7 @@ func (s *source) bundle(name string, d *decoder) error {
 		_, err = d.json.Token()
 	}
 	if err != nil {
-		return s.stopped(name, d, append([]byte("{"), read...), err)
+		return s.refuseFrom(name, d, append([]byte("{"), read...), err)
 	}
 	return nil
 }
@@ -104,7 +104,7 @@ var (
 // entries reads the array of entries. While the type of the Bundle is not known,
 // those that may be of a history are refused: FHIR has it that a history has
 // requests and responses, and that collections and searchsets have none.
-func (s *source) entries(name string, d *decoder, typeKnown bool) error {
+func (s *inputReader) readEntries(name string, d *decoder, typeKnown bool) error {
 	opening, err := d.json.Token()
 	if err != nil {
 		return err
@@ -145,7 +145,7 @@ func (e *emitError) Error() string { return e.err.Error() }
 // hidden goes unnoticed.
 //
 // read is what was read and not handed on.
-func (s *source) stopped(name string, d *decoder, read []byte, err error) error {
+func (s *inputReader) refuseFrom(name string, d *decoder, read []byte, err error) error {
 	var emitted *emitError
 	line := d.lineAt(d.json.InputOffset())
 	switch {
@@ -155,13 +155,13 @@ func (s *source) stopped(name string, d *decoder, read []byte, err error) error 
 		left, _ := io.ReadAll(io.LimitReader(d.json.Buffered(), fhir.MaxLine))
 		return &brokenInput{name, line, left, d.err}
 	case errors.Is(err, errTooLarge):
-		err = s.notRead(name, line, read, d, refuse(TooLarge, "%v; the rest of the file was not loaded", err))
+		err = s.refuseRest(name, line, read, d, refuse(TooLarge, "%v; the rest of the file was not loaded", err))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		err = s.notRead(name, line, read, d, refuse(BadJSON, "the JSON text is cut off"))
+		err = s.refuseRest(name, line, read, d, refuse(BadJSON, "the JSON text is cut off"))
 	case errors.Is(err, errNotBundle), errors.Is(err, errHistory):
-		err = s.notRead(name, line, read, d, refuse(BadShape, "%v", err))
+		err = s.refuseRest(name, line, read, d, refuse(BadShape, "%v", err))
 	default:
-		err = s.notRead(name, line, read, d, refuse(BadJSON, "the JSON text is not well-formed here; the rest of the file was not loaded"))
+		err = s.refuseRest(name, line, read, d, refuse(BadJSON, "the JSON text is not well-formed here; the rest of the file was not loaded"))
 	}
 	if err != nil {
 		return err
@@ -171,7 +171,7 @@ func (s *source) stopped(name string, d *decoder, read []byte, err error) error 
 
 // notRead refuses every resource in what was read of a document and in what is left of it,
 // and the document itself if there is none.
-func (s *source) notRead(name string, line int, read []byte, d *decoder, refusal *Refusal) error {
+func (s *inputReader) refuseRest(name string, line int, read []byte, d *decoder, refusal *Refusal) error {
 	left := io.MultiReader(bytes.NewReader(read), d.json.Buffered(), d.r)
 	head, err := io.ReadAll(io.LimitReader(left, fhir.MaxLine))
 	if len(head) < fhir.MaxLine { // that is all
@@ -182,9 +182,9 @@ func (s *source) notRead(name string, line int, read []byte, d *decoder, refusal
 		return emitting
 	}
 	var emitting error
-	g := &glimpser{found: func(one sighting) {
+	g := &lenientScanner{found: func(one candidate) {
 		if emitting == nil {
-			emitting = s.emit(piece{file: name, line: line, refusal: refusal, seen: &one})
+			emitting = s.emit(piece{file: name, line: line, refusal: refusal, candidate: &one})
 		}
 	}}
 	_, err = io.Copy(g, io.MultiReader(bytes.NewReader(head), left))
@@ -209,11 +209,11 @@ type decoder struct {
 
 var errTooLarge = fmt.Errorf("a JSON value is longer than %d bytes", fhir.MaxLine)
 
-// ahead is how far the decoder may read beyond the last value.
-const ahead = 4 * fhir.MaxLine
+// readAhead is how far the decoder may read beyond the last value.
+const readAhead = 4 * fhir.MaxLine
 
 func newDecoder(r io.Reader) *decoder {
-	d := &decoder{r: r, limit: ahead, line: 1}
+	d := &decoder{r: r, limit: readAhead, line: 1}
 	d.json = json.NewDecoder(d)
 	return d
 }
@@ -247,7 +247,7 @@ func (d *decoder) value() ([]byte, int, error) {
 		return nil, 0, err
 	}
 	end := d.json.InputOffset()
-	d.limit = end + ahead
+	d.limit = end + readAhead
 	if len(text) > fhir.MaxLine {
 		return text, 0, errTooLarge
 	}

@@ -15,25 +15,25 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// sighting is a resource in input that is refused, as far as it can be read: which one
+// candidate is a resource in input that is refused, as far as it can be read: which one
 // it is, and by which flags it says that it is hidden.
-type sighting struct {
+type candidate struct {
 	typeName string // empty if it cannot be read
 	id       string // empty if it cannot be read
-	hides    index.Visibility
+	hiddenBy index.Visibility
 	// unsure says that the name is a guess. It counts only where the directory has such a
 	// resource.
-	unsure bool
+	guessed bool
 }
 
 // named reports whether the directory may have the resource.
-func (s sighting) named() bool {
+func (s candidate) named() bool {
 	_, known := fhir.ParseType(s.typeName)
 	return known && s.id != ""
 }
 
-// sightingOf is that of a resource that could be read as JSON.
-func sightingOf(v *fastjson.Value) sighting {
+// candidateOf is that of a resource that could be read as JSON.
+func candidateOf(v *fastjson.Value) candidate {
 	id := strings.TrimSpace(string(v.GetStringBytes("id")))
 	if said := v.Get("id"); said != nil && said.Type() == fastjson.TypeNumber {
 		id = said.String()
@@ -41,19 +41,19 @@ func sightingOf(v *fastjson.Value) sighting {
 	if !fhir.ValidID(id) {
 		id = ""
 	}
-	return sighting{typeName: typeLike(string(v.GetStringBytes("resourceType"))), id: id, hides: policy.SaysHidden(v)}
+	return candidate{typeName: closestType(string(v.GetStringBytes("resourceType"))), id: id, hiddenBy: policy.SaysHidden(v)}
 }
 
-// glimpser finds the resources in a text that is no JSON, or not JSON enough to be
-// loaded: a refused resource must not leave a more public version in place. It reads
+// lenientScanner finds the resources in a text that is no JSON, or not JSON enough to be
+// committed: a refused resource must not leave a more public version in place. It reads
 // what there is, in whatever order, and never fails. It is an [io.Writer], so a text of
 // any length costs little memory. The zero value with found set is ready; end it with
 // [glimpser.end].
-type glimpser struct {
-	found   func(sighting)
-	inside  func(sighting) // is told of contained resources; nil for nobody
-	open    []frame
-	tooDeep int // objects and arrays that are open below them
+type lenientScanner struct {
+	found     func(candidate)
+	contained func(candidate) // is told of contained resources; nil for nobody
+	open      []frame
+	tooDeep   int // objects and arrays that are open below them
 
 	inString, escaped bool
 	word              []byte // the string or the literal that is being read
@@ -61,7 +61,7 @@ type glimpser struct {
 	last              string // the last string, which becomes a key if a colon follows
 	hasLast           bool
 
-	mentions int // of suppressions that stand in a resource that was found
+	owned int // of suppressions that stand in a resource that was found
 }
 
 // frame is an object or an array that is open.
@@ -70,63 +70,63 @@ type frame struct {
 	key   string // of the member that is being read; of an array the one it stands under
 
 	types, ids []string
-	hides      index.Visibility
+	hiddenBy   index.Visibility
 	mentions   int  // of suppressions
 	contained  bool // inside of another resource
 }
 
-// longestWord is how long strings and literals may be that matter: URLs, ids, codes.
-const longestWord = 512
+// maxWord is how long strings and literals may be that matter: URLs, ids, codes.
+const maxWord = 512
 
 // What is remembered of one text at most. Texts that have more are nobody's data: a
 // line has at most 8 MiB, and a resource one type and one id.
 const (
-	maxSightings = 20_000
-	maxNames     = 4
+	maxCandidates = 20_000
+	maxNames      = 4
 )
 
-// glimpse returns the resources in a text, by its brackets and by its words. Brackets tell
+// findCandidates returns the resources in a text, by its brackets and by its words. Brackets tell
 // whose a suppression is as long as none is lost, and no quotation mark. Words do not depend on
 // them, but take an id for that of the type before it.
-func glimpse(text []byte) []sighting {
-	var list, inside []sighting
-	to := func(list *[]sighting) func(sighting) {
-		return func(s sighting) {
-			if len(*list) < maxSightings {
+func findCandidates(text []byte) []candidate {
+	var list, inside []candidate
+	to := func(list *[]candidate) func(candidate) {
+		return func(s candidate) {
+			if len(*list) < maxCandidates {
 				*list = append(*list, s)
 			}
 		}
 	}
-	g := glimpser{found: to(&list), inside: to(&inside)}
+	g := lenientScanner{found: to(&list), contained: to(&inside)}
 	_, _ = g.Write(text)
 	g.end()
 	if bytes.Contains(text, []byte(`\/`)) {
 		text = bytes.ReplaceAll(text, []byte(`\/`), []byte(`/`))
 	}
-	mentions := countMentions(text)
-	words, owned := wordsOf(text)
+	mentions := countSuppressions(text)
+	words, owned := matchCandidates(text)
 	if isOneResource(text) {
-		words = append(words, pairs(text, typesOf(text))...)
+		words = append(words, crossProduct(text, resourceTypes(text))...)
 	}
 	if len(list) == 0 && len(words) == 0 {
-		words = pairs(text, typesSpokenOf(text))
+		words = crossProduct(text, mentionedTypes(text))
 	}
-	trusted := g.mentions == mentions // every suppression has an owner by the brackets
-	list = addWords(list, words, inside, trusted)
+	trusted := g.owned == mentions // every suppression has an owner by the brackets
+	list = mergeMatches(list, words, inside, trusted)
 	switch {
 	case !trusted && !owned:
 		for n := range list {
-			list[n].hides |= index.Suppressed
+			list[n].hiddenBy |= index.Suppressed
 		}
 	case mentions > 0 && len(list) > 0 && isOneResource(text):
-		list[0].hides |= index.Suppressed // a lost bracket may have ended it too early
+		list[0].hiddenBy |= index.Suppressed // a lost bracket may have ended it too early
 	}
 	return list
 }
 
-// addWords adds what only the words of a text tell to what its brackets tell, but for what
+// mergeMatches adds what only the words of a text tell to what its brackets tell, but for what
 // stands inside of a resource. Where the brackets cannot be trusted, both tell who is hidden.
-func addWords(list, words, inside []sighting, trusted bool) []sighting {
+func mergeMatches(list, words, inside []candidate, trusted bool) []candidate {
 	type name struct{ typeName, id string }
 	at, contained := map[name]int{}, map[name]bool{}
 	for n, s := range list {
@@ -139,9 +139,9 @@ func addWords(list, words, inside []sighting, trusted bool) []sighting {
 		key := name{s.typeName, s.id}
 		n, known := at[key]
 		switch {
-		case known && (!trusted || list[n].unsure):
-			list[n].hides |= s.hides
-		case !known && !contained[key] && len(list) < maxSightings:
+		case known && (!trusted || list[n].guessed):
+			list[n].hiddenBy |= s.hiddenBy
+		case !known && !contained[key] && len(list) < maxCandidates:
 			at[key] = len(list)
 			list = append(list, s)
 		}
@@ -165,16 +165,16 @@ var (
 	typeWord  = regexp.MustCompile(`\b(?:Organization|Location|Endpoint|HealthcareService|Practitioner|PractitionerRole|Provenance)\b`)
 )
 
-// wordsOf returns the resources in a text by their words, and whether each suppression in it
+// matchCandidates returns the resources in a text by their words, and whether each suppression in it
 // is one of them. What stands between a type and the next one is said of it. What stands
 // before it is said of it too where members seem to come in another order: a type has no id
 // behind it, the first id of the text stands before every type, or the last one before the last
 // type.
-func wordsOf(text []byte) (list []sighting, owned bool) {
-	types := typeForm.FindAllSubmatchIndex(text, maxSightings)
-	ids := idForm.FindAllSubmatchIndex(text, maxNames*maxSightings)
-	states := stateForm.FindAllSubmatchIndex(text, maxNames*maxSightings)
-	mentions := mentionsIn(text)
+func matchCandidates(text []byte) (list []candidate, owned bool) {
+	types := typeForm.FindAllSubmatchIndex(text, maxCandidates)
+	ids := idForm.FindAllSubmatchIndex(text, maxNames*maxCandidates)
+	states := stateForm.FindAllSubmatchIndex(text, maxNames*maxCandidates)
+	mentions := suppressionMentions(text)
 	said := func(from, to int) (hides index.Visibility) {
 		if len(between(mentions, from, to)) > 0 {
 			hides |= index.Suppressed
@@ -194,12 +194,12 @@ func wordsOf(text []byte) (list []sighting, owned bool) {
 		if n+1 < len(types) {
 			end = types[n+1][0]
 		}
-		s := sighting{typeName: typeLike(string(text[at[2]:at[3]])), unsure: true}
+		s := candidate{typeName: closestType(string(text[at[2]:at[3]])), guessed: true}
 		mine := said(at[1], end)
 		add := func(ids [][]int, hides index.Visibility) {
 			for _, id := range ids {
-				s.id, s.hides = string(text[id[2]:id[3]]), hides
-				if s.named() && len(list) < maxSightings {
+				s.id, s.hiddenBy = string(text[id[2]:id[3]]), hides
+				if s.named() && len(list) < maxCandidates {
 					list = append(list, s)
 				}
 			}
@@ -230,19 +230,19 @@ func between(places [][]int, from, to int) [][]int {
 	return places[first:last]
 }
 
-// typesOf returns the types that a text names as those of resources.
-func typesOf(text []byte) (types []fhir.Type) {
+// resourceTypes returns the types that a text names as those of resources.
+func resourceTypes(text []byte) (types []fhir.Type) {
 	for _, word := range typeForm.FindAllSubmatch(text, maxGuesses) {
-		if t, known := fhir.ParseType(typeLike(string(word[1]))); known && !slices.Contains(types, t) {
+		if t, known := fhir.ParseType(closestType(string(word[1]))); known && !slices.Contains(types, t) {
 			types = append(types, t)
 		}
 	}
 	return types
 }
 
-// typesSpokenOf returns the types of the directory that a text has the names of, or all if it
+// mentionedTypes returns the types of the directory that a text has the names of, or all if it
 // has none.
-func typesSpokenOf(text []byte) []fhir.Type {
+func mentionedTypes(text []byte) []fhir.Type {
 	spoken := map[string]bool{}
 	for _, word := range typeWord.FindAll(text, maxGuesses) {
 		spoken[string(word)] = true
@@ -256,11 +256,11 @@ func typesSpokenOf(text []byte) []fhir.Type {
 // maxGuesses is how many types and how many ids of one text are paired at most.
 const maxGuesses = 16
 
-// pairs returns the resources that a text of one resource may be about: every id in it of
+// crossProduct returns the resources that a text of one resource may be about: every id in it of
 // every one of the types, which says all that the text says.
-func pairs(text []byte, types []fhir.Type) (list []sighting) {
+func crossProduct(text []byte, types []fhir.Type) (list []candidate) {
 	hides := index.Visibility(0)
-	if countMentions(text) > 0 {
+	if countSuppressions(text) > 0 {
 		hides |= index.Suppressed
 	}
 	for _, state := range stateForm.FindAllSubmatch(text, maxGuesses) {
@@ -270,17 +270,17 @@ func pairs(text []byte, types []fhir.Type) (list []sighting) {
 	}
 	for _, id := range idForm.FindAllSubmatch(text, maxGuesses) {
 		for _, t := range types {
-			list = append(list, sighting{typeName: t.String(), id: string(id[1]), hides: hides, unsure: true})
+			list = append(list, candidate{typeName: t.String(), id: string(id[1]), hiddenBy: hides, guessed: true})
 		}
 	}
 	return list
 }
 
-// countMentions counts the names of extensions that suppress in a text.
-func countMentions(text []byte) int { return len(mentionsIn(text)) }
+// countSuppressions counts the names of extensions that suppress in a text.
+func countSuppressions(text []byte) int { return len(suppressionMentions(text)) }
 
-// mentionsIn returns where the names of extensions that suppress end in a text.
-func mentionsIn(text []byte) (places [][]int) {
+// suppressionMentions returns where the names of extensions that suppress end in a text.
+func suppressionMentions(text []byte) (places [][]int) {
 	for at := 0; ; {
 		end := policy.AfterSuppression(text[at:])
 		if end < 0 {
@@ -292,7 +292,7 @@ func mentionsIn(text []byte) (places [][]int) {
 }
 
 // Write implements [io.Writer].
-func (g *glimpser) Write(text []byte) (int, error) {
+func (g *lenientScanner) Write(text []byte) (int, error) {
 	for _, b := range text {
 		g.byte(b)
 	}
@@ -300,7 +300,7 @@ func (g *glimpser) Write(text []byte) (int, error) {
 }
 
 // end takes what is open for closed.
-func (g *glimpser) end() {
+func (g *lenientScanner) end() {
 	if g.inString {
 		g.take() // it is cut off, so it may not be an id
 	}
@@ -311,7 +311,7 @@ func (g *glimpser) end() {
 	}
 }
 
-func (g *glimpser) byte(b byte) {
+func (g *lenientScanner) byte(b byte) {
 	switch {
 	case g.inString && g.escaped:
 		g.escaped = false
@@ -330,7 +330,7 @@ func (g *glimpser) byte(b byte) {
 }
 
 // between takes a byte that stands in no string.
-func (g *glimpser) between(b byte) {
+func (g *lenientScanner) between(b byte) {
 	switch b {
 	case '"':
 		g.literal()
@@ -358,8 +358,8 @@ func (g *glimpser) between(b byte) {
 	}
 }
 
-func (g *glimpser) add(b byte) {
-	if len(g.word) >= longestWord {
+func (g *lenientScanner) add(b byte) {
+	if len(g.word) >= maxWord {
 		g.long = true
 		return
 	}
@@ -367,14 +367,14 @@ func (g *glimpser) add(b byte) {
 }
 
 // take ends the string or literal.
-func (g *glimpser) take() (word []byte, ok bool) {
+func (g *lenientScanner) take() (word []byte, ok bool) {
 	word, ok = g.word, !g.long
 	g.word, g.long = g.word[:0], false
 	return word, ok
 }
 
 // text takes a string that has ended: a value, or a key if a colon follows.
-func (g *glimpser) text() {
+func (g *lenientScanner) text() {
 	word, ok := g.take()
 	if !ok {
 		g.hasLast = false
@@ -389,7 +389,7 @@ func (g *glimpser) text() {
 }
 
 // literal takes a number or a word that has ended.
-func (g *glimpser) literal() {
+func (g *lenientScanner) literal() {
 	if len(g.word) == 0 {
 		return
 	}
@@ -400,13 +400,13 @@ func (g *glimpser) literal() {
 
 // value takes a plain value. Keys come here too, before their colon is seen: as values
 // of no member, which does no harm.
-func (g *glimpser) value(text string) {
+func (g *lenientScanner) value(text string) {
 	top := g.top()
 	if top == nil {
 		return
 	}
-	if n := countMentions([]byte(text)); n > 0 {
-		top.hides |= index.Suppressed
+	if n := countSuppressions([]byte(text)); n > 0 {
+		top.hiddenBy |= index.Suppressed
 		top.mentions += n
 	}
 	of := top
@@ -419,21 +419,21 @@ func (g *glimpser) value(text string) {
 	case top.key == "id" && !top.array && len(of.ids) < maxNames:
 		of.ids = append(of.ids, strings.TrimSpace(text))
 	case policy.IsState(top.key) && policy.ReadsHidden(text):
-		of.hides |= index.Inactive
+		of.hiddenBy |= index.Inactive
 	}
 	if !top.array {
 		top.key = "" // a comma may be lost
 	}
 }
 
-func (g *glimpser) top() *frame {
+func (g *lenientScanner) top() *frame {
 	if len(g.open) == 0 {
 		return nil
 	}
 	return &g.open[len(g.open)-1]
 }
 
-func (g *glimpser) push(array bool) {
+func (g *lenientScanner) push(array bool) {
 	next := frame{array: array}
 	if top := g.top(); top != nil {
 		next.contained = top.contained || top.key == "contained"
@@ -452,7 +452,7 @@ func (g *glimpser) push(array bool) {
 }
 
 // pop ends an object or an array. What is said in it is said of what holds it too.
-func (g *glimpser) pop() {
+func (g *lenientScanner) pop() {
 	top := g.top()
 	if g.tooDeep > 0 || top == nil {
 		g.tooDeep = max(0, g.tooDeep-1)
@@ -461,13 +461,13 @@ func (g *glimpser) pop() {
 	closed := *top
 	g.open = g.open[:len(g.open)-1]
 	if closed.resource() {
-		closed.mentions = g.tell(closed)
+		closed.mentions = g.report(closed)
 	}
 	if above := g.top(); above != nil {
 		// Of the state of what is inside only a suppression concerns the whole.
-		above.hides |= closed.hides & index.Suppressed
+		above.hiddenBy |= closed.hiddenBy & index.Suppressed
 		if closed.array {
-			above.hides |= closed.hides
+			above.hiddenBy |= closed.hiddenBy
 		}
 		above.mentions += closed.mentions
 	}
@@ -475,14 +475,14 @@ func (g *glimpser) pop() {
 
 // tell tells of a resource that has ended, and returns how many suppressions in it have no
 // owner yet.
-func (g *glimpser) tell(closed frame) (mentions int) {
+func (g *lenientScanner) report(closed frame) (mentions int) {
 	to, owned := g.found, false
 	if closed.contained {
-		to = g.inside
+		to = g.contained
 	}
 	for _, t := range closed.types {
 		for _, id := range closed.ids {
-			if s := (sighting{typeName: typeLike(t), id: id, hides: closed.hides}); s.typeName != "Bundle" && fhir.ValidID(id) && to != nil {
+			if s := (candidate{typeName: closestType(t), id: id, hiddenBy: closed.hiddenBy}); s.typeName != "Bundle" && fhir.ValidID(id) && to != nil {
 				to(s)
 				owned = !closed.contained
 			}
@@ -491,19 +491,19 @@ func (g *glimpser) tell(closed frame) (mentions int) {
 	if !owned {
 		return closed.mentions
 	}
-	g.mentions += closed.mentions
+	g.owned += closed.mentions
 	return 0
 }
 
 func (f *frame) resource() bool { return !f.array && len(f.types) > 0 && len(f.ids) > 0 }
 
-// typeLike returns a type name for people, as far as it looks like one. One of the directory
+// closestType returns a type name for people, as far as it looks like one. One of the directory
 // in other letters, or with one letter wrong, is taken for it: FHIR has no other type that
 // is so near.
-func typeLike(name string) string {
+func closestType(name string) string {
 	types := fhir.Types()
 	name = strings.TrimSpace(name)
-	if i := slices.IndexFunc(types, func(t fhir.Type) bool { return almost(strings.ToLower(t.String()), strings.ToLower(name)) }); i >= 0 {
+	if i := slices.IndexFunc(types, func(t fhir.Type) bool { return withinOneEdit(strings.ToLower(t.String()), strings.ToLower(name)) }); i >= 0 {
 		return types[i].String()
 	}
 	if _, err := fhir.ParseReference(name+"/x", ""); err != nil {
@@ -512,9 +512,9 @@ func typeLike(name string) string {
 	return name
 }
 
-// almost reports whether two words are equal but for one letter that is lost, added or
+// withinOneEdit reports whether two words are equal but for one letter that is lost, added or
 // another one, or for two that changed places.
-func almost(a, b string) bool {
+func withinOneEdit(a, b string) bool {
 	if d := len(a) - len(b); d < -1 || d > 1 {
 		return false
 	}
@@ -534,4 +534,4 @@ func almost(a, b string) bool {
 	return a[0] == b[1] && a[1] == b[0] && a[2:] == b[2:]
 }
 
-var _ io.Writer = (*glimpser)(nil)
+var _ io.Writer = (*lenientScanner)(nil)

@@ -16,10 +16,10 @@ import (
 )
 
 // seen writes sightings as Type/id, their flags, and whether they are unsure.
-func seen(list []sighting) (words []string) {
+func seen(list []candidate) (words []string) {
 	for _, s := range list {
-		word := fmt.Sprintf("%s/%s %d", s.typeName, s.id, s.hides)
-		if s.unsure {
+		word := fmt.Sprintf("%s/%s %d", s.typeName, s.id, s.hiddenBy)
+		if s.guessed {
 			word += " unsure"
 		}
 		words = append(words, word)
@@ -75,7 +75,7 @@ func TestGlimpse(t *testing.T) {
 		{"too deep", `{"resourceType":"Location","id":"a","x":` + strings.Repeat("[", 1000) + mark + strings.Repeat("]", 1000) + `}`, []string{"Location/a 2"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, seen(glimpse([]byte(c.text)))); diff != "" {
+			if diff := cmp.Diff(c.want, seen(findCandidates([]byte(c.text)))); diff != "" {
 				t.Errorf("%s\n(-want +got):\n%s", c.text, diff)
 			}
 		})
@@ -95,7 +95,7 @@ func TestGlimpseIsBounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bound.Limits{Base: 32 << 20, PerByte: 256}.Run(t, len(text), func() {
-				if n := len(glimpse([]byte(text))); n > maxSightings {
+				if n := len(findCandidates([]byte(text))); n > maxCandidates {
 					t.Errorf("%d sightings", n)
 				}
 			})
@@ -110,15 +110,15 @@ func FuzzGlimpse(f *testing.F) {
 		f.Add([]byte(text), uint16(3))
 	}
 	f.Fuzz(func(t *testing.T, text []byte, cut uint16) {
-		list := glimpse(text)
+		list := findCandidates(text)
 		for _, s := range list {
-			if s.id != "" && !fhir.ValidID(s.id) || s.hides&^(index.Inactive|index.Suppressed) != 0 {
+			if s.id != "" && !fhir.ValidID(s.id) || s.hiddenBy&^(index.Inactive|index.Suppressed) != 0 {
 				t.Fatalf("a sighting is %+v", s)
 			}
 		}
-		var whole, pieces []sighting
-		for _, to := range []*[]sighting{&whole, &pieces} {
-			g := glimpser{found: func(s sighting) { *to = append(*to, s) }}
+		var whole, pieces []candidate
+		for _, to := range []*[]candidate{&whole, &pieces} {
+			g := lenientScanner{found: func(s candidate) { *to = append(*to, s) }}
 			at := 0
 			if to == &pieces {
 				at = min(int(cut), len(text))
@@ -134,7 +134,7 @@ func FuzzGlimpse(f *testing.F) {
 			return
 		}
 		good := append(append(bytes.Clone(text), "\n"...), `{"resourceType":"Location","id":"good"}`...)
-		if !slices.ContainsFunc(glimpse(good), func(s sighting) bool { return s.typeName == "Location" && s.id == "good" }) {
+		if !slices.ContainsFunc(findCandidates(good), func(s candidate) bool { return s.typeName == "Location" && s.id == "good" }) {
 			t.Fatalf("behind %q a good resource is not seen", text)
 		}
 	})

@@ -27,8 +27,8 @@ func FromReader(name string, r io.Reader) Input {
 }
 
 // Inputs finds what the paths of a command line name: a file as it is, a folder
-// with all files below it that have the name of one (see dataFile), sorted by
-// path but for files of types (see byType), and "-" for stdin. A path that is not there is an error.
+// with all files below it that have the name of one (see isDataFile), sorted by
+// path but for files of types (see sortByType), and "-" for stdin. A path that is not there is an error.
 func Inputs(paths []string, stdin io.Reader) ([]Input, error) {
 	var inputs []Input
 	for _, path := range paths {
@@ -59,7 +59,7 @@ func Inputs(paths []string, stdin io.Reader) ([]Input, error) {
 func appendFolder(inputs []Input, folder string) ([]Input, error) {
 	before := len(inputs)
 	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || !dataFile(entry.Name()) {
+		if err != nil || entry.IsDir() || !isDataFile(entry.Name()) {
 			return err
 		}
 		info, err := os.Stat(path) // follows links
@@ -71,18 +71,18 @@ func appendFolder(inputs []Input, folder string) ([]Input, error) {
 		}
 		return nil
 	})
-	byType(inputs[before:])
+	sortByType(inputs[before:])
 	return inputs, err
 }
 
-// byType brings the files of each folder that are named after a type, such as
+// sortByType brings the files of each folder that are named after a type, such as
 // Location.ndjson or Location-2.ndjson.gz, into the order of loading. By name alone
 // nearly every reference of a country would wait for its target, and not all can
-// (maxWaiting). Files of other names and other folders stay where they are.
-func byType(inputs []Input) {
+// (maxPending). Files of other names and other folders stay where they are.
+func sortByType(inputs []Input) {
 	places := map[string][]int{} // of the files of types, by folder
 	for i, in := range inputs {
-		if typeOfFile(in.Name) > 0 {
+		if fileType(in.Name) > 0 {
 			folder := filepath.Dir(in.Name)
 			places[folder] = append(places[folder], i)
 		}
@@ -93,7 +93,7 @@ func byType(inputs []Input) {
 			files = append(files, inputs[i])
 		}
 		slices.SortStableFunc(files, func(a, b Input) int {
-			return cmp.Compare(typeOfFile(a.Name), typeOfFile(b.Name))
+			return cmp.Compare(fileType(a.Name), fileType(b.Name))
 		})
 		for n, i := range at {
 			inputs[i] = files[n]
@@ -101,18 +101,18 @@ func byType(inputs []Input) {
 	}
 }
 
-// typeOfFile is the type whose name a file begins with, as a whole word, or 0.
-func typeOfFile(path string) fhir.Type {
+// fileType is the type whose name a file begins with, as a whole word, or 0.
+func fileType(path string) fhir.Type {
 	name := filepath.Base(path)
 	end := strings.IndexFunc(name, func(r rune) bool { return !unicode.IsLetter(r) })
 	t, _ := fhir.ParseType(name[:max(end, 0)])
 	return t
 }
 
-// dataFile tells the files of a folder that are meant to be loaded from others,
+// isDataFile tells the files of a folder that are meant to be loaded from others,
 // such as a README or the manifest.json of an export or of `muster generate`. How
 // a file is read is told from its content.
-func dataFile(name string) bool {
+func isDataFile(name string) bool {
 	name = strings.TrimSuffix(strings.ToLower(name), ".gz")
 	if strings.HasPrefix(name, ".") || name == "manifest.json" {
 		return false

@@ -63,8 +63,8 @@ func appendLinks(dst []link, member string, v *fastjson.Value) []link {
 	return dst
 }
 
-// loaded is a resource that was loaded, with what there is to say of it.
-type loaded struct {
+// committed is a resource that was loaded, with what there is to say of it.
+type committed struct {
 	file     string
 	line     int
 	t        fhir.Type
@@ -74,38 +74,38 @@ type loaded struct {
 	hpii     []string
 }
 
-func (l *loaded) warning(kind Kind, reason string) Rejected {
+func (l *committed) warning(kind Kind, reason string) Rejected {
 	return Rejected{File: l.file, Line: l.line, Type: l.t.String(), ID: l.id, Reason: reason, Kind: kind}
 }
 
 // What a load remembers at most, so that its memory has a bound.
 const (
-	maxWaiting = 1 << 20 // references whose targets have not come yet, about 150 bytes each (TestWaiterSize)
+	maxPending = 1 << 20 // references whose targets have not come yet, about 150 bytes each (TestWaiterSize)
 	maxHPII    = 1 << 22 // numbers, about 40 bytes each
 )
 
-// across holds a load against the rules that need more than one resource. A
+// crossChecks holds a load against the rules that need more than one resource. A
 // target may come later in the same load, so what is missing waits until the end.
-type across struct {
-	directory store.Directory
-	most      int // references that may wait
+type crossChecks struct {
+	directory  store.Directory
+	maxPending int // references that may wait
 
-	seed    maphash.Seed
-	waiting map[uint64]*waiter // the last one, by the hash of the target
-	count   int                // of waiters
-	order   int
-	origins map[origin]*origin
-	owners  map[uint64]uint64 // hash of an HPI-I to that of its Practitioner's id
+	seed         maphash.Seed
+	pending      map[uint64]*pendingRef // the last one, by the hash of the target
+	pendingCount int                    // of waiters
+	sequence     int
+	origins      map[origin]*origin
+	hpiiOwners   map[uint64]uint64 // hash of an HPI-I to that of its Practitioner's id
 }
 
-// waiter is a reference to what is not in the directory, or not yet. There may be
+// pendingRef is a reference to what is not in the directory, or not yet. There may be
 // a million, so it is small.
-type waiter struct {
-	order int // in the source
-	line  int
-	id    string
-	from  *origin
-	next  *waiter // that waits for the same target
+type pendingRef struct {
+	sequence int // in the source
+	line     int
+	id       string
+	origin   *origin
+	next     *pendingRef // that waits for the same target
 }
 
 // origin is what many waiters have in common.
@@ -116,20 +116,20 @@ type origin struct {
 	to     string // type of the target
 }
 
-func newAcross(directory store.Directory) *across {
-	return &across{directory: directory, most: maxWaiting, seed: maphash.MakeSeed(), waiting: map[uint64]*waiter{}, owners: map[uint64]uint64{}}
+func newCrossChecks(directory store.Directory) *crossChecks {
+	return &crossChecks{directory: directory, maxPending: maxPending, seed: maphash.MakeSeed(), pending: map[uint64]*pendingRef{}, hpiiOwners: map[uint64]uint64{}}
 }
 
 // batch takes in what was just written, and says what is wrong with it in the
 // order of the source.
-func (a *across) batch(ctx context.Context, list []loaded, say func(Rejected) error) error {
-	present, err := a.targets(ctx, list)
+func (a *crossChecks) check(ctx context.Context, list []committed, say func(Rejected) error) error {
+	present, err := a.presentTargets(ctx, list)
 	if err != nil {
 		return err
 	}
 	for i := range list {
 		l := &list[i]
-		a.arrive(l)
+		a.resolve(l)
 		for _, w := range l.warnings {
 			if err := say(l.warning(w.kind, w.reason)); err != nil {
 				return err
@@ -144,20 +144,20 @@ func (a *across) batch(ctx context.Context, list []loaded, say func(Rejected) er
 			if present[link.to] {
 				continue
 			}
-			if a.count == a.most {
-				if err := say(l.warning(NotFollowed, link.member+": too many references wait for resources further on; load in the order Organization, Location, Endpoint, HealthcareService, Practitioner, PractitionerRole, Provenance")); err != nil {
+			if a.pendingCount == a.maxPending {
+				if err := say(l.warning(NotFollowed, link.member+": too many references wait for resources further on; load in the order "+fhir.Names(fhir.Types()))); err != nil {
 					return err
 				}
 				continue
 			}
-			a.wait(l, link)
+			a.addPending(l, link)
 		}
 	}
 	return nil
 }
 
 // targets looks up what the resources refer to.
-func (a *across) targets(ctx context.Context, list []loaded) (map[fhir.Reference]bool, error) {
+func (a *crossChecks) presentTargets(ctx context.Context, list []committed) (map[fhir.Reference]bool, error) {
 	present := map[fhir.Reference]bool{}
 	ids := map[fhir.Type][]string{}
 	for i := range list {
@@ -184,26 +184,26 @@ func (a *across) targets(ctx context.Context, list []loaded) (map[fhir.Reference
 }
 
 // arrive lets those go on that waited for the resource.
-func (a *across) arrive(l *loaded) {
-	if len(a.waiting) == 0 {
+func (a *crossChecks) resolve(l *committed) {
+	if len(a.pending) == 0 {
 		return
 	}
-	key := a.key(fhir.Reference{Type: l.t.String(), ID: l.id})
-	for w := a.waiting[key]; w != nil; w = w.next {
-		a.count--
+	key := a.hash(fhir.Reference{Type: l.t.String(), ID: l.id})
+	for w := a.pending[key]; w != nil; w = w.next {
+		a.pendingCount--
 	}
-	delete(a.waiting, key)
+	delete(a.pending, key)
 }
 
-func (a *across) wait(l *loaded, link link) {
-	key := a.key(link.to)
-	a.order++
-	a.count++
-	a.waiting[key] = &waiter{a.order, l.line, l.id, a.origin(l, link), a.waiting[key]}
+func (a *crossChecks) addPending(l *committed, link link) {
+	key := a.hash(link.to)
+	a.sequence++
+	a.pendingCount++
+	a.pending[key] = &pendingRef{a.sequence, l.line, l.id, a.originOf(l, link), a.pending[key]}
 }
 
 // origin returns one origin for all waiters that have it in common.
-func (a *across) origin(l *loaded, link link) *origin {
+func (a *crossChecks) originOf(l *committed, link link) *origin {
 	of := origin{l.file, l.t, link.member, link.to.Type}
 	known, ok := a.origins[of]
 	if !ok {
@@ -218,17 +218,17 @@ func (a *across) origin(l *loaded, link link) *origin {
 }
 
 // end says which references lead nowhere, in the order of the source.
-func (a *across) end(say func(Rejected) error) error {
-	left := make([]*waiter, 0, a.count)
-	for _, w := range a.waiting {
+func (a *crossChecks) reportDangling(say func(Rejected) error) error {
+	left := make([]*pendingRef, 0, a.pendingCount)
+	for _, w := range a.pending {
 		for ; w != nil; w = w.next {
 			left = append(left, w)
 		}
 	}
-	slices.SortFunc(left, func(x, y *waiter) int { return x.order - y.order })
+	slices.SortFunc(left, func(x, y *pendingRef) int { return x.sequence - y.sequence })
 	for _, w := range left {
-		l := loaded{file: w.from.file, line: w.line, t: w.from.t, id: w.id}
-		if err := say(l.warning(Dangling, w.from.member+": the "+w.from.to+" it refers to is not in the directory")); err != nil {
+		l := committed{file: w.origin.file, line: w.line, t: w.origin.t, id: w.id}
+		if err := say(l.warning(Dangling, w.origin.member+": the "+w.origin.to+" it refers to is not in the directory")); err != nil {
 			return err
 		}
 	}
@@ -237,18 +237,18 @@ func (a *across) end(say func(Rejected) error) error {
 
 // sharesHPII tells whether an earlier Practitioner has an HPI-I of this one
 // . Beyond maxHPII numbers, those that come later are not remembered.
-func (a *across) sharesHPII(l *loaded) (shares bool) {
+func (a *crossChecks) sharesHPII(l *committed) (shares bool) {
 	for _, value := range l.hpii {
 		number, self := maphash.String(a.seed, value), maphash.String(a.seed, l.id)
-		owner, known := a.owners[number]
+		owner, known := a.hpiiOwners[number]
 		switch {
 		case known && owner != self:
 			shares = true
-		case !known && len(a.owners) < maxHPII:
-			a.owners[number] = self
+		case !known && len(a.hpiiOwners) < maxHPII:
+			a.hpiiOwners[number] = self
 		}
 	}
 	return shares
 }
 
-func (a *across) key(r fhir.Reference) uint64 { return maphash.String(a.seed, r.Type+"/"+r.ID) }
+func (a *crossChecks) hash(r fhir.Reference) uint64 { return maphash.String(a.seed, r.Type+"/"+r.ID) }

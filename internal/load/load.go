@@ -31,7 +31,7 @@ type Rejecter interface {
 }
 
 // Rejected is one refused piece of input, or one warning about a resource that was
-// loaded, as a line of a rejects file. Type and
+// committed, as a line of a rejects file. Type and
 // ID are empty where the source does not say them in a valid form.
 type Rejected struct {
 	File   string `json:"file"`
@@ -109,31 +109,31 @@ func Run(ctx context.Context, c Config, inputs []Input) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	l := &loader{Config: c, total: totalSize(inputs), across: newAcross(c.Directory),
+	l := &loader{Config: c, total: totalSize(inputs), checks: newCrossChecks(c.Directory),
 		hider:   hider{writer: writer{extractor: c.Extractor}},
 		summary: Summary{Refused: map[Kind]int64{}, Warned: map[Kind]int64{}, Kept: map[Stored]int64{}}}
 	group, ctx := errgroup.WithContext(ctx)
 	work, order := make(chan *batch), make(chan *batch, workers)
-	spare := newTexts()
+	spare := newBufferPool()
 	var broken error
-	s := &source{}
+	s := &inputReader{}
 	group.Go(func() error {
 		defer close(work)
 		defer close(order)
 		var err error
-		broken, err = readAll(ctx, s, inputs, spare, work, order)
+		broken, err = readInputs(ctx, s, inputs, spare, work, order)
 		return err
 	})
 	for range workers {
 		group.Go(func() error {
-			p := &preparer{shapes: table, writer: writer{extractor: c.Extractor}, keepMeta: c.KeepMeta, texts: spare}
+			p := &preparer{shapes: table, writer: writer{extractor: c.Extractor}, keepMeta: c.KeepMeta, buffers: spare}
 			for b := range work {
 				b.prepare(p)
 			}
 			return nil
 		})
 	}
-	group.Go(func() error { return l.apply(ctx, order) })
+	group.Go(func() error { return l.commitAll(ctx, order) })
 	err = group.Wait()
 	l.summary.Notices = s.notices
 	if err != nil {
@@ -153,15 +153,15 @@ func totalSize(inputs []Input) int64 {
 	return total
 }
 
-// readAll reads the inputs into batches. Each goes to order, where it is waited
+// readInputs reads the inputs into batches. Each goes to order, where it is waited
 // for, and to work. The first error tells of inputs that broke off.
-func readAll(ctx context.Context, s *source, inputs []Input, spare texts, work, order chan<- *batch) (broken, err error) {
+func readInputs(ctx context.Context, s *inputReader, inputs []Input, spare bufferPool, work, order chan<- *batch) (broken, err error) {
 	current := newBatch()
 	flush := func(name string) error {
 		full := current
-		full.name, full.read = name, s.read
+		full.name, full.bytesRead = name, s.bytesRead
 		current = newBatch()
-		spare.lend(current)
+		spare.get(current)
 		for _, to := range []chan<- *batch{work, order} {
 			select {
 			case to <- full:
@@ -181,7 +181,7 @@ func readAll(ctx context.Context, s *source, inputs []Input, spare texts, work, 
 	name := ""
 	for _, in := range inputs {
 		name = in.Name
-		err := s.input(ctx, in)
+		err := s.readInput(ctx, in)
 		if ctx.Err() != nil {
 			return broken, ctx.Err()
 		}
@@ -200,19 +200,19 @@ func readAll(ctx context.Context, s *source, inputs []Input, spare texts, work, 
 type loader struct {
 	Config
 	total   int64
-	across  *across
+	checks  *crossChecks
 	hider   hider
 	summary Summary
 }
 
-func (l *loader) apply(ctx context.Context, order <-chan *batch) error {
+func (l *loader) commitAll(ctx context.Context, order <-chan *batch) error {
 	for b := range order {
 		select {
 		case <-b.prepared:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err := l.batch(ctx, b); err != nil {
+		if err := l.commitBatch(ctx, b); err != nil {
 			return err
 		}
 	}
@@ -222,7 +222,7 @@ func (l *loader) apply(ctx context.Context, order <-chan *batch) error {
 	if err := failpoint.Inject(ctx, "load.written"); err != nil {
 		return err
 	}
-	return l.across.end(l.warn)
+	return l.checks.reportDangling(l.warn)
 }
 
 // warn counts a warning and passes it on.
@@ -237,13 +237,13 @@ func (l *loader) warn(w Rejected) error {
 	return nil
 }
 
-func (l *loader) batch(ctx context.Context, b *batch) error {
+func (l *loader) commitBatch(ctx context.Context, b *batch) error {
 	for n := range b.refused {
 		if r := &b.refused[n]; r.change >= 0 {
-			b.changes[r.change].Revise = l.hider.revision(r)
+			b.changes[r.change].Revise = l.hider.revise(r)
 		}
 	}
-	outcomes, err := l.write(ctx, b.changes)
+	outcomes, err := l.applyChanges(ctx, b.changes)
 	for n := range b.refused {
 		if r := &b.refused[n]; r.change >= len(outcomes) {
 			r.Stored = "" // what was made of it has not been committed
@@ -256,8 +256,8 @@ func (l *loader) batch(ctx context.Context, b *batch) error {
 	if err != nil {
 		return err
 	}
-	if len(b.loaded) > 0 {
-		if err := l.across.batch(ctx, b.loaded, l.warn); err != nil {
+	if len(b.accepted) > 0 {
+		if err := l.checks.check(ctx, b.accepted, l.warn); err != nil {
 			return err
 		}
 	}
@@ -265,13 +265,13 @@ func (l *loader) batch(ctx context.Context, b *batch) error {
 		return err
 	}
 	if l.Progress != nil {
-		l.Progress.Loaded(Position{Input: b.name, Bytes: b.read, Total: l.total, Summary: l.summary})
+		l.Progress.Loaded(Position{Input: b.name, Bytes: b.bytesRead, Total: l.total, Summary: l.summary})
 	}
 	return nil
 }
 
 // write applies the changes of a batch.
-func (l *loader) write(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+func (l *loader) applyChanges(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
 	if len(changes) == 0 {
 		return nil, nil
 	}
@@ -286,7 +286,7 @@ func (l *loader) write(ctx context.Context, changes []store.Change) ([]store.Out
 func (l *loader) reject(list []refused) error {
 	for n := range list {
 		r := list[n].Rejected
-		if list[n].unsure {
+		if list[n].guessed {
 			if r.Stored == "" {
 				continue
 			}

@@ -44,7 +44,7 @@ func put(method, url, text string) string {
 // TestFormats: the same resources in every layout, told from the content.
 func TestFormats(t *testing.T) {
 	a, b := org("a"), org("b")
-	padding := `"link":[{"relation":"self","url":"http://x/` + strings.Repeat("x", 2*peek) + `"}]`
+	padding := `"link":[{"relation":"self","url":"http://x/` + strings.Repeat("x", 2*peekSize) + `"}]`
 	for _, c := range []struct{ name, content string }{
 		{"lines", a + "\n" + b + "\n"},
 		{"lines without an end", a + "\n" + b},
@@ -53,7 +53,7 @@ func TestFormats(t *testing.T) {
 		{"zipped members", zipped(a+"\n") + zipped(b+"\n")},
 		{"zipped, then padding", zipped(a+"\n") + zipped(b) + strings.Repeat("\x00", 100)},
 		{"document with an item on each line", strings.Replace(a, `{`, "{\"contained\":[\n{\"resourceType\":\"Location\",\"id\":\"l\"}\n,\n{\"resourceType\":\"Location\",\"id\":\"m\"}\n],", 1) + "\n" + b},
-		{"long document", "{\"resourceType\":\"Bundle\",\"entry\":[\n" + strings.Repeat(" \n", peek) + resource(a) + ",\n" + resource(b) + "]}"},
+		{"long document", "{\"resourceType\":\"Bundle\",\"entry\":[\n" + strings.Repeat(" \n", peekSize) + resource(a) + ",\n" + resource(b) + "]}"},
 		{"document after document", indented(a) + "\n" + indented(b)},
 		{"bundle on a line", collection(resource(a), resource(b))},
 		{"bundles on lines", collection(resource(a)) + "\n" + collection(resource(b)) + "\n"},

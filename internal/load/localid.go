@@ -16,7 +16,7 @@ const (
 )
 
 // LocalIdentifier is the HCPD local identifier that a resource gets when its
-// source has none: the same for the same Type/id at every load (D13).
+// inputReader has none: the same for the same Type/id at every load (D13).
 func LocalIdentifier(t fhir.Type, id string) string {
 	space := uuid.NewSHA1(uuid.NameSpaceURL, []byte(localSystem))
 	return uuid.NewSHA1(space, []byte(t.String()+"/"+id)).String()

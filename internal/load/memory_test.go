@@ -103,10 +103,10 @@ func newPreparer(t testing.TB) *preparer {
 }
 
 // prepareText prepares one resource from its text.
-func prepareText(p *preparer, text string) (parsed, *Refusal) {
+func prepareText(p *preparer, text string) (prepared, *Refusal) {
 	v, r := p.parse([]byte(text))
 	if r != nil {
-		return parsed{}, r
+		return prepared{}, r
 	}
 	return p.prepare(v)
 }

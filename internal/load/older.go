@@ -41,16 +41,16 @@ type hider struct {
 // revision is the change for a refused resource: the stored version gets the flags by
 // which the refused one says that it is hidden (SU-01). A new version carries them, so
 // that deltas tell who holds a copy. What is stored is noted in the refusal.
-func (h *hider) revision(r *refused) func(store.Current, *store.Change) (bool, error) {
+func (h *hider) revise(r *refused) func(store.Current, *store.Change) (bool, error) {
 	return func(current store.Current, c *store.Change) (bool, error) {
 		r.Stored = StillServed
 		if !policy.Readable(current.Visibility) {
 			r.Stored = AlreadyHidden
 		}
-		if r.hides == 0 {
+		if r.hiddenBy == 0 {
 			return false, nil
 		}
-		next, changed, err := h.hide(c.Type, c.ID, current.Line, r.hides)
+		next, changed, err := h.hide(c.Type, c.ID, current.Line, r.hiddenBy)
 		if err != nil || !changed {
 			return false, err
 		}
@@ -78,14 +78,14 @@ func (h *hider) hide(t fhir.Type, id string, line []byte, hides index.Visibility
 	dropVersion(v)
 	c, refusal := h.write(t, id, v)
 	if refusal != nil { // a few bytes too many: then it goes without anything but its name
-		return h.bare(t, id, hides)
+		return h.hiddenStub(t, id, hides)
 	}
 	return c, true, nil
 }
 
 // bare makes a hidden version that holds nothing else, for a resource that is as large as
 // one can be.
-func (h *hider) bare(t fhir.Type, id string, hides index.Visibility) (store.Change, bool, error) {
+func (h *hider) hiddenStub(t fhir.Type, id string, hides index.Visibility) (store.Change, bool, error) {
 	v := h.arena.NewObject()
 	policy.Hide(&h.arena, t, v, hides)
 	c, refusal := h.write(t, id, v)

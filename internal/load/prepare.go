@@ -21,7 +21,7 @@ type preparer struct {
 	writer
 	shapes   shapes
 	keepMeta bool
-	texts    texts // where the texts of batches go
+	buffers  bufferPool // where the texts of batches go
 
 	checker checker
 	parser  fastjson.Parser
@@ -29,8 +29,8 @@ type preparer struct {
 	links   linkFinder
 }
 
-// parsed is a resource on its way.
-type parsed struct {
+// prepared is a resource on its way.
+type prepared struct {
 	change   store.Change
 	warnings []warning
 	links    []link
@@ -56,7 +56,7 @@ func (p *preparer) parse(text []byte) (*fastjson.Value, *Refusal) {
 // prepare makes the change that puts the resource v, which is altered on the way:
 // stripped, its suppression brought into the stored form, validated, written, indexed.
 // What a refused resource says of its suppression stays in it.
-func (p *preparer) prepare(v *fastjson.Value) (out parsed, r *Refusal) {
+func (p *preparer) prepare(v *fastjson.Value) (out prepared, r *Refusal) {
 	p.arena.Reset()
 	t, r := identify(v)
 	if r != nil {
@@ -67,7 +67,7 @@ func (p *preparer) prepare(v *fastjson.Value) (out parsed, r *Refusal) {
 	if r != nil {
 		return out, r
 	}
-	unsaid := includeSelfUnsaid(t, v)
+	unsaid := withoutIncludeSelf(t, v)
 	malformed := policy.ConformSuppression(&p.arena, t, v, stripped.Suppressions, p.shapes.extension)
 	if r := p.shapes.resource(t.String(), v); r != nil {
 		return out, r
@@ -77,7 +77,7 @@ func (p *preparer) prepare(v *fastjson.Value) (out parsed, r *Refusal) {
 	}
 	out.warnings = suppressionWarnings(checkProfile(t, v), malformed, unsaid)
 	out.links = p.links.find(nil, v)
-	out.hpii = hpiiOf(t, v)
+	out.hpii = hpiiNumbers(t, v)
 	id := string(v.GetStringBytes("id"))
 	addLocalIdentifier(&p.arena, t, id, v)
 	out.change, r = p.write(t, id, v)
@@ -114,11 +114,11 @@ const versionAndTime = 80
 func identify(v *fastjson.Value) (fhir.Type, *Refusal) {
 	name := v.Get("resourceType")
 	if name == nil || name.Type() != fastjson.TypeString {
-		return 0, refuse(OtherType, "resourceType is missing; write one of Organization, Location, Endpoint, HealthcareService, Practitioner, PractitionerRole, Provenance").within("resourceType")
+		return 0, refuse(OtherType, "resourceType is missing; write one of %s", fhir.Names(fhir.Types())).within("resourceType")
 	}
 	t, ok := fhir.ParseType(string(name.GetStringBytes()))
 	if !ok {
-		return 0, refuse(OtherType, "the directory holds Organization, Location, Endpoint, HealthcareService, Practitioner, PractitionerRole and Provenance alone").within("resourceType")
+		return 0, refuse(OtherType, "the directory holds only resources of the types %s", fhir.Names(fhir.Types())).within("resourceType")
 	}
 	id := v.Get("id")
 	switch {

@@ -26,7 +26,7 @@ import (
 const base = "http://localhost:8080/fhir"
 
 // both runs a test on a new directory of either database.
-func both(t *testing.T, test func(*testing.T, *place)) {
+func both(t *testing.T, test func(*testing.T, *memberName)) {
 	registry, err := conformance.Load()
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func both(t *testing.T, test func(*testing.T, *place)) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		test(t, &place{t, s, extractor})
+		test(t, &memberName{t, s, extractor})
 	}
 	t.Run("sqlite", func(t *testing.T) {
 		s, _, err := stores.SQLite(t.Context(), t.TempDir(), base, registry)
@@ -52,8 +52,8 @@ func both(t *testing.T, test func(*testing.T, *place)) {
 	})
 }
 
-// place is a directory to load into.
-type place struct {
+// memberName is a directory to load into.
+type memberName struct {
 	*testing.T
 	store     store.Store
 	extractor *index.Extractor
@@ -65,7 +65,7 @@ type rejects []load.Rejected
 func (r *rejects) Reject(one load.Rejected) error { *r = append(*r, one); return nil }
 
 // load loads lines, and returns the summary, the refusals and the warnings.
-func (p *place) load(lines string) (load.Summary, rejects, rejects) {
+func (p *memberName) load(lines string) (load.Summary, rejects, rejects) {
 	p.Helper()
 	var refused, warned rejects
 	s, err := load.Run(p.Context(), load.Config{Directory: p.store, Extractor: p.extractor, Rejects: &refused, Warnings: &warned},
@@ -77,7 +77,7 @@ func (p *place) load(lines string) (load.Summary, rejects, rejects) {
 }
 
 // row returns the current row of a resource.
-func (p *place) row(t fhir.Type, id string) store.Row {
+func (p *memberName) row(t fhir.Type, id string) store.Row {
 	p.Helper()
 	rows, err := p.store.Lookup(p.Context(), t, []string{id})
 	if err != nil || len(rows) != 1 {
@@ -87,7 +87,7 @@ func (p *place) row(t fhir.Type, id string) store.Row {
 }
 
 // line returns the stored line of a resource.
-func (p *place) line(t fhir.Type, id string) (line string) {
+func (p *memberName) line(t fhir.Type, id string) (line string) {
 	p.Helper()
 	err := p.store.Bodies(p.Context(), []store.RowKey{p.row(t, id).Key}, func(_ store.Row, text []byte) error {
 		line = string(text)
@@ -126,7 +126,7 @@ const (
 // the new version is stored, hidden, with a warning (SU-01, SU-10, A-01).
 func TestMalformedSuppressionHides(t *testing.T) {
 	t.Attr("requirements", "SU-01 SU-02 SU-10 VI-08")
-	both(t, func(t *testing.T, p *place) {
+	both(t, func(t *testing.T, p *memberName) {
 		for n, extension := range []string{
 			`{` + mark + `,"extension":[{"url":"suppressedBy","valueCodeableConcept":{"coding":[` + coding + `,{"system":"x","code":"y"}]}}]}`,
 			`{` + mark + `,"extension":[{"url":"suppressedBy","valueCodeableConcept":{"coding":[{"system":"` + policy.ResponsibleParty + `","code":"nobody"}]}}]}`,
@@ -179,7 +179,7 @@ func TestMalformedSuppressionHides(t *testing.T) {
 func TestRefusedHidesTheOlderVersion(t *testing.T) {
 	t.Attr("requirements", "SU-01 VI-03 VI-08")
 	const bad = `,"birthDateTime":""` // refused: an empty string
-	both(t, func(t *testing.T, p *place) {
+	both(t, func(t *testing.T, p *memberName) {
 		for n, c := range []struct {
 			t    fhir.Type
 			text string // with ID
@@ -259,7 +259,7 @@ func TestRefusedHidesTheOlderVersion(t *testing.T) {
 // TestHiddenVersionIsInDeltas: a delta tells clients of a version that was hidden.
 func TestHiddenVersionIsInDeltas(t *testing.T) {
 	t.Attr("requirements", "SU-01 VI-10")
-	both(t, func(t *testing.T, p *place) {
+	both(t, func(t *testing.T, p *memberName) {
 		p.load(visible(fhir.Location, "l", ""))
 		before := p.row(fhir.Location, "l")
 		time.Sleep(2 * time.Millisecond)
@@ -284,7 +284,7 @@ var seed = flag.Uint64("privacy.seed", 1, "of TestRandomPrivacy")
 func TestRandomPrivacy(t *testing.T) {
 	t.Attr("requirements", "SU-01 SU-10 VI-03 VI-08")
 	const cases = 2000
-	both(t, func(t *testing.T, p *place) {
+	both(t, func(t *testing.T, p *memberName) {
 		var hidden, stays, replaced int
 		for round := range *rounds {
 			r := damager{rand.New(rand.NewPCG(*seed, uint64(round)))}
@@ -441,7 +441,7 @@ func TestReindexTakesOutWhatMayNotBeHeld(t *testing.T) {
 		{fhir.Organization, "identifier", `,"identifier":[` + prescriber + `]`},
 		{fhir.Location, "suppressed", `,"contained":[{"resourceType":"Practitioner","extension":[` + goodOne + `]}]`},
 	}
-	both(t, func(t *testing.T, p *place) {
+	both(t, func(t *testing.T, p *memberName) {
 		var changes []store.Change
 		var source strings.Builder
 		for _, c := range private {
@@ -509,7 +509,7 @@ func TestOneDamagedCharacter(t *testing.T) {
 	bundle := func(entries ...string) string {
 		return `{"resourceType":"Bundle","type":"collection","entry":[{"resource":` + strings.Join(entries, `},{"resource":`) + `}]}`
 	}
-	both(t, func(t *testing.T, p *place) {
+	both(t, func(t *testing.T, p *memberName) {
 		for layout, text := range map[string]string{
 			"line":          suppressed + "\n",
 			"lines":         good + "\n" + suppressed + "\n",

@@ -11,7 +11,7 @@ import (
 )
 
 // The kinds of warnings, in the words of the summary. What is warned about is
-// loaded all the same: the directory also holds data that was made for other
+// committed all the same: the directory also holds data that was made for other
 // profiles, and a mistake in one place must not hide the rest.
 const (
 	BadHealthcareID     Kind = "HPI-I, HPI-O or HSP-O not valid"
@@ -27,7 +27,7 @@ const (
 )
 
 // warning says which rule a loaded resource breaks. Like a refusal it names the
-// place and never repeats a value.
+// memberName and never repeats a value.
 type warning struct {
 	kind   Kind
 	reason string
@@ -37,7 +37,7 @@ type warning struct {
 type profileRule struct {
 	of    fhir.Type
 	kind  Kind
-	broke func(v *fastjson.Value, say func(path, text string))
+	check func(v *fastjson.Value, say func(path, text string))
 }
 
 // Identifier systems and extensions that the rules speak of.
@@ -71,9 +71,9 @@ var profileRules = []profileRule{
 	// as it is meant, and identifier[hpio] and identifier[hspo] 0..1
 	{fhir.Organization, WrongOrganisationID, organisationID},
 	// inv-05-status-values of hcpd-location
-	{fhir.Location, WrongStatus, status("active", "inactive")},
+	{fhir.Location, WrongStatus, allowedStatus("active", "inactive")},
 	// inv-01-status-values of hcpd-endpoint
-	{fhir.Endpoint, WrongStatus, status("active", "suspended", "off")},
+	{fhir.Endpoint, WrongStatus, allowedStatus("active", "suspended", "off")},
 	// required bindings whose codes the guide lists itself
 	{fhir.HealthcareService, UnknownCode, serviceProvision},
 	{fhir.Organization, UnknownCode, identifierCodes},
@@ -92,7 +92,7 @@ var provisionCodes = map[string][]string{
 func checkProfile(t fhir.Type, v *fastjson.Value) (found []warning) {
 	for _, rule := range profileRules {
 		if rule.of == t {
-			rule.broke(v, func(path, text string) { found = append(found, warning{rule.kind, path + ": " + text}) })
+			rule.check(v, func(path, text string) { found = append(found, warning{rule.kind, path + ": " + text}) })
 		}
 	}
 	return found
@@ -115,14 +115,14 @@ func identifiers(system string, check func(string) string) func(*fastjson.Value,
 				continue
 			}
 			if wrong := check(string(identifier.GetStringBytes("value"))); wrong != "" {
-				say(at("identifier", i)+".value", wrong)
+				say(indexed("identifier", i)+".value", wrong)
 			}
 		}
 	}
 }
 
-// hpiiOf returns the HPI-I of a Practitioner.
-func hpiiOf(t fhir.Type, v *fastjson.Value) (values []string) {
+// hpiiNumbers returns the HPI-I of a Practitioner.
+func hpiiNumbers(t fhir.Type, v *fastjson.Value) (values []string) {
 	if t != fhir.Practitioner {
 		return nil
 	}
@@ -137,7 +137,7 @@ func hpiiOf(t fhir.Type, v *fastjson.Value) (values []string) {
 func qualificationAhpra(v *fastjson.Value, say func(path, text string)) {
 	check := identifiers(ahpraSystem, fhir.CheckAhpraNumber)
 	for i, qualification := range v.GetArray("qualification") {
-		check(qualification, func(path, text string) { say(at("qualification", i)+"."+path, text) })
+		check(qualification, func(path, text string) { say(indexed("qualification", i)+"."+path, text) })
 	}
 }
 
@@ -160,12 +160,12 @@ func organisationID(v *fastjson.Value, say func(path, text string)) {
 	}
 }
 
-// status wants one of the codes. A missing status is let pass: a service coverage
+// allowedStatus wants one of the codes. A missing status is let pass: a service coverage
 // area need not have one, nor a resource of 0.3.0.
-func status(allowed ...string) func(*fastjson.Value, func(path, text string)) {
+func allowedStatus(allowed ...string) func(*fastjson.Value, func(path, text string)) {
 	return func(v *fastjson.Value, say func(path, text string)) {
 		if code := v.Get("status"); code != nil && !slices.ContainsFunc(allowed, func(a string) bool { return isText(code, a) }) {
-			say("status", "it is none of "+words(allowed))
+			say("status", "it is none of "+joinWords(allowed))
 		}
 	}
 }
@@ -176,7 +176,7 @@ func serviceProvision(v *fastjson.Value, say func(path, text string)) {
 			return slices.Contains(provisionCodes[string(coding.GetStringBytes("system"))], string(coding.GetStringBytes("code")))
 		})
 		if !known {
-			say(at("serviceProvisionCode", i), "it is none of NFE, FAP, MIX and BB in their code system")
+			say(indexed("serviceProvisionCode", i), "it is none of NFE, FAP, MIX and BB in their code system")
 		}
 	}
 }
@@ -185,7 +185,7 @@ func serviceProvision(v *fastjson.Value, say func(path, text string)) {
 func identifierCodes(v *fastjson.Value, say func(path, text string)) {
 	for i, identifier := range v.GetArray("identifier") {
 		for j, extension := range identifier.GetArray("extension") {
-			place := at("identifier", i) + "." + at("extension", j)
+			place := indexed("identifier", i) + "." + indexed("extension", j)
 			switch url := extension.Get("url"); {
 			case isText(url, hiStatusURL):
 				if !isCoding(extension.Get("valueCoding"), hiStatusCodes, "A", "D", "R") {
@@ -202,9 +202,9 @@ func identifierCodes(v *fastjson.Value, say func(path, text string)) {
 	}
 }
 
-// includeSelfUnsaid returns the places of suppressions that do not say whether they hide
+// withoutIncludeSelf returns the places of suppressions that do not say whether they hide
 // the Organization itself.
-func includeSelfUnsaid(t fhir.Type, v *fastjson.Value) (places []string) {
+func withoutIncludeSelf(t fhir.Type, v *fastjson.Value) (places []string) {
 	if t != fhir.Organization {
 		return nil
 	}
@@ -214,7 +214,7 @@ func includeSelfUnsaid(t fhir.Type, v *fastjson.Value) (places []string) {
 		}
 		said := slices.ContainsFunc(extension.GetArray("extension"), func(part *fastjson.Value) bool { return isText(part.Get("url"), "includeSelf") })
 		if !said {
-			places = append(places, at("extension", i))
+			places = append(places, indexed("extension", i))
 		}
 	}
 	return places
@@ -240,11 +240,11 @@ func isText(v *fastjson.Value, text string) bool {
 	return v != nil && v.Type() == fastjson.TypeString && string(v.GetStringBytes()) == text
 }
 
-// at names an item of a list.
-func at(name string, i int) string { return name + "[" + strconv.Itoa(i) + "]" }
+// indexed names an item of a list.
+func indexed(name string, i int) string { return name + "[" + strconv.Itoa(i) + "]" }
 
-// words joins codes for people: "a, b and c".
-func words(codes []string) string {
+// joinWords joins codes for people: "a, b and c".
+func joinWords(codes []string) string {
 	text := codes[0]
 	for i, code := range codes[1:] {
 		if i == len(codes)-2 {

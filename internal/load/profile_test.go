@@ -233,17 +233,17 @@ func TestReferencesWait(t *testing.T) {
 		t.Errorf("refused target (-want +got):\n%s", diff)
 	}
 
-	few := newAcross(newMemory())
-	few.most = 1
+	few := newCrossChecks(newMemory())
+	few.maxPending = 1
 	var said collect
-	locations := []loaded{{id: "x", t: fhir.Location, links: []link{{"partOf", fhir.Reference{Type: "Location", ID: "later"}}, {"partOf", fhir.Reference{Type: "Location", ID: "never"}}}}, {id: "later", t: fhir.Location}}
-	if err := few.batch(t.Context(), locations, said.Reject); err != nil {
+	locations := []committed{{id: "x", t: fhir.Location, links: []link{{"partOf", fhir.Reference{Type: "Location", ID: "later"}}, {"partOf", fhir.Reference{Type: "Location", ID: "never"}}}}, {id: "later", t: fhir.Location}}
+	if err := few.check(t.Context(), locations, said.Reject); err != nil {
 		t.Fatal(err)
 	}
-	if err := few.end(said.Reject); err != nil {
+	if err := few.reportDangling(said.Reject); err != nil {
 		t.Fatal(err)
 	}
-	if len(said) != 1 || said[0].Kind != NotFollowed || few.count != 0 {
-		t.Errorf("%+v said, %d wait, want one not followed and none waiting", said, few.count)
+	if len(said) != 1 || said[0].Kind != NotFollowed || few.pendingCount != 0 {
+		t.Errorf("%+v said, %d wait, want one not followed and none waiting", said, few.pendingCount)
 	}
 }

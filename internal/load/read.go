@@ -12,25 +12,25 @@ import (
 	"muster/internal/fhir"
 )
 
-// peek is how much of an input is looked at to tell its format.
-const peek = 1 << 20
+// peekSize is how much of an input is looked at to tell its format.
+const peekSize = 1 << 20
 
 // piece is a piece of an input: the text of a resource, of a Bundle or of a Bundle
 // entry, or a refusal made while reading.
 type piece struct {
-	file    string
-	line    int    // of its start, from 1
-	text    []byte // of a refusal as far as it could be read; valid during the call only
-	entry   bool
-	refusal *Refusal
-	seen    *sighting // the resource that is refused, where there is no text
-	part    bool      // of a refusal: the resources in the text are refused with others
+	file      string
+	line      int    // of its start, from 1
+	text      []byte // of a refusal as far as it could be read; valid during the call only
+	entry     bool
+	refusal   *Refusal
+	candidate *candidate // the resource that is refused, where there is no text
+	part      bool       // of a refusal: the resources in the text are refused with others
 }
 
-// source reads inputs one after the other and hands pieces to emit.
-type source struct {
-	emit func(piece) error
-	read int64 // bytes of all inputs so far, as they are stored
+// inputReader reads inputs one after the other and hands pieces to emit.
+type inputReader struct {
+	emit      func(piece) error
+	bytesRead int64 // bytes of all inputs so far, as they are stored
 
 	notices []string // see Summary.Notices
 }
@@ -51,13 +51,13 @@ func (b *brokenInput) Unwrap() error { return b.err }
 
 // input reads one input to its end. A [brokenInput] is its own trouble; other
 // errors are those of emit and end the load.
-func (s *source) input(ctx context.Context, in Input) error {
+func (s *inputReader) readInput(ctx context.Context, in Input) error {
 	file, err := in.Open()
 	if err != nil {
 		return &brokenInput{in.Name, 0, nil, err}
 	}
 	defer file.Close()
-	raw := bufio.NewReaderSize(&counting{ctx, file, &s.read}, 1<<16)
+	raw := bufio.NewReaderSize(&countingReader{ctx, file, &s.bytesRead}, 1<<16)
 	var plain io.Reader = raw
 	if magic, _ := raw.Peek(2); bytes.Equal(magic, gzipMagic) {
 		unzipped, err := newGunzip(raw)
@@ -71,25 +71,25 @@ func (s *source) input(ctx context.Context, in Input) error {
 		}()
 		plain = unzipped
 	}
-	buffered := bufio.NewReaderSize(plain, peek)
-	head, _ := buffered.Peek(peek)
-	switch formatOf(head, len(head) < peek) {
+	buffered := bufio.NewReaderSize(plain, peekSize)
+	head, _ := buffered.Peek(peekSize)
+	switch formatOf(head, len(head) < peekSize) {
 	case bundle:
-		return s.bundles(in.Name, buffered)
+		return s.readBundles(in.Name, buffered)
 	case jsonText:
-		return s.documents(in.Name, buffered)
+		return s.readDocuments(in.Name, buffered)
 	}
-	return s.lines(in.Name, buffered)
+	return s.readLines(in.Name, buffered)
 }
 
 // lines reads NDJSON. Lines that are no resource by themselves are gathered: together
 // they may be one, written over several lines.
-func (s *source) lines(name string, r io.Reader) error {
+func (s *inputReader) readLines(name string, r io.Reader) error {
 	lines := fhir.NewLineReader(r)
-	var skipped []sighting
-	reading := &glimpser{found: func(one sighting) { skipped = append(skipped, one) }}
+	var skipped []candidate
+	reading := &lenientScanner{found: func(one candidate) { skipped = append(skipped, one) }}
 	lines.Skipped = reading
-	broken := run{source: s, file: name}
+	broken := lineRun{inputReader: s, file: name}
 	for {
 		text, err := lines.Next()
 		switch {
@@ -122,9 +122,9 @@ func isWhole(line []byte) bool {
 	return line[0] == '{' && line[len(line)-1] == '}' && bytes.Contains(line, []byte("resourceType"))
 }
 
-// run is lines in a row that are no resource by themselves, as far as can be seen.
-type run struct {
-	*source
+// lineRun is lines in a row that are no resource by themselves, as far as can be seen.
+type lineRun struct {
+	*inputReader
 	file  string
 	lines []int // their numbers
 	ends  []int // where they end in text
@@ -132,7 +132,7 @@ type run struct {
 }
 
 // add adds a line. A run that is too long is ended.
-func (r *run) add(line int, text []byte) error {
+func (r *lineRun) add(line int, text []byte) error {
 	r.text = append(r.text, text...)
 	r.text = append(r.text, '\n')
 	r.lines, r.ends = append(r.lines, line), append(r.ends, len(r.text))
@@ -144,15 +144,15 @@ func (r *run) add(line int, text []byte) error {
 
 // flush emits the lines, and a refusal for each resource that is written over several of
 // them.
-func (r *run) flush() error {
-	alone := map[sighting]bool{} // those that one line shows
+func (r *lineRun) flush() error {
+	alone := map[candidate]bool{} // those that one line shows
 	several := len(r.lines) > 1
 	from := 0
 	for n, to := range r.ends {
 		line := bytes.TrimSuffix(r.text[from:to], []byte("\n"))
 		part := several && !bytes.Contains(line, []byte("resourceType"))
 		if several && !part {
-			for _, s := range glimpse(line) {
+			for _, s := range findCandidates(line) {
 				alone[s] = true
 			}
 		}
@@ -161,9 +161,9 @@ func (r *run) flush() error {
 		}
 		from = to
 	}
-	var over []sighting
+	var over []candidate
 	if several {
-		over = slices.DeleteFunc(glimpse(r.text), func(s sighting) bool { return alone[s] })
+		over = slices.DeleteFunc(findCandidates(r.text), func(s candidate) bool { return alone[s] })
 	}
 	if len(over) > 0 {
 		p := piece{file: r.file, line: r.lines[0], refusal: refuse(BadJSON, "the resource is written over several lines among others; write it on one line, or in a file of its own")}
@@ -177,12 +177,12 @@ func (r *run) flush() error {
 
 // refuse emits a refusal for each resource that was seen in what is refused, or one if
 // none was.
-func (s *source) refuse(p piece, seen []sighting) error {
+func (s *inputReader) refuse(p piece, seen []candidate) error {
 	if len(seen) == 0 {
 		return s.emit(p)
 	}
 	for n := range seen {
-		p.seen = &seen[n]
+		p.candidate = &seen[n]
 		if err := s.emit(p); err != nil {
 			return err
 		}
@@ -190,14 +190,14 @@ func (s *source) refuse(p piece, seen []sighting) error {
 	return nil
 }
 
-// counting counts the bytes that are read, and stops when ctx ends.
-type counting struct {
+// countingReader counts the bytes that are read, and stops when ctx ends.
+type countingReader struct {
 	ctx context.Context
 	r   io.Reader
 	n   *int64
 }
 
-func (c *counting) Read(p []byte) (int, error) {
+func (c *countingReader) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
 	}

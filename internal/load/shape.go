@@ -86,15 +86,15 @@ func (s shapes) members(known object, v *fastjson.Value) *Refusal {
 			return
 		}
 		if refusal = s.member(known, o, key, member); refusal != nil {
-			refusal = refusal.within(place(key))
+			refusal = refusal.within(memberName(key))
 		}
 	})
 	return refusal
 }
 
-// place names a member in a refusal: FHIR names as they are, others not at all,
+// memberName names a member in a refusal: FHIR names as they are, others not at all,
 // since a misplaced value could stand there.
-func place(key []byte) string {
+func memberName(key []byte) string {
 	for _, b := range key {
 		if b != '_' && (b < '0' || b > '9') && (b|0x20 < 'a' || b|0x20 > 'z') {
 			return "(a member)"

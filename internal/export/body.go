@@ -2,13 +2,13 @@ package export
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
 
 	"muster/internal/fhir"
+	"muster/internal/strictjson"
 
 	"github.com/valyala/fastjson"
 )
@@ -55,7 +55,12 @@ func (p parameter) check(member string, more func(string) error) fhir.Issues {
 // (KO-10, KO-11). Profiles, ids and extensions say nothing to an export and are
 // passed over (KO-12).
 func readParameters(body []byte) ([]parameter, fhir.Issues) {
-	root, issue := parseObject(body)
+	var duplicates []string
+	root, issue := parseObject(body, func(path []strictjson.Step) {
+		if len(duplicates) < mostIssues {
+			duplicates = append(duplicates, pathText(path))
+		}
+	})
 	if issue != nil {
 		return nil, fhir.Issues{*issue}
 	}
@@ -65,8 +70,8 @@ func readParameters(body []byte) ([]parameter, fhir.Issues) {
 			issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: at, Diagnostics: fmt.Sprintf(format, args...)})
 		}
 	}
-	for _, at := range repeatedMembers(root, mostIssues) {
-		invalid("Parameters"+at, "The JSON member stands twice in its object. Write it once.")
+	for _, at := range duplicates {
+		invalid("Parameters"+at, "The object has this JSON member twice. Write it once.")
 	}
 	var list *fastjson.Value
 	members(root, func(name string, v *fastjson.Value) {
@@ -108,98 +113,58 @@ const (
 	mostCommas     = 20_000 // outside of strings; each stands for a JSON value
 )
 
-// mostNested is how deep a body may nest. An export needs three levels; the rest
-// is room for extensions. The limit is held before anything recurses (KO-11).
-const mostNested = 64
-
 // byteOrderMark is what some editors write before UTF-8 text. It says nothing and
 // is passed over.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
+// sendParameters is the remedy for a body that is not a Parameters resource.
+const sendParameters = "Send a FHIR Parameters resource in JSON."
+
 // parseObject reads the body as a JSON object that says it is a Parameters
 // resource. Its work grows with the length of the body only, whatever the body is.
-func parseObject(body []byte) (*fastjson.Value, *fhir.Issue) {
+func parseObject(body []byte, duplicate func(path []strictjson.Step)) (*fastjson.Value, *fhir.Issue) {
 	refuse := func(format string, args ...any) *fhir.Issue {
 		return &fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: fmt.Sprintf(format, args...)}
 	}
-	const want = "Send a FHIR Parameters resource in JSON."
 	body = bytes.TrimPrefix(body, byteOrderMark)
 	if len(bytes.TrimSpace(body)) == 0 {
-		return nil, refuse("The body is empty. %s", want)
+		return nil, refuse("The body is empty. %s", sendParameters)
 	}
 	if !utf8.Valid(body) {
-		return nil, refuse("The body is not UTF-8. %s", want)
+		return nil, refuse("The body is not UTF-8. %s", sendParameters)
 	}
-	if at, deep := tooDeep(body); deep {
-		return nil, refuse("The body nests more than %d levels of JSON at %s. A Parameters resource for an export needs three.", mostNested, lineAndColumn(body, at))
-	}
-	if n := commas(body); n > mostCommas {
-		return nil, refuse("The body has more than %d JSON values. A Parameters resource for an export needs some dozens.", n)
-	}
-	// The parser takes some bad literals, so it comes after a strict validation.
-	if at, err := validate(body); err != nil {
-		return nil, refuse("The body is not JSON: %s, at %s. %s", shorten(err.Error()), lineAndColumn(body, at), want)
+	// fastjson accepts some invalid literals, so the body is validated first.
+	v := strictjson.Validator{Options: strictjson.Options{MaxCommas: mostCommas, Duplicate: duplicate}}
+	if err := v.Validate(body); err != nil {
+		return nil, refuse("%s", badJSON(body, err))
 	}
 	root, err := fastjson.ParseBytes(body)
 	if err != nil {
-		return nil, refuse("The body is not JSON: %s. %s", shorten(err.Error()), want)
+		return nil, refuse("The body is not JSON: %s. %s", shorten(err.Error()), sendParameters)
 	}
 	if root.Type() != fastjson.TypeObject {
-		return nil, refuse("The body is a JSON %s. %s", root.Type(), want)
+		return nil, refuse("The body is a JSON %s. %s", root.Type(), sendParameters)
 	}
 	if name := string(root.GetStringBytes("resourceType")); name != "Parameters" {
-		return nil, refuse("The body has the resourceType %q. %s", shorten(name), want)
+		return nil, refuse("The body has the resourceType %q. %s", shorten(name), sendParameters)
 	}
 	return root, nil
 }
 
-// tooDeep finds the bracket that opens one level more than a body may have. It
-// looks at brackets outside of strings and at nothing else: any other fault is
-// for the validation to find.
-func tooDeep(body []byte) (at int, deep bool) {
-	depth, quoted := 0, false
-	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
-		case quoted && c == '\\':
-			i++ // whatever is escaped ends no string
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '[' || c == '{':
-			if depth++; depth > mostNested {
-				return i, true
-			}
-		case c == ']' || c == '}':
-			depth--
-		}
+// badJSON returns the sentences about an error of [strictjson.Validator.Validate].
+func badJSON(body []byte, err error) string {
+	e, ok := errors.AsType[*strictjson.Error](err)
+	if !ok {
+		return fmt.Sprintf("The body is not JSON: %v. %s", err, sendParameters)
 	}
-	return 0, false
-}
-
-// commas counts those outside of strings, which is how many values there are at least: the
-// parser keeps a hundred bytes for each.
-func commas(body []byte) (n int) {
-	quoted := false
-	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case c == ',' && !quoted:
-			n++
-		}
+	place := lineAndColumn(body, e.Offset)
+	switch e.Kind {
+	case strictjson.TooDeep:
+		return fmt.Sprintf("The body nests more than %d levels of JSON at %s. A Parameters resource for an export needs three.", strictjson.MaxDepth, place)
+	case strictjson.TooManyMembers:
+		return fmt.Sprintf("The body has more than %d JSON values. A Parameters resource for an export needs some dozens.", mostCommas)
 	}
-	return n
-}
-
-// validate reports the first fault in the JSON and its offset in bytes.
-func validate(body []byte) (at int, err error) {
-	err = json.Unmarshal(body, new(json.RawMessage))
-	if fault := (*json.SyntaxError)(nil); errors.As(err, &fault) {
-		return max(0, int(fault.Offset)-1), err // Offset counts the bytes read
-	}
-	return 0, err
+	return fmt.Sprintf("The body is not JSON: %s, at %s. %s", e.Text, place, sendParameters)
 }
 
 // lineAndColumn says where an offset is, counting from 1, for people.
@@ -253,33 +218,15 @@ func members(object *fastjson.Value, yield func(name string, v *fastjson.Value))
 	o.Visit(func(key []byte, v *fastjson.Value) { yield(string(key), v) })
 }
 
-// repeatedMembers returns the places, below v, of members that stand twice in one
-// object, at any depth, but not more than most of them: readers disagree about which one
-// counts. A path is only written for what was found.
-func repeatedMembers(v *fastjson.Value, most int) (places []string) {
-	below := func(step func() string, v *fastjson.Value) {
-		if len(places) >= most {
-			return
-		}
-		for _, place := range repeatedMembers(v, most-len(places)) {
-			places = append(places, step()+place)
+// pathText writes a path of the body as FHIRPath does: ".parameter[2].name".
+func pathText(path []strictjson.Step) string {
+	var text strings.Builder
+	for _, step := range path {
+		if step.Name == nil {
+			fmt.Fprintf(&text, "[%d]", step.Index)
+		} else {
+			text.WriteString("." + shorten(string(step.Name)))
 		}
 	}
-	switch v.Type() {
-	case fastjson.TypeArray:
-		for n, item := range v.GetArray() {
-			below(func() string { return fmt.Sprintf("[%d]", n) }, item)
-		}
-	case fastjson.TypeObject:
-		seen := map[string]bool{}
-		members(v, func(name string, member *fastjson.Value) {
-			step := func() string { return "." + shorten(name) }
-			if seen[name] && len(places) < most {
-				places = append(places, step())
-			}
-			seen[name] = true
-			below(step, member)
-		})
-	}
-	return places
+	return text.String()
 }

@@ -11,6 +11,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/policy"
 	"muster/internal/search/index"
+	"muster/internal/strictjson"
 
 	"github.com/valyala/fastjson"
 )
@@ -444,7 +445,7 @@ func (g *lenientScanner) push(array bool) {
 			next.key = ""
 		}
 	}
-	if len(g.open) == 4*maxDepth {
+	if len(g.open) == 4*strictjson.MaxDepth {
 		g.tooDeep++
 		return
 	}

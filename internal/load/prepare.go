@@ -5,6 +5,7 @@ import (
 	"muster/internal/policy"
 	"muster/internal/search/index"
 	"muster/internal/store"
+	"muster/internal/strictjson"
 
 	"github.com/valyala/fastjson"
 )
@@ -23,10 +24,10 @@ type preparer struct {
 	keepMeta bool
 	buffers  bufferPool // where the texts of batches go
 
-	checker checker
-	parser  fastjson.Parser
-	arena   fastjson.Arena
-	links   linkFinder
+	validator strictjson.Validator
+	parser    fastjson.Parser
+	arena     fastjson.Arena
+	links     linkFinder
 }
 
 // prepared is a resource on its way.
@@ -40,12 +41,13 @@ type prepared struct {
 // parse checks the text strictly and reads it. The tree is valid until the next
 // call.
 func (p *preparer) parse(text []byte) (*fastjson.Value, *Refusal) {
-	if r := p.checker.check(text); r != nil {
-		return nil, r
+	p.validator.CheckValues = true
+	if err := p.validator.Validate(text); err != nil {
+		return nil, refuseJSON(err)
 	}
 	v, err := p.parser.ParseBytes(text)
 	if err != nil {
-		return nil, refuse(BadJSON, "the JSON text cannot be read") // the checker is stricter
+		return nil, refuse(BadJSON, "the JSON text cannot be read") // the validator is stricter
 	}
 	if v.Type() != fastjson.TypeObject {
 		return nil, refuse(BadShape, "this is not a resource: write one JSON object")

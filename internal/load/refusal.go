@@ -1,6 +1,11 @@
 package load
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+
+	"muster/internal/strictjson"
+)
 
 // Kind is the class of a refusal; the summary counts by it.
 type Kind string
@@ -39,6 +44,20 @@ func (r *Refusal) Error() string {
 
 func refuse(kind Kind, format string, args ...any) *Refusal {
 	return &Refusal{Kind: kind, Text: fmt.Sprintf(format, args...)}
+}
+
+// refuseJSON returns the refusal for an error of [strictjson.Validator.Validate].
+func refuseJSON(err error) *Refusal {
+	kind := BadJSON
+	if e, ok := errors.AsType[*strictjson.Error](err); ok {
+		switch e.Kind {
+		case strictjson.DuplicateKey:
+			kind = DuplicateKey
+		case strictjson.TooDeep:
+			kind = TooLarge
+		}
+	}
+	return refuse(kind, "%v", err)
 }
 
 // within puts the place of a refusal below a member or an item.

@@ -15,18 +15,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var errCut = errors.New("cut by the test")
+var errInterrupted = errors.New("interrupted by the test")
 
-// points are all fault points of an export.
+// points are all failpoints of an export.
 var points = []string{"export.accepted", "export.selecting", "export.selected", "export.writing",
 	"export.part.page", "export.part.written", "export.part.committed", "export.finished"}
 
-// An export that is cut once at any point, by an error, by a stop of the server
-// or by its death, ends with the files of an undisturbed one (D7).
-func TestCutAndResume(t *testing.T) { onEach(t, testCutAndResume) }
+// TestInterruptedExport interrupts an export once at each point, by an error, a shutdown
+// or a crash. The resumed export has the files of an undisturbed one (D7).
+func TestInterruptedExport(t *testing.T) { onBothDatabases(t, testInterruptedExport) }
 
-func testCutAndResume(t *testing.T, onPostgres bool) {
-	undisturbed := newBundleOn(t, onPostgres, nil)
+func testInterruptedExport(t *testing.T, onPostgres bool) {
+	undisturbed := newFixtureOn(t, onPostgres, nil)
 	undisturbed.fill(30)
 	start(t, undisturbed.Service)
 	id := undisturbed.kickOff("Location", "Practitioner")
@@ -34,15 +34,15 @@ func testCutAndResume(t *testing.T, onPostgres bool) {
 	want := undisturbed.download(id)
 
 	for n, point := range points {
-		ways := []string{"error", "stop", "death"}
-		if onPostgres { // one way for each point: making a database takes long
-			ways = ways[n%3 : n%3+1]
+		kinds := []string{"error", "shutdown", "crash"}
+		if onPostgres { // one kind for each point, since creating a database is slow
+			kinds = kinds[n%3 : n%3+1]
 		}
-		for _, how := range ways {
+		for _, how := range kinds {
 			t.Run(point+"/"+how, func(t *testing.T) {
-				b := newBundleOn(t, onPostgres, nil)
+				b := newFixtureOn(t, onPostgres, nil)
 				b.fill(30)
-				id := b.cut(point, how)
+				id := b.interrupt(point, how)
 				if status := b.wait(b.Service, id); status.State != store.Complete {
 					t.Fatalf("status %+v", status)
 				}
@@ -60,15 +60,15 @@ func testCutAndResume(t *testing.T, onPostgres bool) {
 	}
 }
 
-// cut starts an export that is cut at the point, leaves a service running that
-// can end it, and returns its id.
-func (b *bundle) cut(point, how string) string {
+// interrupt starts an export that is interrupted at the point, starts a service that can
+// complete it, and returns its id.
+func (b *fixture) interrupt(point, how string) string {
 	b.Helper()
 	first := b.Service
 	var dead atomic.Bool
-	if how == "death" {
+	if how == "crash" {
 		config := b.Config
-		config.Store, config.Blobs = mortalStore{config.Store, &dead}, mortalBlobs{config.Blobs, &dead}
+		config.Store, config.Blobs = dyingStore{config.Store, &dead}, dyingBlobs{config.Blobs, &dead}
 		first = New(config)
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -80,19 +80,19 @@ func (b *bundle) cut(point, how string) string {
 		}
 		defer close(reached)
 		switch how {
-		case "death":
+		case "crash":
 			dead.Store(true)
-		case "stop":
+		case "shutdown":
 			stop()
 		}
-		return errCut
+		return errInterrupted
 	})
 	b.Cleanup(disarm)
 	created := make(chan string, 1)
-	first.jobs = noting{first.jobs, created}
+	first.jobs = recordingJobs{first.jobs, created}
 	ran := make(chan error, 1)
 	go func() { ran <- first.Run(ctx) }()
-	if _, err := first.KickOff(b.Context(), b.request(nil, "Location", "Practitioner")); err != nil && !errors.Is(err, errCut) {
+	if _, err := first.KickOff(b.Context(), b.request(nil, "Location", "Practitioner")); err != nil && !errors.Is(err, errInterrupted) {
 		b.Fatal(err)
 	}
 	select {
@@ -109,125 +109,125 @@ func (b *bundle) cut(point, how string) string {
 	if err := <-ran; err != nil {
 		b.Fatal(err)
 	}
-	if how == "death" {
-		b.clock.move(time.Minute) // past the leases of the dead
+	if how == "crash" {
+		b.clock.move(time.Minute) // past the leases of the crashed service
 	}
 	b.Service = New(b.Config)
 	start(b.T, b.Service)
 	return id
 }
 
-// noting tells the id of a job, though its kick-off may fail to.
-type noting struct {
+// recordingJobs records the id of a job even if its kick-off fails.
+type recordingJobs struct {
 	store.Jobs
 	created chan string
 }
 
-func (n noting) CreateJob(ctx context.Context, job store.Job, limit int) error {
+func (n recordingJobs) CreateJob(ctx context.Context, job store.Job, limit int) error {
 	n.created <- job.ID
 	return n.Jobs.CreateJob(ctx, job, limit)
 }
 
-// mortalStore is a job store whose process dies: nothing it is asked for happens.
-type mortalStore struct {
+// dyingStore is a store whose calls fail once its process has crashed.
+type dyingStore struct {
 	store.Store
 	dead *atomic.Bool
 }
 
-func (m mortalStore) died() error {
+func (m dyingStore) died() error {
 	if m.dead.Load() {
-		return errCut
+		return errInterrupted
 	}
 	return nil
 }
 
-func (m mortalStore) Claim(ctx context.Context, worker string, now fhir.Instant, lease int64) (*store.Task, error) {
+func (m dyingStore) Claim(ctx context.Context, worker string, now fhir.Instant, lease int64) (*store.Task, error) {
 	if err := m.died(); err != nil {
 		return nil, err
 	}
 	return m.Store.Claim(ctx, worker, now, lease)
 }
 
-func (m mortalStore) Renew(ctx context.Context, t *store.Task, now fhir.Instant, lease, found int64) error {
+func (m dyingStore) Renew(ctx context.Context, t *store.Task, now fhir.Instant, lease, found int64) error {
 	if err := m.died(); err != nil {
 		return err
 	}
 	return m.Store.Renew(ctx, t, now, lease, found)
 }
 
-func (m mortalStore) Release(ctx context.Context, t *store.Task, retry fhir.Instant, failed bool) error {
+func (m dyingStore) Release(ctx context.Context, t *store.Task, retry fhir.Instant, failed bool) error {
 	if err := m.died(); err != nil {
 		return err
 	}
 	return m.Store.Release(ctx, t, retry, failed)
 }
 
-func (m mortalStore) Fail(ctx context.Context, id, reason string, now, expires fhir.Instant) error {
+func (m dyingStore) Fail(ctx context.Context, id, reason string, now, expires fhir.Instant) error {
 	if err := m.died(); err != nil {
 		return err
 	}
 	return m.Store.Fail(ctx, id, reason, now, expires)
 }
 
-func (m mortalStore) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.Instant) error {
+func (m dyingStore) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.Instant) error {
 	if err := m.died(); err != nil {
 		return err
 	}
 	return m.Store.BeginSelecting(ctx, t, at, now)
 }
 
-func (m mortalStore) StoreSelection(ctx context.Context, t *store.Task, s []store.Selection, p []store.Part, now, expires fhir.Instant) error {
+func (m dyingStore) StoreSelection(ctx context.Context, t *store.Task, s []store.Selection, p []store.Part, now, expires fhir.Instant) error {
 	if err := m.died(); err != nil {
 		return err
 	}
 	return m.Store.StoreSelection(ctx, t, s, p, now, expires)
 }
 
-func (m mortalStore) FinishPart(ctx context.Context, t *store.Task, object string, stored store.Stored, now, expires fhir.Instant) (store.State, error) {
+func (m dyingStore) FinishPart(ctx context.Context, t *store.Task, object string, stored store.Stored, now, expires fhir.Instant) (store.State, error) {
 	if err := m.died(); err != nil {
 		return "", err
 	}
 	return m.Store.FinishPart(ctx, t, object, stored, now, expires)
 }
 
-func (m mortalStore) Objects(ctx context.Context) (objects, jobs map[string]bool, err error) {
+func (m dyingStore) Objects(ctx context.Context) (objects, jobs map[string]bool, err error) {
 	if err := m.died(); err != nil {
 		return nil, nil, err
 	}
 	return m.Store.Objects(ctx)
 }
 
-// mortalBlobs leaves behind what the dead had begun.
-type mortalBlobs struct {
+// dyingBlobs keeps the temporary files of a crashed process.
+type dyingBlobs struct {
 	blob.Store
 	dead *atomic.Bool
 }
 
-func (m mortalBlobs) Create(ctx context.Context, name string) (blob.Writer, error) {
+func (m dyingBlobs) Create(ctx context.Context, name string) (blob.Writer, error) {
 	w, err := m.Store.Create(ctx, name)
-	return mortalWriter{w, m.dead}, err
+	return dyingWriter{w, m.dead}, err
 }
 
-func (m mortalBlobs) Remove(ctx context.Context, name string) error {
+func (m dyingBlobs) Remove(ctx context.Context, name string) error {
 	if m.dead.Load() {
-		return errCut
+		return errInterrupted
 	}
 	return m.Store.Remove(ctx, name)
 }
 
-type mortalWriter struct {
+type dyingWriter struct {
 	blob.Writer
 	dead *atomic.Bool
 }
 
-func (m mortalWriter) Commit() error {
+func (m dyingWriter) Commit() error {
 	if m.dead.Load() {
-		return errCut
+		return errInterrupted
 	}
 	return m.Writer.Commit()
 }
 
-func (m mortalWriter) Abort() {
+func (m dyingWriter) Abort() {
 	if !m.dead.Load() {
 		m.Writer.Abort()
 	}

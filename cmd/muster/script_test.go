@@ -2,13 +2,12 @@ package main
 
 import (
 	"database/sql"
-	"errors"
 	"flag"
 	"fmt"
-	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
+
+	"muster/internal/testkit"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	_ "modernc.org/sqlite"
@@ -28,28 +27,8 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sql": runSQL},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": testkit.Exits, "sql": runSQL},
 	})
-}
-
-// exits is the script command "exits CODE PROGRAM ARG…": it runs the program and
-// fails unless it ends with that exit code, which is a contract with scripts.
-func exits(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("write: exits CODE PROGRAM ARG…")
-	}
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	code := 0
-	var exit *exec.ExitError
-	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
-		code = exit.ExitCode()
-	} else {
-		ts.Check(err)
-	}
-	if code != want {
-		ts.Fatalf("exit code %d, want %d", code, want)
-	}
 }
 
 // runSQL is the script command "sql FILE STATEMENT": it runs a statement on a SQLite

@@ -4,12 +4,9 @@
 package failures
 
 import (
-	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"testing"
 	"time"
 
@@ -71,7 +68,7 @@ func (s *stage) commands() map[string]func(*testscript.TestScript, bool, []strin
 		"postgres": {0, 1, s.runPostgres},
 		"serve":    {0, 99, s.serve}, "crash": {0, 0, s.crash}, "terminate": {0, 0, s.terminate}, "log": {1, 1, s.log}, "ready": {1, 1, s.ready},
 		"kickoff": {0, 1, s.kickoff}, "poll": {1, 1, s.poll}, "download": {2, 2, s.download}, "exported": {1, 2, s.exported}, "cancel": {1, 1, s.cancel},
-		"exits": {2, 99, exits}, "eventually": {1, 99, eventually}, "whole": {0, 0, s.whole},
+		"eventually": {1, 99, eventually}, "whole": {0, 0, s.whole},
 	} {
 		commands[name] = func(ts *testscript.TestScript, neg bool, args []string) {
 			if neg || len(args) < c.least || len(args) > c.most {
@@ -80,6 +77,7 @@ func (s *stage) commands() map[string]func(*testscript.TestScript, bool, []strin
 			c.run(ts, args)
 		}
 	}
+	commands["exits"] = testkit.Exits
 	return commands
 }
 
@@ -95,21 +93,6 @@ func (s *stage) end() {
 	}
 	for n := len(s.mounts) - 1; n >= 0; n-- {
 		unmount(s.t, s.mounts[n])
-	}
-}
-
-func exits(ts *testscript.TestScript, args []string) {
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	code := 0
-	var exit *exec.ExitError
-	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
-		code = exit.ExitCode()
-	} else {
-		ts.Check(err)
-	}
-	if code != want {
-		ts.Fatalf("exit code %d, want %d", code, want)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"muster/internal/search/index"
 	"muster/internal/store"
 	"muster/internal/store/jobsql"
+	"muster/internal/store/placeholder"
 	"muster/internal/store/writepath"
 )
 
@@ -98,7 +99,7 @@ func (i *Inspection) one(ctx context.Context, tx *sql.Tx, to any, query string, 
 
 func (i *Inspection) text(query string) string {
 	if i.dialect.Numbered {
-		return jobsql.Numbered(query)
+		return placeholder.Number(query)
 	}
 	return query
 }

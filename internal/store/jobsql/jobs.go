@@ -5,12 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/store/placeholder"
 )
 
 // Dialect is what differs between databases. The zero value is SQLite's, in
@@ -101,21 +100,7 @@ func (r runner) text(query string) string {
 	if !r.dialect.Numbered {
 		return query
 	}
-	return Numbered(query)
-}
-
-// Numbered writes the arguments ? of a statement as $1, $2, ….
-func Numbered(query string) string {
-	var b strings.Builder
-	for n := 1; ; n++ {
-		before, after, found := strings.Cut(query, "?")
-		b.WriteString(before)
-		if !found {
-			return b.String()
-		}
-		b.WriteString("$" + strconv.Itoa(n))
-		query = after
-	}
+	return placeholder.Number(query)
 }
 
 // change runs one transaction on the job with the id, or on any job if it is empty.

@@ -36,7 +36,7 @@ type Store struct {
 	jobs           *sql.DB
 	stop           context.CancelFunc
 	stopped        sync.WaitGroup
-	counts         searchsql.Counts
+	countCache     searchsql.CountCache
 
 	mu    sync.Mutex       // of what follows
 	pace  writepath.Pace   // taken inside the gate

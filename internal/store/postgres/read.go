@@ -6,6 +6,7 @@ import (
 
 	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/store/searchsql"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -141,7 +142,7 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // rowColumns are the columns of a row as rowFields reads them.
-const rowColumns = `r.row_key, r.id, r.version, r.committed, r.last_updated, r.visibility, r.size`
+const rowColumns = searchsql.RowColumns
 
 func rowFields(r *store.Row) []any {
 	return []any{(*int64)(&r.Key), &r.ID, &r.Version, (*int64)(&r.Committed), (*int64)(&r.LastUpdated), &r.Visibility, &r.Size}

@@ -18,7 +18,7 @@ type queryer interface {
 }
 
 // counting runs the counts by which a search decides its order of work.
-func counting(q queryer) searchsql.Count {
+func counting(q queryer) searchsql.CountFunc {
 	return func(ctx context.Context, s searchsql.Statement) (n int64, err error) {
 		return n, q.QueryRow(ctx, s.SQL, s.Args...).Scan(&n)
 	}
@@ -37,11 +37,10 @@ func (s *snapshot) Select(ctx context.Context, p plan.Plan, yield func(store.Row
 }
 
 func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
-	work, err := searchsql.PostgreSQL.Arrange(ctx, p, searchsql.ExportBound, counting(s.tx))
+	statement, err := searchsql.Selection(ctx, searchsql.PostgreSQL, p, counting(s.tx))
 	if err != nil {
 		return fmt.Errorf("select %v: %w", p.Type, err)
 	}
-	statement := searchsql.PostgreSQL.Select(work)
 	rows, err := s.tx.Query(ctx, statement.SQL, statement.Args...)
 	if err != nil {
 		return fmt.Errorf("select %v: %w", p.Type, err)

@@ -8,6 +8,7 @@ import (
 	"muster/internal/policy"
 	"muster/internal/search/plan"
 	"muster/internal/store/searchsql"
+	"muster/internal/store/searchsql/optimizer"
 )
 
 // What statements may not exceed: SQLite's limits, which are the smaller ones.
@@ -49,7 +50,7 @@ func FuzzSearch(f *testing.F) {
 // requireBounded writes all statements of a plan.
 func requireBounded(t *testing.T, d searchsql.Dialect, p plan.Plan, order []plan.Order) {
 	t.Helper()
-	work := searchsql.Arrange(p)
+	work := optimizer.ByHeuristic(p)
 	statements := append(d.Page(work, order, 30), d.Select(work), d.Total(work, 1001), d.Total(work, -1))
 	for _, s := range statements {
 		if len(s.Args) > mostArguments || len(s.SQL) > mostText {

@@ -15,6 +15,7 @@ import (
 	"muster/internal/search"
 	"muster/internal/search/plan"
 	"muster/internal/store/searchsql"
+	"muster/internal/store/searchsql/optimizer"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -44,7 +45,7 @@ func TestShapes(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := shapes(t, string(old))
-			if *searchsql.Update {
+			if *update {
 				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}
@@ -114,7 +115,7 @@ func statements(t *testing.T, c *search.Compiler, d searchsql.Dialect, words []s
 		}
 		order = q.Order
 	}
-	broad, err := d.Arrange(t.Context(), p, searchsql.SearchBound, func(_ context.Context, s searchsql.Statement) (int64, error) {
+	broad, err := optimizer.Optimize(t.Context(), d, p, 10_000, func(_ context.Context, s searchsql.Statement) (int64, error) {
 		return s.Args[len(s.Args)-1].(int64), nil // every count reaches its limit
 	})
 	if err != nil {
@@ -122,13 +123,13 @@ func statements(t *testing.T, c *search.Compiler, d searchsql.Dialect, words []s
 	}
 	switch words[0] {
 	case "select":
-		return []searchsql.Statement{d.Select(searchsql.Arrange(p))}
+		return []searchsql.Statement{d.Select(optimizer.ByHeuristic(p))}
 	case "page":
-		return d.Page(searchsql.Arrange(p), order, 30)
+		return d.Page(optimizer.ByHeuristic(p), order, 30)
 	case "broad":
 		return d.Page(broad, order, 30)
 	case "stream":
-		return []searchsql.Statement{d.Stream(broad, 31)}
+		return []searchsql.Statement{d.UnorderedPage(broad, 31)}
 	case "total":
 		return []searchsql.Statement{d.Total(broad, 1001)}
 	}

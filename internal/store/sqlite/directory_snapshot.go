@@ -122,11 +122,10 @@ func (s *snapshot) Select(ctx context.Context, p plan.Plan, yield func(store.Row
 }
 
 func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
-	work, err := searchsql.SQLite.Arrange(ctx, p, searchsql.ExportBound, counting(s.tx))
+	statement, err := searchsql.Selection(ctx, searchsql.SQLite, p, counting(s.tx))
 	if err != nil {
 		return fmt.Errorf("select %v: %w", p.Type, err)
 	}
-	statement := searchsql.SQLite.Select(work)
 	rows, err := s.tx.QueryContext(ctx, statement.SQL, statement.Args...)
 	if err != nil {
 		return fmt.Errorf("select %v: %w", p.Type, err)
@@ -149,7 +148,7 @@ func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store
 }
 
 // counting runs the counts by which a search decides its order of work.
-func counting(tx *sql.Tx) searchsql.Count {
+func counting(tx *sql.Tx) searchsql.CountFunc {
 	return func(ctx context.Context, s searchsql.Statement) (n int64, err error) {
 		err = tx.QueryRowContext(ctx, s.SQL, s.Args...).Scan(&n)
 		return n, err

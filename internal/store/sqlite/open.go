@@ -45,7 +45,7 @@ type Store struct {
 	info           CreateInfo
 	gate           gate
 	readers        *sql.DB // query only
-	counts         searchsql.Counts
+	countCache     searchsql.CountCache
 
 	mu     sync.Mutex // of writer; taken inside the gate
 	writer *writer

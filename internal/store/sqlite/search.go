@@ -27,11 +27,13 @@ func (s *Store) find(ctx context.Context, search store.Search) (store.SearchResu
 		return store.SearchResult{}, err
 	}
 	defer func() { _ = tx.Rollback() }()
-	return searchsql.SQLite.Find(ctx, search, searchsql.Session{
-		Count:  counting(tx),
-		Counts: &s.counts,
+	session := searchsql.Session{
+		Dialect:    searchsql.SQLite,
+		Count:      counting(tx),
+		CountCache: &s.countCache,
 		Rows: func(ctx context.Context, text searchsql.Statement) ([]store.Row, error) {
 			return rowsOf(ctx, tx, text.SQL, text.Args...)
 		},
-	})
+	}
+	return session.Find(ctx, search)
 }

@@ -8,6 +8,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/store"
 	"muster/internal/store/jobsql"
+	"muster/internal/store/searchsql"
 )
 
 // brief gives a search, or a reading for one, its deadline.
@@ -25,7 +26,7 @@ func (s *Store) briefError(ctx context.Context, err error, format string, args .
 }
 
 // rowColumns are the columns of a row as rowFields reads them.
-const rowColumns = `r.row_key, r.id, r.version, r.committed, r.last_updated, r.visibility, r.size`
+const rowColumns = searchsql.RowColumns
 
 func rowFields(r *store.Row) []any {
 	return []any{&r.Key, &r.ID, &r.Version, &r.Committed, &r.LastUpdated, &r.Visibility, &r.Size}

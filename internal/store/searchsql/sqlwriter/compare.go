@@ -1,15 +1,15 @@
-package searchsql
+package sqlwriter
 
 import (
 	"muster/internal/search/plan"
 )
 
-// compareDate writes the comparison of a date entry, from low to before high. The
-// conditions on low that follow from the others are written too where they let the
-// index find the first and the last entry.
-func compareDate(f *fragment, a string, c plan.Comparison) {
+// compareDate writes the comparison of a date entry, which is a period from low up to
+// but not including high. A condition on low that follows from the others is written
+// too where it narrows the range of the index.
+func compareDate(f *fragment, alias string, c plan.Comparison) {
 	from, to := int64(c.Period.From), int64(c.Period.To)
-	low, high := a+".low", a+".high"
+	low, high := alias+".low", alias+".high"
 	switch c.Prefix {
 	case plan.NE:
 		f.add("("+low+" < ? OR "+high+" > ?)", from, to)
@@ -32,9 +32,9 @@ func compareDate(f *fragment, a string, c plan.Comparison) {
 	}
 }
 
-// compareMoment writes the comparison of a moment, which is a period of one
-// millisecond: each is one range.
-func compareMoment(f *fragment, column string, c plan.Comparison) {
+// compareInstant writes the comparison of an instant, which is a period of one
+// millisecond. Each comparison is one range, except NE.
+func compareInstant(f *fragment, column string, c plan.Comparison) {
 	from, to := int64(c.Period.From), int64(c.Period.To)
 	switch c.Prefix {
 	case plan.NE:

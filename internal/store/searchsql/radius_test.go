@@ -11,14 +11,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestRings: a search is tried in smaller circles when, and only when, the order is by
-// the distance from the centre of its own circle, nearest first.
-func TestRings(t *testing.T) {
+// TestExpandingRadii checks that smaller radii are tried if, and only if, the search is
+// sorted by the distance from the centre of its own circle, nearest first.
+func TestExpandingRadii(t *testing.T) {
+	active := plan.Visible{Active: true, NotSuppressed: true}
+	point, other := index.Position{Latitude: -33.8688, Longitude: 151.2093}, index.Position{Latitude: 1, Longitude: 2}
 	near := plan.Near{Param: 65, Point: point, Meters: 3200}
 	smaller := func(meters float64) plan.Node {
 		return plan.And{plan.Near{Param: 65, Point: point, Meters: meters}, active}
 	}
-	other := index.Position{Latitude: 1, Longitude: 2}
 	for _, c := range []struct {
 		name  string
 		root  plan.Node
@@ -32,7 +33,7 @@ func TestRings(t *testing.T) {
 		{"by name", plan.And{near, active}, plan.Order{Param: 4, Kind: index.String}, nil},
 	} {
 		var got []plan.Node
-		for _, p := range rings(store.Search{Plan: plan.Plan{Type: fhir.Location, Root: c.root}, Order: []plan.Order{c.order}}) {
+		for _, p := range expandingRadii(store.Search{Plan: plan.Plan{Type: fhir.Location, Root: c.root}, Order: []plan.Order{c.order}}) {
 			got = append(got, p.Root)
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" {

@@ -48,7 +48,7 @@ func prepare(ctx context.Context, o options) (*ground, error) {
 	if err := load(o, dir, g.source); err != nil {
 		return nil, err
 	}
-	opened, err := open(ctx, o, dir, store.Options{Expect: store.CreateInfo{DefinitionsHash: reg.DefinitionsHash()}})
+	opened, err := open(ctx, o, dir, store.Options{Expect: store.Identity{DefinitionsHash: reg.DefinitionsHash()}})
 	if err != nil {
 		return nil, err
 	}

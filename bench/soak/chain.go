@@ -16,23 +16,23 @@ var Filters = []string{"Practitioner?_lastUpdated=ge1900-01-01T00:00:00Z", "Loca
 // Chain is a client that keeps a copy: one full export, then deltas, each with the
 // transactionTime of the one before as _since. Not safe for several goroutines.
 type Chain struct {
-	Ledger *Ledger
-	Rounds int
-	Lines  int
-	Took   []time.Duration // kick-off to manifest, by round
+	History *History
+	Rounds  int
+	Lines   int
+	Took    []time.Duration // kick-off to manifest, by round
 
 	since string // transactionTime of the last manifest
 	last  map[Name]int
 }
 
 // NewChain starts a chain.
-func NewChain(l *Ledger) *Chain { return &Chain{Ledger: l, last: map[Name]int{}} }
+func NewChain(l *History) *Chain { return &Chain{History: l, last: map[Name]int{}} }
 
 // Round runs one export and checks it: each line holds what was written, is later than
 // the last transaction time and not later than this one, and comes for the first time;
 // and all that was acknowledged before the kick-off has arrived.
 func (c *Chain) Round(ctx context.Context, s *testkit.Server) error {
-	dues := c.Ledger.Dues(c.since != "") // a full export has what is visible, a delta has all states
+	dues := c.History.Expectations(c.since != "") // a full export has what is visible, a delta has all states
 	start := time.Now()
 	status, err := s.KickOff(testkit.Parameters(c.since, Filters...))
 	if err != nil {
@@ -47,22 +47,22 @@ func (c *Chain) Round(ctx context.Context, s *testkit.Server) error {
 	if err != nil {
 		return err
 	}
-	if err := c.take(manifest.TransactionTime, lines); err != nil {
+	if err := c.add(manifest.TransactionTime, lines); err != nil {
 		return fmt.Errorf("round %d, _since %q, transactionTime %s: %w", c.Rounds+1, c.since, manifest.TransactionTime, err)
 	}
 	c.since = manifest.TransactionTime
 	c.Rounds++
 	c.Lines += len(lines)
 	for n, due := range dues {
-		if c.last[n] < due.Version && c.Ledger.Still(n, due) {
+		if c.last[n] < due.Version && c.History.StillExpected(n, due) {
 			return fmt.Errorf("round %d: %s version %d was acknowledged before the kick-off, and the union of all rounds has version %d", c.Rounds, n, due.Version, c.last[n])
 		}
 	}
-	return drop(ctx, status)
+	return deleteJob(ctx, status)
 }
 
 // take puts the lines of a round into the union.
-func (c *Chain) take(transactionTime string, lines []Line) error {
+func (c *Chain) add(transactionTime string, lines []Line) error {
 	until, err := time.Parse(time.RFC3339Nano, transactionTime)
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func (c *Chain) take(transactionTime string, lines []Line) error {
 		}
 	}
 	for _, r := range lines {
-		if err := c.Ledger.Check(r); err != nil {
+		if err := c.History.CheckLine(r); err != nil {
 			return err
 		}
 		switch last := c.last[r.Name]; {
@@ -97,8 +97,8 @@ func (c *Chain) take(transactionTime string, lines []Line) error {
 
 // End compares the union with what was written, once all writers have ended and a last
 // round has run.
-func (c *Chain) End() error {
-	for n, version := range c.Ledger.Final(true) {
+func (c *Chain) Verify() error {
+	for n, version := range c.History.Final(true) {
 		if c.last[n] != version {
 			return fmt.Errorf("%s has version %d at the end, and the union of %d rounds has version %d", n, version, c.Rounds, c.last[n])
 		}
@@ -114,10 +114,10 @@ func Download(ctx context.Context, s *testkit.Server, m testkit.Manifest) ([]Lin
 		_, file, _ := strings.Cut(o.URL, "/Binary/")
 		body, status, err := testkit.Fetch(ctx, s.Base+"/Binary/"+file, map[string]string{"Accept": "application/fhir+ndjson"})
 		if err != nil {
-			return nil, brokenOff{err}
+			return nil, interrupted{err}
 		}
 		if status != http.StatusOK {
-			return nil, refused{fmt.Errorf("GET %s: %d: %s", o.URL, status, body), status}
+			return nil, errorAnswer{fmt.Errorf("GET %s: %d: %s", o.URL, status, body), status}
 		}
 		lines, err := Lines(o.Type, body)
 		if err != nil {
@@ -131,19 +131,19 @@ func Download(ctx context.Context, s *testkit.Server, m testkit.Manifest) ([]Lin
 	return all, nil
 }
 
-// brokenOff is a download without its end: the server died, perhaps.
-type brokenOff struct{ error }
+// interrupted is a download without its end: the server died, perhaps.
+type interrupted struct{ error }
 
-func (b brokenOff) Unwrap() error { return b.error }
+func (b interrupted) Unwrap() error { return b.error }
 
-// refused is a download that was answered with an error.
-type refused struct {
+// errorAnswer is a download that was answered with an error.
+type errorAnswer struct {
 	error
 	status int
 }
 
-// drop gives back a job that is done with.
-func drop(ctx context.Context, status string) error {
+// deleteJob gives back a job that is done with.
+func deleteJob(ctx context.Context, status string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, status, nil)
 	if err != nil {
 		return err

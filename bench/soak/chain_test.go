@@ -34,7 +34,7 @@ func TestChainFindsMistakes(t *testing.T) {
 		{"broken", "{\n", "unexpected end"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l := NewLedger()
+			l := NewHistory()
 			for range 3 {
 				l.Put(a, false)
 			}
@@ -52,7 +52,7 @@ func TestChainFindsMistakes(t *testing.T) {
 				all = append(all, r)
 			}
 			if err == nil {
-				err = chain.take(until, all)
+				err = chain.add(until, all)
 			}
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %q", err, c.want)
@@ -69,29 +69,29 @@ func stamp(text string, version int, committed string) string {
 // What is due is what was acknowledged, until its removal begins; and what is missing
 // at the end is found.
 func TestLedgerKnowsItsDues(t *testing.T) {
-	l := NewLedger()
+	l := NewHistory()
 	a, h := Name{"Practitioner", "a"}, Name{"Practitioner", "h"}
 	l.Put(a, false)
-	if n := len(l.Dues(true)); n != 0 {
+	if n := len(l.Expectations(true)); n != 0 {
 		t.Errorf("%d dues before anything is acknowledged", n)
 	}
 	l.Acknowledge(a)
 	l.Put(h, true)
 	l.Acknowledge(h)
-	dues := l.Dues(true)
-	if len(dues) != 2 || len(l.Dues(false)) != 1 || dues[a].Version != 1 {
-		t.Errorf("dues %v, visible %v", dues, l.Dues(false))
+	dues := l.Expectations(true)
+	if len(dues) != 2 || len(l.Expectations(false)) != 1 || dues[a].Version != 1 {
+		t.Errorf("dues %v, visible %v", dues, l.Expectations(false))
 	}
 	l.Put(a, false)
-	if !l.Still(a, dues[a]) {
+	if !l.StillExpected(a, dues[a]) {
 		t.Error("a debt is off though nothing was removed")
 	}
 	l.Remove(a)
-	if l.Still(a, dues[a]) || len(l.Dues(true)) != 1 || l.Present(a) {
+	if l.StillExpected(a, dues[a]) || len(l.Expectations(true)) != 1 || l.LastIsPut(a) {
 		t.Error("a debt stands though its resource is being removed")
 	}
 	c := NewChain(l)
-	if err := c.End(); err == nil || !strings.Contains(err.Error(), "Practitioner/h has version 1 at the end") {
+	if err := c.Verify(); err == nil || !strings.Contains(err.Error(), "Practitioner/h has version 1 at the end") {
 		t.Errorf("a lost resource at the end: error %v", err)
 	}
 }

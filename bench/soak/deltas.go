@@ -25,12 +25,12 @@ type DeltasPlan struct {
 
 // DeltasReport is what [Deltas] did.
 type DeltasReport struct {
-	Main, Beside *Chain
+	Main, Second *Chain
 	Loads        int64    // ended, by processes of their own
 	Removed      int64    // resources, physically
 	Versions     int      // planned, all of them written at the end
 	Warnings     []string // log lines of the server that are no information
-	Amid         int64    // rounds of both chains that began while a load was under way
+	DuringLoad   int64    // rounds of both chains that began while a load was under way
 }
 
 // Deltas proves the promise of chained exports: while processes load short and long
@@ -40,10 +40,10 @@ type DeltasReport struct {
 // Resources are in three lanes, each with one writer: short loads of some of the first
 // lane, one after the other; loads of the whole second lane, with pauses; and a third
 // lane whose resources are removed and loaded anew.
-func Deltas(ctx context.Context, g *Ground, plan DeltasPlan) (DeltasReport, error) {
-	d := &deltas{ground: g, plan: plan, ledger: NewLedger(),
+func Deltas(ctx context.Context, g *Env, plan DeltasPlan) (DeltasReport, error) {
+	d := &deltas{env: g, plan: plan, history: NewHistory(),
 		short: names("Practitioner", "s", plan.Batch*2), long: names("Practitioner", "l", plan.Long), volatile: names("Location", "v", plan.Batch)}
-	if err := d.load(slices.Concat(d.short, d.long, d.volatile), never); err != nil {
+	if err := d.load(slices.Concat(d.short, d.long, d.volatile), hideNone); err != nil {
 		return d.report, err
 	}
 	server, err := g.Serve("--part-bytes", "60000", "--sweep-every", "500ms", "--jobs", "0")
@@ -53,7 +53,7 @@ func Deltas(ctx context.Context, g *Ground, plan DeltasPlan) (DeltasReport, erro
 	defer server.Kill()
 	err = d.run(ctx, server)
 	d.report.Warnings = warnings(server.Log())
-	d.report.Versions = d.ledger.Versions()
+	d.report.Versions = d.history.Versions()
 	if err != nil {
 		return d.report, fmt.Errorf("%w\nlog of the server, its end:\n%s", err, tail(server.Log()))
 	}
@@ -83,17 +83,17 @@ func names(typ, prefix string, n int) []Name {
 }
 
 type deltas struct {
-	ground                *Ground
+	env                   *Env
 	plan                  DeltasPlan
-	ledger                *Ledger
+	history               *History
 	short, long, volatile []Name
 	loading               atomic.Int64 // loads under way
-	begun                 atomic.Int64 // chains that have their full export
+	fullExports           atomic.Int64 // chains that have their full export
 	report                DeltasReport
 }
 
 func (d *deltas) run(ctx context.Context, server *testkit.Server) error {
-	d.report.Main, d.report.Beside = NewChain(d.ledger), NewChain(d.ledger)
+	d.report.Main, d.report.Second = NewChain(d.history), NewChain(d.history)
 	writing, stop := context.WithCancel(ctx)
 	defer stop()
 	writers, failed := errgroup.WithContext(writing)
@@ -124,7 +124,7 @@ func (d *deltas) run(ctx context.Context, server *testkit.Server) error {
 	})
 	readers.Go(func() error {
 		for {
-			if err := d.round(reading, d.report.Beside, server); err != nil {
+			if err := d.round(reading, d.report.Second, server); err != nil {
 				return fmt.Errorf("the chain beside: %w", err)
 			}
 			select {
@@ -141,22 +141,22 @@ func (d *deltas) run(ctx context.Context, server *testkit.Server) error {
 	if err := errors.Join(writers.Wait(), read); err != nil {
 		return err
 	}
-	return d.end(ctx, server)
+	return d.verify(ctx, server)
 }
 
 // end runs the last round of each chain, with no writer left, and compares the unions
 // and a full export with what was written.
-func (d *deltas) end(ctx context.Context, server *testkit.Server) error {
-	for _, c := range []*Chain{d.report.Main, d.report.Beside} {
-		if err := errors.Join(c.Round(ctx, server), c.End()); err != nil {
+func (d *deltas) verify(ctx context.Context, server *testkit.Server) error {
+	for _, c := range []*Chain{d.report.Main, d.report.Second} {
+		if err := errors.Join(c.Round(ctx, server), c.Verify()); err != nil {
 			return err
 		}
 	}
-	whole := NewChain(d.ledger)
+	whole := NewChain(d.history)
 	if err := whole.Round(ctx, server); err != nil {
 		return fmt.Errorf("a full export at the end: %w", err)
 	}
-	visible := d.ledger.Final(false)
+	visible := d.history.Final(false)
 	if whole.Lines != len(visible) {
 		return fmt.Errorf("a full export at the end has %d resources, want %d", whole.Lines, len(visible))
 	}
@@ -170,7 +170,7 @@ func (d *deltas) end(ctx context.Context, server *testkit.Server) error {
 
 func (d *deltas) round(ctx context.Context, c *Chain, server *testkit.Server) error {
 	if d.loading.Load() > 0 {
-		atomic.AddInt64(&d.report.Amid, 1)
+		atomic.AddInt64(&d.report.DuringLoad, 1)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*testkit.Patience)
 	defer cancel()
@@ -178,17 +178,17 @@ func (d *deltas) round(ctx context.Context, c *Chain, server *testkit.Server) er
 		return err
 	}
 	if c.Rounds == 1 {
-		d.begun.Add(1)
+		d.fullExports.Add(1)
 	}
 	return nil
 }
 
 // hiding tells whether versions may be hidden: a first export holds what is visible, and
 // what was hidden before its moment would be out of sight of that chain for good.
-func (d *deltas) hiding() bool { return d.begun.Load() == 2 }
+func (d *deltas) mayHide() bool { return d.fullExports.Load() == 2 }
 
-// never hides nothing.
-func never() bool { return false }
+// hideNone hides nothing.
+func hideNone() bool { return false }
 
 // load loads the next version of each resource.
 func (d *deltas) load(all []Name, hide func() bool) error {
@@ -196,27 +196,27 @@ func (d *deltas) load(all []Name, hide func() bool) error {
 	defer d.loading.Add(-1)
 	var lines []string
 	for _, n := range all {
-		lines = append(lines, d.ledger.Put(n, hide()))
+		lines = append(lines, d.history.Put(n, hide()))
 	}
-	if err := d.ground.Load(lines); err != nil {
+	if err := d.env.Load(lines); err != nil {
 		return err
 	}
-	d.ledger.Acknowledge(all...)
+	d.history.Acknowledge(all...)
 	atomic.AddInt64(&d.report.Loads, 1)
 	return nil
 }
 
 // some hides one version in eight, when that is allowed.
-func (d *deltas) some(r *rand.Rand) func() bool {
-	return func() bool { return d.hiding() && r.IntN(8) == 0 }
+func (d *deltas) hideSome(r *rand.Rand) func() bool {
+	return func() bool { return d.mayHide() && r.IntN(8) == 0 }
 }
 
 func (d *deltas) loadShort(_ context.Context, r *rand.Rand) error {
-	return d.load(pick(r, d.short, 1+r.IntN(d.plan.Batch)), d.some(r))
+	return d.load(pick(r, d.short, 1+r.IntN(d.plan.Batch)), d.hideSome(r))
 }
 
 func (d *deltas) loadLong(ctx context.Context, r *rand.Rand) error {
-	if err := d.load(d.long, d.some(r)); err != nil {
+	if err := d.load(d.long, d.hideSome(r)); err != nil {
 		return err
 	}
 	pause(ctx, r, 4*time.Second)
@@ -225,16 +225,16 @@ func (d *deltas) loadLong(ctx context.Context, r *rand.Rand) error {
 
 // removeAndLoad removes some resources by the store, and loads others that are gone.
 func (d *deltas) removeAndLoad(ctx context.Context, r *rand.Rand) (err error) {
-	directory, err := d.ground.Open(ctx)
+	directory, err := d.env.Open(ctx)
 	if err != nil {
 		return ignoreEnd(ctx, err)
 	}
 	defer func() { err = errors.Join(err, directory.Close()) }()
 	var there, gone []Name
 	for _, n := range pick(r, d.volatile, 1+r.IntN(len(d.volatile))) {
-		if d.ledger.Present(n) {
+		if d.history.LastIsPut(n) {
 			there = append(there, n)
-			d.ledger.Remove(n)
+			d.history.Remove(n)
 		} else {
 			gone = append(gone, n)
 		}
@@ -247,7 +247,7 @@ func (d *deltas) removeAndLoad(ctx context.Context, r *rand.Rand) (err error) {
 		atomic.AddInt64(&d.report.Removed, int64(len(there)))
 	}
 	if len(gone) > 0 {
-		if err := d.load(gone, d.some(r)); err != nil {
+		if err := d.load(gone, d.hideSome(r)); err != nil {
 			return err
 		}
 	}

@@ -29,42 +29,42 @@ const lease = time.Second
 // serveArgs make an export of many small parts, and a janitor that comes often.
 var serveArgs = []string{"--part-bytes", "30000", "--sweep-every", sweepEvery.String(), "--jobs", "0", "--lease", lease.String()}
 
-// episode is one directory, from its making on: some kills, and the reckoning.
-type episode struct {
-	ground *Ground
-	report *KillsReport
-	random func(actor uint64) *rand.Rand
-	ledger *Ledger
-	judge  *judge
-	all    []Name
+// scenario is one directory, from its making on: some kills, and the reckoning.
+type scenario struct {
+	env     *Env
+	report  *KillsReport
+	random  func(actor uint64) *rand.Rand
+	history *History
+	checker *checker
+	all     []Name
 
 	quota  atomic.Int64 // kills to come
-	made   atomic.Bool  // a first load was acknowledged: nothing may refuse to start now
+	loaded atomic.Bool  // a first load was acknowledged: nothing may refuse to start now
 	server [2]atomic.Pointer[testkit.Server]
 	cuts   atomic.Int64 // connections to the database that were cut
 
-	mu   sync.Mutex
-	jobs map[string]*asked // by id
-	lost []string          // what kick-offs without an answer had as _since
+	mu         sync.Mutex
+	jobs       map[string]*request // by id
+	unanswered []string            // what kick-offs without an answer had as _since
 }
 
-// asked is an export that a client has started.
-type asked struct {
+// request is an export that a client has started.
+type request struct {
 	since     string
-	dues      map[Name]Due
+	expected  map[Name]Expectation
 	cancelled bool   // a DELETE was sent
 	manifest  string // once complete
 }
 
-func newEpisode(g *Ground, report *KillsReport, kills int, random func(uint64) *rand.Rand) *episode {
-	l := NewLedger()
-	e := &episode{ground: g, report: report, random: random, ledger: l, judge: newJudge(l), jobs: map[string]*asked{},
+func newScenario(g *Env, report *KillsReport, kills int, random func(uint64) *rand.Rand) *scenario {
+	l := NewHistory()
+	e := &scenario{env: g, report: report, random: random, history: l, checker: newChecker(l), jobs: map[string]*request{},
 		all: slices.Concat(names("Practitioner", "p", 1000), names("Location", "l", 200))}
 	e.quota.Store(int64(kills))
 	return e
 }
 
-func (e *episode) run(ctx context.Context) error {
+func (e *scenario) run(ctx context.Context) error {
 	chaos, stop := context.WithCancel(ctx)
 	defer stop()
 	group, chaos := errgroup.WithContext(chaos)
@@ -72,10 +72,10 @@ func (e *episode) run(ctx context.Context) error {
 		func() error { return e.serve(chaos, e.random(1), 0) },
 		func() error { return e.load(chaos, e.random(2)) },
 	}
-	if e.ground.Database != "" {
+	if e.env.Database != "" {
 		killers = append(killers,
 			func() error { return e.serve(chaos, e.random(4), 1) },
-			func() error { return e.cut(chaos, e.random(5)) })
+			func() error { return e.cutConnections(chaos, e.random(5)) })
 	}
 	var killing sync.WaitGroup
 	killing.Add(len(killers))
@@ -87,14 +87,14 @@ func (e *episode) run(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return e.reckon(ctx)
+	return e.verify(ctx)
 }
 
 // more tells whether there are kills to come.
-func (e *episode) more(ctx context.Context) bool { return ctx.Err() == nil && e.quota.Load() > 0 }
+func (e *scenario) killsLeft(ctx context.Context) bool { return ctx.Err() == nil && e.quota.Load() > 0 }
 
 // killed counts a kill.
-func (e *episode) killed(what, point string) {
+func (e *scenario) killed(what, point string) {
 	e.quota.Add(-1)
 	if point == "" {
 		e.report.count(e.report.Kills, what+" at a random time")
@@ -102,12 +102,12 @@ func (e *episode) killed(what, point string) {
 	}
 	e.report.count(e.report.Kills, what+" at a fault point")
 	name, _, _ := strings.Cut(point, "@")
-	e.report.count(e.report.Places, name)
+	e.report.count(e.report.Failpoints, name)
 }
 
 // fate draws how a process dies: at a fault point of its command, or after the time of
 // life if it does not come there, or after a shorter time.
-func (e *episode) fate(r *rand.Rand, command string) (point string, life time.Duration) {
+func (e *scenario) schedule(r *rand.Rand, command string) (point string, life time.Duration) {
 	if r.IntN(2) == 0 {
 		var places []string
 		for _, p := range failpoint.All {
@@ -121,8 +121,8 @@ func (e *episode) fate(r *rand.Rand, command string) (point string, life time.Du
 }
 
 // armedLife is how long a process may take to come to its fault point.
-func (e *episode) armedLife() time.Duration {
-	if e.ground.Database != "" {
+func (e *scenario) armedLife() time.Duration {
+	if e.env.Database != "" {
 		return 2500 * time.Millisecond // every step is a round trip, and commits wait for each other
 	}
 	return 1200 * time.Millisecond
@@ -130,11 +130,11 @@ func (e *episode) armedLife() time.Duration {
 
 // serve starts servers at an address and kills them, one after the other. Some stand
 // still beyond their lease first, and come back.
-func (e *episode) serve(ctx context.Context, r *rand.Rand, at int) error {
-	for e.more(ctx) {
-		point, life := e.fate(r, "serve")
-		made, cuts := e.made.Load(), e.cuts.Load()
-		s, err := e.ground.StartServer(at, point, serveArgs...)
+func (e *scenario) serve(ctx context.Context, r *rand.Rand, at int) error {
+	for e.killsLeft(ctx) {
+		point, life := e.schedule(r, "serve")
+		made, cuts := e.loaded.Load(), e.cuts.Load()
+		s, err := e.env.StartServer(at, point, serveArgs...)
 		if err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func (e *episode) serve(ctx context.Context, r *rand.Rand, at int) error {
 }
 
 // pause lets a server stand still beyond its lease.
-func (e *episode) pause(ctx context.Context, r *rand.Rand, p *testkit.Process, life time.Duration) error {
+func (e *scenario) pause(ctx context.Context, r *rand.Rand, p *testkit.Process, life time.Duration) error {
 	pause(ctx, r, life+1)
 	err := p.Stop()
 	if err == nil {
@@ -167,13 +167,13 @@ func (e *episode) pause(ctx context.Context, r *rand.Rand, p *testkit.Process, l
 }
 
 // cut ends connections to the database, whoever's they are.
-func (e *episode) cut(ctx context.Context, r *rand.Rand) error {
-	db, err := sql.Open("pgx", e.ground.Database)
+func (e *scenario) cutConnections(ctx context.Context, r *rand.Rand) error {
+	db, err := sql.Open("pgx", e.env.Database)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	for e.more(ctx) {
+	for e.killsLeft(ctx) {
 		pause(ctx, r, 1500*time.Millisecond)
 		e.cuts.Add(1) // before it happens: what it breaks may be seen at once
 		var n int
@@ -192,7 +192,7 @@ func (e *episode) cut(ctx context.Context, r *rand.Rand) error {
 
 // await waits until the process has died at its fault point, or kills it at the end of
 // its life. A process that ended by itself is an error.
-func (e *episode) await(ctx context.Context, p *testkit.Process, what, point string, life time.Duration) error {
+func (e *scenario) await(ctx context.Context, p *testkit.Process, what, point string, life time.Duration) error {
 	select {
 	case <-p.Exited():
 	case <-time.After(life):
@@ -228,43 +228,43 @@ var numbers = regexp.MustCompile(`[0-9a-f-]{36}|[0-9]+`)
 
 // load loads one set of lines after the other, and repeats what was interrupted until it
 // is acknowledged.
-func (e *episode) load(ctx context.Context, r *rand.Rand) error {
-	for first := true; first || e.more(ctx); first = false {
+func (e *scenario) load(ctx context.Context, r *rand.Rand) error {
+	for first := true; first || e.killsLeft(ctx); first = false {
 		some := e.all
 		if !first && r.IntN(5) > 0 {
 			some = pick(r, e.all, 1+r.IntN(100))
 		}
 		var lines []string
 		for n, name := range some {
-			lines = append(lines, e.ledger.Put(name, !first && n%4 == 0 && name.ID[len(name.ID)-1] == '7' && r.IntN(3) == 0))
+			lines = append(lines, e.history.Put(name, !first && n%4 == 0 && name.ID[len(name.ID)-1] == '7' && r.IntN(3) == 0))
 		}
 		if err := e.loadUntilDone(ctx, r, lines, first); err != nil {
 			return err
 		}
-		e.ledger.Acknowledge(some...)
-		e.made.Store(true)
+		e.history.Acknowledge(some...)
+		e.loaded.Store(true)
 	}
 	return nil
 }
 
-// making are the fault points that only the first load of a directory passes.
-var making = []string{"directory.migrate", "directory.migrated", "jobs.migrate"}
+// initFailpoints are the fault points that only the first load of a directory passes.
+var initFailpoints = []string{"directory.migrate", "directory.migrated", "jobs.migrate"}
 
 // loadUntilDone repeats a load until it ends by itself. The first one makes the directory,
 // and is killed in the middle of that more often than not.
-func (e *episode) loadUntilDone(ctx context.Context, r *rand.Rand, lines []string, first bool) error {
+func (e *scenario) loadUntilDone(ctx context.Context, r *rand.Rand, lines []string, first bool) error {
 	for try := 0; ; try++ {
 		point, life := "", testkit.Patience
-		if try < 5 && e.more(ctx) && r.IntN(3) > 0 {
-			if point, life = e.fate(r, "load"); point == "" {
+		if try < 5 && e.killsLeft(ctx) && r.IntN(3) > 0 {
+			if point, life = e.schedule(r, "load"); point == "" {
 				life /= 4 // loads are short
 			}
 			if first && r.IntN(2) == 0 {
-				point, life = making[r.IntN(len(making))], e.armedLife()
+				point, life = initFailpoints[r.IntN(len(initFailpoints))], e.armedLife()
 			}
 		}
 		cuts := e.cuts.Load()
-		p, err := e.ground.StartLoad(point, lines)
+		p, err := e.env.StartLoad(point, lines)
 		if err != nil {
 			return err
 		}
@@ -292,7 +292,7 @@ func (e *episode) loadUntilDone(ctx context.Context, r *rand.Rand, lines []strin
 }
 
 // client starts, polls, downloads and cancels exports on whatever server is there.
-func (e *episode) client(ctx context.Context, r *rand.Rand) error {
+func (e *scenario) client(ctx context.Context, r *rand.Rand) error {
 	for ctx.Err() == nil {
 		s := e.server[0].Load()
 		if other := e.server[1].Load(); other != nil && r.IntN(2) == 0 {
@@ -321,7 +321,7 @@ func (e *episode) client(ctx context.Context, r *rand.Rand) error {
 }
 
 // live returns the ids of the jobs that are not known to have ended.
-func (e *episode) live() (ids []string) {
+func (e *scenario) live() (ids []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for id, a := range e.jobs {
@@ -334,31 +334,31 @@ func (e *episode) live() (ids []string) {
 }
 
 // kickOff starts a full export, or a delta since the time of one that is complete.
-func (e *episode) kickOff(s *testkit.Server, r *rand.Rand) {
+func (e *scenario) kickOff(s *testkit.Server, r *rand.Rand) {
 	since := ""
-	if times := e.judge.times(); len(times) > 0 && r.IntN(2) == 0 {
+	if times := e.checker.times(); len(times) > 0 && r.IntN(2) == 0 {
 		since = times[r.IntN(len(times))]
 	}
-	dues := e.ledger.Dues(since != "")
+	dues := e.history.Expectations(since != "")
 	start := time.Now()
 	status, err := s.KickOff(testkit.Parameters(since, Filters...))
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err != nil {
-		e.lost = append(e.lost, since) // it may exist, its client does not know
+		e.unanswered = append(e.unanswered, since) // it may exist, its client does not know
 		return
 	}
-	e.report.note(&e.report.Answers, time.Since(start))
+	e.report.record(&e.report.Answers, time.Since(start))
 	_, id, _ := strings.Cut(status, "_jobId=")
-	e.jobs[id] = &asked{since: since, dues: dues}
+	e.jobs[id] = &request{since: since, expected: dues}
 }
 
 // cancel deletes a job.
-func (e *episode) cancel(ctx context.Context, s *testkit.Server, id string) {
+func (e *scenario) cancel(ctx context.Context, s *testkit.Server, id string) {
 	e.mu.Lock()
 	e.jobs[id].cancelled = true
 	e.mu.Unlock()
-	_ = drop(ctx, statusURL(s, id)) // with or without an answer
+	_ = deleteJob(ctx, statusURL(s, id)) // with or without an answer
 }
 
 func statusURL(s *testkit.Server, id string) string {
@@ -373,7 +373,7 @@ type answer struct {
 
 // poll asks for a job, and takes in what a complete one holds. A server that is gone is no
 // error; one that does not answer is.
-func (e *episode) poll(ctx context.Context, s *testkit.Server, id string) (answer, error) {
+func (e *scenario) poll(ctx context.Context, s *testkit.Server, id string) (answer, error) {
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), testkit.Patience)
 	defer cancel()
 	body, status, err := testkit.Fetch(asking, statusURL(s, id), nil)
@@ -387,12 +387,12 @@ func (e *episode) poll(ctx context.Context, s *testkit.Server, id string) (answe
 	if status != 200 {
 		return a, nil
 	}
-	err = e.take(asking, s, id, a.body)
-	if errors.As(err, new(brokenOff)) {
+	err = e.download(asking, s, id, a.body)
+	if errors.As(err, new(interrupted)) {
 		return a, nil
 	}
 	// A server whose connections were cut says so for a moment.
-	if no, ok := errors.AsType[refused](err); ok && no.status >= 500 && ctx.Value(calm{}) == nil && e.cuts.Load() > 0 {
+	if no, ok := errors.AsType[errorAnswer](err); ok && no.status >= 500 && ctx.Value(calm{}) == nil && e.cuts.Load() > 0 {
 		return a, nil
 	}
 	return a, err
@@ -403,16 +403,16 @@ type calm struct{}
 
 // take downloads the files of a complete job and gives them to the judge, once. A
 // download that breaks off because the server died is tried again with the next poll.
-func (e *episode) take(ctx context.Context, s *testkit.Server, id, manifest string) error {
+func (e *scenario) download(ctx context.Context, s *testkit.Server, id, manifest string) error {
 	e.mu.Lock()
 	job := e.jobs[id]
 	if job == nil { // its kick-off had no answer
-		job = &asked{}
+		job = &request{}
 		e.jobs[id] = job
 	}
 	sinces := []string{job.since}
-	if job.dues == nil {
-		sinces = e.lost
+	if job.expected == nil {
+		sinces = e.unanswered
 	}
 	before := job.manifest
 	e.mu.Unlock()
@@ -437,5 +437,5 @@ func (e *episode) take(ctx context.Context, s *testkit.Server, id, manifest stri
 	e.mu.Lock()
 	job.manifest = manifest
 	e.mu.Unlock()
-	return e.judge.take(result{job: id, sinces: sinces, text: m.TransactionTime, until: until, dues: job.dues}, lines)
+	return e.checker.add(result{job: id, sinces: sinces, text: m.TransactionTime, until: until, expected: job.expected}, lines)
 }

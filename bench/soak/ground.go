@@ -23,8 +23,8 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 )
 
-// Ground is where a soak happens: one directory, whatever its database.
-type Ground struct {
+// Env is where a soak happens: one directory, whatever its database.
+type Env struct {
 	Program  testkit.Program
 	Dir      string    // for everything: data, files to load
 	Data     string    // data directory; beside PostgreSQL, the folder of the files
@@ -35,10 +35,10 @@ type Ground struct {
 	files atomic.Int64
 }
 
-// NewGround prepares a ground below dir. With postgres, the URL of a database whose user
+// NewEnv prepares a ground below dir. With postgres, the URL of a database whose user
 // may make others, it makes a database there; the directory is not made yet.
-func NewGround(ctx context.Context, program testkit.Program, dir, postgres string) (*Ground, error) {
-	g := &Ground{Program: program, Dir: dir, Data: filepath.Join(dir, "data"), admin: postgres}
+func NewEnv(ctx context.Context, program testkit.Program, dir, postgres string) (*Env, error) {
+	g := &Env{Program: program, Dir: dir, Data: filepath.Join(dir, "data"), admin: postgres}
 	for n := range g.Address {
 		var err error
 		if g.Address[n], err = testkit.FreeAddress(); err != nil {
@@ -57,11 +57,11 @@ func NewGround(ctx context.Context, program testkit.Program, dir, postgres strin
 	u.RawQuery = q.Encode()
 	u.Path = "muster_soak_" + strings.ToLower(rand.Text())
 	g.Database = u.String()
-	return g, g.order(ctx, "CREATE DATABASE "+u.Path+" TEMPLATE template0")
+	return g, g.adminExec(ctx, "CREATE DATABASE "+u.Path+" TEMPLATE template0")
 }
 
 // order gives an order to the PostgreSQL server.
-func (g *Ground) order(ctx context.Context, statement string) error {
+func (g *Env) adminExec(ctx context.Context, statement string) error {
 	db, err := sql.Open("pgx", g.admin)
 	if err != nil {
 		return err
@@ -72,13 +72,13 @@ func (g *Ground) order(ctx context.Context, statement string) error {
 }
 
 // Clear removes everything.
-func (g *Ground) Clear(ctx context.Context) error {
+func (g *Env) Cleanup(ctx context.Context) error {
 	if g.Database != "" {
 		u, err := url.Parse(g.Database)
 		if err != nil {
 			return err
 		}
-		if err := g.order(ctx, "DROP DATABASE "+strings.TrimPrefix(u.Path, "/")+" WITH (FORCE)"); err != nil {
+		if err := g.adminExec(ctx, "DROP DATABASE "+strings.TrimPrefix(u.Path, "/")+" WITH (FORCE)"); err != nil {
 			return err
 		}
 	}
@@ -86,7 +86,7 @@ func (g *Ground) Clear(ctx context.Context) error {
 }
 
 // Serve starts a server and waits until it is ready.
-func (g *Ground) Serve(args ...string) (*testkit.Server, error) {
+func (g *Env) Serve(args ...string) (*testkit.Server, error) {
 	s, err := g.StartServer(0, "", args...)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (g *Ground) Serve(args ...string) (*testkit.Server, error) {
 
 // StartServer starts a server at one of the addresses that may die at a fault point, and
 // waits for nothing.
-func (g *Ground) StartServer(at int, point string, args ...string) (*testkit.Server, error) {
+func (g *Env) StartServer(at int, point string, args ...string) (*testkit.Server, error) {
 	where := []string{"--data", g.Data, "--base-url", "http://" + g.Address[0] + "/fhir"}
 	if g.Database != "" {
 		where = append(where, "--database", g.Database)
@@ -109,7 +109,7 @@ func (g *Ground) StartServer(at int, point string, args ...string) (*testkit.Ser
 }
 
 // StartLoad starts a loader of the lines that may die at a fault point.
-func (g *Ground) StartLoad(point string, lines []string) (*testkit.Process, error) {
+func (g *Env) StartLoad(point string, lines []string) (*testkit.Process, error) {
 	path := filepath.Join(g.Dir, fmt.Sprintf("load-%d.ndjson", g.files.Add(1)%64))
 	if err := os.WriteFile(path, []byte(strings.Join(lines, "")), 0o600); err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (g *Ground) StartLoad(point string, lines []string) (*testkit.Process, erro
 }
 
 // Load loads the lines by a process of its own, and returns when all are acknowledged.
-func (g *Ground) Load(lines []string) error {
+func (g *Env) Load(lines []string) error {
 	p, err := g.StartLoad("", lines)
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func (g *Ground) Load(lines []string) error {
 }
 
 // Open opens the store beside the servers and loaders, as another process would.
-func (g *Ground) Open(ctx context.Context) (store.Store, error) {
+func (g *Env) Open(ctx context.Context) (store.Store, error) {
 	if g.Database != "" {
 		return postgres.Open(ctx, g.Database, store.Options{})
 	}
@@ -143,7 +143,7 @@ func (g *Ground) Open(ctx context.Context) (store.Store, error) {
 
 // Jobs returns the state of every job in the store, by id: those too whose client never
 // got an answer.
-func (g *Ground) Jobs(ctx context.Context) (map[string]store.State, error) {
+func (g *Env) Jobs(ctx context.Context) (map[string]store.State, error) {
 	states := map[string]store.State{}
 	err := g.query(ctx, "SELECT id, state FROM job", func(rows *sql.Rows) error {
 		var id string
@@ -156,13 +156,13 @@ func (g *Ground) Jobs(ctx context.Context) (map[string]store.State, error) {
 }
 
 // Progress is a number that changes whenever work on a job comes forward.
-func (g *Ground) Progress(ctx context.Context) (sum int64, err error) {
+func (g *Env) Progress(ctx context.Context) (sum int64, err error) {
 	err = g.query(ctx, "SELECT CAST(coalesce(sum(progress), 0) AS bigint) FROM job", func(rows *sql.Rows) error { return rows.Scan(&sum) })
 	return sum, err
 }
 
 // query reads rows of the job store, beside the servers.
-func (g *Ground) query(ctx context.Context, text string, scan func(*sql.Rows) error) error {
+func (g *Env) query(ctx context.Context, text string, scan func(*sql.Rows) error) error {
 	driver, source := "sqlite", "file:"+filepath.Join(g.Data, "jobs.db")+"?mode=ro&_pragma=busy_timeout(5000)"
 	if g.Database != "" {
 		driver, source = "pgx", g.Database
@@ -186,7 +186,7 @@ func (g *Ground) query(ctx context.Context, text string, scan func(*sql.Rows) er
 }
 
 // Files returns the names of the files of exports, leftovers too.
-func (g *Ground) Files() (names []string, err error) {
+func (g *Env) Files() (names []string, err error) {
 	root := filepath.Join(g.Data, sqlite.FilesFolder)
 	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {

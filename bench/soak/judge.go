@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// judge collects what complete exports held and judges it when all is known: an
+// checker collects what complete exports held and judges it when all is known: an
 // export at T holds, of each resource, the version that was current at T. Safe for use by
 // several goroutines.
-type judge struct {
-	ledger *Ledger
+type checker struct {
+	history *History
 
 	mu      sync.Mutex
 	known   map[Name]map[int]Line // every version that any export has shown
@@ -19,23 +19,23 @@ type judge struct {
 
 // result is a complete export.
 type result struct {
-	job    string
-	sinces []string // what it may have been asked with as _since; "" for none
-	text   string   // transactionTime as the manifest has it
-	until  time.Time
-	lines  map[Name]Line
-	dues   map[Name]Due // acknowledged before its kick-off
+	job      string
+	sinces   []string // what it may have been asked with as _since; "" for none
+	text     string   // transactionTime as the manifest has it
+	until    time.Time
+	lines    map[Name]Line
+	expected map[Name]Expectation // acknowledged before its kick-off
 }
 
-func newJudge(l *Ledger) *judge { return &judge{ledger: l, known: map[Name]map[int]Line{}} }
+func newChecker(l *History) *checker { return &checker{history: l, known: map[Name]map[int]Line{}} }
 
 // take notes a complete export. What is wrong by itself is an error at once.
-func (j *judge) take(r result, lines []Line) error {
+func (j *checker) add(r result, lines []Line) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	r.lines = map[Name]Line{}
 	for _, line := range lines {
-		if err := j.ledger.Check(line); err != nil {
+		if err := j.history.CheckLine(line); err != nil {
 			return fmt.Errorf("job %s: %w", r.job, err)
 		}
 		if line.Committed.After(r.until) {
@@ -60,13 +60,13 @@ func (j *judge) take(r result, lines []Line) error {
 }
 
 // verdict judges every export by all that is known of the versions.
-func (j *judge) verdict() error {
+func (j *checker) check() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, r := range j.results {
 		var err error
 		for _, since := range r.sinces {
-			if err = j.one(r, since); err == nil {
+			if err = j.checkExport(r, since); err == nil {
 				break
 			}
 		}
@@ -78,7 +78,7 @@ func (j *judge) verdict() error {
 }
 
 // one judges an export that was asked with a _since.
-func (j *judge) one(r result, since string) error {
+func (j *checker) checkExport(r result, since string) error {
 	var from time.Time
 	if since != "" {
 		var err error
@@ -106,7 +106,7 @@ func (j *judge) one(r result, since string) error {
 			return fmt.Errorf("%s is not there, and version %d was committed at %v", n, current.Version, current.Committed)
 		}
 	}
-	for n, due := range r.dues {
+	for n, due := range r.expected {
 		if line, there := r.lines[n]; there && line.Version < due.Version {
 			return fmt.Errorf("%s has version %d, and version %d was acknowledged before the kick-off", n, line.Version, due.Version)
 		} else if !there && since == "" && !j.mayBeHidden(n, due.Version-1, since) {
@@ -118,12 +118,12 @@ func (j *judge) one(r result, since string) error {
 
 // mayBeHidden tells whether a full export may lack a resource because a version after
 // the one given, which no export has shown, is hidden.
-func (j *judge) mayBeHidden(n Name, after int, since string) bool {
-	return since == "" && j.ledger.hiddenAfter(n, after)
+func (j *checker) mayBeHidden(n Name, after int, since string) bool {
+	return since == "" && j.history.hiddenAfter(n, after)
 }
 
 // times returns the transaction times of the complete exports.
-func (j *judge) times() (all []string) {
+func (j *checker) times() (all []string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, r := range j.results {
@@ -133,7 +133,7 @@ func (j *judge) times() (all []string) {
 }
 
 // last returns the export that was taken last.
-func (j *judge) last() result {
+func (j *checker) last() result {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.results[len(j.results)-1]

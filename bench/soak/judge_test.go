@@ -45,11 +45,11 @@ func TestJudge(t *testing.T) {
 		{"other bytes", []export{{0, 10, []Line{version(a, 1, 5)}, 0}, {0, 10, []Line{version(a, 1, 6)}, 0}}, "and was"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l := NewLedger()
+			l := NewHistory()
 			l.Put(a, false)
 			l.Put(a, false)
 			l.Put(h, true)
-			j := newJudge(l)
+			j := newChecker(l)
 			var err error
 			for i, x := range c.exports {
 				r := result{job: fmt.Sprint(i), sinces: []string{""}, until: at(x.until)}
@@ -57,14 +57,14 @@ func TestJudge(t *testing.T) {
 					r.sinces[0] = instant(x.since)
 				}
 				if x.due > 0 {
-					r.dues = map[Name]Due{a: {Version: x.due}}
+					r.expected = map[Name]Expectation{a: {Version: x.due}}
 				}
-				if err = j.take(r, x.lines); err != nil {
+				if err = j.add(r, x.lines); err != nil {
 					break
 				}
 			}
 			if err == nil {
-				err = j.verdict()
+				err = j.check()
 			}
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %q", err, c.want)

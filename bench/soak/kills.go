@@ -18,28 +18,28 @@ import (
 
 // KillsPlan says how much [Kills] does.
 type KillsPlan struct {
-	Kills    int
-	Seed     uint64
-	Episode  int    // kills of one episode, which ends with a reckoning
-	Parallel int    // episodes at a time
-	Postgres string // URL of a database to make others from; empty for SQLite
+	Kills         int
+	Seed          uint64
+	ScenarioKills int    // kills of one episode, which ends with a reckoning
+	Parallel      int    // episodes at a time
+	Postgres      string // URL of a database to make others from; empty for SQLite
 }
 
 // KillsReport is what [Kills] did. Safe for use by several goroutines.
 type KillsReport struct {
-	mu       sync.Mutex
-	Kills    map[string]int // by what was killed and how
-	Places   map[string]int // deaths by fault point
-	Outcomes map[string]int // of jobs, by how they ended
-	Loads    map[string]int // attempts of loads, by how they ended
-	Answers  []time.Duration
-	Orphans  []time.Duration // until the files without an owner were gone
-	Warnings map[string]int
-	Paused   int // servers that stood still beyond their lease
+	mu         sync.Mutex
+	Kills      map[string]int // by what was killed and how
+	Failpoints map[string]int // deaths by fault point
+	Outcomes   map[string]int // of jobs, by how they ended
+	Loads      map[string]int // attempts of loads, by how they ended
+	Answers    []time.Duration
+	Orphans    []time.Duration // until the files without an owner were gone
+	Warnings   map[string]int
+	Paused     int // servers that stood still beyond their lease
 }
 
 func newKillsReport() *KillsReport {
-	return &KillsReport{Kills: map[string]int{}, Places: map[string]int{}, Outcomes: map[string]int{}, Loads: map[string]int{}, Warnings: map[string]int{}}
+	return &KillsReport{Kills: map[string]int{}, Failpoints: map[string]int{}, Outcomes: map[string]int{}, Loads: map[string]int{}, Warnings: map[string]int{}}
 }
 
 func (r *KillsReport) count(in map[string]int, what string) {
@@ -54,7 +54,7 @@ func (r *KillsReport) paused() {
 	r.Paused++
 }
 
-func (r *KillsReport) note(in *[]time.Duration, took time.Duration) {
+func (r *KillsReport) record(in *[]time.Duration, took time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	*in = append(*in, took)
@@ -87,19 +87,19 @@ func Kills(ctx context.Context, program testkit.Program, dir string, plan KillsP
 	report := newKillsReport()
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, plan.Parallel))
-	for n, left := 0, plan.Kills; left > 0 && ctx.Err() == nil; n, left = n+1, left-plan.Episode {
+	for n, left := 0, plan.Kills; left > 0 && ctx.Err() == nil; n, left = n+1, left-plan.ScenarioKills {
 		group.Go(func() error {
-			ground, err := NewGround(ctx, program, filepath.Join(dir, fmt.Sprint("episode-", n)), plan.Postgres)
+			ground, err := NewEnv(ctx, program, filepath.Join(dir, fmt.Sprint("episode-", n)), plan.Postgres)
 			if err != nil {
 				return err
 			}
-			e := newEpisode(ground, report, min(left, plan.Episode), func(actor uint64) *rand.Rand {
+			e := newScenario(ground, report, min(left, plan.ScenarioKills), func(actor uint64) *rand.Rand {
 				return rand.New(rand.NewPCG(plan.Seed, uint64(n)<<8|actor))
 			})
 			if err := e.run(ctx); err != nil {
 				return fmt.Errorf("episode %d of seed %d: %w", n, plan.Seed, err)
 			}
-			return ground.Clear(ctx)
+			return ground.Cleanup(ctx)
 		})
 	}
 	return report, group.Wait()

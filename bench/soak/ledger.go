@@ -12,16 +12,16 @@ type Name struct{ Type, ID string }
 
 func (n Name) String() string { return n.Type + "/" + n.ID }
 
-// Ledger knows what each resource was made to hold, version by version, and what of
+// History knows what each resource was made to hold, version by version, and what of
 // that was acknowledged. One writer at a time may change a resource. Safe for use by
 // several goroutines.
-type Ledger struct {
-	mu      sync.Mutex
-	entries map[Name]*entry
+type History struct {
+	mu        sync.Mutex
+	resources map[Name]*resourceHistory
 }
 
-// entry is the life of one resource. Version n is events[n-1].
-type entry struct {
+// resourceHistory is the life of one resource. Version n is events[n-1].
+type resourceHistory struct {
 	events   []event
 	acked    int // the version that is in the directory for certain
 	removals int // begun
@@ -29,24 +29,24 @@ type entry struct {
 
 type event struct{ removal, hidden bool }
 
-// NewLedger returns an empty ledger.
-func NewLedger() *Ledger { return &Ledger{entries: map[Name]*entry{}} }
+// NewHistory returns an empty ledger.
+func NewHistory() *History { return &History{resources: map[Name]*resourceHistory{}} }
 
-func (l *Ledger) entry(n Name) *entry {
-	e := l.entries[n]
+func (l *History) resource(n Name) *resourceHistory {
+	e := l.resources[n]
 	if e == nil {
-		e = &entry{}
-		l.entries[n] = e
+		e = &resourceHistory{}
+		l.resources[n] = e
 	}
 	return e
 }
 
 // Put plans the next version of a resource and returns it as a line to load. A hidden one
-// is not active. What the line is worth is certain only after [Ledger.Acknowledge].
-func (l *Ledger) Put(n Name, hidden bool) string {
+// is not active. What the line is worth is certain only after [History.Acknowledge].
+func (l *History) Put(n Name, hidden bool) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.entry(n)
+	e := l.resource(n)
 	e.events = append(e.events, event{hidden: hidden})
 	return line(n, len(e.events), hidden)
 }
@@ -66,10 +66,10 @@ func line(n Name, version int, hidden bool) string {
 
 // Remove plans the removal of a resource, which takes a version number too. From now on
 // it may be gone.
-func (l *Ledger) Remove(n Name) {
+func (l *History) Remove(n Name) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.entry(n)
+	e := l.resource(n)
 	e.events = append(e.events, event{removal: true})
 	e.removals++
 	e.acked = 0
@@ -77,56 +77,56 @@ func (l *Ledger) Remove(n Name) {
 
 // Acknowledge notes that everything planned for the resources so far is in the
 // directory.
-func (l *Ledger) Acknowledge(names ...Name) {
+func (l *History) Acknowledge(names ...Name) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, n := range names {
-		if e := l.entry(n); !e.events[len(e.events)-1].removal {
+		if e := l.resource(n); !e.events[len(e.events)-1].removal {
 			e.acked = len(e.events)
 		}
 	}
 }
 
 // Present tells whether the last event planned for a resource is a put.
-func (l *Ledger) Present(n Name) bool {
+func (l *History) LastIsPut(n Name) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.entry(n)
+	e := l.resource(n)
 	return len(e.events) > 0 && !e.events[len(e.events)-1].removal
 }
 
-// Due is what an export that starts now must hold of a resource at least.
-type Due struct {
+// Expectation is what an export that starts now must hold of a resource at least.
+type Expectation struct {
 	Version  int
 	removals int
 }
 
 // Dues returns what is due now: of each resource that was acknowledged and of which
 // no removal has begun since. Hidden ones are due only to exports that hold them.
-func (l *Ledger) Dues(hidden bool) map[Name]Due {
+func (l *History) Expectations(hidden bool) map[Name]Expectation {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	dues := map[Name]Due{}
-	for n, e := range l.entries {
+	dues := map[Name]Expectation{}
+	for n, e := range l.resources {
 		if e.acked > 0 && (hidden || !e.events[e.acked-1].hidden) {
-			dues[n] = Due{e.acked, e.removals}
+			dues[n] = Expectation{e.acked, e.removals}
 		}
 	}
 	return dues
 }
 
 // Still tells whether a debt from before stands: no removal has begun meanwhile.
-func (l *Ledger) Still(n Name, d Due) bool {
+func (l *History) StillExpected(n Name, d Expectation) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.entry(n).removals == d.removals
+	return l.resource(n).removals == d.removals
 }
 
 // Check compares a line of an export with what that version was made to hold.
-func (l *Ledger) Check(r Line) error {
+func (l *History) CheckLine(r Line) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.entries[r.Name]
+	e := l.resources[r.Name]
 	switch {
 	case e == nil:
 		return fmt.Errorf("%s was never written", r.Name)
@@ -143,12 +143,12 @@ func (l *Ledger) Check(r Line) error {
 }
 
 // Final returns the last version of each resource that is there, hidden ones only if
-// asked for. It is true when all writers have ended.
-func (l *Ledger) Final(hidden bool) map[Name]int {
+// request for. It is true when all writers have ended.
+func (l *History) Final(hidden bool) map[Name]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	final := map[Name]int{}
-	for n, e := range l.entries {
+	for n, e := range l.resources {
 		if len(e.events) == 0 {
 			continue
 		}
@@ -160,20 +160,20 @@ func (l *Ledger) Final(hidden bool) map[Name]int {
 }
 
 // Versions is the number of versions planned, removals included.
-func (l *Ledger) Versions() int {
+func (l *History) Versions() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := 0
-	for _, e := range l.entries {
+	for _, e := range l.resources {
 		all += len(e.events)
 	}
 	return all
 }
 
 // hiddenAfter tells whether a version after the one given is hidden.
-func (l *Ledger) hiddenAfter(n Name, version int) bool {
+func (l *History) hiddenAfter(n Name, version int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.entry(n)
+	e := l.resource(n)
 	return slices.ContainsFunc(e.events[min(version, len(e.events)):], func(e event) bool { return e.hidden })
 }

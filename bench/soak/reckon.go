@@ -16,14 +16,14 @@ import (
 
 // reckon ends an episode: on a server that nobody kills, everything must come out
 // right.
-func (e *episode) reckon(ctx context.Context) error {
+func (e *scenario) verify(ctx context.Context) error {
 	ctx = context.WithValue(ctx, calm{}, true)
-	s, err := e.ground.Serve(serveArgs...)
+	s, err := e.env.Serve(serveArgs...)
 	if err != nil {
 		return err
 	}
 	defer s.Kill()
-	err = e.reckonOn(ctx, s)
+	err = e.verifyOn(ctx, s)
 	for _, w := range warnings(s.Log()) {
 		e.report.count(e.report.Warnings, message(w))
 	}
@@ -33,14 +33,14 @@ func (e *episode) reckon(ctx context.Context) error {
 	return nil
 }
 
-func (e *episode) reckonOn(ctx context.Context, s *testkit.Server) error {
+func (e *scenario) verifyOn(ctx context.Context, s *testkit.Server) error {
 	if err := e.everyJobEnds(ctx, s); err != nil {
 		return err
 	}
 	if err := e.nothingIsLost(ctx, s); err != nil {
 		return err
 	}
-	if err := e.judge.verdict(); err != nil {
+	if err := e.checker.check(); err != nil {
 		return err
 	}
 	if err := e.filesHaveOwners(ctx); err != nil {
@@ -59,18 +59,18 @@ func (e *episode) reckonOn(ctx context.Context, s *testkit.Server) error {
 }
 
 // check lets muster look at its own directory.
-func (e *episode) check() error {
-	args := []string{"check", "--deep", "--data", e.ground.Data}
-	if e.ground.Database != "" {
-		args = append(args, "--database", e.ground.Database)
+func (e *scenario) check() error {
+	args := []string{"check", "--deep", "--data", e.env.Data}
+	if e.env.Database != "" {
+		args = append(args, "--database", e.env.Database)
 	}
-	_, err := e.ground.Program.Run(args...)
+	_, err := e.env.Program.Run(args...)
 	return err
 }
 
 // everyJobEnds waits for every job of the store, and counts how they ended.
-func (e *episode) everyJobEnds(ctx context.Context, s *testkit.Server) error {
-	states, err := e.ground.Jobs(ctx)
+func (e *scenario) everyJobEnds(ctx context.Context, s *testkit.Server) error {
+	states, err := e.env.Jobs(ctx)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (e *episode) everyJobEnds(ctx context.Context, s *testkit.Server) error {
 		}
 	}
 	for id := range states {
-		outcome, err := e.end(ctx, s, id)
+		outcome, err := e.awaitEnd(ctx, s, id)
 		if err != nil {
 			return err
 		}
@@ -91,7 +91,7 @@ func (e *episode) everyJobEnds(ctx context.Context, s *testkit.Server) error {
 
 // end waits until a job has ended and returns how. A job hangs when no work on any job
 // comes forward: a busy machine is no reason.
-func (e *episode) end(ctx context.Context, s *testkit.Server, id string) (string, error) {
+func (e *scenario) awaitEnd(ctx context.Context, s *testkit.Server, id string) (string, error) {
 	_, known := e.jobs[id]
 	progress, deadline := int64(-1), time.Now().Add(testkit.Patience)
 	for {
@@ -112,7 +112,7 @@ func (e *episode) end(ctx context.Context, s *testkit.Server, id string) (string
 		}
 		if time.Now().After(deadline) {
 			before := progress
-			if progress, err = e.ground.Progress(ctx); err != nil {
+			if progress, err = e.env.Progress(ctx); err != nil {
 				return "", err
 			}
 			if progress == before {
@@ -146,7 +146,7 @@ func hasReason(body string) error {
 }
 
 // nothingIsLost exports everything in all states, and compares it with the ledger.
-func (e *episode) nothingIsLost(ctx context.Context, s *testkit.Server) error {
+func (e *scenario) nothingIsLost(ctx context.Context, s *testkit.Server) error {
 	const everything = "1970-01-01T00:00:00Z"
 	ctx, cancel := context.WithTimeout(ctx, testkit.Patience)
 	defer cancel()
@@ -155,12 +155,12 @@ func (e *episode) nothingIsLost(ctx context.Context, s *testkit.Server) error {
 		return err
 	}
 	_, id, _ := strings.Cut(status, "_jobId=")
-	e.jobs[id] = &asked{since: everything, dues: e.ledger.Dues(true)}
-	if _, err := e.end(ctx, s, id); err != nil {
+	e.jobs[id] = &request{since: everything, expected: e.history.Expectations(true)}
+	if _, err := e.awaitEnd(ctx, s, id); err != nil {
 		return err
 	}
-	last := e.judge.last()
-	final := e.ledger.Final(true)
+	last := e.checker.last()
+	final := e.history.Final(true)
 	if len(last.lines) != len(final) {
 		return fmt.Errorf("%d resources are there at the end, want %d", len(last.lines), len(final))
 	}
@@ -174,16 +174,16 @@ func (e *episode) nothingIsLost(ctx context.Context, s *testkit.Server) error {
 
 // filesHaveOwners waits until all files on the disk are named by a part, for as long as
 // the janitor may take.
-func (e *episode) filesHaveOwners(ctx context.Context) error {
-	directory, err := e.ground.Open(ctx)
+func (e *scenario) filesHaveOwners(ctx context.Context) error {
+	directory, err := e.env.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer directory.Close()
-	return e.withinPeriod("files without an owner", func() ([]string, error) { return orphans(ctx, e.ground, directory) })
+	return e.withinPeriod("files without an owner", func() ([]string, error) { return orphans(ctx, e.env, directory) })
 }
 
-func orphans(ctx context.Context, g *Ground, s store.Store) ([]string, error) {
+func orphans(ctx context.Context, g *Env, s store.Store) ([]string, error) {
 	files, err := g.Files()
 	if err != nil {
 		return nil, err
@@ -204,14 +204,14 @@ func orphans(ctx context.Context, g *Ground, s store.Store) ([]string, error) {
 const slack = 20 * time.Second
 
 // withinPeriod waits until nothing is left, at most for a round of the janitor.
-func (e *episode) withinPeriod(what string, left func() ([]string, error)) error {
+func (e *scenario) withinPeriod(what string, left func() ([]string, error)) error {
 	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		names, err := left()
 		if err != nil {
 			return err
 		}
 		if len(names) == 0 {
-			e.report.note(&e.report.Orphans, time.Since(start))
+			e.report.record(&e.report.Orphans, time.Since(start))
 			return nil
 		}
 		if time.Since(start) > sweepEvery+slack {
@@ -221,8 +221,8 @@ func (e *episode) withinPeriod(what string, left func() ([]string, error)) error
 }
 
 // deletedIsGone deletes all jobs: no file is left of any.
-func (e *episode) deletedIsGone(ctx context.Context, s *testkit.Server) error {
-	states, err := e.ground.Jobs(ctx)
+func (e *scenario) deletedIsGone(ctx context.Context, s *testkit.Server) error {
+	states, err := e.env.Jobs(ctx)
 	if err != nil {
 		return err
 	}
@@ -230,9 +230,9 @@ func (e *episode) deletedIsGone(ctx context.Context, s *testkit.Server) error {
 		if state == store.Cancelled || state == store.Expired {
 			continue
 		}
-		if err := drop(ctx, statusURL(s, id)); err != nil {
+		if err := deleteJob(ctx, statusURL(s, id)); err != nil {
 			return err
 		}
 	}
-	return e.withinPeriod("files of deleted jobs", e.ground.Files)
+	return e.withinPeriod("files of deleted jobs", e.env.Files)
 }

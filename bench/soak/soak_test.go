@@ -30,18 +30,18 @@ func onEach(t *testing.T, test func(t *testing.T, postgres string)) {
 }
 
 func testDeltas(t *testing.T, postgres string) {
-	g, err := NewGround(t.Context(), muster, t.TempDir(), postgres)
+	g, err := NewEnv(t.Context(), muster, t.TempDir(), postgres)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r, err := Deltas(context.Background(), g, DeltasPlan{Rounds: 20, Seed: 7, Batch: 40, Long: 1500})
-	if err := errors.Join(err, g.Clear(context.Background())); err != nil {
+	if err := errors.Join(err, g.Cleanup(context.Background())); err != nil {
 		t.Fatal(err)
 	}
-	if r.Amid == 0 || r.Removed == 0 || r.Loads < 10 {
-		t.Errorf("%d rounds while a load ran, %d removals, %d loads: the writers hardly wrote", r.Amid, r.Removed, r.Loads)
+	if r.DuringLoad == 0 || r.Removed == 0 || r.Loads < 10 {
+		t.Errorf("%d rounds while a load ran, %d removals, %d loads: the writers hardly wrote", r.DuringLoad, r.Removed, r.Loads)
 	}
-	t.Logf("%d versions by %d loads, %d removals, %d lines", r.Versions, r.Loads, r.Removed, r.Main.Lines+r.Beside.Lines)
+	t.Logf("%d versions by %d loads, %d removals, %d lines", r.Versions, r.Loads, r.Removed, r.Main.Lines+r.Second.Lines)
 }
 
 // TestKills is two in a hundred of the soak's kills.
@@ -51,7 +51,7 @@ func TestKills(t *testing.T) {
 }
 
 func testKills(t *testing.T, postgres string) {
-	r, err := Kills(context.Background(), muster, t.TempDir(), KillsPlan{Kills: 20, Seed: 7, Episode: 10, Parallel: 2, Postgres: postgres})
+	r, err := Kills(context.Background(), muster, t.TempDir(), KillsPlan{Kills: 20, Seed: 7, ScenarioKills: 10, Parallel: 2, Postgres: postgres})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func (c backupCmd) Run(a app) (err error) {
 	if inside, err := filepath.Rel(realPath(c.Data), realPath(c.Out)); err == nil && filepath.IsLocal(inside) {
 		return fmt.Errorf("--out %s is in the data directory; name a folder elsewhere", c.Out)
 	}
-	source, err := inspectDirectory(a.ctx, c.Data, c.Database, store.CreateInfo{})
+	source, err := inspectDirectory(a.ctx, c.Data, c.Database, store.Identity{})
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func (c checkCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	seen, err := inspectDirectory(a.ctx, c.Data, c.Database, store.CreateInfo{DefinitionsHash: registry.DefinitionsHash()})
+	seen, err := inspectDirectory(a.ctx, c.Data, c.Database, store.Identity{DefinitionsHash: registry.DefinitionsHash()})
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (c checkCmd) Run(a app) (err error) {
 		folder := blob.ExistingFolder(filesFolder(c.Data))
 		defer func() { err = errors.Join(err, folder.Close()) }()
 		files = folder
-		owned = check.Folder{Path: filesFolder(c.Data), Holder: folder.Owner, Owner: seen.FilesOwner, Adopt: adoptCommand(c.Data, c.Database)}
+		owned = check.Folder{Path: filesFolder(c.Data), MarkedOwner: folder.Owner, Owner: seen.FilesOwner, Adopt: adoptCommand(c.Data, c.Database)}
 	}
 	extractor, err := index.NewExtractor(registry, seen.Info().BaseURL)
 	if err != nil {
@@ -54,7 +54,7 @@ func (c checkCmd) Run(a app) (err error) {
 	progress := newStageProgress(a.stderr)
 	summary, err := check.Run(a.ctx, check.Config{
 		Store: seen, Blobs: files, Folder: owned, Registry: registry, Extractor: extractor, Rules: seen.Info().Rules,
-		Deep: c.Deep, Served: served, Found: c.printer(a), Progress: progress.at,
+		Deep: c.Deep, Served: served, Report: c.printer(a), Progress: progress.at,
 	})
 	progress.end()
 	if err != nil {

@@ -21,7 +21,7 @@ type directory interface {
 	store.Store
 	store.Indexer
 	// Info is what the directory was made as.
-	Info() store.CreateInfo
+	Info() store.Identity
 	// AdoptBaseURL fixes the base URL of a directory that has none yet.
 	AdoptBaseURL(ctx context.Context, baseURL string) error
 	// Ping reports whether the database answers.
@@ -45,7 +45,7 @@ func openDirectory(ctx context.Context, data, database string, o store.Options) 
 // inspected is a directory that was opened to be looked at, whatever its database.
 type inspected interface {
 	store.Inspector
-	Info() store.CreateInfo
+	Info() store.Identity
 	// Served reports whether a server runs on it now.
 	Served(ctx context.Context) (bool, error)
 	// FilesOwner is its id as the owner of a folder of files, "" if it has none yet.
@@ -54,7 +54,7 @@ type inspected interface {
 }
 
 // inspectDirectory opens a directory for a check or a backup: nothing is written.
-func inspectDirectory(ctx context.Context, data, database string, expect store.CreateInfo) (inspected, error) {
+func inspectDirectory(ctx context.Context, data, database string, expect store.Identity) (inspected, error) {
 	if database != "" {
 		i, err := postgres.Inspect(ctx, database, expect)
 		if err != nil {

@@ -14,7 +14,7 @@ import (
 
 // onBoth runs a test with directories in data directories and in PostgreSQL.
 func onBoth(t *testing.T, test func(t *testing.T, open func(data string) (directory, string))) {
-	create := store.Options{Create: &store.CreateInfo{Mode: "authoritative"}}
+	create := store.Options{Create: &store.Identity{Mode: "authoritative"}}
 	for name, newDatabase := range map[string]func(t *testing.T) string{
 		"SQLite": func(*testing.T) string { return "" }, "PostgreSQL": func(t *testing.T) string { return pgtest.Database(t) },
 	} {

@@ -113,7 +113,7 @@ func openToLoad(a app, data, database, baseURL string, c *load.Config) (_ direct
 	if err != nil {
 		return nil, err
 	}
-	opened, err := openDirectory(a.ctx, data, database, store.Options{Create: &store.CreateInfo{
+	opened, err := openDirectory(a.ctx, data, database, store.Options{Create: &store.Identity{
 		BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(),
 	}})
 	if err != nil {

@@ -39,7 +39,7 @@ func (c reindexCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	directory, lock, err := openUnserved(a.ctx, c.Data, c.Database, store.Options{Expect: store.CreateInfo{BaseURL: c.BaseURL}})
+	directory, lock, err := openUnserved(a.ctx, c.Data, c.Database, store.Options{Expect: store.Identity{BaseURL: c.BaseURL}})
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (c reindexCmd) Run(a app) (err error) {
 	}
 	progress := reindexProgress{w: a.stderr, start: time.Now(), next: time.Now().Add(lineEvery)}
 	err = directory.Reindex(a.ctx, store.Reindexing{
-		Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Remake: remake, Progress: progress.done,
+		Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Extract: remake, Progress: progress.done,
 		Cleaning: func(ctx context.Context) error { return endExports(ctx, a, directory) },
 	})
 	if err != nil {

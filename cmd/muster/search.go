@@ -48,7 +48,7 @@ func (c searchCmd) Run(a app) (err error) {
 	if err != nil {
 		return exitError{exitUsage, fmt.Errorf("--zone %s: %w", c.Zone, err)}
 	}
-	directory, err := openDirectory(a.ctx, c.Data, c.Database, store.Options{Expect: store.CreateInfo{
+	directory, err := openDirectory(a.ctx, c.Data, c.Database, store.Options{Expect: store.Identity{
 		DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(),
 	}})
 	if err != nil {

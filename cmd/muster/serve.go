@@ -128,7 +128,7 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 	if err != nil {
 		return nil, err
 	}
-	directory, err := openDirectory(a.ctx, c.Data, c.Database, store.Options{GateWaited: numbers.GateWaited, Expect: store.CreateInfo{
+	directory, err := openDirectory(a.ctx, c.Data, c.Database, store.Options{GateWaited: numbers.GateWaited, Expect: store.Identity{
 		BaseURL: c.BaseURL, DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(),
 	}})
 	if err != nil {

@@ -59,15 +59,15 @@ type Summary struct {
 	Lost   []string // files that jobs name and that the directory has lost
 }
 
-// rounds is how often a snapshot is taken anew because files went.
-const rounds = 10
+// maxSnapshots is how often a snapshot is taken anew because files went.
+const maxSnapshots = 10
 
 // Run makes the copy. After an error there is none.
 func Run(ctx context.Context, c Config) (s Summary, err error) {
 	if c.Progress == nil {
 		c.Progress = func(string, int64, int64) {}
 	}
-	if err := target(c.Out); err != nil {
+	if err := checkTarget(c.Out); err != nil {
 		return s, err
 	}
 	parent, name := filepath.Dir(filepath.Clean(c.Out)), filepath.Base(filepath.Clean(c.Out))
@@ -103,8 +103,8 @@ func Run(ctx context.Context, c Config) (s Summary, err error) {
 	return s, syncPath(parent)
 }
 
-// target refuses what would be overwritten.
-func target(out string) error {
+// checkTarget refuses what would be overwritten.
+func checkTarget(out string) error {
 	entries, err := os.ReadDir(out)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -124,12 +124,12 @@ func (c Config) fill(ctx context.Context, dir string, s *Summary) error {
 		return err
 	}
 	defer func() { _ = copied.Close() }()
-	f := files{from: c.Files, to: copied, there: map[string]bool{}, progress: c.Progress}
+	f := files{from: c.Files, to: copied, copied: map[string]bool{}, progress: c.Progress}
 	frozen, err := c.freeze(ctx, &f, s)
 	if err != nil {
 		return err
 	}
-	s.Time, s.Files, s.Linked = frozen.Time(), len(f.there), f.linked
+	s.Time, s.Files, s.Linked = frozen.Time(), len(f.copied), f.linked
 	if err := failpoint.Inject(ctx, "backup.linked"); err != nil {
 		return errors.Join(err, frozen.Close())
 	}
@@ -143,14 +143,14 @@ func (c Config) fill(ctx context.Context, dir string, s *Summary) error {
 // freeze takes a snapshot of which all files are copied.
 func (c Config) freeze(ctx context.Context, f *files, s *Summary) (Frozen, error) {
 	var missing []string
-	for range rounds {
+	for range maxSnapshots {
 		frozen, err := c.Source.Freeze(ctx)
 		if err != nil {
 			return nil, err
 		}
 		s.Held = max(s.Held, frozen.Held())
 		before := missing
-		if missing, err = f.take(ctx, frozen); err != nil {
+		if missing, err = f.sync(ctx, frozen); err != nil {
 			return nil, errors.Join(err, frozen.Close())
 		}
 		lost := len(missing) > 0 && slices.Equal(missing, before)
@@ -172,14 +172,14 @@ func (c Config) freeze(ctx context.Context, f *files, s *Summary) (Frozen, error
 // files are the files of the copy.
 type files struct {
 	from, to *blob.Folder
-	there    map[string]bool
+	copied   map[string]bool
 	linked   int
 	progress func(stage string, done, total int64)
 }
 
 // take copies the files of a snapshot and removes others from the copy. It returns
 // the names of those that are not there, in order.
-func (f *files) take(ctx context.Context, frozen Frozen) (missing []string, err error) {
+func (f *files) sync(ctx context.Context, frozen Frozen) (missing []string, err error) {
 	names, err := frozen.Objects(ctx)
 	if err != nil {
 		return nil, err
@@ -188,7 +188,7 @@ func (f *files) take(ctx context.Context, frozen Frozen) (missing []string, err 
 	for n, name := range names {
 		wanted[name] = true
 		f.progress("files", int64(n+1), int64(len(names)))
-		if f.there[name] {
+		if f.copied[name] {
 			continue
 		}
 		linked, err := f.from.Clone(ctx, name, f.to)
@@ -199,16 +199,16 @@ func (f *files) take(ctx context.Context, frozen Frozen) (missing []string, err 
 		if err != nil {
 			return nil, err
 		}
-		f.there[name] = true
+		f.copied[name] = true
 		if linked {
 			f.linked++
 		}
 	}
-	for _, name := range slices.Collect(maps.Keys(f.there)) {
+	for _, name := range slices.Collect(maps.Keys(f.copied)) {
 		if wanted[name] {
 			continue
 		}
-		delete(f.there, name)
+		delete(f.copied, name)
 		if err := f.to.Remove(ctx, name); err != nil {
 			return nil, err
 		}

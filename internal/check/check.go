@@ -30,7 +30,7 @@ type Config struct {
 	Extractor Extractor             // by the base URL of the directory
 	Folder    Folder                // whose Blobs are; the zero value: not looked at
 	// Found takes each finding as it is made.
-	Found func(Finding)
+	Report func(Finding)
 
 	// Rules are those by which the resources were cleaned before they were stored.
 	Rules string
@@ -53,8 +53,8 @@ type Folder struct {
 	Path string
 	// Holder returns the id whose mark the folder carries, and Owner that of the directory;
 	// "" stands for none.
-	Holder, Owner func(ctx context.Context) (string, error)
-	Adopt         string // the command that makes it the directory's
+	MarkedOwner, Owner func(ctx context.Context) (string, error)
+	Adopt              string // the command that makes it the directory's
 }
 
 // Finding is one thing that is not as it should be.
@@ -83,7 +83,7 @@ type Summary struct {
 // finding, also where it keeps something from being read. An error is the end of
 // ctx.
 func Run(ctx context.Context, c Config) (Summary, error) {
-	k := &check{Config: c, jobs: map[string]jobFacts{}}
+	k := &checker{Config: c, jobs: map[string]jobFacts{}}
 	if k.Now == nil {
 		k.Now = time.Now
 	}
@@ -106,13 +106,13 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 		{"integrity", k.checkIntegrity},
 	} {
 		k.stage, k.done = stage.name, 0
-		k.tick(0)
+		k.progress(0)
 		err := stage.run(ctx)
 		if ctx.Err() != nil {
 			return k.Summary, context.Cause(ctx)
 		}
 		if err != nil {
-			k.finding("unreadable", stage.name, "this could not be looked at to the end: "+err.Error(), wayRestore)
+			k.finding("unreadable", stage.name, "this could not be looked at to the end: "+err.Error(), remedyRestore)
 		}
 	}
 	return k.Summary, nil
@@ -120,15 +120,15 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 
 // Ways out that several findings share.
 const (
-	wayRestore = "restore a backup, or load the data into a new directory"
-	wayReload  = "load this resource again with a change, or load the data into a new directory"
-	wayExport  = "cancel this export and start it again"
-	wayReindex = "muster reindex takes it out, in a new version"
-	wayServe   = "muster serve clears it up by itself"
+	remedyRestore = "restore a backup, or load the data into a new directory"
+	remedyReload  = "load this resource again with a change, or load the data into a new directory"
+	remedyExport  = "cancel this export and start it again"
+	remedyReindex = "muster reindex takes it out, in a new version"
+	remedyServe   = "muster serve clears it up by itself"
 )
 
-// check is one run.
-type check struct {
+// checker is one run.
+type checker struct {
 	Config
 	Summary
 	started fhir.Instant
@@ -139,43 +139,43 @@ type check struct {
 }
 
 // tick counts n more things of the stage.
-func (k *check) tick(n int64) {
+func (k *checker) progress(n int64) {
 	k.done += n
 	if k.Progress != nil {
 		k.Progress(k.stage, k.done)
 	}
 }
 
-func (k *check) finding(kind, place, problem, remedy string) {
+func (k *checker) finding(kind, place, problem, remedy string) {
 	k.Findings++
-	k.Found(Finding{Kind: kind, Place: place, Problem: problem, Remedy: remedy})
+	k.Report(Finding{Kind: kind, Place: place, Problem: problem, Remedy: remedy})
 }
 
 // leftover reports what the janitor clears up: a finding if it runs and has not,
 // else a note.
-func (k *check) leftover(kind, place, problem string) {
+func (k *checker) leftover(kind, place, problem string) {
 	if k.Served {
 		k.finding(kind, place, problem, "the janitor of the server should have cleared this up: look into its log")
 		return
 	}
-	k.note(kind, place, problem, wayServe)
+	k.note(kind, place, problem, remedyServe)
 }
 
-func (k *check) note(kind, place, problem, remedy string) {
+func (k *checker) note(kind, place, problem, remedy string) {
 	k.Notes++
-	k.Found(Finding{Note: true, Kind: kind, Place: place, Problem: problem, Remedy: remedy})
+	k.Report(Finding{Note: true, Kind: kind, Place: place, Problem: problem, Remedy: remedy})
 }
 
 // recent is the moment since when things may lie about.
-func (k *check) recent() fhir.Instant { return k.started - fhir.Instant(k.Period.Milliseconds()) }
+func (k *checker) graceStart() fhir.Instant { return k.started - fhir.Instant(k.Period.Milliseconds()) }
 
-func (k *check) checkIntegrity(ctx context.Context) error {
-	return k.Store.Integrity(ctx, k.Deep, func(c store.Complaint) error {
+func (k *checker) checkIntegrity(ctx context.Context) error {
+	return k.Store.Integrity(ctx, k.Deep, func(c store.IntegrityProblem) error {
 		if c.Skipped {
-			k.note("not-looked-at", c.Place, c.Text, c.Way)
+			k.note("not-looked-at", c.Place, c.Problem, c.Remedy)
 			return nil
 		}
-		k.finding("database", c.Place, c.Text, c.Way)
+		k.finding("database", c.Place, c.Problem, c.Remedy)
 		return nil
 	})
 }

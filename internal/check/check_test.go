@@ -77,7 +77,7 @@ func place(t *testing.T, url string) string {
 	ctx := auth.With(t.Context(), auth.Principal{ID: "anna"})
 	registry, err := conformance.Load()
 	must(t, err)
-	s := open(t, dir, url, store.Options{Create: &store.CreateInfo{BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion()}})
+	s := open(t, dir, url, store.Options{Create: &store.Identity{BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion()}})
 	defer s.Close()
 	extractor, err := index.NewExtractor(registry, baseURL)
 	must(t, err)
@@ -157,10 +157,10 @@ func look(t *testing.T, dir, url string, deep, served bool) (lines []string, s c
 	registry, err := conformance.Load()
 	must(t, err)
 	files := filepath.Join(dir, sqlite.FilesFolder)
-	folder := check.Folder{Path: "FILES", Holder: blob.ExistingFolder(files).Owner, Adopt: "muster adopt"}
+	folder := check.Folder{Path: "FILES", MarkedOwner: blob.ExistingFolder(files).Owner, Adopt: "muster adopt"}
 	var i store.Inspector
-	var info store.CreateInfo
-	expect := store.CreateInfo{DefinitionsHash: registry.DefinitionsHash()}
+	var info store.Identity
+	expect := store.Identity{DefinitionsHash: registry.DefinitionsHash()}
 	if url != "" {
 		d, err := postgres.Inspect(t.Context(), url, expect)
 		must(t, err)
@@ -177,7 +177,7 @@ func look(t *testing.T, dir, url string, deep, served bool) (lines []string, s c
 	s, err = check.Run(t.Context(), check.Config{
 		Period: 9 * time.Minute, // longer than these tests take
 		Store:  i, Blobs: aged{blob.ExistingFolder(files), files}, Folder: folder, Registry: registry, Extractor: extractor, Rules: info.Rules, Deep: deep, Served: served,
-		Found: func(f check.Finding) {
+		Report: func(f check.Finding) {
 			note := ""
 			if f.Note {
 				note = "note "

@@ -21,7 +21,7 @@ import (
 
 // checkFiles holds the rows of parts against the files, and the files against the
 // rows. The files are listed before the jobs are read again, as the janitor does.
-func (k *check) checkFiles(ctx context.Context) error {
+func (k *checker) checkFiles(ctx context.Context) error {
 	if k.Blobs == nil {
 		k.note("not-looked-at", "files", "the folder of the export files was not named", "name it with --data")
 		return nil
@@ -59,7 +59,7 @@ func (k *check) checkFiles(ctx context.Context) error {
 			return err
 		}
 		k.Parts++
-		k.tick(1)
+		k.progress(1)
 	}
 	if anothers {
 		return nil // its other files are not this directory's, and no server clears them up
@@ -69,11 +69,11 @@ func (k *check) checkFiles(ctx context.Context) error {
 
 // checkFolder looks whose the folder is, and reports whether it is another directory's. A
 // directory that has no id yet has marked no folder.
-func (k *check) checkFolder(ctx context.Context) (anothers bool, err error) {
-	if k.Folder.Holder == nil {
+func (k *checker) checkFolder(ctx context.Context) (anothers bool, err error) {
+	if k.Folder.MarkedOwner == nil {
 		return false, nil
 	}
-	holder, err := k.Folder.Holder(ctx)
+	holder, err := k.Folder.MarkedOwner(ctx)
 	if err != nil {
 		k.finding("folder", "files", "whose the folder is cannot be read: "+err.Error(), "muster serve is refused before that is set right")
 		return false, ctx.Err()
@@ -95,8 +95,8 @@ func (k *check) checkFolder(ctx context.Context) (anothers bool, err error) {
 }
 
 // checkPart looks at the file of a part that is done.
-func (k *check) checkPart(ctx context.Context, p *store.Part) error {
-	problem, err := k.file(ctx, p)
+func (k *checker) checkPart(ctx context.Context, p *store.Part) error {
+	problem, err := k.fileProblem(ctx, p)
 	if err != nil || problem == "" {
 		return err
 	}
@@ -110,14 +110,14 @@ func (k *check) checkPart(ctx context.Context, p *store.Part) error {
 	}
 	for _, q := range r.Parts {
 		if q.Object == p.Object {
-			k.finding("file", fmt.Sprintf("job %s part %d", p.JobID, p.Number), problem, wayExport)
+			k.finding("file", fmt.Sprintf("job %s part %d", p.JobID, p.Number), problem, remedyExport)
 		}
 	}
 	return nil
 }
 
 // file says what is wrong with the file of a part, if anything.
-func (k *check) file(ctx context.Context, p *store.Part) (problem string, err error) {
+func (k *checker) fileProblem(ctx context.Context, p *store.Part) (problem string, err error) {
 	r, err := k.Blobs.Open(ctx, p.Object)
 	if errors.Is(err, blob.ErrNotFound) {
 		return fmt.Sprintf("its file %s is not there: its download fails", p.Object), nil
@@ -140,12 +140,12 @@ func (k *check) file(ctx context.Context, p *store.Part) (problem string, err er
 	if !k.Deep {
 		return "", nil
 	}
-	return deepFile(ctx, p, r, identity)
+	return contentProblem(ctx, p, r, identity)
 }
 
-// deepFile reads a file both ways it is served: by its fragments, and as the one
+// contentProblem reads a file both ways it is served: by its fragments, and as the one
 // gzip stream.
-func deepFile(ctx context.Context, p *store.Part, r blob.Reader, identity io.Reader) (problem string, err error) {
+func contentProblem(ctx context.Context, p *store.Part, r blob.Reader, identity io.Reader) (problem string, err error) {
 	stream, err := gzip.NewReader(io.NewSectionReader(r, 0, r.Size()))
 	if err != nil {
 		return fmt.Sprintf("its file %s is no gzip stream: %v", p.Object, err), nil
@@ -194,17 +194,17 @@ func (c contextReader) Read(p []byte) (int, error) {
 
 // checkOwners looks for files that no row names and no live job is writing, and for those that
 // are no exports.
-func (k *check) checkOwners(ctx context.Context, listed map[string]time.Time, named map[string]bool) error {
+func (k *checker) checkOwners(ctx context.Context, listed map[string]time.Time, named map[string]bool) error {
 	var suspects, foreign []string
 	for name, modified := range listed {
 		id, ours := store.JobOf(name)
 		job, known := k.jobs[id]
-		since := max(fhir.InstantOf(modified), job.over)
+		since := max(fhir.InstantOf(modified), job.orphanedAt)
 		switch {
 		case named[name] || job.live:
 		case !known && !ours:
 			foreign = append(foreign, name)
-		case since < k.clearedBy(known):
+		case since < k.orphanDeadline(known):
 			suspects = append(suspects, name)
 		}
 	}
@@ -228,9 +228,9 @@ func (k *check) checkOwners(ctx context.Context, listed map[string]time.Time, na
 
 // clearedBy is the moment since when files may lie about. While the directory is served, those
 // of a job that is in no row may do so for longer, for the janitor leaves them alone at first.
-func (k *check) clearedBy(known bool) fhir.Instant {
+func (k *checker) orphanDeadline(known bool) fhir.Instant {
 	if k.Served && !known {
-		return k.recent() - fhir.Instant(store.StrangerAge.Milliseconds())
+		return k.graceStart() - fhir.Instant(store.OrphanGrace.Milliseconds())
 	}
-	return k.recent()
+	return k.graceStart()
 }

@@ -15,20 +15,20 @@ type jobFacts struct {
 	live          bool
 	needsVersions bool // it reads old versions, or did until a moment ago
 	time          fhir.Instant
-	over          fhir.Instant // when its files lost their owner; 0 while they have one
+	orphanedAt    fhir.Instant // when its files lost their owner; 0 while they have one
 }
 
 // checkJobs goes through all jobs. A record that tells no true story is read
 // again, since it was not: the two databases and the files have moments of their
 // own.
-func (k *check) checkJobs(ctx context.Context) error {
+func (k *checker) checkJobs(ctx context.Context) error {
 	var wrong []string // jobs to look at again
 	var writing []store.JobRecord
 	err := k.Store.EachJob(ctx, func(r store.JobRecord) error {
 		k.Jobs++
-		k.tick(1)
+		k.progress(1)
 		k.jobs[r.Job.ID] = k.facts(&r.Job)
-		if len(k.story(&r)) > 0 {
+		if len(k.jobProblems(&r)) > 0 {
 			wrong = append(wrong, r.Job.ID)
 		}
 		if r.Job.State == store.Writing {
@@ -47,8 +47,8 @@ func (k *check) checkJobs(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, problem := range k.story(&r) {
-			k.finding("job", "job "+id, problem, wayExport)
+		for _, problem := range k.jobProblems(&r) {
+			k.finding("job", "job "+id, problem, remedyExport)
 		}
 	}
 	for n := range writing {
@@ -59,20 +59,20 @@ func (k *check) checkJobs(ctx context.Context) error {
 	return nil
 }
 
-func (k *check) facts(j *store.Job) jobFacts {
+func (k *checker) facts(j *store.Job) jobFacts {
 	f := jobFacts{live: j.State.Live(), time: j.Time}
-	f.needsVersions = j.State == store.Selecting || j.State == store.Writing || j.Finished > k.recent()
+	f.needsVersions = j.State == store.Selecting || j.State == store.Writing || j.Finished > k.graceStart()
 	switch j.State {
 	case store.Failed, store.Cancelled:
-		f.over = max(1, j.Finished)
+		f.orphanedAt = max(1, j.Finished)
 	case store.Expired:
-		f.over = max(1, j.Expires)
+		f.orphanedAt = max(1, j.Expires)
 	}
 	return f
 }
 
 // story returns what does not fit together in a record.
-func (k *check) story(r *store.JobRecord) (problems []string) {
+func (k *checker) jobProblems(r *store.JobRecord) (problems []string) {
 	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	j := &r.Job
 	if !slices.Contains(store.States(), j.State) {
@@ -82,12 +82,12 @@ func (k *check) story(r *store.JobRecord) (problems []string) {
 	if k.Served && j.State.Live() && j.Progress < k.started-fhir.Instant(k.StallAfter.Milliseconds()) {
 		say("it is %s and has made no progress since %v: it should have failed by now", j.State, j.Progress)
 	}
-	if overdue := j.Expires > 0 && j.Expires < k.recent(); k.Served && overdue && !j.State.Live() && j.State != store.Expired {
+	if overdue := j.Expires > 0 && j.Expires < k.graceStart(); k.Served && overdue && !j.State.Live() && j.State != store.Expired {
 		say("it is %s, and its retention was over at %v: it should have expired by now", j.State, j.Expires)
 	}
 	switch j.State {
 	case store.Writing, store.Complete:
-		problems = append(problems, planStory(r)...)
+		problems = append(problems, planProblems(r)...)
 	default:
 		if len(r.Parts) > 0 || len(r.Selections) > 0 {
 			say("it is %s, but still has %d parts and %d selections", j.State, len(r.Parts), len(r.Selections))
@@ -105,18 +105,18 @@ func (k *check) story(r *store.JobRecord) (problems []string) {
 	return problems
 }
 
-// planStory holds parts against selections and counts.
-func planStory(r *store.JobRecord) (problems []string) {
+// planProblems holds parts against selections and counts.
+func planProblems(r *store.JobRecord) (problems []string) {
 	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	var selected, planned int64
 	done := 0
 	for _, s := range r.Selections {
-		if s.Damage != nil {
-			say("its selection of %v cannot be read: %v", s.Type, s.Damage)
+		if s.Err != nil {
+			say("its selection of %v cannot be read: %v", s.Type, s.Err)
 			continue
 		}
 		selected += int64(s.Keys.GetCardinality())
-		problems = append(problems, selectionStory(r, s.Selection)...)
+		problems = append(problems, selectionProblems(r, s.Selection)...)
 	}
 	for n, p := range r.Parts {
 		planned += p.Count
@@ -125,7 +125,7 @@ func planStory(r *store.JobRecord) (problems []string) {
 		}
 		if p.Done {
 			done++
-			problems = append(problems, doneStory(&p)...)
+			problems = append(problems, donePartProblems(&p)...)
 		} else if p.Object != "" {
 			say("part %d is not done, but names the file %s", p.Number, p.Object)
 		}
@@ -145,8 +145,8 @@ func planStory(r *store.JobRecord) (problems []string) {
 	return problems
 }
 
-// doneStory looks at a part that is done.
-func doneStory(p *store.Part) (problems []string) {
+// donePartProblems looks at a part that is done.
+func donePartProblems(p *store.Part) (problems []string) {
 	if p.Object == "" {
 		problems = append(problems, fmt.Sprintf("part %d is done, but names no file", p.Number))
 	}
@@ -157,9 +157,9 @@ func doneStory(p *store.Part) (problems []string) {
 	return problems
 }
 
-// selectionStory holds the parts of one type against its selection: they are runs
+// selectionProblems holds the parts of one type against its selection: they are runs
 // of it, one after the other, that leave nothing out.
-func selectionStory(r *store.JobRecord, s store.Selection) (problems []string) {
+func selectionProblems(r *store.JobRecord, s store.Selection) (problems []string) {
 	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	if s.Keys.IsEmpty() {
 		return nil
@@ -197,14 +197,14 @@ const readableKeys = 5000
 
 // checkReadable looks whether what a job has still to write is there in the
 // versions of its transaction time, and of the size that was planned.
-func (k *check) checkReadable(ctx context.Context, r *store.JobRecord) error {
+func (k *checker) checkReadable(ctx context.Context, r *store.JobRecord) error {
 	for n := range r.Parts {
 		p := &r.Parts[n]
 		if p.Done {
 			continue
 		}
 		for _, s := range r.Selections {
-			if s.Type != p.Type || s.Damage != nil {
+			if s.Type != p.Type || s.Err != nil {
 				continue
 			}
 			bytes, missing, err := k.readable(ctx, s.Selection, p, r.Job.Time)
@@ -221,17 +221,17 @@ func (k *check) checkReadable(ctx context.Context, r *store.JobRecord) error {
 			default:
 				continue
 			}
-			if open, err := k.stillOpen(ctx, p); err != nil {
+			if open, err := k.partPending(ctx, p); err != nil {
 				return err
 			} else if open {
-				k.finding("job", "job "+r.Job.ID, problem, wayExport)
+				k.finding("job", "job "+r.Job.ID, problem, remedyExport)
 			}
 		}
 	}
 	return nil
 }
 
-func (k *check) readable(ctx context.Context, s store.Selection, p *store.Part, t fhir.Instant) (bytes int64, missing []store.RowKey, err error) {
+func (k *checker) readable(ctx context.Context, s store.Selection, p *store.Part, t fhir.Instant) (bytes int64, missing []store.RowKey, err error) {
 	var keys []store.RowKey
 	look := func() error {
 		n, gone, err := k.Store.Readable(ctx, keys, t)
@@ -250,7 +250,7 @@ func (k *check) readable(ctx context.Context, s store.Selection, p *store.Part, 
 }
 
 // stillOpen reports whether the part is to be written still.
-func (k *check) stillOpen(ctx context.Context, p *store.Part) (bool, error) {
+func (k *checker) partPending(ctx context.Context, p *store.Part) (bool, error) {
 	r, err := k.Store.JobRecord(ctx, p.JobID)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil

@@ -14,7 +14,7 @@ import (
 const versionRows = 1000
 
 // checkOldVersions goes through history.
-func (k *check) checkOldVersions(ctx context.Context) error {
+func (k *checker) checkOldVersions(ctx context.Context) error {
 	clock, err := k.Store.Clock(ctx)
 	if err != nil {
 		return err
@@ -39,7 +39,7 @@ func (k *check) checkOldVersions(ctx context.Context) error {
 			}
 		}
 		k.OldVersions += int64(len(versions))
-		k.tick(int64(len(versions)))
+		k.progress(int64(len(versions)))
 		if len(versions) < versionRows {
 			break
 		}
@@ -51,30 +51,30 @@ func (k *check) checkOldVersions(ctx context.Context) error {
 	return nil
 }
 
-func (k *check) oldVersion(v *store.OldVersion, clock fhir.Instant) {
+func (k *checker) oldVersion(v *store.OldVersion, clock fhir.Instant) {
 	place := fmt.Sprintf("version %d of the %v with row key %d", v.Version, v.Key.Type(), v.Key)
 	if v.Committed >= v.Superseded {
-		k.finding("history", place, fmt.Sprintf("it was committed at %v and superseded at %v, which is not later", v.Committed, v.Superseded), wayExport)
+		k.finding("history", place, fmt.Sprintf("it was committed at %v and superseded at %v, which is not later", v.Committed, v.Superseded), remedyExport)
 	}
 	if v.Superseded > clock {
-		k.finding("clock", place, fmt.Sprintf("it was superseded at %v, after the clock of the directory, %v", v.Superseded, clock), wayRestore)
+		k.finding("clock", place, fmt.Sprintf("it was superseded at %v, after the clock of the directory, %v", v.Superseded, clock), remedyRestore)
 	}
 	if v.Current > 0 && v.Current <= v.Version {
-		k.finding("history", place, fmt.Sprintf("it is not older than the current version, %d", v.Current), wayRestore)
+		k.finding("history", place, fmt.Sprintf("it is not older than the current version, %d", v.Current), remedyRestore)
 	}
 	if want := int64(len(v.Body)) + 1; v.Size != want {
-		k.finding("history", place, fmt.Sprintf("its row says %d bytes, and its line has %d", v.Size, want), wayExport)
+		k.finding("history", place, fmt.Sprintf("its row says %d bytes, and its line has %d", v.Size, want), remedyExport)
 	}
 	if said := fastjson.GetString(v.Body, "meta", "versionId"); said != fmt.Sprint(v.Version) {
-		k.finding("history", place, fmt.Sprintf("its body says it is version %q", said), wayExport)
+		k.finding("history", place, fmt.Sprintf("its body says it is version %q", said), remedyExport)
 	}
 }
 
 // needed reports whether a job that lives, or did a moment ago, has a transaction
 // time at which the version was the current one. Jobs that came after they were
 // listed need no version that was superseded well before.
-func (k *check) needed(v *store.OldVersion) bool {
-	if v.Superseded > k.recent() {
+func (k *checker) needed(v *store.OldVersion) bool {
+	if v.Superseded > k.graceStart() {
 		return true
 	}
 	for _, j := range k.jobs {
@@ -86,7 +86,7 @@ func (k *check) needed(v *store.OldVersion) bool {
 }
 
 // checkTombstones goes through what was removed.
-func (k *check) checkTombstones(ctx context.Context) error {
+func (k *checker) checkTombstones(ctx context.Context) error {
 	var after store.Tombstone
 	for {
 		found, err := k.Store.Tombstones(ctx, after, versionRows)
@@ -99,21 +99,21 @@ func (k *check) checkTombstones(ctx context.Context) error {
 		}
 		for _, b := range found {
 			place := fmt.Sprintf("tombstone of version %d of %v/%s", b.Version, b.Type, b.ID)
-			if b.KeyLives {
-				k.finding("tombstone", place, fmt.Sprintf("its row key %d is that of a resource that is there: a job could export the wrong one", b.Key), wayRestore)
+			if b.KeyInUse {
+				k.finding("tombstone", place, fmt.Sprintf("its row key %d is that of a resource that is there: a job could export the wrong one", b.Key), remedyRestore)
 			}
 			if b.Key.Type() != b.Type {
-				k.finding("tombstone", place, fmt.Sprintf("its row key %d is one of %v", b.Key, b.Key.Type()), wayRestore)
+				k.finding("tombstone", place, fmt.Sprintf("its row key %d is one of %v", b.Key, b.Key.Type()), remedyRestore)
 			}
 			if b.Current > 0 && b.Current <= b.Version {
-				k.finding("tombstone", place, fmt.Sprintf("the resource is there again with version %d, which is not after it: one version id has two contents", b.Current), wayRestore)
+				k.finding("tombstone", place, fmt.Sprintf("the resource is there again with version %d, which is not after it: one version id has two contents", b.Current), remedyRestore)
 			}
 			if b.Committed > clock {
-				k.finding("clock", place, fmt.Sprintf("it was committed at %v, after the clock of the directory, %v", b.Committed, clock), wayRestore)
+				k.finding("clock", place, fmt.Sprintf("it was committed at %v, after the clock of the directory, %v", b.Committed, clock), remedyRestore)
 			}
 		}
 		k.Tombstones += int64(len(found))
-		k.tick(int64(len(found)))
+		k.progress(int64(len(found)))
 		if len(found) < versionRows {
 			return nil
 		}

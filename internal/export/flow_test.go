@@ -71,7 +71,7 @@ func newFixtureOn(t *testing.T, onPostgres bool, change func(*Config)) *fixture 
 	dir := t.TempDir()
 	b := &fixture{T: t, clock: newClock()}
 	options := store.Options{Now: b.clock.Now,
-		Create: &store.CreateInfo{BaseURL: testBase, Mode: "authoritative", DefinitionsHash: "test"}}
+		Create: &store.Identity{BaseURL: testBase, Mode: "authoritative", DefinitionsHash: "test"}}
 	var directory store.Store
 	var err error
 	if onPostgres {

@@ -36,7 +36,7 @@ func (s *Service) selectRows(ctx context.Context, c *job.Claim) error {
 	if err := failpoint.Inject(ctx, "export.selected"); err != nil {
 		return err
 	}
-	settle, cancel := c.Settling(ctx)
+	settle, cancel := c.FinishContext(ctx)
 	defer cancel()
 	if err := s.jobs.StoreSelection(settle, c.Task, selections, parts, s.now(), s.expires()); err != nil {
 		return err
@@ -77,7 +77,7 @@ func (s *Service) selectAll(ctx context.Context, c *job.Claim, snapshot store.Sn
 		err := snapshot.Select(ctx, p, func(key store.RowKey, size int64) error {
 			keys.Add(uint64(key))
 			found++
-			c.Found(found)
+			c.ReportProgress(found)
 			return cut.add(key, size)
 		})
 		if err != nil {

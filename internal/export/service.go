@@ -59,7 +59,7 @@ type Config struct {
 	SweepEvery time.Duration
 	// StrangerAge is how long the janitor keeps a file whose job is in no row of Store,
 	// measured from its last change by the clock of this machine instead of Now. Defaults
-	// to [store.StrangerAge].
+	// to [store.OrphanGrace].
 	StrangerAge time.Duration
 	// Owned returns an error if Blobs belongs to another directory. The janitor calls it
 	// before it removes files, and removes none after an error until its next run. Defaults
@@ -128,7 +128,7 @@ func (c Config) withDefaults() Config {
 	c.Retention = cmp.Or(max(0, c.Retention), 24*time.Hour)
 	c.Forget = cmp.Or(max(0, c.Forget), 7*24*time.Hour)
 	c.SweepEvery = cmp.Or(max(0, c.SweepEvery), time.Minute)
-	c.StrangerAge = cmp.Or(max(0, c.StrangerAge), store.StrangerAge)
+	c.StrangerAge = cmp.Or(max(0, c.StrangerAge), store.OrphanGrace)
 	if c.Owned == nil {
 		c.Owned = func(context.Context) error { return nil }
 	}

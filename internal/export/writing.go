@@ -37,7 +37,7 @@ func (s *Service) writePart(ctx context.Context, c *job.Claim) error {
 	if err := failpoint.Inject(ctx, "export.part.committed"); err != nil {
 		return err
 	}
-	settle, cancel := c.Settling(ctx)
+	settle, cancel := c.FinishContext(ctx)
 	defer cancel()
 	state, err := s.jobs.FinishPart(settle, c.Task, name, stored, s.now(), s.expires())
 	if errors.Is(err, store.ErrLeaseLost) || errors.Is(err, store.ErrCancelled) {
@@ -81,7 +81,7 @@ func (s *Service) copyRows(ctx context.Context, c *job.Claim, out blob.Writer) (
 		if err != nil {
 			return store.Stored{}, fmt.Errorf("part %d: %w", p.Number, err)
 		}
-		c.Found(written)
+		c.ReportProgress(written)
 		if err := failpoint.Inject(ctx, "export.part.page"); err != nil {
 			return store.Stored{}, err
 		}

@@ -72,8 +72,8 @@ type Engine struct {
 	// of it, as on a full disk; the next claim then says it.
 	causes sync.Map
 
-	mu     sync.Mutex
-	failed []string // ids of the jobs that were failed last, so that each is told once
+	mu       sync.Mutex
+	notified []string // ids of the jobs that were failed last, so that each is told once
 }
 
 // New creates an engine. It does nothing before [Engine.Run].
@@ -99,19 +99,19 @@ func (e *Engine) Run(ctx context.Context) error {
 	var g errgroup.Group
 	for n := range e.Workers {
 		g.Go(func() error {
-			e.work(ctx, fmt.Sprintf("%s/%d", e.name, n+1))
+			e.runWorker(ctx, fmt.Sprintf("%s/%d", e.name, n+1))
 			return nil
 		})
 	}
 	g.Go(func() error {
-		e.watch(ctx)
+		e.watchStalled(ctx)
 		return nil
 	})
 	return g.Wait()
 }
 
 // work is the life of one worker.
-func (e *Engine) work(ctx context.Context, worker string) {
+func (e *Engine) runWorker(ctx context.Context, worker string) {
 	tick := time.NewTicker(e.Tick)
 	defer tick.Stop()
 	for ctx.Err() == nil {
@@ -121,7 +121,7 @@ func (e *Engine) work(ctx context.Context, worker string) {
 		}
 		if task != nil {
 			_ = failpoint.Inject(ctx, "job.claimed") // only a death matters here
-			e.attempt(ctx, task)
+			e.process(ctx, task)
 			continue
 		}
 		select {
@@ -133,7 +133,7 @@ func (e *Engine) work(ctx context.Context, worker string) {
 }
 
 // attempt does a claimed piece of work and settles what became of it.
-func (e *Engine) attempt(ctx context.Context, task *store.Task) {
+func (e *Engine) process(ctx context.Context, task *store.Task) {
 	if task.Attempt > e.Attempts {
 		// The last claims ended without a word: their process died, or the store could
 		// not be told.
@@ -144,12 +144,12 @@ func (e *Engine) attempt(ctx context.Context, task *store.Task) {
 		e.fail(ctx, task, cause)
 		return
 	}
-	err := e.run(ctx, task)
-	settle, cancel := settling(ctx, e.Lease)
+	err := e.execute(ctx, task)
+	settle, cancel := finishContext(ctx, e.Lease)
 	defer cancel()
 	_ = failpoint.Inject(settle, "job.settle")
 	if err != nil && ctx.Err() == nil {
-		err = e.whose(settle, task, err)
+		err = e.checkClaim(settle, task, err)
 	}
 	switch {
 	case err == nil:
@@ -176,7 +176,7 @@ func (e *Engine) attempt(ctx context.Context, task *store.Task) {
 // of what others did meanwhile, such as a file that was cleared away behind it: its
 // error says that the claim is gone then, and neither counts against the job nor
 // ends it.
-func (e *Engine) whose(ctx context.Context, task *store.Task, failed error) error {
+func (e *Engine) checkClaim(ctx context.Context, task *store.Task, failed error) error {
 	if errors.Is(failed, store.ErrCancelled) || errors.Is(failed, store.ErrLeaseLost) {
 		return failed
 	}
@@ -189,13 +189,13 @@ func (e *Engine) whose(ctx context.Context, task *store.Task, failed error) erro
 
 // run does the work under a heartbeat. When the heartbeat has ended the work,
 // its reason is the error, whatever the work made of it.
-func (e *Engine) run(ctx context.Context, task *store.Task) error {
+func (e *Engine) execute(ctx context.Context, task *store.Task) error {
 	working, stop := context.WithCancelCause(ctx)
 	c := &Claim{Task: task, lease: e.Lease}
 	beating := make(chan struct{})
 	go func() {
 		defer close(beating)
-		e.beat(working, c, stop)
+		e.heartbeat(working, c, stop)
 	}()
 	err := e.Work(working, c)
 	stop(nil)
@@ -208,7 +208,7 @@ func (e *Engine) run(ctx context.Context, task *store.Task) error {
 
 // beat renews the claim until the work ends, and ends the work when the claim is
 // not worth anything any more.
-func (e *Engine) beat(ctx context.Context, c *Claim, stop context.CancelCauseFunc) {
+func (e *Engine) heartbeat(ctx context.Context, c *Claim, stop context.CancelCauseFunc) {
 	tick := time.NewTicker(e.Heartbeat)
 	defer tick.Stop()
 	renewed := e.Now()
@@ -241,7 +241,7 @@ func (e *Engine) beat(ctx context.Context, c *Claim, stop context.CancelCauseFun
 
 // watch fails jobs that stand still. Time before the start of the engine does
 // not count: a server that was switched off does not fail its jobs.
-func (e *Engine) watch(ctx context.Context) {
+func (e *Engine) watchStalled(ctx context.Context) {
 	tick := time.NewTicker(e.Tick)
 	defer tick.Stop()
 	started := e.Now()
@@ -264,11 +264,11 @@ func (e *Engine) failStalled(ctx context.Context, before fhir.Instant) {
 	}
 	for _, job := range stalled {
 		reason := fmt.Sprintf("The export made no progress for %s. Please start it again.", e.StallAfter)
-		if err := e.Jobs.Fail(ctx, job.ID, reason, e.now(), e.ends()); err != nil {
+		if err := e.Jobs.Fail(ctx, job.ID, reason, e.now(), e.expires()); err != nil {
 			e.Logger.Error("a stalled job could not be failed", "job", job.ID, "error", err)
 			continue
 		}
-		e.ended(job.ID)
+		e.notifyFailed(job.ID)
 		e.Logger.Error("a job made no progress and failed", "job", job.ID, "state", job.State, "since", job.Progress)
 	}
 }
@@ -282,12 +282,12 @@ func (e *Engine) release(ctx context.Context, task *store.Task, wait time.Durati
 // fail ends the job. Its client gets a sentence, the log gets the cause.
 func (e *Engine) fail(ctx context.Context, task *store.Task, cause error) {
 	e.log(task).Error("a job failed", "attempt", task.Attempt, "error", cause)
-	if err := e.Jobs.Fail(ctx, task.Job.ID, e.reason(task, cause), e.now(), e.ends()); err != nil {
+	if err := e.Jobs.Fail(ctx, task.Job.ID, e.reason(task, cause), e.now(), e.expires()); err != nil {
 		e.log(task).Error("a job could not be failed; it will be tried again", "error", err)
 		e.causes.Store(task.Job.ID, cause)
 		return
 	}
-	e.ended(task.Job.ID)
+	e.notifyFailed(task.Job.ID)
 }
 
 // reason is the sentence for the client. An error that has a method Reason says for
@@ -303,27 +303,27 @@ func (e *Engine) reason(task *store.Task, cause error) string {
 	return fmt.Sprintf("The export could not be finished after %d attempts. Please start it again.", min(task.Attempt, e.Attempts))
 }
 
-// rememberFailed is how many failed jobs are remembered: workers fail the parts of one
+// maxNotified is how many failed jobs are remembered: workers fail the parts of one
 // job at about the same time.
-const rememberFailed = 100
+const maxNotified = 100
 
 // ended forgets a job that was failed, and tells who wants to know, once.
-func (e *Engine) ended(jobID string) {
+func (e *Engine) notifyFailed(jobID string) {
 	e.causes.Delete(jobID)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.Failed == nil || slices.Contains(e.failed, jobID) {
+	if e.Failed == nil || slices.Contains(e.notified, jobID) {
 		return
 	}
-	if len(e.failed) == rememberFailed {
-		e.failed = slices.Delete(e.failed, 0, 1)
+	if len(e.notified) == maxNotified {
+		e.notified = slices.Delete(e.notified, 0, 1)
 	}
-	e.failed = append(e.failed, jobID)
+	e.notified = append(e.notified, jobID)
 	e.Failed(jobID)
 }
 
-func (e *Engine) now() fhir.Instant  { return fhir.InstantOf(e.Now()) }
-func (e *Engine) ends() fhir.Instant { return fhir.InstantOf(e.Now().Add(e.Retention)) }
+func (e *Engine) now() fhir.Instant     { return fhir.InstantOf(e.Now()) }
+func (e *Engine) expires() fhir.Instant { return fhir.InstantOf(e.Now().Add(e.Retention)) }
 
 func (e *Engine) log(task *store.Task) *slog.Logger {
 	l := e.Logger.With("job", task.Job.ID, "fence", task.Fence)
@@ -344,19 +344,19 @@ type Claim struct {
 // Neither a stop of the engine cuts it off, nor a heartbeat that meets work which the store
 // already has as done: the work would be done, and who did it would not know. Whether the
 // claim still holds, the store says itself. It lasts for one lease; call cancel after use.
-func (c *Claim) Settling(ctx context.Context) (settle context.Context, cancel context.CancelFunc) {
-	return settling(ctx, c.lease)
+func (c *Claim) FinishContext(ctx context.Context) (settle context.Context, cancel context.CancelFunc) {
+	return finishContext(ctx, c.lease)
 }
 
-// settling is for what is said to the store even while the engine stops.
-func settling(ctx context.Context, lease time.Duration) (context.Context, context.CancelFunc) {
+// finishContext is for what is said to the store even while the engine stops.
+func finishContext(ctx context.Context, lease time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), lease)
 }
 
 // Found notes how many resources this claim has found or written so far, from
 // its beginning; the next heartbeat stores it. Safe for use by several
 // goroutines.
-func (c *Claim) Found(n int64) { c.found.Store(n) }
+func (c *Claim) ReportProgress(n int64) { c.found.Store(n) }
 
 // Permanent marks an error that another attempt cannot mend: the job fails at
 // once.

@@ -195,7 +195,7 @@ func TestHeartbeatEndsWork(t *testing.T) {
 		got := make(chan error, 1)
 		ctx, cancel := context.WithCancel(t.Context())
 		e := New(Config{Jobs: f, Logger: slog.New(slog.DiscardHandler), Heartbeat: time.Millisecond, Work: func(ctx context.Context, c *Claim) error {
-			c.Found(7)
+			c.ReportProgress(7)
 			<-ctx.Done()
 			got <- context.Cause(ctx)
 			return errors.New("some consequence")

@@ -469,7 +469,7 @@ func TestReindexTakesOutWhatMayNotBeHeld(t *testing.T) {
 			var cleaned int64
 			calls := 0
 			err := p.store.(store.Indexer).Reindex(t.Context(), store.Reindexing{
-				Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Remake: remake,
+				Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Extract: remake,
 				Cleaning: func(context.Context) error { calls++; return nil },
 				Progress: func(_, n int64) { cleaned = n },
 			})

@@ -15,7 +15,7 @@ import (
 // where a line holds what a directory may not hold, or is suppressed in a way that an
 // older program has not seen, the change to a version as a load would write it today.
 // The function serves one goroutine.
-func NewRemake(extractor Extractor) (store.Remake, error) {
+func NewRemake(extractor Extractor) (store.ExtractFunc, error) {
 	table, err := readShapes(shapeText)
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 // so writers and a server go on meanwhile. Not safe for use by several goroutines.
 type Inspector interface {
 	// Keeps reports whether entries of a kind are kept here.
-	Keeps(kind index.Kind) bool
+	StoresKind(kind index.Kind) bool
 
 	// Excerpt returns everything that is stored under the row keys from first to
 	// last, in ascending order, but stops after about limit resources.
@@ -44,14 +44,14 @@ type Inspector interface {
 	// Integrity lets the database check itself, both directions of each index
 	// included when deep, and yields what it complains of in words for people.
 	// What cannot be checked here is yielded with skipped set.
-	Integrity(ctx context.Context, deep bool, yield func(c Complaint) error) error
+	Integrity(ctx context.Context, deep bool, yield func(c IntegrityProblem) error) error
 }
 
-// Complaint is one thing that a database says of itself.
-type Complaint struct {
+// IntegrityProblem is one thing that a database says of itself.
+type IntegrityProblem struct {
 	Place   string // the database, table or index
-	Text    string
-	Way     string // what to do about it
+	Problem string
+	Remedy  string // what to do about it
 	Skipped bool   // nothing is wrong, but something could not be looked at
 }
 
@@ -60,7 +60,7 @@ type Excerpt struct {
 	Clock    fhir.Instant // the last moment given out, at the moment of the excerpt
 	Sequence int64        // the last sequence number given out for the type of the first key
 	Through  RowKey       // the excerpt covers the keys up to here
-	Found    []StoredRecord
+	Records  []StoredRecord
 }
 
 // StoredRecord is what is stored under one row key. A part that is missing is nil.
@@ -83,7 +83,7 @@ func (s StoredRecords) At(key RowKey) *StoredRecord {
 }
 
 // InOrder returns the specimens in ascending order of keys.
-func (s StoredRecords) InOrder() []StoredRecord {
+func (s StoredRecords) Sorted() []StoredRecord {
 	found := make([]StoredRecord, 0, len(s))
 	for _, key := range slices.Sorted(maps.Keys(s)) {
 		found = append(found, *s[key])
@@ -117,7 +117,7 @@ type Tombstone struct {
 	Key       RowKey
 	Committed fhir.Instant
 	Current   int64 // version of the current row of the id; 0 if there is none
-	KeyLives  bool  // a current row has the key
+	KeyInUse  bool  // a current row has the key
 }
 
 // JobRecord is a job with everything that belongs to it.
@@ -130,5 +130,5 @@ type JobRecord struct {
 // SelectionRecord is a stored selection, or why it cannot be read.
 type SelectionRecord struct {
 	Selection
-	Damage error
+	Err error
 }

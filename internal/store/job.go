@@ -200,10 +200,10 @@ func JobOf(object string) (id string, ours bool) {
 	return id, len(id) == 36 && uuid.Validate(id) == nil
 }
 
-// StrangerAge is how long a blob is left alone whose job is in no row, from its last change on:
+// OrphanGrace is how long a blob is left alone whose job is in no row, from its last change on:
 // it may belong to a directory that was put in the place of this one by mistake, or the other way
 // round, and somebody needs the time to notice.
-const StrangerAge = time.Hour
+const OrphanGrace = time.Hour
 
 // Store is what a driver offers: one data directory with resources and jobs.
 type Store interface {

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// CreateInfo says what a directory is for. It is fixed when the directory is made,
+// Identity says what a directory is for. It is fixed when the directory is made,
 // but for a base URL that is not known yet.
-type CreateInfo struct {
+type Identity struct {
 	BaseURL         string // public base URL; absolute references below it are indexed; may be empty
 	Mode            string // "authoritative" or "mirror"
 	DefinitionsHash string // of the search parameters that the index was built by
@@ -23,10 +23,10 @@ type Options struct {
 	Now func() time.Time
 	// Create makes the directory if there is none. If there is one, it must be as
 	// Create says.
-	Create *CreateInfo
+	Create *Identity
 	// Expect lists what an existing directory must be; empty fields are not looked
 	// at. Unlike Create it makes nothing.
-	Expect CreateInfo
+	Expect Identity
 	// Deadline ends a selection that runs longer; 0 means ten minutes.
 	Deadline time.Duration
 	// SearchDeadline ends a search, or a reading for one, that runs longer; 0 means
@@ -46,23 +46,23 @@ const (
 // Establish says what a directory is of which found was read, or that is new
 // (known is false): found, or what must be written as that. A directory that is not
 // as the caller wants is an error.
-func (o Options) Establish(found CreateInfo, known bool) (_ CreateInfo, write bool, err error) {
+func (o Options) ResolveIdentity(found Identity, known bool) (_ Identity, write bool, err error) {
 	if !known {
 		if o.Create == nil {
-			return CreateInfo{}, false, fmt.Errorf("its making was interrupted: run 'muster load' on it")
+			return Identity{}, false, fmt.Errorf("its making was interrupted: run 'muster load' on it")
 		}
 		return *o.Create, true, nil
 	}
 	if o.Create != nil {
 		if err := found.Check(*o.Create); err != nil {
-			return CreateInfo{}, false, err
+			return Identity{}, false, err
 		}
 	}
 	return found, false, found.Check(o.Expect)
 }
 
 // Check compares the fields that want holds with what was found.
-func (found CreateInfo) Check(want CreateInfo) error {
+func (found Identity) Check(want Identity) error {
 	switch {
 	case want.Mode != "" && want.Mode != found.Mode:
 		return fmt.Errorf("it was made in mode %s, and mode %s is asked for: a directory keeps its mode, so use another directory", found.Mode, want.Mode)
@@ -76,12 +76,12 @@ func (found CreateInfo) Check(want CreateInfo) error {
 }
 
 // Meta are the rows of table meta for the info, as key and value.
-func (info CreateInfo) Meta() [][2]string {
+func (info Identity) MetaRows() [][2]string {
 	return [][2]string{{"base_url", info.BaseURL}, {"mode", info.Mode}, {"definitions", info.DefinitionsHash}, {rulesKey, info.Rules}}
 }
 
 // SetMeta takes one row of table meta.
-func (info *CreateInfo) SetMeta(key, value string) {
+func (info *Identity) SetMetaRow(key, value string) {
 	switch key {
 	case "base_url":
 		info.BaseURL = value

@@ -20,7 +20,7 @@ type Search struct {
 	// Gather is up to how many rows a set is gathered; beyond that an index is walked
 	// in the order asked for. 0 leaves it to the driver. It changes the order of work,
 	// never the answer.
-	Gather int64
+	MaterializeLimit int64
 	// Trace, if set, is told each statement that ran, for operators.
 	Trace func(TracedStatement)
 }

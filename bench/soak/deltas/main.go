@@ -30,7 +30,7 @@ func main() {
 		if err != nil {
 			return err
 		}
-		ground, err := soak.NewGround(ctx, program, filepath.Join(dir, "ground"), postgres)
+		ground, err := soak.NewEnv(ctx, program, filepath.Join(dir, "ground"), postgres)
 		if err != nil {
 			return err
 		}
@@ -38,9 +38,9 @@ func main() {
 		r, err := soak.Deltas(ctx, ground, plan)
 		if r.Main != nil {
 			fmt.Printf("| chained rounds, %s, seed %d | %d and %d beside, %d of them begun while a load ran, in %.0f s |\n",
-				*database, plan.Seed, r.Main.Rounds, r.Beside.Rounds, r.Amid, time.Since(start).Seconds())
+				*database, plan.Seed, r.Main.Rounds, r.Second.Rounds, r.DuringLoad, time.Since(start).Seconds())
 			fmt.Printf("| written meanwhile | %d versions by %d loads, %d removals |\n", r.Versions, r.Loads, r.Removed)
-			fmt.Printf("| read | %d lines; kick-off until manifest p50 %v, p99 %v |\n", r.Main.Lines+r.Beside.Lines, soak.Quantile(r.Main.Took, 0.5), soak.Quantile(r.Main.Took, 0.99))
+			fmt.Printf("| read | %d lines; kick-off until manifest p50 %v, p99 %v |\n", r.Main.Lines+r.Second.Lines, soak.Quantile(r.Main.Took, 0.5), soak.Quantile(r.Main.Took, 0.99))
 		}
 		for _, w := range r.Warnings {
 			fmt.Println("the server logged:", w)
@@ -48,6 +48,6 @@ func main() {
 		if err != nil {
 			return err
 		}
-		return ground.Clear(ctx)
+		return ground.Cleanup(ctx)
 	})
 }

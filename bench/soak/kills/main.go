@@ -22,7 +22,7 @@ import (
 )
 
 func main() {
-	plan := soak.KillsPlan{Episode: 25}
+	plan := soak.KillsPlan{ScenarioKills: 25}
 	flag.IntVar(&plan.Kills, "kills", 1000, "kills in all")
 	flag.IntVar(&plan.Parallel, "parallel", 2, "episodes at a time")
 	flag.Uint64Var(&plan.Seed, "seed", rand.Uint64N(1_000_000), "of the plan")
@@ -41,8 +41,8 @@ func main() {
 		fmt.Printf("| loads | %s |\n", soak.Counts(r.Loads))
 		fmt.Printf("| files without an owner, or of deleted exports, gone after | p50 %v, max %v |\n", soak.Quantile(r.Orphans, 0.5), soak.Quantile(r.Orphans, 1))
 		fmt.Printf("| stood still beyond their lease | %d servers |\n", r.Paused)
-		fmt.Println("died at:", soak.Counts(r.Places))
-		fmt.Println("never at:", strings.Join(missed(r.Places), ", "))
+		fmt.Println("died at:", soak.Counts(r.Failpoints))
+		fmt.Println("never at:", strings.Join(missed(r.Failpoints), ", "))
 		for _, text := range slices.Sorted(maps.Keys(r.Warnings)) {
 			fmt.Printf("logged %d times: %s\n", r.Warnings[text], text)
 		}

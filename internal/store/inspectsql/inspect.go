@@ -27,9 +27,9 @@ type Dialect struct {
 	// Numbered says that arguments are written $1, $2, … instead of ?.
 	Numbered bool
 	// Keys selects the numbers of a JSON array, which is the argument, as column value.
-	Keys string
+	JSONKeys string
 	// OneMoment is the isolation of a transaction whose reads all see one moment.
-	OneMoment sql.IsolationLevel
+	SnapshotIsolation sql.IsolationLevel
 	// Explain puts the way out before errors that an operator can do something about.
 	Explain func(error) error
 }
@@ -50,7 +50,7 @@ func New(db *sql.DB, jobs *jobsql.Jobs, d Dialect) *Inspection {
 
 // Read runs f in one transaction that only reads and sees one moment.
 func (i *Inspection) Read(ctx context.Context, f func(tx *sql.Tx) error) error {
-	tx, err := i.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: i.dialect.OneMoment})
+	tx, err := i.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: i.dialect.SnapshotIsolation})
 	if err != nil {
 		return i.dialect.Explain(err)
 	}
@@ -105,7 +105,7 @@ func (i *Inspection) text(query string) string {
 }
 
 // Keeps implements store.Inspector.
-func (i *Inspection) Keeps(kind index.Kind) bool {
+func (i *Inspection) StoresKind(kind index.Kind) bool {
 	return slices.ContainsFunc(writepath.Tables, func(t *writepath.Table) bool { return t.Kind == kind })
 }
 
@@ -136,7 +136,7 @@ func (i *Inspection) Excerpt(ctx context.Context, first, last store.RowKey, limi
 		if err := i.collect(ctx, tx, c, first, e.Through); err != nil {
 			return err
 		}
-		e.Found = c.InOrder()
+		e.Records = c.Sorted()
 		return nil
 	})
 	if err != nil {
@@ -247,7 +247,7 @@ func (i *Inspection) Tombstones(ctx context.Context, after store.Tombstone, limi
 	err = i.Read(ctx, func(tx *sql.Tx) error {
 		return i.each(ctx, tx, func(rows *sql.Rows) error {
 			var b store.Tombstone
-			if err := rows.Scan(&b.Type, &b.ID, &b.Version, &b.Key, &b.Committed, &b.Current, &b.KeyLives); err != nil {
+			if err := rows.Scan(&b.Type, &b.ID, &b.Version, &b.Key, &b.Committed, &b.Current, &b.KeyInUse); err != nil {
 				return err
 			}
 			found = append(found, b)
@@ -312,7 +312,7 @@ func (i *Inspection) Readable(ctx context.Context, keys []store.RowKey, t fhir.I
 			}
 			bytes += size
 			return nil
-		}, fmt.Sprintf(readable, i.dialect.Keys), string(list), int64(t), int64(t), int64(t))
+		}, fmt.Sprintf(readable, i.dialect.JSONKeys), string(list), int64(t), int64(t), int64(t))
 	})
 	if err != nil {
 		return 0, nil, fmt.Errorf("look up the versions of %v: %w", t, err)
@@ -323,7 +323,7 @@ func (i *Inspection) Readable(ctx context.Context, keys []store.RowKey, t fhir.I
 // BothWays yields a complaint for each index table whose rows are not those of its
 // value index. rowFirst and valueFirst are what makes the database read the one and
 // the other, behind the name of the table.
-func (i *Inspection) BothWays(ctx context.Context, rowFirst, valueFirst func(*writepath.Table) string, yield func(store.Complaint) error) error {
+func (i *Inspection) CheckDirections(ctx context.Context, rowFirst, valueFirst func(*writepath.Table) string, yield func(store.IntegrityProblem) error) error {
 	for _, table := range writepath.Tables {
 		err := i.Read(ctx, func(tx *sql.Tx) error {
 			seed := maphash.MakeSeed()
@@ -335,11 +335,11 @@ func (i *Inspection) BothWays(ctx context.Context, rowFirst, valueFirst func(*wr
 			if err != nil || byRow == byValue {
 				return err
 			}
-			return yield(store.Complaint{
+			return yield(store.IntegrityProblem{
 				Place: "index table " + table.Name,
-				Text: fmt.Sprintf("its two directions differ: %d entries by row, %d by value, so searches find other resources than there are",
+				Problem: fmt.Sprintf("its two directions differ: %d entries by row, %d by value, so searches find other resources than there are",
 					byRow.n, byValue.n),
-				Way: "run muster reindex",
+				Remedy: "run muster reindex",
 			})
 		})
 		if err != nil {
@@ -349,18 +349,18 @@ func (i *Inspection) BothWays(ctx context.Context, rowFirst, valueFirst func(*wr
 	return nil
 }
 
-// sum is the number of some rows and the sum of their hashes, whatever their order.
-type sum struct {
+// checksum is the number of some rows and the sum of their hashes, whatever their order.
+type checksum struct {
 	n    int64
 	hash uint64
 }
 
-func (s *sum) add(hash uint64) {
+func (s *checksum) add(hash uint64) {
 	s.n++
 	s.hash += hash
 }
 
-func (i *Inspection) sumRows(ctx context.Context, tx *sql.Tx, t *writepath.Table, seed maphash.Seed, way string) (s sum, err error) {
+func (i *Inspection) sumRows(ctx context.Context, tx *sql.Tx, t *writepath.Table, seed maphash.Seed, way string) (s checksum, err error) {
 	err = i.each(ctx, tx, func(rows *sql.Rows) error {
 		var r writepath.Row
 		if err := rows.Scan(t.Fields(&r)...); err != nil {
@@ -374,9 +374,9 @@ func (i *Inspection) sumRows(ctx context.Context, tx *sql.Tx, t *writepath.Table
 
 // Texts yields a complaint when the texts of strings, or their pieces, are not those
 // of the string entries.
-func (i *Inspection) Texts(ctx context.Context, yield func(store.Complaint) error) error {
+func (i *Inspection) CheckTexts(ctx context.Context, yield func(store.IntegrityProblem) error) error {
 	complain := func(table, format string, args ...any) error {
-		return yield(store.Complaint{Place: "index table " + table, Text: fmt.Sprintf(format, args...) + ", so searches with :contains find other resources than there are", Way: "run muster reindex"})
+		return yield(store.IntegrityProblem{Place: "index table " + table, Problem: fmt.Sprintf(format, args...) + ", so searches with :contains find other resources than there are", Remedy: "run muster reindex"})
 	}
 	return i.Read(ctx, func(tx *sql.Tx) error {
 		var missing, stray int64
@@ -408,7 +408,7 @@ type gram struct {
 }
 
 // grams sums the pieces that texts have and those that are stored.
-func (i *Inspection) grams(ctx context.Context, tx *sql.Tx) (want, found sum, err error) {
+func (i *Inspection) grams(ctx context.Context, tx *sql.Tx) (want, found checksum, err error) {
 	seed := maphash.MakeSeed()
 	err = i.each(ctx, tx, func(rows *sql.Rows) error {
 		var t gram

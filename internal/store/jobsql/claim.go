@@ -12,7 +12,7 @@ import (
 
 // Claim implements [store.Jobs].
 func (j *Jobs) Claim(ctx context.Context, worker string, now fhir.Instant, lease int64) (*store.Task, error) {
-	c := claim{worker, now, lease}
+	c := claimRequest{worker, now, lease}
 	for {
 		task, err := c.first(ctx, j)
 		if errors.Is(err, errRaced) {
@@ -28,8 +28,8 @@ func (j *Jobs) Claim(ctx context.Context, worker string, now fhir.Instant, lease
 // errRaced tells that another worker was faster with the work that was picked.
 var errRaced = errors.New("another worker claimed it")
 
-// claim is what a worker asks for.
-type claim struct {
+// claimRequest is what a worker asks for.
+type claimRequest struct {
 	worker string
 	now    fhir.Instant
 	lease  int64
@@ -37,13 +37,13 @@ type claim struct {
 
 // first claims the first work that nobody is at, and if there is none, waits for
 // what others have in hand at this instant.
-func (c claim) first(ctx context.Context, j *Jobs) (task *store.Task, err error) {
-	picks := []string{j.dialect.PickFree, j.dialect.PickNext}
+func (c claimRequest) first(ctx context.Context, j *Jobs) (task *store.Task, err error) {
+	picks := []string{j.dialect.SkipLocked, j.dialect.WaitLocked}
 	for i, pick := range picks {
 		if i > 0 && pick == picks[0] {
 			break
 		}
-		err = j.change(ctx, "", func(tx runner) (err error) {
+		err = j.change(ctx, "", func(tx executor) (err error) {
 			if task, err = c.selection(ctx, tx, pick); task != nil || err != nil {
 				return err
 			}
@@ -57,7 +57,7 @@ func (c claim) first(ctx context.Context, j *Jobs) (task *store.Task, err error)
 	return task, err
 }
 
-func (c claim) selection(ctx context.Context, tx runner, pick string) (*store.Task, error) {
+func (c claimRequest) selection(ctx context.Context, tx executor, pick string) (*store.Task, error) {
 	task := store.Task{Worker: c.worker}
 	var id string
 	err := tx.queryRow(ctx, `UPDATE job SET worker = ?, fence = fence + 1, lease = ?, attempts = attempts + 1, found = 0
@@ -74,7 +74,7 @@ func (c claim) selection(ctx context.Context, tx runner, pick string) (*store.Ta
 	return &task, err
 }
 
-func (c claim) part(ctx context.Context, tx runner, pick string) (*store.Task, error) {
+func (c claimRequest) part(ctx context.Context, tx executor, pick string) (*store.Task, error) {
 	task := store.Task{Worker: c.worker, Part: &store.Part{}}
 	err := tx.queryRow(ctx, `SELECT `+partColumns+` FROM part p JOIN job j ON j.id = p.job_id
 		WHERE j.state = ? AND p.done = 0 AND p.lease <= ? AND p.retry <= ?
@@ -103,9 +103,9 @@ func (c claim) part(ctx context.Context, tx runner, pick string) (*store.Task, e
 	return &task, err
 }
 
-// holds checks that the claim is the current one of its work, and returns the
+// checkClaim checks that the claim is the current one of its work, and returns the
 // state of the job and how many resources the claim has noted.
-func holds(ctx context.Context, tx runner, t *store.Task) (state store.State, found int64, err error) {
+func checkClaim(ctx context.Context, tx executor, t *store.Task) (state store.State, found int64, err error) {
 	var worker string
 	var fence int64
 	query, args := `SELECT state, found, worker, fence FROM job WHERE id = ?`, []any{t.Job.ID}
@@ -130,8 +130,8 @@ func holds(ctx context.Context, tx runner, t *store.Task) (state store.State, fo
 
 // Renew implements [store.Jobs].
 func (j *Jobs) Renew(ctx context.Context, t *store.Task, now fhir.Instant, lease int64, found int64) error {
-	return j.change(ctx, t.Job.ID, func(tx runner) error {
-		_, before, err := holds(ctx, tx, t)
+	return j.change(ctx, t.Job.ID, func(tx executor) error {
+		_, before, err := checkClaim(ctx, tx, t)
 		if err != nil {
 			return err
 		}
@@ -147,8 +147,8 @@ func (j *Jobs) Renew(ctx context.Context, t *store.Task, now fhir.Instant, lease
 
 // Release implements [store.Jobs].
 func (j *Jobs) Release(ctx context.Context, t *store.Task, retry fhir.Instant, failed bool) error {
-	return j.change(ctx, t.Job.ID, func(tx runner) error {
-		_, _, err := holds(ctx, tx, t)
+	return j.change(ctx, t.Job.ID, func(tx executor) error {
+		_, _, err := checkClaim(ctx, tx, t)
 		if errors.Is(err, store.ErrLeaseLost) || errors.Is(err, store.ErrCancelled) {
 			return nil
 		}
@@ -168,7 +168,7 @@ func (j *Jobs) Release(ctx context.Context, t *store.Task, retry fhir.Instant, f
 // these claims is dead, since two processes never serve one directory. The claims
 // count as attempts, and the fences go on.
 func (j *Jobs) EndClaims(ctx context.Context) (ended int64, err error) {
-	err = j.change(ctx, "", func(tx runner) error {
+	err = j.change(ctx, "", func(tx executor) error {
 		for _, table := range []string{"job", "part"} {
 			result, err := tx.exec(ctx, `UPDATE `+table+` SET lease = 0 WHERE lease > 0`)
 			if err != nil {
@@ -189,7 +189,7 @@ func (j *Jobs) EndClaims(ctx context.Context) (ended int64, err error) {
 }
 
 // updateClaim changes columns that a job and a part have in common.
-func updateClaim(ctx context.Context, tx runner, t *store.Task, set string, args ...any) error {
+func updateClaim(ctx context.Context, tx executor, t *store.Task, set string, args ...any) error {
 	query := `UPDATE job SET ` + set + ` WHERE id = ?`
 	args = append(args, t.Job.ID)
 	if t.Part != nil {

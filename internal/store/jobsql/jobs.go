@@ -24,9 +24,9 @@ type Dialect struct {
 	LockOwner string
 	// PickFree and PickNext follow the selection of a row of job to claim work of:
 	// one passes over what others have locked, one waits for it.
-	PickFree, PickNext string
+	SkipLocked, WaitLocked string
 	// OneMoment is the isolation of a transaction whose reads all see one moment.
-	OneMoment sql.IsolationLevel
+	SnapshotIsolation sql.IsolationLevel
 	// Explain puts the way out before errors of the database that an operator can do
 	// something about. Optional.
 	Explain func(error) error
@@ -49,7 +49,7 @@ func New(db *sql.DB, d Dialect) *Jobs { return &Jobs{db, db, d} }
 
 // ReadFrom lets what only reads use other connections to the database, so that no poll
 // waits for a commit. They must see every commit at once. It is called before anything else.
-func (j *Jobs) ReadFrom(readers *sql.DB) { j.readers = readers }
+func (j *Jobs) SetReader(readers *sql.DB) { j.readers = readers }
 
 // LiveTimes returns the transaction times of the jobs that still read old
 // versions: those that are selecting or writing. Writers keep for them what they
@@ -73,30 +73,30 @@ type queryer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// runner runs statements in their dialect.
-type runner struct {
+// executor runs statements in their dialect.
+type executor struct {
 	on      queryer
 	dialect *Dialect
 }
 
-func (j *Jobs) reader() runner { return runner{j.readers, &j.dialect} }
-func (j *Jobs) writer() runner { return runner{j.db, &j.dialect} }
+func (j *Jobs) reader() executor { return executor{j.readers, &j.dialect} }
+func (j *Jobs) writer() executor { return executor{j.db, &j.dialect} }
 
-func (r runner) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+func (r executor) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	return r.on.QueryContext(ctx, r.text(query), args...)
 }
 
-func (r runner) queryRow(ctx context.Context, query string, args ...any) *sql.Row {
+func (r executor) queryRow(ctx context.Context, query string, args ...any) *sql.Row {
 	return r.on.QueryRowContext(ctx, r.text(query), args...)
 }
 
-func (r runner) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+func (r executor) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	return r.on.ExecContext(ctx, r.text(query), args...)
 }
 
 // text writes the arguments of a statement as the database wants them. No
 // statement here has a question mark that is not one.
-func (r runner) text(query string) string {
+func (r executor) text(query string) string {
 	if !r.dialect.Numbered {
 		return query
 	}
@@ -106,7 +106,7 @@ func (r runner) text(query string) string {
 // change runs one transaction on the job with the id, or on any job if it is empty.
 // An error of f rolls everything back. In a context of [Within] it is a part of the
 // transaction there.
-func (j *Jobs) change(ctx context.Context, id string, f func(tx runner) error) error {
+func (j *Jobs) change(ctx context.Context, id string, f func(tx executor) error) error {
 	err := j.transact(ctx, id, f)
 	if err != nil && j.dialect.Explain != nil {
 		return j.dialect.Explain(err)
@@ -114,9 +114,9 @@ func (j *Jobs) change(ctx context.Context, id string, f func(tx runner) error) e
 	return err
 }
 
-func (j *Jobs) transact(ctx context.Context, id string, f func(tx runner) error) error {
+func (j *Jobs) transact(ctx context.Context, id string, f func(tx executor) error) error {
 	if outer, ok := ctx.Value(within{}).(*sql.Tx); ok {
-		return j.locked(ctx, runner{outer, &j.dialect}, id, f)
+		return j.withLock(ctx, executor{outer, &j.dialect}, id, f)
 	}
 	if err := j.commit(ctx, id, f); err != nil {
 		return err
@@ -125,13 +125,13 @@ func (j *Jobs) transact(ctx context.Context, id string, f func(tx runner) error)
 }
 
 // commit runs and commits a transaction of its own.
-func (j *Jobs) commit(ctx context.Context, id string, f func(tx runner) error) error {
+func (j *Jobs) commit(ctx context.Context, id string, f func(tx executor) error) error {
 	tx, release, err := j.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if err := j.locked(ctx, runner{tx, &j.dialect}, id, f); err != nil {
+	if err := j.withLock(ctx, executor{tx, &j.dialect}, id, f); err != nil {
 		return errors.Join(err, rollBack(ctx, tx))
 	}
 	if err := failpoint.Inject(ctx, "jobs.commit"); err != nil {
@@ -144,7 +144,7 @@ func (j *Jobs) commit(ctx context.Context, id string, f func(tx runner) error) e
 // wait for the answer does not know whether he has the claim that others see him have.
 // Connections that are found to be closed are passed over. Call release at the end.
 func (j *Jobs) begin(ctx context.Context) (tx *sql.Tx, release func(), err error) {
-	for tries := mostStale; ; tries-- {
+	for tries := maxStale; ; tries-- {
 		conn, err := j.db.Conn(ctx)
 		if err != nil {
 			return nil, nil, err
@@ -160,11 +160,11 @@ func (j *Jobs) begin(ctx context.Context) (tx *sql.Tx, release func(), err error
 	}
 }
 
-// mostStale is how many connections may be found closed one after the other.
-const mostStale = 10
+// maxStale is how many connections may be found closed one after the other.
+const maxStale = 10
 
 // locked locks the job, if there is an id and others could write, and then calls f.
-func (j *Jobs) locked(ctx context.Context, tx runner, id string, f func(tx runner) error) error {
+func (j *Jobs) withLock(ctx context.Context, tx executor, id string, f func(tx executor) error) error {
 	if id != "" && j.dialect.LockJob != "" {
 		if _, err := tx.exec(ctx, j.dialect.LockJob, id); err != nil {
 			return err

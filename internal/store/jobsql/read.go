@@ -31,7 +31,7 @@ func partFields(part *store.Part) []any {
 }
 
 // readJob returns the job, or [store.ErrNotFound].
-func readJob(ctx context.Context, q runner, id string) (store.Job, error) {
+func readJob(ctx context.Context, q executor, id string) (store.Job, error) {
 	var job store.Job
 	err := q.queryRow(ctx, `SELECT `+jobColumns+` FROM job j WHERE j.id = ?`, id).Scan(jobFields(&job)...)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -53,7 +53,7 @@ func (j *Jobs) Parts(ctx context.Context, id string) ([]store.Part, error) {
 	return readParts(ctx, j.reader(), id)
 }
 
-func readParts(ctx context.Context, q runner, id string) ([]store.Part, error) {
+func readParts(ctx context.Context, q executor, id string) ([]store.Part, error) {
 	rows, err := q.query(ctx, `SELECT `+partColumns+` FROM part p WHERE p.job_id = ? ORDER BY p.number`, id)
 	if err != nil {
 		return nil, fmt.Errorf("reading the parts of job %s: %w", id, err)

@@ -14,7 +14,7 @@ import (
 // EachRecord yields every job with everything that belongs to it, oldest first, all
 // of one moment where a transaction that only reads sees one moment.
 func (j *Jobs) EachRecord(ctx context.Context, yield func(store.JobRecord) error) error {
-	err := j.look(ctx, func(r runner) error {
+	err := j.readOnly(ctx, func(r executor) error {
 		rows, err := r.query(ctx, `SELECT id FROM job ORDER BY created, id`)
 		if err != nil {
 			return err
@@ -43,7 +43,7 @@ func (j *Jobs) EachRecord(ctx context.Context, yield func(store.JobRecord) error
 // Record returns one job with everything that belongs to it, or
 // [store.ErrNotFound].
 func (j *Jobs) Record(ctx context.Context, id string) (record store.JobRecord, err error) {
-	err = j.look(ctx, func(r runner) error {
+	err = j.readOnly(ctx, func(r executor) error {
 		record, err = r.record(ctx, id)
 		return err
 	})
@@ -51,16 +51,16 @@ func (j *Jobs) Record(ctx context.Context, id string) (record store.JobRecord, e
 }
 
 // look runs f in one transaction that only reads.
-func (j *Jobs) look(ctx context.Context, f func(runner) error) error {
-	tx, err := j.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: j.dialect.OneMoment})
+func (j *Jobs) readOnly(ctx context.Context, f func(executor) error) error {
+	tx, err := j.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: j.dialect.SnapshotIsolation})
 	if err != nil {
 		return err
 	}
-	err = f(runner{tx, &j.dialect})
+	err = f(executor{tx, &j.dialect})
 	return errors.Join(err, rollBack(ctx, tx))
 }
 
-func (r runner) record(ctx context.Context, id string) (record store.JobRecord, err error) {
+func (r executor) record(ctx context.Context, id string) (record store.JobRecord, err error) {
 	if record.Job, err = readJob(ctx, r, id); err != nil {
 		return record, err
 	}
@@ -77,7 +77,7 @@ func (r runner) record(ctx context.Context, id string) (record store.JobRecord, 
 			return s, err
 		}
 		s.Keys = roaring64.New()
-		s.Damage = s.Keys.UnmarshalBinary(packed)
+		s.Err = s.Keys.UnmarshalBinary(packed)
 		return s, nil
 	})
 	return record, err

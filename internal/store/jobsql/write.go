@@ -11,7 +11,7 @@ import (
 
 // CreateJob implements [store.Jobs].
 func (j *Jobs) CreateJob(ctx context.Context, job store.Job, limit int) error {
-	err := j.change(ctx, "", func(tx runner) error {
+	err := j.change(ctx, "", func(tx executor) error {
 		if limit > 0 {
 			if lock := j.dialect.LockOwner; lock != "" {
 				if _, err := tx.exec(ctx, lock, job.Owner); err != nil {
@@ -40,12 +40,12 @@ func (j *Jobs) CreateJob(ctx context.Context, job store.Job, limit int) error {
 
 // BeginSelecting implements [store.Jobs].
 func (j *Jobs) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.Instant) error {
-	return j.change(ctx, t.Job.ID, func(tx runner) error {
-		state, _, err := holds(ctx, tx, t)
+	return j.change(ctx, t.Job.ID, func(tx executor) error {
+		state, _, err := checkClaim(ctx, tx, t)
 		if err != nil {
 			return err
 		}
-		if err := mayBecome(t.Job.ID, state, store.Selecting); err != nil {
+		if err := checkTransition(t.Job.ID, state, store.Selecting); err != nil {
 			return err
 		}
 		_, err = tx.exec(ctx, `UPDATE job SET state = ?, time = ?, progress = ? WHERE id = ?`, store.Selecting, at, now, t.Job.ID)
@@ -55,12 +55,12 @@ func (j *Jobs) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.I
 
 // StoreSelection implements [store.Jobs].
 func (j *Jobs) StoreSelection(ctx context.Context, t *store.Task, selections []store.Selection, parts []store.Part, now, expires fhir.Instant) error {
-	return j.change(ctx, t.Job.ID, func(tx runner) error {
-		state, _, err := holds(ctx, tx, t)
+	return j.change(ctx, t.Job.ID, func(tx executor) error {
+		state, _, err := checkClaim(ctx, tx, t)
 		if err != nil {
 			return err
 		}
-		if err := mayBecome(t.Job.ID, state, store.Writing); err != nil {
+		if err := checkTransition(t.Job.ID, state, store.Writing); err != nil {
 			return err
 		}
 		total, err := insertSelections(ctx, tx, t.Job.ID, selections)
@@ -80,12 +80,12 @@ func (j *Jobs) StoreSelection(ctx context.Context, t *store.Task, selections []s
 		if len(parts) > 0 {
 			return nil
 		}
-		_, err = decide(ctx, tx, t.Job.ID, now, expires)
+		_, err = settle(ctx, tx, t.Job.ID, now, expires)
 		return err
 	})
 }
 
-func insertSelections(ctx context.Context, tx runner, id string, selections []store.Selection) (total int64, err error) {
+func insertSelections(ctx context.Context, tx executor, id string, selections []store.Selection) (total int64, err error) {
 	for _, s := range selections {
 		s.Keys.RunOptimize()
 		packed, err := s.Keys.MarshalBinary()
@@ -103,38 +103,38 @@ func insertSelections(ctx context.Context, tx runner, id string, selections []st
 // FinishPart implements [store.Jobs].
 func (j *Jobs) FinishPart(ctx context.Context, t *store.Task, object string, stored store.Stored, now, expires fhir.Instant) (store.State, error) {
 	var next store.State
-	err := j.change(ctx, t.Job.ID, func(tx runner) error {
-		if _, _, err := holds(ctx, tx, t); err != nil {
+	err := j.change(ctx, t.Job.ID, func(tx executor) error {
+		if _, _, err := checkClaim(ctx, tx, t); err != nil {
 			return err
 		}
 		if _, err := tx.exec(ctx, `UPDATE part SET done = 1, object = ?, written = ?, written_bytes = ?, gzip_bytes = ?, sha256 = ?, fragments = ?,
 			found = ?, worker = '', lease = 0 WHERE job_id = ? AND number = ?`,
-			object, stored.Count, stored.Bytes, stored.GzipBytes, stored.SHA256, nonNil(stored.Index), stored.Count, t.Job.ID, t.Part.Number); err != nil {
+			object, stored.Count, stored.Bytes, stored.GzipBytes, stored.SHA256, orEmpty(stored.Index), stored.Count, t.Job.ID, t.Part.Number); err != nil {
 			return err
 		}
 		if _, err := tx.exec(ctx, `UPDATE job SET progress = ? WHERE id = ?`, now, t.Job.ID); err != nil {
 			return err
 		}
 		var err error
-		next, err = decide(ctx, tx, t.Job.ID, now, expires)
+		next, err = settle(ctx, tx, t.Job.ID, now, expires)
 		return err
 	})
 	return next, err
 }
 
-// nonNil makes an empty value of none, for a column that is never NULL.
-func nonNil(b []byte) []byte {
+// orEmpty makes an empty value of none, for a column that is never NULL.
+func orEmpty(b []byte) []byte {
 	if b == nil {
 		return []byte{}
 	}
 	return b
 }
 
-// decide looks at a Writing job as a whole. A part that is not what was planned
+// settle looks at a Writing job as a whole. A part that is not what was planned
 // fails the job at once; the last part completes it if all lines add up to the
 // selection, and fails it if not. Being one transaction with the change before
 // it, exactly one worker sees the last part (D7).
-func decide(ctx context.Context, tx runner, id string, now, expires fhir.Instant) (store.State, error) {
+func settle(ctx context.Context, tx executor, id string, now, expires fhir.Instant) (store.State, error) {
 	var total, open, written, wrong int64
 	err := tx.queryRow(ctx, `SELECT j.total, count(CASE WHEN p.done = 0 THEN 1 END), CAST(coalesce(sum(p.written), 0) AS bigint),
 		count(CASE WHEN p.done = 1 AND (p.written <> p.count OR p.written_bytes <> p.bytes) THEN 1 END)
@@ -143,24 +143,24 @@ func decide(ctx context.Context, tx runner, id string, now, expires fhir.Instant
 	case err != nil:
 		return "", err
 	case wrong > 0:
-		return store.Failed, end(ctx, tx, id, store.Failed, "A file does not hold what was selected for it. Please start the export again.", now, expires)
+		return store.Failed, endJob(ctx, tx, id, store.Failed, "A file does not hold what was selected for it. Please start the export again.", now, expires)
 	case open > 0:
 		return store.Writing, nil
 	case written != total:
 		reason := fmt.Sprintf("The files hold %d resources where %d were selected. Please start the export again.", written, total)
-		return store.Failed, end(ctx, tx, id, store.Failed, reason, now, expires)
+		return store.Failed, endJob(ctx, tx, id, store.Failed, reason, now, expires)
 	}
-	return store.Complete, end(ctx, tx, id, store.Complete, "", now, expires)
+	return store.Complete, endJob(ctx, tx, id, store.Complete, "", now, expires)
 }
 
-// end moves a job out of the live states, or on from there. Only a Complete job
+// endJob moves a job out of the live states, or on from there. Only a Complete job
 // keeps its parts and selection.
-func end(ctx context.Context, tx runner, id string, next store.State, reason string, now, expires fhir.Instant) error {
+func endJob(ctx context.Context, tx executor, id string, next store.State, reason string, now, expires fhir.Instant) error {
 	if next != store.Complete {
 		if _, err := tx.exec(ctx, `UPDATE job SET found = found + (SELECT CAST(coalesce(sum(p.found), 0) AS bigint) FROM part p WHERE p.job_id = job.id) WHERE id = ?`, id); err != nil {
 			return err
 		}
-		if err := forget(ctx, tx, id); err != nil {
+		if err := deleteWork(ctx, tx, id); err != nil {
 			return err
 		}
 	}
@@ -169,8 +169,8 @@ func end(ctx context.Context, tx runner, id string, next store.State, reason str
 	return err
 }
 
-// forget drops the selection and the parts of a job.
-func forget(ctx context.Context, tx runner, id string) error {
+// deleteWork drops the selection and the parts of a job.
+func deleteWork(ctx context.Context, tx executor, id string) error {
 	for _, table := range []string{"selection", "part"} {
 		if _, err := tx.exec(ctx, `DELETE FROM `+table+` WHERE job_id = ?`, id); err != nil {
 			return err
@@ -179,8 +179,8 @@ func forget(ctx context.Context, tx runner, id string) error {
 	return nil
 }
 
-// mayBecome holds the drawing of the states against what is asked for.
-func mayBecome(id string, state, next store.State) error {
+// checkTransition holds the drawing of the states against what is asked for.
+func checkTransition(id string, state, next store.State) error {
 	if state.CanBecome(next) {
 		return nil
 	}
@@ -189,7 +189,7 @@ func mayBecome(id string, state, next store.State) error {
 
 // Fail implements [store.Jobs].
 func (j *Jobs) Fail(ctx context.Context, id, reason string, now, expires fhir.Instant) error {
-	err := j.change(ctx, id, func(tx runner) error {
+	err := j.change(ctx, id, func(tx executor) error {
 		job, err := readJob(ctx, tx, id)
 		if err != nil {
 			return err
@@ -197,7 +197,7 @@ func (j *Jobs) Fail(ctx context.Context, id, reason string, now, expires fhir.In
 		if !job.State.CanBecome(store.Failed) {
 			return nil
 		}
-		return end(ctx, tx, id, store.Failed, reason, now, expires)
+		return endJob(ctx, tx, id, store.Failed, reason, now, expires)
 	})
 	if err != nil {
 		return fmt.Errorf("failing job %s: %w", id, err)
@@ -207,7 +207,7 @@ func (j *Jobs) Fail(ctx context.Context, id, reason string, now, expires fhir.In
 
 // Cancel implements [store.Jobs].
 func (j *Jobs) Cancel(ctx context.Context, id, owner string, now, expires fhir.Instant) error {
-	return j.change(ctx, id, func(tx runner) error {
+	return j.change(ctx, id, func(tx executor) error {
 		job, err := readJob(ctx, tx, id)
 		if err != nil {
 			return err
@@ -215,7 +215,7 @@ func (j *Jobs) Cancel(ctx context.Context, id, owner string, now, expires fhir.I
 		if job.Owner != owner || !job.State.CanBecome(store.Cancelled) {
 			return store.ErrNotFound
 		}
-		return end(ctx, tx, id, store.Cancelled, job.Reason, now, expires)
+		return endJob(ctx, tx, id, store.Cancelled, job.Reason, now, expires)
 	})
 }
 
@@ -232,8 +232,8 @@ func (j *Jobs) SetNextPoll(ctx context.Context, id string, old, next, now fhir.I
 // Expire implements [store.Jobs].
 func (j *Jobs) Expire(ctx context.Context, now, forgotten fhir.Instant) (int, error) {
 	expired := 0
-	err := j.change(ctx, "", func(tx runner) error {
-		rows, err := tx.query(ctx, `SELECT j.id FROM job j WHERE j.state IN (?, ?, ?) AND j.expires <= ? ORDER BY j.id `+j.dialect.PickNext,
+	err := j.change(ctx, "", func(tx executor) error {
+		rows, err := tx.query(ctx, `SELECT j.id FROM job j WHERE j.state IN (?, ?, ?) AND j.expires <= ? ORDER BY j.id `+j.dialect.WaitLocked,
 			store.Complete, store.Failed, store.Cancelled, now)
 		if err != nil {
 			return err
@@ -243,7 +243,7 @@ func (j *Jobs) Expire(ctx context.Context, now, forgotten fhir.Instant) (int, er
 			return err
 		}
 		for _, id := range ids {
-			if err := forget(ctx, tx, id); err != nil {
+			if err := deleteWork(ctx, tx, id); err != nil {
 				return err
 			}
 			if _, err := tx.exec(ctx, `UPDATE job SET state = ? WHERE id = ?`, store.Expired, id); err != nil {

@@ -58,7 +58,7 @@ func (s *Store) apply(ctx context.Context, in *inside, changes []store.Change) (
 		if err != nil {
 			return err
 		}
-		if err := s.info.Same(noted); err != nil {
+		if err := s.info.CheckUnchanged(noted); err != nil {
 			return err
 		}
 		outcomes, err = s.pace.Run(start, changes, func(chunk []store.Change) ([]store.Outcome, error) { return b.apply(ctx, chunk) })

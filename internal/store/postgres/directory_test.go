@@ -16,7 +16,7 @@ import (
 	"muster/internal/testkit/pgtest"
 )
 
-var testInfo = store.CreateInfo{BaseURL: "http://localhost:8080/fhir", Mode: "authoritative", DefinitionsHash: "0123456789abcdef"}
+var testInfo = store.Identity{BaseURL: "http://localhost:8080/fhir", Mode: "authoritative", DefinitionsHash: "0123456789abcdef"}
 
 // openTest opens a database with a clock, making the directory in it if it is empty.
 func openTest(t testing.TB, url string, now func() time.Time) *Store {
@@ -119,7 +119,7 @@ func TestIndexer(t *testing.T) {
 	var d databases
 	storetest.Indexer(t, func(t testing.TB, dir, definitions string, now func() time.Time) (storetest.IndexerStore, error) {
 		url, fresh := d.url(t, dir)
-		o := store.Options{Now: now, Expect: store.CreateInfo{DefinitionsHash: definitions}}
+		o := store.Options{Now: now, Expect: store.Identity{DefinitionsHash: definitions}}
 		if fresh {
 			o.Create = &testInfo
 		}
@@ -172,7 +172,7 @@ func TestServedOrIndexed(t *testing.T) {
 	second.Close()
 	making := take(b.LockUnserved)
 	refused(marked(a), "start the server when 'muster reindex' has ended")
-	if err := b.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: func(dst []index.Entry, _ fhir.Type, _ []byte) ([]index.Entry, *store.Change, error) {
+	if err := b.Reindex(t.Context(), store.Reindexing{Definitions: "new", Extract: func(dst []index.Entry, _ fhir.Type, _ []byte) ([]index.Entry, *store.Change, error) {
 		return dst, nil, nil
 	}}); err != nil {
 		t.Fatal(err)

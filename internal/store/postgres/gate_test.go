@@ -369,6 +369,6 @@ func TestOpenRefuses(t *testing.T) {
 		openTest(t, where, nil)
 	})
 	t.Run("other base URL", func(t *testing.T) {
-		wantRefused(t, made(t), store.Options{Expect: store.CreateInfo{BaseURL: "https://other/fhir"}}, "localhost", "https://other/fhir")
+		wantRefused(t, made(t), store.Options{Expect: store.Identity{BaseURL: "https://other/fhir"}}, "localhost", "https://other/fhir")
 	})
 }

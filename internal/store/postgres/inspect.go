@@ -23,7 +23,7 @@ type Inspection struct {
 	url    string
 	name   string
 	schema string
-	info   store.CreateInfo
+	info   store.Identity
 	pool   *pgxpool.Pool
 	db     *sql.DB
 }
@@ -32,7 +32,7 @@ var _ store.Inspector = (*Inspection)(nil)
 
 // Inspect opens the database. Its schema must be that of this program, and the fields
 // of expect that are not empty must be the directory's.
-func Inspect(ctx context.Context, url string, expect store.CreateInfo) (*Inspection, error) {
+func Inspect(ctx context.Context, url string, expect store.Identity) (*Inspection, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("look at database: write its URL as postgres://USER:PASSWORD@HOST:PORT/DATABASE: %w", err)
@@ -48,7 +48,7 @@ func Inspect(ctx context.Context, url string, expect store.CreateInfo) (*Inspect
 	return i, nil
 }
 
-func (i *Inspection) open(ctx context.Context, expect store.CreateInfo) error {
+func (i *Inspection) open(ctx context.Context, expect store.Identity) error {
 	if err := checkVersion(ctx, i.db, "directory", directoryVersion); err != nil {
 		return err
 	}
@@ -67,16 +67,16 @@ func (i *Inspection) open(ctx context.Context, expect store.CreateInfo) error {
 		return errors.New("its making was interrupted: run 'muster load' on it")
 	}
 	dialect := locks
-	dialect.OneMoment, dialect.Explain = sql.LevelRepeatableRead, explain
+	dialect.SnapshotIsolation, dialect.Explain = sql.LevelRepeatableRead, explain
 	i.Inspection = inspectsql.New(i.db, jobsql.New(i.db, dialect), inspectsql.Dialect{
-		Numbered: true, Keys: `SELECT value::bigint FROM json_array_elements_text(?::json)`,
-		OneMoment: sql.LevelRepeatableRead, Explain: explain,
+		Numbered: true, JSONKeys: `SELECT value::bigint FROM json_array_elements_text(?::json)`,
+		SnapshotIsolation: sql.LevelRepeatableRead, Explain: explain,
 	})
 	return i.info.Check(expect)
 }
 
 // Info returns what the directory was made as.
-func (i *Inspection) Info() store.CreateInfo { return i.info }
+func (i *Inspection) Info() store.Identity { return i.info }
 
 // Schema is the name of the schema that holds the tables.
 func (i *Inspection) Schema() string { return i.schema }
@@ -105,9 +105,9 @@ const wayOfDamage = "stop the servers and restore a backup, or load the data int
 
 // Integrity implements store.Inspector. Deep is amcheck's check of every index with
 // the table behind it, and of the tables; it can be done while the database is used.
-func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.Complaint) error) error {
+func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.IntegrityProblem) error) error {
 	// Each order is that of one index and not of the other; sequential scans are off.
-	err := i.BothWays(ctx,
+	err := i.CheckDirections(ctx,
 		func(t *writepath.Table) string { return `ORDER BY row_key, param, ` + strings.Join(t.Columns, ", ") },
 		func(t *writepath.Table) string {
 			return `ORDER BY param, ` + strings.Join(t.Columns, ", ") + `, row_key`
@@ -115,7 +115,7 @@ func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.
 	if err != nil {
 		return err
 	}
-	if err := i.Texts(ctx, yield); err != nil {
+	if err := i.CheckTexts(ctx, yield); err != nil {
 		return err
 	}
 	if err := i.owners(ctx, yield); err != nil || !deep {
@@ -125,7 +125,7 @@ func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.
 }
 
 // owners looks for parts and selections of no job.
-func (i *Inspection) owners(ctx context.Context, yield func(store.Complaint) error) error {
+func (i *Inspection) owners(ctx context.Context, yield func(store.IntegrityProblem) error) error {
 	for _, table := range []string{"part", "selection"} {
 		var n int64
 		err := i.db.QueryRowContext(ctx, `SELECT count(*) FROM `+table+` AS t WHERE NOT EXISTS (SELECT 1 FROM job AS j WHERE j.id = t.job_id)`).Scan(&n)
@@ -133,7 +133,7 @@ func (i *Inspection) owners(ctx context.Context, yield func(store.Complaint) err
 			return explain(err)
 		}
 		if n > 0 {
-			if err := yield(store.Complaint{Place: "table " + table, Text: fmt.Sprintf("%d rows belong to no row of table job", n), Way: wayOfDamage}); err != nil {
+			if err := yield(store.IntegrityProblem{Place: "table " + table, Problem: fmt.Sprintf("%d rows belong to no row of table job", n), Remedy: wayOfDamage}); err != nil {
 				return err
 			}
 		}
@@ -142,13 +142,13 @@ func (i *Inspection) owners(ctx context.Context, yield func(store.Complaint) err
 }
 
 // amcheck lets PostgreSQL check the tables and indexes of muster.
-func (i *Inspection) amcheck(ctx context.Context, yield func(store.Complaint) error) error {
+func (i *Inspection) amcheck(ctx context.Context, yield func(store.IntegrityProblem) error) error {
 	var schema sql.NullString
 	err := i.db.QueryRowContext(ctx, `SELECT quote_ident(n.nspname) FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
 		WHERE e.extname = 'amcheck'`).Scan(&schema)
 	if errors.Is(err, sql.ErrNoRows) {
-		return yield(store.Complaint{Skipped: true, Place: "database " + i.name, Text: "its pages and indexes were not looked at: the extension amcheck is not there",
-			Way: "let a superuser run CREATE EXTENSION amcheck in it, and GRANT EXECUTE on its functions"})
+		return yield(store.IntegrityProblem{Skipped: true, Place: "database " + i.name, Problem: "its pages and indexes were not looked at: the extension amcheck is not there",
+			Remedy: "let a superuser run CREATE EXTENSION amcheck in it, and GRANT EXECUTE on its functions"})
 	}
 	if err != nil {
 		return explain(err)
@@ -174,9 +174,9 @@ func (i *Inspection) amcheck(ctx context.Context, yield func(store.Complaint) er
 	return nil
 }
 
-func (i *Inspection) checkRelation(ctx context.Context, schema, name string, isIndex bool, yield func(store.Complaint) error) error {
+func (i *Inspection) checkRelation(ctx context.Context, schema, name string, isIndex bool, yield func(store.IntegrityProblem) error) error {
 	complain := func(text string) error {
-		return yield(store.Complaint{Place: "database " + i.name + ", " + name, Text: text, Way: wayOfDamage})
+		return yield(store.IntegrityProblem{Place: "database " + i.name + ", " + name, Problem: text, Remedy: wayOfDamage})
 	}
 	if isIndex {
 		_, err := i.db.ExecContext(ctx, `SELECT `+schema+`.bt_index_check($1::text::regclass, true)`, name)

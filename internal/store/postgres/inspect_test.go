@@ -11,12 +11,12 @@ import (
 // wants.
 func TestServedIsSeen(t *testing.T) {
 	url := pgtest.Database(t)
-	s, err := Open(t.Context(), url, store.Options{Create: &store.CreateInfo{Mode: "authoritative"}})
+	s, err := Open(t.Context(), url, store.Options{Create: &store.Identity{Mode: "authoritative"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	i, err := Inspect(t.Context(), url, store.CreateInfo{})
+	i, err := Inspect(t.Context(), url, store.Identity{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,12 +76,12 @@ func checkDatabase(ctx context.Context, conn *sql.Conn, create bool) error {
 
 // establish writes what the directory is, if it is new, or compares it with what
 // the caller wants.
-func establish(ctx context.Context, db *sql.DB, o store.Options) (store.CreateInfo, error) {
+func establish(ctx context.Context, db *sql.DB, o store.Options) (store.Identity, error) {
 	found, known, err := readMeta(ctx, db)
 	if err != nil {
-		return store.CreateInfo{}, err
+		return store.Identity{}, err
 	}
-	info, write, err := o.Establish(found, known)
+	info, write, err := o.ResolveIdentity(found, known)
 	if err != nil || !write {
 		return info, err
 	}
@@ -91,7 +91,7 @@ func establish(ctx context.Context, db *sql.DB, o store.Options) (store.CreateIn
 	return info, writeMeta(ctx, db, info)
 }
 
-func readMeta(ctx context.Context, db *sql.DB) (info store.CreateInfo, known bool, err error) {
+func readMeta(ctx context.Context, db *sql.DB) (info store.Identity, known bool, err error) {
 	rows, err := db.QueryContext(ctx, `SELECT key, value FROM meta`)
 	if err != nil {
 		return info, false, err
@@ -103,18 +103,18 @@ func readMeta(ctx context.Context, db *sql.DB) (info store.CreateInfo, known boo
 			return info, false, err
 		}
 		known = true
-		info.SetMeta(key, value)
+		info.SetMetaRow(key, value)
 	}
 	return info, known, rows.Err()
 }
 
-func writeMeta(ctx context.Context, db *sql.DB, info store.CreateInfo) error {
+func writeMeta(ctx context.Context, db *sql.DB, info store.Identity) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	for _, row := range info.Meta() {
+	for _, row := range info.MetaRows() {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ($1, $2)`, row[0], row[1]); err != nil {
 			return err
 		}
@@ -135,7 +135,7 @@ func writeMeta(ctx context.Context, db *sql.DB, info store.CreateInfo) error {
 // was refused leaves nothing behind. Another URL than the directory's is an error,
 // also when another process has just fixed that.
 func (s *Store) AdoptBaseURL(ctx context.Context, baseURL string) error {
-	if err := s.info.Check(store.CreateInfo{BaseURL: baseURL}); err != nil || s.info.BaseURL != "" {
+	if err := s.info.Check(store.Identity{BaseURL: baseURL}); err != nil || s.info.BaseURL != "" {
 		return err
 	}
 	var adopted string
@@ -145,7 +145,7 @@ func (s *Store) AdoptBaseURL(ctx context.Context, baseURL string) error {
 		return fmt.Errorf("note the base URL: %w", explain(err))
 	}
 	s.info.BaseURL = adopted
-	return s.info.Check(store.CreateInfo{BaseURL: baseURL})
+	return s.info.Check(store.Identity{BaseURL: baseURL})
 }
 
 // Secret implements store.Secrets. The secrets stand beside the other facts about the

@@ -29,7 +29,7 @@ type Store struct {
 	dbClock        databaseClock
 	deadline       time.Duration
 	searchDeadline time.Duration
-	info           store.CreateInfo
+	info           store.Identity
 	pools          []*pgxpool.Pool
 	readers        *pgxpool.Pool // query only
 	gate           *sql.DB       // the sessions that pass the gate
@@ -50,13 +50,13 @@ var (
 
 // locks are how work on jobs keeps apart what SQLite keeps apart by itself.
 var locks = jobsql.Dialect{
-	Numbered:  true,
-	LockJob:   `SELECT 1 FROM job WHERE id = ? FOR UPDATE`,
-	LockOwner: `SELECT pg_advisory_xact_lock(` + ownLock + `)`,
-	PickFree:  `FOR UPDATE OF j SKIP LOCKED`,
-	PickNext:  `FOR UPDATE OF j`,
-	Explain:   explain,
-	Stale:     stale,
+	Numbered:   true,
+	LockJob:    `SELECT 1 FROM job WHERE id = ? FOR UPDATE`,
+	LockOwner:  `SELECT pg_advisory_xact_lock(` + ownLock + `)`,
+	SkipLocked: `FOR UPDATE OF j SKIP LOCKED`,
+	WaitLocked: `FOR UPDATE OF j`,
+	Explain:    explain,
+	Stale:      stale,
 }
 
 // Open opens the database that a URL (postgres://user:password@host:port/database)
@@ -119,7 +119,7 @@ func (s *Store) connect(config *pgxpool.Config) error {
 }
 
 // Info returns what the directory was made as.
-func (s *Store) Info() store.CreateInfo { return s.info }
+func (s *Store) Info() store.Identity { return s.info }
 
 // Close closes the connections. Work that is going on ends with an error.
 func (s *Store) Close() error {

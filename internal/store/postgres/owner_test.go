@@ -58,7 +58,7 @@ func TestFilesOwnerRestoredInPlace(t *testing.T) {
 func TestInspectedFilesOwner(t *testing.T) {
 	place := pgtest.Database(t)
 	s := openTest(t, place, time.Now)
-	i, err := Inspect(t.Context(), place, store.CreateInfo{})
+	i, err := Inspect(t.Context(), place, store.Identity{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func (s *Store) markServed(ctx context.Context) (*held, error) {
 	found, _, err := readMeta(ctx, s.gate)
 	if err == nil {
 		// It may have been made anew before the lock was taken.
-		if changed := s.info.Same(found.DefinitionsHash); changed != nil {
+		if changed := s.info.CheckUnchanged(found.DefinitionsHash); changed != nil {
 			err = barred{changed}
 		}
 	}

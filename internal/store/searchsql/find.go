@@ -110,8 +110,8 @@ func (s Session) optimize(ctx context.Context, search store.Search) (physical.Pl
 // of them. The result is the n for which the two are equal.
 func (s Session) materializeLimit(ctx context.Context, search store.Search) (int64, error) {
 	switch {
-	case search.Gather > 0:
-		return search.Gather, nil
+	case search.MaterializeLimit > 0:
+		return search.MaterializeLimit, nil
 	case len(search.Order) > 0 && search.Order[0].By == "":
 		// Conditions and sort keys are often correlated (a name begins with the kind of
 		// service). An index scan may then read many rows before the first match, so

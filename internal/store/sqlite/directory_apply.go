@@ -95,7 +95,7 @@ func (w *writer) enter(ctx context.Context, tx *sql.Tx) (*stay, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := w.info.Same(noted); err != nil {
+	if err := w.info.CheckUnchanged(noted); err != nil {
 		return nil, err
 	}
 	return w.stamp(ctx, tx)

@@ -20,7 +20,7 @@ import (
 // store.Inspector.
 type Inspection struct {
 	dir       string
-	info      store.CreateInfo
+	info      store.Identity
 	directory *sql.DB
 	jobs      *sql.DB
 	*inspectsql.Inspection
@@ -30,7 +30,7 @@ var _ store.Inspector = (*Inspection)(nil)
 
 // Inspect opens the data directory. Its schema must be that of this program, and
 // the fields of expect that are not empty must be the directory's.
-func Inspect(ctx context.Context, dir string, expect store.CreateInfo) (*Inspection, error) {
+func Inspect(ctx context.Context, dir string, expect store.Identity) (*Inspection, error) {
 	i := &Inspection{dir: dir}
 	err := i.open(ctx)
 	if err == nil {
@@ -74,7 +74,7 @@ func (i *Inspection) open(ctx context.Context) error {
 		return err
 	}
 	i.Inspection = inspectsql.New(i.directory, jobsql.New(i.jobs, jobsql.Dialect{}), inspectsql.Dialect{
-		Keys: `SELECT value FROM json_each(?)`, Explain: func(err error) error { return explain(i.dir, err) },
+		JSONKeys: `SELECT value FROM json_each(?)`, Explain: func(err error) error { return explain(i.dir, err) },
 	})
 	var known bool
 	var err error
@@ -105,7 +105,7 @@ func readOnlySource(path string) string {
 }
 
 // Info returns what the directory was made as.
-func (i *Inspection) Info() store.CreateInfo { return i.info }
+func (i *Inspection) Info() store.Identity { return i.info }
 
 // Close closes the databases.
 func (i *Inspection) Close() error {

@@ -9,12 +9,12 @@ import (
 // Who looks knows whether the directory is served, and keeps no server away.
 func TestServedIsSeen(t *testing.T) {
 	dir := t.TempDir()
-	s, err := Open(t.Context(), dir, store.Options{Create: &store.CreateInfo{Mode: "authoritative"}})
+	s, err := Open(t.Context(), dir, store.Options{Create: &store.Identity{Mode: "authoritative"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	i, err := Inspect(t.Context(), dir, store.CreateInfo{})
+	i, err := Inspect(t.Context(), dir, store.Identity{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,10 +22,10 @@ const wayOfDamage = "stop the server, keep a copy of the folder, and restore a b
 // sum of what each index table gives row-first against what it gives value-first;
 // deep is SQLite's own check of every page, which reads everything and takes as
 // long.
-func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.Complaint) error) error {
+func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.IntegrityProblem) error) error {
 	// The order makes SQLite take the table itself: left alone it reads the value
 	// index here too.
-	err := i.BothWays(ctx,
+	err := i.CheckDirections(ctx,
 		func(*writepath.Table) string { return `NOT INDEXED ORDER BY row_key` },
 		func(t *writepath.Table) string {
 			return `INDEXED BY ` + t.Name + `_value ORDER BY param, ` + strings.Join(t.Columns, ", ")
@@ -33,7 +33,7 @@ func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.
 	if err != nil {
 		return err
 	}
-	if err := i.Texts(ctx, yield); err != nil {
+	if err := i.CheckTexts(ctx, yield); err != nil {
 		return err
 	}
 	for _, file := range []struct {
@@ -53,13 +53,13 @@ func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.
 
 // pages lets SQLite look at every page of a database and at both directions of
 // its indexes.
-func (i *Inspection) pages(ctx context.Context, name string, db *sql.DB, yield func(store.Complaint) error) error {
+func (i *Inspection) pages(ctx context.Context, name string, db *sql.DB, yield func(store.IntegrityProblem) error) error {
 	err := inspectsql.Each(ctx, db, func(rows *sql.Rows) error {
 		var text string
 		if err := rows.Scan(&text); err != nil || text == "ok" {
 			return err
 		}
-		return yield(store.Complaint{Place: name, Text: text, Way: wayOfDamage})
+		return yield(store.IntegrityProblem{Place: name, Problem: text, Remedy: wayOfDamage})
 	}, `PRAGMA integrity_check`)
 	if err != nil {
 		return fmt.Errorf("integrity check of %s: %w", name, explain(i.dir, err))
@@ -67,7 +67,7 @@ func (i *Inspection) pages(ctx context.Context, name string, db *sql.DB, yield f
 	return nil
 }
 
-func (i *Inspection) foreignKeys(ctx context.Context, name string, db *sql.DB, yield func(store.Complaint) error) error {
+func (i *Inspection) foreignKeys(ctx context.Context, name string, db *sql.DB, yield func(store.IntegrityProblem) error) error {
 	return inspectsql.Each(ctx, db, func(rows *sql.Rows) error {
 		var table, parent string
 		var row sql.NullInt64
@@ -75,8 +75,8 @@ func (i *Inspection) foreignKeys(ctx context.Context, name string, db *sql.DB, y
 		if err := rows.Scan(&table, &row, &parent, &number); err != nil {
 			return err
 		}
-		return yield(store.Complaint{
-			Place: name + " table " + table, Text: fmt.Sprintf("row %d belongs to no row of table %s", row.Int64, parent), Way: wayOfDamage,
+		return yield(store.IntegrityProblem{
+			Place: name + " table " + table, Problem: fmt.Sprintf("row %d belongs to no row of table %s", row.Int64, parent), Remedy: wayOfDamage,
 		})
 	}, `PRAGMA foreign_key_check`)
 }

@@ -65,7 +65,7 @@ func openJobs(ctx context.Context, path string) (*jobs, error) {
 	readers.SetMaxOpenConns(jobReaders)
 	readers.SetMaxIdleConns(jobReaders)
 	j := &jobs{jobsql.New(db, jobsql.Dialect{Explain: explained}), db, readers}
-	j.ReadFrom(readers)
+	j.SetReader(readers)
 	return j, nil
 }
 

@@ -14,7 +14,7 @@ import (
 const applicationID = 0x6d737472
 
 // CreateInfo says what a data directory is for.
-type CreateInfo = store.CreateInfo
+type CreateInfo = store.Identity
 
 // checkApplication refuses a database that something else has written, before a
 // table is added to it.
@@ -41,7 +41,7 @@ func establish(ctx context.Context, db *sql.DB, o Options) (CreateInfo, error) {
 	if err != nil {
 		return CreateInfo{}, err
 	}
-	info, write, err := o.Establish(found, known)
+	info, write, err := o.ResolveIdentity(found, known)
 	if err != nil || !write {
 		return info, err
 	}
@@ -84,7 +84,7 @@ func readMeta(ctx context.Context, db *sql.DB) (info CreateInfo, known bool, err
 			return info, false, err
 		}
 		known = true
-		info.SetMeta(key, value)
+		info.SetMetaRow(key, value)
 	}
 	return info, known, rows.Err()
 }
@@ -95,7 +95,7 @@ func writeMeta(ctx context.Context, db *sql.DB, info CreateInfo) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	for _, row := range info.Meta() {
+	for _, row := range info.MetaRows() {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES (?, ?)`, row[0], row[1]); err != nil {
 			return err
 		}

@@ -287,7 +287,7 @@ func (d directory) compareSearch(rt *rapid.T, m *model, p plan.Plan) {
 	search := store.Search{
 		Plan: p, Order: rapid.SliceOfN(rapid.Custom(drawOrder), 0, 3).Draw(rt, "order"),
 		Limit: rapid.IntRange(0, 5).Draw(rt, "limit"), Total: int64(rapid.IntRange(-1, 4).Draw(rt, "total")),
-		Gather: int64(rapid.IntRange(0, 3).Draw(rt, "gather")), // so that small sets are broad too
+		MaterializeLimit: int64(rapid.IntRange(0, 3).Draw(rt, "gather")), // so that small sets are broad too
 	}
 	found, err := searcher.Search(rt.Context(), search)
 	if err != nil {

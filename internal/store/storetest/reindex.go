@@ -136,7 +136,7 @@ func (d *indexing) wantIndexed() {
 func testReindex(t *testing.T, open OpenIndexer) {
 	d := newIndexing(t, open)
 	before, last := d.state(), int64(0)
-	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: fresh, Progress: func(done, _ int64) {
+	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Extract: fresh, Progress: func(done, _ int64) {
 		if done < last {
 			t.Errorf("progress goes from %d to %d", last, done)
 		}
@@ -169,7 +169,7 @@ func (d *indexing) cut(s IndexerStore, point string, passes int, definitions str
 		return nil
 	})
 	defer disarm()
-	if err := s.Reindex(d.Context(), store.Reindexing{Definitions: definitions, Remake: slow, Progress: func(n, _ int64) { done = n }}); !errors.Is(err, broken) {
+	if err := s.Reindex(d.Context(), store.Reindexing{Definitions: definitions, Extract: slow, Progress: func(n, _ int64) { done = n }}); !errors.Is(err, broken) {
 		d.Fatalf("the cut gives %v", err)
 	}
 	return done
@@ -188,7 +188,7 @@ func testReindexCut(t *testing.T, open OpenIndexer) {
 		again, err := open(t, d.dir, "", d.clock.now) // another process
 		d.must(err)
 		var rest int64
-		d.must(again.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: fresh, Progress: func(n, _ int64) { rest = n }}))
+		d.must(again.Reindex(t.Context(), store.Reindexing{Definitions: "new", Extract: fresh, Progress: func(n, _ int64) { rest = n }}))
 		if first+rest != indexedResources-1 {
 			t.Errorf("%s: %d resources before the cut and %d after it, want %d together", point, first, rest, indexedResources-1)
 		}
@@ -210,7 +210,7 @@ func testReindexCleans(t *testing.T, open OpenIndexer) {
 	cleanings := 0
 	how := store.Reindexing{
 		Definitions: "new", Rules: "rules", Cleaning: func(context.Context) error { cleanings++; return nil },
-		Remake: func(dst []index.Entry, rt fhir.Type, line []byte) ([]index.Entry, *store.Change, error) {
+		Extract: func(dst []index.Entry, rt fhir.Type, line []byte) ([]index.Entry, *store.Change, error) {
 			entries, _, err := slow(dst, rt, line)
 			var r struct{ ID, Text string }
 			if err := json.Unmarshal(line, &r); err != nil {
@@ -264,7 +264,7 @@ func testReindexCleans(t *testing.T, open OpenIndexer) {
 	if later != want {
 		t.Errorf("a delta from before finds %d resources, want %d", later, want)
 	}
-	if info := again.(interface{ Info() store.CreateInfo }).Info(); info.Rules != "rules" {
+	if info := again.(interface{ Info() store.Identity }).Info(); info.Rules != "rules" {
 		t.Errorf("the directory notes %+v", info)
 	}
 }
@@ -284,7 +284,7 @@ func testReindexOther(t *testing.T, open OpenIndexer) {
 		t.Fatal("nothing was done before the cut")
 	}
 	var done int64
-	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: fresh, Progress: func(n, _ int64) { done = n }}))
+	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Extract: fresh, Progress: func(n, _ int64) { done = n }}))
 	if done != indexedResources-1 {
 		t.Errorf("%d resources are done for other definitions, want all %d", done, indexedResources-1)
 	}
@@ -295,7 +295,7 @@ func testReindexWriters(t *testing.T, open OpenIndexer) {
 	d := newIndexing(t, open)
 	other, err := open(t, d.dir, "", d.clock.now)
 	d.must(err)
-	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: fresh}))
+	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Extract: fresh}))
 	if _, err := other.Apply(t.Context(), []store.Change{put(fhir.Organization, "x", "x")}); err == nil || !strings.Contains(err.Error(), "run this one again") {
 		t.Errorf("a writer of the old index gets %v", err)
 	}
@@ -304,7 +304,7 @@ func testReindexWriters(t *testing.T, open OpenIndexer) {
 func testReindexError(t *testing.T, open OpenIndexer) {
 	d := newIndexing(t, open)
 	bad := errors.New("cannot be read")
-	err := d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: func(dst []index.Entry, _ fhir.Type, _ []byte) ([]index.Entry, *store.Change, error) {
+	err := d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Extract: func(dst []index.Entry, _ fhir.Type, _ []byte) ([]index.Entry, *store.Change, error) {
 		return dst, nil, bad
 	}})
 	if !errors.Is(err, bad) || !strings.Contains(err.Error(), "Organization") {
@@ -312,10 +312,10 @@ func testReindexError(t *testing.T, open OpenIndexer) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stopped")
-	err = d.store.Reindex(ctx, store.Reindexing{Definitions: "new", Remake: slow, Progress: func(int64, int64) { cancel(stop) }})
+	err = d.store.Reindex(ctx, store.Reindexing{Definitions: "new", Extract: slow, Progress: func(int64, int64) { cancel(stop) }})
 	if !errors.Is(err, stop) {
 		t.Errorf("a cancelled call ends with %v", err)
 	}
-	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: fresh}))
+	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Extract: fresh}))
 	d.wantIndexed()
 }

@@ -32,7 +32,7 @@ type IndexWriter interface {
 // Reindexing is one call of store.Indexer.
 type Reindexing struct {
 	store.Reindexing
-	Info *store.CreateInfo // of the open directory; kept true
+	Info *store.Identity // of the open directory; kept true
 	// InGate runs work in one transaction inside the gate and commits it.
 	InGate func(ctx context.Context, work func(w IndexWriter) error) error
 	Pace   *Pace // used inside the gate only
@@ -52,7 +52,7 @@ func (r *Reindexing) Run(ctx context.Context) error {
 	if err := r.InGate(ctx, func(w IndexWriter) error { return r.begin(ctx, w) }); err != nil {
 		return err
 	}
-	r.Info.DefinitionsHash = r.Info.Unfinished(r.Reindexing)
+	r.Info.DefinitionsHash = r.Info.ReindexMarker(r.Reindexing)
 	for !r.last {
 		if err := r.InGate(ctx, func(w IndexWriter) error { return r.batch(ctx, w) }); err != nil {
 			return err
@@ -74,11 +74,11 @@ func (r *Reindexing) begin(ctx context.Context, w IndexWriter) error {
 	if err != nil {
 		return err
 	}
-	next, err := w.Meta(ctx, store.ReindexKey)
+	next, err := w.Meta(ctx, store.ReindexNextKey)
 	if err != nil {
 		return err
 	}
-	if r.next, err = r.Info.ReindexFrom(r.Reindexing, noted, next); err != nil {
+	if r.next, err = r.Info.ResumeReindexAt(r.Reindexing, noted, next); err != nil {
 		return err
 	}
 	if err := r.note(ctx, w); err != nil {
@@ -89,10 +89,10 @@ func (r *Reindexing) begin(ctx context.Context, w IndexWriter) error {
 
 // note writes how far the making is.
 func (r *Reindexing) note(ctx context.Context, w IndexWriter) error {
-	if err := w.SetMeta(ctx, definitionsKey, r.Info.Unfinished(r.Reindexing)); err != nil {
+	if err := w.SetMeta(ctx, definitionsKey, r.Info.ReindexMarker(r.Reindexing)); err != nil {
 		return err
 	}
-	return w.SetMeta(ctx, store.ReindexKey, strconv.FormatInt(int64(r.next), 10))
+	return w.SetMeta(ctx, store.ReindexNextKey, strconv.FormatInt(int64(r.next), 10))
 }
 
 // batch makes the entries of the next resources, as many as one stay in the gate
@@ -102,7 +102,7 @@ func (r *Reindexing) batch(ctx context.Context, w IndexWriter) error {
 	if err != nil {
 		return err
 	}
-	if err := r.Info.Same(noted); err != nil {
+	if err := r.Info.CheckUnchanged(noted); err != nil {
 		return err
 	}
 	for start := time.Now(); !r.last && time.Since(start) < work; {
@@ -116,7 +116,7 @@ func (r *Reindexing) batch(ctx context.Context, w IndexWriter) error {
 	if !r.last {
 		return r.note(ctx, w)
 	}
-	if err := w.DropMeta(ctx, store.ReindexKey); err != nil {
+	if err := w.DropMeta(ctx, store.ReindexNextKey); err != nil {
 		return err
 	}
 	key, value := store.RulesRow(r.Rules)
@@ -130,7 +130,7 @@ func (r *Reindexing) chunk(ctx context.Context, w IndexWriter) error {
 	size, began := r.Pace.Size(), time.Now()
 	var items, cleaned []Item
 	err := w.Documents(ctx, r.next, size, func(key store.RowKey, line []byte) error {
-		entries, clean, err := r.Remake(nil, key.Type(), line)
+		entries, clean, err := r.Extract(nil, key.Type(), line)
 		if err != nil {
 			return fmt.Errorf("the %v with row key %d: %w", key.Type(), key, err)
 		}

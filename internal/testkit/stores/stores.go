@@ -20,7 +20,7 @@ import (
 // options let a search take a minute: a machine that runs many tests at once must not
 // make it too costly.
 func options(base string, reg *conformance.Registry) store.Options {
-	return store.Options{SearchDeadline: time.Minute, Create: &store.CreateInfo{BaseURL: base, Mode: "authoritative", DefinitionsHash: reg.DefinitionsHash(), Rules: policy.RulesVersion()}}
+	return store.Options{SearchDeadline: time.Minute, Create: &store.Identity{BaseURL: base, Mode: "authoritative", DefinitionsHash: reg.DefinitionsHash(), Rules: policy.RulesVersion()}}
 }
 
 // SQLite makes a data directory below dir. The function removes it after the store is

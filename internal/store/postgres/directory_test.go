@@ -178,7 +178,7 @@ func TestServedOrIndexed(t *testing.T) {
 		t.Fatal(err)
 	}
 	making.Close()
-	refused(marked(a), "run this one again")
+	refused(marked(a), "run this command again")
 	take(marked(b)).Close()
 }
 

@@ -17,8 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// testSkewedNodes has two handles whose clocks are an hour apart. All moments that
-// the two give out grow in the order in which they are given out.
+// testSkewedNodes opens the directory twice with clocks that differ by an hour. The times
+// that the two issue increase in the order in which they are issued.
 func testSkewedNodes(t *testing.T, open OpenStore) {
 	dir, fast, slow := t.TempDir(), newClock(), newClock()
 	fast.set(noon + 3_600_000)
@@ -36,11 +36,11 @@ func testSkewedNodes(t *testing.T, open OpenStore) {
 	}
 }
 
-// testFailedHolder lets a writer and a snapshot fail at each place inside the gate.
-// Nothing of them stays, and the next one gets in.
+// testFailedHolder lets a write and a snapshot fail at each failpoint inside the gate.
+// They leave nothing behind, and the next write enters the gate.
 func testFailedHolder(t *testing.T, open OpenStore) {
 	d := newDirectory(t, open)
-	broken := errors.New("broken")
+	broken := errors.New("test failure")
 	for i, point := range []string{"directory.apply.entered", "directory.apply.commit", "directory.snapshot.drawn", "directory.snapshot.pinned"} {
 		disarm := failpoint.Arm(point, func(context.Context) error { return broken })
 		var err error
@@ -58,8 +58,9 @@ func testFailedHolder(t *testing.T, open OpenStore) {
 	d.wantAll(fhir.Location, "kept0 v1 one", "kept1 v1 one", "kept2 v1 one", "kept3 v1 one")
 }
 
-// testRandomJobs writes, removes, starts and ends jobs and drops old versions by
-// chance. After each step every live job reads exactly the bytes that it selected.
+// testRandomJobs writes and removes resources, starts and ends jobs, and deletes old
+// versions in random order. After each step every live job reads exactly the bytes that
+// it selected.
 func testRandomJobs(t *testing.T, open OpenStore) {
 	d := newDirectory(t, open)
 	r := rand.New(rand.NewPCG(3, 33))
@@ -107,13 +108,13 @@ func testRandomJobs(t *testing.T, open OpenStore) {
 	_, err := d.Vacuum(t.Context())
 	d.must(err)
 	if n, err := d.Vacuum(t.Context()); n != 0 || err != nil {
-		t.Errorf("a second vacuum drops %d versions, %v", n, err)
+		t.Errorf("a second vacuum deletes %d versions, %v", n, err)
 	}
 }
 
-// testChainedDeltas chains deltas by their transaction times while two writers put
-// and remove without a pause. Together the deltas hold the last version of all that
-// is there, no version twice, and nothing that was committed after the time of its
+// testChainedDeltas chains deltas by their transaction times while two writers put and
+// remove resources continuously. Together the deltas hold the last version of every
+// resource, no version twice, and no version that was committed after the time of its
 // delta.
 func testChainedDeltas(t *testing.T, open OpenStore) {
 	dir, c := t.TempDir(), newClock()
@@ -129,7 +130,7 @@ func testChainedDeltas(t *testing.T, open OpenStore) {
 	since := fhir.Instant(0)
 	for round := range 40 {
 		if round == 39 {
-			stop() // the last delta is of a quiet directory
+			stop() // no writes during the last delta
 			server.must(errors.Join(<-writers, <-writers))
 		}
 		s := server.pin(fmt.Sprint("delta", round))
@@ -153,12 +154,12 @@ func testChainedDeltas(t *testing.T, open OpenStore) {
 	}
 	for _, r := range server.all(fhir.Location) {
 		if want := fmt.Sprint(r.ID, " v", r.Meta.VersionID); latest[r.ID] != want {
-			t.Errorf("the deltas end with %q of %s, the directory has %s", latest[r.ID], r.ID, want)
+			t.Errorf("the last version in the deltas is %q of %s, but the directory has %s", latest[r.ID], r.ID, want)
 		}
 	}
 }
 
-// churn puts and removes resources of one writer until ctx ends.
+// churn puts and removes the resources of one writer until ctx ends.
 func churn(ctx context.Context, loader store.Store, writer int) error {
 	r := rand.New(rand.NewPCG(7, uint64(writer)))
 	for i := 0; ctx.Err() == nil; i++ {
@@ -178,8 +179,8 @@ func churn(ctx context.Context, loader store.Store, writer int) error {
 	return nil
 }
 
-// testLongTexts indexes texts that nothing could compress, as long as index.Short
-// lets them be, in every column there is.
+// testLongTexts indexes incompressible texts of the maximum length of index.Short in
+// every column.
 func testLongTexts(t *testing.T, open OpenStore) {
 	d := newDirectory(t, open)
 	r := rand.New(rand.NewPCG(5, 55))
@@ -200,7 +201,7 @@ func testLongTexts(t *testing.T, open OpenStore) {
 		plan.String{Param: 2, Text: string([]rune(text)[:200])}, plan.Reference{Param: 4, Type: "Organization", ID: text}, plan.URI{Param: 5, Value: text},
 	} {
 		if keys := d.keys(fhir.Location, n); len(keys) != 1 {
-			t.Errorf("%T finds %d, want the one", n, len(keys))
+			t.Errorf("%T finds %d resources, want 1", n, len(keys))
 		}
 	}
 	d.apply(put(fhir.Location, "long", "two"))

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// pin starts a job with the id and returns a snapshot whose time the job needs.
+// pin starts a job with the id and returns a snapshot whose versions the job keeps.
 func (d directory) pin(id string) store.Snapshot {
 	d.Helper()
 	d.must(d.CreateJob(d.Context(), store.Job{ID: id, Owner: "anna", Request: []byte("{}"), Created: noon}, 0))
@@ -48,11 +48,11 @@ func testSnapshotIsolation(t *testing.T, open OpenStore) {
 		t.Errorf("the delta holds %d resources, want the 2 written since", n)
 	}
 	if n := len(d.pick(s, fhir.Location, plan.Since{After: s.Time()})); n != 0 {
-		t.Errorf("the snapshot holds %d versions after its own time", n)
+		t.Errorf("the snapshot holds %d versions that are newer than the snapshot", n)
 	}
 }
 
-// barrier stops at a fault point until it is opened.
+// barrier blocks at a failpoint until it is opened.
 type barrier struct{ reached, open chan struct{} }
 
 func armBarrier(t *testing.T, point string) *barrier {
@@ -68,7 +68,7 @@ func armBarrier(t *testing.T, point string) *barrier {
 	return b
 }
 
-// armSignal tells when a fault point is passed.
+// armSignal returns a channel that receives a value when a failpoint is passed.
 func armSignal(t *testing.T, point string) <-chan struct{} {
 	passed := make(chan struct{}, 1)
 	t.Cleanup(failpoint.Arm(point, func(context.Context) error {
@@ -151,18 +151,17 @@ func testBatchWaits(t *testing.T, open OpenStore) {
 		}
 		loader.must(<-written)
 		if found := server.pick(s, fhir.Location, plan.IDs{point}); len(found) != 0 {
-			t.Errorf("%s: the snapshot holds what was written after it", point)
+			t.Errorf("%s: the snapshot holds a resource that was written after it", point)
 		}
 		if n := len(server.keys(fhir.Location, plan.Since{After: s.Time()})); n != 1 {
-			t.Errorf("%s: the next delta holds %d, want the one", point, n)
+			t.Errorf("%s: the next delta holds %d resources, want 1", point, n)
 		}
 		server.must(s.Close())
 	}
 }
 
-// testGateTurns has two busy loaders and takes snapshots meanwhile. Each loader
-// counts up a resource of its own; at any snapshot, everything committed by its
-// time is there and nothing after.
+// testGateTurns opens snapshots while two loaders write continuously. A snapshot holds
+// everything that was committed before its time and nothing that was committed later.
 func testGateTurns(t *testing.T, open OpenStore) {
 	dir, c := t.TempDir(), newClock()
 	server := directory{t, open(t, dir, c.now), c}
@@ -185,7 +184,7 @@ func testGateTurns(t *testing.T, open OpenStore) {
 		s, err := server.OpenSnapshot(t.Context(), noPin)
 		server.must(err)
 		if n := len(server.pick(s, fhir.Location, plan.Since{After: s.Time() - 1})); n != 0 {
-			t.Errorf("a version was committed at the transaction time or after")
+			t.Errorf("a version was committed at the transaction time or later")
 		}
 		if s.Time() <= last {
 			t.Errorf("transaction time %v after %v", s.Time(), last)
@@ -204,7 +203,7 @@ func testFailedPin(t *testing.T, open OpenStore) {
 	if _, err := d.OpenSnapshot(t.Context(), func(context.Context, fhir.Instant) error { return refused }); !errors.Is(err, refused) {
 		t.Errorf("error %v, want that of pin", err)
 	}
-	d.apply(put(fhir.Location, "a", "one")) // the gate is free again
+	d.apply(put(fhir.Location, "a", "one")) // the gate is not blocked
 }
 
 func testReadAsOf(t *testing.T, open OpenStore) {
@@ -259,7 +258,7 @@ func testVacuum(t *testing.T, open OpenStore) {
 		n, err := d.Vacuum(t.Context())
 		d.must(err)
 		if n != step.want {
-			t.Errorf("after the end of %q: %d versions dropped, want %d", step.end, n, step.want)
+			t.Errorf("after the end of %q: %d versions deleted, want %d", step.end, n, step.want)
 		}
 	}
 	if r := d.read(d.lines(keys, second.Time())[0]); r.Text != "two" {
@@ -267,7 +266,7 @@ func testVacuum(t *testing.T, open OpenStore) {
 	}
 	d.end("second")
 	if n, err := d.Vacuum(t.Context()); n != 1 || err != nil {
-		t.Errorf("%d versions dropped, %v; want 1", n, err)
+		t.Errorf("%d versions deleted, %v; want 1", n, err)
 	}
 }
 

@@ -12,26 +12,28 @@ import (
 	"muster/internal/store/placeholder"
 )
 
-// Dialect is what differs between databases. The zero value is SQLite's, in
+// Dialect describes how databases differ. The zero value is the dialect of SQLite with
 // transactions that begin IMMEDIATE.
 type Dialect struct {
-	// Numbered says that arguments are written $1, $2, … instead of ?.
+	// Numbered reports that placeholders are $1, $2, … instead of ?.
 	Numbered bool
-	// LockJob locks the job with an id until the end of the transaction; empty where
-	// no other transaction can be writing.
+	// LockJob is the statement that locks a job by id until the end of the transaction. It
+	// is empty if no other transaction can write at the same time.
 	LockJob string
-	// LockOwner keeps others from storing a job of the owner meanwhile.
+	// LockOwner is the statement that prevents other transactions from storing a job of the
+	// same owner. It is empty if no other transaction can write at the same time.
 	LockOwner string
-	// PickFree and PickNext follow the selection of a row of job to claim work of:
-	// one passes over what others have locked, one waits for it.
+	// SkipLocked and WaitLocked are the locking clauses of the query for the next row to
+	// claim: SkipLocked skips rows that are locked, WaitLocked waits for them.
 	SkipLocked, WaitLocked string
-	// OneMoment is the isolation of a transaction whose reads all see one moment.
+	// SnapshotIsolation is the isolation level of a transaction whose reads all see the
+	// same snapshot.
 	SnapshotIsolation sql.IsolationLevel
-	// Explain puts the way out before errors of the database that an operator can do
-	// something about. Optional.
+	// Explain adds what to do to those database errors that an operator can resolve.
+	// Optional.
 	Explain func(error) error
-	// Stale reports whether a transaction could not begin because its connection had
-	// been closed before; nil where there are none.
+	// Stale reports whether a transaction failed to begin because its connection was
+	// already closed. Optional.
 	Stale func(error) bool
 }
 
@@ -47,21 +49,20 @@ var _ store.Jobs = (*Jobs)(nil)
 // New returns the job store in a database.
 func New(db *sql.DB, d Dialect) *Jobs { return &Jobs{db, db, d} }
 
-// ReadFrom lets what only reads use other connections to the database, so that no poll
-// waits for a commit. They must see every commit at once. It is called before anything else.
+// SetReader sets the connections for methods that only read, so that no poll waits for a
+// commit. They must see every commit at once. Call SetReader before any other method.
 func (j *Jobs) SetReader(readers *sql.DB) { j.readers = readers }
 
-// LiveTimes returns the transaction times of the jobs that still read old
-// versions: those that are selecting or writing. Writers keep for them what they
-// supersede (D3).
+// LiveTimes returns the transaction times of the jobs that still read old versions, which
+// are those that are Selecting or Writing. Writers keep superseded versions for them (D3).
 func (j *Jobs) LiveTimes(ctx context.Context) ([]fhir.Instant, error) {
 	rows, err := j.reader().query(ctx, `SELECT time FROM job WHERE state IN (?, ?) AND time > 0 ORDER BY time`, store.Selecting, store.Writing)
 	if err != nil {
-		return nil, fmt.Errorf("reading the times of live jobs: %w", err)
+		return nil, fmt.Errorf("read times of live jobs: %w", err)
 	}
 	times, err := Collect(rows, func(rows *sql.Rows) (t fhir.Instant, err error) { return t, rows.Scan(&t) })
 	if err != nil {
-		return nil, fmt.Errorf("reading the times of live jobs: %w", err)
+		return nil, fmt.Errorf("read times of live jobs: %w", err)
 	}
 	return times, nil
 }
@@ -73,7 +74,7 @@ type queryer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// executor runs statements in their dialect.
+// executor runs statements in the dialect of the database.
 type executor struct {
 	on      queryer
 	dialect *Dialect
@@ -94,8 +95,8 @@ func (r executor) exec(ctx context.Context, query string, args ...any) (sql.Resu
 	return r.on.ExecContext(ctx, r.text(query), args...)
 }
 
-// text writes the arguments of a statement as the database wants them. No
-// statement here has a question mark that is not one.
+// text returns the statement with the placeholders of the database. Every question mark in
+// the statements of this package is a placeholder.
 func (r executor) text(query string) string {
 	if !r.dialect.Numbered {
 		return query
@@ -103,9 +104,9 @@ func (r executor) text(query string) string {
 	return placeholder.Number(query)
 }
 
-// change runs one transaction on the job with the id, or on any job if it is empty.
-// An error of f rolls everything back. In a context of [Within] it is a part of the
-// transaction there.
+// change runs f in one transaction. With an id, it locks that job first. An error of f
+// rolls the transaction back. In a context of [Within], f runs in the transaction of the
+// caller.
 func (j *Jobs) change(ctx context.Context, id string, f func(tx executor) error) error {
 	err := j.transact(ctx, id, f)
 	if err != nil && j.dialect.Explain != nil {
@@ -124,7 +125,7 @@ func (j *Jobs) transact(ctx context.Context, id string, f func(tx executor) erro
 	return failpoint.Inject(ctx, "jobs.committed")
 }
 
-// commit runs and commits a transaction of its own.
+// commit runs f in a new transaction and commits it.
 func (j *Jobs) commit(ctx context.Context, id string, f func(tx executor) error) error {
 	tx, release, err := j.begin(ctx)
 	if err != nil {
@@ -140,9 +141,9 @@ func (j *Jobs) commit(ctx context.Context, id string, f func(tx executor) error)
 	return tx.Commit()
 }
 
-// begin starts a transaction, whose statements ctx ends, but not its COMMIT: who does not
-// wait for the answer does not know whether he has the claim that others see him have.
-// Connections that are found to be closed are passed over. Call release at the end.
+// begin starts a transaction. The end of ctx cancels its statements, but not its COMMIT: a
+// worker that did not wait for the result would not know whether it has the claim. begin
+// skips connections that are already closed. Call release at the end.
 func (j *Jobs) begin(ctx context.Context) (tx *sql.Tx, release func(), err error) {
 	for tries := maxStale; ; tries-- {
 		conn, err := j.db.Conn(ctx)
@@ -160,10 +161,10 @@ func (j *Jobs) begin(ctx context.Context) (tx *sql.Tx, release func(), err error
 	}
 }
 
-// maxStale is how many connections may be found closed one after the other.
+// maxStale is how many closed connections begin skips.
 const maxStale = 10
 
-// locked locks the job, if there is an id and others could write, and then calls f.
+// withLock calls f. With an id, it locks that job first if other transactions could write.
 func (j *Jobs) withLock(ctx context.Context, tx executor, id string, f func(tx executor) error) error {
 	if id != "" && j.dialect.LockJob != "" {
 		if _, err := tx.exec(ctx, j.dialect.LockJob, id); err != nil {
@@ -175,14 +176,14 @@ func (j *Jobs) withLock(ctx context.Context, tx executor, id string, f func(tx e
 
 type within struct{}
 
-// Within returns a context in which changes of jobs are made in a transaction that
-// the driver has begun and will commit. An error leaves it to be rolled back.
+// Within returns a context in which jobs are changed in tx, which the driver has begun and
+// commits. After an error the driver must roll tx back.
 func Within(ctx context.Context, tx *sql.Tx) context.Context {
 	return context.WithValue(ctx, within{}, tx)
 }
 
-// rollBack ends a transaction that is not committed. The end of ctx may have taken the
-// connection already, and the transaction with it: that is no error.
+// rollBack rolls a transaction back. It ignores an error after the end of ctx, which may
+// have closed the connection and ended the transaction already.
 func rollBack(ctx context.Context, tx *sql.Tx) error {
 	if err := tx.Rollback(); err != nil && ctx.Err() == nil {
 		return err
@@ -190,7 +191,7 @@ func rollBack(ctx context.Context, tx *sql.Tx) error {
 	return nil
 }
 
-// Collect reads all rows and closes them.
+// Collect scans all rows and closes them.
 func Collect[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) (all []T, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {

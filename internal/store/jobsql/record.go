@@ -11,8 +11,8 @@ import (
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
 )
 
-// EachRecord yields every job with everything that belongs to it, oldest first, all
-// of one moment where a transaction that only reads sees one moment.
+// EachRecord yields every job with its parts and selections, oldest first, from one
+// snapshot.
 func (j *Jobs) EachRecord(ctx context.Context, yield func(store.JobRecord) error) error {
 	err := j.readOnly(ctx, func(r executor) error {
 		rows, err := r.query(ctx, `SELECT id FROM job ORDER BY created, id`)
@@ -35,13 +35,12 @@ func (j *Jobs) EachRecord(ctx context.Context, yield func(store.JobRecord) error
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("reading the jobs: %w", err)
+		return fmt.Errorf("read jobs: %w", err)
 	}
 	return nil
 }
 
-// Record returns one job with everything that belongs to it, or
-// [store.ErrNotFound].
+// Record returns one job with its parts and selections, or [store.ErrNotFound].
 func (j *Jobs) Record(ctx context.Context, id string) (record store.JobRecord, err error) {
 	err = j.readOnly(ctx, func(r executor) error {
 		record, err = r.record(ctx, id)
@@ -50,7 +49,7 @@ func (j *Jobs) Record(ctx context.Context, id string) (record store.JobRecord, e
 	return record, err
 }
 
-// look runs f in one transaction that only reads.
+// readOnly runs f in one read-only transaction with snapshot isolation.
 func (j *Jobs) readOnly(ctx context.Context, f func(executor) error) error {
 	tx, err := j.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: j.dialect.SnapshotIsolation})
 	if err != nil {

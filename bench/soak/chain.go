@@ -10,29 +10,30 @@ import (
 	"muster/internal/testkit"
 )
 
-// Filters are what a full export of a soak asks for.
+// Filters are the type filters of the exports.
 var Filters = []string{"Practitioner?_lastUpdated=ge1900-01-01T00:00:00Z", "Location?_lastUpdated=ge1900-01-01T00:00:00Z"}
 
-// Chain is a client that keeps a copy: one full export, then deltas, each with the
-// transactionTime of the one before as _since. Not safe for several goroutines.
+// Chain is a client that maintains a copy: one full export, then deltas, each with the
+// transactionTime of the previous export as _since. It is not safe for use by several
+// goroutines.
 type Chain struct {
 	History *History
 	Rounds  int
 	Lines   int
-	Took    []time.Duration // kick-off to manifest, by round
+	Took    []time.Duration // time from kick-off to manifest, by round
 
 	since string // transactionTime of the last manifest
 	last  map[Name]int
 }
 
-// NewChain starts a chain.
+// NewChain returns a chain without a round.
 func NewChain(l *History) *Chain { return &Chain{History: l, last: map[Name]int{}} }
 
-// Round runs one export and checks it: each line holds what was written, is later than
-// the last transaction time and not later than this one, and comes for the first time;
-// and all that was acknowledged before the kick-off has arrived.
+// Round runs one export and checks it. Each line must hold what was written, must be
+// committed after the previous transaction time and not after this one, and must be new.
+// All versions that were acknowledged before the kick-off must be part of the union.
 func (c *Chain) Round(ctx context.Context, s *testkit.Server) error {
-	dues := c.History.Expectations(c.since != "") // a full export has what is visible, a delta has all states
+	expected := c.History.Expectations(c.since != "") // a full export holds visible resources, a delta all states
 	start := time.Now()
 	status, err := s.KickOff(testkit.Parameters(c.since, Filters...))
 	if err != nil {
@@ -53,15 +54,15 @@ func (c *Chain) Round(ctx context.Context, s *testkit.Server) error {
 	c.since = manifest.TransactionTime
 	c.Rounds++
 	c.Lines += len(lines)
-	for n, due := range dues {
-		if c.last[n] < due.Version && c.History.StillExpected(n, due) {
-			return fmt.Errorf("round %d: %s version %d was acknowledged before the kick-off, and the union of all rounds has version %d", c.Rounds, n, due.Version, c.last[n])
+	for n, want := range expected {
+		if c.last[n] < want.Version && c.History.StillExpected(n, want) {
+			return fmt.Errorf("round %d: %s version %d was acknowledged before the kick-off, but the union of all rounds has version %d", c.Rounds, n, want.Version, c.last[n])
 		}
 	}
 	return deleteJob(ctx, status)
 }
 
-// take puts the lines of a round into the union.
+// add adds the lines of a round to the union.
 func (c *Chain) add(transactionTime string, lines []Line) error {
 	until, err := time.Parse(time.RFC3339Nano, transactionTime)
 	if err != nil {
@@ -73,7 +74,7 @@ func (c *Chain) add(transactionTime string, lines []Line) error {
 			return err
 		}
 		if !until.After(from) {
-			return fmt.Errorf("the transaction time does not move forward")
+			return fmt.Errorf("the transaction time does not increase")
 		}
 	}
 	for _, r := range lines {
@@ -86,28 +87,28 @@ func (c *Chain) add(transactionTime string, lines []Line) error {
 		case !r.Committed.After(from):
 			return fmt.Errorf("%s version %d was committed at %v, not after _since", r.Name, r.Version, r.Committed)
 		case r.Version == last:
-			return fmt.Errorf("%s version %d came before", r.Name, r.Version)
+			return fmt.Errorf("%s version %d is repeated", r.Name, r.Version)
 		case r.Version < last:
-			return fmt.Errorf("%s version %d came after version %d", r.Name, r.Version, last)
+			return fmt.Errorf("%s version %d follows version %d", r.Name, r.Version, last)
 		}
 		c.last[r.Name] = r.Version
 	}
 	return nil
 }
 
-// End compares the union with what was written, once all writers have ended and a last
-// round has run.
+// Verify compares the union with what was written, after all writers have ended and a
+// last round has run.
 func (c *Chain) Verify() error {
 	for n, version := range c.History.Final(true) {
 		if c.last[n] != version {
-			return fmt.Errorf("%s has version %d at the end, and the union of %d rounds has version %d", n, version, c.Rounds, c.last[n])
+			return fmt.Errorf("%s has version %d at the end, but the union of %d rounds has version %d", n, version, c.Rounds, c.last[n])
 		}
 	}
 	return nil
 }
 
-// Download fetches all files of a manifest from a server, which need not be the one in
-// their URLs, and holds them against the counts.
+// Download downloads all files of a manifest from a server, which may differ from the one
+// in their URLs, and checks the counts.
 func Download(ctx context.Context, s *testkit.Server, m testkit.Manifest) ([]Line, error) {
 	var all []Line
 	for _, o := range m.Output {
@@ -124,7 +125,7 @@ func Download(ctx context.Context, s *testkit.Server, m testkit.Manifest) ([]Lin
 			return nil, err
 		}
 		if len(lines) != o.Count {
-			return nil, fmt.Errorf("%s has %d lines, the manifest says %d", o.URL, len(lines), o.Count)
+			return nil, fmt.Errorf("%s has %d lines, but the manifest says %d", o.URL, len(lines), o.Count)
 		}
 		all = append(all, lines...)
 	}

@@ -20,16 +20,17 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// sweepEvery is the janitor's period in an episode.
+// sweepEvery is the interval of the janitor.
 const sweepEvery = 300 * time.Millisecond
 
-// lease is how long work stays with a server that does not stir.
+// lease is the lease of a claim.
 const lease = time.Second
 
-// serveArgs make an export of many small parts, and a janitor that comes often.
+// serveArgs lead to exports of many small parts and to a janitor that runs often.
 var serveArgs = []string{"--part-bytes", "30000", "--sweep-every", sweepEvery.String(), "--jobs", "0", "--lease", lease.String()}
 
-// scenario is one directory, from its making on: some kills, and the reckoning.
+// scenario is the history of one directory: its creation, a number of kills, and the
+// verification.
 type scenario struct {
 	env     *Env
 	report  *KillsReport
@@ -38,17 +39,17 @@ type scenario struct {
 	checker *checker
 	all     []Name
 
-	quota  atomic.Int64 // kills to come
-	loaded atomic.Bool  // a first load was acknowledged: nothing may refuse to start now
+	quota  atomic.Int64 // remaining kills
+	loaded atomic.Bool  // the first load was acknowledged: from now on every process must start
 	server [2]atomic.Pointer[testkit.Server]
-	cuts   atomic.Int64 // connections to the database that were cut
+	cuts   atomic.Int64 // cut database connections
 
 	mu         sync.Mutex
 	jobs       map[string]*request // by id
-	unanswered []string            // what kick-offs without an answer had as _since
+	unanswered []string            // the _since of kick-offs without an answer
 }
 
-// request is an export that a client has started.
+// request is an export that the client has started.
 type request struct {
 	since     string
 	expected  map[Name]Expectation
@@ -56,9 +57,9 @@ type request struct {
 	manifest  string // once complete
 }
 
-func newScenario(g *Env, report *KillsReport, kills int, random func(uint64) *rand.Rand) *scenario {
+func newScenario(env *Env, report *KillsReport, kills int, random func(uint64) *rand.Rand) *scenario {
 	l := NewHistory()
-	e := &scenario{env: g, report: report, random: random, history: l, checker: newChecker(l), jobs: map[string]*request{},
+	e := &scenario{env: env, report: report, random: random, history: l, checker: newChecker(l), jobs: map[string]*request{},
 		all: slices.Concat(names("Practitioner", "p", 1000), names("Location", "l", 200))}
 	e.quota.Store(int64(kills))
 	return e
@@ -82,7 +83,7 @@ func (e *scenario) run(ctx context.Context) error {
 	for _, k := range killers {
 		group.Go(func() error { defer killing.Done(); return k() })
 	}
-	go func() { killing.Wait(); stop() }() // the client ends when the killing does
+	go func() { killing.Wait(); stop() }() // the client stops after the last kill
 	group.Go(func() error { return e.client(chaos, e.random(3)) })
 	if err := group.Wait(); err != nil {
 		return err
@@ -90,7 +91,7 @@ func (e *scenario) run(ctx context.Context) error {
 	return e.verify(ctx)
 }
 
-// more tells whether there are kills to come.
+// killsLeft reports whether there are kills left.
 func (e *scenario) killsLeft(ctx context.Context) bool { return ctx.Err() == nil && e.quota.Load() > 0 }
 
 // killed counts a kill.
@@ -100,27 +101,27 @@ func (e *scenario) killed(what, point string) {
 		e.report.count(e.report.Kills, what+" at a random time")
 		return
 	}
-	e.report.count(e.report.Kills, what+" at a fault point")
+	e.report.count(e.report.Kills, what+" at a failpoint")
 	name, _, _ := strings.Cut(point, "@")
 	e.report.count(e.report.Failpoints, name)
 }
 
-// fate draws how a process dies: at a fault point of its command, or after the time of
-// life if it does not come there, or after a shorter time.
+// schedule draws how a process dies: at a failpoint of its command, or after the life
+// time if it does not reach the failpoint, or at a random time.
 func (e *scenario) schedule(r *rand.Rand, command string) (point string, life time.Duration) {
 	if r.IntN(2) == 0 {
-		var places []string
+		var points []string
 		for _, p := range failpoint.All {
 			if p.Command == command {
-				places = append(places, p.Name)
+				points = append(points, p.Name)
 			}
 		}
-		return fmt.Sprintf("%s@%d", places[r.IntN(len(places))], 1+r.IntN(1+r.IntN(6))), e.armedLife()
+		return fmt.Sprintf("%s@%d", points[r.IntN(len(points))], 1+r.IntN(1+r.IntN(6))), e.armedLife()
 	}
 	return "", time.Duration(r.Int64N(r.Int64N(int64(900*time.Millisecond)) + 1))
 }
 
-// armedLife is how long a process may take to come to its fault point.
+// armedLife is how long a process may take to reach its failpoint.
 func (e *scenario) armedLife() time.Duration {
 	if e.env.Database != "" {
 		return 2500 * time.Millisecond // every step is a round trip, and commits wait for each other
@@ -128,8 +129,8 @@ func (e *scenario) armedLife() time.Duration {
 	return 1200 * time.Millisecond
 }
 
-// serve starts servers at an address and kills them, one after the other. Some stand
-// still beyond their lease first, and come back.
+// serve starts servers at an address and kills them, one after the other. Some are first
+// paused for longer than their lease.
 func (e *scenario) serve(ctx context.Context, r *rand.Rand, at int) error {
 	for e.killsLeft(ctx) {
 		point, life := e.schedule(r, "serve")
@@ -151,7 +152,7 @@ func (e *scenario) serve(ctx context.Context, r *rand.Rand, at int) error {
 	return nil
 }
 
-// pause lets a server stand still beyond its lease.
+// pause suspends a server for longer than its lease.
 func (e *scenario) pause(ctx context.Context, r *rand.Rand, p *testkit.Process, life time.Duration) error {
 	pause(ctx, r, life+1)
 	err := p.Stop()
@@ -160,13 +161,13 @@ func (e *scenario) pause(ctx context.Context, r *rand.Rand, p *testkit.Process, 
 		err = p.Continue()
 	}
 	if errors.Is(err, os.ErrProcessDone) {
-		return nil // it was ending, or had ended: why is looked at then
+		return nil // it has exited: the caller checks why
 	}
 	e.report.paused()
 	return err
 }
 
-// cut ends connections to the database, whoever's they are.
+// cutConnections terminates random connections to the database.
 func (e *scenario) cutConnections(ctx context.Context, r *rand.Rand) error {
 	db, err := sql.Open("pgx", e.env.Database)
 	if err != nil {
@@ -175,23 +176,23 @@ func (e *scenario) cutConnections(ctx context.Context, r *rand.Rand) error {
 	defer db.Close()
 	for e.killsLeft(ctx) {
 		pause(ctx, r, 1500*time.Millisecond)
-		e.cuts.Add(1) // before it happens: what it breaks may be seen at once
+		e.cuts.Add(1) // before the cut: its effects may show at once
 		var n int
 		err := db.QueryRowContext(context.WithoutCancel(ctx), `SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity
-			WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY md5(pid::text || $1) LIMIT $2) AS unlucky`, fmt.Sprint(r.Uint64()), 1+r.IntN(3)).Scan(&n)
+			WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY md5(pid::text || $1) LIMIT $2) AS victims`, fmt.Sprint(r.Uint64()), 1+r.IntN(3)).Scan(&n)
 		if err != nil {
 			return err
 		}
 		e.cuts.Add(1)
 		if n > 0 {
-			e.killed("connections of anybody", "")
+			e.killed("database connections", "")
 		}
 	}
 	return nil
 }
 
-// await waits until the process has died at its fault point, or kills it at the end of
-// its life. A process that ended by itself is an error.
+// await waits until the process has died at its failpoint, or kills it at the end of its
+// life. It returns an error if the process exited by itself.
 func (e *scenario) await(ctx context.Context, p *testkit.Process, what, point string, life time.Duration) error {
 	select {
 	case <-p.Exited():
@@ -203,7 +204,7 @@ func (e *scenario) await(ctx context.Context, p *testkit.Process, what, point st
 		return nil
 	}
 	if !p.Killed() {
-		return fmt.Errorf("a %s ended by itself with code %d:\n%s", what, p.ExitCode(), tail(p.Log()))
+		return fmt.Errorf("a %s exited with code %d:\n%s", what, p.ExitCode(), tail(p.Log()))
 	}
 	e.killed(what, point)
 	for _, w := range warnings(p.Log()) {
@@ -212,46 +213,46 @@ func (e *scenario) await(ctx context.Context, p *testkit.Process, what, point st
 	return nil
 }
 
-// message is what a log line tells, without the moment and the job.
+// message returns the message and the error of a log line, without the time and the job.
 func message(line string) string {
 	_, rest, _ := strings.Cut(line, "level=")
 	text, details, _ := strings.Cut(rest, " job=")
 	if _, err, found := strings.Cut(details, "error="); found {
 		text += " error=" + err
 	}
-	text, _, _ = strings.Cut(text, `\n`) // of joined errors the first
+	text, _, _ = strings.Cut(text, `\n`) // the first of joined errors
 	return numbers.ReplaceAllString(text, "…")
 }
 
-// numbers are ids and counts.
+// numbers matches ids and counts.
 var numbers = regexp.MustCompile(`[0-9a-f-]{36}|[0-9]+`)
 
-// load loads one set of lines after the other, and repeats what was interrupted until it
-// is acknowledged.
+// load loads one set of lines after the other. It retries an interrupted load until it is
+// acknowledged.
 func (e *scenario) load(ctx context.Context, r *rand.Rand) error {
 	for first := true; first || e.killsLeft(ctx); first = false {
-		some := e.all
+		names := e.all
 		if !first && r.IntN(5) > 0 {
-			some = pick(r, e.all, 1+r.IntN(100))
+			names = pick(r, e.all, 1+r.IntN(100))
 		}
 		var lines []string
-		for n, name := range some {
+		for n, name := range names {
 			lines = append(lines, e.history.Put(name, !first && n%4 == 0 && name.ID[len(name.ID)-1] == '7' && r.IntN(3) == 0))
 		}
 		if err := e.loadUntilDone(ctx, r, lines, first); err != nil {
 			return err
 		}
-		e.history.Acknowledge(some...)
+		e.history.Acknowledge(names...)
 		e.loaded.Store(true)
 	}
 	return nil
 }
 
-// initFailpoints are the fault points that only the first load of a directory passes.
+// initFailpoints are the failpoints that only the first load of a directory passes.
 var initFailpoints = []string{"directory.migrate", "directory.migrated", "jobs.migrate"}
 
-// loadUntilDone repeats a load until it ends by itself. The first one makes the directory,
-// and is killed in the middle of that more often than not.
+// loadUntilDone retries a load until it succeeds. The first load creates the directory
+// and is often killed meanwhile.
 func (e *scenario) loadUntilDone(ctx context.Context, r *rand.Rand, lines []string, first bool) error {
 	for try := 0; ; try++ {
 		point, life := "", testkit.Patience
@@ -279,11 +280,11 @@ func (e *scenario) loadUntilDone(ctx context.Context, r *rand.Rand, lines []stri
 			return fmt.Errorf("a load does not end:\n%s", p.Log())
 		case p.Killed():
 			e.killed("loader", point)
-			e.report.count(e.report.Loads, "killed and repeated")
+			e.report.count(e.report.Loads, "killed and retried")
 		case p.ExitCode() != 0 && e.cuts.Load() > cuts:
-			e.report.count(e.report.Loads, "cut off and repeated")
+			e.report.count(e.report.Loads, "disconnected and retried")
 		case p.ExitCode() != 0:
-			return fmt.Errorf("a load ended with code %d:\n%s", p.ExitCode(), p.Log())
+			return fmt.Errorf("a load exited with code %d:\n%s", p.ExitCode(), p.Log())
 		default:
 			e.report.count(e.report.Loads, "acknowledged")
 			return nil
@@ -291,7 +292,7 @@ func (e *scenario) loadUntilDone(ctx context.Context, r *rand.Rand, lines []stri
 	}
 }
 
-// client starts, polls, downloads and cancels exports on whatever server is there.
+// client starts, polls, downloads and cancels exports on any running server.
 func (e *scenario) client(ctx context.Context, r *rand.Rand) error {
 	for ctx.Err() == nil {
 		s := e.server[0].Load()
@@ -310,7 +311,7 @@ func (e *scenario) client(ctx context.Context, r *rand.Rand) error {
 			e.cancel(ctx, s, live[r.IntN(len(live))])
 		}
 		for _, id := range live {
-			// Whatever else is answered now is judged when all is calm.
+			// Other answers are checked during the verification.
 			if _, err := e.poll(ctx, s, id); err != nil {
 				return err
 			}
@@ -339,18 +340,18 @@ func (e *scenario) kickOff(s *testkit.Server, r *rand.Rand) {
 	if times := e.checker.times(); len(times) > 0 && r.IntN(2) == 0 {
 		since = times[r.IntN(len(times))]
 	}
-	dues := e.history.Expectations(since != "")
+	expected := e.history.Expectations(since != "")
 	start := time.Now()
 	status, err := s.KickOff(testkit.Parameters(since, Filters...))
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err != nil {
-		e.unanswered = append(e.unanswered, since) // it may exist, its client does not know
+		e.unanswered = append(e.unanswered, since) // the job may exist although its client has no answer
 		return
 	}
 	e.report.record(&e.report.Answers, time.Since(start))
 	_, id, _ := strings.Cut(status, "_jobId=")
-	e.jobs[id] = &request{since: since, expected: dues}
+	e.jobs[id] = &request{since: since, expected: expected}
 }
 
 // cancel deletes a job.
@@ -358,21 +359,21 @@ func (e *scenario) cancel(ctx context.Context, s *testkit.Server, id string) {
 	e.mu.Lock()
 	e.jobs[id].cancelled = true
 	e.mu.Unlock()
-	_ = deleteJob(ctx, statusURL(s, id)) // with or without an answer
+	_ = deleteJob(ctx, statusURL(s, id)) // the answer does not matter
 }
 
 func statusURL(s *testkit.Server, id string) string {
 	return s.Base + "/$export-poll-status?_jobId=" + id
 }
 
-// answer is what a poll said.
+// answer is the answer to a poll.
 type answer struct {
-	status int // 0 for none
+	status int // 0 without an answer
 	body   string
 }
 
-// poll asks for a job, and takes in what a complete one holds. A server that is gone is no
-// error; one that does not answer is.
+// poll polls a job and downloads the files of a complete one. A server that has exited is
+// not an error; a server that does not answer is.
 func (e *scenario) poll(ctx context.Context, s *testkit.Server, id string) (answer, error) {
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), testkit.Patience)
 	defer cancel()
@@ -391,22 +392,22 @@ func (e *scenario) poll(ctx context.Context, s *testkit.Server, id string) (answ
 	if errors.As(err, new(interrupted)) {
 		return a, nil
 	}
-	// A server whose connections were cut says so for a moment.
+	// A server whose connections were cut may answer with an error for a short time.
 	if no, ok := errors.AsType[errorAnswer](err); ok && no.status >= 500 && ctx.Value(calm{}) == nil && e.cuts.Load() > 0 {
 		return a, nil
 	}
 	return a, err
 }
 
-// calm is the key of a context in which nothing is killed any more.
+// calm is the context key that marks the verification, when nothing is killed any more.
 type calm struct{}
 
-// take downloads the files of a complete job and gives them to the judge, once. A
-// download that breaks off because the server died is tried again with the next poll.
+// download downloads the files of a complete job and passes them to the checker, once.
+// The next poll retries a download that was interrupted because the server died.
 func (e *scenario) download(ctx context.Context, s *testkit.Server, id, manifest string) error {
 	e.mu.Lock()
 	job := e.jobs[id]
-	if job == nil { // its kick-off had no answer
+	if job == nil { // its kick-off was not answered
 		job = &request{}
 		e.jobs[id] = job
 	}
@@ -426,7 +427,7 @@ func (e *scenario) download(ctx context.Context, s *testkit.Server, id, manifest
 	if err != nil {
 		return fmt.Errorf("the manifest of job %s: %w", id, err)
 	}
-	until, err := time.Parse(time.RFC3339Nano, m.TransactionTime)
+	at, err := time.Parse(time.RFC3339Nano, m.TransactionTime)
 	if err != nil {
 		return fmt.Errorf("the manifest of job %s: %w", id, err)
 	}
@@ -437,5 +438,5 @@ func (e *scenario) download(ctx context.Context, s *testkit.Server, id, manifest
 	e.mu.Lock()
 	job.manifest = manifest
 	e.mu.Unlock()
-	return e.checker.add(result{job: id, sinces: sinces, text: m.TransactionTime, until: until, expected: job.expected}, lines)
+	return e.checker.add(result{job: id, sinces: sinces, text: m.TransactionTime, until: at, expected: job.expected}, lines)
 }

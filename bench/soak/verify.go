@@ -14,8 +14,7 @@ import (
 	"muster/internal/testkit"
 )
 
-// reckon ends an episode: on a server that nobody kills, everything must come out
-// right.
+// verify ends a scenario: on a server that is not killed, every promise must hold.
 func (e *scenario) verify(ctx context.Context) error {
 	ctx = context.WithValue(ctx, calm{}, true)
 	s, err := e.env.Serve(serveArgs...)
@@ -28,7 +27,7 @@ func (e *scenario) verify(ctx context.Context) error {
 		e.report.count(e.report.Warnings, message(w))
 	}
 	if err != nil {
-		return fmt.Errorf("%w\nlog of the last server, its end:\n%s", err, tail(s.Log()))
+		return fmt.Errorf("%w\nend of the log of the last server:\n%s", err, tail(s.Log()))
 	}
 	return nil
 }
@@ -58,7 +57,7 @@ func (e *scenario) verifyOn(ctx context.Context, s *testkit.Server) error {
 	return e.check()
 }
 
-// check lets muster look at its own directory.
+// check runs muster check on the directory.
 func (e *scenario) check() error {
 	args := []string{"check", "--deep", "--data", e.env.Data}
 	if e.env.Database != "" {
@@ -68,15 +67,15 @@ func (e *scenario) check() error {
 	return err
 }
 
-// everyJobEnds waits for every job of the store, and counts how they ended.
+// everyJobEnds waits until every job of the store has ended and counts the outcomes.
 func (e *scenario) everyJobEnds(ctx context.Context, s *testkit.Server) error {
 	states, err := e.env.Jobs(ctx)
 	if err != nil {
 		return err
 	}
 	for id := range e.jobs {
-		if _, there := states[id]; !there {
-			return fmt.Errorf("job %s was accepted and is not in the store", id)
+		if _, stored := states[id]; !stored {
+			return fmt.Errorf("job %s was accepted, but is not in the store", id)
 		}
 	}
 	for id := range states {
@@ -89,8 +88,8 @@ func (e *scenario) everyJobEnds(ctx context.Context, s *testkit.Server) error {
 	return nil
 }
 
-// end waits until a job has ended and returns how. A job hangs when no work on any job
-// comes forward: a busy machine is no reason.
+// awaitEnd waits until a job has ended and returns its outcome. A job hangs if no job
+// makes progress for a while; a busy machine alone is not an error.
 func (e *scenario) awaitEnd(ctx context.Context, s *testkit.Server, id string) (string, error) {
 	_, known := e.jobs[id]
 	progress, deadline := int64(-1), time.Now().Add(testkit.Patience)
@@ -102,7 +101,7 @@ func (e *scenario) awaitEnd(ctx context.Context, s *testkit.Server, id string) (
 		case a.status == http.StatusOK && known:
 			return "complete", nil
 		case a.status == http.StatusOK:
-			return "complete, its kick-off without an answer", nil
+			return "complete, kick-off not answered", nil
 		case a.status == http.StatusInternalServerError:
 			return "failed with a reason", hasReason(a.body)
 		case a.status == http.StatusNotFound && known && e.jobs[id].cancelled:
@@ -124,18 +123,19 @@ func (e *scenario) awaitEnd(ctx context.Context, s *testkit.Server, id string) (
 	}
 }
 
-// reason is what a failed job says: that it failed, with a cause where there is one for
-// the client, and the way out.
+// reason matches the text of a failed job: that it failed, the cause if clients may know
+// it, and what to do.
 var reason = regexp.MustCompile(`^The export (could not be finished|failed: [A-Z]).*Please start`)
 
-// hasReason looks for the sentence that tells a client why its job failed.
+// hasReason checks that the answer contains the sentence that explains a failure to the
+// client.
 func hasReason(body string) error {
 	var outcome struct {
 		ResourceType string
 		Issue        []struct{ Diagnostics string }
 	}
 	if err := json.Unmarshal([]byte(body), &outcome); err != nil || outcome.ResourceType != "OperationOutcome" {
-		return fmt.Errorf("a failed job answers %s", body)
+		return fmt.Errorf("the answer for a failed job is %s", body)
 	}
 	for _, i := range outcome.Issue {
 		if reason.MatchString(i.Diagnostics) {
@@ -145,7 +145,7 @@ func hasReason(body string) error {
 	return fmt.Errorf("a job failed without a reason: %s", body)
 }
 
-// nothingIsLost exports everything in all states, and compares it with the ledger.
+// nothingIsLost exports all resources in all states and compares them with the history.
 func (e *scenario) nothingIsLost(ctx context.Context, s *testkit.Server) error {
 	const everything = "1970-01-01T00:00:00Z"
 	ctx, cancel := context.WithTimeout(ctx, testkit.Patience)
@@ -162,7 +162,7 @@ func (e *scenario) nothingIsLost(ctx context.Context, s *testkit.Server) error {
 	last := e.checker.last()
 	final := e.history.Final(true)
 	if len(last.lines) != len(final) {
-		return fmt.Errorf("%d resources are there at the end, want %d", len(last.lines), len(final))
+		return fmt.Errorf("%d resources exist at the end, want %d", len(last.lines), len(final))
 	}
 	for n, version := range final {
 		if last.lines[n].Version != version {
@@ -172,19 +172,19 @@ func (e *scenario) nothingIsLost(ctx context.Context, s *testkit.Server) error {
 	return nil
 }
 
-// filesHaveOwners waits until all files on the disk are named by a part, for as long as
-// the janitor may take.
+// filesHaveOwners waits until a part names every file on disk, for as long as the janitor
+// may take.
 func (e *scenario) filesHaveOwners(ctx context.Context) error {
 	directory, err := e.env.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer directory.Close()
-	return e.withinPeriod("files without an owner", func() ([]string, error) { return orphans(ctx, e.env, directory) })
+	return e.withinPeriod("files without a job", func() ([]string, error) { return orphans(ctx, e.env, directory) })
 }
 
-func orphans(ctx context.Context, g *Env, s store.Store) ([]string, error) {
-	files, err := g.Files()
+func orphans(ctx context.Context, env *Env, s store.Store) ([]string, error) {
+	files, err := env.Files()
 	if err != nil {
 		return nil, err
 	}
@@ -194,16 +194,16 @@ func orphans(ctx context.Context, g *Env, s store.Store) ([]string, error) {
 	}
 	for name := range objects {
 		if !slices.Contains(files, name) {
-			return nil, fmt.Errorf("a part names the file %s, which is not there", name)
+			return nil, fmt.Errorf("a part names the file %s, which does not exist", name)
 		}
 	}
 	return slices.DeleteFunc(files, func(name string) bool { return objects[name] }), nil
 }
 
-// slack is what a round of the janitor may take on a busy machine.
+// slack is the time that a run of the janitor may take on a busy machine.
 const slack = 20 * time.Second
 
-// withinPeriod waits until nothing is left, at most for a round of the janitor.
+// withinPeriod waits until no name is left, at most for a run of the janitor.
 func (e *scenario) withinPeriod(what string, left func() ([]string, error)) error {
 	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		names, err := left()
@@ -215,12 +215,12 @@ func (e *scenario) withinPeriod(what string, left func() ([]string, error)) erro
 			return nil
 		}
 		if time.Since(start) > sweepEvery+slack {
-			return fmt.Errorf("%s are still there after a round of the janitor: %q", what, names)
+			return fmt.Errorf("%s still exist after a run of the janitor: %q", what, names)
 		}
 	}
 }
 
-// deletedIsGone deletes all jobs: no file is left of any.
+// deletedIsGone deletes all jobs and checks that no file is left.
 func (e *scenario) deletedIsGone(ctx context.Context, s *testkit.Server) error {
 	states, err := e.env.Jobs(ctx)
 	if err != nil {

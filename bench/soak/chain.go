@@ -132,18 +132,18 @@ func Download(ctx context.Context, s *testkit.Server, m testkit.Manifest) ([]Lin
 	return all, nil
 }
 
-// interrupted is a download without its end: the server died, perhaps.
+// interrupted is the error of a download that was cut off, perhaps by a crash of the server.
 type interrupted struct{ error }
 
 func (b interrupted) Unwrap() error { return b.error }
 
-// errorAnswer is a download that was answered with an error.
+// errorAnswer is the error of a download that was answered with an error status.
 type errorAnswer struct {
 	error
 	status int
 }
 
-// deleteJob gives back a job that is done with.
+// deleteJob deletes a job.
 func deleteJob(ctx context.Context, status string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, status, nil)
 	if err != nil {

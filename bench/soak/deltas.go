@@ -153,17 +153,17 @@ func (d *deltas) verify(ctx context.Context, server *testkit.Server) error {
 			return err
 		}
 	}
-	whole := NewChain(d.history)
-	if err := whole.Round(ctx, server); err != nil {
+	full := NewChain(d.history)
+	if err := full.Round(ctx, server); err != nil {
 		return fmt.Errorf("a full export at the end: %w", err)
 	}
 	visible := d.history.Final(false)
-	if whole.Lines != len(visible) {
-		return fmt.Errorf("a full export at the end has %d resources, want %d", whole.Lines, len(visible))
+	if full.Lines != len(visible) {
+		return fmt.Errorf("a full export at the end has %d resources, want %d", full.Lines, len(visible))
 	}
 	for n, version := range visible {
-		if whole.last[n] != version {
-			return fmt.Errorf("a full export at the end has version %d of %s, want %d", whole.last[n], n, version)
+		if full.last[n] != version {
+			return fmt.Errorf("a full export at the end has version %d of %s, want %d", full.last[n], n, version)
 		}
 	}
 	return nil
@@ -189,7 +189,7 @@ func (d *deltas) round(ctx context.Context, c *Chain, server *testkit.Server) er
 // before.
 func (d *deltas) mayHide() bool { return d.fullExports.Load() == 2 }
 
-// hideNone hides nothing.
+// hideNone hides no version.
 func hideNone() bool { return false }
 
 // load loads the next version of each resource.

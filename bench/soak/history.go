@@ -107,21 +107,21 @@ type Expectation struct {
 func (h *History) Expectations(hidden bool) map[Name]Expectation {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	dues := map[Name]Expectation{}
+	expected := map[Name]Expectation{}
 	for n, r := range h.resources {
 		if r.acknowledged > 0 && (hidden || !r.events[r.acknowledged-1].hidden) {
-			dues[n] = Expectation{r.acknowledged, r.removals}
+			expected[n] = Expectation{r.acknowledged, r.removals}
 		}
 	}
-	return dues
+	return expected
 }
 
 // StillExpected reports whether an expectation is still valid: no removal has started
 // since.
-func (h *History) StillExpected(n Name, d Expectation) bool {
+func (h *History) StillExpected(n Name, e Expectation) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.resource(n).removals == d.removals
+	return h.resource(n).removals == e.removals
 }
 
 // CheckLine compares a line of an export with the recorded content of that version.

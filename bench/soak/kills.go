@@ -93,10 +93,10 @@ func Kills(ctx context.Context, program testkit.Program, dir string, plan KillsP
 			if err != nil {
 				return err
 			}
-			e := newScenario(env, report, min(left, plan.ScenarioKills), func(actor uint64) *rand.Rand {
+			sc := newScenario(env, report, min(left, plan.ScenarioKills), func(actor uint64) *rand.Rand {
 				return rand.New(rand.NewPCG(plan.Seed, uint64(n)<<8|actor))
 			})
-			if err := e.run(ctx); err != nil {
+			if err := sc.run(ctx); err != nil {
 				return fmt.Errorf("scenario %d of seed %d: %w", n, plan.Seed, err)
 			}
 			return env.Cleanup(ctx)

@@ -58,25 +58,25 @@ type request struct {
 }
 
 func newScenario(env *Env, report *KillsReport, kills int, random func(uint64) *rand.Rand) *scenario {
-	l := NewHistory()
-	e := &scenario{env: env, report: report, random: random, history: l, checker: newChecker(l), jobs: map[string]*request{},
+	h := NewHistory()
+	sc := &scenario{env: env, report: report, random: random, history: h, checker: newChecker(h), jobs: map[string]*request{},
 		all: slices.Concat(names("Practitioner", "p", 1000), names("Location", "l", 200))}
-	e.quota.Store(int64(kills))
-	return e
+	sc.quota.Store(int64(kills))
+	return sc
 }
 
-func (e *scenario) run(ctx context.Context) error {
+func (sc *scenario) run(ctx context.Context) error {
 	chaos, stop := context.WithCancel(ctx)
 	defer stop()
 	group, chaos := errgroup.WithContext(chaos)
 	killers := []func() error{
-		func() error { return e.serve(chaos, e.random(1), 0) },
-		func() error { return e.load(chaos, e.random(2)) },
+		func() error { return sc.serve(chaos, sc.random(1), 0) },
+		func() error { return sc.load(chaos, sc.random(2)) },
 	}
-	if e.env.Database != "" {
+	if sc.env.Database != "" {
 		killers = append(killers,
-			func() error { return e.serve(chaos, e.random(4), 1) },
-			func() error { return e.cutConnections(chaos, e.random(5)) })
+			func() error { return sc.serve(chaos, sc.random(4), 1) },
+			func() error { return sc.cutConnections(chaos, sc.random(5)) })
 	}
 	var killing sync.WaitGroup
 	killing.Add(len(killers))
@@ -84,31 +84,33 @@ func (e *scenario) run(ctx context.Context) error {
 		group.Go(func() error { defer killing.Done(); return k() })
 	}
 	go func() { killing.Wait(); stop() }() // the client stops after the last kill
-	group.Go(func() error { return e.client(chaos, e.random(3)) })
+	group.Go(func() error { return sc.client(chaos, sc.random(3)) })
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return e.verify(ctx)
+	return sc.verify(ctx)
 }
 
 // killsLeft reports whether there are kills left.
-func (e *scenario) killsLeft(ctx context.Context) bool { return ctx.Err() == nil && e.quota.Load() > 0 }
+func (sc *scenario) killsLeft(ctx context.Context) bool {
+	return ctx.Err() == nil && sc.quota.Load() > 0
+}
 
 // killed counts a kill.
-func (e *scenario) killed(what, point string) {
-	e.quota.Add(-1)
+func (sc *scenario) killed(what, point string) {
+	sc.quota.Add(-1)
 	if point == "" {
-		e.report.count(e.report.Kills, what+" at a random time")
+		sc.report.count(sc.report.Kills, what+" at a random time")
 		return
 	}
-	e.report.count(e.report.Kills, what+" at a failpoint")
+	sc.report.count(sc.report.Kills, what+" at a failpoint")
 	name, _, _ := strings.Cut(point, "@")
-	e.report.count(e.report.Failpoints, name)
+	sc.report.count(sc.report.Failpoints, name)
 }
 
 // schedule draws how a process dies: at a failpoint of its command, or after the life
 // time if it does not reach the failpoint, or at a random time.
-func (e *scenario) schedule(r *rand.Rand, command string) (point string, life time.Duration) {
+func (sc *scenario) schedule(r *rand.Rand, command string) (point string, life time.Duration) {
 	if r.IntN(2) == 0 {
 		var points []string
 		for _, p := range failpoint.All {
@@ -116,14 +118,14 @@ func (e *scenario) schedule(r *rand.Rand, command string) (point string, life ti
 				points = append(points, p.Name)
 			}
 		}
-		return fmt.Sprintf("%s@%d", points[r.IntN(len(points))], 1+r.IntN(1+r.IntN(6))), e.armedLife()
+		return fmt.Sprintf("%s@%d", points[r.IntN(len(points))], 1+r.IntN(1+r.IntN(6))), sc.armedLife()
 	}
 	return "", time.Duration(r.Int64N(r.Int64N(int64(900*time.Millisecond)) + 1))
 }
 
 // armedLife is how long a process may take to reach its failpoint.
-func (e *scenario) armedLife() time.Duration {
-	if e.env.Database != "" {
+func (sc *scenario) armedLife() time.Duration {
+	if sc.env.Database != "" {
 		return 2500 * time.Millisecond // every step is a round trip, and commits wait for each other
 	}
 	return 1200 * time.Millisecond
@@ -131,21 +133,21 @@ func (e *scenario) armedLife() time.Duration {
 
 // serve starts servers at an address and kills them, one after the other. Some are first
 // paused for longer than their lease.
-func (e *scenario) serve(ctx context.Context, r *rand.Rand, at int) error {
-	for e.killsLeft(ctx) {
-		point, life := e.schedule(r, "serve")
-		made, cuts := e.loaded.Load(), e.cuts.Load()
-		s, err := e.env.StartServer(at, point, serveArgs...)
+func (sc *scenario) serve(ctx context.Context, r *rand.Rand, at int) error {
+	for sc.killsLeft(ctx) {
+		point, life := sc.schedule(r, "serve")
+		made, cuts := sc.loaded.Load(), sc.cuts.Load()
+		s, err := sc.env.StartServer(at, point, serveArgs...)
 		if err != nil {
 			return err
 		}
-		e.server[at].Store(s)
+		sc.server[at].Store(s)
 		if point == "" && r.IntN(8) == 0 {
-			if err := e.pause(ctx, r, s.Process, life); err != nil {
+			if err := sc.pause(ctx, r, s.Process, life); err != nil {
 				return err
 			}
 		}
-		if err := e.await(ctx, s.Process, "server", point, life); err != nil && made && e.cuts.Load() == cuts {
+		if err := sc.await(ctx, s.Process, "server", point, life); err != nil && made && sc.cuts.Load() == cuts {
 			return err
 		}
 	}
@@ -153,7 +155,7 @@ func (e *scenario) serve(ctx context.Context, r *rand.Rand, at int) error {
 }
 
 // pause suspends a server for longer than its lease.
-func (e *scenario) pause(ctx context.Context, r *rand.Rand, p *testkit.Process, life time.Duration) error {
+func (sc *scenario) pause(ctx context.Context, r *rand.Rand, p *testkit.Process, life time.Duration) error {
 	pause(ctx, r, life+1)
 	err := p.Stop()
 	if err == nil {
@@ -163,29 +165,29 @@ func (e *scenario) pause(ctx context.Context, r *rand.Rand, p *testkit.Process, 
 	if errors.Is(err, os.ErrProcessDone) {
 		return nil // it has exited: the caller checks why
 	}
-	e.report.paused()
+	sc.report.paused()
 	return err
 }
 
 // cutConnections terminates random connections to the database.
-func (e *scenario) cutConnections(ctx context.Context, r *rand.Rand) error {
-	db, err := sql.Open("pgx", e.env.Database)
+func (sc *scenario) cutConnections(ctx context.Context, r *rand.Rand) error {
+	db, err := sql.Open("pgx", sc.env.Database)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	for e.killsLeft(ctx) {
+	for sc.killsLeft(ctx) {
 		pause(ctx, r, 1500*time.Millisecond)
-		e.cuts.Add(1) // before the cut: its effects may show at once
+		sc.cuts.Add(1) // before the cut: its effects may show at once
 		var n int
 		err := db.QueryRowContext(context.WithoutCancel(ctx), `SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity
 			WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY md5(pid::text || $1) LIMIT $2) AS victims`, fmt.Sprint(r.Uint64()), 1+r.IntN(3)).Scan(&n)
 		if err != nil {
 			return err
 		}
-		e.cuts.Add(1)
+		sc.cuts.Add(1)
 		if n > 0 {
-			e.killed("database connections", "")
+			sc.killed("database connections", "")
 		}
 	}
 	return nil
@@ -193,7 +195,7 @@ func (e *scenario) cutConnections(ctx context.Context, r *rand.Rand) error {
 
 // await waits until the process has died at its failpoint, or kills it at the end of its
 // life. It returns an error if the process exited by itself.
-func (e *scenario) await(ctx context.Context, p *testkit.Process, what, point string, life time.Duration) error {
+func (sc *scenario) await(ctx context.Context, p *testkit.Process, what, point string, life time.Duration) error {
 	select {
 	case <-p.Exited():
 	case <-time.After(life):
@@ -206,9 +208,9 @@ func (e *scenario) await(ctx context.Context, p *testkit.Process, what, point st
 	if !p.Killed() {
 		return fmt.Errorf("a %s exited with code %d:\n%s", what, p.ExitCode(), tail(p.Log()))
 	}
-	e.killed(what, point)
+	sc.killed(what, point)
 	for _, w := range warnings(p.Log()) {
-		e.report.count(e.report.Warnings, message(w))
+		sc.report.count(sc.report.Warnings, message(w))
 	}
 	return nil
 }
@@ -229,21 +231,21 @@ var numbers = regexp.MustCompile(`[0-9a-f-]{36}|[0-9]+`)
 
 // load loads one set of lines after the other. It retries an interrupted load until it is
 // acknowledged.
-func (e *scenario) load(ctx context.Context, r *rand.Rand) error {
-	for first := true; first || e.killsLeft(ctx); first = false {
-		names := e.all
+func (sc *scenario) load(ctx context.Context, r *rand.Rand) error {
+	for first := true; first || sc.killsLeft(ctx); first = false {
+		names := sc.all
 		if !first && r.IntN(5) > 0 {
-			names = pick(r, e.all, 1+r.IntN(100))
+			names = pick(r, sc.all, 1+r.IntN(100))
 		}
 		var lines []string
 		for n, name := range names {
-			lines = append(lines, e.history.Put(name, !first && n%4 == 0 && name.ID[len(name.ID)-1] == '7' && r.IntN(3) == 0))
+			lines = append(lines, sc.history.Put(name, !first && n%4 == 0 && name.ID[len(name.ID)-1] == '7' && r.IntN(3) == 0))
 		}
-		if err := e.loadUntilDone(ctx, r, lines, first); err != nil {
+		if err := sc.loadUntilDone(ctx, r, lines, first); err != nil {
 			return err
 		}
-		e.history.Acknowledge(names...)
-		e.loaded.Store(true)
+		sc.history.Acknowledge(names...)
+		sc.loaded.Store(true)
 	}
 	return nil
 }
@@ -253,19 +255,19 @@ var initFailpoints = []string{"directory.migrate", "directory.migrated", "jobs.m
 
 // loadUntilDone retries a load until it succeeds. The first load creates the directory
 // and is often killed meanwhile.
-func (e *scenario) loadUntilDone(ctx context.Context, r *rand.Rand, lines []string, first bool) error {
+func (sc *scenario) loadUntilDone(ctx context.Context, r *rand.Rand, lines []string, first bool) error {
 	for try := 0; ; try++ {
 		point, life := "", testkit.Patience
-		if try < 5 && e.killsLeft(ctx) && r.IntN(3) > 0 {
-			if point, life = e.schedule(r, "load"); point == "" {
+		if try < 5 && sc.killsLeft(ctx) && r.IntN(3) > 0 {
+			if point, life = sc.schedule(r, "load"); point == "" {
 				life /= 4 // loads are short
 			}
 			if first && r.IntN(2) == 0 {
-				point, life = initFailpoints[r.IntN(len(initFailpoints))], e.armedLife()
+				point, life = initFailpoints[r.IntN(len(initFailpoints))], sc.armedLife()
 			}
 		}
-		cuts := e.cuts.Load()
-		p, err := e.env.StartLoad(point, lines)
+		cuts := sc.cuts.Load()
+		p, err := sc.env.StartLoad(point, lines)
 		if err != nil {
 			return err
 		}
@@ -279,40 +281,40 @@ func (e *scenario) loadUntilDone(ctx context.Context, r *rand.Rand, lines []stri
 		case life == testkit.Patience && p.Killed():
 			return fmt.Errorf("a load does not end:\n%s", p.Log())
 		case p.Killed():
-			e.killed("loader", point)
-			e.report.count(e.report.Loads, "killed and retried")
-		case p.ExitCode() != 0 && e.cuts.Load() > cuts:
-			e.report.count(e.report.Loads, "disconnected and retried")
+			sc.killed("loader", point)
+			sc.report.count(sc.report.Loads, "killed and retried")
+		case p.ExitCode() != 0 && sc.cuts.Load() > cuts:
+			sc.report.count(sc.report.Loads, "disconnected and retried")
 		case p.ExitCode() != 0:
 			return fmt.Errorf("a load exited with code %d:\n%s", p.ExitCode(), p.Log())
 		default:
-			e.report.count(e.report.Loads, "acknowledged")
+			sc.report.count(sc.report.Loads, "acknowledged")
 			return nil
 		}
 	}
 }
 
 // client starts, polls, downloads and cancels exports on any running server.
-func (e *scenario) client(ctx context.Context, r *rand.Rand) error {
+func (sc *scenario) client(ctx context.Context, r *rand.Rand) error {
 	for ctx.Err() == nil {
-		s := e.server[0].Load()
-		if other := e.server[1].Load(); other != nil && r.IntN(2) == 0 {
+		s := sc.server[0].Load()
+		if other := sc.server[1].Load(); other != nil && r.IntN(2) == 0 {
 			s = other
 		}
 		if s == nil {
 			pause(ctx, r, 20*time.Millisecond)
 			continue
 		}
-		live := e.live()
+		live := sc.live()
 		switch {
 		case len(live) < 6:
-			e.kickOff(s, r)
+			sc.kickOff(s, r)
 		case r.IntN(12) == 0:
-			e.cancel(ctx, s, live[r.IntN(len(live))])
+			sc.cancel(ctx, s, live[r.IntN(len(live))])
 		}
 		for _, id := range live {
 			// Other answers are checked during the verification.
-			if _, err := e.poll(ctx, s, id); err != nil {
+			if _, err := sc.poll(ctx, s, id); err != nil {
 				return err
 			}
 		}
@@ -322,10 +324,10 @@ func (e *scenario) client(ctx context.Context, r *rand.Rand) error {
 }
 
 // live returns the ids of the jobs that are not known to have ended.
-func (e *scenario) live() (ids []string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for id, a := range e.jobs {
+func (sc *scenario) live() (ids []string) {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	for id, a := range sc.jobs {
 		if a.manifest == "" && !a.cancelled {
 			ids = append(ids, id)
 		}
@@ -335,30 +337,30 @@ func (e *scenario) live() (ids []string) {
 }
 
 // kickOff starts a full export, or a delta since the time of one that is complete.
-func (e *scenario) kickOff(s *testkit.Server, r *rand.Rand) {
+func (sc *scenario) kickOff(s *testkit.Server, r *rand.Rand) {
 	since := ""
-	if times := e.checker.times(); len(times) > 0 && r.IntN(2) == 0 {
+	if times := sc.checker.times(); len(times) > 0 && r.IntN(2) == 0 {
 		since = times[r.IntN(len(times))]
 	}
-	expected := e.history.Expectations(since != "")
+	expected := sc.history.Expectations(since != "")
 	start := time.Now()
 	status, err := s.KickOff(testkit.Parameters(since, Filters...))
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
 	if err != nil {
-		e.unanswered = append(e.unanswered, since) // the job may exist although its client has no answer
+		sc.unanswered = append(sc.unanswered, since) // the job may exist although its client has no answer
 		return
 	}
-	e.report.record(&e.report.Answers, time.Since(start))
+	sc.report.record(&sc.report.Answers, time.Since(start))
 	_, id, _ := strings.Cut(status, "_jobId=")
-	e.jobs[id] = &request{since: since, expected: expected}
+	sc.jobs[id] = &request{since: since, expected: expected}
 }
 
 // cancel deletes a job.
-func (e *scenario) cancel(ctx context.Context, s *testkit.Server, id string) {
-	e.mu.Lock()
-	e.jobs[id].cancelled = true
-	e.mu.Unlock()
+func (sc *scenario) cancel(ctx context.Context, s *testkit.Server, id string) {
+	sc.mu.Lock()
+	sc.jobs[id].cancelled = true
+	sc.mu.Unlock()
 	_ = deleteJob(ctx, statusURL(s, id)) // the answer does not matter
 }
 
@@ -374,7 +376,7 @@ type answer struct {
 
 // poll polls a job and downloads the files of a complete one. A server that has exited is
 // not an error; a server that does not answer is.
-func (e *scenario) poll(ctx context.Context, s *testkit.Server, id string) (answer, error) {
+func (sc *scenario) poll(ctx context.Context, s *testkit.Server, id string) (answer, error) {
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), testkit.Patience)
 	defer cancel()
 	body, status, err := testkit.Fetch(asking, statusURL(s, id), nil)
@@ -388,12 +390,12 @@ func (e *scenario) poll(ctx context.Context, s *testkit.Server, id string) (answ
 	if status != 200 {
 		return a, nil
 	}
-	err = e.download(asking, s, id, a.body)
+	err = sc.download(asking, s, id, a.body)
 	if errors.As(err, new(interrupted)) {
 		return a, nil
 	}
 	// A server whose connections were cut may answer with an error for a short time.
-	if no, ok := errors.AsType[errorAnswer](err); ok && no.status >= 500 && ctx.Value(calm{}) == nil && e.cuts.Load() > 0 {
+	if no, ok := errors.AsType[errorAnswer](err); ok && no.status >= 500 && ctx.Value(calm{}) == nil && sc.cuts.Load() > 0 {
 		return a, nil
 	}
 	return a, err
@@ -404,19 +406,19 @@ type calm struct{}
 
 // download downloads the files of a complete job and passes them to the checker, once.
 // The next poll retries a download that was interrupted because the server died.
-func (e *scenario) download(ctx context.Context, s *testkit.Server, id, manifest string) error {
-	e.mu.Lock()
-	job := e.jobs[id]
+func (sc *scenario) download(ctx context.Context, s *testkit.Server, id, manifest string) error {
+	sc.mu.Lock()
+	job := sc.jobs[id]
 	if job == nil { // its kick-off was not answered
 		job = &request{}
-		e.jobs[id] = job
+		sc.jobs[id] = job
 	}
 	sinces := []string{job.since}
 	if job.expected == nil {
-		sinces = e.unanswered
+		sinces = sc.unanswered
 	}
 	before := job.manifest
-	e.mu.Unlock()
+	sc.mu.Unlock()
 	if before != "" {
 		if before != manifest {
 			return fmt.Errorf("the manifest of job %s changed from\n%s\nto\n%s", id, before, manifest)
@@ -435,8 +437,8 @@ func (e *scenario) download(ctx context.Context, s *testkit.Server, id, manifest
 	if err != nil {
 		return fmt.Errorf("job %s: %w", id, err)
 	}
-	e.mu.Lock()
+	sc.mu.Lock()
 	job.manifest = manifest
-	e.mu.Unlock()
-	return e.checker.add(result{job: id, sinces: sinces, text: m.TransactionTime, until: at, expected: job.expected}, lines)
+	sc.mu.Unlock()
+	return sc.checker.add(result{job: id, sinces: sinces, text: m.TransactionTime, until: at, expected: job.expected}, lines)
 }

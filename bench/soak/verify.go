@@ -15,16 +15,16 @@ import (
 )
 
 // verify ends a scenario: on a server that is not killed, every promise must hold.
-func (e *scenario) verify(ctx context.Context) error {
+func (sc *scenario) verify(ctx context.Context) error {
 	ctx = context.WithValue(ctx, calm{}, true)
-	s, err := e.env.Serve(serveArgs...)
+	s, err := sc.env.Serve(serveArgs...)
 	if err != nil {
 		return err
 	}
 	defer s.Kill()
-	err = e.verifyOn(ctx, s)
+	err = sc.verifyOn(ctx, s)
 	for _, w := range warnings(s.Log()) {
-		e.report.count(e.report.Warnings, message(w))
+		sc.report.count(sc.report.Warnings, message(w))
 	}
 	if err != nil {
 		return fmt.Errorf("%w\nend of the log of the last server:\n%s", err, tail(s.Log()))
@@ -32,69 +32,69 @@ func (e *scenario) verify(ctx context.Context) error {
 	return nil
 }
 
-func (e *scenario) verifyOn(ctx context.Context, s *testkit.Server) error {
-	if err := e.everyJobEnds(ctx, s); err != nil {
+func (sc *scenario) verifyOn(ctx context.Context, s *testkit.Server) error {
+	if err := sc.everyJobEnds(ctx, s); err != nil {
 		return err
 	}
-	if err := e.nothingIsLost(ctx, s); err != nil {
+	if err := sc.nothingIsLost(ctx, s); err != nil {
 		return err
 	}
-	if err := e.checker.check(); err != nil {
+	if err := sc.checker.check(); err != nil {
 		return err
 	}
-	if err := e.filesHaveOwners(ctx); err != nil {
+	if err := sc.filesHaveOwners(ctx); err != nil {
 		return err
 	}
-	if err := e.check(); err != nil {
+	if err := sc.check(); err != nil {
 		return err
 	}
-	if err := e.deletedIsGone(ctx, s); err != nil {
+	if err := sc.deletedIsGone(ctx, s); err != nil {
 		return err
 	}
 	if err := s.Terminate(); err != nil {
 		return err
 	}
-	return e.check()
+	return sc.check()
 }
 
 // check runs muster check on the directory.
-func (e *scenario) check() error {
-	args := []string{"check", "--deep", "--data", e.env.Data}
-	if e.env.Database != "" {
-		args = append(args, "--database", e.env.Database)
+func (sc *scenario) check() error {
+	args := []string{"check", "--deep", "--data", sc.env.Data}
+	if sc.env.Database != "" {
+		args = append(args, "--database", sc.env.Database)
 	}
-	_, err := e.env.Program.Run(args...)
+	_, err := sc.env.Program.Run(args...)
 	return err
 }
 
 // everyJobEnds waits until every job of the store has ended and counts the outcomes.
-func (e *scenario) everyJobEnds(ctx context.Context, s *testkit.Server) error {
-	states, err := e.env.Jobs(ctx)
+func (sc *scenario) everyJobEnds(ctx context.Context, s *testkit.Server) error {
+	states, err := sc.env.Jobs(ctx)
 	if err != nil {
 		return err
 	}
-	for id := range e.jobs {
+	for id := range sc.jobs {
 		if _, stored := states[id]; !stored {
 			return fmt.Errorf("job %s was accepted, but is not in the store", id)
 		}
 	}
 	for id := range states {
-		outcome, err := e.awaitEnd(ctx, s, id)
+		outcome, err := sc.awaitEnd(ctx, s, id)
 		if err != nil {
 			return err
 		}
-		e.report.count(e.report.Outcomes, outcome)
+		sc.report.count(sc.report.Outcomes, outcome)
 	}
 	return nil
 }
 
 // awaitEnd waits until a job has ended and returns its outcome. A job hangs if no job
 // makes progress for a while; a busy machine alone is not an error.
-func (e *scenario) awaitEnd(ctx context.Context, s *testkit.Server, id string) (string, error) {
-	_, known := e.jobs[id]
+func (sc *scenario) awaitEnd(ctx context.Context, s *testkit.Server, id string) (string, error) {
+	_, known := sc.jobs[id]
 	progress, deadline := int64(-1), time.Now().Add(testkit.Patience)
 	for {
-		a, err := e.poll(ctx, s, id)
+		a, err := sc.poll(ctx, s, id)
 		switch {
 		case err != nil:
 			return "", err
@@ -104,14 +104,14 @@ func (e *scenario) awaitEnd(ctx context.Context, s *testkit.Server, id string) (
 			return "complete, kick-off not answered", nil
 		case a.status == http.StatusInternalServerError:
 			return "failed with a reason", hasReason(a.body)
-		case a.status == http.StatusNotFound && known && e.jobs[id].cancelled:
+		case a.status == http.StatusNotFound && known && sc.jobs[id].cancelled:
 			return "cancelled", nil
 		case a.status != http.StatusAccepted:
 			return "", fmt.Errorf("a poll of job %s: %d: %s", id, a.status, a.body)
 		}
 		if time.Now().After(deadline) {
 			before := progress
-			if progress, err = e.env.Progress(ctx); err != nil {
+			if progress, err = sc.env.Progress(ctx); err != nil {
 				return "", err
 			}
 			if progress == before {
@@ -146,7 +146,7 @@ func hasReason(body string) error {
 }
 
 // nothingIsLost exports all resources in all states and compares them with the history.
-func (e *scenario) nothingIsLost(ctx context.Context, s *testkit.Server) error {
+func (sc *scenario) nothingIsLost(ctx context.Context, s *testkit.Server) error {
 	const everything = "1970-01-01T00:00:00Z"
 	ctx, cancel := context.WithTimeout(ctx, testkit.Patience)
 	defer cancel()
@@ -155,12 +155,12 @@ func (e *scenario) nothingIsLost(ctx context.Context, s *testkit.Server) error {
 		return err
 	}
 	_, id, _ := strings.Cut(status, "_jobId=")
-	e.jobs[id] = &request{since: everything, expected: e.history.Expectations(true)}
-	if _, err := e.awaitEnd(ctx, s, id); err != nil {
+	sc.jobs[id] = &request{since: everything, expected: sc.history.Expectations(true)}
+	if _, err := sc.awaitEnd(ctx, s, id); err != nil {
 		return err
 	}
-	last := e.checker.last()
-	final := e.history.Final(true)
+	last := sc.checker.last()
+	final := sc.history.Final(true)
 	if len(last.lines) != len(final) {
 		return fmt.Errorf("%d resources exist at the end, want %d", len(last.lines), len(final))
 	}
@@ -174,13 +174,13 @@ func (e *scenario) nothingIsLost(ctx context.Context, s *testkit.Server) error {
 
 // filesHaveOwners waits until a part names every file on disk, for as long as the janitor
 // may take.
-func (e *scenario) filesHaveOwners(ctx context.Context) error {
-	directory, err := e.env.Open(ctx)
+func (sc *scenario) filesHaveOwners(ctx context.Context) error {
+	directory, err := sc.env.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer directory.Close()
-	return e.withinPeriod("files without a job", func() ([]string, error) { return orphans(ctx, e.env, directory) })
+	return sc.withinPeriod("files without a job", func() ([]string, error) { return orphans(ctx, sc.env, directory) })
 }
 
 func orphans(ctx context.Context, env *Env, s store.Store) ([]string, error) {
@@ -204,14 +204,14 @@ func orphans(ctx context.Context, env *Env, s store.Store) ([]string, error) {
 const slack = 20 * time.Second
 
 // withinPeriod waits until no name is left, at most for a run of the janitor.
-func (e *scenario) withinPeriod(what string, left func() ([]string, error)) error {
+func (sc *scenario) withinPeriod(what string, left func() ([]string, error)) error {
 	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		names, err := left()
 		if err != nil {
 			return err
 		}
 		if len(names) == 0 {
-			e.report.record(&e.report.Orphans, time.Since(start))
+			sc.report.record(&sc.report.Orphans, time.Since(start))
 			return nil
 		}
 		if time.Since(start) > sweepEvery+slack {
@@ -221,8 +221,8 @@ func (e *scenario) withinPeriod(what string, left func() ([]string, error)) erro
 }
 
 // deletedIsGone deletes all jobs and checks that no file is left.
-func (e *scenario) deletedIsGone(ctx context.Context, s *testkit.Server) error {
-	states, err := e.env.Jobs(ctx)
+func (sc *scenario) deletedIsGone(ctx context.Context, s *testkit.Server) error {
+	states, err := sc.env.Jobs(ctx)
 	if err != nil {
 		return err
 	}
@@ -234,5 +234,5 @@ func (e *scenario) deletedIsGone(ctx context.Context, s *testkit.Server) error {
 			return err
 		}
 	}
-	return e.withinPeriod("files of deleted jobs", e.env.Files)
+	return sc.withinPeriod("files of deleted jobs", sc.env.Files)
 }

@@ -13,7 +13,7 @@
 // [Generate] makes small ugly directories out of a random source, and
 // [Directory.Query] makes queries about them, most of which find something, because
 // each begins at a resource of the directory and goes where its references lead.
-// [Mix] counts what came out, so that a test can refuse a poor mixture.
+// [Coverage] counts what came out, so that a test can refuse a poor mixture.
 //
 // Package compare, below this one, runs both and looks for differences.
 package searchtest

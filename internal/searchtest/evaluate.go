@@ -11,8 +11,8 @@ import (
 
 // Answer is what a query finds.
 type Answer struct {
-	IDs    []string // in ascending order
-	Unsure bool     // a place lies so near the edge of a circle that both answers are right
+	IDs       []string // in ascending order
+	Ambiguous bool     // a place lies so near the edge of a circle that both answers are right
 }
 
 // Find answers a query of the search API or of an export without _since: visible
@@ -38,20 +38,20 @@ func (d *Directory) FindSinceUnsuppressed(q query.Query, batch int) (Answer, err
 // find answers a query; counts tells which resources may be a step of a chain, and after
 // a batch be found.
 func (d *Directory) find(q query.Query, after int, counts func(*Resource) bool) (Answer, error) {
-	e := &evaluation{d: d, counts: counts}
+	e := &evaluation{d: d, mayTraverse: counts}
 	since := after > 0
 	named := map[string]bool{}
 	narrows := false
 	var params []query.Param
 	for _, p := range q.Params {
-		p = unchained(p)
-		if err := e.check([]fhir.Type{q.Type}, p); err != nil {
+		p = resolveAgentWho(p)
+		if err := e.validate([]fhir.Type{q.Type}, p); err != nil {
 			return Answer{}, err
 		}
 		l, ok := p.(query.Criterion)
 		role := ""
 		if ok {
-			of, _, _ := known(q.Type, l.Name)
+			of, _, _ := lookUpParameter(q.Type, l.Name)
 			role = of.role
 		}
 		narrows = narrows || role == ""
@@ -69,12 +69,12 @@ func (d *Directory) find(q query.Query, after int, counts func(*Resource) bool) 
 	var a Answer
 	for _, r := range d.byType[q.Type] {
 		shown := since && counts(r) || !since && d.shown(r, named)
-		if r.Batch > after && shown && e.meets(r, params) {
+		if r.Batch > after && shown && e.matchesAll(r, params) {
 			a.IDs = append(a.IDs, r.ID)
 		}
 	}
 	slices.Sort(a.IDs)
-	a.Unsure = e.unsure
+	a.Ambiguous = e.ambiguous
 	return a, nil
 }
 
@@ -88,41 +88,41 @@ func (d *Directory) shown(r *Resource, named map[string]bool) bool {
 
 // evaluation is one query being answered.
 type evaluation struct {
-	d      *Directory
-	counts func(*Resource) bool // whether a resource may be a step of a chain
-	unsure bool
+	d           *Directory
+	mayTraverse func(*Resource) bool // whether a resource may be a step of a chain
+	ambiguous   bool
 }
 
-func (e *evaluation) meets(r *Resource, params []query.Param) bool {
+func (e *evaluation) matchesAll(r *Resource, params []query.Param) bool {
 	for _, p := range params {
-		if !e.holds(r, p) {
+		if !e.matches(r, p) {
 			return false
 		}
 	}
 	return true
 }
 
-// holds tells whether a criterion is true of a resource.
-func (e *evaluation) holds(r *Resource, p query.Param) bool {
+// matches tells whether a criterion is true of a resource.
+func (e *evaluation) matches(r *Resource, p query.Param) bool {
 	switch p := p.(type) {
 	case query.Criterion:
-		return e.leaf(r, p)
+		return e.matchesCriterion(r, p)
 	case query.Chain:
-		ref, code, ok := known(r.Type, p.Ref)
+		ref, code, ok := lookUpParameter(r.Type, p.Ref)
 		if !ok {
 			return false
 		}
 		for _, v := range e.d.read(r, code) {
 			next := e.d.byName[v.target]
-			if next != nil && ref.pointsTo(next.Type.String()) && (p.Type == "" || p.Type == next.Type.String()) && e.counts(next) && e.holds(next, p.Next) {
+			if next != nil && ref.pointsTo(next.Type.String()) && (p.Type == "" || p.Type == next.Type.String()) && e.mayTraverse(next) && e.matches(next, p.Next) {
 				return true
 			}
 		}
 	case query.Has:
 		from, _ := fhir.ParseType(p.Type)
-		_, code, _ := known(from, p.Ref)
+		_, code, _ := lookUpParameter(from, p.Ref)
 		for _, back := range e.d.byType[from] {
-			if e.counts(back) && e.leadsTo(back, code, r) && e.holds(back, p.Next) {
+			if e.mayTraverse(back) && e.refersTo(back, code, r) && e.matches(back, p.Next) {
 				return true
 			}
 		}
@@ -136,8 +136,8 @@ func (e *evaluation) holds(r *Resource, p query.Param) bool {
 	return false
 }
 
-func (e *evaluation) leadsTo(from *Resource, ref string, to *Resource) bool {
-	if !own[from.Type][ref].pointsTo(to.Type.String()) {
+func (e *evaluation) refersTo(from *Resource, ref string, to *Resource) bool {
+	if !parametersByType[from.Type][ref].pointsTo(to.Type.String()) {
 		return false
 	}
 	for _, v := range e.d.read(from, ref) {
@@ -148,17 +148,17 @@ func (e *evaluation) leadsTo(from *Resource, ref string, to *Resource) bool {
 	return false
 }
 
-func (e *evaluation) leaf(r *Resource, l query.Criterion) bool {
-	p, code, ok := known(r.Type, l.Name)
+func (e *evaluation) matchesCriterion(r *Resource, l query.Criterion) bool {
+	p, code, ok := lookUpParameter(r.Type, l.Name)
 	if !ok {
 		return false
 	}
 	l.Name = code
 	values := e.d.read(r, l.Name)
 	if l.Modifier == "missing" {
-		present := p.has(values)
-		if p.present != nil {
-			present = p.present(r)
+		present := p.hasValue(values)
+		if p.isPresent != nil {
+			present = p.isPresent(r)
 		}
 		return present == (l.Values[0].Parts[0] == "false")
 	}
@@ -167,7 +167,7 @@ func (e *evaluation) leaf(r *Resource, l query.Criterion) bool {
 		if l.Modifier == "not" || l.Modifier == "exact" && p.kind == token {
 			plain.Modifier = ""
 		}
-		matches, err := e.test(p, plain, asked)
+		matches, err := e.predicate(p, plain, asked)
 		if err != nil {
 			return false // of another type than the one the value was written for
 		}
@@ -180,9 +180,9 @@ func (e *evaluation) leaf(r *Resource, l query.Criterion) bool {
 	return l.Modifier == "not"
 }
 
-// has tells whether there is a value: of references one that can be asked for, by where
+// hasValue tells whether there is a value: of references one that can be asked for, by where
 // it leads or by its identifier.
-func (p parameter) has(values []value) bool {
+func (p parameter) hasValue(values []value) bool {
 	for _, v := range values {
 		t, _, _ := strings.Cut(v.target, "/")
 		if p.kind != reference || p.pointsTo(t) || len(v.identifier) > 0 {
@@ -196,7 +196,7 @@ func (p parameter) has(values []value) bool {
 func (d *Directory) read(r *Resource, code string) []value {
 	values, ok := r.values[code]
 	if !ok {
-		values = own[r.Type][code].read(d, r)
+		values = parametersByType[r.Type][code].read(d, r)
 		r.values[code] = values
 	}
 	return values

@@ -9,15 +9,15 @@ import (
 	"muster/internal/fhir"
 )
 
-// Lines are resources as JSON, in the batches in which they are to be loaded. A line
+// Batches are resources as JSON, in the batches in which they are to be loaded. A line
 // "-Type/id" removes a resource when the others of its batch are there.
-type Lines [][]string
+type Batches [][]string
 
 // Generate makes a small directory of all seven types: a few tens of resources that
 // refer to each other, to nothing, and out of the directory, in all states, with
 // names that are hard to compare, and values that several of them share. Some change, and
 // some are removed.
-func Generate(r *rand.Rand, base string) Lines {
+func Generate(r *rand.Rand, base string) Batches {
 	g := &generator{r: r, base: base}
 	for _, t := range fhir.Types() {
 		ids := r.Perm(len(idPool))[:3+r.IntN(7)]
@@ -25,7 +25,7 @@ func Generate(r *rand.Rand, base string) Lines {
 			g.ids[t] = append(g.ids[t], idPool[i])
 		}
 	}
-	batches := make(Lines, 3)
+	batches := make(Batches, 3)
 	for _, t := range fhir.Types() {
 		for _, id := range g.ids[t] {
 			n := r.IntN(len(batches))
@@ -85,8 +85,8 @@ func (g *generator) text() string { return pick(g.r, textPool) }
 // resource makes one resource of a type.
 func (g *generator) resource(t fhir.Type, id string) string {
 	o := object{"resourceType": t.String(), "id": id}
-	g.meta(o)
-	g.state(t, o)
+	g.addMeta(o)
+	g.addState(t, o)
 	switch t {
 	case fhir.Organization:
 		g.organization(o)
@@ -110,8 +110,8 @@ func (g *generator) resource(t fhir.Type, id string) string {
 	return string(line)
 }
 
-// some puts a list of one to most values under a name, in most cases.
-func (g *generator) some(o object, name string, most int, make func() any) {
+// addList puts a list of one to most values under a name, in most cases.
+func (g *generator) addList(o object, name string, most int, make func() any) {
 	if !g.chance(70) {
 		return
 	}
@@ -122,13 +122,13 @@ func (g *generator) some(o object, name string, most int, make func() any) {
 	o[name] = list
 }
 
-func (g *generator) maybe(o object, name string, make func() any) {
+func (g *generator) addOptional(o object, name string, make func() any) {
 	if g.chance(70) {
 		o[name] = make()
 	}
 }
 
-func (g *generator) meta(o object) {
+func (g *generator) addMeta(o object) {
 	meta := object{}
 	if g.chance(50) {
 		meta["lastUpdated"] = pick(g.r, instantPool)
@@ -154,8 +154,8 @@ var profilePool = []string{hcpd + "hcpd-location", hcpd + "hc-location", hcpd + 
 
 var uriPool = []string{"http://example.org/x", "http://example.org/X", "http://example.org/x/", "http://example.org/a,b", "urn:oid:1.2.3", "http://example.org/%20"}
 
-// state makes a resource inactive or suppressed now and then, in all the forms.
-func (g *generator) state(t fhir.Type, o object) {
+// addState makes a resource inactive or suppressed now and then, in all the forms.
+func (g *generator) addState(t fhir.Type, o object) {
 	switch n := g.r.IntN(10); {
 	case n < 2 || t == fhir.Provenance:
 	case t == fhir.Location:
@@ -253,19 +253,19 @@ func (g *generator) reference(types ...fhir.Type) any {
 	return object{"reference": relative}
 }
 
-func (g *generator) references(o object, name string, types ...fhir.Type) {
-	g.some(o, name, 3, func() any { return g.reference(types...) })
+func (g *generator) addReferences(o object, name string, types ...fhir.Type) {
+	g.addList(o, name, 3, func() any { return g.reference(types...) })
 }
 
-func (g *generator) oneReference(o object, name string, types ...fhir.Type) {
-	g.maybe(o, name, func() any { return g.reference(types...) })
+func (g *generator) addReference(o object, name string, types ...fhir.Type) {
+	g.addOptional(o, name, func() any { return g.reference(types...) })
 }
 
 func (g *generator) plainText() any { return g.text() }
 
 func (g *generator) address() any {
 	a := object{}
-	g.some(a, "line", 2, g.plainText)
+	g.addList(a, "line", 2, g.plainText)
 	for _, part := range []string{"city", "state", "postalCode", "country", "district", "text"} {
 		if g.chance(50) {
 			a[part] = g.text()

@@ -16,11 +16,11 @@ import (
 	"muster/internal/search/query"
 )
 
-// test is whether a value of a resource is what one value of a query asks for.
-type test func(v value) bool
+// predicate is whether a value of a resource is what one value of a query asks for.
+type predicate func(v value) bool
 
-// read makes the test of one value of a query, or says what is wrong with it.
-func (e *evaluation) test(p parameter, l query.Criterion, v query.Value) (test, error) {
+// predicate makes the test of one value of a query, or says what is wrong with it.
+func (e *evaluation) predicate(p parameter, l query.Criterion, v query.Value) (predicate, error) {
 	switch p.kind {
 	case token:
 		if l.Name == "_id" && (len(v.Parts) > 1 || !fhir.ValidID(v.Parts[0])) {
@@ -29,19 +29,19 @@ func (e *evaluation) test(p parameter, l query.Criterion, v query.Value) (test, 
 		if len(v.Parts) > 2 {
 			return nil, fmt.Errorf("%q is no token", v.Parts)
 		}
-		return tokenTest(p, l, v), nil
+		return tokenPredicate(p, l, v), nil
 	case str:
-		return stringTest(l.Modifier, strings.Join(v.Parts, "|")), nil
+		return stringPredicate(l.Modifier, strings.Join(v.Parts, "|")), nil
 	case uri:
-		return uriTest(l.Name, v), nil
+		return uriPredicate(l.Name, v), nil
 	case date:
-		return dateTest(e.d.zone, strings.Join(v.Parts, "|"))
+		return datePredicate(e.d.zone, strings.Join(v.Parts, "|"))
 	case hhmm:
-		return numberTest(strings.Join(v.Parts, "|"))
+		return numberPredicate(strings.Join(v.Parts, "|"))
 	case reference:
-		return e.referenceTest(p, l, v)
+		return e.referencePredicate(p, l, v)
 	case near:
-		return e.nearTest(v.Parts)
+		return e.nearPredicate(v.Parts)
 	}
 	return nil, fmt.Errorf("no parameter is of kind %q", p.kind)
 }
@@ -55,7 +55,7 @@ func fold(s string) string {
 	return strings.Join(strings.Fields(strings.ToLower(bare)), " ")
 }
 
-func stringTest(modifier, asked string) test {
+func stringPredicate(modifier, asked string) predicate {
 	switch modifier {
 	case "exact":
 		return func(v value) bool { return v.text == asked }
@@ -69,17 +69,17 @@ func stringTest(modifier, asked string) test {
 
 func (v value) folded() string { return fold(v.text) }
 
-// tokenTest reads code, system|code, system| and |code (SR-05).
-func tokenTest(p parameter, l query.Criterion, v query.Value) test {
+// tokenPredicate reads code, system|code, system| and |code (SR-05).
+func tokenPredicate(p parameter, l query.Criterion, v query.Value) predicate {
 	system, code := "*", v.Parts[0]
 	if len(v.Parts) > 1 {
 		system, code = v.Parts[0], strings.Join(v.Parts[1:], "|")
 	}
-	if p.anySpace {
+	if p.spaceIsPlus {
 		code = strings.ReplaceAll(code, " ", "+")
 	}
 	return func(has value) bool {
-		if system != "*" && sameSystem(system) != sameSystem(has.system) {
+		if system != "*" && canonicalSystem(system) != canonicalSystem(has.system) {
 			return false
 		}
 		switch {
@@ -90,15 +90,15 @@ func tokenTest(p parameter, l query.Criterion, v query.Value) test {
 		case p.caseless:
 			return strings.EqualFold(has.code, code)
 		case l.Name == "hsbilling":
-			return sameBilling(has.code) == sameBilling(code)
+			return canonicalBilling(has.code) == canonicalBilling(code)
 		}
 		return has.code == code
 	}
 }
 
-// sameSystem brings the names that mean one code system or one set of numbers to
+// canonicalSystem brings the names that mean one code system or one set of numbers to
 // one of them (A-29, A-64, 8.3, section 5 on SNOMED CT).
-func sameSystem(s string) string {
+func canonicalSystem(s string) string {
 	if strings.HasPrefix(s, "http://snomed.info/sct/") {
 		return "http://snomed.info/sct"
 	}
@@ -118,25 +118,25 @@ func sameSystem(s string) string {
 	return s
 }
 
-// sameBilling: bulk billing only is BBO in the older code system, BB in the newer.
-func sameBilling(code string) string {
+// canonicalBilling: bulk billing only is BBO in the older code system, BB in the newer.
+func canonicalBilling(code string) string {
 	if code == "BBO" {
 		return "BB"
 	}
 	return code
 }
 
-// uriTest compares to the letter; profiles without their version, and the names of
-// both guides as one (section 1).
-func uriTest(name string, v query.Value) test {
+// uriPredicate compares to the letter; profiles without their version, and the names of
+// concat guides as one (section 1).
+func uriPredicate(name string, v query.Value) predicate {
 	asked := strings.Join(v.Parts, "|")
 	if name != "_profile" {
 		return func(has value) bool { return has.text == asked }
 	}
-	return func(has value) bool { return sameProfile(has.text) == sameProfile(asked) }
+	return func(has value) bool { return canonicalProfile(has.text) == canonicalProfile(asked) }
 }
 
-func sameProfile(url string) string {
+func canonicalProfile(url string) string {
 	url, _, _ = strings.Cut(url, "|")
 	if name, ok := strings.CutPrefix(url, hcpd+"hc-"); ok {
 		return hcpd + "hcpd-" + name
@@ -144,14 +144,14 @@ func sameProfile(url string) string {
 	return url
 }
 
-// dateTest compares the time that the value names with that of the resource
+// datePredicate compares the time that the value names with that of the resource
 // (FHIR search, 3.1.1.4.5).
-func dateTest(z zone, asked string) (test, error) {
+func datePredicate(z zone, asked string) (predicate, error) {
 	prefix := "eq"
 	if asked != "" && asked[0] >= 'a' && asked[0] <= 'z' && len(asked) > 2 {
 		prefix, asked = asked[:2], asked[2:]
 	}
-	from, to, ok := z.read(asked)
+	from, to, ok := z.parse(asked)
 	if !ok {
 		return nil, fmt.Errorf("%q is no date", asked)
 	}
@@ -180,8 +180,8 @@ func dateTest(z zone, asked string) (test, error) {
 	return nil, fmt.Errorf("%q is no prefix", prefix)
 }
 
-// numberTest compares HHMM numbers (8.13).
-func numberTest(asked string) (test, error) {
+// numberPredicate compares HHMM numbers (8.13).
+func numberPredicate(asked string) (predicate, error) {
 	prefix, digits := "eq", asked
 	if len(asked) > 2 && asked[0] >= 'a' {
 		prefix, digits = asked[:2], asked[2:]
@@ -207,12 +207,12 @@ func numberTest(asked string) (test, error) {
 	return nil, fmt.Errorf("%q is no prefix of a number", prefix)
 }
 
-// referenceTest compares where references lead: an id, Type/id, or the same below the
+// referencePredicate compares where references lead: an id, Type/id, or the same below the
 // base. What stands in the resource is enough: the target need not be in the directory,
 // nor be visible.
-func (e *evaluation) referenceTest(p parameter, l query.Criterion, v query.Value) (test, error) {
+func (e *evaluation) referencePredicate(p parameter, l query.Criterion, v query.Value) (predicate, error) {
 	if l.Modifier == "identifier" {
-		asks := tokenTest(p, query.Criterion{Name: "identifier"}, v)
+		asks := tokenPredicate(p, query.Criterion{Name: "identifier"}, v)
 		return func(has value) bool { return slices.ContainsFunc(has.identifier, asks) }, nil
 	}
 	asked := strings.TrimPrefix(strings.Join(v.Parts, "|"), e.d.base+"/")
@@ -248,9 +248,9 @@ const DefaultNear = 5000
 
 const earthRadius = 6371008.8 // metres, the mean radius
 
-// nearTest reads lat|lon|distance|unit (8.17). The test of a point within a
+// nearPredicate reads lat|lon|distance|unit (8.17). The test of a point within a
 // thousandth of the distance is marked as unsure: nobody says how round the earth is.
-func (e *evaluation) nearTest(parts []string) (test, error) {
+func (e *evaluation) nearPredicate(parts []string) (predicate, error) {
 	if len(parts) < 2 || len(parts) > 4 {
 		return nil, fmt.Errorf("near takes lat|lon|distance|unit, not %q", parts)
 	}
@@ -283,7 +283,7 @@ func (e *evaluation) nearTest(parts []string) (test, error) {
 	return func(v value) bool {
 		away := greatCircle(v.lat, v.lon, numbers[0], numbers[1])
 		if math.Abs(away-limit) < limit/1000+0.01 {
-			e.unsure = true
+			e.ambiguous = true
 		}
 		return away <= limit
 	}, nil

@@ -12,8 +12,8 @@ import (
 
 const testBase = "http://directory.example/fhir"
 
-// generated is a directory as it would be if the loader changed nothing.
-func generated(t testing.TB, r *rand.Rand) *Directory {
+// generateDirectory is a directory as it would be if the loader changed nothing.
+func generateDirectory(t testing.TB, r *rand.Rand) *Directory {
 	t.Helper()
 	zone, err := time.LoadLocation("Australia/Sydney")
 	if err != nil {
@@ -54,12 +54,12 @@ func nameOf(t testing.TB, line string) string {
 // as texts that are read as the same query, unless they must be refused.
 func TestMixture(t *testing.T) {
 	seed := rand.Uint64()
-	var mix Mix
+	var mix Coverage
 	for n := range uint64(4) {
 		r := rand.New(rand.NewPCG(seed, n))
-		d := generated(t, r)
+		d := generateDirectory(t, r)
 		for range 500 {
-			q := d.Query(r)
+			q := d.RandomQuery(r)
 			a, err := d.Find(q)
 			mix.Add(q, a, err != nil)
 			again, parsing := query.Parse(q.String())
@@ -73,15 +73,15 @@ func TestMixture(t *testing.T) {
 		}
 	}
 	t.Logf("seed %d: %s", seed, &mix)
-	if poor := mix.Poor(); poor != "" {
+	if poor := mix.Gap(); poor != "" {
 		t.Errorf("seed %d: %s\n%s", seed, poor, &mix)
 	}
 }
 
 func BenchmarkFind(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 2))
-	d := generated(b, r)
+	d := generateDirectory(b, r)
 	for b.Loop() {
-		_, _ = d.Find(d.Query(r))
+		_, _ = d.Find(d.RandomQuery(r))
 	}
 }

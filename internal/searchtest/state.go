@@ -38,7 +38,7 @@ func active(r *Resource) bool {
 // that includeSelf is false. The old extension hides unless it says false.
 func suppressed(r *Resource) bool {
 	for _, e := range extensions(r.body, suppressedOldURL) {
-		if !saysFalse(e) {
+		if !isFalse(e) {
 			return true
 		}
 	}
@@ -47,11 +47,11 @@ func suppressed(r *Resource) bool {
 		return false
 	}
 	self := extensions(current[0], "includeSelf")
-	return r.Type != fhir.Organization || len(current) > 1 || len(self) != 1 || !saysFalse(self[0])
+	return r.Type != fhir.Organization || len(current) > 1 || len(self) != 1 || !isFalse(self[0])
 }
 
-// saysFalse tells whether the value of an extension is the boolean false.
-func saysFalse(extension any) bool {
+// isFalse tells whether the value of an extension is the boolean false.
+func isFalse(extension any) bool {
 	said, ok := extension.(map[string]any)["valueBoolean"].(bool)
 	return ok && !said
 }
@@ -61,7 +61,7 @@ func saysFalse(extension any) bool {
 // all that it tells about is visible, too.
 func (d *Directory) visible(r *Resource) bool {
 	if r.hidden == nil {
-		hidden := !active(r) || suppressed(r) || r.Type == fhir.Provenance && d.hidesTarget(r, d.visible)
+		hidden := !active(r) || suppressed(r) || r.Type == fhir.Provenance && d.hasHiddenTarget(r, d.visible)
 		r.hidden = &hidden
 	}
 	return !*r.hidden
@@ -71,15 +71,15 @@ func (d *Directory) visible(r *Resource) bool {
 // suppressed, but may see all else: a Provenance when nothing that it tells about is
 // suppressed or gone.
 func (d *Directory) unsuppressed(r *Resource) bool {
-	return !suppressed(r) && !(r.Type == fhir.Provenance && d.hidesTarget(r, d.unsuppressed))
+	return !suppressed(r) && !(r.Type == fhir.Provenance && d.hasHiddenTarget(r, d.unsuppressed))
 }
 
-// hidesTarget tells whether a Provenance is about something that is not to be seen,
+// hasHiddenTarget tells whether a Provenance is about something that is not to be seen,
 // or not there, or about nothing in the directory at all.
-func (d *Directory) hidesTarget(r *Resource, seen func(*Resource) bool) bool {
+func (d *Directory) hasHiddenTarget(r *Resource, seen func(*Resource) bool) bool {
 	some := false
 	for _, v := range d.read(r, "target") {
-		if t, _, _ := strings.Cut(v.target, "/"); !own[r.Type]["target"].pointsTo(t) {
+		if t, _, _ := strings.Cut(v.target, "/"); !parametersByType[r.Type]["target"].pointsTo(t) {
 			continue
 		}
 		about := d.byName[v.target]
@@ -114,14 +114,14 @@ func suppressions(d *Directory, r *Resource) []value {
 	return list
 }
 
-// saysSuppressed tells whether there is anything about suppression, which is what
+// hasSuppressionExtension tells whether there is anything about suppression, which is what
 // suppressed:missing asks (8.16).
-func saysSuppressed(r *Resource) bool {
+func hasSuppressionExtension(r *Resource) bool {
 	return len(extensions(r.body, suppressedURL))+len(extensions(r.body, suppressedOldURL)) > 0
 }
 
-// saysState tells whether the state element is there.
-func saysState(r *Resource) bool {
+// hasStateElement tells whether the state element is there.
+func hasStateElement(r *Resource) bool {
 	_, ok := r.body[stateElement(r.Type)]
 	return ok
 }

@@ -30,9 +30,9 @@ var precisions = []struct {
 	{layout: "2006-01-02T15:04:05.000", length: time.Millisecond},
 }
 
-// read is the time that a date names, as ms since 1970: its first and the first
+// parse is the time that a date names, as ms since 1970: its first and the first
 // after it.
-func (z *Zone) read(s string) (from, to int64, ok bool) {
+func (z *Zone) parse(s string) (from, to int64, ok bool) {
 	for _, p := range precisions {
 		for _, suffix := range []string{"", "Z07:00"} {
 			if suffix != "" && !strings.Contains(p.layout, "T") {

@@ -9,7 +9,7 @@ import (
 // value is one thing that a resource can be found by under a parameter. Which
 // fields hold something follows from the kind of the parameter.
 type value struct {
-	system, code string // token: as they stand; see [sameSystem]
+	system, code string // token: as they stand; see [canonicalSystem]
 	text         string // string, uri
 	from, to     int64  // date: ms since 1970, from inclusive, to exclusive
 	target       string // reference: Type/id, empty if it leads out of the directory
@@ -21,8 +21,8 @@ type value struct {
 // reader reads the values of one parameter from a resource.
 type reader func(d *Directory, r *Resource) []value
 
-// both joins what two readers find.
-func both(one, two reader) reader {
+// concat joins what two readers find.
+func concat(one, two reader) reader {
 	return func(d *Directory, r *Resource) []value { return append(one(d, r), two(d, r)...) }
 }
 
@@ -156,7 +156,7 @@ func (d *Directory) target(reference string) string {
 
 func dateValue(d *Directory, element any) []value {
 	s, _ := element.(string)
-	from, to, ok := d.zone.read(s)
+	from, to, ok := d.zone.parse(s)
 	if !ok {
 		return nil
 	}
@@ -171,10 +171,10 @@ func periodValue(d *Directory, element any) []value {
 		return nil
 	}
 	if start != "" {
-		v.from, _, _ = d.zone.read(start)
+		v.from, _, _ = d.zone.parse(start)
 	}
 	if end != "" {
-		_, v.to, _ = d.zone.read(end)
+		_, v.to, _ = d.zone.parse(end)
 	}
 	return []value{v}
 }

@@ -147,10 +147,10 @@ func TestEvaluatorKnowsWhatTheRegistryClaims(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, typ := range fhir.Types() {
-		var claimed []searchtest.Known
+		var claimed []searchtest.ParameterInfo
 		for _, p := range reg.Params(typ) {
 			if p.Restricted == "" {
-				claimed = append(claimed, searchtest.Known{Code: p.Code, Type: string(p.Type), Modifiers: p.Modifiers, Aliases: reg.Aliases(typ, p.Code)})
+				claimed = append(claimed, searchtest.ParameterInfo{Code: p.Code, Type: string(p.Type), Modifiers: p.Modifiers, Aliases: reg.Aliases(typ, p.Code)})
 			}
 		}
 		if diff := cmp.Diff(searchtest.Parameters(typ), claimed, cmpopts.EquateEmpty()); diff != "" {

@@ -36,7 +36,7 @@ func TestEngineEqualsEvaluator(t *testing.T) {
 				t.Fatalf("%v\n%v", small, err)
 			}
 			t.Logf("seed %d: %s", seed, &mix)
-			if poor := mix.Poor(); poor != "" && cases[name] >= enough {
+			if poor := mix.Gap(); poor != "" && cases[name] >= enough {
 				t.Errorf("seed %d: the mixture proves too little: %s\n%s", seed, poor, &mix)
 			}
 		})

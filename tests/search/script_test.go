@@ -14,7 +14,7 @@ import (
 // script is one file: a directory, and searches with what they find.
 type script struct {
 	file     string
-	loads    searchtest.Lines
+	loads    searchtest.Batches
 	searches []question
 	req      []string // ids of all requirements that it proves
 }

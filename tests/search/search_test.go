@@ -194,7 +194,7 @@ func evaluated(trial *compare.Trial, q question) (answer, error) {
 	if err != nil {
 		return answer{refused: &fhir.Issues{}, codeless: true}, nil
 	}
-	if found.Unsure {
+	if found.Ambiguous {
 		return answer{}, errors.New("a place is too near the edge of a circle: move it")
 	}
 	return answer{ids: found.IDs}, nil
@@ -204,7 +204,7 @@ func evaluated(trial *compare.Trial, q question) (answer, error) {
 func exported(t *testing.T, trial *compare.Trial, q question) (answer, error) {
 	ids, err := []string(nil), error(nil)
 	if q.since > 0 {
-		ids, err = trial.Delta(t.Context(), q.query, q.since)
+		ids, err = trial.ExportSince(t.Context(), q.query, q.since)
 	} else {
 		ids, err = trial.Export(t.Context(), q.query)
 	}

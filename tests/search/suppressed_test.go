@@ -87,7 +87,7 @@ func newProvenances(t *testing.T, c compare.Config, reg *conformance.Registry) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial, err := c.Open(t.Context(), searchtest.Lines{{
+	trial, err := c.Open(t.Context(), searchtest.Batches{{
 		`{"resourceType":"Organization","id":"seen","name":"A"}`,
 		`{"resourceType":"Organization","id":"closed","name":"A","active":false}`,
 		hidden,

@@ -85,7 +85,7 @@ func run(ctx context.Context, cases int, seed uint64, database, url string, http
 	}
 	fmt.Printf("| random queries, engine = evaluator, %s, seed %d | %d, none differs; %d find nothing, %d are refused; %d forms of criteria; %.0f s |\n",
 		database, seed, mix.Queries, mix.Empty, mix.Refused, len(mix.Shapes), time.Since(start).Seconds())
-	if poor := mix.Poor(); poor != "" {
+	if poor := mix.Gap(); poor != "" {
 		return fmt.Errorf("the mixture proves too little: %s", poor)
 	}
 	return nil

@@ -60,8 +60,8 @@ type Answer struct {
 	Refused  fhir.Issues // of an OperationOutcome; nil if nothing was refused
 }
 
-// body is a searchset, an OperationOutcome or a resource.
-type body struct {
+// responseBody is a searchset, an OperationOutcome or a resource.
+type responseBody struct {
 	ResourceType string
 	Type         json.RawMessage // of a Bundle a string, of an Organization none
 	ID           string
@@ -88,7 +88,7 @@ func (c *Client) Get(ctx context.Context, text string) (Answer, error) {
 	request.Header.Set("Accept", "application/fhir+json")
 	recorder := httptest.NewRecorder()
 	c.handler.ServeHTTP(recorder, request)
-	var b body
+	var b responseBody
 	if err := json.Unmarshal(recorder.Body.Bytes(), &b); err != nil {
 		return Answer{}, fmt.Errorf("%d: %w", recorder.Code, err)
 	}
@@ -106,7 +106,7 @@ func (c *Client) Get(ctx context.Context, text string) (Answer, error) {
 	return b.searchset()
 }
 
-func (b body) refusal() (Answer, error) {
+func (b responseBody) refusal() (Answer, error) {
 	var a Answer
 	for _, i := range b.Issue {
 		a.Refused = append(a.Refused, fhir.Issue{Code: fhir.Code(i.Code), Diagnostics: i.Diagnostics})
@@ -117,7 +117,7 @@ func (b body) refusal() (Answer, error) {
 	return a, nil
 }
 
-func (b body) searchset() (Answer, error) {
+func (b responseBody) searchset() (Answer, error) {
 	a := Answer{Total: -1}
 	if string(b.Type) != `"searchset"` {
 		return a, fmt.Errorf("the Bundle is of type %s", b.Type)
@@ -152,7 +152,7 @@ func (b body) searchset() (Answer, error) {
 // Search asks a search page by page and returns all of its matches, in ascending order of
 // ids. Each page must be as long as count says, but for the last, and each must tell the
 // same total, which is the number of all. Its error is fhir.Issues where the search is
-// refused.
+// isRefused.
 func (c *Client) Search(ctx context.Context, text string, count int) ([]string, error) {
 	var ids []string
 	for address := fmt.Sprintf("%s&_count=%d", text, count); ; {

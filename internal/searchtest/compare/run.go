@@ -10,14 +10,14 @@ import (
 	"muster/internal/searchtest"
 )
 
-// perDirectory is how many queries are put to one directory, so that loading it
+// queriesPerDirectory is how many queries are put to one directory, so that loading it
 // takes little of the time.
-const perDirectory = 500
+const queriesPerDirectory = 500
 
-// Found is the first difference of a run, with what is needed to see it again.
-type Found struct {
+// Failure is the first difference of a run, with what is needed to see it again.
+type Failure struct {
 	Difference Difference
-	Lines      searchtest.Lines
+	Batches    searchtest.Batches
 	Seed       uint64
 	Case       int // number of the query, from 1
 }
@@ -25,14 +25,14 @@ type Found struct {
 // Run compares the answers to a number of queries that follow from the seed, and
 // stops at the first difference. The mixture is what was asked. told is called after
 // each directory with the number of queries so far; nil for nobody.
-func (c Config) Run(ctx context.Context, seed uint64, cases int, told func(done int)) (searchtest.Mix, *Found, error) {
-	var mix searchtest.Mix
+func (c Config) Run(ctx context.Context, seed uint64, cases int, told func(done int)) (searchtest.Coverage, *Failure, error) {
+	var mix searchtest.Coverage
 	for done := 0; done < cases; {
 		r := rand.New(rand.NewPCG(seed, uint64(done)))
 		lines := searchtest.Generate(r, Base)
-		found, err := c.directory(ctx, r, lines, min(perDirectory, cases-done), &mix)
+		found, err := c.runDirectory(ctx, r, lines, min(queriesPerDirectory, cases-done), &mix)
 		if found != nil {
-			found.Seed, found.Lines, found.Case = seed, lines, mix.Queries
+			found.Seed, found.Batches, found.Case = seed, lines, mix.Queries
 			return mix, found, err
 		}
 		if err != nil {
@@ -46,19 +46,19 @@ func (c Config) Run(ctx context.Context, seed uint64, cases int, told func(done 
 	return mix, nil, nil
 }
 
-// directory puts queries to one directory.
-func (c Config) directory(ctx context.Context, r *rand.Rand, lines searchtest.Lines, cases int, mix *searchtest.Mix) (_ *Found, err error) {
+// runDirectory puts queries to one directory.
+func (c Config) runDirectory(ctx context.Context, r *rand.Rand, lines searchtest.Batches, cases int, mix *searchtest.Coverage) (_ *Failure, err error) {
 	t, err := c.Open(ctx, lines)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
 	for range cases {
-		q := t.Directory.Query(r)
-		answer, difference, err := t.Ask(ctx, q)
-		mix.Add(q, answer, difference == nil && answer.IDs == nil && refused(t, q))
+		q := t.Directory.RandomQuery(r)
+		answer, difference, err := t.Compare(ctx, q)
+		mix.Add(q, answer, difference == nil && answer.IDs == nil && isRefused(t, q))
 		if difference != nil {
-			return &Found{Difference: *difference}, nil
+			return &Failure{Difference: *difference}, nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", q, err)
@@ -67,24 +67,24 @@ func (c Config) directory(ctx context.Context, r *rand.Rand, lines searchtest.Li
 	return nil, nil
 }
 
-func refused(t *Trial, q query.Query) bool {
+func isRefused(t *Trial, q query.Query) bool {
 	_, err := t.Directory.Find(q)
 	return err != nil
 }
 
 // Shrink leaves out whatever the difference does not need: criteria, values,
 // resources. It takes some seconds.
-func (c Config) Shrink(ctx context.Context, f Found) (Found, error) {
-	differs := func(lines searchtest.Lines, q query.Query) (*Difference, error) {
+func (c Config) Shrink(ctx context.Context, f Failure) (Failure, error) {
+	differs := func(lines searchtest.Batches, q query.Query) (*Difference, error) {
 		t, err := c.Open(ctx, lines)
 		if err != nil {
 			return nil, err
 		}
-		_, d, err := t.Ask(ctx, q)
+		_, d, err := t.Compare(ctx, q)
 		return d, errors.Join(err, t.Close())
 	}
-	for _, q := range smaller(f.Difference.Query) {
-		d, err := differs(f.Lines, q)
+	for _, q := range smallerQueries(f.Difference.Query) {
+		d, err := differs(f.Batches, q)
 		if err != nil {
 			return f, err
 		}
@@ -94,9 +94,9 @@ func (c Config) Shrink(ctx context.Context, f Found) (Found, error) {
 		}
 	}
 	for size := 16; size > 0; size /= 4 {
-		for n := range f.Lines {
-			for from := 0; from < len(f.Lines[n]); {
-				less := without(f.Lines, n, from, size)
+		for n := range f.Batches {
+			for from := 0; from < len(f.Batches[n]); {
+				less := without(f.Batches, n, from, size)
 				d, err := differs(less, f.Difference.Query)
 				if err != nil {
 					return f, err
@@ -105,15 +105,15 @@ func (c Config) Shrink(ctx context.Context, f Found) (Found, error) {
 					from += size
 					continue
 				}
-				f.Difference, f.Lines = *d, less
+				f.Difference, f.Batches = *d, less
 			}
 		}
 	}
 	return f, nil
 }
 
-// smaller are the queries with one criterion or one value less.
-func smaller(q query.Query) []query.Query {
+// smallerQueries are the queries with one criterion or one value less.
+func smallerQueries(q query.Query) []query.Query {
 	var list []query.Query
 	for n := range q.Params {
 		if len(q.Params) > 1 {
@@ -158,17 +158,17 @@ func fewerValues(p query.Param) []query.Param {
 	return list
 }
 
-func without(lines searchtest.Lines, n, from, size int) searchtest.Lines {
-	less := append(searchtest.Lines{}, lines...)
+func without(lines searchtest.Batches, n, from, size int) searchtest.Batches {
+	less := append(searchtest.Batches{}, lines...)
 	to := min(from+size, len(lines[n]))
 	less[n] = append(append([]string{}, lines[n][:from]...), lines[n][to:]...)
 	return less
 }
 
 // String tells the difference and the directory that it needs.
-func (f Found) String() string {
+func (f Failure) String() string {
 	text := fmt.Sprintf("seed %d, case %d: %s\nin the directory", f.Seed, f.Case, f.Difference)
-	for n, batch := range f.Lines {
+	for n, batch := range f.Batches {
 		text += fmt.Sprintf("\n# load %d", n+1)
 		for _, line := range batch {
 			text += "\n" + line

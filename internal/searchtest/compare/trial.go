@@ -40,17 +40,17 @@ type Trial struct {
 	Directory *searchtest.Directory
 	Store     store.Store
 
-	config   Config
-	remove   func() error
-	client   *Client // nil: searches are not asked over HTTP
-	compiler *search.Compiler
-	snapshot store.Snapshot
-	ids      map[store.RowKey]string
-	after    []fhir.Instant // times of the directory: after how many batches
+	config    Config
+	remove    func() error
+	client    *Client // nil: searches are not asked over HTTP
+	compiler  *search.Compiler
+	snapshot  store.Snapshot
+	ids       map[store.RowKey]string
+	loadTimes []fhir.Instant // times of the directory: after how many batches
 }
 
 // Open loads the batches into a new store and reads them back. Close the trial.
-func (c Config) Open(ctx context.Context, lines searchtest.Lines) (_ *Trial, err error) {
+func (c Config) Open(ctx context.Context, lines searchtest.Batches) (_ *Trial, err error) {
 	t := &Trial{config: c, Directory: searchtest.NewDirectory(Base, searchtest.NewZone(c.Zone)), compiler: search.New(c.Registry, Base, c.Zone), ids: map[store.RowKey]string{}}
 	if t.Store, t.remove, err = c.New(ctx); err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (c Config) Open(ctx context.Context, lines searchtest.Lines) (_ *Trial, err
 		if err != nil {
 			return nil, err
 		}
-		t.after = append(t.after, t.snapshot.Time())
+		t.loadTimes = append(t.loadTimes, t.snapshot.Time())
 		for _, line := range list {
 			if name, gone := strings.CutPrefix(line, "-"); gone {
 				delete(batch, name)
@@ -178,7 +178,7 @@ func (t *Trial) readBack(ctx context.Context, batch map[string]int) error {
 // Difference is a query that the two sides answer differently.
 type Difference struct {
 	Query query.Query
-	As    string   // "export", "export with _since", "search"
+	Mode  string   // "export", "export with _since", "search"
 	Want  []string // what the evaluator finds, if it does not refuse
 	Got   []string // what the engine finds
 	// Refusals, nil where a side answers.
@@ -192,14 +192,14 @@ func (d Difference) String() string {
 		}
 		return fmt.Sprint(ids)
 	}
-	return fmt.Sprintf("%s\n  as %s\n  evaluator %s\n  engine    %s", d.Query, d.As, side(d.Want, d.Evaluator), side(d.Got, d.Engine))
+	return fmt.Sprintf("%s\n  as %s\n  evaluator %s\n  engine    %s", d.Query, d.Mode, side(d.Want, d.Evaluator), side(d.Got, d.Engine))
 }
 
 // Ask puts a query to both sides. It returns what the evaluator says, and where the
 // engine says something else the difference.
-func (t *Trial) Ask(ctx context.Context, q query.Query) (searchtest.Answer, *Difference, error) {
+func (t *Trial) Compare(ctx context.Context, q query.Query) (searchtest.Answer, *Difference, error) {
 	want, refusal := t.Directory.Find(q)
-	d := &Difference{Query: q, As: "export", Want: want.IDs, Evaluator: refusal}
+	d := &Difference{Query: q, Mode: "export", Want: want.IDs, Evaluator: refusal}
 	if d.Got, d.Engine = t.Export(ctx, q.String()); d.Engine != nil || refusal != nil {
 		if _, ok := fhir.AsIssues(d.Engine); d.Engine != nil && !ok {
 			return want, nil, d.Engine
@@ -209,38 +209,38 @@ func (t *Trial) Ask(ctx context.Context, q query.Query) (searchtest.Answer, *Dif
 		}
 		return want, d, nil
 	}
-	if want.Unsure {
+	if want.Ambiguous {
 		return want, nil, nil
 	}
 	if !slices.Equal(d.Got, d.Want) {
 		return want, d, nil
 	}
-	d.As = "search"
+	d.Mode = "search"
 	var err error
 	if d.Got, err = t.Search(ctx, q.String()); err != nil || !slices.Equal(d.Got, d.Want) {
 		return want, d, err
 	}
 	if t.client != nil {
-		d.As = "search over HTTP"
+		d.Mode = "search over HTTP"
 		count := 1 + len(q.String())%4 // any, and the same for the same query
 		if d.Got, err = t.client.Search(ctx, q.String(), count); err != nil || !slices.Equal(d.Got, d.Want) {
 			return want, d, err
 		}
 	}
-	batch := 1 + len(want.IDs)%(len(t.after)-1) // any, and the same for the same query
+	batch := 1 + len(want.IDs)%(len(t.loadTimes)-1) // any, and the same for the same query
 	since, err := t.Directory.FindSince(q, batch)
-	if err != nil || since.Unsure {
+	if err != nil || since.Ambiguous {
 		return want, nil, err
 	}
-	d.As, d.Want = "export with _since", since.IDs
-	if d.Got, err = t.Delta(ctx, q.String(), batch); err != nil || !slices.Equal(d.Got, d.Want) {
+	d.Mode, d.Want = "export with _since", since.IDs
+	if d.Got, err = t.ExportSince(ctx, q.String(), batch); err != nil || !slices.Equal(d.Got, d.Want) {
 		return want, d, err
 	}
-	if since, err = t.Directory.FindSinceUnsuppressed(q, batch); err != nil || since.Unsure {
+	if since, err = t.Directory.FindSinceUnsuppressed(q, batch); err != nil || since.Ambiguous {
 		return want, nil, err
 	}
-	d.As, d.Want = "export with _since without suppressed resources", since.IDs
-	if d.Got, err = t.DeltaUnsuppressed(ctx, q.String(), batch); err != nil || !slices.Equal(d.Got, d.Want) {
+	d.Mode, d.Want = "export with _since without suppressed resources", since.IDs
+	if d.Got, err = t.ExportSinceUnsuppressed(ctx, q.String(), batch); err != nil || !slices.Equal(d.Got, d.Want) {
 		return want, d, err
 	}
 	return want, nil, nil
@@ -253,26 +253,26 @@ func (t *Trial) Export(ctx context.Context, filter string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.selected(ctx, p)
+	return t.selectIDs(ctx, p)
 }
 
 // Delta does the same for an export with the _since of the moment after a load, counted
 // from 1.
-func (t *Trial) Delta(ctx context.Context, filter string, load int) ([]string, error) {
-	return t.delta(ctx, filter, load, false)
+func (t *Trial) ExportSince(ctx context.Context, filter string, load int) ([]string, error) {
+	return t.exportSince(ctx, filter, load, false)
 }
 
 // DeltaUnsuppressed does the same for a client that may not see suppressed resources.
-func (t *Trial) DeltaUnsuppressed(ctx context.Context, filter string, load int) ([]string, error) {
-	return t.delta(ctx, filter, load, true)
+func (t *Trial) ExportSinceUnsuppressed(ctx context.Context, filter string, load int) ([]string, error) {
+	return t.exportSince(ctx, filter, load, true)
 }
 
-func (t *Trial) delta(ctx context.Context, filter string, load int, withoutSuppressed bool) ([]string, error) {
-	p, err := t.plan(filter, &t.after[load-1], withoutSuppressed)
+func (t *Trial) exportSince(ctx context.Context, filter string, load int, withoutSuppressed bool) ([]string, error) {
+	p, err := t.plan(filter, &t.loadTimes[load-1], withoutSuppressed)
 	if err != nil {
 		return nil, err
 	}
-	return t.selected(ctx, p)
+	return t.selectIDs(ctx, p)
 }
 
 func (t *Trial) plan(filter string, since *fhir.Instant, withoutSuppressed bool) (plan.Plan, error) {
@@ -283,8 +283,8 @@ func (t *Trial) plan(filter string, since *fhir.Instant, withoutSuppressed bool)
 	return t.compiler.ExportPlan(f, since, withoutSuppressed)
 }
 
-// selected is what an export of the plan would hold.
-func (t *Trial) selected(ctx context.Context, p plan.Plan) ([]string, error) {
+// selectIDs is what an export of the plan would hold.
+func (t *Trial) selectIDs(ctx context.Context, p plan.Plan) ([]string, error) {
 	var ids []string
 	last := store.RowKey(math.MinInt64)
 	err := t.snapshot.Select(ctx, p, func(key store.RowKey, _ int64) error {
@@ -308,7 +308,7 @@ func (t *Trial) Search(ctx context.Context, text string) ([]string, error) {
 	}
 	searcher, ok := t.Store.(store.Searcher)
 	if !ok {
-		return t.selected(ctx, p)
+		return t.selectIDs(ctx, p)
 	}
 	found, err := searcher.Search(ctx, store.Search{Plan: p, Limit: t.Directory.Size() + 1, Total: -1})
 	if err != nil {

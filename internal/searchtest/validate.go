@@ -9,16 +9,16 @@ import (
 	"muster/internal/search/query"
 )
 
-// check says why a criterion must be refused: a name that no type at hand knows, a
+// validate says why a criterion must be refused: a name that no type at hand knows, a
 // restricted parameter, a modifier that is not offered, a value of another form.
-func (e *evaluation) check(types []fhir.Type, p query.Param) error {
+func (e *evaluation) validate(types []fhir.Type, p query.Param) error {
 	switch p := p.(type) {
 	case query.Criterion:
-		return e.checkLeaf(types, p)
+		return e.validateCriterion(types, p)
 	case query.Chain:
 		var next []fhir.Type
 		for _, t := range types {
-			ref, _, _ := known(t, p.Ref)
+			ref, _, _ := lookUpParameter(t, p.Ref)
 			for _, to := range ref.targets {
 				if p.Type == "" || p.Type == to.String() {
 					next = append(next, to)
@@ -28,32 +28,32 @@ func (e *evaluation) check(types []fhir.Type, p query.Param) error {
 		if len(next) == 0 {
 			return fmt.Errorf("%s leads nowhere from %v", p.Ref, types)
 		}
-		return e.check(next, p.Next)
+		return e.validate(next, p.Next)
 	case query.Has:
 		from, ok := fhir.ParseType(p.Type)
-		ref, _, _ := known(from, p.Ref)
+		ref, _, _ := lookUpParameter(from, p.Ref)
 		if !ok || !slices.ContainsFunc(types, func(t fhir.Type) bool { return ref.pointsTo(t.String()) }) {
 			return fmt.Errorf("no %s of %s leads to %v", p.Ref, p.Type, types)
 		}
-		return e.check([]fhir.Type{from}, p.Next)
+		return e.validate([]fhir.Type{from}, p.Next)
 	}
 	return nil
 }
 
-func (e *evaluation) checkLeaf(types []fhir.Type, l query.Criterion) error {
+func (e *evaluation) validateCriterion(types []fhir.Type, l query.Criterion) error {
 	anybody := false
 	for _, t := range types {
 		if err := refuseRestricted(t, l); err != nil {
 			return err
 		}
-		p, code, ok := known(t, l.Name)
+		p, code, ok := lookUpParameter(t, l.Name)
 		if !ok {
 			continue
 		}
 		anybody = true
 		l := l
 		l.Name = code
-		if err := e.checkValues(p, l); err != nil {
+		if err := e.validateValues(p, l); err != nil {
 			return err
 		}
 	}
@@ -82,7 +82,7 @@ func refuseRestricted(t fhir.Type, l query.Criterion) error {
 	return nil
 }
 
-func (e *evaluation) checkValues(p parameter, l query.Criterion) error {
+func (e *evaluation) validateValues(p parameter, l query.Criterion) error {
 	if !slices.Contains(p.modifiers(), l.Modifier) {
 		return fmt.Errorf("%s takes no :%s", l.Name, l.Modifier)
 	}
@@ -96,7 +96,7 @@ func (e *evaluation) checkValues(p parameter, l query.Criterion) error {
 			}
 			continue
 		}
-		if _, err := e.test(p, l, v); err != nil {
+		if _, err := e.predicate(p, l, v); err != nil {
 			return err
 		}
 	}
@@ -106,7 +106,7 @@ func (e *evaluation) checkValues(p parameter, l query.Criterion) error {
 // modifiers are those that a parameter takes; the empty one is none (SR-40, SR-41, SR-46).
 func (p parameter) modifiers() []string {
 	list := []string{""}
-	if p.column {
+	if p.noModifiers {
 		return list
 	}
 	list = append(list, "missing")
@@ -118,7 +118,7 @@ func (p parameter) modifiers() []string {
 		}
 	case str:
 		list = append(list, "contains")
-		if !p.loose {
+		if !p.noExact {
 			list = append(list, "exact")
 		}
 	case reference:
@@ -130,27 +130,27 @@ func (p parameter) modifiers() []string {
 	return list
 }
 
-// known finds a parameter of a type by its code or another name of it.
-func known(t fhir.Type, name string) (parameter, string, bool) {
+// lookUpParameter finds a parameter of a type by its code or another name of it.
+func lookUpParameter(t fhir.Type, name string) (parameter, string, bool) {
 	if code, ok := aliases[t][name]; ok {
 		name = code
 	}
-	p, ok := own[t][name]
+	p, ok := parametersByType[t][name]
 	return p, name, ok
 }
 
-// unchained writes agent.who, which reads like a chain and is a name of agent, as agent.
-func unchained(p query.Param) query.Param {
+// resolveAgentWho writes agent.who, which reads like a chain and is a name of agent, as agent.
+func resolveAgentWho(p query.Param) query.Param {
 	switch p := p.(type) {
 	case query.Chain:
 		if l, ok := p.Next.(query.Criterion); ok && p.Ref == "agent" && p.Type == "" && l.Name == "who" {
 			l.Name = "agent"
 			return l
 		}
-		p.Next = unchained(p.Next)
+		p.Next = resolveAgentWho(p.Next)
 		return p
 	case query.Has:
-		p.Next = unchained(p.Next)
+		p.Next = resolveAgentWho(p.Next)
 		return p
 	}
 	return p

@@ -14,16 +14,16 @@ import (
 // chains up to three steps deep, with every modifier and prefix. Most criteria are
 // true of one resource that the query is made around, so that answers are not empty
 // for the mere number of criteria. A few queries must be refused.
-func (d *Directory) Query(r *rand.Rand) query.Query {
-	a := &asker{d: d, r: r}
+func (d *Directory) RandomQuery(r *rand.Rand) query.Query {
+	a := &queryGenerator{d: d, r: r}
 	t := pick(r, fhir.Types())
 	q := query.Query{Type: t}
-	about := a.any(t)
+	about := a.anyResource(t)
 	for range pick(r, []int{1, 1, 1, 2, 2, 3}) {
-		q.Params = append(q.Params, a.fitting(t, about))
+		q.Params = append(q.Params, a.matchingCriterion(t, about))
 	}
 	if a.chance(8) {
-		q.Params = append(q.Params, a.state(t))
+		q.Params = append(q.Params, a.stateCriterion(t))
 	}
 	for _, p := range q.Params {
 		if l, ok := p.(query.Criterion); !ok || substantive(t, l.Name) {
@@ -35,19 +35,19 @@ func (d *Directory) Query(r *rand.Rand) query.Query {
 }
 
 func substantive(t fhir.Type, name string) bool {
-	p, _, _ := known(t, name)
+	p, _, _ := lookUpParameter(t, name)
 	return p.role == ""
 }
 
-type asker struct {
+type queryGenerator struct {
 	d *Directory
 	r *rand.Rand
 }
 
-func (a *asker) chance(percent int) bool { return a.r.IntN(100) < percent }
+func (a *queryGenerator) chance(percent int) bool { return a.r.IntN(100) < percent }
 
-// any is a resource of the type, mostly a visible one; nil if there is none.
-func (a *asker) any(t fhir.Type) *Resource {
+// anyResource is a resource of the type, mostly a visible one; nil if there is none.
+func (a *queryGenerator) anyResource(t fhir.Type) *Resource {
 	list := a.d.byType[t]
 	if len(list) == 0 {
 		return nil
@@ -60,12 +60,12 @@ func (a *asker) any(t fhir.Type) *Resource {
 	return pick(a.r, list)
 }
 
-// fitting is a criterion that is true of about, if one of a few is.
-func (a *asker) fitting(t fhir.Type, about *Resource) query.Param {
+// matchingCriterion is a criterion that is true of about, if one of a few is.
+func (a *queryGenerator) matchingCriterion(t fhir.Type, about *Resource) query.Param {
 	p := a.criterion(t, about, 0)
-	e := &evaluation{d: a.d, counts: a.d.visible}
+	e := &evaluation{d: a.d, mayTraverse: a.d.visible}
 	for range 4 {
-		if about == nil || e.check([]fhir.Type{t}, unchained(p)) != nil || e.holds(about, unchained(p)) {
+		if about == nil || e.validate([]fhir.Type{t}, resolveAgentWho(p)) != nil || e.matches(about, resolveAgentWho(p)) {
 			break
 		}
 		p = a.criterion(t, about, 0)
@@ -75,31 +75,31 @@ func (a *asker) fitting(t fhir.Type, about *Resource) query.Param {
 
 // criterion asks for something of resources of a type, true of about if that is
 // not nil and chance wills.
-func (a *asker) criterion(t fhir.Type, about *Resource, depth int) query.Param {
+func (a *queryGenerator) criterion(t fhir.Type, about *Resource, depth int) query.Param {
 	if about == nil || a.chance(10) {
-		about = a.any(t)
+		about = a.anyResource(t)
 	}
 	if depth < 3 {
 		switch n := a.r.IntN(100); {
 		case n < 40:
-			if p := a.forward(t, about, depth); p != nil {
+			if p := a.chain(t, about, depth); p != nil {
 				return p
 			}
 		case n < 80:
-			if p := a.back(t, about, depth); p != nil {
+			if p := a.reverseChain(t, about, depth); p != nil {
 				return p
 			}
 		}
 	}
 	if depth == 0 && t == fhir.Provenance && a.chance(20) {
-		return query.TypeTest{Ref: "target", Type: pick(a.r, stateful).String()}
+		return query.TypeTest{Ref: "target", Type: pick(a.r, statefulTypes).String()}
 	}
-	return a.leaf(t, about)
+	return a.valueCriterion(t, about)
 }
 
-// forward follows a reference.
-func (a *asker) forward(t fhir.Type, about *Resource, depth int) query.Param {
-	refs := codesOf(t, reference)
+// chain follows a reference.
+func (a *queryGenerator) chain(t fhir.Type, about *Resource, depth int) query.Param {
+	refs := codesOfKind(t, reference)
 	if len(refs) == 0 {
 		return nil
 	}
@@ -108,7 +108,7 @@ func (a *asker) forward(t fhir.Type, about *Resource, depth int) query.Param {
 	if about != nil {
 		for range 3 { // one that leads somewhere, if there is one
 			for _, v := range a.d.read(about, ref) {
-				if next := a.d.byName[v.target]; next != nil && own[t][ref].pointsTo(next.Type.String()) {
+				if next := a.d.byName[v.target]; next != nil && parametersByType[t][ref].pointsTo(next.Type.String()) {
 					to = next
 				}
 			}
@@ -118,7 +118,7 @@ func (a *asker) forward(t fhir.Type, about *Resource, depth int) query.Param {
 			ref = pick(a.r, refs)
 		}
 	}
-	next := pick(a.r, own[t][ref].targets)
+	next := pick(a.r, parametersByType[t][ref].targets)
 	if to != nil {
 		next = to.Type
 	}
@@ -127,22 +127,22 @@ func (a *asker) forward(t fhir.Type, about *Resource, depth int) query.Param {
 		c.Ref = alias
 	}
 	// Without its type, a chain of many targets must make sense for them all.
-	if a.chance(30) || (&evaluation{d: a.d}).check([]fhir.Type{t}, unchained(c)) != nil {
+	if a.chance(30) || (&evaluation{d: a.d}).validate([]fhir.Type{t}, resolveAgentWho(c)) != nil {
 		c.Type = next.String()
 	}
 	return c
 }
 
-// back asks for what refers to the resource.
-func (a *asker) back(t fhir.Type, about *Resource, depth int) query.Param {
+// reverseChain asks for what refers to the resource.
+func (a *queryGenerator) reverseChain(t fhir.Type, about *Resource, depth int) query.Param {
 	type step struct {
 		from fhir.Type
 		ref  string
 	}
 	var steps []step
 	for _, from := range fhir.Types() {
-		for _, ref := range codesOf(from, reference) {
-			if own[from][ref].pointsTo(t.String()) {
+		for _, ref := range codesOfKind(from, reference) {
+			if parametersByType[from][ref].pointsTo(t.String()) {
 				steps = append(steps, step{from, ref})
 			}
 		}
@@ -151,9 +151,9 @@ func (a *asker) back(t fhir.Type, about *Resource, depth int) query.Param {
 	var by *Resource
 	if about != nil {
 		for range 5 {
-			e := evaluation{d: a.d, counts: a.d.visible}
+			e := evaluation{d: a.d, mayTraverse: a.d.visible}
 			for _, from := range a.d.byType[s.from] {
-				if e.leadsTo(from, s.ref, about) {
+				if e.refersTo(from, s.ref, about) {
 					by = from
 				}
 			}
@@ -169,13 +169,13 @@ func (a *asker) back(t fhir.Type, about *Resource, depth int) query.Param {
 	return query.Has{Type: s.from.String(), Ref: s.ref, Next: a.criterion(s.from, by, depth+1)}
 }
 
-// state names a state.
-func (a *asker) state(t fhir.Type) query.Param {
+// stateCriterion names a state.
+func (a *queryGenerator) stateCriterion(t fhir.Type) query.Param {
 	if t == fhir.Provenance {
 		return query.Criterion{Name: "_tag", Values: []query.Value{{Parts: []string{"a"}}}}
 	}
 	if a.chance(50) {
-		return a.suppressed()
+		return a.suppressedCriterion()
 	}
 	l := query.Criterion{Name: stateElement(t)}
 	choices := []string{"true", "false"}
@@ -186,35 +186,35 @@ func (a *asker) state(t fhir.Type) query.Param {
 	if a.chance(30) {
 		l.Values = append(l.Values, query.Value{Parts: []string{pick(a.r, choices)}})
 	}
-	return a.negated(l)
+	return a.maybeNegated(l)
 }
 
-func (a *asker) suppressed() query.Param {
+func (a *queryGenerator) suppressedCriterion() query.Param {
 	const system = "http://digitalhealth.gov.au/fhir/cc/CodeSystem/responsible-party-type"
-	return a.negated(query.Criterion{Name: "suppressed", Values: []query.Value{{Parts: pick(a.r, [][]string{
+	return a.maybeNegated(query.Criterion{Name: "suppressed", Values: []query.Value{{Parts: pick(a.r, [][]string{
 		{"true"}, {"true"}, {"false"}, {"organisation-initiated"}, {system, "practitioner-initiated"}, {system, "organisation-initiated"}, {system, ""},
 	})}}})
 }
 
-func (a *asker) negated(l query.Criterion) query.Criterion {
+func (a *queryGenerator) maybeNegated(l query.Criterion) query.Criterion {
 	switch a.r.IntN(10) {
 	case 0:
 		l.Modifier = "not"
 	case 1:
-		return missing(l.Name, a.r)
+		return missingCriterion(l.Name, a.r)
 	}
 	return l
 }
 
-func missing(name string, r *rand.Rand) query.Criterion {
+func missingCriterion(name string, r *rand.Rand) query.Criterion {
 	return query.Criterion{Name: name, Modifier: "missing", Values: []query.Value{{Parts: []string{pick(r, []string{"true", "false"})}}}}
 }
 
-// codesOf are the parameters of a kind, in the order of their names.
-func codesOf(t fhir.Type, k kind) []string {
+// codesOfKind are the parameters of a kind, in the order of their names.
+func codesOfKind(t fhir.Type, k kind) []string {
 	var list []string
-	for _, code := range slices.Sorted(maps.Keys(own[t])) {
-		if own[t][code].kind == k {
+	for _, code := range slices.Sorted(maps.Keys(parametersByType[t])) {
+		if parametersByType[t][code].kind == k {
 			list = append(list, code)
 		}
 	}
@@ -230,8 +230,8 @@ func aliasOf(t fhir.Type, code string) (string, bool) {
 	return "", false
 }
 
-// special are the parameters that have a rule of their own.
-var special = map[fhir.Type][]string{
+// specialParameters are the parameters that have a rule of their own.
+var specialParameters = map[fhir.Type][]string{
 	fhir.Practitioner:      {"identifier-r5", "rsg"},
 	fhir.Endpoint:          {"payloadmimetype", "hcepi", "connection-type", "payload-type"},
 	fhir.HealthcareService: {"hsbilling", "service-type", "languages"},
@@ -239,34 +239,34 @@ var special = map[fhir.Type][]string{
 	fhir.PractitionerRole:  {"languages", "date", "starttime"},
 }
 
-// leaf asks for a value of a parameter.
-func (a *asker) leaf(t fhir.Type, about *Resource) query.Param {
+// valueCriterion asks for a value of a parameter.
+func (a *queryGenerator) valueCriterion(t fhir.Type, about *Resource) query.Param {
 	if t == fhir.Practitioner && a.chance(1) {
 		return query.Criterion{Name: pick(a.r, restricted), Values: []query.Value{{Parts: []string{"a"}}}}
 	}
-	codes := slices.Sorted(maps.Keys(own[t]))
+	codes := slices.Sorted(maps.Keys(parametersByType[t]))
 	if a.chance(40) { // kinds with few parameters come up as well
-		if some := codesOf(t, pick(a.r, []kind{str, date, reference, uri, hhmm, near, token})); len(some) > 0 {
+		if some := codesOfKind(t, pick(a.r, []kind{str, date, reference, uri, hhmm, near, token})); len(some) > 0 {
 			codes = some
 		}
 	}
 	code := pick(a.r, codes)
-	if list := special[t]; len(list) > 0 && a.chance(12) {
+	if list := specialParameters[t]; len(list) > 0 && a.chance(12) {
 		code = pick(a.r, list)
 	}
 	for range 4 {
-		if about == nil || len(a.d.read(about, code)) > 0 && own[t][code].role == "" {
+		if about == nil || len(a.d.read(about, code)) > 0 && parametersByType[t][code].role == "" {
 			break
 		}
 		code = pick(a.r, codes)
 	}
-	p := own[t][code]
+	p := parametersByType[t][code]
 	if p.role == "state" {
-		return a.state(t)
+		return a.stateCriterion(t)
 	}
 	l := query.Criterion{Name: code, Modifier: a.modifier(p)}
 	if l.Modifier == "missing" {
-		return missing(code, a.r)
+		return missingCriterion(code, a.r)
 	}
 	values := a.values(t, code, about)
 	for range 1 + a.r.IntN(4)/3*(1+a.r.IntN(2)) {
@@ -286,7 +286,7 @@ func (a *asker) leaf(t fhir.Type, about *Resource) query.Param {
 	return l
 }
 
-func (a *asker) modifier(p parameter) string {
+func (a *queryGenerator) modifier(p parameter) string {
 	if a.chance(1) {
 		return pick(a.r, []string{"above", "text", "in", "of-type"})
 	}
@@ -297,7 +297,7 @@ func (a *asker) modifier(p parameter) string {
 }
 
 // values are those of one resource, or of all of a type.
-func (a *asker) values(t fhir.Type, code string, about *Resource) []value {
+func (a *queryGenerator) values(t fhir.Type, code string, about *Resource) []value {
 	if about != nil {
 		if values := a.d.read(about, code); len(values) > 0 {
 			return values

@@ -13,7 +13,7 @@ import (
 
 // value writes one value of a query, from one of the values of the directory. It may
 // take the modifier of the criterion away where it fits no value.
-func (a *asker) value(code string, p parameter, l *query.Criterion, values []value) []string {
+func (a *queryGenerator) value(code string, p parameter, l *query.Criterion, values []value) []string {
 	var v value
 	if len(values) > 0 {
 		v = pick(a.r, values)
@@ -35,7 +35,7 @@ func (a *asker) value(code string, p parameter, l *query.Criterion, values []val
 	return a.near(v)
 }
 
-func (a *asker) token(code string, p parameter, l query.Criterion, v value) []string {
+func (a *queryGenerator) token(code string, p parameter, l query.Criterion, v value) []string {
 	if code == "_id" && a.chance(30) {
 		v.code = pick(a.r, idPool)
 	}
@@ -55,9 +55,9 @@ func (a *asker) token(code string, p parameter, l query.Criterion, v value) []st
 		return []string{v.code}
 	}
 	if p.caseless && a.chance(50) {
-		v.code = a.recase(v.code)
+		v.code = a.changeCase(v.code)
 	}
-	if p.anySpace && a.chance(30) {
+	if p.spaceIsPlus && a.chance(30) {
 		return []string{strings.ReplaceAll(v.code, "+", " ")}
 	}
 	if code == "_id" {
@@ -68,10 +68,10 @@ func (a *asker) token(code string, p parameter, l query.Criterion, v value) []st
 	}
 	switch a.r.IntN(10) {
 	case 0, 1, 2:
-		return []string{a.otherSystem(v.system), v.code}
+		return []string{a.equivalentSystem(v.system), v.code}
 	case 3:
 		if v.system != "" {
-			return []string{a.otherSystem(v.system), ""}
+			return []string{a.equivalentSystem(v.system), ""}
 		}
 	case 4:
 		return []string{"", v.code}
@@ -79,27 +79,27 @@ func (a *asker) token(code string, p parameter, l query.Criterion, v value) []st
 	return []string{v.code}
 }
 
-// otherSystem is another name of a system sometimes, if it has one.
-func (a *asker) otherSystem(s string) string {
+// equivalentSystem is another name of a system sometimes, if it has one.
+func (a *queryGenerator) equivalentSystem(s string) string {
 	for range 3 {
 		other := pick(a.r, append(systemPool, "http://digitalhealth.gov.au/fhir/hcpd/CodeSystem/service-provision-cs",
 			"http://terminology.hl7.org.au/CodeSystem/service-provision-conditions", "http://hl7.org.au/fhir/CodeSystem/endpoint-payload-type",
 			"http://digitalhealth.gov.au/fhir/hcpd/id/hc-local-identifier"))
-		if sameSystem(other) == sameSystem(s) {
+		if canonicalSystem(other) == canonicalSystem(s) {
 			return other
 		}
 	}
 	return s
 }
 
-func (a *asker) string(modifier string, v value) string {
+func (a *queryGenerator) string(modifier string, v value) string {
 	if fold(v.text) == "" || a.chance(10) {
 		v.text = pick(a.r, textPool)
 	}
 	v.text = strings.ReplaceAll(v.text, "\t", " ") // a query holds no control characters
 	if modifier == "exact" {
 		if a.chance(20) {
-			return a.recase(v.text)
+			return a.changeCase(v.text)
 		}
 		return v.text
 	}
@@ -110,7 +110,7 @@ func (a *asker) string(modifier string, v value) string {
 	}
 	part := string(runes[from : from+1+a.r.IntN(len(runes)-from)])
 	if a.chance(40) {
-		part = a.recase(part)
+		part = a.changeCase(part)
 	}
 	if fold(part) == "" {
 		return v.text
@@ -118,8 +118,8 @@ func (a *asker) string(modifier string, v value) string {
 	return part
 }
 
-// recase changes the case of some letters.
-func (a *asker) recase(s string) string {
+// changeCase changes the case of some letters.
+func (a *queryGenerator) changeCase(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case a.chance(50):
@@ -133,7 +133,7 @@ func (a *asker) recase(s string) string {
 	}, s)
 }
 
-func (a *asker) uri(v value) []string {
+func (a *queryGenerator) uri(v value) []string {
 	if v.text == "" || a.chance(20) {
 		v.text = pick(a.r, append(uriPool, profilePool...))
 	}
@@ -141,7 +141,7 @@ func (a *asker) uri(v value) []string {
 }
 
 // date is a date of any precision about that of the value.
-func (a *asker) date(v value) string {
+func (a *queryGenerator) date(v value) string {
 	at := v.from
 	if at < -1<<50 || a.chance(30) {
 		at = v.to
@@ -155,7 +155,7 @@ func (a *asker) date(v value) string {
 		"2006", "2006-01", "2006-01-02", "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05.000Z07:00", "2006-01-02T15:04:05"}))
 }
 
-func (a *asker) hhmm(v value) string {
+func (a *queryGenerator) hhmm(v value) string {
 	n := v.number
 	if a.chance(30) {
 		n = pick(a.r, []int{0, 830, 829, 831, 900, 1700, 2359, 1200})
@@ -166,7 +166,7 @@ func (a *asker) hhmm(v value) string {
 	return strconv.Itoa(n)
 }
 
-func (a *asker) reference(p parameter, l query.Criterion, v value) []string {
+func (a *queryGenerator) reference(p parameter, l query.Criterion, v value) []string {
 	if l.Modifier == "identifier" {
 		if len(v.identifier) > 0 {
 			return a.token("", p, query.Criterion{}, pick(a.r, v.identifier))
@@ -190,7 +190,7 @@ func (a *asker) reference(p parameter, l query.Criterion, v value) []string {
 }
 
 // near is a circle about a position, or with the position near its edge.
-func (a *asker) near(v value) []string {
+func (a *queryGenerator) near(v value) []string {
 	jitter := func(r *rand.Rand) float64 { return float64(r.IntN(200)-100) / 1000 }
 	lat := max(-90, min(90, v.lat+jitter(a.r)))
 	lon := v.lon + jitter(a.r)

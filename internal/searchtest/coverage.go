@@ -10,25 +10,25 @@ import (
 	"muster/internal/search/query"
 )
 
-// Mix counts what a run of queries was made of. The zero Mix is ready.
-type Mix struct {
-	Queries int
-	Refused int            // had to be refused
-	Empty   int            // found nothing
-	Unsure  int            // were left out: a place near the edge of a circle
-	Shapes  map[string]int // forms of criteria, such as "<- -> string:contains"
-	Deepest int            // steps of the longest chain
+// Coverage counts what a run of queries was made of. The zero Coverage is ready.
+type Coverage struct {
+	Queries   int
+	Refused   int            // had to be refused
+	Empty     int            // found nothing
+	Ambiguous int            // were left out: a place near the edge of a circle
+	Shapes    map[string]int // forms of criteria, such as "<- -> string:contains"
+	MaxDepth  int            // steps of the longest chain
 }
 
 // Add counts a query and what it found.
-func (m *Mix) Add(q query.Query, a Answer, refused bool) {
+func (m *Coverage) Add(q query.Query, a Answer, refused bool) {
 	m.Queries++
 	switch {
 	case refused:
 		m.Refused++
 		return
-	case a.Unsure:
-		m.Unsure++
+	case a.Ambiguous:
+		m.Ambiguous++
 	case len(a.IDs) == 0:
 		m.Empty++
 	}
@@ -36,9 +36,9 @@ func (m *Mix) Add(q query.Query, a Answer, refused bool) {
 		m.Shapes = map[string]int{}
 	}
 	for _, p := range q.Params {
-		shape := shapeOf([]fhir.Type{q.Type}, unchained(p))
+		shape := shapeOf([]fhir.Type{q.Type}, resolveAgentWho(p))
 		m.Shapes[shape]++
-		m.Deepest = max(m.Deepest, strings.Count(shape, "-"))
+		m.MaxDepth = max(m.MaxDepth, strings.Count(shape, "-"))
 	}
 }
 
@@ -49,7 +49,7 @@ func shapeOf(types []fhir.Type, p query.Param) string {
 	case query.Chain:
 		var next []fhir.Type
 		for _, t := range types {
-			ref, _, _ := known(t, p.Ref)
+			ref, _, _ := lookUpParameter(t, p.Ref)
 			next = append(next, ref.targets...)
 		}
 		arrow := "-> "
@@ -65,7 +65,7 @@ func shapeOf(types []fhir.Type, p query.Param) string {
 		return "is"
 	case query.Criterion:
 		for _, t := range types {
-			if of, _, ok := known(t, p.Name); ok {
+			if of, _, ok := lookUpParameter(t, p.Name); ok {
 				return of.shape(p)
 			}
 		}
@@ -94,14 +94,14 @@ func (p parameter) shape(l query.Criterion) string {
 // Poor says what a mixture lacks, empty if it is rich enough to prove something: most
 // answers hold something, chains are three steps deep in all directions, and every
 // kind of value, modifier and prefix has come up.
-func (m *Mix) Poor() string {
+func (m *Coverage) Gap() string {
 	switch {
 	case m.Empty*2 > m.Queries:
 		return fmt.Sprintf("%d of %d answers are empty", m.Empty, m.Queries)
 	case m.Refused*10 > m.Queries || m.Refused == 0:
 		return fmt.Sprintf("%d of %d queries had to be refused", m.Refused, m.Queries)
-	case m.Deepest < 3:
-		return fmt.Sprintf("the longest chain has %d steps", m.Deepest)
+	case m.MaxDepth < 3:
+		return fmt.Sprintf("the longest chain has %d steps", m.MaxDepth)
 	}
 	ends := map[string]bool{}
 	turns := map[string]bool{}
@@ -134,9 +134,9 @@ func (m *Mix) Poor() string {
 }
 
 // String tells the mixture in a few lines, the most frequent forms first.
-func (m *Mix) String() string {
+func (m *Coverage) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d queries: %d refused, %d empty, %d unsure; %d forms of criteria, up to %d steps", m.Queries, m.Refused, m.Empty, m.Unsure, len(m.Shapes), m.Deepest)
+	fmt.Fprintf(&b, "%d queries: %d refused, %d empty, %d unsure; %d forms of criteria, up to %d steps", m.Queries, m.Refused, m.Empty, m.Ambiguous, len(m.Shapes), m.MaxDepth)
 	forms := slices.SortedFunc(maps.Keys(m.Shapes), func(a, b string) int {
 		if m.Shapes[a] != m.Shapes[b] {
 			return m.Shapes[b] - m.Shapes[a]

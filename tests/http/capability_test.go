@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// claims is what a CapabilityStatement says of searching.
-type claims struct {
+// capabilities is the part of a CapabilityStatement about search.
+type capabilities struct {
 	Rest []struct {
 		Resource []struct {
 			Type             string
@@ -23,18 +23,19 @@ type claims struct {
 	}
 }
 
-// TestMetadataIsTrue asks the server for everything that its CapabilityStatement
-// claims, and for what it does not claim: the first is answered, the second refused.
-func TestMetadataIsTrue(t *testing.T) {
+// TestCapabilityStatement sends a request for each parameter, modifier and include in the
+// CapabilityStatement, which must succeed, and for some that are not in it, which must be
+// rejected.
+func TestCapabilityStatement(t *testing.T) {
 	t.Attr("requirements", "CS-03 CS-04 TR-01 SR-01 SR-23")
-	r := &runner{t: t, file: "metadata", known: holes{"base": base}}
+	r := &runner{t: t, file: "metadata", known: captures{"base": base}}
 	r.start(step{})
-	var said claims
-	if err := json.Unmarshal(ask(t, r, "/metadata", http.StatusOK), &said); err != nil {
+	var statement capabilities
+	if err := json.Unmarshal(get(t, r, "/metadata", http.StatusOK), &statement); err != nil {
 		t.Fatal(err)
 	}
 	types := 0
-	for _, resource := range said.Rest[0].Resource {
+	for _, resource := range statement.Rest[0].Resource {
 		if resource.Type == "Binary" {
 			continue
 		}
@@ -43,36 +44,36 @@ func TestMetadataIsTrue(t *testing.T) {
 			t.Errorf("%s: interactions %v", resource.Type, resource.Interaction)
 		}
 		begin := "/" + resource.Type + "?_lastUpdated=ge1900"
-		ask(t, r, "/"+resource.Type+"/nobody", http.StatusNotFound)
+		get(t, r, "/"+resource.Type+"/unknown", http.StatusNotFound)
 		for _, p := range resource.SearchParam {
-			value := url.QueryEscape(sampleOf(p.Name, p.Type, ""))
-			ask(t, r, begin+"&"+p.Name+"="+value, http.StatusOK)
-			taken := modifiersIn(p.Documentation)
-			for _, m := range append(taken, "above", "wibble") {
+			value := url.QueryEscape(validValue(p.Name, p.Type, ""))
+			get(t, r, begin+"&"+p.Name+"="+value, http.StatusOK)
+			modifiers := documentedModifiers(p.Documentation)
+			for _, m := range append(modifiers, "above", "unknown") {
 				want := http.StatusOK
-				if !slices.Contains(taken, m) {
+				if !slices.Contains(modifiers, m) {
 					want = http.StatusBadRequest
 				}
-				ask(t, r, begin+"&"+p.Name+":"+m+"="+url.QueryEscape(sampleOf(p.Name, p.Type, m)), want)
+				get(t, r, begin+"&"+p.Name+":"+m+"="+url.QueryEscape(validValue(p.Name, p.Type, m)), want)
 			}
 		}
 		for _, i := range resource.SearchInclude {
-			ask(t, r, begin+"&_include="+i, http.StatusOK)
+			get(t, r, begin+"&_include="+i, http.StatusOK)
 		}
 		for _, i := range resource.SearchRevInclude {
-			ask(t, r, begin+"&_revinclude="+i, http.StatusOK)
+			get(t, r, begin+"&_revinclude="+i, http.StatusOK)
 		}
-		ask(t, r, begin+"&_include="+resource.Type+":nothing", http.StatusBadRequest)
-		ask(t, r, begin+"&_revinclude=PractitionerRole:identifier", http.StatusBadRequest)
-		ask(t, r, begin+"&phonetic=a", http.StatusBadRequest)
+		get(t, r, begin+"&_include="+resource.Type+":nothing", http.StatusBadRequest)
+		get(t, r, begin+"&_revinclude=PractitionerRole:identifier", http.StatusBadRequest)
+		get(t, r, begin+"&phonetic=a", http.StatusBadRequest)
 	}
 	if types != 7 {
-		t.Errorf("%d types are announced", types)
+		t.Errorf("the CapabilityStatement has %d types", types)
 	}
 }
 
-// ask gets a path and returns the body of an answer with the status wanted.
-func ask(t *testing.T, r *runner, path string, want int) []byte {
+// get gets a path and returns the body of a response with the wanted status.
+func get(t *testing.T, r *runner, path string, want int) []byte {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path, nil)
 	if err != nil {
@@ -94,9 +95,9 @@ func ask(t *testing.T, r *runner, path string, want int) []byte {
 	return body
 }
 
-// modifiersIn reads "Modifiers: :exact, :missing." out of the documentation of a
+// documentedModifiers parses "Modifiers: :exact, :missing." in the documentation of a
 // parameter.
-func modifiersIn(documentation string) (list []string) {
+func documentedModifiers(documentation string) (list []string) {
 	_, rest, found := strings.Cut(documentation, "Modifiers: ")
 	if !found {
 		return nil
@@ -108,8 +109,8 @@ func modifiersIn(documentation string) (list []string) {
 	return list
 }
 
-// sampleOf is a sound value.
-func sampleOf(name, kind, modifier string) string {
+// validValue returns a valid value of a parameter.
+func validValue(name, kind, modifier string) string {
 	switch {
 	case modifier == "missing", name == "active", name == "allday":
 		return "true"

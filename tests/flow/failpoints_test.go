@@ -16,60 +16,60 @@ import (
 	"muster/internal/testkit"
 )
 
-// TestKilledAtEveryPlace kills the program at each place of failpoint.All and does the
-// work again. A place that no run passes fails: it would prove nothing.
-func TestKilledAtEveryPlace(t *testing.T) {
+// TestKilledAtEachFailpoint kills the program at each point of failpoint.All and repeats
+// the work. A point that is not reached fails the test.
+func TestKilledAtEachFailpoint(t *testing.T) {
 	all := practitioners(t, 1500, "Whole")
-	for _, place := range failpoint.All {
-		t.Run(place.Name, func(t *testing.T) {
+	for _, point := range failpoint.All {
+		t.Run(point.Name, func(t *testing.T) {
 			t.Parallel()
-			p := newPlace(t)
-			switch place.Command {
+			p := newDeployment(t)
+			switch point.Command {
 			case "load":
-				killLoad(t, p, place.Name, all)
+				killLoad(t, p, point.Name, all)
 			case "serve":
 				p.load(t, all)
-				killServe(t, p, place.Name, all)
+				killServe(t, p, point.Name, all)
 			case "backup":
 				p.load(t, all)
-				killBackup(t, p, place.Name)
+				killBackup(t, p, point.Name)
 			case "reindex":
 				p.load(t, all)
-				killReindex(t, p, place.Name)
+				killReindex(t, p, point.Name)
 			default:
-				t.Fatalf("no test knows how to kill %q", place.Command)
+				t.Fatalf("there is no test for command %q", point.Command)
 			}
 		})
 	}
 }
 
-// drivers are the places that each driver has in its own code, and two around them.
-var drivers = []string{"directory.migrate", "directory.migrated", "jobs.migrate", "directory.gate.waiting", "directory.apply.entered",
+// driverPoints are the failpoints in the code of each driver, and two of export.
+var driverPoints = []string{"directory.migrate", "directory.migrated", "jobs.migrate", "directory.gate.waiting", "directory.apply.entered",
 	"directory.apply.commit", "directory.apply.committed", "directory.snapshot.drawn", "directory.snapshot.pinned", "jobs.commit", "jobs.committed",
 	"directory.vacuum.commit", "export.writing", "export.part.committed"}
 
-// TestKilledAtEveryPlaceOnPostgres does the same where the code is the driver's.
-func TestKilledAtEveryPlaceOnPostgres(t *testing.T) {
+// TestKilledAtEachFailpointOnPostgres does the same for the failpoints of the driver.
+func TestKilledAtEachFailpointOnPostgres(t *testing.T) {
 	all := practitioners(t, 1500, "Whole")
-	for _, place := range failpoint.All {
-		if !slices.Contains(drivers, place.Name) {
+	for _, point := range failpoint.All {
+		if !slices.Contains(driverPoints, point.Name) {
 			continue
 		}
-		t.Run(place.Name, func(t *testing.T) {
+		t.Run(point.Name, func(t *testing.T) {
 			t.Parallel()
-			p := newPostgresPlace(t)
-			if place.Command == "load" {
-				killLoad(t, p, place.Name, all)
+			p := newPostgresDeployment(t)
+			if point.Command == "load" {
+				killLoad(t, p, point.Name, all)
 				return
 			}
 			p.load(t, all)
-			killServe(t, p, place.Name, all)
+			killServe(t, p, point.Name, all)
 		})
 	}
 }
 
-// killLoad lets a load die at the place. The repeated load gives the whole.
-func killLoad(t *testing.T, p place, point, all string) {
+// killLoad kills a load at the failpoint. The repeated load is complete.
+func killLoad(t *testing.T, p deployment, point, all string) {
 	free := func() {}
 	if point == "directory.gate.waiting" {
 		free = holdGate(t, p)
@@ -85,11 +85,11 @@ func killLoad(t *testing.T, p place, point, all string) {
 	free()
 	p.load(t, all)
 	s := p.serve(t, "")
-	wantWhole(t, s, s.kickOff(everyPractitioner))
+	wantComplete(t, s, s.kickOff(everyPractitioner))
 }
 
-// holdGate makes the directory and stands in its gate until free is called.
-func holdGate(t *testing.T, p place) (free func()) {
+// holdGate creates the directory and holds its gate until free is called.
+func holdGate(t *testing.T, p deployment) (free func()) {
 	t.Helper()
 	p.load(t, practitioners(t, 1, "First"))
 	if p.database != "" {
@@ -122,11 +122,11 @@ func holdAdvisoryLock(t *testing.T, database string) (free func()) {
 	return func() { _, _ = tx.Rollback(), db.Close() }
 }
 
-// killBackup lets the making of a copy die at the place. There is no copy that is not
-// whole, and the next one is.
-func killBackup(t *testing.T, p place, point string) {
+// killBackup kills a backup at the failpoint. It leaves no incomplete copy, and the next
+// backup succeeds.
+func killBackup(t *testing.T, p deployment, point string) {
 	s := p.serve(t, "", "--part-bytes", "40000")
-	wantWhole(t, s, s.kickOff(everyPractitioner))
+	wantComplete(t, s, s.kickOff(everyPractitioner))
 	out := filepath.Join(t.TempDir(), "copy")
 	dying, err := muster.Start(point, "backup", "--data", p.data, "--out", out)
 	if err != nil {
@@ -138,7 +138,7 @@ func killBackup(t *testing.T, p place, point string) {
 	}
 	if point != "backup.renamed" {
 		if _, err := os.Stat(out); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("there is a copy though its making was killed: %v", err)
+			t.Errorf("the killed backup left a copy: %v", err)
 		}
 		if _, err := muster.Run("backup", "--data", p.data, "--out", out); err != nil {
 			t.Fatal(err)
@@ -151,8 +151,8 @@ func killBackup(t *testing.T, p place, point string) {
 	}
 }
 
-// killReindex lets the making of an index die at the place. The next one ends it.
-func killReindex(t *testing.T, p place, point string) {
+// killReindex kills a reindex at the failpoint. The next one completes it.
+func killReindex(t *testing.T, p deployment, point string) {
 	dying, err := muster.Start(point, "reindex", "--data", p.data)
 	if err != nil {
 		t.Fatal(err)
@@ -167,13 +167,13 @@ func killReindex(t *testing.T, p place, point string) {
 		}
 	}
 	s := p.serve(t, "")
-	wantWhole(t, s, s.kickOff(everyPractitioner))
+	wantComplete(t, s, s.kickOff(everyPractitioner))
 }
 
-// killServe lets a server die at the place, starts it again, and looks at every job
-// that is left.
-func killServe(t *testing.T, p place, point, all string) {
-	leadTo(t, p, point, all)
+// killServe kills a server at the failpoint, starts it again, and checks each remaining
+// job.
+func killServe(t *testing.T, p deployment, point, all string) {
+	prepareServe(t, p, point, all)
 	lease := "1h" // a server that alone serves a directory waits for no lease
 	if p.database != "" {
 		lease = "1s"
@@ -192,19 +192,19 @@ func killServe(t *testing.T, p place, point, all string) {
 		if state == "cancelled" {
 			continue
 		}
-		parts += wantWhole(t, s, s.Base+"/$export-poll-status?_jobId="+id)
+		parts += wantComplete(t, s, s.Base+"/$export-poll-status?_jobId="+id)
 	}
-	parts += wantWhole(t, s, s.kickOff(everyPractitioner))
+	parts += wantComplete(t, s, s.kickOff(everyPractitioner))
 	s.noOrphans(p.data, parts)
 }
 
-// leadTo prepares what a server must find in order to pass a place that an export
-// alone does not lead to.
-func leadTo(t *testing.T, p place, point, all string) {
+// prepareServe prepares the state in which a server reaches a failpoint that an export
+// alone does not reach.
+func prepareServe(t *testing.T, p deployment, point, all string) {
 	t.Helper()
 	switch point {
 	case "export.sweep.remove", "blob.removed":
-		// The file of a job that is over goes at once, and not when it is an hour old.
+		// The file of an ended job is removed at once, instead of after an hour.
 		s := p.start(t, "")
 		t.Cleanup(s.Kill)
 		status, err := s.KickOff(everyPractitioner)
@@ -216,15 +216,15 @@ func leadTo(t *testing.T, p place, point, all string) {
 		}
 		s.Kill()
 		for id := range allJobs(t, p) {
-			stray := filepath.Join(p.data, "files", id)
-			if err := errors.Join(os.MkdirAll(stray, 0o700), os.WriteFile(filepath.Join(stray, "77-1.ndjson.gz"), nil, 0o600)); err != nil {
+			orphan := filepath.Join(p.data, "files", id)
+			if err := errors.Join(os.MkdirAll(orphan, 0o700), os.WriteFile(filepath.Join(orphan, "77-1.ndjson.gz"), nil, 0o600)); err != nil {
 				t.Fatal(err)
 			}
 		}
 	case "directory.gate.waiting":
-		t.Fatal("a load shows this place")
+		t.Fatal("killLoad tests this failpoint")
 	case "directory.vacuum.commit":
-		// A job that still reads the versions from before a load keeps them.
+		// A live job keeps the versions from before a load.
 		s := p.start(t, "export.writing", "--lease", "3s")
 		t.Cleanup(s.Kill)
 		_, _ = s.KickOff(everyPractitioner)
@@ -235,9 +235,9 @@ func leadTo(t *testing.T, p place, point, all string) {
 	}
 }
 
-// wantWhole waits for an export, which must have all 1,500 resources, and returns how
-// many files it has.
-func wantWhole(t *testing.T, s server, status string) int {
+// wantComplete waits for an export, which must have all 1,500 resources, and returns the
+// number of its files.
+func wantComplete(t *testing.T, s server, status string) int {
 	t.Helper()
 	got := files(t, s.wait(status))
 	if n := bytes.Count(bytes.Join(got, nil), []byte("\n")); n != 1500 {
@@ -246,8 +246,8 @@ func wantWhole(t *testing.T, s server, status string) int {
 	return len(got)
 }
 
-// allJobs returns the states of all jobs of a directory by id.
-func allJobs(t *testing.T, p place) map[string]string {
+// allJobs returns the states of all jobs by id.
+func allJobs(t *testing.T, p deployment) map[string]string {
 	t.Helper()
 	rows, err := p.jobs(t).Query("SELECT id, state FROM job")
 	if err != nil {
@@ -268,7 +268,7 @@ func allJobs(t *testing.T, p place) map[string]string {
 	return states
 }
 
-// request sends a request without a body and returns the status of the answer.
+// request sends a request without a body and returns the status of the response.
 func request(method, url string) (status int, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()

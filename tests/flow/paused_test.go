@@ -10,16 +10,16 @@ import (
 	"muster/internal/testkit/pgtest"
 )
 
-// TestServerThatStandsStill stops a server on SQLite in the middle of its work for longer
-// than its lease. No other may serve meanwhile; when it goes on, the export ends with
-// the bytes of an undisturbed one.
-func TestServerThatStandsStill(t *testing.T) {
+// TestPausedServer pauses a server on SQLite during its work for longer than its lease.
+// No other server may start meanwhile. When it continues, the export has the bytes of an
+// undisturbed one.
+func TestPausedServer(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := newDeployment(t)
 	p.load(t, practitioners(t, 2000, "Still"))
-	calm := p.serve(t, "", "--part-bytes", "40000")
-	want := files(t, calm.wait(calm.kickOff(everyPractitioner)))
-	calm.Kill()
+	undisturbed := p.serve(t, "", "--part-bytes", "40000")
+	want := files(t, undisturbed.wait(undisturbed.kickOff(everyPractitioner)))
+	undisturbed.Kill()
 
 	s := p.serve(t, "export.part.written@3=stop", "--part-bytes", "40000", "--lease", "1s", "--workers", "3", "--sweep-every", "200ms")
 	status := s.kickOff(everyPractitioner)
@@ -27,9 +27,9 @@ func TestServerThatStandsStill(t *testing.T) {
 		t.Fatal(err)
 	}
 	if out, err := muster.Run("serve", "--data", p.data, "--listen", "localhost:0"); err == nil || !strings.Contains(out, "being served by another process") {
-		t.Errorf("a second server beside one that stands still: %v, %s", err, out)
+		t.Errorf("a second server beside a paused one: %v, %s", err, out)
 	}
-	time.Sleep(2 * time.Second) // beyond the lease: there is no event to wait for
+	time.Sleep(2 * time.Second) // longer than the lease; there is no event to wait for
 	if err := s.Continue(); err != nil {
 		t.Fatal(err)
 	}
@@ -37,23 +37,23 @@ func TestServerThatStandsStill(t *testing.T) {
 	s.noOrphans(p.data, 2*len(want))
 }
 
-// TestServerThatComesBackLate stops one of two servers on one database in the middle of
-// its work. The other one takes the work when the lease is over and finishes the job.
-// The first comes back and goes on where it was: nothing of that is seen.
-func TestServerThatComesBackLate(t *testing.T) {
+// TestLateServer pauses one of two servers on one database during its work. The other one
+// claims the work when the lease expires, and completes the job. The first server then
+// continues where it was, without a visible effect.
+func TestLateServer(t *testing.T) {
 	for _, point := range []string{
-		"directory.snapshot.pinned", // inside the gate: the database throws it out
+		"directory.snapshot.pinned", // inside the gate: the database ends its transaction
 		"export.selecting", "export.selected", "blob.created", "export.part.page",
 		"export.part.written", "blob.rename", "blob.renamed", "export.part.committed",
 	} {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			database := pgtest.Database(t)
-			p, other := newPlace(t), newPlace(t)
+			p, other := newDeployment(t), newDeployment(t)
 			if _, err := muster.Run("load", "--database", database, practitioners(t, 2000, "Late")); err != nil {
 				t.Fatal(err)
 			}
-			// Both have one base URL, and one folder of files.
+			// Both have the same base URL and the same folder of files.
 			args := []string{"--data", p.data, "--database", database, "--base-url", "http://" + p.address + "/fhir",
 				"--part-bytes", "40000", "--sweep-every", "200ms"}
 			late := startServer(t, p.address, point+"=stop", append(args, "--lease", "1s")...)
@@ -63,8 +63,8 @@ func TestServerThatComesBackLate(t *testing.T) {
 			}
 			next := startServer(t, other.address, "", args...)
 			_, query, _ := strings.Cut(status, "?")
-			elsewhere := next.Base + "/$export-poll-status?" + query
-			before := next.wait(elsewhere)
+			statusAtNext := next.Base + "/$export-poll-status?" + query
+			before := next.wait(statusAtNext)
 			want := files(t, via(next, before))
 			if n := bytes.Count(bytes.Join(want, nil), []byte("\n")); n != 2000 {
 				t.Errorf("%d resources, want 2000", n)
@@ -77,14 +77,14 @@ func TestServerThatComesBackLate(t *testing.T) {
 			next.noOrphans(p.data, len(want))
 			after := late.wait(status)
 			if after.TransactionTime != before.TransactionTime {
-				t.Errorf("the transaction time went from %s to %s", before.TransactionTime, after.TransactionTime)
+				t.Errorf("the transaction time changed from %s to %s", before.TransactionTime, after.TransactionTime)
 			}
 			wantFiles(t, files(t, after), want)
 		})
 	}
 }
 
-// via is a manifest with the files fetched from a server that is not in their URLs.
+// via returns a manifest whose files are downloaded from the server s.
 func via(s server, m testkit.Manifest) testkit.Manifest {
 	for n := range m.Output {
 		_, file, _ := strings.Cut(m.Output[n].URL, "/Binary/")

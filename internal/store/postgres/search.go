@@ -37,3 +37,16 @@ func (s *Store) find(ctx context.Context, search store.Search) (store.SearchResu
 		},
 	})
 }
+
+// queryer is a transaction or the readers.
+type queryer interface {
+	Query(ctx context.Context, query string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, query string, args ...any) pgx.Row
+}
+
+// counting runs the counts by which a search decides its order of work.
+func counting(q queryer) searchsql.Count {
+	return func(ctx context.Context, s searchsql.Statement) (n int64, err error) {
+		return n, q.QueryRow(ctx, s.SQL, s.Args...).Scan(&n)
+	}
+}

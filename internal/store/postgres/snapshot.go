@@ -8,8 +8,10 @@ import (
 
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
+	"muster/internal/search/plan"
 	"muster/internal/store"
 	"muster/internal/store/jobsql"
+	"muster/internal/store/searchsql"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -100,4 +102,39 @@ func (s *snapshot) Close() (err error) {
 	s.conn.Release()
 	s.conn = nil
 	return err
+}
+
+// Select implements store.Snapshot.
+func (s *snapshot) Select(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
+	ctx, stop := context.WithTimeoutCause(ctx, s.deadline,
+		fmt.Errorf("the selection of %v ran for %v and was stopped: narrow its filter", p.Type, s.deadline))
+	defer stop()
+	err := s.selectRows(ctx, p, yield)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	return explain(err)
+}
+
+func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
+	work, err := searchsql.PostgreSQL.Arrange(ctx, p, searchsql.ExportBound, counting(s.tx))
+	if err != nil {
+		return fmt.Errorf("select %v: %w", p.Type, err)
+	}
+	statement := searchsql.PostgreSQL.Select(work)
+	rows, err := s.tx.Query(ctx, statement.SQL, statement.Args...)
+	if err != nil {
+		return fmt.Errorf("select %v: %w", p.Type, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		values := rows.RawValues()
+		if err := yield(store.RowKey(number(values[0])), number(values[1])); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("select %v: %w", p.Type, err)
+	}
+	return nil
 }

@@ -21,3 +21,6 @@ func draw(ctx context.Context, tx *sql.Tx, now func() time.Time) (fhir.Instant, 
 	}
 	return m, nil
 }
+
+// Now is the clock of the directory.
+func (s *Store) Now() time.Time { return s.now() }

@@ -8,7 +8,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 
+	"muster/internal/filelock"
 	"muster/internal/oserror"
 	"muster/internal/store"
 	"muster/internal/store/inspectsql"
@@ -116,4 +118,24 @@ func (i *Inspection) Close() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Served reports whether a server runs on the data directory now.
+func (i *Inspection) Served(context.Context) (bool, error) {
+	f, err := os.Open(filepath.Join(i.dir, serveFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	free, err := filelock.Try(f, filelock.Shared)
+	return !free && err == nil, err
+}
+
+// writable reports whether files can be made in a folder.
+func writable(dir string) bool {
+	const wOK = 2 // access(2), W_OK
+	return syscall.Access(dir, wOK) == nil
 }

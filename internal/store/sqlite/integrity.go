@@ -3,14 +3,9 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 
-	"muster/internal/filelock"
 	"muster/internal/store"
 	"muster/internal/store/inspectsql"
 	"muster/internal/store/writepath"
@@ -79,24 +74,4 @@ func (i *Inspection) foreignKeys(ctx context.Context, name string, db *sql.DB, y
 			Place: name + " table " + table, Text: fmt.Sprintf("row %d belongs to no row of table %s", row.Int64, parent), Way: wayOfDamage,
 		})
 	}, `PRAGMA foreign_key_check`)
-}
-
-// Served reports whether a server runs on the data directory now.
-func (i *Inspection) Served(context.Context) (bool, error) {
-	f, err := os.Open(filepath.Join(i.dir, serveFile))
-	if errors.Is(err, os.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	free, err := filelock.Try(f, filelock.Shared)
-	return !free && err == nil, err
-}
-
-// writable reports whether files can be made in a folder.
-func writable(dir string) bool {
-	const wOK = 2 // access(2), W_OK
-	return syscall.Access(dir, wOK) == nil
 }

@@ -197,9 +197,6 @@ func fileURL(path string, options url.Values) string {
 // Dir returns the path of the data directory.
 func (s *Store) Dir() string { return s.dir }
 
-// Now is the clock of the directory.
-func (s *Store) Now() time.Time { return s.now() }
-
 // IsDirectory reports whether a folder is a data directory.
 func IsDirectory(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, directoryFile))

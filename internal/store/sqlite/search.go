@@ -35,3 +35,11 @@ func (s *Store) find(ctx context.Context, search store.Search) (store.SearchResu
 		},
 	})
 }
+
+// counting runs the counts by which a search decides its order of work.
+func counting(tx *sql.Tx) searchsql.Count {
+	return func(ctx context.Context, s searchsql.Statement) (n int64, err error) {
+		err = tx.QueryRowContext(ctx, s.SQL, s.Args...).Scan(&n)
+		return n, err
+	}
+}

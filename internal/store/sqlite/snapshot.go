@@ -147,11 +147,3 @@ func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store
 	}
 	return nil
 }
-
-// counting runs the counts by which a search decides its order of work.
-func counting(tx *sql.Tx) searchsql.Count {
-	return func(ctx context.Context, s searchsql.Statement) (n int64, err error) {
-		err = tx.QueryRowContext(ctx, s.SQL, s.Args...).Scan(&n)
-		return n, err
-	}
-}

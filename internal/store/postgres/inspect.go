@@ -10,13 +10,14 @@ import (
 	"muster/internal/store"
 	"muster/internal/store/inspectsql"
 	"muster/internal/store/jobsql"
+	"muster/internal/store/metasql"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// Inspection is a database that was opened to be looked at: nothing is made, migrated,
-// locked or written, so it may be served meanwhile. It implements store.Inspector.
+// Inspection is a directory that is open for inspection only: it creates, migrates, locks and
+// writes nothing, so servers may run at the same time. It implements store.Inspector.
 type Inspection struct {
 	*inspectsql.Inspection
 	url    string
@@ -29,12 +30,12 @@ type Inspection struct {
 
 var _ store.Inspector = (*Inspection)(nil)
 
-// Inspect opens the database. Its schema must be that of this program, and the fields
-// of expect that are not empty must be the directory's.
+// Inspect opens the database. Its schema must be that of this program. The non-empty fields of
+// expect must match the directory.
 func Inspect(ctx context.Context, url string, expect store.CreateInfo) (*Inspection, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, fmt.Errorf("look at database: write its URL as postgres://USER:PASSWORD@HOST:PORT/DATABASE: %w", err)
+		return nil, fmt.Errorf("inspect database: write its URL as postgres://USER:PASSWORD@HOST:PORT/DATABASE: %w", err)
 	}
 	i := &Inspection{url: url, name: name(config)}
 	if i.pool, err = newPool(config, 2, readSession); err != nil {
@@ -42,7 +43,7 @@ func Inspect(ctx context.Context, url string, expect store.CreateInfo) (*Inspect
 	}
 	i.db = stdlib.OpenDBFromPool(i.pool)
 	if err := i.open(ctx, expect); err != nil {
-		return nil, fmt.Errorf("look at database %s: %w", i.name, errors.Join(explain(err), i.Close()))
+		return nil, fmt.Errorf("inspect database %s: %w", i.name, errors.Join(explain(err), i.Close()))
 	}
 	return i, nil
 }
@@ -56,16 +57,16 @@ func (i *Inspection) open(ctx context.Context, expect store.CreateInfo) error {
 	}
 	var known bool
 	var err error
-	if i.info, known, err = readMeta(ctx, i.db); err != nil {
+	if i.info, known, err = metasql.Read(ctx, i.db); err != nil {
 		return err
 	}
 	if err := i.db.QueryRowContext(ctx, `SELECT current_schema()`).Scan(&i.schema); err != nil {
 		return err
 	}
 	if !known {
-		return errors.New("its making was interrupted: run 'muster load' on it")
+		return errors.New("its initialisation was interrupted: run 'muster load' again")
 	}
-	dialect := locks
+	dialect := jobsDialect
 	dialect.OneMoment, dialect.Explain = sql.LevelRepeatableRead, explain
 	i.Inspection = inspectsql.New(i.db, jobsql.New(i.db, dialect), inspectsql.Dialect{
 		Numbered: true, Keys: `SELECT value::bigint FROM json_array_elements_text(?::json)`,
@@ -74,10 +75,10 @@ func (i *Inspection) open(ctx context.Context, expect store.CreateInfo) error {
 	return i.info.Check(expect)
 }
 
-// Info returns what the directory was made as.
+// Info returns what the directory was created as.
 func (i *Inspection) Info() store.CreateInfo { return i.info }
 
-// Schema is the name of the schema that holds the tables.
+// Schema returns the name of the schema of the tables.
 func (i *Inspection) Schema() string { return i.schema }
 
 // Close closes the connections.
@@ -87,15 +88,15 @@ func (i *Inspection) Close() error {
 	return err
 }
 
-// Served reports whether a server runs on the database now. It looks at the lock
-// without taking it.
+// Served reports whether a server runs on the database. It reads pg_locks and acquires no
+// lock.
 func (i *Inspection) Served(ctx context.Context) (served bool, err error) {
 	key, _, _ := strings.Cut(serveLock, ",")
 	err = i.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2
 		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 		AND classid::bigint = `+key+` AND objid::bigint = hashtext(current_schema())::bigint & 4294967295)`).Scan(&served)
 	if err != nil {
-		return false, fmt.Errorf("look whether database %s is served: %w", i.name, explain(err))
+		return false, fmt.Errorf("check whether database %s is served: %w", i.name, explain(err))
 	}
 	return served, nil
 }

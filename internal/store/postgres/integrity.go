@@ -8,16 +8,17 @@ import (
 	"strings"
 
 	"muster/internal/store"
-	"muster/internal/store/inspectsql"
+	"muster/internal/store/sqlrows"
 	"muster/internal/store/writepath"
 )
 
-const wayOfDamage = "stop the servers and restore a backup, or load the data into a new database; where an index alone is damaged, REINDEX it"
+const repairDamage = "stop the servers and restore a backup, or load the data into a new database; where an index alone is damaged, REINDEX it"
 
-// Integrity implements store.Inspector. Deep is amcheck's check of every index with
-// the table behind it, and of the tables; it can be done while the database is used.
+// Integrity implements store.Inspector. For each index table it compares the number and the
+// hash sum of the rows in the orders of its two indexes. If deep is set, amcheck also checks
+// every table, and every index against its table. The database can be in use.
 func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.Complaint) error) error {
-	// Each order is that of one index and not of the other; sequential scans are off.
+	// Each ORDER BY is the order of one of the two indexes. Sequential scans are disabled.
 	err := i.BothWays(ctx,
 		func(t *writepath.Table) string { return `ORDER BY row_key, param, ` + strings.Join(t.Columns, ", ") },
 		func(t *writepath.Table) string {
@@ -29,14 +30,14 @@ func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.
 	if err := i.Texts(ctx, yield); err != nil {
 		return err
 	}
-	if err := i.owners(ctx, yield); err != nil || !deep {
+	if err := i.checkJobs(ctx, yield); err != nil || !deep {
 		return err
 	}
 	return i.amcheck(ctx, yield)
 }
 
-// owners looks for parts and selections of no job.
-func (i *Inspection) owners(ctx context.Context, yield func(store.Complaint) error) error {
+// checkJobs yields the tables with parts or selections that belong to no job.
+func (i *Inspection) checkJobs(ctx context.Context, yield func(store.Complaint) error) error {
 	for _, table := range []string{"part", "selection"} {
 		var n int64
 		err := i.db.QueryRowContext(ctx, `SELECT count(*) FROM `+table+` AS t WHERE NOT EXISTS (SELECT 1 FROM job AS j WHERE j.id = t.job_id)`).Scan(&n)
@@ -44,7 +45,7 @@ func (i *Inspection) owners(ctx context.Context, yield func(store.Complaint) err
 			return explain(err)
 		}
 		if n > 0 {
-			if err := yield(store.Complaint{Place: "table " + table, Text: fmt.Sprintf("%d rows belong to no row of table job", n), Way: wayOfDamage}); err != nil {
+			if err := yield(store.Complaint{Place: "table " + table, Text: fmt.Sprintf("%d rows belong to no row of table job", n), Way: repairDamage}); err != nil {
 				return err
 			}
 		}
@@ -52,13 +53,13 @@ func (i *Inspection) owners(ctx context.Context, yield func(store.Complaint) err
 	return nil
 }
 
-// amcheck lets PostgreSQL check the tables and indexes of muster.
+// amcheck checks the tables and indexes of the directory.
 func (i *Inspection) amcheck(ctx context.Context, yield func(store.Complaint) error) error {
 	var schema sql.NullString
 	err := i.db.QueryRowContext(ctx, `SELECT quote_ident(n.nspname) FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
 		WHERE e.extname = 'amcheck'`).Scan(&schema)
 	if errors.Is(err, sql.ErrNoRows) {
-		return yield(store.Complaint{Skipped: true, Place: "database " + i.name, Text: "its pages and indexes were not looked at: the extension amcheck is not there",
+		return yield(store.Complaint{Skipped: true, Place: "database " + i.name, Text: "its pages and indexes were not checked: the extension amcheck is not installed",
 			Way: "let a superuser run CREATE EXTENSION amcheck in it, and GRANT EXECUTE on its functions"})
 	}
 	if err != nil {
@@ -66,7 +67,7 @@ func (i *Inspection) amcheck(ctx context.Context, yield func(store.Complaint) er
 	}
 	var names []string
 	var isIndex []bool
-	err = inspectsql.Each(ctx, i.db, func(rows *sql.Rows) error {
+	err = sqlrows.Query(ctx, i.db, func(rows *sql.Rows) error {
 		var name string
 		var index bool
 		err := rows.Scan(&name, &index)
@@ -87,7 +88,7 @@ func (i *Inspection) amcheck(ctx context.Context, yield func(store.Complaint) er
 
 func (i *Inspection) checkRelation(ctx context.Context, schema, name string, isIndex bool, yield func(store.Complaint) error) error {
 	complain := func(text string) error {
-		return yield(store.Complaint{Place: "database " + i.name + ", " + name, Text: text, Way: wayOfDamage})
+		return yield(store.Complaint{Place: "database " + i.name + ", " + name, Text: text, Way: repairDamage})
 	}
 	if isIndex {
 		_, err := i.db.ExecContext(ctx, `SELECT `+schema+`.bt_index_check($1::text::regclass, true)`, name)
@@ -96,7 +97,7 @@ func (i *Inspection) checkRelation(ctx context.Context, schema, name string, isI
 		}
 		return err
 	}
-	err := inspectsql.Each(ctx, i.db, func(rows *sql.Rows) error {
+	err := sqlrows.Query(ctx, i.db, func(rows *sql.Rows) error {
 		var text string
 		if err := rows.Scan(&text); err != nil {
 			return err

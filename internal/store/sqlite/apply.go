@@ -12,98 +12,75 @@ import (
 	"muster/internal/store/writepath"
 )
 
-// writer is the one connection that writes, with its prepared statements. It is
-// used inside the gate and under Store.mu only.
-type writer struct {
-	db        *sql.DB
-	now       func() time.Time
-	liveTimes func(context.Context) ([]fhir.Instant, error)
-	text      statements
-	names     map[string]int64 // rows of table name that are known to be committed
-	info      *CreateInfo      // of the store
-	pace      writepath.Pace
-	grams     []gram // a list to use again: it is the longest of a chunk
-}
-
 // Apply implements store.Directory.
 func (s *Store) Apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
-	outcomes, err := writepath.Apply(ctx, changes, s.applyBatch)
+	outcomes, err := writepath.WriteChanges(ctx, changes, s.writeInGate)
 	if err != nil {
 		return outcomes, fmt.Errorf("write resources: %w", explain(s.dir, err))
 	}
 	return outcomes, nil
 }
 
-// applyBatch writes as many of the changes as one stay inside the gate allows,
-// and at least one.
-func (s *Store) applyBatch(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
-	leave, err := s.gate.enter(ctx)
+// writeInGate writes as many of the changes as one transaction takes, at least one.
+func (s *Store) writeInGate(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+	release, err := s.acquireWriter(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer release()
 	if err := failpoint.Inject(ctx, "directory.apply.entered"); err != nil {
 		return nil, err
 	}
-	done, err := s.writer.apply(ctx, changes)
+	outcomes, err := s.writer.writeTransaction(ctx, changes)
 	if err != nil {
-		s.writer.names = nil // some may have been rolled back
+		s.writer.nameIDs = nil // some may have been rolled back
 		return nil, err
 	}
-	return done, nil
+	_ = failpoint.Inject(ctx, "directory.apply.committed") // the transaction is committed: only a crash can stop the answer
+	return outcomes, nil
 }
 
-// apply is one transaction.
-func (w *writer) apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+// writeTransaction writes and commits.
+func (w *writer) writeTransaction(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
 	start := time.Now()
-	tx, err := w.db.BeginTx(ctx, nil)
+	sqlTx, err := w.db.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = tx.Rollback() }()
-	b, err := w.enter(ctx, tx)
+	defer func() { _ = sqlTx.Rollback() }()
+	definitions, err := metaValue(ctx, sqlTx, "definitions")
 	if err != nil {
 		return nil, err
 	}
-	outcomes, err := w.pace.Run(start, changes, func(chunk []store.Change) ([]store.Outcome, error) { return b.apply(ctx, chunk) })
+	if err := w.info.Same(definitions); err != nil {
+		return nil, err
+	}
+	tx, err := w.newWriteTx(ctx, sqlTx)
+	if err != nil {
+		return nil, err
+	}
+	outcomes, err := w.chunks.WriteChunks(start, changes, func(chunk []store.Change) ([]store.Outcome, error) { return tx.writeChunk(ctx, chunk) })
 	if err != nil {
 		return nil, err
 	}
 	if err := failpoint.Inject(ctx, "directory.apply.commit"); err != nil {
 		return nil, err
 	}
-	if err := tx.Commit(); err != nil {
-		return nil, err
-	}
-	_ = failpoint.Inject(ctx, "directory.apply.committed") // what is committed is told; only a death can hide it
-	return outcomes, nil
+	return outcomes, sqlTx.Commit()
 }
 
-// stay is the work of one stay inside the gate.
-type stay struct {
-	w       *writer
-	tx      *sql.Tx
-	now     fhir.Instant     // commit time of everything in the batch
-	horizon fhir.Instant     // versions committed up to here are still needed by a live job
-	left    []writepath.Text // by rows of this chunk; some have other rows
+// writeTx is a transaction inside the gate that writes resources.
+type writeTx struct {
+	w         *writer
+	tx        *sql.Tx
+	committed fhir.Instant     // the commit time of all its versions
+	horizon   fhir.Instant     // a live job needs versions committed up to here
+	unlinked  []writepath.Text // of deleted index rows of this chunk; other rows may have them
 }
 
-func (w *writer) enter(ctx context.Context, tx *sql.Tx) (*stay, error) {
-	noted, err := fact(ctx, tx, "definitions")
-	if err != nil {
-		return nil, err
-	}
-	if err := w.info.Same(noted); err != nil {
-		return nil, err
-	}
-	return w.stamp(ctx, tx)
-}
-
-// stamp draws the commit time of a transaction.
-func (w *writer) stamp(ctx context.Context, tx *sql.Tx) (*stay, error) {
-	now, err := draw(ctx, tx, w.now)
+// newWriteTx draws the commit time of a transaction.
+func (w *writer) newWriteTx(ctx context.Context, tx *sql.Tx) (*writeTx, error) {
+	committed, err := drawTime(ctx, tx, w.now)
 	if err != nil {
 		return nil, err
 	}
@@ -111,5 +88,5 @@ func (w *writer) stamp(ctx context.Context, tx *sql.Tx) (*stay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the times of the live jobs: %w", err)
 	}
-	return &stay{w: w, tx: tx, now: now, horizon: writepath.Horizon(live)}, nil
+	return &writeTx{w: w, tx: tx, committed: committed, horizon: writepath.Horizon(live)}, nil
 }

@@ -9,16 +9,16 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/search/index"
 	"muster/internal/store"
+	"muster/internal/store/sqlrows"
 	"muster/internal/store/writepath"
 )
 
-// apply writes a chunk of changes, each to another resource. The work is done by
-// steps over the whole chunk, since a statement for each resource would cost
-// more than the writing itself.
-func (b *stay) apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+// writeChunk writes changes of different resources. Each step handles the whole chunk: a
+// statement for each resource would cost more than the writing itself.
+func (tx *writeTx) writeChunk(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
 	items := writepath.Items(changes)
 	for _, step := range []func(context.Context, []writepath.Item) error{
-		b.findCurrent, b.revise, b.decide, b.keepVersions, b.remove, b.allotKeys, b.writeRows, b.writeEntries, b.dropTexts,
+		tx.findCurrent, tx.revise, tx.decide, tx.keepVersions, tx.remove, tx.assignKeys, tx.writeRows, tx.writeEntries, tx.deleteTexts,
 	} {
 		if err := step(ctx, items); err != nil {
 			return nil, err
@@ -28,8 +28,8 @@ func (b *stay) apply(ctx context.Context, changes []store.Change) ([]store.Outco
 }
 
 // findCurrent looks up the current rows.
-func (b *stay) findCurrent(ctx context.Context, items []writepath.Item) error {
-	return b.lookUp(ctx, items, b.w.text.findCurrent, func(*writepath.Item) bool { return true },
+func (tx *writeTx) findCurrent(ctx context.Context, items []writepath.Item) error {
+	return tx.lookUp(ctx, items, tx.w.stmts.findCurrent, func(*writepath.Item) bool { return true },
 		func(rows *sql.Rows, items []writepath.Item) error {
 			var i int
 			var key store.RowKey
@@ -43,90 +43,90 @@ func (b *stay) findCurrent(ctx context.Context, items []writepath.Item) error {
 		})
 }
 
-// lookUp runs a statement with the arguments type and JSON array of ids, once for
-// each type. In its rows, the first column is the place of the id in the array.
-func (b *stay) lookUp(ctx context.Context, items []writepath.Item, query *sql.Stmt, want func(*writepath.Item) bool,
-	row func(rows *sql.Rows, items []writepath.Item) error) error {
+// lookUp runs a statement once for each type, for those items that filter accepts. The
+// arguments are the type and a JSON array of ids. The first column of a result row is the
+// index of the id in the array.
+func (tx *writeTx) lookUp(ctx context.Context, items []writepath.Item, query *sql.Stmt, filter func(*writepath.Item) bool,
+	scan func(rows *sql.Rows, items []writepath.Item) error) error {
 	for _, t := range fhir.Types() {
-		var some []writepath.Item
+		var ofType []writepath.Item
 		var at []int
 		var ids []string
 		for i := range items {
-			if items[i].Type == t && want(&items[i]) {
-				some, at, ids = append(some, items[i]), append(at, i), append(ids, items[i].ID)
+			if items[i].Type == t && filter(&items[i]) {
+				ofType, at, ids = append(ofType, items[i]), append(at, i), append(ids, items[i].ID)
 			}
 		}
 		if len(ids) == 0 {
 			continue
 		}
-		if err := b.each(ctx, query, func(rows *sql.Rows) error { return row(rows, some) }, t, asJSON(ids)); err != nil {
+		if err := tx.each(ctx, query, func(rows *sql.Rows) error { return scan(rows, ofType) }, t, asJSON(ids)); err != nil {
 			return err
 		}
 		for i, place := range at {
-			items[place] = some[i]
+			items[place] = ofType[i]
 		}
 	}
 	return nil
 }
 
-// revise lets the revisions make their new versions from the current ones.
-func (b *stay) revise(ctx context.Context, items []writepath.Item) error {
-	keys := writepath.Revising(items)
+// revise calls the revisions with the current versions.
+func (tx *writeTx) revise(ctx context.Context, items []writepath.Item) error {
+	keys := writepath.RevisedKeys(items)
 	if len(keys) == 0 {
 		return nil
 	}
-	return b.each(ctx, b.w.text.currentDocs, func(rows *sql.Rows) error {
+	return tx.each(ctx, tx.w.stmts.currentDocs, func(rows *sql.Rows) error {
 		var key store.RowKey
 		var body sql.RawBytes
-		var state int64
-		if err := rows.Scan(&key, &state, &body); err != nil {
+		var visibility int64
+		if err := rows.Scan(&key, &visibility, &body); err != nil {
 			return err
 		}
-		return writepath.Revise(items, key, store.Current{Visibility: index.Visibility(state), Line: body})
+		return writepath.Revise(items, key, store.Current{Visibility: index.Visibility(visibility), Line: body})
 	}, asJSON(keys))
 }
 
-func (b *stay) decide(_ context.Context, items []writepath.Item) error {
+func (tx *writeTx) decide(_ context.Context, items []writepath.Item) error {
 	writepath.Decide(items)
 	return nil
 }
 
-// keepVersions copies the versions that are about to end to history, if a live
-// job needs them.
-func (b *stay) keepVersions(ctx context.Context, items []writepath.Item) error {
+// keepVersions copies the versions that end to history if a live job needs them.
+func (tx *writeTx) keepVersions(ctx context.Context, items []writepath.Item) error {
 	keys := writepath.Keys(items, store.Updated, store.Removed)
-	if len(keys) == 0 || b.horizon == 0 {
+	if len(keys) == 0 || tx.horizon == 0 {
 		return nil
 	}
-	return b.exec(ctx, b.w.text.keepVersions, b.now, asJSON(keys), b.horizon)
+	return tx.exec(ctx, tx.w.stmts.keepVersions, tx.committed, asJSON(keys), tx.horizon)
 }
 
-// remove takes away the removed resources and leaves tombstones.
-func (b *stay) remove(ctx context.Context, items []writepath.Item) error {
+// remove deletes the rows of the removed resources and inserts their tombstones.
+func (tx *writeTx) remove(ctx context.Context, items []writepath.Item) error {
 	removed := writepath.Keys(items, store.Removed)
 	if len(removed) == 0 {
 		return nil
 	}
 	keys := asJSON(removed)
-	if err := b.exec(ctx, b.w.text.bury, b.now, keys); err != nil {
+	if err := tx.exec(ctx, tx.w.stmts.insertTombstones, tx.committed, keys); err != nil {
 		return err
 	}
-	if err := b.leaveTexts(ctx, keys); err != nil {
+	if err := tx.unlinkTexts(ctx, keys); err != nil {
 		return err
 	}
-	for _, s := range b.w.text.removeRows {
-		if err := b.exec(ctx, s, keys); err != nil {
+	for _, s := range tx.w.stmts.deleteRows {
+		if err := tx.exec(ctx, s, keys); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// allotKeys gives the created resources their row keys. The version of one that
-// was removed before goes on counting, so that no version id comes twice.
-func (b *stay) allotKeys(ctx context.Context, items []writepath.Item) error {
+// assignKeys assigns row keys to the created resources. If a resource was removed before,
+// its version numbers continue, so that no version id is used twice.
+func (tx *writeTx) assignKeys(ctx context.Context, items []writepath.Item) error {
 	isCreated := func(it *writepath.Item) bool { return it.Outcome == store.Created }
-	err := b.lookUp(ctx, items, b.w.text.findBuried, isCreated, func(rows *sql.Rows, items []writepath.Item) error {
+	err := tx.lookUp(ctx, items, tx.w.stmts.findTombstones, isCreated, func(rows *sql.Rows, items []writepath.Item) error {
 		var i int
 		var version int64
 		if err := rows.Scan(&i, &version); err != nil {
@@ -140,137 +140,138 @@ func (b *stay) allotKeys(ctx context.Context, items []writepath.Item) error {
 	}
 	created := writepath.Created(items)
 	for _, t := range fhir.Types() {
-		fresh := created[t]
-		if len(fresh) == 0 {
+		ofType := created[t]
+		if len(ofType) == 0 {
 			continue
 		}
 		var last int64
-		if err := b.tx.StmtContext(ctx, b.w.text.nextKeys).QueryRowContext(ctx, len(fresh), t).Scan(&last); err != nil {
-			return fmt.Errorf("allot row keys: %w", err)
+		if err := tx.tx.StmtContext(ctx, tx.w.stmts.nextKeys).QueryRowContext(ctx, len(ofType), t).Scan(&last); err != nil {
+			return fmt.Errorf("assign row keys: %w", err)
 		}
-		writepath.Allot(fresh, last)
+		writepath.AssignKeys(ofType, last)
 	}
 	return nil
 }
 
 // writeRows writes the rows and documents of new versions.
-func (b *stay) writeRows(ctx context.Context, items []writepath.Item) error {
-	resources := b.rows(ctx, b.w.text.resource)
-	docs := b.rows(ctx, b.w.text.doc)
+func (tx *writeTx) writeRows(ctx context.Context, items []writepath.Item) error {
+	resources := tx.newInserter(tx.w.stmts.resource)
+	docs := tx.newInserter(tx.w.stmts.doc)
 	for i := range items {
 		it := &items[i]
 		if !it.Written() {
 			continue
 		}
-		version, updated := it.Version+1, it.LastUpdatedAt(b.now)
+		version, updated := it.Version+1, it.LastUpdatedAt(tx.committed)
 		line := it.Document.Line(version, updated)
-		resources.add(int64(it.Key), int64(it.Type), it.ID, version, int64(b.now), int64(updated),
-			int64(it.Visibility), int64(it.Visibility), int64(len(line)+1), it.SourceHash[:])
-		docs.add(int64(it.Key), line)
+		if err := resources.add(ctx, int64(it.Key), int64(it.Type), it.ID, version, int64(tx.committed), int64(updated),
+			int64(it.Visibility), int64(it.Visibility), int64(len(line)+1), it.SourceHash[:]); err != nil {
+			return err
+		}
+		if err := docs.add(ctx, int64(it.Key), line); err != nil {
+			return err
+		}
 	}
-	if err := resources.flush(); err != nil {
+	if err := resources.flush(ctx); err != nil {
 		return err
 	}
-	return docs.flush()
+	return docs.flush(ctx)
 }
 
-// writeEntries writes the index rows of new versions, and for updates only what
-// differs from the rows that are there.
-func (b *stay) writeEntries(ctx context.Context, items []writepath.Item) error {
+// writeEntries writes the index rows of new versions. For updated resources it writes only
+// the difference to the stored rows.
+func (tx *writeTx) writeEntries(ctx context.Context, items []writepath.Item) error {
 	updated := writepath.Keys(items, store.Updated)
 	for _, table := range writepath.Tables {
-		want, err := table.Wanted(items, func(text string) (int64, error) { return b.nameID(ctx, text) })
+		missing, err := table.Rows(items, func(text string) (int64, error) { return tx.nameID(ctx, text) })
 		if err != nil {
 			return err
 		}
 		if len(updated) > 0 {
-			if want, err = b.removeExtra(ctx, table, want, updated); err != nil {
+			if missing, err = tx.deleteExtra(ctx, table, missing, updated); err != nil {
 				return err
 			}
 		}
-		if err := b.insertEntries(ctx, table, want); err != nil {
+		if err := tx.insertEntries(ctx, table, missing); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// removeExtra deletes from the table what the updated rows have and should not,
-// and returns what they lack.
-func (b *stay) removeExtra(ctx context.Context, table *writepath.Table, want []writepath.Row, updated []store.RowKey) ([]writepath.Row, error) {
-	var there []writepath.Row
-	err := b.each(ctx, b.w.text.entries[table].ofRows, func(rows *sql.Rows) error {
+// deleteExtra deletes the stored index rows of updated resources that are not wanted, and
+// returns the wanted rows that are not stored.
+func (tx *writeTx) deleteExtra(ctx context.Context, table *writepath.Table, wanted []writepath.Row, updated []store.RowKey) ([]writepath.Row, error) {
+	var stored []writepath.Row
+	err := tx.each(ctx, tx.w.stmts.entries[table].ofRows, func(rows *sql.Rows) error {
 		var r writepath.Row
 		err := rows.Scan(table.Fields(&r)...)
-		there = append(there, r)
+		stored = append(stored, r)
 		return err
 	}, asJSON(updated))
 	if err != nil {
 		return nil, err
 	}
-	missing, extra := writepath.Difference(want, there)
-	b.left = append(b.left, table.Texts(extra)...)
+	missing, extra := writepath.Diff(wanted, stored)
+	tx.unlinked = append(tx.unlinked, table.Texts(extra)...)
 	for _, r := range extra {
-		if err := b.exec(ctx, b.w.text.entries[table].remove, table.Values(nil, r)...); err != nil {
+		if err := tx.exec(ctx, tx.w.stmts.entries[table].delete, table.Values(nil, r)...); err != nil {
 			return nil, err
 		}
 	}
 	return missing, nil
 }
 
-func (b *stay) insertEntries(ctx context.Context, table *writepath.Table, want []writepath.Row) error {
-	in := b.rows(ctx, b.w.text.entries[table].insert)
-	for _, r := range want {
+func (tx *writeTx) insertEntries(ctx context.Context, table *writepath.Table, entries []writepath.Row) error {
+	in := tx.newInserter(tx.w.stmts.entries[table].insert)
+	for _, r := range entries {
 		in.args = table.Values(in.args, r)
-		in.added()
-	}
-	if err := in.flush(); err != nil {
-		return err
-	}
-	return b.writeTexts(ctx, table.Texts(want))
-}
-
-// nameID returns the number of a text of table name, adding it if need be.
-func (b *stay) nameID(ctx context.Context, text string) (int64, error) {
-	if id, ok := b.w.names[text]; ok {
-		return id, nil
-	}
-	var id int64
-	err := b.tx.StmtContext(ctx, b.w.text.name).QueryRowContext(ctx, text).Scan(&id)
-	if err != nil {
-		return 0, fmt.Errorf("number the name %q: %w", text, err)
-	}
-	if b.w.names == nil {
-		b.w.names = map[string]int64{}
-	}
-	b.w.names[text] = id
-	return id, nil
-}
-
-func (b *stay) exec(ctx context.Context, s *sql.Stmt, args ...any) error {
-	_, err := b.tx.StmtContext(ctx, s).ExecContext(ctx, args...)
-	return err
-}
-
-func (b *stay) each(ctx context.Context, s *sql.Stmt, row func(*sql.Rows) error, args ...any) error {
-	rows, err := b.tx.StmtContext(ctx, s).QueryContext(ctx, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows); err != nil {
+		if err := in.added(ctx); err != nil {
 			return err
 		}
 	}
-	return rows.Err()
+	if err := in.flush(ctx); err != nil {
+		return err
+	}
+	return tx.insertTexts(ctx, table.Texts(entries))
 }
 
-// asJSON writes a list of keys or ids for json_each.
+// nameID returns the id of a text in table name. It inserts a text that is new.
+func (tx *writeTx) nameID(ctx context.Context, text string) (int64, error) {
+	if id, ok := tx.w.nameIDs[text]; ok {
+		return id, nil
+	}
+	var id int64
+	err := tx.tx.StmtContext(ctx, tx.w.stmts.name).QueryRowContext(ctx, text).Scan(&id)
+	if err != nil {
+		return 0, fmt.Errorf("insert the name %q: %w", text, err)
+	}
+	if tx.w.nameIDs == nil {
+		tx.w.nameIDs = map[string]int64{}
+	}
+	tx.w.nameIDs[text] = id
+	return id, nil
+}
+
+// each runs a prepared query and calls scan for each row.
+func (tx *writeTx) each(ctx context.Context, s *sql.Stmt, scan func(*sql.Rows) error, args ...any) error {
+	rows, err := tx.tx.StmtContext(ctx, s).QueryContext(ctx, args...)
+	if err != nil {
+		return err
+	}
+	return sqlrows.Each(rows, scan)
+}
+
+func (tx *writeTx) exec(ctx context.Context, s *sql.Stmt, args ...any) error {
+	_, err := tx.tx.StmtContext(ctx, s).ExecContext(ctx, args...)
+	return err
+}
+
+// asJSON writes a list of keys or ids as a JSON array, for json_each.
 func asJSON(list any) string {
 	text, err := json.Marshal(list)
 	if err != nil {
-		return "[]" // a list of numbers or strings can always be written
+		return "[]" // cannot happen: a list of numbers or strings always marshals
 	}
 	return string(text)
 }

@@ -7,19 +7,18 @@ import (
 	"strings"
 
 	"muster/internal/store"
-	"muster/internal/store/inspectsql"
+	"muster/internal/store/sqlrows"
 	"muster/internal/store/writepath"
 )
 
-const wayOfDamage = "stop the server, keep a copy of the folder, and restore a backup or load the data into a new directory"
+const repairDamage = "stop the server, keep a copy of the folder, and restore a backup or load the data into a new directory"
 
-// Integrity implements store.Inspector. Without deep it holds the number and the
-// sum of what each index table gives row-first against what it gives value-first;
-// deep is SQLite's own check of every page, which reads everything and takes as
-// long.
+// Integrity implements store.Inspector. For each index table it compares the number and the
+// hash sum of the rows of the table with those of its value index. If deep is set, SQLite
+// also checks every page, which reads everything and takes long.
 func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.Complaint) error) error {
-	// The order makes SQLite take the table itself: left alone it reads the value
-	// index here too.
+	// ORDER BY row_key makes SQLite read the table: otherwise it reads the value index for
+	// both.
 	err := i.BothWays(ctx,
 		func(*writepath.Table) string { return `NOT INDEXED ORDER BY row_key` },
 		func(t *writepath.Table) string {
@@ -35,9 +34,9 @@ func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.
 		name string
 		db   *sql.DB
 	}{{directoryFile, i.directory}, {jobsFile, i.jobs}} {
-		err := i.foreignKeys(ctx, file.name, file.db, yield)
+		err := i.checkForeignKeys(ctx, file.name, file.db, yield)
 		if err == nil && deep {
-			err = i.pages(ctx, file.name, file.db, yield)
+			err = i.checkPages(ctx, file.name, file.db, yield)
 		}
 		if err != nil {
 			return err
@@ -46,24 +45,9 @@ func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.
 	return nil
 }
 
-// pages lets SQLite look at every page of a database and at both directions of
-// its indexes.
-func (i *Inspection) pages(ctx context.Context, name string, db *sql.DB, yield func(store.Complaint) error) error {
-	err := inspectsql.Each(ctx, db, func(rows *sql.Rows) error {
-		var text string
-		if err := rows.Scan(&text); err != nil || text == "ok" {
-			return err
-		}
-		return yield(store.Complaint{Place: name, Text: text, Way: wayOfDamage})
-	}, `PRAGMA integrity_check`)
-	if err != nil {
-		return fmt.Errorf("integrity check of %s: %w", name, explain(i.dir, err))
-	}
-	return nil
-}
-
-func (i *Inspection) foreignKeys(ctx context.Context, name string, db *sql.DB, yield func(store.Complaint) error) error {
-	return inspectsql.Each(ctx, db, func(rows *sql.Rows) error {
+// checkForeignKeys yields the rows that refer to a missing row.
+func (i *Inspection) checkForeignKeys(ctx context.Context, name string, db *sql.DB, yield func(store.Complaint) error) error {
+	return sqlrows.Query(ctx, db, func(rows *sql.Rows) error {
 		var table, parent string
 		var row sql.NullInt64
 		var number int
@@ -71,7 +55,23 @@ func (i *Inspection) foreignKeys(ctx context.Context, name string, db *sql.DB, y
 			return err
 		}
 		return yield(store.Complaint{
-			Place: name + " table " + table, Text: fmt.Sprintf("row %d belongs to no row of table %s", row.Int64, parent), Way: wayOfDamage,
+			Place: name + " table " + table, Text: fmt.Sprintf("row %d belongs to no row of table %s", row.Int64, parent), Way: repairDamage,
 		})
 	}, `PRAGMA foreign_key_check`)
+}
+
+// checkPages yields what SQLite reports about the pages of a database and about the
+// consistency of its indexes.
+func (i *Inspection) checkPages(ctx context.Context, name string, db *sql.DB, yield func(store.Complaint) error) error {
+	err := sqlrows.Query(ctx, db, func(rows *sql.Rows) error {
+		var text string
+		if err := rows.Scan(&text); err != nil || text == "ok" {
+			return err
+		}
+		return yield(store.Complaint{Place: name, Text: text, Way: repairDamage})
+	}, `PRAGMA integrity_check`)
+	if err != nil {
+		return fmt.Errorf("check the integrity of %s: %w", name, explain(i.dir, err))
+	}
+	return nil
 }

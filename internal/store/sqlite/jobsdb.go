@@ -18,28 +18,29 @@ import (
 //go:embed migrations/jobs/*.sql
 var jobMigrations embed.FS
 
-// jobs is the job half of a [Store]: the file jobs.db, apart from the resources
-// so that a busy loader delays no heartbeat (D2).
+// jobsDB is the database jobs.db. It is apart from the resources, so that a busy loader
+// does not delay the heartbeats of jobs (D2).
 //
-// One connection writes: statements are short, and each transaction begins
-// IMMEDIATE, so what it reads stays true until it writes. Commits are synced
-// (synchronous=FULL): a job that was promised to a client survives a power cut.
-// A few others only read, so that hundreds of polls wait for no sync.
-type jobs struct {
+// One connection writes: statements are short, and each transaction begins IMMEDIATE, so
+// what it has read does not change before it writes. Commits are synced (synchronous=FULL):
+// a job that a client has been told of survives a power cut. A few connections only read,
+// so that hundreds of polls do not wait for syncs.
+type jobsDB struct {
 	*jobsql.Jobs
-	file    *sql.DB
+	writer  *sql.DB
 	readers *sql.DB
 }
 
-// jobReaders is how many connections read: a poll is far shorter than the switch to another.
+// jobReaders is how many connections read. A few are enough: a poll takes less time than a
+// switch to another connection.
 const jobReaders = 4
 
-// openJobs opens the job store in the file at path and brings its tables up to
-// date. A file of a newer muster is an error.
-func openJobs(ctx context.Context, path string) (*jobs, error) {
+// openJobs opens the job store in the file at path and migrates its schema. A file of a
+// newer muster is an error.
+func openJobs(ctx context.Context, path string) (*jobsDB, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
-		return nil, fmt.Errorf("opening the job store %s: %w", path, err)
+		return nil, fmt.Errorf("open the job store %s: %w", path, err)
 	}
 	options := url.Values{
 		"_txlock": {"immediate"},
@@ -48,30 +49,30 @@ func openJobs(ctx context.Context, path string) (*jobs, error) {
 	dsn := url.URL{Scheme: "file", Path: absolute, RawQuery: options.Encode()}
 	db, err := sql.Open("sqlite", dsn.String())
 	if err != nil {
-		return nil, fmt.Errorf("opening the job store %s: %w", path, err)
+		return nil, fmt.Errorf("open the job store %s: %w", path, err)
 	}
 	db.SetMaxOpenConns(1)
 	if err := migrateJobs(ctx, db); err != nil {
 		_ = db.Close()
-		return nil, fmt.Errorf("opening the job store %s: %w", path, err)
+		return nil, fmt.Errorf("open the job store %s: %w", path, err)
 	}
 	explained := func(err error) error { return explain(filepath.Dir(absolute), err) }
 	reading := url.Values{"_pragma": {"busy_timeout(10000)", "query_only(1)"}}
 	readers, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: absolute, RawQuery: reading.Encode()}).String())
 	if err != nil {
 		_ = db.Close()
-		return nil, fmt.Errorf("opening the job store %s: %w", path, err)
+		return nil, fmt.Errorf("open the job store %s: %w", path, err)
 	}
 	readers.SetMaxOpenConns(jobReaders)
 	readers.SetMaxIdleConns(jobReaders)
-	j := &jobs{jobsql.New(db, jobsql.Dialect{Explain: explained}), db, readers}
+	j := &jobsDB{jobsql.New(db, jobsql.Dialect{Explain: explained}), db, readers}
 	j.ReadFrom(readers)
 	return j, nil
 }
 
 func migrateJobs(ctx context.Context, db *sql.DB) error {
-	return bringUp(ctx, db, jobMigrations, "migrations/jobs", func(ctx context.Context) error { return failpoint.Inject(ctx, "jobs.migrate") })
+	return migrateFile(ctx, db, jobMigrations, "migrations/jobs", func(ctx context.Context) error { return failpoint.Inject(ctx, "jobs.migrate") })
 }
 
-// Close closes the file. The writer is the last, so it takes the log into the file.
-func (j *jobs) Close() error { return errors.Join(j.readers.Close(), j.file.Close()) }
+// Close closes the file. It closes the writer last, which checkpoints the log.
+func (j *jobsDB) Close() error { return errors.Join(j.readers.Close(), j.writer.Close()) }

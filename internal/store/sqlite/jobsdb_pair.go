@@ -17,8 +17,8 @@ import (
 // lostJobs is the error of a data directory without the job store that belongs to it.
 type lostJobs struct {
 	dir string
-	how string // how it is lost
-	own bool   // there is one, of another directory
+	how string // "is missing", …
+	own bool   // there is one, but it is of another directory
 }
 
 // Error implements error.
@@ -30,31 +30,31 @@ func (l lostJobs) Error() string {
 	return fmt.Sprintf("%s, which holds the exports, %s: %s and run: muster adopt --data %s", jobsFile, l.how, way, oserror.Word(l.dir))
 }
 
-// checkPair refuses a data directory one of whose databases is lost, before anything is made
-// in its place: with an empty job store all files would be nobody's, and old jobs would name rows
-// of a new directory. It refuses two databases that do not belong together for the same reasons.
-// A directory whose first making was interrupted is no such thing: its jobs.db
-// is made first and gets its tables last. The caller is inside the gate.
+// checkPair returns an error if one of the two databases is lost, before a new one is created
+// in its place: with an empty job store no file would belong to a job, and old jobs would
+// refer to rows of a new directory. For the same reasons it returns an error if the two
+// databases do not belong together. A directory whose initialisation was interrupted is not
+// an error: its jobs.db is created first and gets its tables last. The caller holds the gate.
 func checkPair(ctx context.Context, dir string) error {
-	d, err := lookAtDirectory(ctx, filepath.Join(dir, directoryFile))
+	d, err := readDirectoryState(ctx, filepath.Join(dir, directoryFile))
 	if err != nil {
 		return err
 	}
-	j, err := lookAtJobs(ctx, filepath.Join(dir, jobsFile))
+	j, err := readJobsState(ctx, filepath.Join(dir, jobsFile))
 	if err != nil {
 		return err
 	}
-	return judgePair(dir, d, j)
+	return checkStates(dir, d, j)
 }
 
-// judgePair is the error about two databases of which one is lost, or another directory's.
-func judgePair(dir string, d directoryLook, j jobsLook) error {
+// checkStates returns an error if one of the databases is lost, or of another directory.
+func checkStates(dir string, d directoryState, j jobsState) error {
 	switch {
-	case d.established && !j.there:
+	case d.initialised && !j.exists:
 		return lostJobs{dir: dir, how: "is missing"}
 	case d.owner != "" && !j.tables:
 		return lostJobs{dir: dir, how: "is empty"}
-	case !d.there && j.bytes, !d.established && (j.rows || j.owner != ""):
+	case !d.exists && j.notEmpty, !d.initialised && (j.rows || j.owner != ""):
 		return fmt.Errorf("%s, which holds the resources, is missing or empty, and the exports in %s are of another directory: restore both from a backup, or name a new directory", directoryFile, jobsFile)
 	case !d.owns(j):
 		return lostJobs{dir: dir, how: "belongs to another directory, or to another copy of this one", own: true}
@@ -62,62 +62,62 @@ func judgePair(dir string, d directoryLook, j jobsLook) error {
 	return nil
 }
 
-// directoryLook is what directory.db holds.
-type directoryLook struct {
-	there       bool
-	established bool   // it says what the directory is
-	owner       string // its token; one was drawn if it has been asked whose the files are
-	paired      bool   // jobs.db got the token
+// directoryState is the state of directory.db.
+type directoryState struct {
+	exists      bool
+	initialised bool   // table meta is filled
+	owner       string // the token, if FilesOwner has created one
+	paired      bool   // jobs.db has the token
 }
 
-// owns reports whether a job store belongs to the directory. One without a token does, as long
-// as nobody has noted that it got one.
-func (d directoryLook) owns(j jobsLook) bool {
+// owns reports whether a job store belongs to the directory. A job store without a token
+// does, unless directory.db records that it had one.
+func (d directoryState) owns(j jobsState) bool {
 	return j.owner == d.owner || j.owner == "" && !d.paired
 }
 
-func lookAtDirectory(ctx context.Context, path string) (look directoryLook, err error) {
-	db, size, err := openLook(path)
-	if look.there = size >= 0; db == nil {
-		return look, err
+func readDirectoryState(ctx context.Context, path string) (d directoryState, err error) {
+	db, size, err := openExisting(path)
+	if d.exists = size >= 0; db == nil {
+		return d, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	var ours bool
 	err = db.QueryRowContext(ctx, `SELECT application_id = ? AND EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'meta') FROM pragma_application_id`, applicationID).Scan(&ours)
 	if err != nil || !ours {
-		return look, err // another program's is refused elsewhere
+		return d, err // checkApplication refuses the database of another program
 	}
-	return look, db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM meta), coalesce((SELECT value FROM meta WHERE key = ?), ''), EXISTS (SELECT 1 FROM meta WHERE key = ?)`,
-		ownerKey, pairedKey).Scan(&look.established, &look.owner, &look.paired)
+	return d, db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM meta), coalesce((SELECT value FROM meta WHERE key = ?), ''), EXISTS (SELECT 1 FROM meta WHERE key = ?)`,
+		ownerKey, pairedKey).Scan(&d.initialised, &d.owner, &d.paired)
 }
 
-// jobsLook is what jobs.db holds.
-type jobsLook struct {
-	there, bytes, tables, rows bool
-	owner                      string // the token of its directory
+// jobsState is the state of jobs.db.
+type jobsState struct {
+	exists, notEmpty, tables, rows bool
+	owner                          string // the token of its directory
 }
 
-func lookAtJobs(ctx context.Context, path string) (look jobsLook, err error) {
-	db, size, err := openLook(path)
-	if look.there, look.bytes = size >= 0, size > 0; db == nil {
-		return look, err
+func readJobsState(ctx context.Context, path string) (j jobsState, err error) {
+	db, size, err := openExisting(path)
+	if j.exists, j.notEmpty = size >= 0, size > 0; db == nil {
+		return j, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	var facts bool // there are none before version 2
-	if err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'job'), EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'meta')`).Scan(&look.tables, &facts); err != nil || !look.tables {
-		return look, err
+	var meta bool // the table exists from version 2 on
+	if err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'job'), EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'meta')`).Scan(&j.tables, &meta); err != nil || !j.tables {
+		return j, err
 	}
-	if facts {
-		if look.owner, err = fact(ctx, db, ownerKey); err != nil {
-			return look, err
+	if meta {
+		if j.owner, err = metaValue(ctx, db, ownerKey); err != nil {
+			return j, err
 		}
 	}
-	return look, db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM job)`).Scan(&look.rows)
+	return j, db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM job)`).Scan(&j.rows)
 }
 
-// openLook opens a database that is only looked at, and returns its size: -1 when it is not
-// there. The database is nil then, and when it is empty.
-func openLook(path string) (*sql.DB, int64, error) {
+// openExisting opens a database for reading and returns its size, -1 if it does not exist.
+// The database is nil if the file is missing or empty.
+func openExisting(path string) (*sql.DB, int64, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, -1, nil
@@ -133,19 +133,19 @@ func openLook(path string) (*sql.DB, int64, error) {
 	return db, info.Size(), nil
 }
 
-// RemakeJobs makes an empty job store in a data directory that has lost its own, and reports
-// whether it did. All exports are lost then. One that belongs to another directory is moved
-// aside, and aside is its path then. One that is the directory's stays as it is. It is refused
-// while the directory is served.
-func RemakeJobs(ctx context.Context, dir string) (made bool, aside string, err error) {
-	made, aside, err = remakeJobs(ctx, dir)
+// RecreateJobs creates an empty job store in a data directory that has lost its own, and
+// reports whether it did. All exports of the directory are lost then. If there is a job store
+// of another directory, RecreateJobs renames it to the path aside. It does not change a job
+// store that belongs to the directory. It returns an error while a server runs.
+func RecreateJobs(ctx context.Context, dir string) (created bool, aside string, err error) {
+	created, aside, err = recreateJobs(ctx, dir)
 	if err != nil {
-		return made, aside, fmt.Errorf("look for the exports of data directory %s: %w", dir, explain(dir, err))
+		return created, aside, fmt.Errorf("check the exports of data directory %s: %w", dir, explain(dir, err))
 	}
-	return made, aside, nil
+	return created, aside, nil
 }
 
-func remakeJobs(ctx context.Context, dir string) (made bool, aside string, err error) {
+func recreateJobs(ctx context.Context, dir string) (created bool, aside string, err error) {
 	if err := prepareFolder(dir, false); err != nil {
 		return false, "", err
 	}
@@ -154,11 +154,11 @@ func remakeJobs(ctx context.Context, dir string) (made bool, aside string, err e
 		return false, "", err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	leave, err := gate{dir: dir}.enter(ctx)
+	release, err := gate{dir: dir}.acquire(ctx)
 	if err != nil {
 		return false, "", err
 	}
-	defer leave()
+	defer release()
 	var lost lostJobs
 	if err := checkPair(ctx, dir); !errors.As(err, &lost) {
 		return false, "", err
@@ -168,26 +168,26 @@ func remakeJobs(ctx context.Context, dir string) (made bool, aside string, err e
 			return false, "", err
 		}
 	}
-	return true, aside, makeJobs(ctx, dir)
+	return true, aside, createJobs(ctx, dir)
 }
 
-// makeJobs makes an empty job store with the token of the directory, if that has one.
-func makeJobs(ctx context.Context, dir string) error {
+// createJobs creates an empty job store with the token of the directory, if it has one.
+func createJobs(ctx context.Context, dir string) error {
 	path := filepath.Join(dir, jobsFile)
-	keepPrivate(path)
+	createPrivate(path)
 	jobs, err := openJobs(ctx, path)
 	if err != nil {
 		return err
 	}
-	d, err := lookAtDirectory(ctx, filepath.Join(dir, directoryFile))
+	d, err := readDirectoryState(ctx, filepath.Join(dir, directoryFile))
 	if err == nil && d.owner != "" {
-		_, err = jobs.file.ExecContext(ctx, writeFact, ownerKey, d.owner)
+		_, err = jobs.writer.ExecContext(ctx, setMeta, ownerKey, d.owner)
 	}
 	return errors.Join(err, jobs.Close())
 }
 
-// moveAside gives the job store of another directory another name, and returns that. What its
-// log holds is written into the file before.
+// moveAside renames the job store of another directory and returns the new path. It
+// checkpoints the log first.
 func moveAside(ctx context.Context, path string) (aside string, err error) {
 	db, err := sql.Open("sqlite", fileURL(path, url.Values{"_pragma": {"busy_timeout(10000)"}}))
 	if err != nil {

@@ -14,10 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestExplain holds what SQLite makes of the statements: through which index, and
-// whether it sorts. It would tell if a new SQLite, or statistics of an ANALYZE that
-// somebody ran, changed the order of work.
-func TestExplain(t *testing.T) {
+// TestSelectQueryPlan checks the query plans of selections: which indexes SQLite uses, and that
+// it does not sort. It fails if a new SQLite, or the statistics of an ANALYZE, change them.
+func TestSelectQueryPlan(t *testing.T) {
 	s := openTest(t, t.TempDir(), time.Now)
 	if _, err := s.Apply(t.Context(), storetest.Changes(300)); err != nil {
 		t.Fatal(err)
@@ -59,7 +58,7 @@ func TestExplain(t *testing.T) {
 			"SEARCH t2 EXISTS USING PRIMARY KEY (row_key=? AND param=? AND norm>? AND norm<?)"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := explained(t, s, searchsql.SQLite.Select(searchsql.Arrange(plan.Plan{Type: fhir.Location, Root: c.root})))
+			got := queryPlan(t, s, searchsql.SQLite.Select(searchsql.Arrange(plan.Plan{Type: fhir.Location, Root: c.root})))
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
@@ -67,8 +66,8 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// explained returns the steps that read a table or sort.
-func explained(t *testing.T, s *Store, statement searchsql.Statement) (steps []string) {
+// queryPlan returns the steps of the query plan that read a table or sort.
+func queryPlan(t *testing.T, s *Store, statement searchsql.Statement) (steps []string) {
 	t.Helper()
 	rows, err := s.readers.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+statement.SQL, statement.Args...)
 	if err != nil {
@@ -88,9 +87,9 @@ func explained(t *testing.T, s *Store, statement searchsql.Statement) (steps []s
 	return steps
 }
 
-// TestExplainReader holds what SQLite makes of the statements of the reader. Run with
-// statistics, as [TestExplain] is.
-func TestExplainReader(t *testing.T) {
+// TestReaderQueryPlan checks the query plans of store.Reader, with statistics as in
+// [TestSelectQueryPlan].
+func TestReaderQueryPlan(t *testing.T) {
 	s := openTest(t, t.TempDir(), time.Now)
 	if _, err := s.Apply(t.Context(), storetest.Changes(300)); err != nil {
 		t.Fatal(err)
@@ -119,7 +118,7 @@ func TestExplainReader(t *testing.T) {
 		{"bodies", bodiesOfKeys, []any{"[]"}, []string{list, row, "SEARCH d USING INTEGER PRIMARY KEY (rowid=?)"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := explained(t, s, searchsql.Statement{SQL: c.text, Args: c.args})
+			got := queryPlan(t, s, searchsql.Statement{SQL: c.text, Args: c.args})
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}

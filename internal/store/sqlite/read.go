@@ -9,10 +9,11 @@ import (
 
 	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/store/sqlrows"
 )
 
-// ReadAsOf implements store.Directory. Each call is one short read transaction,
-// so a long export holds back no checkpoint.
+// ReadAsOf implements store.Directory. Each call is one short read transaction, so a long
+// export does not delay checkpoints.
 func (s *Store) ReadAsOf(ctx context.Context, keys []store.RowKey, t fhir.Instant, yield func(store.RowKey, []byte) error) error {
 	if len(keys) == 0 {
 		return nil
@@ -22,23 +23,23 @@ func (s *Store) ReadAsOf(ctx context.Context, keys []store.RowKey, t fhir.Instan
 		return fmt.Errorf("read resources: %w", explain(s.dir, err))
 	}
 	defer func() { _ = tx.Rollback() }()
-	r := reading{tx: tx, keys: keys, t: t, yield: yield}
+	r := asOfReader{tx: tx, keys: keys, t: t, yield: yield}
 	if err := r.run(ctx); err != nil {
 		return fmt.Errorf("read resources as of %v: %w", t, explain(s.dir, err))
 	}
 	return nil
 }
 
-// reading is one call of ReadAsOf. keys are those that are still to be yielded.
-type reading struct {
+// asOfReader runs one call of ReadAsOf. keys are the keys that are not yielded yet.
+type asOfReader struct {
 	tx    *sql.Tx
 	keys  []store.RowKey
 	t     fhir.Instant
 	yield func(store.RowKey, []byte) error
 }
 
-// Two ways to the current versions. Both give rows in the order of the keys; a
-// key without a row, or with a row committed after t, is looked up in history.
+// The two statements for the current versions return rows in the order of the keys. For a
+// key without a row, or with a row that was committed after t, history is searched.
 const (
 	currentDense = `SELECT d.row_key, d.body, r.committed
 		FROM doc AS d CROSS JOIN resource AS r NOT INDEXED ON r.row_key = d.row_key
@@ -50,8 +51,8 @@ const (
 		WHERE row_key = ?1 AND committed <= ?2 AND superseded > ?2`
 )
 
-func (r *reading) run(ctx context.Context) error {
-	rows, err := r.current(ctx)
+func (r *asOfReader) run(ctx context.Context) error {
+	rows, err := r.queryCurrent(ctx)
 	if err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func (r *reading) run(ctx context.Context) error {
 		if err := rows.Scan(&key, &body, &committed); err != nil {
 			return err
 		}
-		if err := r.arrive(ctx, key, body, committed); err != nil {
+		if err := r.yieldCurrent(ctx, key, body, committed); err != nil {
 			return err
 		}
 	}
@@ -71,16 +72,16 @@ func (r *reading) run(ctx context.Context) error {
 		return err
 	}
 	for len(r.keys) > 0 {
-		if err := r.old(ctx); err != nil {
+		if err := r.yieldOld(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// current starts the statement that suits the keys: one scan if they ascend and
-// most rows of the range are wanted, else one look-up for each.
-func (r *reading) current(ctx context.Context) (*sql.Rows, error) {
+// queryCurrent runs the statement that suits the keys: one scan if the keys ascend and most
+// rows of their range are wanted, else one look-up for each key.
+func (r *asOfReader) queryCurrent(ctx context.Context) (*sql.Rows, error) {
 	first, last := r.keys[0], r.keys[len(r.keys)-1]
 	if int64(last-first) < 2*int64(len(r.keys)) && slices.IsSorted(r.keys) {
 		return r.tx.QueryContext(ctx, currentDense, first, last)
@@ -88,34 +89,34 @@ func (r *reading) current(ctx context.Context) (*sql.Rows, error) {
 	return r.tx.QueryContext(ctx, currentSparse, asJSON(r.keys))
 }
 
-// arrive takes the next current row: it yields the old versions of the keys
-// before it, and then the row if it is the one that was asked for.
-func (r *reading) arrive(ctx context.Context, key store.RowKey, body []byte, committed fhir.Instant) error {
+// yieldCurrent yields the old versions of the keys before a current row, and then the row
+// itself if its key is wanted.
+func (r *asOfReader) yieldCurrent(ctx context.Context, key store.RowKey, body []byte, committed fhir.Instant) error {
 	i := slices.Index(r.keys, key)
 	if i < 0 {
-		return nil // a row inside a dense range that nobody asked for
+		return nil // a row of the dense range that is not wanted
 	}
 	for range i {
-		if err := r.old(ctx); err != nil {
+		if err := r.yieldOld(ctx); err != nil {
 			return err
 		}
 	}
 	if committed > r.t {
-		return r.old(ctx)
+		return r.yieldOld(ctx)
 	}
 	r.keys = r.keys[1:]
 	return r.yield(key, body)
 }
 
-// old yields the next key from history.
-func (r *reading) old(ctx context.Context) error {
+// yieldOld yields the version of the next key from history.
+func (r *asOfReader) yieldOld(ctx context.Context) error {
 	key := r.keys[0]
 	r.keys = r.keys[1:]
 	var body []byte
 	err := r.tx.QueryRowContext(ctx, versionAsOf, key, r.t).Scan(&body)
 	if errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("the %v with row key %d has no version of that time any more: "+
-			"the job that needs it must be live, and its selection from this directory", key.Type(), key)
+			"the job that needs it must be live, and its selection must be from this directory", key.Type(), key)
 	}
 	if err != nil {
 		return err
@@ -123,46 +124,34 @@ func (r *reading) old(ctx context.Context) error {
 	return r.yield(key, body)
 }
 
-// currentPage is how many rows one read transaction of EachCurrent takes.
+// currentPage is how many rows EachCurrent reads in one transaction.
 const currentPage = 500
 
 const nextCurrent = `SELECT row_key, body FROM doc WHERE row_key BETWEEN ?1 AND ?2 ORDER BY row_key LIMIT ?3`
 
-// EachCurrent implements store.Directory. Each page is a read transaction of its
-// own, so a slow reader holds back no checkpoint for long.
+// EachCurrent implements store.Directory. Each page is a read transaction of its own, so a
+// slow caller does not delay checkpoints for long.
 func (s *Store) EachCurrent(ctx context.Context, t fhir.Type, yield func([]byte) error) error {
 	next, last := store.KeyRange(t)
 	for {
-		n, seen, err := s.currentPage(ctx, next, last, yield)
+		n := 0
+		err := sqlrows.Query(ctx, s.readers, func(rows *sql.Rows) error {
+			var key store.RowKey
+			var body sql.RawBytes
+			if err := rows.Scan(&key, &body); err != nil {
+				return err
+			}
+			n++
+			next = key + 1
+			return yield(body)
+		}, nextCurrent, next, last, currentPage)
 		if err != nil {
 			return fmt.Errorf("read the current %v resources: %w", t, explain(s.dir, err))
 		}
 		if n < currentPage {
 			return nil
 		}
-		next = seen + 1
 	}
-}
-
-// currentPage yields the first rows of a range and returns how many there were
-// and the key of the last.
-func (s *Store) currentPage(ctx context.Context, first, last store.RowKey, yield func([]byte) error) (n int, seen store.RowKey, err error) {
-	rows, err := s.readers.QueryContext(ctx, nextCurrent, first, last, currentPage)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer rows.Close()
-	var body sql.RawBytes
-	for rows.Next() {
-		if err := rows.Scan(&seen, &body); err != nil {
-			return n, seen, err
-		}
-		n++
-		if err := yield(body); err != nil {
-			return n, seen, err
-		}
-	}
-	return n, seen, rows.Err()
 }
 
 const presentIDs = `SELECT r.id FROM json_each(?2) AS j CROSS JOIN resource AS r INDEXED BY resource_id
@@ -170,32 +159,21 @@ const presentIDs = `SELECT r.id FROM json_each(?2) AS j CROSS JOIN resource AS r
 
 // Present implements store.Directory.
 func (s *Store) Present(ctx context.Context, t fhir.Type, ids []string) (map[string]bool, error) {
-	present, err := s.present(ctx, t, ids)
+	present := make(map[string]bool, len(ids))
+	err := sqlrows.Query(ctx, s.readers, func(rows *sql.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		present[id] = true
+		return err
+	}, presentIDs, t, asJSON(ids))
 	if err != nil {
 		return nil, fmt.Errorf("look up %d ids of %v: %w", len(ids), t, explain(s.dir, err))
 	}
 	return present, nil
 }
 
-func (s *Store) present(ctx context.Context, t fhir.Type, ids []string) (map[string]bool, error) {
-	rows, err := s.readers.QueryContext(ctx, presentIDs, t, asJSON(ids))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	present := make(map[string]bool, len(ids))
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		present[id] = true
-	}
-	return present, rows.Err()
-}
-
-// Counts implements store.Directory. It reads every narrow row, type by type:
-// a grouping statement would gather them all in memory.
+// Counts implements store.Directory. It reads the row of every resource, type by type: one
+// GROUP BY over all types would collect the rows in memory.
 func (s *Store) Counts(ctx context.Context) (map[fhir.Type]store.Count, error) {
 	counts := map[fhir.Type]store.Count{}
 	for _, t := range fhir.Types() {
@@ -213,7 +191,7 @@ func (s *Store) Counts(ctx context.Context) (map[fhir.Type]store.Count, error) {
 	return counts, nil
 }
 
-// Ping reports whether both databases answer, for a readiness check.
+// Ping checks that both databases answer. It serves readiness checks.
 func (s *Store) Ping(ctx context.Context) error {
 	var last fhir.Instant
 	if err := s.readers.QueryRowContext(ctx, `SELECT last FROM clock`).Scan(&last); err != nil {

@@ -9,26 +9,27 @@ import (
 )
 
 const (
-	// work is how long a batch may work inside the gate before it commits. The commit
-	// itself and the last chunk come on top, and all together stay under 250 ms.
-	work = 140 * time.Millisecond
-	// chunkWork is what one chunk of changes should take. The number of changes in
-	// a chunk follows from it: many on a fast disk, few on a slow one.
-	chunkWork              = 50 * time.Millisecond
+	// transactionTime is how long a transaction writes chunks before it commits. The last
+	// chunk and the commit come on top. The sum stays below 250 ms.
+	transactionTime = 140 * time.Millisecond
+	// chunkTime is how long one chunk should take. The number of changes in a chunk
+	// follows from it: many on a fast disk, few on a slow one.
+	chunkTime              = 50 * time.Millisecond
 	firstChunk             = 64
 	smallChunk, largeChunk = 8, 2048
 )
 
-// Apply writes the changes batch by batch: one writes as many as one stay inside the
-// gate allows, and at least one. The outcomes of all that is committed are returned
-// with an error; the reason why ctx ended stands for whatever the database made of it.
-func Apply(ctx context.Context, changes []store.Change, one func(context.Context, []store.Change) ([]store.Outcome, error)) ([]store.Outcome, error) {
+// WriteChanges writes the changes in transactions. writeTransaction writes as many of its
+// changes as one transaction takes, at least one, and returns their outcomes. After an
+// error WriteChanges returns the outcomes of all committed changes. When ctx has ended, the
+// error is its cause.
+func WriteChanges(ctx context.Context, changes []store.Change, writeTransaction func(context.Context, []store.Change) ([]store.Outcome, error)) ([]store.Outcome, error) {
 	outcomes := make([]store.Outcome, 0, len(changes))
 	for len(outcomes) < len(changes) {
-		done, err := one(ctx, changes[len(outcomes):])
-		outcomes = append(outcomes, done...)
+		committed, err := writeTransaction(ctx, changes[len(outcomes):])
+		outcomes = append(outcomes, committed...)
 		if cause := context.Cause(ctx); err != nil && cause != nil {
-			err = cause // rather than "interrupted"
+			err = cause // not "interrupted"
 		}
 		if err != nil {
 			return outcomes, err
@@ -37,75 +38,77 @@ func Apply(ctx context.Context, changes []store.Change, one func(context.Context
 	return outcomes, nil
 }
 
-// Pace finds how many changes one chunk should hold. The zero value is ready.
-type Pace struct{ chunk int }
+// ChunkSizer adapts the number of changes in a chunk to the speed of the database. The zero
+// value is ready to use.
+type ChunkSizer struct{ size int }
 
-// Size is the number of changes in the next chunk.
-func (p *Pace) Size() int {
-	if p.chunk == 0 {
-		p.chunk = firstChunk
+// Size returns the number of changes for the next chunk.
+func (c *ChunkSizer) Size() int {
+	if c.size == 0 {
+		c.size = firstChunk
 	}
-	return p.chunk
+	return c.size
 }
 
-// Adapt doubles or halves the size of the chunks when one of the given size took
-// far less or more than it should.
-func (p *Pace) Adapt(size int, took time.Duration) {
+// Adapt halves the size after a chunk of n changes that took too long, and doubles it after
+// a full chunk that was fast.
+func (c *ChunkSizer) Adapt(n int, took time.Duration) {
 	switch {
-	case took > 2*chunkWork:
-		p.chunk = max(smallChunk, p.chunk/2)
-	case took < chunkWork/2 && size == p.chunk:
-		p.chunk = min(largeChunk, p.chunk*2)
+	case took > 2*chunkTime:
+		c.size = max(smallChunk, c.size/2)
+	case took < chunkTime/2 && n == c.size:
+		c.size = min(largeChunk, c.size*2)
 	}
 }
 
-// Run takes the changes of one batch chunk by chunk to apply, until the batch has
-// worked since start for as long as it may, or comes to the second change of one
-// resource. It returns the outcomes of what was applied.
-func (p *Pace) Run(start time.Time, changes []store.Change, apply func([]store.Change) ([]store.Outcome, error)) ([]store.Outcome, error) {
+// WriteChunks writes the changes of one transaction in chunks. It stops when
+// transactionTime has passed since start, or before the second change of one resource. It
+// returns the outcomes of the changes that were written.
+func (c *ChunkSizer) WriteChunks(start time.Time, changes []store.Change, writeChunk func([]store.Change) ([]store.Outcome, error)) ([]store.Outcome, error) {
 	var outcomes []store.Outcome
-	changed := seen{}
-	for len(outcomes) < len(changes) && time.Since(start) < work {
-		chunk := changed.take(changes[len(outcomes):], p.Size())
+	written := resources{}
+	for len(outcomes) < len(changes) && time.Since(start) < transactionTime {
+		chunk := written.nextChunk(changes[len(outcomes):], c.Size())
 		if len(chunk) == 0 {
 			break
 		}
 		began := time.Now()
-		done, err := apply(chunk)
+		done, err := writeChunk(chunk)
 		if err != nil {
 			return nil, err
 		}
 		outcomes = append(outcomes, done...)
-		p.Adapt(len(chunk), time.Since(began))
+		c.Adapt(len(chunk), time.Since(began))
 	}
 	return outcomes, nil
 }
 
-// seen are the resources that a batch has changed.
-type seen map[resourceID]bool
+// resources are the resources that a transaction has written.
+type resources map[resourceID]bool
 
 type resourceID struct {
 	t  fhir.Type
 	id string
 }
 
-// take returns the next changes of a batch, up to limit and up to the second change
-// of one resource: two versions of one resource never have one commit time.
-func (s seen) take(changes []store.Change, limit int) []store.Change {
+// nextChunk returns the next changes of a transaction: at most limit, and none of a
+// resource that the transaction has written already. Two versions of a resource never have
+// the same commit time.
+func (written resources) nextChunk(changes []store.Change, limit int) []store.Change {
 	for i := range changes {
 		r := resourceID{changes[i].Type, changes[i].ID}
-		if i == limit || s[r] {
+		if i == limit || written[r] {
 			return changes[:i]
 		}
-		s[r] = true
+		written[r] = true
 	}
 	return changes
 }
 
-// Horizon is the moment up to which a version must have been committed to be kept
-// when it ends, given the transaction times of the live jobs; 0 when none is. Every
-// such time was drawn before the batch's, so a version that ends now is needed by
-// exactly the jobs whose time is not before its commit: by any, if by the latest.
+// Horizon returns the latest of the transaction times of the live jobs, 0 if there is none.
+// A version that ends now is kept in history if it was committed at or before the horizon:
+// each of these times was drawn before the transaction's own, so a job needs the version if
+// its time is not before the commit of the version.
 func Horizon(live []fhir.Instant) (horizon fhir.Instant) {
 	for _, t := range live {
 		horizon = max(horizon, t)

@@ -32,75 +32,46 @@ func New(queries store.Searcher, limit time.Duration, explain func(error) error)
 }
 
 // Search implements store.Searcher.
-func (s *Searcher) Search(ctx context.Context, search store.Search) (result store.SearchResult, err error) {
-	err = s.run(ctx, func(ctx context.Context) error {
-		result, err = s.queries.Search(ctx, search)
-		return err
-	})
-	if err != nil {
-		return store.SearchResult{}, fmt.Errorf("search %v: %w", search.Plan.Type, err)
-	}
-	return result, nil
+func (s *Searcher) Search(ctx context.Context, search store.Search) (store.SearchResult, error) {
+	return run(ctx, s, func(ctx context.Context) (store.SearchResult, error) { return s.queries.Search(ctx, search) },
+		"search %v", search.Plan.Type)
 }
 
 // Rows implements store.Reader.
-func (s *Searcher) Rows(ctx context.Context, keys []store.RowKey) (rows []store.Row, err error) {
+func (s *Searcher) Rows(ctx context.Context, keys []store.RowKey) ([]store.Row, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	err = s.run(ctx, func(ctx context.Context) error {
-		rows, err = s.queries.Rows(ctx, keys)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read %d rows: %w", len(keys), err)
-	}
-	return rows, nil
+	return run(ctx, s, func(ctx context.Context) ([]store.Row, error) { return s.queries.Rows(ctx, keys) },
+		"read %d rows", len(keys))
 }
 
 // Lookup implements store.Reader.
-func (s *Searcher) Lookup(ctx context.Context, t fhir.Type, ids []string) (rows []store.Row, err error) {
+func (s *Searcher) Lookup(ctx context.Context, t fhir.Type, ids []string) ([]store.Row, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	err = s.run(ctx, func(ctx context.Context) error {
-		rows, err = s.queries.Lookup(ctx, t, ids)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look up %d ids of %v: %w", len(ids), t, err)
-	}
-	return rows, nil
+	return run(ctx, s, func(ctx context.Context) ([]store.Row, error) { return s.queries.Lookup(ctx, t, ids) },
+		"look up %d ids of %v", len(ids), t)
 }
 
 // References implements store.Reader.
-func (s *Searcher) References(ctx context.Context, keys []store.RowKey, param int) (references []store.Reference, err error) {
+func (s *Searcher) References(ctx context.Context, keys []store.RowKey, param int) ([]store.Reference, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	err = s.run(ctx, func(ctx context.Context) error {
-		references, err = s.queries.References(ctx, keys, param)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the references of %d rows: %w", len(keys), err)
-	}
-	return references, nil
+	return run(ctx, s, func(ctx context.Context) ([]store.Reference, error) { return s.queries.References(ctx, keys, param) },
+		"read the references of %d rows", len(keys))
 }
 
 // Referrers implements store.Reader.
-func (s *Searcher) Referrers(ctx context.Context, t fhir.Type, param int, target fhir.Type, ids []string, limit int) (rows []store.Row, err error) {
+func (s *Searcher) Referrers(ctx context.Context, t fhir.Type, param int, target fhir.Type, ids []string, limit int) ([]store.Row, error) {
 	if len(ids) == 0 || limit <= 0 {
 		return nil, nil
 	}
-	err = s.run(ctx, func(ctx context.Context) error {
-		rows, err = s.queries.Referrers(ctx, t, param, target, ids, limit)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("find the %v resources that refer to %d of %v: %w", t, len(ids), target, err)
-	}
-	return rows, nil
+	return run(ctx, s, func(ctx context.Context) ([]store.Row, error) {
+		return s.queries.Referrers(ctx, t, param, target, ids, limit)
+	}, "find the %v resources that refer to %d of %v", t, len(ids), target)
 }
 
 // Bodies implements store.Reader.
@@ -108,22 +79,23 @@ func (s *Searcher) Bodies(ctx context.Context, keys []store.RowKey, yield func(s
 	if len(keys) == 0 {
 		return nil
 	}
-	err := s.run(ctx, func(ctx context.Context) error { return s.queries.Bodies(ctx, keys, yield) })
-	if err != nil {
-		return fmt.Errorf("read %d resources: %w", len(keys), err)
-	}
-	return nil
+	_, err := run(ctx, s, func(ctx context.Context) (struct{}, error) { return struct{}{}, s.queries.Bodies(ctx, keys, yield) },
+		"read %d resources", len(keys))
+	return err
 }
 
-// run calls query under the deadline.
-func (s *Searcher) run(ctx context.Context, query func(context.Context) error) error {
+// run calls query under the deadline. format and args describe the query in errors.
+func run[T any](ctx context.Context, s *Searcher, query func(context.Context) (T, error), format string, args ...any) (result T, err error) {
 	ctx, stop := context.WithTimeoutCause(ctx, s.limit, store.ErrTooCostly)
 	defer stop()
-	err := query(ctx)
-	if cause := context.Cause(ctx); err != nil && cause != nil {
+	if result, err = query(ctx); err == nil {
+		return result, nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
 		err = cause // not "interrupted"
 	}
-	return s.explain(err)
+	var none T
+	return none, fmt.Errorf(format+": %w", append(args, s.explain(err))...)
 }
 
 // Select runs the selection of a plan under a deadline.

@@ -306,7 +306,7 @@ func TestOpenRefuses(t *testing.T) {
 		wantRefused(t, change(func(u *url.URL) { u.Host = "127.0.0.1:1" }), store.Options{}, "127.0.0.1:1", "cannot be reached", "check that the server runs")
 	})
 	t.Run("no such user", func(t *testing.T) {
-		wantRefused(t, change(func(u *url.URL) { u.User = url.UserPassword("nobody", "hush-hush") }), store.Options{}, "user or the password is wrong")
+		wantRefused(t, change(func(u *url.URL) { u.User = url.UserPassword("stranger", "hush-hush") }), store.Options{}, "user or the password is wrong")
 	})
 	t.Run("no such database", func(t *testing.T) {
 		wantRefused(t, change(func(u *url.URL) { u.Path = "/muster_nowhere" }), store.Options{}, "muster_nowhere", "createdb")

@@ -145,8 +145,9 @@ func TestLockServe(t *testing.T) {
 	_ = again.Close()
 }
 
-// TestFilesAreTheOwners makes a directory in a folder that everybody may enter.
-func TestFilesAreTheOwners(t *testing.T) {
+// TestFilePermissions creates a directory in a folder that all users may enter. Only the owner
+// may read its files.
+func TestFilePermissions(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)

@@ -96,7 +96,7 @@ func (f *frozen) Write(ctx context.Context, dir string, progress func(done, tota
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
 		}
-		return fmt.Errorf("pg_dump could not write the database: %w: %s", err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("run pg_dump: %w: %s", err, strings.TrimSpace(string(out)))
 	}
 	progress(1, 1)
 	return nil

@@ -17,7 +17,7 @@ type adoptCmd struct {
 // that means. A data directory that has lost jobs.db, or has another directory's, gets an
 // empty one. No export file is removed here. It is refused while a server uses the folder.
 func (c adoptCmd) Run(a app) (err error) {
-	remade, aside, err := remakeJobs(a.ctx, c.Data, c.Database)
+	remade, aside, err := recreateJobs(a.ctx, c.Data, c.Database)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func (c backupCmd) Run(a app) (err error) {
 	progress := newAmountProgress(a.stderr)
 	start := time.Now()
 	summary, err := backup.Run(a.ctx, backup.Config{
-		Source: freezer{source}, Files: files, Folder: sqlite.FilesFolder, Out: c.Out, Progress: progress.at,
+		Source: backupSource{source}, Files: files, Folder: sqlite.FilesFolder, Out: c.Out, Progress: progress.at,
 	})
 	progress.end()
 	if err != nil {

@@ -83,7 +83,7 @@ type instance struct {
 	numbers  *http.Server // /metrics on an address of its own; nil without one
 	scraped  net.Listener
 	exports  *export.Service
-	served   mark
+	served   store.ServeMark
 	log      *slog.Logger
 	drain    time.Duration
 	close    func() error
@@ -135,7 +135,7 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 		return nil, err
 	}
 	open = append(open, directory)
-	served, err := markServed(a.ctx, directory)
+	served, err := directory.MarkServed(a.ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if ended, err := takeUp(a.ctx, directory); err != nil {
+	if ended, err := directory.EndClaims(a.ctx); err != nil {
 		return nil, err
 	} else if ended > 0 {
 		log.Info("work of a server that died is taken up", "pieces", ended)

@@ -30,7 +30,7 @@ type Kind int
 const (
 	Syntax         Kind = iota // not JSON, not UTF-8, or a value that I-JSON and FHIR do not allow
 	Truncated                  // the text ends inside a value
-	DuplicateKey              // an object has two members of one name
+	DuplicateKey               // an object has two members of one name
 	TooDeep                    // more than MaxDepth objects and arrays nest
 	TooManyMembers             // more than Options.MaxCommas
 )

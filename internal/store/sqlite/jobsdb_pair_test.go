@@ -13,8 +13,7 @@ import (
 	"muster/internal/store"
 )
 
-// withToken returns a directory that was served before: it has drawn its id as an owner. A job
-// is in it.
+// withToken returns a directory that was served before: it has an owner id, and one job.
 func withToken(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -38,8 +37,8 @@ func remove(t *testing.T, dir, name string) {
 	}
 }
 
-// wantNoJobs fails if there is a job store that is not empty.
-func wantNoJobs(t *testing.T, dir string, size int64) {
+// wantJobsFile checks the size of the job store, -1 for a missing one.
+func wantJobsFile(t *testing.T, dir string, size int64) {
 	t.Helper()
 	info, err := os.Stat(filepath.Join(dir, jobsFile))
 	if size < 0 && err == nil || size >= 0 && (err != nil || info.Size() != size) {
@@ -47,15 +46,15 @@ func wantNoJobs(t *testing.T, dir string, size int64) {
 	}
 }
 
-// refused opens a directory as each command does: none may make what is lost.
+// refused opens a directory as each command does. No command may create what is lost.
 func refused(t *testing.T, dir string, words ...string) {
 	t.Helper()
 	wantError(t, dir, Options{}, words...)
 	wantError(t, dir, Options{Create: &testInfo}, words...)
 }
 
-// TestLostJobStore loses jobs.db in all the ways: the directory is refused, and nothing is made
-// in its place, until somebody gives the exports up.
+// TestLostJobStore loses jobs.db in several ways. The directory is refused, and no new job
+// store is created, until the operator gives up the exports.
 func TestLostJobStore(t *testing.T) {
 	for name, c := range map[string]struct {
 		lose func(t *testing.T, dir string)
@@ -74,13 +73,13 @@ func TestLostJobStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := withToken(t)
 			c.lose(t, dir)
-			for range 2 { // the first refusal must not mend it for the second
+			for range 2 { // the first refusal must not repair it for the second
 				refused(t, dir, jobsFile, c.word, "restore it from a backup together with directory.db", "muster adopt --data "+dir)
-				wantNoJobs(t, dir, c.size)
+				wantJobsFile(t, dir, c.size)
 			}
 			for n, want := range []bool{true, false} {
-				if made, _, err := RemakeJobs(t.Context(), dir); err != nil || made != want {
-					t.Errorf("call %d of RemakeJobs: %v, %v", n+1, made, err)
+				if created, _, err := RecreateJobs(t.Context(), dir); err != nil || created != want {
+					t.Errorf("call %d of RecreateJobs: %v, %v", n+1, created, err)
 				}
 			}
 			s, err := Open(t.Context(), dir, Options{})
@@ -95,12 +94,12 @@ func TestLostJobStore(t *testing.T) {
 	}
 }
 
-// inJobs runs statements on the job store of a directory that nobody has open.
+// inJobs runs statements on the job store of a directory that is not open.
 func inJobs(t *testing.T, dir string, statements ...string) {
 	t.Helper()
 	j := newJobs(t, filepath.Join(dir, jobsFile))
 	for _, text := range statements {
-		if _, err := j.file.Exec(text); err != nil {
+		if _, err := j.writer.Exec(text); err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
 	}
@@ -109,7 +108,7 @@ func inJobs(t *testing.T, dir string, statements ...string) {
 	}
 }
 
-// withoutToken makes a job store one of the version before there were tokens.
+// withoutToken downgrades a job store to the version before tokens.
 func withoutToken(t *testing.T, dir string) {
 	t.Helper()
 	inJobs(t, dir, `DROP TABLE meta`, `DELETE FROM goose_db_version WHERE version_id = 2`)
@@ -140,13 +139,13 @@ func jobIDs(t *testing.T, dir string) string {
 	return strings.Join(slices.Sorted(maps.Keys(jobs)), " ")
 }
 
-// TestForeignJobStore puts the job store of another directory, or of another copy of this one,
-// in the place of the directory's own: with it the janitor would take the files of all younger
-// exports for nobody's. It is refused and left as it is, until somebody gives it up.
+// TestForeignJobStore replaces the job store by that of another directory, or of another copy
+// of this one. With it, the janitor would delete the files of all younger exports. The
+// directory is refused and not changed, until the operator gives up the exports.
 func TestForeignJobStore(t *testing.T) {
 	for name, take := range map[string]func(t *testing.T, dir string) string{
 		"of another directory": func(t *testing.T, _ string) string { return content(t, withToken(t)) },
-		"of a new directory":   func(t *testing.T, _ string) string { return content(t, made(t)) },
+		"of a new directory":   func(t *testing.T, _ string) string { return content(t, initialised(t)) },
 		"of a backup": func(t *testing.T, dir string) string {
 			out := t.TempDir()
 			freezeTo(t, dir, out)
@@ -172,12 +171,12 @@ func TestForeignJobStore(t *testing.T) {
 			if content(t, dir) != foreign {
 				t.Error("the refusal has changed it")
 			}
-			made, aside, err := RemakeJobs(t.Context(), dir)
-			if err != nil || !made || !strings.HasPrefix(aside, filepath.Join(dir, jobsFile+".foreign-")) {
-				t.Fatalf("RemakeJobs: %v, %q, %v", made, aside, err)
+			created, aside, err := RecreateJobs(t.Context(), dir)
+			if err != nil || !created || !strings.HasPrefix(aside, filepath.Join(dir, jobsFile+".foreign-")) {
+				t.Fatalf("RecreateJobs: %v, %q, %v", created, aside, err)
 			}
 			if kept, err := os.ReadFile(aside); err != nil || string(kept) != foreign {
-				t.Errorf("what was moved aside is another: %v", err)
+				t.Errorf("the file aside differs from the foreign job store: %v", err)
 			}
 			if left, _ := filepath.Glob(filepath.Join(dir, jobsFile+"*")); len(left) != 2 {
 				t.Errorf("files %q", left)
@@ -185,33 +184,34 @@ func TestForeignJobStore(t *testing.T) {
 			if jobs := jobIDs(t, dir); jobs != "" {
 				t.Errorf("jobs %s", jobs)
 			}
-			if made, aside, err := RemakeJobs(t.Context(), dir); err != nil || made || aside != "" {
-				t.Errorf("again: %v, %q, %v", made, aside, err)
+			if created, aside, err := RecreateJobs(t.Context(), dir); err != nil || created || aside != "" {
+				t.Errorf("again: %v, %q, %v", created, aside, err)
 			}
 		})
 	}
 }
 
-// A foreign job store is refused where this directory has drawn no token yet, too.
+// TestForeignJobStoreOfUnservedDirectory checks a directory that has no token yet.
 func TestForeignJobStoreOfUnservedDirectory(t *testing.T) {
-	dir := made(t)
+	dir := initialised(t)
 	write(t, filepath.Join(dir, jobsFile), content(t, withToken(t)))
 	refused(t, dir, "belongs to another directory")
-	if made, aside, err := RemakeJobs(t.Context(), dir); err != nil || !made || aside == "" {
-		t.Errorf("RemakeJobs: %v, %q, %v", made, aside, err)
+	if created, aside, err := RecreateJobs(t.Context(), dir); err != nil || !created || aside == "" {
+		t.Errorf("RecreateJobs: %v, %q, %v", created, aside, err)
 	}
 	if jobs := jobIDs(t, dir); jobs != "" {
 		t.Errorf("jobs %s", jobs)
 	}
 }
 
-// TestTokenHalfWritten: where the program died before both databases had the token, or where one
-// before this version has drawn it, the job store gets it and its jobs stay.
+// TestTokenHalfWritten checks a directory whose program died before both databases had the
+// token, or whose token an earlier version created. The job store gets the token and keeps its
+// jobs.
 func TestTokenHalfWritten(t *testing.T) {
 	for name, undo := range map[string]func(t *testing.T, dir string){
 		"of an earlier version": withoutToken,
-		"drawn only":            func(t *testing.T, dir string) { inJobs(t, dir, `DELETE FROM meta`) },
-		"not noted only":        func(*testing.T, string) {},
+		"created only":          func(t *testing.T, dir string) { inJobs(t, dir, `DELETE FROM meta`) },
+		"not recorded":          func(*testing.T, string) {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := withToken(t)
@@ -224,13 +224,13 @@ func TestTokenHalfWritten(t *testing.T) {
 			if jobs := jobIDs(t, dir); jobs != "one" {
 				t.Errorf("jobs %q", jobs)
 			}
-			withoutToken(t, dir) // now it is noted, and another job store is none of its own
+			withoutToken(t, dir) // the token is recorded now, so a job store without it is foreign
 			refused(t, dir, "belongs to another directory")
 		})
 	}
 }
 
-// execute runs a statement on a database that nobody has open.
+// execute runs a statement on a database that is not open.
 func execute(t *testing.T, path, statement string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", fileURL(path, nil))
@@ -243,12 +243,12 @@ func execute(t *testing.T, path, statement string) {
 	}
 }
 
-// emptyDatabase makes a database that has a header and no tables.
+// emptyDatabase creates a database with a header and without tables.
 func emptyDatabase(t *testing.T, path string) {
 	t.Helper()
 	j := newJobs(t, path)
 	for _, text := range []string{`PRAGMA writable_schema = 1`, `DELETE FROM sqlite_schema`, `PRAGMA writable_schema = 0`, `VACUUM`} {
-		if _, err := j.file.Exec(text); err != nil {
+		if _, err := j.writer.Exec(text); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -257,31 +257,32 @@ func emptyDatabase(t *testing.T, path string) {
 	}
 }
 
-// A directory that was never served and has lost jobs.db is refused too; one whose making was
-// cut off before jobs.db had tables is not.
+// TestLostJobStoreOfUnservedDirectory checks that a directory that was never served is refused
+// too if jobs.db is missing, but not if its initialisation was interrupted before jobs.db had
+// tables.
 func TestLostJobStoreOfUnservedDirectory(t *testing.T) {
-	dir := made(t)
+	dir := initialised(t)
 	remove(t, dir, jobsFile)
 	refused(t, dir, jobsFile, "is missing", "muster adopt")
 	write(t, filepath.Join(dir, jobsFile), "")
 	s, err := Open(t.Context(), dir, Options{})
 	if err != nil {
-		t.Fatalf("a making that was cut off before jobs.db had tables: %v", err)
+		t.Fatalf("an initialisation that was interrupted before jobs.db had tables: %v", err)
 	}
 	_ = s.Close()
 }
 
-// Old jobs name rows of their own directory: no other one is made beside them.
+// TestLostDirectory checks that no directory is created beside the jobs of another one.
 func TestLostDirectory(t *testing.T) {
 	t.Run("missing", func(t *testing.T) {
 		dir := withToken(t)
 		remove(t, dir, directoryFile)
 		wantError(t, dir, Options{Create: &testInfo}, directoryFile, "restore both from a backup", "new directory")
 		if IsDirectory(dir) {
-			t.Error("a directory was made beside an old jobs.db")
+			t.Error("a directory was created beside an old jobs.db")
 		}
-		if _, _, err := RemakeJobs(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "not a data directory") {
-			t.Errorf("RemakeJobs: %v", err)
+		if _, _, err := RecreateJobs(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "not a data directory") {
+			t.Errorf("RecreateJobs: %v", err)
 		}
 	})
 	t.Run("empty", func(t *testing.T) {
@@ -294,15 +295,15 @@ func TestLostDirectory(t *testing.T) {
 	})
 }
 
-// RemakeJobs changes nothing below a server.
-func TestRemakeJobsWhileServed(t *testing.T) {
+// TestRecreateJobsWhileServed checks that RecreateJobs returns an error while a server runs.
+func TestRecreateJobsWhileServed(t *testing.T) {
 	dir := withToken(t)
 	lock, err := LockServe(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer lock.Close()
-	if made, _, err := RemakeJobs(t.Context(), dir); made || err == nil || !strings.Contains(err.Error(), "served by another process") {
-		t.Errorf("%v, %v", made, err)
+	if created, _, err := RecreateJobs(t.Context(), dir); created || err == nil || !strings.Contains(err.Error(), "served by another process") {
+		t.Errorf("%v, %v", created, err)
 	}
 }

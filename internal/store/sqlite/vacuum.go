@@ -8,36 +8,33 @@ import (
 	"muster/internal/fhir"
 )
 
-// versionsPerVacuum is how many old versions are looked at in one stay inside
-// the gate.
+// versionsPerVacuum is how many old versions one transaction examines.
 const versionsPerVacuum = 500
 
 // Vacuum implements store.Directory.
 func (s *Store) Vacuum(ctx context.Context) (int64, error) {
-	var dropped, after int64
+	var deleted, after int64
 	for {
-		n, last, err := s.vacuumSome(ctx, after)
-		dropped += n
+		n, last, err := s.vacuumPage(ctx, after)
+		deleted += n
 		if err != nil {
-			return dropped, fmt.Errorf("drop old versions: %w", explain(s.dir, err))
+			return deleted, fmt.Errorf("delete old versions: %w", explain(s.dir, err))
 		}
 		if last == 0 {
-			return dropped, nil
+			return deleted, nil
 		}
 		after = last
 	}
 }
 
-// vacuumSome looks at the next versions after a row of history and drops those
-// that no live job needs. last is the last row it looked at, 0 at the end.
-func (s *Store) vacuumSome(ctx context.Context, after int64) (dropped, last int64, err error) {
-	leave, err := s.gate.enter(ctx)
+// vacuumPage examines the versions that follow a row of history, and deletes those that no
+// live job needs. It returns the last row that it examined, 0 at the end of the table.
+func (s *Store) vacuumPage(ctx context.Context, after int64) (deleted, last int64, err error) {
+	release, err := s.acquireWriter(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer leave()
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer release()
 	live, err := s.LiveTimes(ctx)
 	if err != nil {
 		return 0, 0, err
@@ -58,11 +55,11 @@ func (s *Store) vacuumSome(ctx context.Context, after int64) (dropped, last int6
 	if err != nil {
 		return 0, 0, err
 	}
-	if dropped, err = result.RowsAffected(); err != nil {
+	if deleted, err = result.RowsAffected(); err != nil {
 		return 0, 0, err
 	}
 	if err := failpoint.Inject(ctx, "directory.vacuum.commit"); err != nil {
 		return 0, 0, err
 	}
-	return dropped, last, tx.Commit()
+	return deleted, last, tx.Commit()
 }

@@ -11,16 +11,17 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/search/plan"
 	"muster/internal/store"
+	"muster/internal/store/deadline"
 	"muster/internal/store/searchsql"
 )
 
-// snapshot is a read transaction on a connection of its own.
+// snapshot is a read transaction on its own connection.
 type snapshot struct {
-	conn     *sql.Conn
-	tx       *sql.Tx
-	time     fhir.Instant
-	dir      string
-	deadline time.Duration
+	conn  *sql.Conn
+	tx    *sql.Tx
+	time  fhir.Instant
+	dir   string
+	limit time.Duration // of a selection
 }
 
 // OpenSnapshot implements store.Directory.
@@ -33,8 +34,8 @@ func (s *Store) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir
 }
 
 func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir.Instant) error) (_ *snapshot, err error) {
-	// The connection comes first: nobody waits for one inside the gate.
-	snap := &snapshot{dir: s.dir, deadline: s.deadline}
+	// Get the connection before the gate, so that the gate is not held while waiting for one.
+	snap := &snapshot{dir: s.dir, limit: s.deadline}
 	if snap.conn, err = s.readers.Conn(ctx); err != nil {
 		return nil, err
 	}
@@ -43,17 +44,17 @@ func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir
 			err = errors.Join(err, snap.Close())
 		}
 	}()
-	// The snapshot outlives ctx. BEGIN alone fixes nothing yet; what is seen is what
-	// the first read sees.
+	// The snapshot outlives ctx. BEGIN does not fix what the transaction sees; its first
+	// read does.
 	if snap.tx, err = snap.conn.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{ReadOnly: true}); err != nil {
 		return nil, err
 	}
-	leave, err := s.gate.enter(ctx)
+	release, err := s.gate.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
-	if snap.time, err = s.drawTime(ctx); err != nil {
+	defer release()
+	if snap.time, err = s.drawTransactionTime(ctx); err != nil {
 		return nil, err
 	}
 	if err := failpoint.Inject(ctx, "directory.snapshot.drawn"); err != nil {
@@ -70,13 +71,13 @@ func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir
 		return nil, err
 	}
 	if last != snap.time {
-		return nil, fmt.Errorf("the clock went from %d to %d inside the gate: another program writes to %s. Stop it and try again", snap.time, last, directoryFile)
+		return nil, fmt.Errorf("the clock changed from %d to %d inside the gate: another program writes to %s. Stop it and try again", snap.time, last, directoryFile)
 	}
 	return snap, nil
 }
 
-// drawTime draws the transaction time, in a transaction of its own.
-func (s *Store) drawTime(ctx context.Context) (fhir.Instant, error) {
+// drawTransactionTime draws a time in a transaction of its own.
+func (s *Store) drawTransactionTime(ctx context.Context) (fhir.Instant, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	tx, err := s.writer.db.BeginTx(ctx, nil)
@@ -84,7 +85,7 @@ func (s *Store) drawTime(ctx context.Context) (fhir.Instant, error) {
 		return 0, err
 	}
 	defer func() { _ = tx.Rollback() }()
-	t, err := draw(ctx, tx, s.now)
+	t, err := drawTime(ctx, tx, s.now)
 	if err != nil {
 		return 0, err
 	}
@@ -94,31 +95,10 @@ func (s *Store) drawTime(ctx context.Context) (fhir.Instant, error) {
 // Time implements store.Snapshot.
 func (s *snapshot) Time() fhir.Instant { return s.time }
 
-// Close implements store.Snapshot.
-func (s *snapshot) Close() error {
-	var errs []error
-	if s.tx != nil {
-		errs = append(errs, s.tx.Rollback())
-	}
-	errs = append(errs, s.conn.Close())
-	for _, err := range errs {
-		if err != nil && !errors.Is(err, sql.ErrTxDone) && !errors.Is(err, sql.ErrConnDone) {
-			return err
-		}
-	}
-	return nil
-}
-
 // Select implements store.Snapshot.
 func (s *snapshot) Select(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
-	ctx, stop := context.WithTimeoutCause(ctx, s.deadline,
-		fmt.Errorf("the selection of %v ran for %v and was stopped: narrow its filter", p.Type, s.deadline))
-	defer stop()
-	err := s.selectRows(ctx, p, yield)
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		return cause
-	}
-	return explain(s.dir, err)
+	explained := func(err error) error { return explain(s.dir, err) }
+	return deadline.Select(ctx, p, s.limit, explained, func(ctx context.Context) error { return s.selectRows(ctx, p, yield) })
 }
 
 func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
@@ -147,10 +127,17 @@ func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store
 	return nil
 }
 
-// counting runs the counts by which a search decides its order of work.
-func counting(tx *sql.Tx) searchsql.CountFunc {
-	return func(ctx context.Context, s searchsql.Statement) (n int64, err error) {
-		err = tx.QueryRowContext(ctx, s.SQL, s.Args...).Scan(&n)
-		return n, err
+// Close implements store.Snapshot.
+func (s *snapshot) Close() error {
+	var errs []error
+	if s.tx != nil {
+		errs = append(errs, s.tx.Rollback())
 	}
+	errs = append(errs, s.conn.Close())
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, sql.ErrTxDone) && !errors.Is(err, sql.ErrConnDone) {
+			return err
+		}
+	}
+	return nil
 }

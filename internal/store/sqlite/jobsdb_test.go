@@ -13,7 +13,7 @@ import (
 	"muster/internal/store/storetest"
 )
 
-func newJobs(t *testing.T, path string) *jobs {
+func newJobs(t *testing.T, path string) *jobsDB {
 	t.Helper()
 	j, err := openJobs(t.Context(), path)
 	if err != nil {
@@ -33,7 +33,7 @@ func TestLiveTimes(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(folder, "jobs.db")
-	j, other := newJobs(t, path), newJobs(t, path) // another process, in effect
+	j, other := newJobs(t, path), newJobs(t, path) // as another process
 	want := func(times ...fhir.Instant) {
 		t.Helper()
 		got, err := other.LiveTimes(t.Context())
@@ -70,7 +70,7 @@ func TestLiveTimes(t *testing.T) {
 func TestNewerJobStoreIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jobs.db")
 	j := newJobs(t, path)
-	if _, err := j.file.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, 1)`); err != nil {
+	if _, err := j.writer.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, 1)`); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := openJobs(t.Context(), path); err == nil || !strings.Contains(err.Error(), "newer muster") {
@@ -78,9 +78,9 @@ func TestNewerJobStoreIsRefused(t *testing.T) {
 	}
 }
 
-// A server that alone serves a directory takes up what the dead had claimed, whatever is
-// left of the leases. The dead one is fenced off, and its attempt counts.
-func TestClaimsOfTheDeadEnd(t *testing.T) {
+// TestEndClaims ends the claims of a server that died before their leases end. The fence locks
+// out the dead server, and its attempt counts.
+func TestEndClaims(t *testing.T) {
 	j := newJobs(t, filepath.Join(t.TempDir(), "jobs.db"))
 	if err := j.CreateJob(t.Context(), store.Job{ID: "one", Owner: "anna", Request: []byte("{}")}, 0); err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func TestClaimsOfTheDeadEnd(t *testing.T) {
 		t.Errorf("attempt %d with fence %d after fence %d", next.Attempt, next.Fence, dead.Fence)
 	}
 	if err := j.Renew(t.Context(), dead, 12, 1000, 0); !errors.Is(err, store.ErrLeaseLost) {
-		t.Errorf("the dead renews its claim: %v", err)
+		t.Errorf("the dead server renews its claim: %v", err)
 	}
 	if n, err := j.EndClaims(t.Context()); n != 1 || err != nil {
 		t.Errorf("%d claims ended, %v; want 1", n, err)

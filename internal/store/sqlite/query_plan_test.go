@@ -15,10 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestExplain holds what SQLite makes of the statements: through which index, and
-// whether it sorts. It would tell if a new SQLite, or statistics of an ANALYZE that
-// somebody ran, changed the order of work.
-func TestExplain(t *testing.T) {
+// TestSelectQueryPlan checks the query plans of selections: which indexes SQLite uses, and that
+// it does not sort. It fails if a new SQLite, or the statistics of an ANALYZE, change them.
+func TestSelectQueryPlan(t *testing.T) {
 	s := openTest(t, t.TempDir(), time.Now)
 	if _, err := s.Apply(t.Context(), storetest.Changes(300)); err != nil {
 		t.Fatal(err)
@@ -60,7 +59,7 @@ func TestExplain(t *testing.T) {
 			"SEARCH t2 EXISTS USING PRIMARY KEY (row_key=? AND param=? AND norm>? AND norm<?)"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := explained(t, s, searchsql.SQLite.Select(optimizer.ByHeuristic(plan.Plan{Type: fhir.Location, Root: c.root})))
+			got := queryPlan(t, s, searchsql.SQLite.Select(optimizer.ByHeuristic(plan.Plan{Type: fhir.Location, Root: c.root})))
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
@@ -68,8 +67,8 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// explained returns the steps that read a table or sort.
-func explained(t *testing.T, s *Store, statement searchsql.Statement) (steps []string) {
+// queryPlan returns the steps of the query plan that read a table or sort.
+func queryPlan(t *testing.T, s *Store, statement searchsql.Statement) (steps []string) {
 	t.Helper()
 	rows, err := s.readers.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+statement.SQL, statement.Args...)
 	if err != nil {
@@ -87,4 +86,43 @@ func explained(t *testing.T, s *Store, statement searchsql.Statement) (steps []s
 		}
 	}
 	return steps
+}
+
+// TestReaderQueryPlan checks the query plans of store.Reader, with statistics as in
+// [TestSelectQueryPlan].
+func TestReaderQueryPlan(t *testing.T) {
+	s := openTest(t, t.TempDir(), time.Now)
+	if _, err := s.Apply(t.Context(), storetest.Changes(300)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.writer.db.ExecContext(t.Context(), `ANALYZE`); err != nil {
+		t.Fatal(err)
+	}
+	const (
+		list  = "SCAN j VIRTUAL TABLE INDEX 1:"
+		row   = "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"
+		names = "SEARCH name USING COVERING INDEX sqlite_autoindex_name_1 (text=?)"
+		run   = " USING COVERING INDEX ix_reference_value (param=? AND id=? AND type=? AND row_key>"
+	)
+	for _, c := range []struct {
+		name, text string
+		args       []any
+		want       []string
+	}{
+		{"rows", rowsOfKeys, []any{"[]"}, []string{list, row}},
+		{"lookup", rowsOfIDs, []any{2, "[]"}, []string{list, "SEARCH r USING INDEX resource_id (type=? AND id=?)"}},
+		{"references", referencesOfRows, []any{"[]", 1}, []string{list,
+			"SEARCH x USING PRIMARY KEY (row_key=? AND param=?)",
+			"SEARCH n USING INTEGER PRIMARY KEY (rowid=?)"}},
+		{"referrers", referrersOfIDs, []any{"[]", 1, "Location", 1, 2, 3}, []string{row, list,
+			"SEARCH x" + run + "? AND row_key<?)", names, "SEARCH y" + run + "?)", names}},
+		{"bodies", bodiesOfKeys, []any{"[]"}, []string{list, row, "SEARCH d USING INTEGER PRIMARY KEY (rowid=?)"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := queryPlan(t, s, searchsql.Statement{SQL: c.text, Args: c.args})
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
 }

@@ -10,17 +10,17 @@ import (
 	"muster/internal/search/query"
 )
 
-// Coverage counts what a run of queries was made of. The zero Coverage is ready.
+// Coverage counts the forms of the queries of a run. The zero value is empty.
 type Coverage struct {
 	Queries   int
-	Refused   int            // had to be refused
-	Empty     int            // found nothing
-	Ambiguous int            // were left out: a place near the edge of a circle
+	Refused   int            // queries that had to be refused
+	Empty     int            // queries that found nothing
+	Ambiguous int            // queries not compared: a position is near the edge of a circle
 	Shapes    map[string]int // forms of criteria, such as "<- -> string:contains"
 	MaxDepth  int            // steps of the longest chain
 }
 
-// Add counts a query and what it found.
+// Add counts a query with its answer.
 func (m *Coverage) Add(q query.Query, a Answer, refused bool) {
 	m.Queries++
 	switch {
@@ -42,8 +42,9 @@ func (m *Coverage) Add(q query.Query, a Answer, refused bool) {
 	}
 }
 
-// shapeOf is the form of a criterion without its names: steps forward "->" and back
-// "<-", kind, modifier or prefix, and a comma for alternatives.
+// shapeOf returns the form of a criterion without names: "->" for a chain, "-:>" for a
+// typed chain and "<-" for a reverse chain, then parameter type, modifier or prefix, and a
+// comma for alternatives.
 func shapeOf(types []fhir.Type, p query.Param) string {
 	switch p := p.(type) {
 	case query.Chain:
@@ -91,9 +92,9 @@ func (p parameter) shape(l query.Criterion) string {
 	return shape
 }
 
-// Poor says what a mixture lacks, empty if it is rich enough to prove something: most
-// answers hold something, chains are three steps deep in all directions, and every
-// kind of value, modifier and prefix has come up.
+// Gap returns what the coverage lacks, or an empty string if it is sufficient: most
+// queries find something, chains are three steps deep in all directions, and every
+// parameter type, modifier and prefix occurs.
 func (m *Coverage) Gap() string {
 	switch {
 	case m.Empty*2 > m.Queries:
@@ -104,7 +105,7 @@ func (m *Coverage) Gap() string {
 		return fmt.Sprintf("the longest chain has %d steps", m.MaxDepth)
 	}
 	ends := map[string]bool{}
-	turns := map[string]bool{}
+	paths := map[string]bool{}
 	for shape := range m.Shapes {
 		words := strings.FieldsFunc(shape, func(r rune) bool { return r == ' ' || r == ',' })
 		steps := ""
@@ -112,7 +113,7 @@ func (m *Coverage) Gap() string {
 			steps += words[0]
 			words = words[1:]
 		}
-		turns[steps] = true
+		paths[steps] = true
 		ends[strings.Join(words, " ")] = true
 	}
 	for _, want := range []string{
@@ -122,21 +123,21 @@ func (m *Coverage) Gap() string {
 		"number", "number eq", "number ne", "number gt", "number lt", "number ge", "number le", "number:missing", "state", "state:not", "state:missing", "is",
 	} {
 		if !ends[want] {
-			return fmt.Sprintf("no criterion is of the form %q", want)
+			return fmt.Sprintf("no criterion has the form %q", want)
 		}
 	}
 	for _, want := range []string{"", "->", "-:>", "<-", "->->", "-><-", "<-->", "<-<-", "->->->", "<-<-<-", "<-->->", "-><-->", "<-<-->"} {
-		if !turns[want] {
-			return fmt.Sprintf("no criterion goes %q", want)
+		if !paths[want] {
+			return fmt.Sprintf("no criterion has the chain %q", want)
 		}
 	}
 	return ""
 }
 
-// String tells the mixture in a few lines, the most frequent forms first.
+// String summarises the coverage in a few lines, with the most frequent forms.
 func (m *Coverage) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d queries: %d refused, %d empty, %d unsure; %d forms of criteria, up to %d steps", m.Queries, m.Refused, m.Empty, m.Ambiguous, len(m.Shapes), m.MaxDepth)
+	fmt.Fprintf(&b, "%d queries: %d refused, %d empty, %d ambiguous; %d forms of criteria, up to %d steps", m.Queries, m.Refused, m.Empty, m.Ambiguous, len(m.Shapes), m.MaxDepth)
 	forms := slices.SortedFunc(maps.Keys(m.Shapes), func(a, b string) int {
 		if m.Shapes[a] != m.Shapes[b] {
 			return m.Shapes[b] - m.Shapes[a]

@@ -7,7 +7,7 @@ import (
 	"muster/internal/fhir"
 )
 
-// kind is how a parameter compares.
+// kind is the FHIR search parameter type, which decides how values are compared.
 type kind string
 
 const (
@@ -20,18 +20,18 @@ const (
 	near      kind = "special"
 )
 
-// parameter is one search parameter of a type: how it compares and where its
-// values stand.
+// parameter describes a search parameter of a type: how values are compared and which
+// elements contain them.
 type parameter struct {
 	kind        kind
 	read        reader
 	targets     []fhir.Type          // of a reference
-	caseless    bool                 // codes compare without regard to case
-	spaceIsPlus bool                 // a space of the query may be a lost plus
-	contains    bool                 // a token that takes :contains and :exact (SR-41)
-	noExact     bool                 // :exact is not offered (SR-40)
-	noModifiers bool                 // takes no modifier
-	isPresent   func(*Resource) bool // what :missing asks; nil: whether there are values
+	caseless    bool                 // codes are case-insensitive
+	spaceIsPlus bool                 // a space in the query may be a decoded plus sign
+	contains    bool                 // a token that supports :contains and :exact (SR-41)
+	noExact     bool                 // :exact is not supported (SR-40)
+	noModifiers bool                 // no modifier is supported
+	isPresent   func(*Resource) bool // what :missing tests; nil: whether there are values
 	role        string               // "state", "system", or empty for substantive
 }
 
@@ -148,7 +148,7 @@ var parametersByType = map[fhir.Type]map[string]parameter{
 	},
 }
 
-// aliases are other names of parameters.
+// aliases maps other names of parameters to their codes.
 var aliases = map[fhir.Type]map[string]string{
 	fhir.HealthcareService: {"type": "service-type"},
 	fhir.Organization:      {"partOf": "partof"},
@@ -179,7 +179,7 @@ func init() {
 	}
 }
 
-// recordedSex is the value of the recorded sex or gender (rsg).
+// recordedSex returns the values of the recorded sex or gender (rsg).
 func recordedSex(d *Directory, r *Resource) []value {
 	var list []value
 	for _, e := range extensions(r.body, "http://hl7.org/fhir/StructureDefinition/individual-recordedSexOrGender") {
@@ -190,7 +190,7 @@ func recordedSex(d *Directory, r *Resource) []value {
 	return list
 }
 
-// extensionConcepts are the codings of an extension's CodeableConcept.
+// extensionConcepts returns a reader of the codings of an extension's CodeableConcept.
 func extensionConcepts(url string) reader {
 	return func(d *Directory, r *Resource) []value {
 		var list []value
@@ -201,8 +201,8 @@ func extensionConcepts(url string) reader {
 	}
 }
 
-// mailAddresses are the parts of the postal address beside the address, under both
-// urls (8.10).
+// mailAddresses returns the parts of the alternate postal address, from both extensions
+// (8.10).
 func mailAddresses(_ *Directory, r *Resource) []value {
 	var list []value
 	for _, url := range []string{hcpd + "hcpd-alternate-postal-address", hcpd + "hc-alternate-postal-address"} {
@@ -213,7 +213,7 @@ func mailAddresses(_ *Directory, r *Resource) []value {
 	return list
 }
 
-// endpointNumbers are the identifiers typed XX or RI (8.7, A-36).
+// endpointNumbers returns the identifiers of type XX or RI (8.7, A-36).
 func endpointNumbers(d *Directory, r *Resource) []value {
 	var list []value
 	for _, i := range at(r.body, "identifier") {
@@ -227,15 +227,15 @@ func endpointNumbers(d *Directory, r *Resource) []value {
 	return list
 }
 
-// ParameterInfo is what the evaluator knows of a parameter.
+// ParameterInfo describes a parameter that the evaluator supports.
 type ParameterInfo struct {
 	Code      string
 	Type      string   // FHIR search parameter type
 	Modifiers []string // in alphabetical order
-	Aliases   []string // other names, in alphabetical order
+	Aliases   []string // in alphabetical order
 }
 
-// Parameters lists what the evaluator knows of a type, in the order of the codes.
+// Parameters lists the parameters of a type that the evaluator supports, by code.
 func Parameters(t fhir.Type) []ParameterInfo {
 	var list []ParameterInfo
 	for _, code := range slices.Sorted(maps.Keys(parametersByType[t])) {

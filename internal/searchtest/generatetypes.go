@@ -33,7 +33,8 @@ func (g *generator) location(o object) {
 	}
 }
 
-// position is near one of a few places, one of them at the date line, one at a pole.
+// position returns a position near one of a few places, including the date line and a
+// pole.
 func (g *generator) position() any {
 	places := [][2]float64{{-33.86, 151.2}, {-33.9, 151.1}, {-17, 179.98}, {-17, -179.98}, {89.99, 10}, {89.99, -170}, {0, 0}}
 	place := pick(g.r, places)

@@ -16,18 +16,19 @@ import (
 	"muster/internal/search/query"
 )
 
-// predicate is whether a value of a resource is what one value of a query asks for.
+// A predicate reports whether a value of a resource matches one value of a query.
 type predicate func(v value) bool
 
-// predicate makes the test of one value of a query, or says what is wrong with it.
+// predicate returns the predicate for one value of a criterion, or an error if the value
+// is invalid.
 func (e *evaluation) predicate(p parameter, l query.Criterion, v query.Value) (predicate, error) {
 	switch p.kind {
 	case token:
 		if l.Name == "_id" && (len(v.Parts) > 1 || !fhir.ValidID(v.Parts[0])) {
-			return nil, fmt.Errorf("%q is no id", v.Parts)
+			return nil, fmt.Errorf("%q is not an id", v.Parts)
 		}
 		if len(v.Parts) > 2 {
-			return nil, fmt.Errorf("%q is no token", v.Parts)
+			return nil, fmt.Errorf("%q is not a token", v.Parts)
 		}
 		return tokenPredicate(p, l, v), nil
 	case str:
@@ -43,10 +44,10 @@ func (e *evaluation) predicate(p parameter, l query.Criterion, v query.Value) (p
 	case near:
 		return e.nearPredicate(v.Parts)
 	}
-	return nil, fmt.Errorf("no parameter is of kind %q", p.kind)
+	return nil, fmt.Errorf("unknown parameter type %q", p.kind)
 }
 
-// fold is a text without case, accents and superfluous space (SR-04).
+// fold removes case, accents and redundant spaces from a text (SR-04).
 func fold(s string) string {
 	bare, _, err := transform.String(transform.Chain(norm.NFD, runes.Remove(runes.In(unicode.Mn)), norm.NFC), s)
 	if err != nil {
@@ -55,21 +56,21 @@ func fold(s string) string {
 	return strings.Join(strings.Fields(strings.ToLower(bare)), " ")
 }
 
-func stringPredicate(modifier, asked string) predicate {
+func stringPredicate(modifier, want string) predicate {
 	switch modifier {
 	case "exact":
-		return func(v value) bool { return v.text == asked }
+		return func(v value) bool { return v.text == want }
 	case "contains":
-		asked = fold(asked)
-		return func(v value) bool { return strings.Contains(v.folded(), asked) }
+		want = fold(want)
+		return func(v value) bool { return strings.Contains(v.folded(), want) }
 	}
-	asked = fold(asked)
-	return func(v value) bool { return strings.HasPrefix(v.folded(), asked) }
+	want = fold(want)
+	return func(v value) bool { return strings.HasPrefix(v.folded(), want) }
 }
 
 func (v value) folded() string { return fold(v.text) }
 
-// tokenPredicate reads code, system|code, system| and |code (SR-05).
+// tokenPredicate parses code, system|code, system| and |code (SR-05).
 func tokenPredicate(p parameter, l query.Criterion, v query.Value) predicate {
 	system, code := "*", v.Parts[0]
 	if len(v.Parts) > 1 {
@@ -96,8 +97,8 @@ func tokenPredicate(p parameter, l query.Criterion, v query.Value) predicate {
 	}
 }
 
-// canonicalSystem brings the names that mean one code system or one set of numbers to
-// one of them (A-29, A-64, 8.3, section 5 on SNOMED CT).
+// canonicalSystem returns one name for all names of a code system or identifier system
+// (A-29, A-64, 8.3, section 5 on SNOMED CT).
 func canonicalSystem(s string) string {
 	if strings.HasPrefix(s, "http://snomed.info/sct/") {
 		return "http://snomed.info/sct"
@@ -118,7 +119,8 @@ func canonicalSystem(s string) string {
 	return s
 }
 
-// canonicalBilling: bulk billing only is BBO in the older code system, BB in the newer.
+// canonicalBilling replaces BBO, the code for bulk billing only in the older code system,
+// by BB, the code in the newer one.
 func canonicalBilling(code string) string {
 	if code == "BBO" {
 		return "BB"
@@ -126,14 +128,14 @@ func canonicalBilling(code string) string {
 	return code
 }
 
-// uriPredicate compares to the letter; profiles without their version, and the names of
-// concat guides as one (section 1).
+// uriPredicate compares URIs exactly. Profiles are compared without their version, and
+// the profile names of both guides are equivalent (section 1).
 func uriPredicate(name string, v query.Value) predicate {
-	asked := strings.Join(v.Parts, "|")
+	want := strings.Join(v.Parts, "|")
 	if name != "_profile" {
-		return func(has value) bool { return has.text == asked }
+		return func(has value) bool { return has.text == want }
 	}
-	return func(has value) bool { return canonicalProfile(has.text) == canonicalProfile(asked) }
+	return func(has value) bool { return canonicalProfile(has.text) == canonicalProfile(want) }
 }
 
 func canonicalProfile(url string) string {
@@ -144,16 +146,16 @@ func canonicalProfile(url string) string {
 	return url
 }
 
-// datePredicate compares the time that the value names with that of the resource
-// (FHIR search, 3.1.1.4.5).
-func datePredicate(z zone, asked string) (predicate, error) {
+// datePredicate compares the period of the query value with that of the resource (FHIR
+// search, 3.1.1.4.5).
+func datePredicate(z zone, want string) (predicate, error) {
 	prefix := "eq"
-	if asked != "" && asked[0] >= 'a' && asked[0] <= 'z' && len(asked) > 2 {
-		prefix, asked = asked[:2], asked[2:]
+	if want != "" && want[0] >= 'a' && want[0] <= 'z' && len(want) > 2 {
+		prefix, want = want[:2], want[2:]
 	}
-	from, to, ok := z.parse(asked)
+	from, to, ok := z.parse(want)
 	if !ok {
-		return nil, fmt.Errorf("%q is no date", asked)
+		return nil, fmt.Errorf("%q is not a date", want)
 	}
 	inside := func(v value) bool { return from <= v.from && v.to <= to }
 	switch prefix {
@@ -177,18 +179,18 @@ func datePredicate(z zone, asked string) (predicate, error) {
 		length := to - from
 		return func(v value) bool { return v.from < to+length && v.to > from-length }, nil
 	}
-	return nil, fmt.Errorf("%q is no prefix", prefix)
+	return nil, fmt.Errorf("%q is not a prefix", prefix)
 }
 
 // numberPredicate compares HHMM numbers (8.13).
-func numberPredicate(asked string) (predicate, error) {
-	prefix, digits := "eq", asked
-	if len(asked) > 2 && asked[0] >= 'a' {
-		prefix, digits = asked[:2], asked[2:]
+func numberPredicate(want string) (predicate, error) {
+	prefix, digits := "eq", want
+	if len(want) > 2 && want[0] >= 'a' {
+		prefix, digits = want[:2], want[2:]
 	}
 	n, err := strconv.Atoi(digits)
 	if err != nil || n < 0 {
-		return nil, fmt.Errorf("%q is no time of day", digits)
+		return nil, fmt.Errorf("%q is not a time of day", digits)
 	}
 	switch prefix {
 	case "eq":
@@ -204,29 +206,28 @@ func numberPredicate(asked string) (predicate, error) {
 	case "le":
 		return func(v value) bool { return v.number <= n }, nil
 	}
-	return nil, fmt.Errorf("%q is no prefix of a number", prefix)
+	return nil, fmt.Errorf("%q is not a prefix of a number", prefix)
 }
 
-// referencePredicate compares where references lead: an id, Type/id, or the same below the
-// base. What stands in the resource is enough: the target need not be in the directory,
-// nor be visible.
+// referencePredicate compares the targets of references: an id, Type/id, or Type/id below
+// the base URL. The target need not exist or be visible.
 func (e *evaluation) referencePredicate(p parameter, l query.Criterion, v query.Value) (predicate, error) {
 	if l.Modifier == "identifier" {
 		asks := tokenPredicate(p, query.Criterion{Name: "identifier"}, v)
 		return func(has value) bool { return slices.ContainsFunc(has.identifier, asks) }, nil
 	}
-	asked := strings.TrimPrefix(strings.Join(v.Parts, "|"), e.d.base+"/")
-	t, id, typed := strings.Cut(asked, "/")
+	want := strings.TrimPrefix(strings.Join(v.Parts, "|"), e.d.base+"/")
+	t, id, typed := strings.Cut(want, "/")
 	if !typed {
-		t, id = l.Modifier, asked
+		t, id = l.Modifier, want
 	}
 	switch {
 	case !fhir.ValidID(id):
-		return nil, fmt.Errorf("%q is no reference", asked)
+		return nil, fmt.Errorf("%q is not a reference", want)
 	case t != "" && !p.pointsTo(t):
-		return nil, fmt.Errorf("the reference never leads to %s", t)
+		return nil, fmt.Errorf("the parameter does not refer to %s", t)
 	case t != "" && l.Modifier != "" && t != l.Modifier:
-		return nil, fmt.Errorf("%q is no %s", asked, l.Modifier)
+		return nil, fmt.Errorf("%q is not a reference to %s", want, l.Modifier)
 	}
 	return func(has value) bool {
 		of, its, _ := strings.Cut(has.target, "/")
@@ -243,13 +244,14 @@ func (p parameter) pointsTo(t string) bool {
 	return false
 }
 
-// DefaultNear is the distance of near=lat|lon, in metres (SR-53).
+// DefaultNear is the default distance of near=lat|lon, in metres (SR-53).
 const DefaultNear = 5000
 
 const earthRadius = 6371008.8 // metres, the mean radius
 
-// nearPredicate reads lat|lon|distance|unit (8.17). The test of a point within a
-// thousandth of the distance is marked as unsure: nobody says how round the earth is.
+// nearPredicate parses lat|lon|distance|unit (8.17). A position within a thousandth of
+// the distance from the edge makes the result ambiguous, since the shape of the earth is
+// not specified.
 func (e *evaluation) nearPredicate(parts []string) (predicate, error) {
 	if len(parts) < 2 || len(parts) > 4 {
 		return nil, fmt.Errorf("near takes lat|lon|distance|unit, not %q", parts)
@@ -271,14 +273,14 @@ func (e *evaluation) nearPredicate(parts []string) (predicate, error) {
 	}
 	scale, ok := map[string]float64{"km": 1000, "m": 1, "mi": 1609.344, "[mi_i]": 1609.344}[unit]
 	if !ok {
-		return nil, fmt.Errorf("%q is no unit of near", unit)
+		return nil, fmt.Errorf("%q is not a unit of near", unit)
 	}
 	limit := numbers[2] * scale
 	if len(parts) < 3 || parts[2] == "" {
 		limit = DefaultNear
 	}
 	if limit <= 0 || math.Abs(numbers[0]) > 90 || math.Abs(numbers[1]) > 180 {
-		return nil, fmt.Errorf("near=%q is no circle on the earth", parts)
+		return nil, fmt.Errorf("near=%q is not a circle on the earth", parts)
 	}
 	return func(v value) bool {
 		away := greatCircle(v.lat, v.lon, numbers[0], numbers[1])
@@ -289,7 +291,7 @@ func (e *evaluation) nearPredicate(parts []string) (predicate, error) {
 	}, nil
 }
 
-// greatCircle is the distance of two points in metres (haversine).
+// greatCircle returns the distance of two points in metres (haversine).
 func greatCircle(lat1, lon1, lat2, lon2 float64) float64 {
 	rad := func(degrees float64) float64 { return degrees * math.Pi / 180 }
 	half := func(angle float64) float64 { return math.Pow(math.Sin(angle/2), 2) }

@@ -9,8 +9,8 @@ import (
 	"muster/internal/search/query"
 )
 
-// validate says why a criterion must be refused: a name that no type at hand knows, a
-// restricted parameter, a modifier that is not offered, a value of another form.
+// validate returns an error if a criterion must be refused: if none of the types has the
+// parameter, if the parameter is restricted, or if the modifier or a value is invalid.
 func (e *evaluation) validate(types []fhir.Type, p query.Param) error {
 	switch p := p.(type) {
 	case query.Criterion:
@@ -26,14 +26,14 @@ func (e *evaluation) validate(types []fhir.Type, p query.Param) error {
 			}
 		}
 		if len(next) == 0 {
-			return fmt.Errorf("%s leads nowhere from %v", p.Ref, types)
+			return fmt.Errorf("%s is not a reference of %v to a type of the directory", p.Ref, types)
 		}
 		return e.validate(next, p.Next)
 	case query.Has:
 		from, ok := fhir.ParseType(p.Type)
 		ref, _, _ := lookUpParameter(from, p.Ref)
 		if !ok || !slices.ContainsFunc(types, func(t fhir.Type) bool { return ref.pointsTo(t.String()) }) {
-			return fmt.Errorf("no %s of %s leads to %v", p.Ref, p.Type, types)
+			return fmt.Errorf("%s of %s does not refer to %v", p.Ref, p.Type, types)
 		}
 		return e.validate([]fhir.Type{from}, p.Next)
 	}
@@ -41,7 +41,7 @@ func (e *evaluation) validate(types []fhir.Type, p query.Param) error {
 }
 
 func (e *evaluation) validateCriterion(types []fhir.Type, l query.Criterion) error {
-	anybody := false
+	found := false
 	for _, t := range types {
 		if err := refuseRestricted(t, l); err != nil {
 			return err
@@ -50,15 +50,15 @@ func (e *evaluation) validateCriterion(types []fhir.Type, l query.Criterion) err
 		if !ok {
 			continue
 		}
-		anybody = true
+		found = true
 		l := l
 		l.Name = code
 		if err := e.validateValues(p, l); err != nil {
 			return err
 		}
 	}
-	if !anybody {
-		return fmt.Errorf("%s is no parameter of %v", l.Name, types)
+	if !found {
+		return fmt.Errorf("%s is not a parameter of %v", l.Name, types)
 	}
 	return nil
 }
@@ -71,7 +71,7 @@ func refuseRestricted(t fhir.Type, l query.Criterion) error {
 		return fmt.Errorf("%s is restricted (SR-30)", l.Name)
 	}
 	identifies := t == fhir.Practitioner && strings.HasPrefix(l.Name, "identifier")
-	if l.Modifier == "identifier" { // of what may be a Practitioner
+	if l.Modifier == "identifier" { // the target may be a Practitioner
 		identifies = t == fhir.PractitionerRole && l.Name == "practitioner" || t == fhir.Provenance && l.Name != "location"
 	}
 	for _, v := range l.Values {
@@ -84,7 +84,7 @@ func refuseRestricted(t fhir.Type, l query.Criterion) error {
 
 func (e *evaluation) validateValues(p parameter, l query.Criterion) error {
 	if !slices.Contains(p.modifiers(), l.Modifier) {
-		return fmt.Errorf("%s takes no :%s", l.Name, l.Modifier)
+		return fmt.Errorf("%s does not support :%s", l.Name, l.Modifier)
 	}
 	for _, v := range l.Values {
 		if strings.TrimSpace(strings.Join(v.Parts, "")) == "" {
@@ -92,7 +92,7 @@ func (e *evaluation) validateValues(p parameter, l query.Criterion) error {
 		}
 		if l.Modifier == "missing" {
 			if len(v.Parts) != 1 || v.Parts[0] != "true" && v.Parts[0] != "false" {
-				return fmt.Errorf(":missing is true or false")
+				return fmt.Errorf("the value of :missing must be true or false")
 			}
 			continue
 		}
@@ -103,7 +103,8 @@ func (e *evaluation) validateValues(p parameter, l query.Criterion) error {
 	return nil
 }
 
-// modifiers are those that a parameter takes; the empty one is none (SR-40, SR-41, SR-46).
+// modifiers lists the modifiers that a parameter supports, beginning with the empty
+// string for no modifier (SR-40, SR-41, SR-46).
 func (p parameter) modifiers() []string {
 	list := []string{""}
 	if p.noModifiers {
@@ -130,7 +131,7 @@ func (p parameter) modifiers() []string {
 	return list
 }
 
-// lookUpParameter finds a parameter of a type by its code or another name of it.
+// lookUpParameter returns a parameter of a type by its code or alias, and its code.
 func lookUpParameter(t fhir.Type, name string) (parameter, string, bool) {
 	if code, ok := aliases[t][name]; ok {
 		name = code
@@ -139,7 +140,8 @@ func lookUpParameter(t fhir.Type, name string) (parameter, string, bool) {
 	return p, name, ok
 }
 
-// resolveAgentWho writes agent.who, which reads like a chain and is a name of agent, as agent.
+// resolveAgentWho replaces agent.who by agent: it looks like a chain, but is an alias of
+// the parameter agent.
 func resolveAgentWho(p query.Param) query.Param {
 	switch p := p.(type) {
 	case query.Chain:

@@ -67,7 +67,7 @@ func run(ctx context.Context, cases int, seed uint64, database, url string, http
 		c.Blobs = blobs
 	}
 	start := time.Now()
-	mix, found, err := c.Run(ctx, seed, cases, func(done int) {
+	coverage, failure, err := c.Run(ctx, seed, cases, func(done int) {
 		if done%10_000 == 0 {
 			fmt.Printf("%d of %d, %.0f s\n", done, cases, time.Since(start).Seconds())
 		}

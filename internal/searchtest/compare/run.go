@@ -10,11 +10,11 @@ import (
 	"muster/internal/searchtest"
 )
 
-// queriesPerDirectory is how many queries are put to one directory, so that loading it
-// takes little of the time.
+// queriesPerDirectory is the number of queries for each directory. It is large, so that
+// loading takes a small part of the time.
 const queriesPerDirectory = 500
 
-// Failure is the first difference of a run, with what is needed to see it again.
+// Failure is the first difference of a run, with all data needed to reproduce it.
 type Failure struct {
 	Difference Difference
 	Batches    searchtest.Batches
@@ -22,33 +22,33 @@ type Failure struct {
 	Case       int // number of the query, from 1
 }
 
-// Run compares the answers to a number of queries that follow from the seed, and
-// stops at the first difference. The mixture is what was asked. told is called after
-// each directory with the number of queries so far; nil for nobody.
-func (c Config) Run(ctx context.Context, seed uint64, cases int, told func(done int)) (searchtest.Coverage, *Failure, error) {
-	var mix searchtest.Coverage
+// Run compares the answers to a number of queries that follow from the seed, and stops at
+// the first difference. It calls progress, unless nil, after each directory with the
+// number of queries so far.
+func (c Config) Run(ctx context.Context, seed uint64, cases int, progress func(done int)) (searchtest.Coverage, *Failure, error) {
+	var coverage searchtest.Coverage
 	for done := 0; done < cases; {
 		r := rand.New(rand.NewPCG(seed, uint64(done)))
-		lines := searchtest.Generate(r, Base)
-		found, err := c.runDirectory(ctx, r, lines, min(queriesPerDirectory, cases-done), &mix)
-		if found != nil {
-			found.Seed, found.Batches, found.Case = seed, lines, mix.Queries
-			return mix, found, err
+		batches := searchtest.Generate(r, Base)
+		failure, err := c.runDirectory(ctx, r, batches, min(queriesPerDirectory, cases-done), &coverage)
+		if failure != nil {
+			failure.Seed, failure.Batches, failure.Case = seed, batches, coverage.Queries
+			return coverage, failure, err
 		}
 		if err != nil {
-			return mix, nil, fmt.Errorf("seed %d, case %d: %w", seed, mix.Queries, err)
+			return coverage, nil, fmt.Errorf("seed %d, case %d: %w", seed, coverage.Queries, err)
 		}
-		done = mix.Queries
-		if told != nil {
-			told(done)
+		done = coverage.Queries
+		if progress != nil {
+			progress(done)
 		}
 	}
-	return mix, nil, nil
+	return coverage, nil, nil
 }
 
-// runDirectory puts queries to one directory.
-func (c Config) runDirectory(ctx context.Context, r *rand.Rand, lines searchtest.Batches, cases int, mix *searchtest.Coverage) (_ *Failure, err error) {
-	t, err := c.Open(ctx, lines)
+// runDirectory compares the answers to random queries of one directory.
+func (c Config) runDirectory(ctx context.Context, r *rand.Rand, batches searchtest.Batches, cases int, coverage *searchtest.Coverage) (_ *Failure, err error) {
+	t, err := c.Open(ctx, batches)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (c Config) runDirectory(ctx context.Context, r *rand.Rand, lines searchtest
 	for range cases {
 		q := t.Directory.RandomQuery(r)
 		answer, difference, err := t.Compare(ctx, q)
-		mix.Add(q, answer, difference == nil && answer.IDs == nil && isRefused(t, q))
+		coverage.Add(q, answer, difference == nil && answer.IDs == nil && isRefused(t, q))
 		if difference != nil {
 			return &Failure{Difference: *difference}, nil
 		}
@@ -72,11 +72,11 @@ func isRefused(t *Trial, q query.Query) bool {
 	return err != nil
 }
 
-// Shrink leaves out whatever the difference does not need: criteria, values,
-// resources. It takes some seconds.
+// Shrink removes criteria, values and resources as long as the difference remains. It
+// takes some seconds.
 func (c Config) Shrink(ctx context.Context, f Failure) (Failure, error) {
-	differs := func(lines searchtest.Batches, q query.Query) (*Difference, error) {
-		t, err := c.Open(ctx, lines)
+	compare := func(batches searchtest.Batches, q query.Query) (*Difference, error) {
+		t, err := c.Open(ctx, batches)
 		if err != nil {
 			return nil, err
 		}
@@ -84,7 +84,7 @@ func (c Config) Shrink(ctx context.Context, f Failure) (Failure, error) {
 		return d, errors.Join(err, t.Close())
 	}
 	for _, q := range smallerQueries(f.Difference.Query) {
-		d, err := differs(f.Batches, q)
+		d, err := compare(f.Batches, q)
 		if err != nil {
 			return f, err
 		}
@@ -96,8 +96,8 @@ func (c Config) Shrink(ctx context.Context, f Failure) (Failure, error) {
 	for size := 16; size > 0; size /= 4 {
 		for n := range f.Batches {
 			for from := 0; from < len(f.Batches[n]); {
-				less := without(f.Batches, n, from, size)
-				d, err := differs(less, f.Difference.Query)
+				fewer := without(f.Batches, n, from, size)
+				d, err := compare(fewer, f.Difference.Query)
 				if err != nil {
 					return f, err
 				}
@@ -105,27 +105,27 @@ func (c Config) Shrink(ctx context.Context, f Failure) (Failure, error) {
 					from += size
 					continue
 				}
-				f.Difference, f.Batches = *d, less
+				f.Difference, f.Batches = *d, fewer
 			}
 		}
 	}
 	return f, nil
 }
 
-// smallerQueries are the queries with one criterion or one value less.
+// smallerQueries returns the queries with one criterion or one value fewer.
 func smallerQueries(q query.Query) []query.Query {
 	var list []query.Query
 	for n := range q.Params {
 		if len(q.Params) > 1 {
-			less := q
-			less.Params = append(append([]query.Param{}, q.Params[:n]...), q.Params[n+1:]...)
-			list = append(list, less)
+			smaller := q
+			smaller.Params = append(append([]query.Param{}, q.Params[:n]...), q.Params[n+1:]...)
+			list = append(list, smaller)
 		}
 		for _, p := range fewerValues(q.Params[n]) {
-			less := q
-			less.Params = append([]query.Param{}, q.Params...)
-			less.Params[n] = p
-			list = append(list, less)
+			smaller := q
+			smaller.Params = append([]query.Param{}, q.Params...)
+			smaller.Params[n] = p
+			list = append(list, smaller)
 		}
 	}
 	return list
@@ -137,37 +137,38 @@ func fewerValues(p query.Param) []query.Param {
 	case query.Criterion:
 		for n := range p.Values {
 			if len(p.Values) > 1 {
-				less := p
-				less.Values = append(append([]query.Value{}, p.Values[:n]...), p.Values[n+1:]...)
-				list = append(list, less)
+				smaller := p
+				smaller.Values = append(append([]query.Value{}, p.Values[:n]...), p.Values[n+1:]...)
+				list = append(list, smaller)
 			}
 		}
 	case query.Chain:
 		for _, next := range fewerValues(p.Next) {
-			less := p
-			less.Next = next
-			list = append(list, less)
+			smaller := p
+			smaller.Next = next
+			list = append(list, smaller)
 		}
 	case query.Has:
 		for _, next := range fewerValues(p.Next) {
-			less := p
-			less.Next = next
-			list = append(list, less)
+			smaller := p
+			smaller.Next = next
+			list = append(list, smaller)
 		}
 	}
 	return list
 }
 
-func without(lines searchtest.Batches, n, from, size int) searchtest.Batches {
-	less := append(searchtest.Batches{}, lines...)
-	to := min(from+size, len(lines[n]))
-	less[n] = append(append([]string{}, lines[n][:from]...), lines[n][to:]...)
-	return less
+// without returns the batches without some lines of batch n.
+func without(batches searchtest.Batches, n, from, size int) searchtest.Batches {
+	fewer := append(searchtest.Batches{}, batches...)
+	to := min(from+size, len(batches[n]))
+	fewer[n] = append(append([]string{}, batches[n][:from]...), batches[n][to:]...)
+	return fewer
 }
 
-// String tells the difference and the directory that it needs.
+// String describes the difference and lists the directory.
 func (f Failure) String() string {
-	text := fmt.Sprintf("seed %d, case %d: %s\nin the directory", f.Seed, f.Case, f.Difference)
+	text := fmt.Sprintf("seed %d, case %d: %s\nin the directory:", f.Seed, f.Case, f.Difference)
 	for n, batch := range f.Batches {
 		text += fmt.Sprintf("\n# load %d", n+1)
 		for _, line := range batch {

@@ -19,54 +19,54 @@ import (
 	"muster/internal/testkit/stores"
 )
 
-// base is the base URL of the directory: all references in it are relative.
+// base is the base URL of the directory. All references in it are relative.
 const base = "http://localhost:8080/fhir"
 
-// ground is the loaded directory.
-type ground struct {
-	source   string // folder of the NDJSON that was loaded
+// env is the loaded directory.
+type env struct {
+	source   string // dataFolder of the NDJSON that was loaded
 	searcher store.Searcher
 	compiler *search.Compiler
 	close    func() error
 	remove   func(context.Context) error
 }
 
-// Close closes the directory, and removes it unless it is to be kept.
-func (g *ground) Close(ctx context.Context) error { return errors.Join(g.close(), g.remove(ctx)) }
+// Close closes the directory, and removes it unless --keep is set.
+func (e *env) Close(ctx context.Context) error { return errors.Join(e.close(), e.remove(ctx)) }
 
-// prepare makes what a run before has not left, and opens the directory.
-func prepare(ctx context.Context, o options) (*ground, error) {
-	dir, err := folder(o)
+// prepare generates and loads the directory unless an earlier run kept it, and opens it.
+func prepare(ctx context.Context, o options) (*env, error) {
+	dir, err := dataFolder(o)
 	if err != nil {
 		return nil, err
 	}
-	g := &ground{source: filepath.Join(dir, "source")}
+	e := &env{source: filepath.Join(dir, "source")}
 	reg, err := conformance.Load()
 	if err != nil {
 		return nil, err
 	}
-	if err := load(o, dir, g.source); err != nil {
+	if err := load(o, dir, e.source); err != nil {
 		return nil, err
 	}
 	opened, err := open(ctx, o, dir, store.Options{Expect: store.Identity{DefinitionsHash: reg.DefinitionsHash()}})
 	if err != nil {
 		return nil, err
 	}
-	g.searcher, g.close = opened, opened.Close
-	g.compiler = search.New(reg, base, index.Zone())
-	g.remove = func(ctx context.Context) error { return remove(ctx, o, dir) }
-	return g, nil
+	e.searcher, e.close = opened, opened.Close
+	e.compiler = search.New(reg, base, index.Zone())
+	e.remove = func(ctx context.Context) error { return remove(ctx, o, dir) }
+	return e, nil
 }
 
-// folder makes the folder of the data.
-func folder(o options) (string, error) {
+// dataFolder creates the folder for the data.
+func dataFolder(o options) (string, error) {
 	if o.dir == "" {
 		return os.MkdirTemp("", "muster-bench-search")
 	}
 	return o.dir, os.MkdirAll(o.dir, 0o755)
 }
 
-// remove takes away what is not kept.
+// remove removes the data unless --keep is set.
 func remove(ctx context.Context, o options, dir string) error {
 	if o.keep {
 		return nil
@@ -90,20 +90,21 @@ func open(ctx context.Context, o options, dir string, so store.Options) (directo
 	return sqlite.Open(ctx, filepath.Join(dir, "data"), so)
 }
 
-// load generates and loads with the real program. A file says that it came to its end.
+// load generates and loads the directory with the real program. A marker file records
+// that loading completed.
 func load(o options, dir, source string) error {
 	loaded := filepath.Join(dir, "loaded-"+o.database)
 	if _, err := os.Stat(loaded); err == nil {
 		return nil
 	}
-	where := []string{"--data", filepath.Join(dir, "data")}
+	target := []string{"--data", filepath.Join(dir, "data")}
 	switch {
 	case o.database == "postgres" && o.url == "":
-		return errors.New("name the empty PostgreSQL database to use with --url")
+		return errors.New("no PostgreSQL database: name an empty one with --url")
 	case o.database == "postgres":
-		where = []string{"--database", o.url}
+		target = []string{"--database", o.url}
 	case o.database != "sqlite":
-		return fmt.Errorf("there is no database %q: use sqlite or postgres", o.database)
+		return fmt.Errorf("unknown database %q: use sqlite or postgres", o.database)
 	}
 	program, err := testkit.Build(dir)
 	if err != nil {
@@ -114,7 +115,7 @@ func load(o options, dir, source string) error {
 			return err
 		}
 	}
-	out, err := program.Run(append(append([]string{"load"}, where...), source)...)
+	out, err := program.Run(append(append([]string{"load"}, target...), source)...)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ var goldenPlans = map[string][]plan.Node{
 		plan.And{plan.Not{Node: mobile}, plan.Present{Param: 9, Kind: index.Reference}},
 		plan.Or{mobile, plan.Not{Node: hobart}},
 	},
-	"drive": {
+	"driving": {
 		plan.And{active, mobile},
 		plan.And{active, hobart, clinic},
 		plan.And{plan.And{hobart, active}, plan.And{mobile, plan.Not{Node: plan.Or{clinic, hobart}}}},
@@ -70,7 +70,7 @@ var goldenPlans = map[string][]plan.Node{
 	"dates": {
 		date(plan.EQ), date(plan.NE), date(plan.GT), date(plan.LT), date(plan.GE), date(plan.LE), date(plan.SA), date(plan.EB), date(plan.AP),
 	},
-	"links": {
+	"chains": {
 		plan.And{plan.Chain{Param: 30, Type: fhir.Location, Node: balmain}, active},
 		plan.And{plan.Has{Param: 31, Type: fhir.HealthcareService, Node: plan.And{mobile, plan.Chain{Param: 32, Type: fhir.Location, Node: balmain}}}, active},
 		plan.And{clinic, plan.Chain{Param: 30, Type: fhir.Location, Node: balmain}, plan.Not{Node: plan.Has{Param: 31, Type: fhir.HealthcareService, Node: active}}},

@@ -44,7 +44,8 @@ func Generate(r *rand.Rand, base string) Batches {
 	return batches
 }
 
-// idPool contains ids that differ only in case. Resources of different types share ids.
+// idPool contains ids, some of which differ only in case. Resources of different types
+// share ids.
 var idPool = []string{"a", "A", "a1", "a-1", "a.1", "b", "b1", "c", "C1", "10", "100", "1", "x-y.z"}
 
 // textPool contains texts that are hard to compare: case, composed and decomposed

@@ -128,7 +128,7 @@ func (g *queryGenerator) chain(t fhir.Type, target *Resource, depth int) query.P
 	if alias, ok := aliasOf(t, ref); ok && g.chance(20) && !strings.Contains(alias, ".") {
 		c.Ref = alias
 	}
-	// A chain without a type must be valid for one of its target types.
+	// A chain without a type must be valid for all its target types.
 	if g.chance(30) || (&evaluation{d: g.d}).validate([]fhir.Type{t}, resolveAgentWho(c)) != nil {
 		c.Type = next.String()
 	}

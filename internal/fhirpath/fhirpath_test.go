@@ -12,7 +12,7 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-var update = flag.Bool("update", false, "rewrite the answers in testdata")
+var update = flag.Bool("update", false, "rewrite the results in testdata")
 
 // TestExpressions runs the cases of testdata/*.txt; testdata/README.md explains
 // the format.
@@ -27,7 +27,7 @@ func TestExpressions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			after := answer(t, string(before))
+			after := evaluate(t, string(before))
 			if *update {
 				if err := os.WriteFile(file, []byte(after), 0o644); err != nil {
 					t.Fatal(err)
@@ -35,14 +35,14 @@ func TestExpressions(t *testing.T) {
 				return
 			}
 			if diff := cmp.Diff(string(before), after); diff != "" {
-				t.Errorf("answers changed (-want +got), rewrite with -update if they should:\n%s", diff)
+				t.Errorf("results changed (-want +got); update them with -update if this is intended:\n%s", diff)
 			}
 		})
 	}
 }
 
-// answer repeats the questions of a case file with fresh answers.
-func answer(t *testing.T, cases string) string {
+// evaluate returns a case file with new results.
+func evaluate(t *testing.T, cases string) string {
 	var out strings.Builder
 	element := fastjson.MustParse(`{}`)
 	for line := range strings.Lines(cases) {
@@ -85,7 +85,7 @@ func FuzzCompile(f *testing.F) {
 		expression, err := Compile(text)
 		if err != nil {
 			if !strings.Contains(err.Error(), "at character ") {
-				t.Fatalf("%q: the error does not say where: %v", text, err)
+				t.Fatalf("%q: the error has no position: %v", text, err)
 			}
 			return
 		}

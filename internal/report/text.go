@@ -10,7 +10,7 @@ import (
 	"muster/internal/humanize"
 )
 
-// percent writes a share with one decimal.
+// percent formats a share with one decimal.
 func percent(n, of int) string {
 	if of == 0 {
 		return "–"
@@ -24,7 +24,7 @@ func (r *Report) Text(w io.Writer) error {
 	line := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
 	line("%v", r)
 	if r.Unreadable > 0 {
-		line("%s lines are no resource", humanize.Int(r.Unreadable))
+		line("%s lines are not resources", humanize.Int(r.Unreadable))
 	}
 	r.textTypes(line)
 	if len(r.Organizations) > 0 {
@@ -43,13 +43,14 @@ func (r *Report) Text(w io.Writer) error {
 		}
 		line("%s", strings.TrimRight(fmt.Sprintf("%-26s %10s %10s %10s  %s", i.Name, humanize.Int(i.Checked), humanize.Int(i.Failed), humanize.Int(i.Duplicates), strings.Join(why, ", ")), " "))
 	}
-	line("\nReferences that lead nowhere: %s", humanize.Int(r.dangling()))
+	line("\nDangling references: %s", humanize.Int(r.dangling()))
 	for _, d := range r.References {
 		line("%10s  %s to %s, such as %s", humanize.Int(d.Count), d.From, d.To, d.Example)
 	}
 	return out.Flush()
 }
 
+// textTypes writes the table of types and states.
 func (r *Report) textTypes(line func(string, ...any)) {
 	columns := fmt.Sprintf("\n%-18s %9s %8s %8s", "", "total", "inactive", "suppr.")
 	for _, s := range States {
@@ -89,7 +90,7 @@ func shorten(s string, n int) string {
 	return string([]rune(s)[:n-1]) + "…"
 }
 
-// dangling counts the references that lead nowhere.
+// dangling returns the number of dangling references.
 func (r *Report) dangling() (n int) {
 	for _, d := range r.References {
 		n += d.Count

@@ -10,28 +10,28 @@ import (
 	"testing"
 )
 
-func TestExplain(t *testing.T) {
+func TestWrap(t *testing.T) {
 	for _, c := range []struct {
-		number     syscall.Errno
-		text, told string
+		number       syscall.Errno
+		text, client string
 	}{
-		{syscall.ENOSPC, "the disk of /data is full: make room", ClientDiskFull},
+		{syscall.ENOSPC, "the disk of /data is full: free some space", ClientDiskFull},
 		{syscall.EDQUOT, "the disk of /data is full", ClientDiskFull},
 		{syscall.EROFS, "read-only: mount it for writing", ClientDiskReadOnly},
-		{syscall.EACCES, "check the owner and the rights", ClientDiskReadOnly},
-		{syscall.EIO, "the disk of /data fails", ClientDiskFailed},
+		{syscall.EACCES, "check the owner and the permissions", ClientDiskReadOnly},
+		{syscall.EIO, "the disk of /data failed", ClientDiskFailed},
 	} {
 		cause := &fs.PathError{Op: "write", Path: "/data/x", Err: c.number}
-		err := Wrap("/data", fmt.Errorf("writing: %w", cause))
-		var explained *Error
-		if !errors.As(err, &explained) || !strings.Contains(err.Error(), c.text) || explained.Reason() != c.told || !errors.Is(err, c.number) {
+		err := Wrap("/data", fmt.Errorf("write: %w", cause))
+		var wrapped *Error
+		if !errors.As(err, &wrapped) || !strings.Contains(err.Error(), c.text) || wrapped.Reason() != c.client || !errors.Is(err, c.number) {
 			t.Errorf("%v: got %v", c.number, err)
 		}
 		if again := Wrap("/elsewhere", err); again != err {
-			t.Errorf("explained twice: %v", again)
+			t.Errorf("wrapped twice: %v", again)
 		}
 	}
-	for _, err := range []error{nil, errors.New("of nobody's disk"), os.ErrNotExist, syscall.ECONNRESET} {
+	for _, err := range []error{nil, errors.New("not a disk error"), os.ErrNotExist, syscall.ECONNRESET} {
 		if got := Wrap("/data", err); got != err {
 			t.Errorf("%v became %v", err, got)
 		}

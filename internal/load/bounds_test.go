@@ -14,8 +14,8 @@ import (
 	"muster/internal/store"
 )
 
-// TestReadAhead: when the directory is slow, the reader stops a few batches ahead of
-// it, however much there is to read.
+// TestReadAhead checks that the reader stops a few batches ahead of a slow directory, however long
+// the input is.
 func TestReadAhead(t *testing.T) {
 	extractor := newExtractor(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -32,9 +32,9 @@ func TestReadAhead(t *testing.T) {
 			_, err := Run(context.Background(), Config{Directory: m, Extractor: extractor}, []Input{FromReader("endless", endless)})
 			done <- err
 		}()
-		synctest.Wait() // until nobody can go on
-		// One batch is being applied, as many as there are workers wait for it, one is full
-		// and waits for a place.
+		synctest.Wait() // until all goroutines are blocked
+		// One batch is being applied, one for each worker waits for it, and one is full and waits
+		// to be queued.
 		if most := int64((workers+2)*(batchBytes+8000) + 2*peekSize); endless.read > most || endless.read < 2*batchBytes {
 			t.Errorf("%d MiB were read ahead, want at most %d and more than one batch", endless.read>>20, most>>20)
 		}
@@ -45,7 +45,7 @@ func TestReadAhead(t *testing.T) {
 	})
 }
 
-// repeated is a line again and again without end.
+// repeated is an endless reader of one line.
 type repeated struct {
 	line string
 	at   int
@@ -61,9 +61,9 @@ func (r *repeated) Read(p []byte) (int, error) {
 
 var _ io.Reader = (*repeated)(nil)
 
-// TestWaiterSize: a reference that waits takes no more memory than maxPending counts
-// on, and none when its target has come.
-func TestWaiterSize(t *testing.T) {
+// TestPendingRefSize checks that a pending reference takes no more memory than documented for
+// maxPending, and none after its target is loaded.
+func TestPendingRefSize(t *testing.T) {
 	const resources, each, most = 50_000, 2, 150
 	p := newPreparer(t)
 	a := newCrossChecks(nothing{})

@@ -7,22 +7,21 @@ import (
 	"strings"
 
 	"muster/internal/fhir"
-	"muster/internal/store"
 
 	"github.com/valyala/fastjson"
 )
 
-// link is a reference of a resource into the directory.
+// link is a reference from a resource to a resource of the directory.
 type link struct {
-	member string // of the resource, in which it stands
+	member string // of the resource that has the reference
 	to     fhir.Reference
 }
 
-// linkFinder finds the references of resources. It serves one goroutine.
+// linkFinder collects the references of resources. It serves one goroutine.
 type linkFinder struct{ names map[string]string }
 
-// find appends the relative references of a resource. Others lead out of the
-// directory, or into the resource itself.
+// find appends the relative references of a resource. Others point outside the directory or
+// into the resource itself.
 func (f *linkFinder) find(dst []link, v *fastjson.Value) []link {
 	v.GetObject().Visit(func(name []byte, member *fastjson.Value) {
 		if member.Type() == fastjson.TypeObject || member.Type() == fastjson.TypeArray {
@@ -32,11 +31,11 @@ func (f *linkFinder) find(dst []link, v *fastjson.Value) []link {
 	return dst
 }
 
-// name returns the name of a member, one string for all resources.
+// name returns the name of a member as a string that all resources share.
 func (f *linkFinder) name(name []byte) string {
 	known, ok := f.names[string(name)]
 	if !ok {
-		if f.names == nil || len(f.names) == 1000 { // so many names are somebody's play
+		if f.names == nil || len(f.names) == 1000 { // only hostile input has so many names
 			f.names = map[string]string{}
 		}
 		known = string(name)
@@ -63,7 +62,7 @@ func appendLinks(dst []link, member string, v *fastjson.Value) []link {
 	return dst
 }
 
-// committed is a resource that was loaded, with what there is to say of it.
+// committed is a resource that was committed, with the input of the checks across resources.
 type committed struct {
 	file     string
 	line     int
@@ -74,41 +73,42 @@ type committed struct {
 	hpii     []string
 }
 
+// warning returns a warning about the resource.
 func (l *committed) warning(kind Kind, reason string) Rejected {
 	return Rejected{File: l.file, Line: l.line, Type: l.t.String(), ID: l.id, Reason: reason, Kind: kind}
 }
 
-// What a load remembers at most, so that its memory has a bound.
+// These limits bound the memory of a load.
 const (
-	maxPending = 1 << 20 // references whose targets have not come yet, about 150 bytes each (TestWaiterSize)
-	maxHPII    = 1 << 22 // numbers, about 40 bytes each
+	maxPending = 1 << 20 // pending references, about 150 bytes each (TestPendingRefSize)
+	maxHPII    = 1 << 22 // HPI-I numbers, about 40 bytes each
 )
 
-// crossChecks holds a load against the rules that need more than one resource. A
-// target may come later in the same load, so what is missing waits until the end.
+// crossChecks checks the rules that concern several resources. The target of a reference may
+// come later in the same load, so a reference to a missing target stays pending until the end.
 type crossChecks struct {
-	directory  store.Directory
-	maxPending int // references that may wait
+	directory  Directory
+	maxPending int
 
 	seed         maphash.Seed
-	pending      map[uint64]*pendingRef // the last one, by the hash of the target
-	pendingCount int                    // of waiters
+	pending      map[uint64]*pendingRef // by the hash of the target; the latest of a list
+	pendingCount int
 	sequence     int
 	origins      map[origin]*origin
-	hpiiOwners   map[uint64]uint64 // hash of an HPI-I to that of its Practitioner's id
+	hpiiOwners   map[uint64]uint64 // from the hash of an HPI-I to that of its Practitioner's id
 }
 
-// pendingRef is a reference to what is not in the directory, or not yet. There may be
-// a million, so it is small.
+// pendingRef is a reference whose target the directory does not have yet. It is small, since
+// there may be a million.
 type pendingRef struct {
 	sequence int // in the source
 	line     int
 	id       string
 	origin   *origin
-	next     *pendingRef // that waits for the same target
+	next     *pendingRef // with the same target
 }
 
-// origin is what many waiters have in common.
+// origin is the part that many pending references share.
 type origin struct {
 	file   string
 	t      fhir.Type
@@ -116,27 +116,27 @@ type origin struct {
 	to     string // type of the target
 }
 
-func newCrossChecks(directory store.Directory) *crossChecks {
+func newCrossChecks(directory Directory) *crossChecks {
 	return &crossChecks{directory: directory, maxPending: maxPending, seed: maphash.MakeSeed(), pending: map[uint64]*pendingRef{}, hpiiOwners: map[uint64]uint64{}}
 }
 
-// batch takes in what was just written, and says what is wrong with it in the
-// order of the source.
-func (a *crossChecks) check(ctx context.Context, list []committed, say func(Rejected) error) error {
-	present, err := a.presentTargets(ctx, list)
+// check checks resources that were just committed and reports warnings in the order of the
+// source.
+func (c *crossChecks) check(ctx context.Context, list []committed, report func(Rejected) error) error {
+	present, err := c.presentTargets(ctx, list)
 	if err != nil {
 		return err
 	}
 	for i := range list {
 		l := &list[i]
-		a.resolve(l)
+		c.resolve(l)
 		for _, w := range l.warnings {
-			if err := say(l.warning(w.kind, w.reason)); err != nil {
+			if err := report(l.warning(w.kind, w.reason)); err != nil {
 				return err
 			}
 		}
-		if a.sharesHPII(l) {
-			if err := say(l.warning(SharedHPII, "identifier: another Practitioner of this load has the same HPI-I")); err != nil {
+		if c.sharesHPII(l) {
+			if err := report(l.warning(SharedHPII, "identifier: another Practitioner of this load has the same HPI-I")); err != nil {
 				return err
 			}
 		}
@@ -144,20 +144,20 @@ func (a *crossChecks) check(ctx context.Context, list []committed, say func(Reje
 			if present[link.to] {
 				continue
 			}
-			if a.pendingCount == a.maxPending {
-				if err := say(l.warning(NotFollowed, link.member+": too many references wait for resources further on; load in the order "+fhir.Names(fhir.Types()))); err != nil {
+			if c.pendingCount == c.maxPending {
+				if err := report(l.warning(NotFollowed, link.member+": too many references to resources that come later: load the types in the order "+fhir.Names(fhir.Types()))); err != nil {
 					return err
 				}
 				continue
 			}
-			a.addPending(l, link)
+			c.addPending(l, link)
 		}
 	}
 	return nil
 }
 
-// targets looks up what the resources refer to.
-func (a *crossChecks) presentTargets(ctx context.Context, list []committed) (map[fhir.Reference]bool, error) {
+// presentTargets looks up the targets of the resources' references.
+func (c *crossChecks) presentTargets(ctx context.Context, list []committed) (map[fhir.Reference]bool, error) {
 	present := map[fhir.Reference]bool{}
 	ids := map[fhir.Type][]string{}
 	for i := range list {
@@ -172,7 +172,7 @@ func (a *crossChecks) presentTargets(ctx context.Context, list []committed) (map
 		}
 	}
 	for t, asked := range ids {
-		there, err := a.directory.Present(ctx, t, asked)
+		there, err := c.directory.Present(ctx, t, asked)
 		if err != nil {
 			return nil, err
 		}
@@ -183,72 +183,74 @@ func (a *crossChecks) presentTargets(ctx context.Context, list []committed) (map
 	return present, nil
 }
 
-// arrive lets those go on that waited for the resource.
-func (a *crossChecks) resolve(l *committed) {
-	if len(a.pending) == 0 {
+// resolve removes the pending references to a resource.
+func (c *crossChecks) resolve(l *committed) {
+	if len(c.pending) == 0 {
 		return
 	}
-	key := a.hash(fhir.Reference{Type: l.t.String(), ID: l.id})
-	for w := a.pending[key]; w != nil; w = w.next {
-		a.pendingCount--
+	key := c.hash(fhir.Reference{Type: l.t.String(), ID: l.id})
+	for ref := c.pending[key]; ref != nil; ref = ref.next {
+		c.pendingCount--
 	}
-	delete(a.pending, key)
+	delete(c.pending, key)
 }
 
-func (a *crossChecks) addPending(l *committed, link link) {
-	key := a.hash(link.to)
-	a.sequence++
-	a.pendingCount++
-	a.pending[key] = &pendingRef{a.sequence, l.line, l.id, a.originOf(l, link), a.pending[key]}
+// addPending adds a reference to a missing target.
+func (c *crossChecks) addPending(l *committed, link link) {
+	key := c.hash(link.to)
+	c.sequence++
+	c.pendingCount++
+	c.pending[key] = &pendingRef{c.sequence, l.line, l.id, c.originOf(l, link), c.pending[key]}
 }
 
-// origin returns one origin for all waiters that have it in common.
-func (a *crossChecks) originOf(l *committed, link link) *origin {
+// originOf returns the shared origin of a reference.
+func (c *crossChecks) originOf(l *committed, link link) *origin {
 	of := origin{l.file, l.t, link.member, link.to.Type}
-	known, ok := a.origins[of]
+	known, ok := c.origins[of]
 	if !ok {
-		if a.origins == nil || len(a.origins) == 1000 { // so many are rare; old ones stay as long as their waiters
-			a.origins = map[origin]*origin{}
+		if c.origins == nil || len(c.origins) == 1000 { // rare; the old ones stay in memory as long as references use them
+			c.origins = map[origin]*origin{}
 		}
-		of.to = strings.Clone(of.to) // it is a part of the whole reference
+		of.to = strings.Clone(of.to) // a substring would keep the whole reference in memory
 		known = &of
-		a.origins[of] = known
+		c.origins[of] = known
 	}
 	return known
 }
 
-// end says which references lead nowhere, in the order of the source.
-func (a *crossChecks) reportDangling(say func(Rejected) error) error {
-	left := make([]*pendingRef, 0, a.pendingCount)
-	for _, w := range a.pending {
-		for ; w != nil; w = w.next {
-			left = append(left, w)
+// reportDangling reports the references that are still pending, in the order of the source.
+func (c *crossChecks) reportDangling(report func(Rejected) error) error {
+	dangling := make([]*pendingRef, 0, c.pendingCount)
+	for _, ref := range c.pending {
+		for ; ref != nil; ref = ref.next {
+			dangling = append(dangling, ref)
 		}
 	}
-	slices.SortFunc(left, func(x, y *pendingRef) int { return x.sequence - y.sequence })
-	for _, w := range left {
-		l := committed{file: w.origin.file, line: w.line, t: w.origin.t, id: w.id}
-		if err := say(l.warning(Dangling, w.origin.member+": the "+w.origin.to+" it refers to is not in the directory")); err != nil {
+	slices.SortFunc(dangling, func(x, y *pendingRef) int { return x.sequence - y.sequence })
+	for _, ref := range dangling {
+		l := committed{file: ref.origin.file, line: ref.line, t: ref.origin.t, id: ref.id}
+		if err := report(l.warning(Dangling, ref.origin.member+": the "+ref.origin.to+" it refers to is not in the directory")); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// sharesHPII tells whether an earlier Practitioner has an HPI-I of this one
-// . Beyond maxHPII numbers, those that come later are not remembered.
-func (a *crossChecks) sharesHPII(l *committed) (shares bool) {
+// sharesHPII reports whether an earlier Practitioner of the load has an HPI-I of this one
+// . It remembers the first maxHPII numbers.
+func (c *crossChecks) sharesHPII(l *committed) (shares bool) {
 	for _, value := range l.hpii {
-		number, self := maphash.String(a.seed, value), maphash.String(a.seed, l.id)
-		owner, known := a.hpiiOwners[number]
+		number, self := maphash.String(c.seed, value), maphash.String(c.seed, l.id)
+		owner, known := c.hpiiOwners[number]
 		switch {
 		case known && owner != self:
 			shares = true
-		case !known && len(a.hpiiOwners) < maxHPII:
-			a.hpiiOwners[number] = self
+		case !known && len(c.hpiiOwners) < maxHPII:
+			c.hpiiOwners[number] = self
 		}
 	}
 	return shares
 }
 
-func (a *crossChecks) hash(r fhir.Reference) uint64 { return maphash.String(a.seed, r.Type+"/"+r.ID) }
+// hash returns the key of a target.
+func (c *crossChecks) hash(r fhir.Reference) uint64 { return maphash.String(c.seed, r.Type+"/"+r.ID) }

@@ -16,28 +16,29 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// candidate is a resource in input that is refused, as far as it can be read: which one
-// it is, and by which flags it says that it is hidden.
+// This file is a second, lenient reading of refused texts. A refused resource must not leave a
+// more public version in the directory, so its name and the signs that it is hidden are read
+// from text that is damaged, truncated or not JSON at all.
+
+// candidate is a resource that a refused text seems to contain.
 type candidate struct {
-	typeName string // empty if it cannot be read
-	id       string // empty if it cannot be read
-	hiddenBy index.Visibility
-	// unsure says that the name is a guess. It counts only where the directory has such a
-	// resource.
-	guessed bool
+	typeName string           // empty if it cannot be read
+	id       string           // empty if it cannot be read
+	hiddenBy index.Visibility // the flags by which it says that it is hidden
+	guessed  bool             // type and id are a guess: ignored unless the directory has the resource
 }
 
 // named reports whether the directory may have the resource.
-func (s candidate) named() bool {
-	_, known := fhir.ParseType(s.typeName)
-	return known && s.id != ""
+func (c candidate) named() bool {
+	_, known := fhir.ParseType(c.typeName)
+	return known && c.id != ""
 }
 
-// candidateOf is that of a resource that could be read as JSON.
+// candidateOf returns the candidate of a resource that was parsed as JSON.
 func candidateOf(v *fastjson.Value) candidate {
 	id := strings.TrimSpace(string(v.GetStringBytes("id")))
-	if said := v.Get("id"); said != nil && said.Type() == fastjson.TypeNumber {
-		id = said.String()
+	if number := v.Get("id"); number != nil && number.Type() == fastjson.TypeNumber {
+		id = number.String()
 	}
 	if !fhir.ValidID(id) {
 		id = ""
@@ -45,120 +46,118 @@ func candidateOf(v *fastjson.Value) candidate {
 	return candidate{typeName: closestType(string(v.GetStringBytes("resourceType"))), id: id, hiddenBy: policy.SaysHidden(v)}
 }
 
-// lenientScanner finds the resources in a text that is no JSON, or not JSON enough to be
-// committed: a refused resource must not leave a more public version in place. It reads
-// what there is, in whatever order, and never fails. It is an [io.Writer], so a text of
-// any length costs little memory. The zero value with found set is ready; end it with
-// [glimpser.end].
+// lenientScanner finds the resources in a text by its brackets. It accepts members in any order
+// and never fails. It is an [io.Writer], so that memory does not grow with the text. The zero
+// value with found set is ready to use. Call [lenientScanner.end] after the last write.
 type lenientScanner struct {
-	found     func(candidate)
-	contained func(candidate) // is told of contained resources; nil for nobody
+	found     func(candidate) // is called for each resource that is not contained in another
+	contained func(candidate) // is called for each contained resource. Optional
 	open      []frame
-	tooDeep   int // objects and arrays that are open below them
+	tooDeep   int // number of objects and arrays open below the last frame
 
 	inString, escaped bool
-	word              []byte // the string or the literal that is being read
-	long              bool   // it is too long to matter
-	last              string // the last string, which becomes a key if a colon follows
+	word              []byte // the string or literal that is being read
+	long              bool   // word is too long to matter
+	last              string // the last string, which is a key if a colon follows
 	hasLast           bool
 
-	owned int // of suppressions that stand in a resource that was found
+	owned int // number of suppressions inside resources that were found
 }
 
 // frame is an object or an array that is open.
 type frame struct {
 	array bool
-	key   string // of the member that is being read; of an array the one it stands under
+	key   string // of the member that is being read; for an array, of the member that holds it
 
 	types, ids []string
 	hiddenBy   index.Visibility
 	mentions   int  // of suppressions
-	contained  bool // inside of another resource
+	contained  bool // inside another resource
 }
 
-// maxWord is how long strings and literals may be that matter: URLs, ids, codes.
+// maxWord is the maximum length of strings and literals that matter: URLs, ids and codes.
 const maxWord = 512
 
-// What is remembered of one text at most. Texts that have more are nobody's data: a
-// line has at most 8 MiB, and a resource one type and one id.
+// These limits bound the memory for one text. Real data stays below them: a line has at most
+// 8 MiB, and a resource has one type and one id.
 const (
 	maxCandidates = 20_000
 	maxNames      = 4
 )
 
-// findCandidates returns the resources in a text, by its brackets and by its words. Brackets tell
-// whose a suppression is as long as none is lost, and no quotation mark. Words do not depend on
-// them, but take an id for that of the type before it.
+// findCandidates returns the resources in a text, found in two ways. The bracket structure
+// assigns each suppression to its resource, but fails if a bracket or a quotation mark is missing.
+// Pattern matches do not depend on the structure, but assign an id to the type before it.
 func findCandidates(text []byte) []candidate {
-	var list, inside []candidate
-	to := func(list *[]candidate) func(candidate) {
-		return func(s candidate) {
+	var list, contained []candidate
+	appendTo := func(list *[]candidate) func(candidate) {
+		return func(c candidate) {
 			if len(*list) < maxCandidates {
-				*list = append(*list, s)
+				*list = append(*list, c)
 			}
 		}
 	}
-	g := lenientScanner{found: to(&list), contained: to(&inside)}
-	_, _ = g.Write(text)
-	g.end()
+	scanner := lenientScanner{found: appendTo(&list), contained: appendTo(&contained)}
+	_, _ = scanner.Write(text)
+	scanner.end()
 	if bytes.Contains(text, []byte(`\/`)) {
 		text = bytes.ReplaceAll(text, []byte(`\/`), []byte(`/`))
 	}
 	mentions := countSuppressions(text)
-	words, owned := matchCandidates(text)
+	matches, owned := matchCandidates(text)
 	if isOneResource(text) {
-		words = append(words, crossProduct(text, resourceTypes(text))...)
+		matches = append(matches, crossProduct(text, resourceTypes(text))...)
 	}
-	if len(list) == 0 && len(words) == 0 {
-		words = crossProduct(text, mentionedTypes(text))
+	if len(list) == 0 && len(matches) == 0 {
+		matches = crossProduct(text, mentionedTypes(text))
 	}
-	trusted := g.owned == mentions // every suppression has an owner by the brackets
-	list = mergeMatches(list, words, inside, trusted)
+	trusted := scanner.owned == mentions // the brackets assign every suppression to a resource
+	list = mergeMatches(list, matches, contained, trusted)
 	switch {
 	case !trusted && !owned:
 		for n := range list {
 			list[n].hiddenBy |= index.Suppressed
 		}
 	case mentions > 0 && len(list) > 0 && isOneResource(text):
-		list[0].hiddenBy |= index.Suppressed // a lost bracket may have ended it too early
+		list[0].hiddenBy |= index.Suppressed // a missing bracket may have ended it too early
 	}
 	return list
 }
 
-// mergeMatches adds what only the words of a text tell to what its brackets tell, but for what
-// stands inside of a resource. Where the brackets cannot be trusted, both tell who is hidden.
-func mergeMatches(list, words, inside []candidate, trusted bool) []candidate {
+// mergeMatches adds pattern matches to the list that the brackets gave, except contained
+// resources. If the brackets are not trusted, the flags of both are combined.
+func mergeMatches(list, matches, contained []candidate, trusted bool) []candidate {
 	type name struct{ typeName, id string }
-	at, contained := map[name]int{}, map[name]bool{}
-	for n, s := range list {
-		at[name{s.typeName, s.id}] = n
+	positions, isContained := map[name]int{}, map[name]bool{}
+	for n, c := range list {
+		positions[name{c.typeName, c.id}] = n
 	}
-	for _, s := range inside {
-		contained[name{s.typeName, s.id}] = true
+	for _, c := range contained {
+		isContained[name{c.typeName, c.id}] = true
 	}
-	for _, s := range words {
-		key := name{s.typeName, s.id}
-		n, known := at[key]
+	for _, c := range matches {
+		key := name{c.typeName, c.id}
+		n, known := positions[key]
 		switch {
 		case known && (!trusted || list[n].guessed):
-			list[n].hiddenBy |= s.hiddenBy
-		case !known && !contained[key] && len(list) < maxCandidates:
-			at[key] = len(list)
-			list = append(list, s)
+			list[n].hiddenBy |= c.hiddenBy
+		case !known && !isContained[key] && len(list) < maxCandidates:
+			positions[key] = len(list)
+			list = append(list, c)
 		}
 	}
 	return list
 }
 
-// isOneResource reports whether a text seems to be one resource, on one line or several: it
-// is no Bundle and no array, and no line but the first begins another one.
+// isOneResource reports whether a text seems to be one resource, on one line or several: it is
+// not a Bundle or an array, and no line after the first starts an object.
 func isOneResource(text []byte) bool {
 	text = bytes.TrimSpace(text)
 	return !bytes.HasPrefix(text, []byte("[")) && !bytes.Contains(text, []byte("\n{")) && !bytes.Contains(text, []byte("Bundle")) && !bytes.Contains(text, []byte("Parameters"))
 }
 
-// The words of a resource. A type may have lost its colon or have something in between, an
-// id may have lost a quotation mark.
+// Patterns for the members of a resource. They match a type with a missing colon or stray
+// characters, and an id with a missing quotation mark.
 var (
 	typeForm  = regexp.MustCompile(`(?i)` + strings.Join(strings.Split("resourceType", ""), `\W?`) + `\W{1,8}([a-z]+)`)
 	idForm    = regexp.MustCompile(`(?i)(?:^|[^\w/.\-])i\W?d\b\W{1,8}(?:value\W{1,8})?(?:[^"'\s,]*/)?([a-z0-9\-.]{1,64})["',}\]\s]`)
@@ -166,72 +165,72 @@ var (
 	typeWord  = regexp.MustCompile(`\b(?:Organization|Location|Endpoint|HealthcareService|Practitioner|PractitionerRole|Provenance)\b`)
 )
 
-// matchCandidates returns the resources in a text by their words, and whether each suppression in it
-// is one of them. What stands between a type and the next one is said of it. What stands
-// before it is said of it too where members seem to come in another order: a type has no id
-// behind it, the first id of the text stands before every type, or the last one before the last
-// type.
+// matchCandidates returns the resources that the patterns find in a text, and whether each
+// suppression of the text belongs to one of them. The text between a type and the next type
+// belongs to the first. The text before a type belongs to it too if members seem to come in
+// another order: no id follows the type, the first id of the text comes before every type, or the
+// last id comes before the last type.
 func matchCandidates(text []byte) (list []candidate, owned bool) {
 	types := typeForm.FindAllSubmatchIndex(text, maxCandidates)
 	ids := idForm.FindAllSubmatchIndex(text, maxNames*maxCandidates)
 	states := stateForm.FindAllSubmatchIndex(text, maxNames*maxCandidates)
 	mentions := suppressionMentions(text)
-	said := func(from, to int) (hides index.Visibility) {
-		if len(between(mentions, from, to)) > 0 {
-			hides |= index.Suppressed
+	flags := func(start, end int) (hiddenBy index.Visibility) {
+		if len(between(mentions, start, end)) > 0 {
+			hiddenBy |= index.Suppressed
 		}
-		for _, state := range between(states, from, to) {
+		for _, state := range between(states, start, end) {
 			if policy.ReadsHidden(string(text[state[2]:state[3]])) {
-				hides |= index.Inactive
+				hiddenBy |= index.Inactive
 			}
 		}
-		return hides
+		return hiddenBy
 	}
 	owned = len(types) > 0 || len(mentions) == 0
 	idsFirst := len(types) > 0 && (len(between(ids, 0, types[0][0])) > 0 || len(between(ids, types[len(types)-1][1], len(text))) == 0)
-	before := 0
-	for n, at := range types {
+	previous := 0 // the end of the previous type
+	for n, match := range types {
 		end := len(text)
 		if n+1 < len(types) {
 			end = types[n+1][0]
 		}
-		s := candidate{typeName: closestType(string(text[at[2]:at[3]])), guessed: true}
-		mine := said(at[1], end)
-		add := func(ids [][]int, hides index.Visibility) {
+		c := candidate{typeName: closestType(string(text[match[2]:match[3]])), guessed: true}
+		hiddenBy := flags(match[1], end)
+		add := func(ids [][]int, hiddenBy index.Visibility) {
 			for _, id := range ids {
-				s.id, s.hiddenBy = string(text[id[2]:id[3]]), hides
-				if s.named() && len(list) < maxCandidates {
-					list = append(list, s)
+				c.id, c.hiddenBy = string(text[id[2]:id[3]]), hiddenBy
+				if c.named() && len(list) < maxCandidates {
+					list = append(list, c)
 				}
 			}
 		}
-		behind, ahead := between(ids, at[1], end), between(ids, before, at[0])
+		after, before := between(ids, match[1], end), between(ids, previous, match[0])
 		found := len(list)
-		add(behind[:min(maxNames, len(behind))], mine)
-		if len(behind) == 0 || idsFirst {
-			mine |= said(before, at[0])
-			add(ahead[max(0, len(ahead)-maxNames):], mine)
-		} else if n == 0 && said(0, at[0])&index.Suppressed != 0 {
-			owned = owned && mine&index.Suppressed != 0 // else it stands before everything
+		add(after[:min(maxNames, len(after))], hiddenBy)
+		if len(after) == 0 || idsFirst {
+			hiddenBy |= flags(previous, match[0])
+			add(before[max(0, len(before)-maxNames):], hiddenBy)
+		} else if n == 0 && flags(0, match[0])&index.Suppressed != 0 {
+			owned = owned && hiddenBy&index.Suppressed != 0 // the suppression comes before every type
 		}
-		if len(list) == found && mine&index.Suppressed != 0 {
+		if len(list) == found && hiddenBy&index.Suppressed != 0 {
 			owned = false
 		}
-		before = at[1]
+		previous = match[1]
 	}
 	return list, owned
 }
 
-// between returns the places of a list, in the order of a text, that begin from one place
-// on and before another.
-func between(places [][]int, from, to int) [][]int {
-	begin := func(place []int, at int) int { return place[0] - at }
-	first, _ := slices.BinarySearchFunc(places, from, begin)
-	last, _ := slices.BinarySearchFunc(places, to, begin)
-	return places[first:last]
+// between returns the matches that start at start or later and before end. The matches must be
+// in the order of the text.
+func between(matches [][]int, start, end int) [][]int {
+	compare := func(match []int, offset int) int { return match[0] - offset }
+	first, _ := slices.BinarySearchFunc(matches, start, compare)
+	last, _ := slices.BinarySearchFunc(matches, end, compare)
+	return matches[first:last]
 }
 
-// resourceTypes returns the types that a text names as those of resources.
+// resourceTypes returns the types that a text has as values of resourceType.
 func resourceTypes(text []byte) (types []fhir.Type) {
 	for _, word := range typeForm.FindAllSubmatch(text, maxGuesses) {
 		if t, known := fhir.ParseType(closestType(string(word[1]))); known && !slices.Contains(types, t) {
@@ -241,168 +240,170 @@ func resourceTypes(text []byte) (types []fhir.Type) {
 	return types
 }
 
-// mentionedTypes returns the types of the directory that a text has the names of, or all if it
-// has none.
+// mentionedTypes returns the types of the directory whose names occur in a text, or all types if
+// there are none.
 func mentionedTypes(text []byte) []fhir.Type {
-	spoken := map[string]bool{}
+	mentioned := map[string]bool{}
 	for _, word := range typeWord.FindAll(text, maxGuesses) {
-		spoken[string(word)] = true
+		mentioned[string(word)] = true
 	}
-	if len(spoken) == 0 {
+	if len(mentioned) == 0 {
 		return fhir.Types()
 	}
-	return slices.DeleteFunc(slices.Clone(fhir.Types()), func(t fhir.Type) bool { return !spoken[t.String()] })
+	return slices.DeleteFunc(slices.Clone(fhir.Types()), func(t fhir.Type) bool { return !mentioned[t.String()] })
 }
 
-// maxGuesses is how many types and how many ids of one text are paired at most.
+// maxGuesses limits the types and the ids of one text that are combined.
 const maxGuesses = 16
 
-// crossProduct returns the resources that a text of one resource may be about: every id in it of
-// every one of the types, which says all that the text says.
+// crossProduct returns the resources that a text of one resource may be: each id of the text with
+// each of the types, hidden by all flags of the text.
 func crossProduct(text []byte, types []fhir.Type) (list []candidate) {
-	hides := index.Visibility(0)
+	hiddenBy := index.Visibility(0)
 	if countSuppressions(text) > 0 {
-		hides |= index.Suppressed
+		hiddenBy |= index.Suppressed
 	}
 	for _, state := range stateForm.FindAllSubmatch(text, maxGuesses) {
 		if policy.ReadsHidden(string(state[1])) {
-			hides |= index.Inactive
+			hiddenBy |= index.Inactive
 		}
 	}
 	for _, id := range idForm.FindAllSubmatch(text, maxGuesses) {
 		for _, t := range types {
-			list = append(list, candidate{typeName: t.String(), id: string(id[1]), hiddenBy: hides, guessed: true})
+			list = append(list, candidate{typeName: t.String(), id: string(id[1]), hiddenBy: hiddenBy, guessed: true})
 		}
 	}
 	return list
 }
 
-// countSuppressions counts the names of extensions that suppress in a text.
+// countSuppressions returns how often names of suppressing extensions occur in a text.
 func countSuppressions(text []byte) int { return len(suppressionMentions(text)) }
 
-// suppressionMentions returns where the names of extensions that suppress end in a text.
-func suppressionMentions(text []byte) (places [][]int) {
-	for at := 0; ; {
-		end := policy.AfterSuppression(text[at:])
+// suppressionMentions returns the offsets at which names of suppressing extensions end.
+func suppressionMentions(text []byte) (matches [][]int) {
+	for offset := 0; ; {
+		end := policy.AfterSuppression(text[offset:])
 		if end < 0 {
-			return places
+			return matches
 		}
-		at += end
-		places = append(places, []int{at})
+		offset += end
+		matches = append(matches, []int{offset})
 	}
 }
 
 // Write implements [io.Writer].
-func (g *lenientScanner) Write(text []byte) (int, error) {
+func (s *lenientScanner) Write(text []byte) (int, error) {
 	for _, b := range text {
-		g.byte(b)
+		s.byte(b)
 	}
 	return len(text), nil
 }
 
-// end takes what is open for closed.
-func (g *lenientScanner) end() {
-	if g.inString {
-		g.take() // it is cut off, so it may not be an id
+// end closes all open objects and arrays.
+func (s *lenientScanner) end() {
+	if s.inString {
+		s.take() // truncated, so it may not be an id
 	}
-	g.literal()
-	g.tooDeep = 0
-	for len(g.open) > 0 {
-		g.pop()
+	s.literal()
+	s.tooDeep = 0
+	for len(s.open) > 0 {
+		s.pop()
 	}
 }
 
-func (g *lenientScanner) byte(b byte) {
+// byte reads one byte.
+func (s *lenientScanner) byte(b byte) {
 	switch {
-	case g.inString && g.escaped:
-		g.escaped = false
-		g.add(b)
-	case g.inString && b == '\\':
-		g.escaped = true
-		g.add(b)
-	case g.inString && b == '"':
-		g.inString = false
-		g.text()
-	case g.inString:
-		g.add(b)
+	case s.inString && s.escaped:
+		s.escaped = false
+		s.add(b)
+	case s.inString && b == '\\':
+		s.escaped = true
+		s.add(b)
+	case s.inString && b == '"':
+		s.inString = false
+		s.text()
+	case s.inString:
+		s.add(b)
 	default:
-		g.between(b)
+		s.between(b)
 	}
 }
 
-// between takes a byte that stands in no string.
-func (g *lenientScanner) between(b byte) {
+// between reads a byte outside strings.
+func (s *lenientScanner) between(b byte) {
 	switch b {
 	case '"':
-		g.literal()
-		g.inString = true
+		s.literal()
+		s.inString = true
 	case '{', '[':
-		g.literal()
-		g.push(b == '[')
+		s.literal()
+		s.push(b == '[')
 	case '}', ']':
-		g.literal()
-		g.pop()
+		s.literal()
+		s.pop()
 	case ':':
-		if top := g.top(); top != nil && !top.array && g.hasLast {
-			top.key = g.last
+		if top := s.top(); top != nil && !top.array && s.hasLast {
+			top.key = s.last
 		}
-		g.hasLast = false
+		s.hasLast = false
 	case ',':
-		g.literal()
-		if top := g.top(); top != nil && !top.array {
+		s.literal()
+		if top := s.top(); top != nil && !top.array {
 			top.key = ""
 		}
 	case ' ', '\t', '\r', '\n':
-		g.literal()
+		s.literal()
 	default:
-		g.add(b)
+		s.add(b)
 	}
 }
 
-func (g *lenientScanner) add(b byte) {
-	if len(g.word) >= maxWord {
-		g.long = true
+// add appends a byte to the current string or literal.
+func (s *lenientScanner) add(b byte) {
+	if len(s.word) >= maxWord {
+		s.long = true
 		return
 	}
-	g.word = append(g.word, b)
+	s.word = append(s.word, b)
 }
 
-// take ends the string or literal.
-func (g *lenientScanner) take() (word []byte, ok bool) {
-	word, ok = g.word, !g.long
-	g.word, g.long = g.word[:0], false
+// take returns and clears the current string or literal. ok is false if it is too long.
+func (s *lenientScanner) take() (word []byte, ok bool) {
+	word, ok = s.word, !s.long
+	s.word, s.long = s.word[:0], false
 	return word, ok
 }
 
-// text takes a string that has ended: a value, or a key if a colon follows.
-func (g *lenientScanner) text() {
-	word, ok := g.take()
+// text handles the end of a string: a value, or a key if a colon follows.
+func (s *lenientScanner) text() {
+	word, ok := s.take()
 	if !ok {
-		g.hasLast = false
+		s.hasLast = false
 		return
 	}
 	text := string(word)
 	if bytes.IndexByte(word, '\\') >= 0 {
-		_ = json.Unmarshal([]byte(`"`+text+`"`), &text) // or as it is
+		_ = json.Unmarshal([]byte(`"`+text+`"`), &text) // keeps the text on error
 	}
-	g.value(text)
-	g.last, g.hasLast = text, true
+	s.value(text)
+	s.last, s.hasLast = text, true
 }
 
-// literal takes a number or a word that has ended.
-func (g *lenientScanner) literal() {
-	if len(g.word) == 0 {
+// literal handles the end of a number or a literal.
+func (s *lenientScanner) literal() {
+	if len(s.word) == 0 {
 		return
 	}
-	if word, ok := g.take(); ok {
-		g.value(string(word))
+	if word, ok := s.take(); ok {
+		s.value(string(word))
 	}
 }
 
-// value takes a plain value. Keys come here too, before their colon is seen: as values
-// of no member, which does no harm.
-func (g *lenientScanner) value(text string) {
-	top := g.top()
+// value handles a primitive value. It also receives keys, before their colon, as values without a
+// member, which has no effect.
+func (s *lenientScanner) value(text string) {
+	top := s.top()
 	if top == nil {
 		return
 	}
@@ -410,33 +411,35 @@ func (g *lenientScanner) value(text string) {
 		top.hiddenBy |= index.Suppressed
 		top.mentions += n
 	}
-	of := top
-	for n := len(g.open) - 1; n > 0 && of.array; n-- {
-		of = &g.open[n-1] // of an array the object that it stands in
+	object := top
+	for n := len(s.open) - 1; n > 0 && object.array; n-- {
+		object = &s.open[n-1]
 	}
 	switch {
-	case top.key == "resourceType" && !top.array && len(of.types) < maxNames:
-		of.types = append(of.types, text)
-	case top.key == "id" && !top.array && len(of.ids) < maxNames:
-		of.ids = append(of.ids, strings.TrimSpace(text))
+	case top.key == "resourceType" && !top.array && len(object.types) < maxNames:
+		object.types = append(object.types, text)
+	case top.key == "id" && !top.array && len(object.ids) < maxNames:
+		object.ids = append(object.ids, strings.TrimSpace(text))
 	case policy.IsState(top.key) && policy.ReadsHidden(text):
-		of.hiddenBy |= index.Inactive
+		object.hiddenBy |= index.Inactive
 	}
 	if !top.array {
-		top.key = "" // a comma may be lost
+		top.key = "" // a comma may be missing
 	}
 }
 
-func (g *lenientScanner) top() *frame {
-	if len(g.open) == 0 {
+// top returns the innermost open object or array, or nil.
+func (s *lenientScanner) top() *frame {
+	if len(s.open) == 0 {
 		return nil
 	}
-	return &g.open[len(g.open)-1]
+	return &s.open[len(s.open)-1]
 }
 
-func (g *lenientScanner) push(array bool) {
+// push opens an object or an array.
+func (s *lenientScanner) push(array bool) {
 	next := frame{array: array}
-	if top := g.top(); top != nil {
+	if top := s.top(); top != nil {
 		next.contained = top.contained || top.key == "contained"
 		if array || top.array {
 			next.key = top.key
@@ -445,27 +448,27 @@ func (g *lenientScanner) push(array bool) {
 			next.key = ""
 		}
 	}
-	if len(g.open) == 4*strictjson.MaxDepth {
-		g.tooDeep++
+	if len(s.open) == 4*strictjson.MaxDepth {
+		s.tooDeep++
 		return
 	}
-	g.open = append(g.open, next)
+	s.open = append(s.open, next)
 }
 
-// pop ends an object or an array. What is said in it is said of what holds it too.
-func (g *lenientScanner) pop() {
-	top := g.top()
-	if g.tooDeep > 0 || top == nil {
-		g.tooDeep = max(0, g.tooDeep-1)
+// pop closes an object or an array. Its flags also apply to its parent.
+func (s *lenientScanner) pop() {
+	top := s.top()
+	if s.tooDeep > 0 || top == nil {
+		s.tooDeep = max(0, s.tooDeep-1)
 		return
 	}
 	closed := *top
-	g.open = g.open[:len(g.open)-1]
+	s.open = s.open[:len(s.open)-1]
 	if closed.resource() {
-		closed.mentions = g.report(closed)
+		closed.mentions = s.report(closed)
 	}
-	if above := g.top(); above != nil {
-		// Of the state of what is inside only a suppression concerns the whole.
+	if above := s.top(); above != nil {
+		// An inactive part does not make the whole inactive; a suppressed part suppresses it.
 		above.hiddenBy |= closed.hiddenBy & index.Suppressed
 		if closed.array {
 			above.hiddenBy |= closed.hiddenBy
@@ -474,17 +477,17 @@ func (g *lenientScanner) pop() {
 	}
 }
 
-// tell tells of a resource that has ended, and returns how many suppressions in it have no
-// owner yet.
-func (g *lenientScanner) report(closed frame) (mentions int) {
-	to, owned := g.found, false
+// report reports the resources that a closed object may be. It returns the number of suppressions
+// in it that belong to no reported resource.
+func (s *lenientScanner) report(closed frame) (mentions int) {
+	found, owned := s.found, false
 	if closed.contained {
-		to = g.contained
+		found = s.contained
 	}
 	for _, t := range closed.types {
 		for _, id := range closed.ids {
-			if s := (candidate{typeName: closestType(t), id: id, hiddenBy: closed.hiddenBy}); s.typeName != "Bundle" && fhir.ValidID(id) && to != nil {
-				to(s)
+			if c := (candidate{typeName: closestType(t), id: id, hiddenBy: closed.hiddenBy}); c.typeName != "Bundle" && fhir.ValidID(id) && found != nil {
+				found(c)
 				owned = !closed.contained
 			}
 		}
@@ -492,15 +495,16 @@ func (g *lenientScanner) report(closed frame) (mentions int) {
 	if !owned {
 		return closed.mentions
 	}
-	g.owned += closed.mentions
+	s.owned += closed.mentions
 	return 0
 }
 
+// resource reports whether a frame is an object with a type and an id.
 func (f *frame) resource() bool { return !f.array && len(f.types) > 0 && len(f.ids) > 0 }
 
-// closestType returns a type name for people, as far as it looks like one. One of the directory
-// in other letters, or with one letter wrong, is taken for it: FHIR has no other type that
-// is so near.
+// closestType returns the type name that a text means, or "" if it does not look like a type
+// name. A name that differs from a type of the directory in case or in one edit is taken as that
+// type, since FHIR has no other type so close.
 func closestType(name string) string {
 	types := fhir.Types()
 	name = strings.TrimSpace(name)
@@ -513,8 +517,8 @@ func closestType(name string) string {
 	return name
 }
 
-// withinOneEdit reports whether two words are equal but for one letter that is lost, added or
-// another one, or for two that changed places.
+// withinOneEdit reports whether two words differ by at most one deletion, insertion, substitution
+// or transposition of adjacent letters.
 func withinOneEdit(a, b string) bool {
 	if d := len(a) - len(b); d < -1 || d > 1 {
 		return false

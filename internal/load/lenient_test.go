@@ -15,20 +15,20 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// seen writes sightings as Type/id, their flags, and whether they are unsure.
-func seen(list []candidate) (words []string) {
+// formatAll formats candidates: Type/id, their flags, and whether they are guessed.
+func formatAll(list []candidate) (words []string) {
 	for _, s := range list {
 		word := fmt.Sprintf("%s/%s %d", s.typeName, s.id, s.hiddenBy)
 		if s.guessed {
-			word += " unsure"
+			word += " guessed"
 		}
 		words = append(words, word)
 	}
 	return words
 }
 
-// TestGlimpse shows what can be read of texts that cannot be loaded (SU-01).
-func TestGlimpse(t *testing.T) {
+// TestFindCandidates lists the resources found in texts that cannot be loaded (SU-01).
+func TestFindCandidates(t *testing.T) {
 	t.Attr("requirements", "SU-01")
 	const (
 		a    = `{"resourceType":"Location","id":"a"}`
@@ -48,45 +48,45 @@ func TestGlimpse(t *testing.T) {
 		{"two ids", `{"id":"a","resourceType":"Location","id":"b"}`, []string{"Location/a 0", "Location/b 0"}},
 		{"type in other letters", `{"id":"a","resourceType":"LOCATION"}`, []string{"Location/a 0"}},
 		{"lost comma", `{"resourceType":"Location" "id":"a" "status":"off"}`, []string{"Location/a 1"}},
-		{"lost quotation mark before", `{"x":"y,"resourceType":"Location","id":"a"}`, []string{"Location/a 0 unsure"}},
+		{"lost quotation mark before", `{"x":"y,"resourceType":"Location","id":"a"}`, []string{"Location/a 0 guessed"}},
 		{"state", `{"resourceType":"Location","id":"a","status":"Off",}`, []string{"Location/a 1"}},
 		{"state of somebody inside", `{"resourceType":"Location","id":"a","x":{"status":"off"},}`, []string{"Location/a 0"}},
-		{"contained", `{"resourceType":"Location","id":"a","contained":[{"resourceType":"Endpoint","id":"e","extension":[` + mark + `]}],}`, []string{"Location/a 2", "Endpoint/a 2 unsure", "Location/e 2 unsure"}},
-		{"escaped", `{"resourceType":"Location","id":"\u0061","extension":[` + strings.ReplaceAll(mark, "/", `\/`) + `],}`, []string{"Location/a 2", "Location/u0061 2 unsure"}},
+		{"contained", `{"resourceType":"Location","id":"a","contained":[{"resourceType":"Endpoint","id":"e","extension":[` + mark + `]}],}`, []string{"Location/a 2", "Endpoint/a 2 guessed", "Location/e 2 guessed"}},
+		{"escaped", `{"resourceType":"Location","id":"\u0061","extension":[` + strings.ReplaceAll(mark, "/", `\/`) + `],}`, []string{"Location/a 2", "Location/u0061 2 guessed"}},
 		{"a Bundle", `{"resourceType":"Bundle","id":"x","entry":[{"resource":` + a + `},{"resource":{"resourceType":"Endpoint","id":"e","extension":[` + mark + `]}},,]}`, []string{"Location/a 0", "Endpoint/e 2"}},
-		{"a Bundle, and nobody knows whose", `{"resourceType":"Bundle","entry":[{"resource":` + a + `},{"resource":{"resourceType":"Endpoint","id":"e}},,]}` + mark, []string{"Location/a 0", "Endpoint/e 2 unsure"}},
-		{"lost quotation mark between two", `{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Location","id":"b","status":"active,"name":"B"}},{"resource":{"resourceType":"Location","id":"a","extension":[` + mark + `]}}]}`, []string{"Location/b 2", "Location/a 2 unsure"}}, // in doubt both
-		{"lost colon of the type", `{"resourceType""Location","id":"a","extension":[` + mark + `]}`, []string{"Location/a 2 unsure"}},
-		{"lost name of the type", `{"r"esourceType":"Location","id":"a","extension":[` + mark + `]}`, []string{"Location/a 2 unsure"}},
-		{"an id with its type", `{"resourceType":"Location","id":"http://x/Location/a",}`, []string{"Location/a 0 unsure"}},
-		{"an id in a list", `{"resourceType":"Location","id":["a"],}`, []string{"Location/a 0 unsure"}},
-		{"members in another order, lost quotation mark", `{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Location","id":"b","name":"x}},{"resource":{"extension":[` + mark + `],"id":"a","resourceType":"Location"}}]}`, []string{"Location/b 2", "Location/a 2 unsure"}},
-		{"two on a line", a + `{"resourceType":"Location","id":"b","extension":[` + mark + `]}`, []string{"Location/a 2", "Location/b 2"}}, // in doubt both
+		{"a Bundle, and nobody knows whose", `{"resourceType":"Bundle","entry":[{"resource":` + a + `},{"resource":{"resourceType":"Endpoint","id":"e}},,]}` + mark, []string{"Location/a 0", "Endpoint/e 2 guessed"}},
+		{"lost quotation mark between two", `{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Location","id":"b","status":"active,"name":"B"}},{"resource":{"resourceType":"Location","id":"a","extension":[` + mark + `]}}]}`, []string{"Location/b 2", "Location/a 2 guessed"}}, // if in doubt, both
+		{"lost colon of the type", `{"resourceType""Location","id":"a","extension":[` + mark + `]}`, []string{"Location/a 2 guessed"}},
+		{"lost name of the type", `{"r"esourceType":"Location","id":"a","extension":[` + mark + `]}`, []string{"Location/a 2 guessed"}},
+		{"an id with its type", `{"resourceType":"Location","id":"http://x/Location/a",}`, []string{"Location/a 0 guessed"}},
+		{"an id in a list", `{"resourceType":"Location","id":["a"],}`, []string{"Location/a 0 guessed"}},
+		{"members in another order, lost quotation mark", `{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Location","id":"b","name":"x}},{"resource":{"extension":[` + mark + `],"id":"a","resourceType":"Location"}}]}`, []string{"Location/b 2", "Location/a 2 guessed"}},
+		{"two on a line", a + `{"resourceType":"Location","id":"b","extension":[` + mark + `]}`, []string{"Location/a 2", "Location/b 2"}}, // if in doubt, both
 		{"a suppression before everything", mark + `{"resourceType":"Location","id":"a","name":"lost}`, []string{"Location/a 2"}},
-		{"an address with id in it", `{"active":false,"id":"a","identifier":[{"system":"http://ns.electronichealth.net.au/id/hi/hpio/1.0"}],"name":"x","}],"resourceType":"Location"}`, []string{"Location/a 1 unsure"}},
-		{"a state before the type", `{"id":"a","status":"off","x":[{"y":"z"}}],"resourceType":"Location"}`, []string{"Location/a 1 unsure"}},
+		{"an address with id in it", `{"active":false,"id":"a","identifier":[{"system":"http://ns.electronichealth.net.au/id/hi/hpio/1.0"}],"name":"x","}],"resourceType":"Location"}`, []string{"Location/a 1 guessed"}},
+		{"a state before the type", `{"id":"a","status":"off","x":[{"y":"z"}}],"resourceType":"Location"}`, []string{"Location/a 1 guessed"}},
 		{"a type with a letter lost", `{"id":"a","resourceType":"Loction"}`, []string{"Location/a 0"}},
 		{"two letters of a type changed places", `{"id":"a","resourceType":"Lcoation"}`, []string{"Location/a 0"}},
 		{"another type of FHIR", `{"id":"a","resourceType":"Patient","active":false}`, []string{"Patient/a 1"}},
-		{"an id in capitals", `{"ID":"a","resourceType":"Location","status":"off"}`, []string{"Location/a 1 unsure"}},
-		{"an id that is an object", `{"resourceType":"Location","id":{"value":"a"},"status":"off"}`, []string{"Location/a 1 unsure"}},
-		{"sorted members of two, lost quotation mark", `{"entry":[{"resource":{"extension":[` + mark + `],"id":"a","name":x","resourceType":"Location"}},{"resource":{"id":"b","resourceType":"Location"}}],"resourceType":"Bundle"}`, []string{"Location/b 0 unsure", "Location/a 2 unsure"}},
+		{"an id in capitals", `{"ID":"a","resourceType":"Location","status":"off"}`, []string{"Location/a 1 guessed"}},
+		{"an id that is an object", `{"resourceType":"Location","id":{"value":"a"},"status":"off"}`, []string{"Location/a 1 guessed"}},
+		{"sorted members of two, lost quotation mark", `{"entry":[{"resource":{"extension":[` + mark + `],"id":"a","name":x","resourceType":"Location"}},{"resource":{"id":"b","resourceType":"Location"}}],"resourceType":"Bundle"}`, []string{"Location/b 0 guessed", "Location/a 2 guessed"}},
 		{"an old suppression", `{"resourceType":"Location","id":"a","extension":[{"url":"` + policy.SuppressedOldURL + `"}],}`, []string{"Location/a 2"}},
 		{"too deep", `{"resourceType":"Location","id":"a","x":` + strings.Repeat("[", 1000) + mark + strings.Repeat("]", 1000) + `}`, []string{"Location/a 2"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, seen(findCandidates([]byte(c.text)))); diff != "" {
+			if diff := cmp.Diff(c.want, formatAll(findCandidates([]byte(c.text)))); diff != "" {
 				t.Errorf("%s\n(-want +got):\n%s", c.text, diff)
 			}
 		})
 	}
 }
 
-// TestGlimpseIsBounded: texts that are full of names cost no more than others.
+// TestFindCandidatesIsBounded checks that texts full of names do not need more memory than others.
 //
-// The limit is wide because the race detector empties the pools of regexp: it allocates some
-// 190 bytes for a byte of text then, and some 30 otherwise.
-func TestGlimpseIsBounded(t *testing.T) {
+// The limit is high because the race detector empties the pools of regexp: it then allocates about
+// 190 bytes for each byte of text, and about 30 otherwise.
+func TestFindCandidatesIsBounded(t *testing.T) {
 	for name, text := range map[string]string{
 		"resources": strings.Repeat(`{"resourceType":"Location","id":"a"},`, 10_000),
 		"types":     `{` + strings.Repeat(`"resourceType":"Location","id":"a",`, 10_000),
@@ -96,16 +96,16 @@ func TestGlimpseIsBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bound.Limits{Base: 32 << 20, PerByte: 256}.Run(t, len(text), func() {
 				if n := len(findCandidates([]byte(text))); n > maxCandidates {
-					t.Errorf("%d sightings", n)
+					t.Errorf("%d candidates", n)
 				}
 			})
 		})
 	}
 }
 
-// FuzzGlimpse: no text makes the reader fail, cut or whole it sees the same in pieces, and a
-// good resource is seen wherever it stands.
-func FuzzGlimpse(f *testing.F) {
+// FuzzFindCandidates checks that no text makes the scanner fail, that it finds the same candidates
+// in a text that is written in pieces, and that it finds a valid resource after any text.
+func FuzzFindCandidates(f *testing.F) {
 	for _, text := range []string{`{"resourceType":"Location","id":"a"}`, `{"id":"a`, `[[{"a":"\u00`, `}{]["`, `{"contained":[{"resourceType":"Location","id":"c"}],`} {
 		f.Add([]byte(text), uint16(3))
 	}
@@ -113,7 +113,7 @@ func FuzzGlimpse(f *testing.F) {
 		list := findCandidates(text)
 		for _, s := range list {
 			if s.id != "" && !fhir.ValidID(s.id) || s.hiddenBy&^(index.Inactive|index.Suppressed) != 0 {
-				t.Fatalf("a sighting is %+v", s)
+				t.Fatalf("a candidate is %+v", s)
 			}
 		}
 		var whole, pieces []candidate
@@ -128,14 +128,14 @@ func FuzzGlimpse(f *testing.F) {
 			g.end()
 		}
 		if !slices.Equal(whole, pieces) {
-			t.Fatalf("in two pieces %v, in one %v", seen(pieces), seen(whole))
+			t.Fatalf("in two pieces %v, in one %v", formatAll(pieces), formatAll(whole))
 		}
 		if bytes.Contains(text, []byte(`"`)) || bytes.Contains(text, []byte("Bundle")) || bytes.Contains(text, []byte(`resourceType`)) {
 			return
 		}
 		good := append(append(bytes.Clone(text), "\n"...), `{"resourceType":"Location","id":"good"}`...)
 		if !slices.ContainsFunc(findCandidates(good), func(s candidate) bool { return s.typeName == "Location" && s.id == "good" }) {
-			t.Fatalf("behind %q a good resource is not seen", text)
+			t.Fatalf("a valid resource after %q is not found", text)
 		}
 	})
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// NewRemake returns how stored resources are reindexed: what they are found by, and
-// where a line holds what a directory may not hold, or is suppressed in a way that an
-// older program has not seen, the change to a version as a load would write it today.
-// The function serves one goroutine.
+// NewRemake returns the function that reindexes stored resources. It returns the index entries
+// of a stored line. If the line has elements that a directory may not hold, or a suppression
+// that an older program did not recognise, it also returns the change to the version that a load
+// would write today. The function serves one goroutine.
 func NewRemake(extractor Extractor) (store.ExtractFunc, error) {
 	table, err := readShapes(shapeText)
 	if err != nil {
@@ -26,7 +26,7 @@ func NewRemake(extractor Extractor) (store.ExtractFunc, error) {
 	return func(dst []index.Entry, t fhir.Type, line []byte) ([]index.Entry, *store.Change, error) {
 		v, err := parser.ParseBytes(line)
 		if err != nil {
-			return dst, nil, fmt.Errorf("its stored line is damaged: load it again: %w", err)
+			return dst, nil, fmt.Errorf("the stored line is damaged: load the resource again: %w", err)
 		}
 		arena.Reset()
 		before := policy.OwnState(t, v)

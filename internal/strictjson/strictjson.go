@@ -196,7 +196,7 @@ func (v *Validator) object(first int) *Error {
 		}
 		v.space()
 		if !v.accept(':') {
-			return v.syntax("the colon after the key of a member is missing")
+			return v.syntax("the colon after a key is missing")
 		}
 		v.space()
 		if err := v.value(); err != nil {

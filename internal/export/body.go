@@ -20,16 +20,15 @@ type parameter struct {
 	value value
 }
 
-// value is the value of a parameter with the member that holds it: valueString.
+// value is the value of a parameter and the member that has it: valueString.
 type value struct {
-	member string // empty when there is none
+	member string // empty if there is no value
 	at     string // Parameters.parameter[n].valueString
 	json   *fastjson.Value
 }
 
-// check holds the value against the type that the parameter wants, and then asks
-// for more.
-func (p parameter) check(member string, more func(string) error) fhir.Issues {
+// check checks that the value has the given type and is not empty, and then calls validate.
+func (p parameter) check(member string, validate func(string) error) fhir.Issues {
 	invalid := func(at, format string, args ...any) fhir.Issues {
 		return fhir.Issues{{Code: fhir.CodeInvalid, Expression: at, Diagnostics: fmt.Sprintf(format, args...)}}
 	}
@@ -45,15 +44,14 @@ func (p parameter) check(member string, more func(string) error) fhir.Issues {
 	if strings.TrimSpace(text) == "" {
 		return invalid(p.value.at, "The %s of %s is empty. Write a value.", member, p.name)
 	}
-	if err := more(text); err != nil {
-		return invalid(p.value.at, "The value of %s is refused: %v.", p.name, err)
+	if err := validate(text); err != nil {
+		return invalid(p.value.at, "The value of %s is not valid: %v.", p.name, err)
 	}
 	return nil
 }
 
-// readParameters is the first stage: from bytes to a list of named values
-// (KO-10, KO-11). Profiles, ids and extensions say nothing to an export and are
-// passed over (KO-12).
+// readParameters is the first stage: it parses a body into a list of named values (KO-10, KO-11).
+// It ignores profiles, ids and extensions, which do not affect an export (KO-12).
 func readParameters(body []byte) ([]parameter, fhir.Issues) {
 	var duplicates []string
 	root, issue := parseObject(body, func(path []strictjson.Step) {
@@ -81,7 +79,7 @@ func readParameters(body []byte) ([]parameter, fhir.Issues) {
 			list = v
 		case "implicitRules":
 			issues = append(issues, fhir.Issue{Code: fhir.CodeNotSupported, Expression: "Parameters.implicitRules",
-				Diagnostics: "No implicit rules are known here. Leave the element out."})
+				Diagnostics: "The server does not support implicit rules. Leave the element out."})
 		default:
 			invalid("Parameters."+shorten(name), "A Parameters resource has no element %q. Leave it out.", shorten(name))
 		}
@@ -90,10 +88,10 @@ func readParameters(body []byte) ([]parameter, fhir.Issues) {
 	case list == nil:
 		invalid("Parameters.parameter", "The request has no parameters. Write _outputFormat, _type and one _typeFilter for each type.")
 	case list.Type() != fastjson.TypeArray || len(list.GetArray()) == 0:
-		invalid("Parameters.parameter", "The element is not a JSON array of parameters, or an empty one. Write an array with at least one.")
+		invalid("Parameters.parameter", "The element is not a JSON array, or it is empty. Write an array with at least one parameter.")
 	}
 	if n := len(list.GetArray()); n > mostParameters {
-		invalid("Parameters.parameter", "The request has %d parameters and may have %d. An export takes one filter for each of seven types.", n, mostParameters)
+		invalid("Parameters.parameter", "The request has %d parameters, and the limit is %d. An export needs one filter for each of seven types.", n, mostParameters)
 		return nil, issues
 	}
 	var parameters []parameter
@@ -104,24 +102,22 @@ func readParameters(body []byte) ([]parameter, fhir.Issues) {
 	return parameters, issues
 }
 
-// What a request may have of parameters, and how many issues are kept of one stage: a body
-// of a megabyte can hold half a million mistakes, and reading it must not cost more than
-// a good one.
+// Limits of a request. A body of a megabyte can have half a million mistakes, and parsing it must
+// not cost more than parsing a valid one.
 const (
 	mostParameters = 100
-	mostIssues     = 1000
-	mostCommas     = 20_000 // outside of strings; each stands for a JSON value
+	mostIssues     = 1000   // reported by one stage
+	mostCommas     = 20_000 // outside strings
 )
 
-// byteOrderMark is what some editors write before UTF-8 text. It says nothing and
-// is passed over.
+// byteOrderMark precedes UTF-8 text of some editors. It is ignored.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // sendParameters is the remedy for a body that is not a Parameters resource.
 const sendParameters = "Send a FHIR Parameters resource in JSON."
 
-// parseObject reads the body as a JSON object that says it is a Parameters
-// resource. Its work grows with the length of the body only, whatever the body is.
+// parseObject parses the body as a JSON object with the resourceType Parameters. Its time and memory
+// are linear in the length of the body. It calls duplicate for each repeated JSON member.
 func parseObject(body []byte, duplicate func(path []strictjson.Step)) (*fastjson.Value, *fhir.Issue) {
 	refuse := func(format string, args ...any) *fhir.Issue {
 		return &fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: fmt.Sprintf(format, args...)}
@@ -151,7 +147,7 @@ func parseObject(body []byte, duplicate func(path []strictjson.Step)) (*fastjson
 	return root, nil
 }
 
-// badJSON returns the sentences about an error of [strictjson.Validator.Validate].
+// badJSON returns the diagnostics for an error of [strictjson.Validator.Validate].
 func badJSON(body []byte, err error) string {
 	e, ok := errors.AsType[*strictjson.Error](err)
 	if !ok {
@@ -167,14 +163,14 @@ func badJSON(body []byte, err error) string {
 	return fmt.Sprintf("The body is not JSON: %s, at %s. %s", e.Text, place, sendParameters)
 }
 
-// lineAndColumn says where an offset is, counting from 1, for people.
+// lineAndColumn returns the line and the character of an offset, from 1.
 func lineAndColumn(body []byte, at int) string {
 	before := body[:at]
 	start := bytes.LastIndexByte(before, '\n') + 1
 	return fmt.Sprintf("line %d, character %d", bytes.Count(before, []byte("\n"))+1, utf8.RuneCount(before[start:])+1)
 }
 
-// readParameter reads one entry: a name and at most one value.
+// readParameter parses one entry: a name and at most one value.
 func readParameter(entry *fastjson.Value, at string) (parameter, fhir.Issues) {
 	p := parameter{at: at}
 	var issues fhir.Issues
@@ -184,7 +180,7 @@ func readParameter(entry *fastjson.Value, at string) (parameter, fhir.Issues) {
 		}
 	}
 	if entry.Type() != fastjson.TypeObject {
-		invalid(at, "The entry is a JSON %s. Write an object with name and value.", entry.Type())
+		invalid(at, "The entry is a JSON %s. Write an object with a name and a value.", entry.Type())
 		return p, issues
 	}
 	members(entry, func(name string, v *fastjson.Value) {
@@ -196,20 +192,20 @@ func readParameter(entry *fastjson.Value, at string) (parameter, fhir.Issues) {
 		case strings.HasPrefix(name, "value"):
 			p.value = value{member: shorten(name), at: at + "." + shorten(name), json: v}
 		case name == "part" || name == "resource" || name == "modifierExtension":
-			invalid(at+"."+name, "Parameters of an export have no %s. Write a value.", name)
+			invalid(at+"."+name, "A parameter of an export has no %s. Write a value.", name)
 		case name == "id" || name == "extension" || strings.HasPrefix(name, "_"):
 		default:
 			invalid(at+"."+shorten(name), "A parameter has no element %q. Leave it out.", shorten(name))
 		}
 	})
 	if p.name == "" {
-		invalid(at+".name", "The parameter has no name, or one that is not a JSON string. Write _outputFormat, _type, _typeFilter or _since.")
+		invalid(at+".name", "The parameter has no name, or its name is not a JSON string. Write _outputFormat, _type, _typeFilter or _since.")
 	}
 	p.name = shorten(p.name)
 	return p, issues
 }
 
-// members yields the members of an object in their order.
+// members calls yield for each member of an object, in order.
 func members(object *fastjson.Value, yield func(name string, v *fastjson.Value)) {
 	o, err := object.Object()
 	if err != nil {
@@ -218,7 +214,7 @@ func members(object *fastjson.Value, yield func(name string, v *fastjson.Value))
 	o.Visit(func(key []byte, v *fastjson.Value) { yield(string(key), v) })
 }
 
-// pathText writes a path of the body as FHIRPath does: ".parameter[2].name".
+// pathText formats a path of the body as FHIRPath: ".parameter[2].name".
 func pathText(path []strictjson.Step) string {
 	var text strings.Builder
 	for _, step := range path {

@@ -44,10 +44,10 @@ type File struct {
 // folder.
 func Open(path string, o Options) (*File, error) {
 	if o.MegaBytes <= 0 {
-		o.MegaBytes = 100
+		o.MegaBytes = DefaultMegaBytes
 	}
 	if o.Backups <= 0 {
-		o.Backups = 10
+		o.Backups = DefaultBackups
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -42,8 +42,8 @@ type Config struct {
 	Workers int
 	// PartBytes is the size of a part in bytes of NDJSON. Defaults to 256 MiB.
 	PartBytes int64
-	// JobsPerPrincipal limits the live jobs of one client (KO-52). Defaults to 5; negative
-	// values disable the limit.
+	// JobsPerPrincipal limits the live jobs of one client (KO-52). Zero means no
+	// limit.
 	JobsPerPrincipal int
 	// Retention is how long files and manifest are kept after a job has ended (PO-13,
 	// RE-09). Defaults to 24 hours.
@@ -123,11 +123,11 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	c.PartBytes = cmp.Or(max(0, c.PartBytes), 256<<20)
-	c.JobsPerPrincipal = max(0, cmp.Or(c.JobsPerPrincipal, 5))
-	c.Retention = cmp.Or(max(0, c.Retention), 24*time.Hour)
-	c.Forget = cmp.Or(max(0, c.Forget), 7*24*time.Hour)
-	c.SweepEvery = cmp.Or(max(0, c.SweepEvery), time.Minute)
+	c.PartBytes = cmp.Or(max(0, c.PartBytes), DefaultPartBytes)
+	c.JobsPerPrincipal = max(0, c.JobsPerPrincipal)
+	c.Retention = cmp.Or(max(0, c.Retention), DefaultRetention)
+	c.Forget = cmp.Or(max(0, c.Forget), DefaultForget)
+	c.SweepEvery = cmp.Or(max(0, c.SweepEvery), DefaultSweepEvery)
 	c.StrangerAge = cmp.Or(max(0, c.StrangerAge), store.OrphanGrace)
 	if c.Owned == nil {
 		c.Owned = func(context.Context) error { return nil }
@@ -142,7 +142,7 @@ func (c Config) withDefaults() Config {
 // defaultZone returns the time zone of the national directory. Its data are embedded, so
 // the fallback is never used.
 func defaultZone() *time.Location {
-	zone, err := time.LoadLocation("Australia/Sydney")
+	zone, err := time.LoadLocation(DefaultZone)
 	if err != nil {
 		return time.UTC
 	}

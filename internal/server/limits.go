@@ -18,8 +18,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits are the limits of requests and of clients. Zero values select the defaults;
-// negative values disable a limit where the field says so.
+// Limits are the limits of requests and of clients. The limits of a request cannot be
+// disabled: zero selects the default. For the limits of a client, zero means no limit.
 type Limits struct {
 	// Body is the maximum number of bytes of a body (413). Defaults to 1 MiB.
 	Body int64
@@ -30,30 +30,29 @@ type Limits struct {
 	// Parameters is the maximum number of parameters in a URL (400). Defaults to 200.
 	Parameters int
 
-	// Rate is the maximum number of requests of a client per second (429, RL-04). Defaults
-	// to no limit.
+	// Rate is the maximum number of requests of a client per second (429, RL-04). Zero means
+	// no limit.
 	Rate float64
 	// Burst is the number of requests that a client may send at once. Defaults to twice Rate.
 	Burst int
-	// Downloads is the maximum number of concurrent downloads of a client (429). Defaults
-	// to 16; negative values disable the limit.
+	// Downloads is the maximum number of concurrent downloads of a client (429). Zero means
+	// no limit.
 	Downloads int
 	// Searches is the maximum number of concurrent searches of a client. Further searches
 	// wait up to searchWait for a slot (429). The pool of database connections for searches
-	// is larger, so that one client cannot occupy all of them. Defaults to 4; negative
-	// values disable the limit.
+	// is larger, so that one client cannot occupy all of them. Zero means no limit.
 	Searches int
 }
 
 func (l Limits) withDefaults() Limits {
-	l.Body = cmp.Or(max(0, l.Body), 1<<20)
-	l.Header = cmp.Or(max(0, l.Header), 32<<10)
-	l.URL = cmp.Or(max(0, l.URL), 16<<10)
-	l.Parameters = cmp.Or(max(0, l.Parameters), 200)
+	l.Body = cmp.Or(max(0, l.Body), DefaultMaxBody)
+	l.Header = cmp.Or(max(0, l.Header), DefaultMaxHeader)
+	l.URL = cmp.Or(max(0, l.URL), DefaultMaxURL)
+	l.Parameters = cmp.Or(max(0, l.Parameters), DefaultMaxParameters)
 	l.Rate = max(0, l.Rate)
 	l.Burst = cmp.Or(max(0, l.Burst), int(math.Ceil(2*l.Rate)))
-	l.Downloads = max(0, cmp.Or(l.Downloads, 16))
-	l.Searches = max(0, cmp.Or(l.Searches, 4))
+	l.Downloads = max(0, l.Downloads)
+	l.Searches = max(0, l.Searches)
 	return l
 }
 

@@ -41,10 +41,10 @@ type File struct {
 // Open opens the log at path, which is made if it is not there. Its folder must be.
 func Open(path string, o Options) (*File, error) {
 	if o.MegaBytes <= 0 {
-		o.MegaBytes = 100
+		o.MegaBytes = DefaultMegaBytes
 	}
 	if o.Backups <= 0 {
-		o.Backups = 10
+		o.Backups = DefaultBackups
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -37,8 +37,7 @@ type Config struct {
 
 	Workers   int   // pieces of work at a time: 2
 	PartBytes int64 // identity bytes after which a part is full: 256 MiB
-	// JobsPerPrincipal limits the live jobs of one client (KO-52): 5, negative for
-	// no limit.
+	// JobsPerPrincipal limits the live jobs of one client (KO-52). Zero means no limit.
 	JobsPerPrincipal int
 	// Retention is how long files and manifest stay (PO-13, RE-09): 24 hours.
 	Retention time.Duration
@@ -115,11 +114,11 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	c.PartBytes = cmp.Or(max(0, c.PartBytes), 256<<20)
-	c.JobsPerPrincipal = max(0, cmp.Or(c.JobsPerPrincipal, 5))
-	c.Retention = cmp.Or(max(0, c.Retention), 24*time.Hour)
-	c.Forget = cmp.Or(max(0, c.Forget), 7*24*time.Hour)
-	c.SweepEvery = cmp.Or(max(0, c.SweepEvery), time.Minute)
+	c.PartBytes = cmp.Or(max(0, c.PartBytes), DefaultPartBytes)
+	c.JobsPerPrincipal = max(0, c.JobsPerPrincipal)
+	c.Retention = cmp.Or(max(0, c.Retention), DefaultRetention)
+	c.Forget = cmp.Or(max(0, c.Forget), DefaultForget)
+	c.SweepEvery = cmp.Or(max(0, c.SweepEvery), DefaultSweepEvery)
 	c.StrangerAge = cmp.Or(max(0, c.StrangerAge), store.StrangerAge)
 	if c.Owned == nil {
 		c.Owned = func(context.Context) error { return nil }
@@ -134,7 +133,7 @@ func (c Config) withDefaults() Config {
 // defaultZone is the zone of the national directory. Its data are embedded, so
 // the fallback is never needed.
 func defaultZone() *time.Location {
-	zone, err := time.LoadLocation("Australia/Sydney")
+	zone, err := time.LoadLocation(DefaultZone)
 	if err != nil {
 		return time.UTC
 	}

@@ -50,14 +50,14 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	c.Workers = cmp.Or(max(0, c.Workers), 2)
-	c.Lease = cmp.Or(max(0, c.Lease), 5*time.Second)
-	c.Heartbeat = cmp.Or(max(0, c.Heartbeat), 200*time.Millisecond)
-	c.Tick = cmp.Or(max(0, c.Tick), time.Second)
-	c.Attempts = cmp.Or(max(0, c.Attempts), 3)
-	c.Backoff = cmp.Or(max(0, c.Backoff), time.Second)
-	c.StallAfter = cmp.Or(max(0, c.StallAfter), 10*time.Minute)
-	c.Retention = cmp.Or(max(0, c.Retention), 24*time.Hour)
+	c.Workers = cmp.Or(max(0, c.Workers), DefaultWorkers)
+	c.Lease = cmp.Or(max(0, c.Lease), DefaultLease)
+	c.Heartbeat = cmp.Or(max(0, c.Heartbeat), DefaultHeartbeat)
+	c.Tick = cmp.Or(max(0, c.Tick), DefaultTick)
+	c.Attempts = cmp.Or(max(0, c.Attempts), DefaultAttempts)
+	c.Backoff = cmp.Or(max(0, c.Backoff), DefaultBackoff)
+	c.StallAfter = cmp.Or(max(0, c.StallAfter), DefaultStallAfter)
+	c.Retention = cmp.Or(max(0, c.Retention), DefaultRetention)
 	return c
 }
 

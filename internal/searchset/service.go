@@ -66,7 +66,7 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	c.PageLife = cmp.Or(c.PageLife, time.Hour)
+	c.PageLife = cmp.Or(c.PageLife, DefaultPageLife)
 	return &Service{Config: c}
 }
 

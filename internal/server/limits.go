@@ -18,36 +18,35 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits are those of requests and of clients. Zero values stand for the defaults
-// named here; negative ones, where a field says so, for no limit.
+// Limits are the limits of requests and of clients. The limits of a request cannot be
+// switched off: zero selects the default. For the limits of a client zero means no limit.
 type Limits struct {
-	Body       int64 // bytes of a body (413): 1 MiB
-	Header     int   // bytes of all header fields (431): 32 KiB
-	URL        int   // bytes of the address (414): 16 KiB
-	Parameters int   // parameters in the address (400): 200
+	Body       int64 // bytes of a body (413). Defaults to DefaultMaxBody.
+	Header     int   // bytes of all header fields (431). Defaults to DefaultMaxHeader.
+	URL        int   // bytes of the URL (414). Defaults to DefaultMaxURL.
+	Parameters int   // parameters in the URL (400). Defaults to DefaultMaxParameters.
 
-	// Rate is how many requests a client may make in a second, with bursts of up to
-	// Burst (429, RL-04): no limit, and twice Rate.
+	// Rate is the number of requests that a client may make per second, with bursts of up
+	// to Burst requests (429, RL-04). Burst defaults to twice Rate.
 	Rate  float64
 	Burst int
-	// Downloads is how many files a client may fetch at a time (429): 16; negative for
-	// no limit.
+	// Downloads is the number of files that a client may download at a time (429).
 	Downloads int
-	// Searches is how many searches of a client run at a time: 4; negative for no limit.
-	// Those beyond wait for one to end, for searchWait at most (429). The connections to
-	// the database that searches share are more, so that nobody gets them all.
+	// Searches is the number of searches of a client that run at a time. Further searches
+	// wait for one to end, for at most searchWait (429). It must be lower than the number of
+	// database connections that searches share, so that one client cannot occupy them all.
 	Searches int
 }
 
 func (l Limits) withDefaults() Limits {
-	l.Body = cmp.Or(max(0, l.Body), 1<<20)
-	l.Header = cmp.Or(max(0, l.Header), 32<<10)
-	l.URL = cmp.Or(max(0, l.URL), 16<<10)
-	l.Parameters = cmp.Or(max(0, l.Parameters), 200)
+	l.Body = cmp.Or(max(0, l.Body), DefaultMaxBody)
+	l.Header = cmp.Or(max(0, l.Header), DefaultMaxHeader)
+	l.URL = cmp.Or(max(0, l.URL), DefaultMaxURL)
+	l.Parameters = cmp.Or(max(0, l.Parameters), DefaultMaxParameters)
 	l.Rate = max(0, l.Rate)
 	l.Burst = cmp.Or(max(0, l.Burst), int(math.Ceil(2*l.Rate)))
-	l.Downloads = max(0, cmp.Or(l.Downloads, 16))
-	l.Searches = max(0, cmp.Or(l.Searches, 4))
+	l.Downloads = max(0, l.Downloads)
+	l.Searches = max(0, l.Searches)
 	return l
 }
 

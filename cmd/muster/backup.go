@@ -33,10 +33,10 @@ func (c backupCmd) Run(a app) (err error) {
 	defer func() { err = errors.Join(err, source.Close()) }()
 	files := blob.ExistingFolder(filesFolder(c.Data))
 	defer func() { err = errors.Join(err, files.Close()) }()
-	progress := newAmountProgress(a.stderr)
+	progress := newProgress(a.stderr)
 	start := time.Now()
 	summary, err := backup.Run(a.ctx, backup.Config{
-		Source: freezer{source}, Files: files, Folder: sqlite.FilesFolder, Out: c.Out, Progress: progress.at,
+		Source: freezer{source}, Files: files, Folder: sqlite.FilesFolder, Out: c.Out, Progress: progress.share,
 	})
 	progress.end()
 	if err != nil {

@@ -53,10 +53,10 @@ func (c checkCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	progress := newStageProgress(a.stderr)
+	progress := newProgress(a.stderr)
 	summary, err := check.Run(a.ctx, check.Config{
 		Store: seen, Blobs: files, Folder: owned, Registry: registry, Extractor: extractor, Rules: seen.Info().Rules,
-		Deep: c.Deep, Served: served, Found: c.printer(a), Progress: progress.at,
+		Deep: c.Deep, Served: served, Found: c.printer(a), Progress: progress.count,
 	})
 	progress.end()
 	if err != nil {

@@ -66,8 +66,8 @@ func (c loadCmd) Run(a app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, warnings.Close()) }()
-	progress := newLoadProgress(a.stderr)
-	config.Rejects, config.Warnings, config.Progress = rejects, warnings, progress
+	progress := newProgress(a.stderr)
+	config.Rejects, config.Warnings, config.Progress = rejects, warnings, loadProgress{progress}
 	start := time.Now()
 	summary, err := load.Run(a.ctx, config, inputs)
 	progress.end()
@@ -89,6 +89,21 @@ func (c loadCmd) Run(a app) (err error) {
 		return exitError{exitRefused, fmt.Errorf("%d of %d resources were refused, the others are loaded", n, summary.Read)}
 	}
 	return nil
+}
+
+// loadProgress implements [load.Progress].
+type loadProgress struct{ *progress }
+
+// Loaded implements [load.Progress].
+func (p loadProgress) Loaded(at load.Position) {
+	share := ""
+	if at.Total > 0 {
+		share = fmt.Sprintf(", %d %% of the input", 100*at.Bytes/at.Total)
+	}
+	p.report(stageProgress{
+		stage: "loading", done: at.Bytes, total: at.Total, bytes: true,
+		line: message.NewPrinter(language.English).Sprintf("%d resources read%s (%s)", at.Summary.Read, share, at.Input),
+	})
 }
 
 // loadInto opens the data directory, making it if needed, and loads the inputs.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"time"
 
@@ -59,15 +58,27 @@ func (c reindexCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	progress := reindexProgress{w: a.stderr, start: time.Now(), next: time.Now().Add(lineEvery)}
+	progress := newProgress(a.stderr)
+	out := message.NewPrinter(language.English) // separates thousands
+	start := time.Now()
+	var indexed, cleaned int64
 	err = directory.Reindex(a.ctx, store.Reindexing{
-		Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Remake: remake, Progress: progress.done,
+		Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Remake: remake,
+		Progress: func(done, changed int64) {
+			indexed, cleaned = done, changed
+			progress.report(stageProgress{stage: "resources indexed", done: done, line: out.Sprintf("%d resources indexed", done)})
+		},
 		Cleaning: func(ctx context.Context) error { return endExports(ctx, a, directory) },
 	})
+	progress.end()
 	if err != nil {
-		return fmt.Errorf("%w; run 'muster reindex' again, it goes on where it was cut off", err)
+		return fmt.Errorf("%w; run the command again to resume it", err)
 	}
-	progress.end(a.stdout)
+	out.Fprintf(a.stdout, "%-10s %12d\n", "indexed", indexed)
+	if cleaned > 0 {
+		out.Fprintf(a.stdout, "%-10s %12d\n", "cleaned", cleaned)
+	}
+	out.Fprintf(a.stderr, "%d resources in %.1f s\n", indexed, time.Since(start).Seconds())
 	return nil
 }
 
@@ -95,31 +106,4 @@ func endExports(ctx context.Context, a app, d directory) error {
 		fmt.Fprintf(a.stderr, "exports ended, since their files hold what is taken out now: %d\n", n)
 	}
 	return nil
-}
-
-// reindexProgress writes a plain line now and then.
-type reindexProgress struct {
-	w           io.Writer
-	start, next time.Time
-	n, cleaned  int64
-}
-
-func (p *reindexProgress) done(n, cleaned int64) {
-	p.n, p.cleaned = n, cleaned
-	if now := time.Now(); now.After(p.next) {
-		p.next = now.Add(lineEvery)
-		p.print(p.w, "%d resources indexed\n", n)
-	}
-}
-
-func (p *reindexProgress) end(stdout io.Writer) {
-	p.print(stdout, "%-10s %12d\n", "indexed", p.n)
-	if p.cleaned > 0 {
-		p.print(stdout, "%-10s %12d\n", "cleaned", p.cleaned)
-	}
-	p.print(p.w, "%d resources in %.1f s\n", p.n, time.Since(p.start).Seconds())
-}
-
-func (p *reindexProgress) print(w io.Writer, format string, args ...any) {
-	message.NewPrinter(language.English).Fprintf(w, format, args...) // separates thousands
 }

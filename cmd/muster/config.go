@@ -116,10 +116,13 @@ func (c config) Validate(app *kong.Application) error {
 	return unknown[0]
 }
 
+// commandLineOnly are the options that a file cannot set.
+var commandLineOnly = []string{"help", "config", "version"}
+
 // optionsOf lists the options of a command that a file may set.
 func optionsOf(n *kong.Node) (names []string) {
 	for _, flag := range n.Flags {
-		if flag.Name != "help" && flag.Name != "config" {
+		if !slices.Contains(commandLineOnly, flag.Name) {
 			names = append(names, flag.Name)
 		}
 	}
@@ -134,7 +137,7 @@ func (c config) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (an
 			e, ok = own, true
 		}
 	}
-	if !ok || flag.Name == "config" || flag.Name == "help" {
+	if !ok || slices.Contains(commandLineOnly, flag.Name) {
 		return nil, nil
 	}
 	if e.node.Kind == yaml.ScalarNode {

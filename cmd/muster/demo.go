@@ -15,11 +15,12 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
-
 	"muster/internal/load"
 	"muster/internal/synth"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
 )
 
 // demoCmd is `muster demo`.
@@ -54,7 +55,11 @@ func (c *demoCmd) Run(a app) (err error) {
 	var log bytes.Buffer // shown only if something goes wrong
 	quiet := a
 	quiet.stderr = &log
-	served, err := c.server(data, address, base).start(quiet)
+	serve, err := c.server(data, address, base)
+	if err != nil {
+		return err
+	}
+	served, err := serve.start(quiet)
 	if err != nil {
 		return err
 	}
@@ -125,14 +130,11 @@ func freePort(ctx context.Context, address string) (string, error) {
 	return net.JoinHostPort(host, port), errors.Join(err, listener.Close())
 }
 
-// server is the serve command that the demonstration runs.
-func (c *demoCmd) server(data, address, base string) *serveCmd {
-	return &serveCmd{
-		Data: data, Listen: address, BaseURL: base, Zone: "Australia/Sydney", Workers: 2, PartBytes: 256 << 20,
-		Retention: time.Hour, PageLife: time.Hour, SweepEvery: time.Minute, Jobs: 5, Lease: 5 * time.Second, PollLimit: "warn", DrainTimeout: time.Second, LogFormat: "text",
-		Guards:        defaultGuards(),
-		Compatibility: switches{ProvenanceType: true, SuppressedSearch: true, ContactSearch: true, RequireSubstantive: true, StrictAccept: true, StrictRequestID: true, PostDownload: true},
-	}
+// server returns the serve command that the demonstration runs: with the defaults of muster
+// serve, apart from the options set here.
+func (c *demoCmd) server(data, address, base string) (*serveCmd, error) {
+	s := &serveCmd{Data: data, Listen: address, BaseURL: base, Retention: time.Hour, PollLimit: "warn", DrainTimeout: time.Second}
+	return s, kong.ApplyDefaults(s, flagVars())
 }
 
 // shownResources is how many resources of a file are shown.

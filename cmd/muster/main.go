@@ -22,18 +22,19 @@ import (
 
 // cli lists the subcommands and the options they share.
 type cli struct {
-	Config   kong.ConfigFlag `help:"Read options from this YAML file." placeholder:"FILE"`
-	Generate generateCmd     `cmd:"" help:"Write a synthetic Australia as NDJSON files."`
-	Report   reportCmd       `cmd:"" help:"Describe a directory in numbers and pictures."`
-	Load     loadCmd         `cmd:"" help:"Load resources into a data directory."`
-	Serve    serveCmd        `cmd:"" help:"Serve a directory over HTTP: search, read and bulk export."`
-	Search   searchCmd       `cmd:"" help:"Search a data directory, and explain how."`
-	Check    checkCmd        `cmd:"" help:"Look whether a data directory is whole, served or not."`
-	Reindex  reindexCmd      `cmd:"" help:"Make the index of a data directory anew, after an update that changed search parameters."`
-	Backup   backupCmd       `cmd:"" help:"Copy a data directory, served or not."`
-	Adopt    adoptCmd        `cmd:"" help:"Make a folder of export files that of a directory which was restored or has lost its exports."`
-	Demo     demoCmd         `cmd:"" help:"Make a synthetic directory, serve it, and run one export step by step."`
-	Version  versionCmd      `cmd:"" help:"Print the version of muster and of the guides it serves."`
+	Config kong.ConfigFlag `help:"Read options from this YAML file." placeholder:"FILE"`
+
+	Generate generateCmd `cmd:"" help:"Write a synthetic Australia as NDJSON files."`
+	Report   reportCmd   `cmd:"" help:"Describe a directory in numbers and pictures."`
+	Load     loadCmd     `cmd:"" help:"Load resources into a data directory."`
+	Serve    serveCmd    `cmd:"" help:"Serve a directory over HTTP: search, read and bulk export."`
+	Search   searchCmd   `cmd:"" help:"Search a data directory, and explain how."`
+	Check    checkCmd    `cmd:"" help:"Look whether a data directory is whole, served or not."`
+	Reindex  reindexCmd  `cmd:"" help:"Make the index of a data directory anew, after an update that changed search parameters."`
+	Backup   backupCmd   `cmd:"" help:"Copy a data directory, served or not."`
+	Adopt    adoptCmd    `cmd:"" help:"Make a folder of export files that of a directory which was restored or has lost its exports."`
+	Demo     demoCmd     `cmd:"" help:"Make a synthetic directory, serve it, and run one export step by step."`
+	Version  versionCmd  `cmd:"" help:"Print the version of muster and of the guides it serves."`
 }
 
 // app is what a command may use of its surroundings. Tests hand in their own.
@@ -91,6 +92,7 @@ func run(a app, args []string) int {
 		kong.Description("A national healthcare provider directory (FHIR R4): serve it, export it, keep copies of it."),
 		kong.Writers(a.stdout, a.stderr),
 		kong.Exit(func(code int) { exited = code }),
+		flagVars(),
 		kong.DefaultEnvars("MUSTER"),
 		kong.Configuration(readConfig),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),

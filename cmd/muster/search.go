@@ -19,14 +19,14 @@ import (
 
 // searchCmd is `muster search`.
 type searchCmd struct {
-	Query    string `arg:"" help:"The search, as a filter is written: 'PractitionerRole?location.address-city=Balmain'. Only what is visible is found."`
-	Data     string `placeholder:"DIR" help:"Search this data directory. It may be served meanwhile."`
-	Database string `placeholder:"URL" help:"Search the directory in this PostgreSQL database instead."`
-	Explain  bool   `help:"Tell how: the query as understood, the plan, each statement with its arguments and rows."`
-	Count    int    `default:"30" placeholder:"N" help:"Matches to print at most (${default})."`
-	Sort     string `placeholder:"KEYS" help:"Order, as _sort: parameters joined by commas, a minus in front for descending."`
-	Total    int64  `default:"1000" placeholder:"N" help:"How far to count matches; -1 counts them all (${default})."`
-	Zone     string `default:"Australia/Sydney" help:"Time zone of dates without one (${default})."`
+	Query    string   `arg:"" help:"The search, as a filter is written: 'PractitionerRole?location.address-city=Balmain'. Only what is visible is found."`
+	Data     string   `placeholder:"DIR" help:"Search this data directory. It may be served meanwhile."`
+	Database string   `placeholder:"URL" help:"Search the directory in this PostgreSQL database instead."`
+	Explain  bool     `help:"Tell how: the query as understood, the plan, each statement with its arguments and rows."`
+	Count    int      `default:"30" placeholder:"N" help:"Matches to print at most (${default})."`
+	Sort     string   `placeholder:"KEYS" help:"Order, as _sort: parameters joined by commas, a minus in front for descending."`
+	Total    int64    `default:"1000" placeholder:"N" help:"How far to count matches; -1 counts them all (${default})."`
+	Zone     timeZone `default:"${zone}" help:"Time zone of dates without one (${default})."`
 }
 
 // Validate wants one place to search in, and numbers that mean something.
@@ -46,10 +46,6 @@ func (c searchCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	zone, err := time.LoadLocation(c.Zone)
-	if err != nil {
-		return exitError{exitUsage, fmt.Errorf("--zone %s: %w", c.Zone, err)}
-	}
 	directory, err := openDirectory(a.ctx, c.Data, c.Database, store.Options{Expect: store.CreateInfo{
 		DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(),
 	}})
@@ -57,7 +53,7 @@ func (c searchCmd) Run(a app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, directory.Close()) }()
-	question, err := c.compile(a, search.New(registry, directory.Info().BaseURL, zone))
+	question, err := c.compile(a, search.New(registry, directory.Info().BaseURL, c.Zone.Location))
 	if err != nil {
 		return err
 	}

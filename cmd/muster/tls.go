@@ -1,13 +1,35 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 )
+
+// tlsFlags are the options of TLS.
+type tlsFlags struct {
+	TLSCert string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain in PEM. The server then uses TLS 1.2 or later. The file is read again when it changes, or on SIGHUP."`
+	TLSKey  string `name:"tls-key" placeholder:"FILE" help:"Private key of the certificate, in PEM."`
+}
+
+// Validate checks that both files are named, or neither.
+func (f *tlsFlags) Validate() error {
+	return bound("--tls-cert, --tls-key", (f.TLSCert == "") == (f.TLSKey == ""), "both or none")
+}
+
+// open reads the certificate. It returns nil without one.
+func (f *tlsFlags) open(log *slog.Logger) (*certificate, error) {
+	if f.TLSCert == "" {
+		return nil, nil
+	}
+	return loadCertificate(f.TLSCert, f.TLSKey, log)
+}
 
 // certificate is the one that the server shows, from two PEM files. When the files change
 // it is read again, with the next connection or on a signal, and connections that are
@@ -114,4 +136,19 @@ func (c *certificate) read(now stamp) error {
 	}
 	c.current = &pair
 	return nil
+}
+
+// reloadOnSignal reads the files on each SIGHUP until ctx ends.
+func (c *certificate) reloadOnSignal(ctx context.Context) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			c.reload()
+		}
+	}
 }

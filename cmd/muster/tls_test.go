@@ -91,8 +91,11 @@ func TestServeWithTLS(t *testing.T) {
 	if code := run(a, []string{"load", "--data", filepath.Join(dir, "data"), resources}); code != exitOK {
 		t.Fatalf("load: %d\n%s", code, log.String())
 	}
-	c := (&demoCmd{}).server(filepath.Join(dir, "data"), "localhost:0", "https://localhost:8443/fhir")
-	c.Guards.TLSCert, c.Guards.TLSKey, c.Guards.MetricsListen = cert, key, "localhost:0"
+	c, err := (&demoCmd{}).server(filepath.Join(dir, "data"), "localhost:0", "https://localhost:8443/fhir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.TLSCert, c.TLSKey, c.MetricsListen = cert, key, "localhost:0"
 	i, err := c.start(a)
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +140,7 @@ func TestServeWithTLS(t *testing.T) {
 	if response.StatusCode != 200 || response.ProtoMajor != 2 || response.TLS.Version != tls.VersionTLS13 || !strings.Contains(string(body), "https://localhost:8443/fhir") {
 		t.Errorf("%s %s over %s: %.200s", response.Status, response.Proto, tls.VersionName(response.TLS.Version), body)
 	}
-	numbers, err := http.Get("http://" + i.scraped.Addr().String() + "/metrics")
+	numbers, err := http.Get("http://" + i.metricsListener.Addr().String() + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}

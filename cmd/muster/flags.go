@@ -20,6 +20,7 @@ import (
 // of the package that it configures.
 func flagVars() kong.Vars {
 	return kong.Vars{
+		"version":        currentBuild().String(),
 		"zone":           export.DefaultZone,
 		"workers":        strconv.Itoa(export.DefaultWorkers),
 		"part_bytes":     strconv.Itoa(export.DefaultPartBytes),

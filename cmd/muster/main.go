@@ -22,7 +22,8 @@ import (
 
 // cli lists the subcommands and the options they share.
 type cli struct {
-	Config kong.ConfigFlag `help:"Read options from this YAML file." placeholder:"FILE"`
+	Config      kong.ConfigFlag  `help:"Read options from this YAML file." placeholder:"FILE"`
+	ShowVersion kong.VersionFlag `name:"version" env:"-" help:"Print the version, like the command version."`
 
 	Generate generateCmd `cmd:"" help:"Write a synthetic Australia as NDJSON files."`
 	Report   reportCmd   `cmd:"" help:"Describe a directory in numbers and pictures."`

@@ -182,7 +182,7 @@ func (c *serveCmd) openStores(ctx context.Context, s *runningServer, registry *c
 		return err
 	}
 	s.opened.add(lock)
-	s.metrics = metrics.New(version)
+	s.metrics = metrics.New(currentBuild().version)
 	s.directory, err = openDirectory(ctx, c.Data, c.Database, store.Options{GateWaited: s.metrics.GateWaited, Expect: store.CreateInfo{
 		BaseURL: c.BaseURL, DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(),
 	}})
@@ -235,7 +235,7 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 	})
 	config := server.Config{
 		Exports: s.exports, Searches: searches, ParseExport: s.exports.ParseRequest, Ready: s.ready,
-		Registry: registry, BaseURL: c.BaseURL, Version: version, Logger: s.log, Now: s.directory.Now,
+		Registry: registry, BaseURL: c.BaseURL, Version: currentBuild().version, Logger: s.log, Now: s.directory.Now,
 		PostDownload: compat.PostDownload, StrictAccept: compat.StrictAccept, RequestIDStrict: compat.StrictRequestID,
 		Limits: c.limits(c.listensLocally()), Observer: s.metrics, BehindProxy: c.BehindProxy,
 	}

@@ -86,12 +86,16 @@ func (z *timeZone) UnmarshalText(text []byte) (err error) {
 // logFlags are the options of the log on standard error.
 type logFlags struct {
 	LogFormat string `default:"text" enum:"text,json" help:"Format of the log on standard error: text or json (${default})."`
+	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"Lowest level to log: debug, info, warn or error (${default})."`
 }
 
 // logger returns a logger that writes to w.
 func (f *logFlags) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(f.LogLevel)) // the option accepts names of levels only
+	options := &slog.HandlerOptions{Level: level}
 	if f.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, nil))
+		return slog.New(slog.NewJSONHandler(w, options))
 	}
-	return slog.New(slog.NewTextHandler(w, nil))
+	return slog.New(slog.NewTextHandler(w, options))
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +13,24 @@ import (
 
 	"github.com/alecthomas/kong"
 )
+
+// TestLogLevel checks which lines each level writes.
+func TestLogLevel(t *testing.T) {
+	for level, want := range map[string]int{"debug": 4, "info": 3, "warn": 2, "error": 1} {
+		for _, format := range []string{"text", "json"} {
+			var out bytes.Buffer
+			f := logFlags{LogFormat: format, LogLevel: level}
+			log := f.logger(&out)
+			log.Debug("one")
+			log.Info("two")
+			log.Warn("three")
+			log.Error("four")
+			if got := strings.Count(out.String(), "\n"); got != want {
+				t.Errorf("--log-level %s --log-format %s writes %d lines, want %d:\n%s", level, format, got, want, out.String())
+			}
+		}
+	}
+}
 
 // TestServeDefaults checks that the options have the defaults of the packages that they
 // configure, in forms that parse back.

@@ -6,12 +6,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
+	"net/netip"
 	"time"
 )
 
 // metricsFlags are the options of the metrics listener.
 type metricsFlags struct {
-	MetricsListen string `placeholder:"HOST:PORT" help:"Address of a listener for /metrics, open to every client that can connect. By default /metrics is on the main address, for this machine only."`
+	MetricsListen string `placeholder:"HOST:PORT" help:"Address of a listener for /metrics, open to every client that can connect, and for /debug/pprof, open to this machine only. By default /metrics is on the main address, for this machine only."`
 }
 
 // Validate checks the address.
@@ -41,8 +43,33 @@ func (f *metricsFlags) listen(ctx context.Context) (net.Listener, error) {
 func newMetricsServer(metrics http.Handler, log *slog.Logger) *http.Server {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics)
+	mux.Handle("GET /debug/pprof/", localOnly(profiles()))
 	return &http.Server{
 		Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
+}
+
+// profiles serves the profiles of package pprof. It does not serve /debug/pprof/cmdline,
+// since a command line may contain the password of a database.
+func profiles() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", http.NotFound)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+// localOnly answers 404 to clients on other machines, and to requests that a proxy forwards.
+func localOnly(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		address, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil || !address.Addr().Unmap().IsLoopback() || r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" {
+			http.NotFound(w, r)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }

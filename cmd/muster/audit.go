@@ -39,8 +39,8 @@ func (c *serveCmd) openAudit(log *slog.Logger, lost func()) (*audit.File, error)
 	return audit.Open(path, audit.Options{MegaBytes: c.AuditSize, Backups: c.AuditBackups, Logger: log, Lost: lost})
 }
 
-// auditName returns the name of the audit log in the data directory. Servers that share the
-// folder write a log each, since a log has only one writer.
+// auditName returns the name of the audit log in the data directory. Servers that share
+// the folder write a log each, since a log has only one writer.
 func (c *serveCmd) auditName() string {
 	if c.Database == "" {
 		return "audit.log"

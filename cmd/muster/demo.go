@@ -30,8 +30,8 @@ type demoCmd struct {
 	Listen string      `default:"localhost:0" placeholder:"HOST:PORT" help:"Address to listen on; port 0 selects a free port (${default})."`
 }
 
-// Run generates a directory in a temporary folder, serves it, runs an export over HTTP and prints
-// each step. It deletes the folder at the end.
+// Run generates a directory in a temporary folder, serves it, runs an export over HTTP
+// and prints each step. It deletes the folder at the end.
 func (c *demoCmd) Run(a app) (err error) {
 	dir, err := os.MkdirTemp("", "muster-demo")
 	if err != nil {
@@ -84,8 +84,8 @@ func (c *demoCmd) Run(a app) (err error) {
 	return <-ended
 }
 
-// fill generates a synthetic directory, loads it, and returns the number of resources of each type
-// that the export must contain.
+// fill generates a synthetic directory, loads it, and returns the number of resources of
+// each type that the export must contain.
 func (c *demoCmd) fill(a app, out printer, folder, data string) (map[string]int, error) {
 	start := time.Now()
 	manifest, err := synth.Generate(a.ctx, folder, synth.Options{Scale: c.Scale, Seed: demoSeed})
@@ -115,8 +115,8 @@ func (c *demoCmd) fill(a app, out printer, folder, data string) (map[string]int,
 
 func thousands(n int) string { return message.NewPrinter(language.English).Sprint(n) }
 
-// freePort replaces port 0 of an address by a free port, since the base URL must be known before
-// the server listens.
+// freePort replaces port 0 of an address by a free port, since the base URL must be known
+// before the server listens.
 func freePort(ctx context.Context, address string) (string, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -130,8 +130,8 @@ func freePort(ctx context.Context, address string) (string, error) {
 	return net.JoinHostPort(host, port), errors.Join(err, listener.Close())
 }
 
-// server returns the serve command that the demonstration runs: with the defaults of muster
-// serve, apart from the options set here.
+// server returns the serve command that the demonstration runs: with the defaults of
+// muster serve, apart from the options set here.
 func (c *demoCmd) server(data, address, base string) (*serveCmd, error) {
 	s := &serveCmd{Data: data, Listen: address, BaseURL: base, Retention: time.Hour, PollLimit: "warn", DrainTimeout: time.Second}
 	return s, kong.ApplyDefaults(s, flagVars())
@@ -152,8 +152,8 @@ type demoFile struct {
 	Count     int
 }
 
-// demoExport runs one export as a client does, prints each request and response, and checks the
-// number of resources of each type.
+// demoExport runs one export as a client does, prints each request and response, and
+// checks the number of resources of each type.
 func demoExport(ctx context.Context, out printer, base string, want map[string]int) error {
 	client := demoClient{ctx, out}
 
@@ -248,8 +248,9 @@ func (c demoClient) download(file demoFile) error {
 	return nil
 }
 
-// do sends a request, prints it with the status and the named headers of the response, and returns
-// headers and body. A status other than want is an error; if want is 0, any 2xx status is accepted.
+// do sends a request, prints it with the status and the named headers of the response,
+// and returns headers and body. A status other than want is an error; if want is 0, any
+// 2xx status is accepted.
 func (c demoClient) do(method, url, body string, want int, show ...string) (http.Header, []byte, error) {
 	req, err := http.NewRequestWithContext(c.ctx, method, url, strings.NewReader(body))
 	if err != nil {

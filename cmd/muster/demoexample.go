@@ -15,8 +15,8 @@ import (
 // demoSeed is the seed of the directory of the demonstration.
 const demoSeed = 42
 
-// exampleOne are the filters of the guide's first export example, as printed: cardiology in Balmain
-// 2041. A synthetic directory of any scale contains such a practice.
+// exampleOne are the filters of the guide's first export example, as printed: cardiology
+// in Balmain 2041. A synthetic directory of any scale contains such a practice.
 var exampleOne = []string{
 	"Location?address-city=Balmain&address-postalcode=2041&near=-33.8607|151.1803|100",
 	"HealthcareService?service-type=http://snomed.info/sct|789718008&location.address-city=Balmain&location.address-postalcode=2041",
@@ -51,8 +51,9 @@ type exampleResource struct {
 // reference is a Reference of a resource.
 type reference struct{ Reference string }
 
-// countExampleOne counts the resources of each type that match the example. It reads the generated
-// files and uses no code of the server, so that the demonstration can check the export.
+// countExampleOne counts the resources of each type that match the example. It reads the
+// generated files and uses no code of the server, so that the demonstration can check the
+// export.
 func countExampleOne(folder string) (map[string]int, error) {
 	counts := map[string]int{}
 	inCity, inSuburb := map[string]bool{}, map[string]bool{} // Location/id
@@ -171,7 +172,8 @@ func eachVisible(folder, typeName string, do func(exampleResource)) error {
 	}
 }
 
-// checkExampleOne compares the number of exported resources of each type with the expected number.
+// checkExampleOne compares the number of exported resources of each type with the
+// expected number.
 func checkExampleOne(got, want map[string]int) error {
 	if !maps.Equal(got, want) {
 		return fmt.Errorf("the export contains %v, but the generated files contain %v", got, want)

@@ -91,8 +91,8 @@ func frozen[F backup.Frozen](f F, err error) (backup.Frozen, error) {
 	return f, nil
 }
 
-// wantPlace is the error of a command line that does not say where the directory is.
-func wantPlace(data, database string) error {
+// requireLocation is the error of a command line that does not say where the directory is.
+func requireLocation(data, database string) error {
 	if data == "" && database == "" {
 		return errors.New("name a data directory with --data, or a PostgreSQL database with --database")
 	}

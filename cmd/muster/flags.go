@@ -16,8 +16,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// flagVars are the variables in the tags of options. The default of an option is a constant
-// of the package that it configures.
+// flagVars are the variables in the tags of options. The default of an option is a
+// constant of the package that it configures.
 func flagVars() kong.Vars {
 	return kong.Vars{
 		"version":        currentBuild().String(),

@@ -62,7 +62,8 @@ func profiles() http.Handler {
 	return mux
 }
 
-// localOnly answers 404 to clients on other machines, and to requests that a proxy forwards.
+// localOnly answers 404 to clients on other machines, and to requests that a proxy
+// forwards.
 func localOnly(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		address, err := netip.ParseAddrPort(r.RemoteAddr)

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestMetricsListener checks which clients of the metrics listener get metrics and profiles.
+// TestMetricsListener checks which clients of the metrics listener get metrics and
+// profiles.
 func TestMetricsListener(t *testing.T) {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "muster_up 1\n") })
 	handler := newMetricsServer(metrics, slog.New(slog.DiscardHandler)).Handler

@@ -108,7 +108,8 @@ func (p *progress) newBar(at stageProgress) *mpb.Bar {
 	}
 }
 
-// endStage stops the bar of the stage. A bar stays on the terminal; a number alone is removed.
+// endStage stops the bar of the stage. A bar stays on the terminal; a number alone is
+// removed.
 func (p *progress) endStage() {
 	if p.bar != nil {
 		p.bar.Abort(p.brief)

@@ -8,8 +8,8 @@ import (
 	"github.com/vbauerster/mpb/v8"
 )
 
-// TestPlainProgress checks the lines that are written where there is no terminal, at most one
-// in each interval.
+// TestPlainProgress checks the lines that are written where there is no terminal, at most
+// one in each interval.
 func TestPlainProgress(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	var out bytes.Buffer
@@ -31,8 +31,8 @@ func TestPlainProgress(t *testing.T) {
 	}
 }
 
-// TestTerminalProgress checks that the display of each kind of stage ends, also when a total is
-// not reached or not known.
+// TestTerminalProgress checks that the display of each kind of stage ends, also when a
+// total is not reached or not known.
 func TestTerminalProgress(t *testing.T) {
 	var out bytes.Buffer
 	p := newProgress(&out)

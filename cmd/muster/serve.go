@@ -67,8 +67,8 @@ type switches struct {
 	PostDownload       bool `default:"true" negatable:"" help:"Serve export files to POST also, as 0.3.0 requires."`
 }
 
-// Validate checks the bounds, the base URL, and that the directory is not put on a network by
-// accident.
+// Validate checks the bounds, the base URL, and that the directory is not put on a
+// network by accident.
 func (c *serveCmd) Validate() error {
 	return firstError(
 		bound("--workers", c.Workers >= 1 && c.Workers <= 1000, "a number from 1 to 1000"),
@@ -86,7 +86,8 @@ func (c *serveCmd) Validate() error {
 	)
 }
 
-// validateExposure rejects options that would put a directory on a network by accident (D14).
+// validateExposure rejects options that would put a directory on a network by accident
+// (D14).
 func (c *serveCmd) validateExposure() error {
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
@@ -122,7 +123,8 @@ func checkBaseURL(text string) error {
 	return nil
 }
 
-// exposed reports whether other machines can reach the server, directly or through a proxy.
+// exposed reports whether other machines can reach the server, directly or through a
+// proxy.
 func (c *serveCmd) exposed() bool { return c.BehindProxy || !c.listensLocally() }
 
 // listensLocally reports whether only this machine can connect to the server.
@@ -195,7 +197,7 @@ func (c *serveCmd) openStores(ctx context.Context, s *runningServer, registry *c
 		return err
 	}
 	s.opened.add(s.registration)
-	if s.files, err = claimFolder(ctx, c.Data, c.Database, s.directory); err != nil {
+	if s.files, err = claimFilesFolder(ctx, c.Data, c.Database, s.directory); err != nil {
 		return err
 	}
 	s.opened.add(s.files)
@@ -212,7 +214,8 @@ func (c *serveCmd) openStores(ctx context.Context, s *runningServer, registry *c
 	return err
 }
 
-// buildServices connects the services of the directory and returns the handler of requests.
+// buildServices connects the services of the directory and returns the handler of
+// requests.
 func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registry) (*server.Server, error) {
 	compat := c.Compatibility
 	if !compat.ContactSearch {
@@ -248,8 +251,9 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 	return server.New(config)
 }
 
-// listen opens the listeners. It also stores the base URL in a directory that has none yet,
-// as the last step that can fail: a server that did not start leaves the base URL open.
+// listen opens the listeners. It also stores the base URL in a directory that has none
+// yet, as the last step that can fail: a server that did not start leaves the base URL
+// open.
 func (c *serveCmd) listen(ctx context.Context, s *runningServer, handler *server.Server) (err error) {
 	if s.metricsListener, err = c.metricsFlags.listen(ctx); err != nil {
 		return err

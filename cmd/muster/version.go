@@ -30,8 +30,8 @@ func currentBuild() build {
 	return buildOf(version, info)
 }
 
-// buildOf returns the build that the information describes. The version that was set at link
-// time has precedence.
+// buildOf returns the build that the information describes. The version that was set at
+// link time has precedence.
 func buildOf(linked string, info *debug.BuildInfo) build {
 	main := info.Main.Version
 	if main == "(devel)" {

@@ -155,19 +155,19 @@ type demoFile struct {
 // demoExport runs one export as a client does, prints each request and response, and
 // checks the number of resources of each type.
 func demoExport(ctx context.Context, out printer, base string, want map[string]int) error {
-	client := demoClient{ctx, out}
+	client := demoClient{out}
 
 	out.title("2. Kick-off: the first export example of the guide, as printed")
 	for _, f := range exampleOne {
 		out.line("   %s", f)
 	}
-	header, _, err := client.do(http.MethodPost, base+"/$export", exportBody(exampleOne), http.StatusAccepted, "Content-Location")
+	header, _, err := client.do(ctx, http.MethodPost, base+"/$export", exportBody(exampleOne), http.StatusAccepted, "Content-Location")
 	if err != nil {
 		return err
 	}
 
 	out.title("3. Poll until the manifest is ready")
-	manifest, err := client.poll(header.Get("Content-Location"))
+	manifest, err := client.poll(ctx, header.Get("Content-Location"))
 	if err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func demoExport(ctx context.Context, out printer, base string, want map[string]i
 	out.title("4. Download the files")
 	total, counts := 0, map[string]int{}
 	for _, file := range manifest.Output {
-		if err := client.download(file); err != nil {
+		if err := client.download(ctx, file); err != nil {
 			return err
 		}
 		total += file.Count
@@ -195,15 +195,12 @@ func demoExport(ctx context.Context, out printer, base string, want map[string]i
 }
 
 // demoClient sends requests and prints them in brief.
-type demoClient struct {
-	ctx context.Context // of the command
-	out printer
-}
+type demoClient struct{ out printer }
 
 // poll polls the status of an export until the manifest is ready.
-func (c demoClient) poll(status string) (manifest demoManifest, err error) {
+func (c demoClient) poll(ctx context.Context, status string) (manifest demoManifest, err error) {
 	for {
-		header, body, err := c.do(http.MethodGet, status, "", 0, "X-Progress", "Retry-After")
+		header, body, err := c.do(ctx, http.MethodGet, status, "", 0, "X-Progress", "Retry-After")
 		if err != nil {
 			return manifest, err
 		}
@@ -216,16 +213,16 @@ func (c demoClient) poll(status string) (manifest demoManifest, err error) {
 			return manifest, fmt.Errorf("read Retry-After of a poll: %w", err)
 		}
 		select {
-		case <-c.ctx.Done():
-			return manifest, c.ctx.Err()
+		case <-ctx.Done():
+			return manifest, ctx.Err()
 		case <-time.After(time.Duration(wait) * time.Second):
 		}
 	}
 }
 
 // download downloads a file, checks its number of resources, and prints the first ones.
-func (c demoClient) download(file demoFile) error {
-	_, body, err := c.do(http.MethodGet, file.URL, "", http.StatusOK, "Content-Type")
+func (c demoClient) download(ctx context.Context, file demoFile) error {
+	_, body, err := c.do(ctx, http.MethodGet, file.URL, "", http.StatusOK, "Content-Type")
 	if err != nil {
 		return err
 	}
@@ -251,8 +248,8 @@ func (c demoClient) download(file demoFile) error {
 // do sends a request, prints it with the status and the named headers of the response,
 // and returns headers and body. A status other than want is an error; if want is 0, any
 // 2xx status is accepted.
-func (c demoClient) do(method, url, body string, want int, show ...string) (http.Header, []byte, error) {
-	req, err := http.NewRequestWithContext(c.ctx, method, url, strings.NewReader(body))
+func (c demoClient) do(ctx context.Context, method, url, body string, want int, show ...string) (http.Header, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -22,10 +22,10 @@ func (c adoptCmd) Run(a app) (err error) {
 		return err
 	}
 	if aside != "" {
-		fmt.Fprintf(a.stdout, "jobs.db belongs to another directory, or to another copy of this one: it was renamed to %s\n", aside)
+		fmt.Fprintf(a.stdout, "jobs.db belongs to another directory, or to another copy of this one, and is kept as %s\n", aside)
 	}
 	if remade {
-		fmt.Fprintf(a.stdout, "the exports of %s are lost: a new, empty jobs.db was created, and clients must start their exports again\n", c.Data)
+		fmt.Fprintf(a.stdout, "the exports of %s are lost: a new, empty jobs.db was made, and clients must start their exports again\n", c.Data)
 	}
 	directory, lock, err := openUnserved(a.ctx, c.Data, c.Database, store.Options{})
 	if err != nil {
@@ -50,11 +50,7 @@ func (c adoptCmd) Run(a app) (err error) {
 	}
 	fmt.Fprintf(a.stdout, "%s belongs to this directory now%s\n", files.path, formerOwner(owner, files.owner))
 	if unknown > 0 {
-		belong := "belong"
-		if unknown == 1 {
-			belong = "belongs"
-		}
-		fmt.Fprintf(a.stdout, "%s in it %s to exports that are unknown to this directory: the server deletes them when they are an hour old\n", countFiles(unknown), belong)
+		fmt.Fprintf(a.stdout, "the exports of %s in it are unknown to this directory: the server deletes such files when they are an hour old\n", countFiles(unknown))
 	}
 	return removeLegacyOwnerFile(c.Data)
 }

@@ -42,7 +42,7 @@ func (c backupCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "%s is a copy as of %v, with %d export files\n", c.Out, summary.Time, summary.Files)
+	fmt.Fprintf(a.stdout, "the copy %s is of %v, with %d export files\n", c.Out, summary.Time, summary.Files)
 	fmt.Fprintf(a.stderr, "took %.1f s; writers waited for %.1f ms; %d files are hard links\n",
 		time.Since(start).Seconds(), float64(summary.Held.Microseconds())/1000, summary.Linked)
 	if c.Database != "" {

@@ -93,7 +93,7 @@ func folderTakenOver(t *testing.T, newPlace func(*testing.T) place) {
 	}
 	production.Kill()
 	said := other.command(t, "adopt")
-	for _, want := range []string{"belongs to this directory now; it belonged to another directory", fmt.Sprintf("%d files in it belong to exports", len(before))} {
+	for _, want := range []string{"belongs to this directory now; it belonged to another directory", fmt.Sprintf("the exports of %d files", len(before))} {
 		if !strings.Contains(said, want) {
 			t.Errorf("adopt says %q, want %q", said, want)
 		}

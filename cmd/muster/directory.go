@@ -80,8 +80,8 @@ func (s backupSource) Freeze(ctx context.Context) (backup.Frozen, error) {
 	return s.Freezer.Freeze(ctx)
 }
 
-// wantPlace returns an error if a command line does not say where the directory is.
-func wantPlace(data, database string) error {
+// requireLocation returns an error if a command line does not say where the directory is.
+func requireLocation(data, database string) error {
 	if data == "" && database == "" {
 		return errors.New("name a data directory with --data, or a PostgreSQL database with --database")
 	}

@@ -20,8 +20,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"muster": main})
 }
 
-// TestScripts runs testdata/*.txt, a transcript for each command: what is typed
-// and what comes of it.
+// TestScripts runs testdata/*.txt, a transcript for each command.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -31,8 +30,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// runSQL is the script command "sql FILE STATEMENT": it runs a statement on a SQLite
-// file and prints the rows, columns with a bar between.
+// runSQL is the script command "sql FILE STATEMENT". It runs a statement on a SQLite file
+// and prints the rows, with columns separated by "|".
 func runSQL(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("write: sql FILE STATEMENT")
@@ -45,12 +44,12 @@ func runSQL(ts *testscript.TestScript, neg bool, args []string) {
 	defer rows.Close()
 	columns, err := rows.Columns()
 	ts.Check(err)
-	values, places := make([]any, len(columns)), make([]any, len(columns))
+	values, pointers := make([]any, len(columns)), make([]any, len(columns))
 	for n := range values {
-		places[n] = &values[n]
+		pointers[n] = &values[n]
 	}
 	for rows.Next() {
-		ts.Check(rows.Scan(places...))
+		ts.Check(rows.Scan(pointers...))
 		line := make([]string, len(values))
 		for n, v := range values {
 			line[n] = fmt.Sprint(v)

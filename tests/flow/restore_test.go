@@ -93,10 +93,10 @@ func folderTakenOver(t *testing.T, newDeployment func(*testing.T) deployment) {
 		t.Errorf("adopt while another server uses the folder: %v", err)
 	}
 	production.Kill()
-	output := other.command(t, "adopt")
-	for _, want := range []string{"belongs to this directory now; it carried the mark of another one", fmt.Sprintf("the exports of %d files", len(before))} {
-		if !strings.Contains(output, want) {
-			t.Errorf("adopt says %q, want %q", output, want)
+	said := other.command(t, "adopt")
+	for _, want := range []string{"belongs to this directory now; it belonged to another directory", fmt.Sprintf("the exports of %d files", len(before))} {
+		if !strings.Contains(said, want) {
+			t.Errorf("adopt says %q, want %q", said, want)
 		}
 	}
 	now := other.serve(t, "", "--part-bytes", "20000", "--sweep-every", "50ms")

@@ -36,7 +36,7 @@ func (c backupCmd) Run(a app) (err error) {
 	progress := newProgress(a.stderr)
 	start := time.Now()
 	summary, err := backup.Run(a.ctx, backup.Config{
-		Source: backupSource{source}, Files: files, Folder: sqlite.FilesFolder, Out: c.Out, Progress: progress.share,
+		Source: source, Files: files, Folder: sqlite.FilesFolder, Out: c.Out, Progress: progress.share,
 	})
 	progress.end()
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"muster/internal/backup"
 	"muster/internal/store"
 	"muster/internal/store/postgres"
 	"muster/internal/store/sqlite"
@@ -70,14 +69,6 @@ func inspectDirectory(ctx context.Context, data, database string, expect store.I
 		return postgres.Inspect(ctx, database, expect)
 	}
 	return sqlite.Inspect(ctx, data, expect)
-}
-
-// backupSource implements backup.Source.
-type backupSource struct{ store.Freezer }
-
-// Freeze implements backup.Source.
-func (s backupSource) Freeze(ctx context.Context) (backup.Frozen, error) {
-	return s.Freezer.Freeze(ctx)
 }
 
 // requireLocation returns an error if a command line does not say where the directory is.

@@ -14,34 +14,12 @@ import (
 	"muster/internal/blob"
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
+	"muster/internal/store"
 )
-
-// Source is a directory that can be copied. Drivers implement it.
-type Source interface {
-	// Freeze opens a snapshot of resources and jobs. It blocks writers only briefly.
-	Freeze(ctx context.Context) (Frozen, error)
-}
-
-// Frozen is a snapshot of a directory. It is not safe for use by several goroutines.
-type Frozen interface {
-	// Time returns the last time that the clock of the directory had issued.
-	Time() fhir.Instant
-	// Held returns how long writers were blocked.
-	Held() time.Duration
-	// Objects returns the names of the files that belong to jobs.
-	Objects(ctx context.Context) ([]string, error)
-	// Write writes resources and jobs to the folder dir. It may call progress from time to
-	// time, in bytes or in any other unit that is the same for done and total.
-	Write(ctx context.Context, dir string, progress func(done, total int64)) error
-	// FilesOwner returns the id of the copy as the owner of its folder of files, or "" if
-	// that folder gets no mark. It is called after Write.
-	FilesOwner() string
-	Close() error
-}
 
 // Config configures [Run]. All fields except Progress are required.
 type Config struct {
-	Source Source
+	Source store.Freezer
 	Files  *blob.Folder // files of the directory
 	Folder string       // name of the folder of the files in the copy
 	Out    string       // folder of the copy: it must be empty or not exist
@@ -141,7 +119,7 @@ func (c Config) fill(ctx context.Context, dir string, s *Summary) error {
 }
 
 // freeze takes a snapshot and copies all of its files.
-func (c Config) freeze(ctx context.Context, f *files, s *Summary) (Frozen, error) {
+func (c Config) freeze(ctx context.Context, f *files, s *Summary) (store.Frozen, error) {
 	var missing []string
 	for range maxSnapshots {
 		frozen, err := c.Source.Freeze(ctx)
@@ -179,7 +157,7 @@ type files struct {
 
 // sync copies the files of a snapshot and removes all others from the copy. It returns the
 // names of the files that are missing in the directory, in ascending order.
-func (f *files) sync(ctx context.Context, frozen Frozen) (missing []string, err error) {
+func (f *files) sync(ctx context.Context, frozen store.Frozen) (missing []string, err error) {
 	names, err := frozen.Objects(ctx)
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"muster/internal/backup"
 	"muster/internal/blob"
 	"muster/internal/fhir"
+	"muster/internal/store"
 )
 
 // source is a directory with scripted snapshots: the files that jobs name in each
@@ -31,7 +32,7 @@ type round struct {
 	then  func()
 }
 
-func (s *source) Freeze(context.Context) (backup.Frozen, error) {
+func (s *source) Freeze(context.Context) (store.Frozen, error) {
 	r := s.rounds[min(s.opened, len(s.rounds)-1)]
 	s.opened++
 	return &frozen{s, r}, nil

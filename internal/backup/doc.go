@@ -5,14 +5,14 @@
 // # Steps
 //
 //   - The driver enters the write gate briefly, opens a snapshot of resources and jobs, and
-//     leaves the gate ([Source.Freeze]). Inside the gate no batch is half written, no
+//     leaves the gate ([store.Freezer]). Inside the gate no batch is half written, no
 //     transaction time is drawn and no old version is deleted. So every job of the snapshot
 //     finds in it the versions that it needs.
 //   - Run links the files that the parts of jobs name, or copies them where it cannot link.
 //     Files never change, but they are deleted when their job is cancelled or expires. In
 //     that case Run closes the snapshot and opens a new one, which does not contain the job
 //     any more. It keeps the files that it has already copied.
-//   - The driver writes the snapshot into the copy ([Frozen.Write]). Writers continue
+//   - The driver writes the snapshot into the copy ([store.Frozen]). Writers continue
 //     meanwhile; only the log of the database grows until the step is done.
 //   - The copy becomes the owner of its folder of files. The copy of a data directory is a
 //     different owner than the directory, so neither is served on the folder of the other.

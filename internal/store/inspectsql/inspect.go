@@ -8,6 +8,8 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/store/jobsql"
 	"muster/internal/store/placeholder"
+
+	"muster/internal/store/sqlrows"
 )
 
 // Dialect describes how databases differ. The zero value is the dialect of SQLite.
@@ -48,28 +50,8 @@ func (i *Inspection) Read(ctx context.Context, f func(tx *sql.Tx) error) error {
 	return i.dialect.Explain(f(tx))
 }
 
-// Querier is a database, a connection or a transaction.
-type Querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-// Each runs a query and calls row for each of its rows.
-func Each(ctx context.Context, q Querier, row func(*sql.Rows) error, query string, args ...any) error {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
 func (i *Inspection) each(ctx context.Context, tx *sql.Tx, row func(*sql.Rows) error, query string, args ...any) error {
-	return Each(ctx, tx, row, i.text(query), args...)
+	return sqlrows.Query(ctx, tx, row, i.text(query), args...)
 }
 
 func (i *Inspection) one(ctx context.Context, tx *sql.Tx, to any, query string, args ...any) error {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 
 	"muster/internal/store"
+	"muster/internal/store/sqlrows"
 )
 
 // EachJob implements store.Inspector.
@@ -19,8 +20,8 @@ func (i *Inspection) JobRecord(ctx context.Context, id string) (store.JobRecord,
 }
 
 // Objects returns the names of the files that parts of jobs name, in ascending order.
-func Objects(ctx context.Context, jobs Querier) (names []string, err error) {
-	err = Each(ctx, jobs, func(rows *sql.Rows) error {
+func Objects(ctx context.Context, jobs sqlrows.Querier) (names []string, err error) {
+	err = sqlrows.Query(ctx, jobs, func(rows *sql.Rows) error {
 		var name string
 		err := rows.Scan(&name)
 		names = append(names, name)

@@ -10,6 +10,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/store"
 	"muster/internal/store/placeholder"
+	"muster/internal/store/sqlrows"
 )
 
 // Dialect describes how databases differ. The zero value is the dialect of SQLite with
@@ -60,7 +61,7 @@ func (j *Jobs) LiveTimes(ctx context.Context) ([]fhir.Instant, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read times of live jobs: %w", err)
 	}
-	times, err := Collect(rows, func(rows *sql.Rows) (t fhir.Instant, err error) { return t, rows.Scan(&t) })
+	times, err := sqlrows.Collect(rows, func(rows *sql.Rows) (t fhir.Instant, err error) { return t, rows.Scan(&t) })
 	if err != nil {
 		return nil, fmt.Errorf("read times of live jobs: %w", err)
 	}
@@ -69,7 +70,7 @@ func (j *Jobs) LiveTimes(ctx context.Context) ([]fhir.Instant, error) {
 
 // queryer is a database or a transaction.
 type queryer interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	sqlrows.Querier
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
@@ -189,17 +190,4 @@ func rollBack(ctx context.Context, tx *sql.Tx) error {
 		return err
 	}
 	return nil
-}
-
-// Collect scans all rows and closes them.
-func Collect[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) (all []T, err error) {
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		one, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, one)
-	}
-	return all, rows.Err()
 }

@@ -8,6 +8,7 @@ import (
 
 	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/store/sqlrows"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
 )
@@ -58,7 +59,7 @@ func readParts(ctx context.Context, q executor, id string) ([]store.Part, error)
 	if err != nil {
 		return nil, fmt.Errorf("read parts of job %s: %w", id, err)
 	}
-	parts, err := Collect(rows, func(rows *sql.Rows) (part store.Part, err error) { return part, rows.Scan(partFields(&part)...) })
+	parts, err := sqlrows.Collect(rows, func(rows *sql.Rows) (part store.Part, err error) { return part, rows.Scan(partFields(&part)...) })
 	if err != nil {
 		return nil, fmt.Errorf("read parts of job %s: %w", id, err)
 	}
@@ -104,7 +105,7 @@ func (j *Jobs) Stalled(ctx context.Context, before fhir.Instant) ([]store.Job, e
 	if err != nil {
 		return nil, fmt.Errorf("list stalled jobs: %w", err)
 	}
-	stalled, err := Collect(rows, func(rows *sql.Rows) (job store.Job, err error) { return job, rows.Scan(jobFields(&job)...) })
+	stalled, err := sqlrows.Collect(rows, func(rows *sql.Rows) (job store.Job, err error) { return job, rows.Scan(jobFields(&job)...) })
 	if err != nil {
 		return nil, fmt.Errorf("list stalled jobs: %w", err)
 	}
@@ -119,7 +120,7 @@ func (j *Jobs) Objects(ctx context.Context) (objects, jobs map[string]bool, err 
 	if err != nil {
 		return nil, nil, fmt.Errorf("list objects of jobs: %w", err)
 	}
-	_, err = Collect(rows, func(rows *sql.Rows) (struct{}, error) {
+	_, err = sqlrows.Collect(rows, func(rows *sql.Rows) (struct{}, error) {
 		var isObject, live bool
 		var name string
 		if err := rows.Scan(&isObject, &name, &live); err != nil {

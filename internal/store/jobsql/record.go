@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"muster/internal/store"
+	"muster/internal/store/sqlrows"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
 )
@@ -19,7 +20,7 @@ func (j *Jobs) EachRecord(ctx context.Context, yield func(store.JobRecord) error
 		if err != nil {
 			return err
 		}
-		ids, err := Collect(rows, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) })
+		ids, err := sqlrows.Collect(rows, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) })
 		if err != nil {
 			return err
 		}
@@ -70,7 +71,7 @@ func (r executor) record(ctx context.Context, id string) (record store.JobRecord
 	if err != nil {
 		return record, err
 	}
-	record.Selections, err = Collect(rows, func(rows *sql.Rows) (s store.SelectionRecord, err error) {
+	record.Selections, err = sqlrows.Collect(rows, func(rows *sql.Rows) (s store.SelectionRecord, err error) {
 		var packed []byte
 		if err := rows.Scan(&s.Type, &packed); err != nil {
 			return s, err

@@ -7,6 +7,7 @@ import (
 
 	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/store/sqlrows"
 )
 
 // CreateJob implements [store.JobControl].
@@ -241,7 +242,7 @@ func (j *Jobs) Expire(ctx context.Context, now, forget fhir.Instant) (int, error
 		if err != nil {
 			return err
 		}
-		ids, err := Collect(rows, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) })
+		ids, err := sqlrows.Collect(rows, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) })
 		if err != nil {
 			return err
 		}

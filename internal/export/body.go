@@ -50,8 +50,8 @@ func (p parameter) check(member string, validate func(string) error) fhir.Issues
 	return nil
 }
 
-// readParameters is the first stage: it parses a body into a list of named values (KO-10, KO-11).
-// It ignores profiles, ids and extensions, which do not affect an export (KO-12).
+// readParameters is the first stage: it parses a body into a list of named values (KO-10,
+// KO-11). It ignores profiles, ids and extensions, which do not affect an export (KO-12).
 func readParameters(body []byte) ([]parameter, fhir.Issues) {
 	var duplicates []string
 	root, issue := parseObject(body, func(path []strictjson.Step) {
@@ -102,8 +102,8 @@ func readParameters(body []byte) ([]parameter, fhir.Issues) {
 	return parameters, issues
 }
 
-// Limits of a request. A body of a megabyte can have half a million mistakes, and parsing it must
-// not cost more than parsing a valid one.
+// Limits of a request. A body of a megabyte can have half a million mistakes, and parsing
+// it must not cost more than parsing a valid one.
 const (
 	mostParameters = 100
 	mostIssues     = 1000   // reported by one stage
@@ -116,8 +116,9 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // sendParameters is the remedy for a body that is not a Parameters resource.
 const sendParameters = "Send a FHIR Parameters resource in JSON."
 
-// parseObject parses the body as a JSON object with the resourceType Parameters. Its time and memory
-// are linear in the length of the body. It calls duplicate for each repeated JSON member.
+// parseObject parses the body as a JSON object with the resourceType Parameters. Its time
+// and memory are linear in the length of the body. It calls duplicate for each repeated
+// JSON member.
 func parseObject(body []byte, duplicate func(path []strictjson.Step)) (*fastjson.Value, *fhir.Issue) {
 	refuse := func(format string, args ...any) *fhir.Issue {
 		return &fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: fmt.Sprintf(format, args...)}

@@ -1,8 +1,9 @@
 // Package failpoint lets tests stop, slow or kill the program at named points in the code.
 //
-// A failpoint is a call of [Inject]. In production no failpoint is armed, and each costs one
-// atomic read. A test in the same process arms a failpoint with [Arm]. A test of a child process
-// sets the environment variable MUSTER_FAILPOINT before it starts the process:
+// A failpoint is a call of [Inject]. In production no failpoint is armed, and each costs
+// one atomic read. A test in the same process arms a failpoint with [Arm]. A test of a
+// child process sets the environment variable MUSTER_FAILPOINT before it starts the
+// process:
 //
 //	export.part.written=kill    kills the process, as kill -9 does
 //	export.part.written@3=kill  kills it at the third hit
@@ -30,7 +31,8 @@ var (
 	hooks = map[string]func(context.Context) error{}
 )
 
-// Inject is a failpoint. It calls the armed hook and returns its error, or nil without a hook.
+// Inject is a failpoint. It calls the armed hook and returns its error, or nil without a
+// hook.
 func Inject(ctx context.Context, name string) error {
 	if armed.Load() == 0 {
 		return nil
@@ -44,8 +46,8 @@ func Inject(ctx context.Context, name string) error {
 	return hook(ctx)
 }
 
-// Arm sets the hook of a failpoint and returns a function that removes it. A second hook for a
-// name replaces the first. Arm is safe for use by several goroutines.
+// Arm sets the hook of a failpoint and returns a function that removes it. A second hook
+// for a name replaces the first. Arm is safe for use by several goroutines.
 func Arm(name string, hook func(context.Context) error) (disarm func()) {
 	mu.Lock()
 	defer mu.Unlock()
@@ -59,8 +61,8 @@ func Arm(name string, hook func(context.Context) error) (disarm func()) {
 	}
 }
 
-// ArmFromEnvironment arms the failpoints of [Variable], a comma-separated list of NAME[@N]=kill
-// and NAME[@N]=stop. The program calls it once, at its start.
+// ArmFromEnvironment arms the failpoints of [Variable], a comma-separated list of
+// NAME[@N]=kill and NAME[@N]=stop. The program calls it once, at its start.
 func ArmFromEnvironment() error {
 	for item := range strings.SplitSeq(os.Getenv(Variable), ",") {
 		if item == "" {

@@ -54,8 +54,8 @@ func TestAllMatchesCode(t *testing.T) {
 	}
 }
 
-// TestArmFromEnvironment checks that invalid items are errors: a misspelt name would arm nothing,
-// and a test would wait forever.
+// TestArmFromEnvironment checks that invalid items are errors: a misspelt name would arm
+// nothing, and a test would wait forever.
 func TestArmFromEnvironment(t *testing.T) {
 	for _, c := range []struct {
 		armed, want string

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Instant is a point in time in milliseconds since 1970-01-01T00:00:00Z. muster stores, compares
-// and prints times with this precision. The zero Instant is 1970-01-01T00:00:00Z. Only job rows,
-// whose times are always later, use it for "not set".
+// Instant is a point in time in milliseconds since 1970-01-01T00:00:00Z. muster stores,
+// compares and prints times with this precision. The zero Instant is 1970-01-01T00:00:00Z.
+// Only job rows, whose times are always later, use it for "not set".
 type Instant int64
 
 // InstantOf returns the Instant of t, truncated to milliseconds.
@@ -28,8 +28,8 @@ func (i Instant) String() string { return i.Format(time.UTC) }
 
 var instantForm = regexp.MustCompile(`^([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(\.[0-9]+)?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9]|[+-]14:00)$`)
 
-// ParseInstant parses a FHIR instant: a date, a time with at least seconds, and a zone (KO-23).
-// Fractions beyond milliseconds are truncated.
+// ParseInstant parses a FHIR instant: a date, a time with at least seconds, and a zone
+// (KO-23). Fractions beyond milliseconds are truncated.
 func ParseInstant(s string) (Instant, error) {
 	if !instantForm.MatchString(s) {
 		return 0, fmt.Errorf("%q is not an instant: write date, time and zone, such as 2026-03-01T09:30:00+11:00", s)
@@ -59,8 +59,8 @@ var dateForms = []struct {
 
 var zoned = regexp.MustCompile(`(Z|[+-][0-9]{2}:[0-9]{2})$`)
 
-// ParseDate parses a FHIR date or dateTime of any precision and returns its period (SR-44): 2010
-// is the whole year. A text without a zone is interpreted in loc.
+// ParseDate parses a FHIR date or dateTime of any precision and returns its period (SR-44):
+// 2010 is the whole year. A text without a zone is interpreted in loc.
 func ParseDate(s string, loc *time.Location) (Period, error) {
 	for _, f := range dateForms {
 		if !f.form.MatchString(s) {

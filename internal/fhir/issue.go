@@ -23,8 +23,8 @@ const (
 	CodeInformational Code = "informational"
 )
 
-// Issue is one problem of a request or of a resource. It is an error, and becomes one issue of an
-// OperationOutcome.
+// Issue is one problem of a request or of a resource. It is an error, and becomes one issue
+// of an OperationOutcome.
 type Issue struct {
 	Code        Code
 	Diagnostics string // sentences: what is wrong, and what to do
@@ -48,8 +48,8 @@ func (i Issue) Error() string {
 	return i.Expression + ": " + i.Diagnostics
 }
 
-// Issues is the list of all problems found in one stage of parsing a request (KO-38). An empty
-// list is not an error: use [Issues.Err] to convert a list to an error.
+// Issues is the list of all problems found in one stage of parsing a request (KO-38). An
+// empty list is not an error: use [Issues.Err] to convert a list to an error.
 type Issues []Issue
 
 // Error returns the issues, one on each line.
@@ -69,8 +69,8 @@ func (is Issues) Err() error {
 	return is
 }
 
-// AsIssues returns the issues in the chain of err, an [Issues] or a single [Issue]. It reports
-// false if there are none.
+// AsIssues returns the issues in the chain of err, an [Issues] or a single [Issue]. It
+// reports false if there are none.
 func AsIssues(err error) (Issues, bool) {
 	if list, ok := errors.AsType[Issues](err); ok {
 		return list, true

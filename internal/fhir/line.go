@@ -8,12 +8,12 @@ import (
 	"io"
 )
 
-// MaxLine is the maximum length of an NDJSON line that muster reads or writes, in bytes without
-// the newline. Common clients accept at most 10 MB (OF-27).
+// MaxLine is the maximum length of an NDJSON line that muster reads or writes, in bytes
+// without the newline. Common clients accept at most 10 MB (OF-27).
 const MaxLine = 8 << 20
 
-// ErrLineTooLong is the error for a line longer than [MaxLine]. The reader has skipped the line
-// and continues with the next one.
+// ErrLineTooLong is the error for a line longer than [MaxLine]. The reader has skipped the
+// line and continues with the next one.
 var ErrLineTooLong = fmt.Errorf("the line is longer than %d bytes", MaxLine)
 
 // LineReader reads NDJSON line by line in bounded memory (D12).
@@ -38,9 +38,9 @@ func NewLineReader(r io.Reader) *LineReader {
 // Line returns the number of the last line read, from 1.
 func (l *LineReader) Line() int { return l.n }
 
-// Next returns the next line that is not blank, without surrounding white space. The bytes are
-// valid until the next call. It returns io.EOF after the last line, and [ErrLineTooLong] for a
-// line that is too long.
+// Next returns the next line that is not blank, without surrounding white space. The bytes
+// are valid until the next call. It returns io.EOF after the last line, and
+// [ErrLineTooLong] for a line that is too long.
 func (l *LineReader) Next() ([]byte, error) {
 	for {
 		line, err := l.read()
@@ -96,9 +96,9 @@ func (l *LineReader) skip(piece []byte) {
 // Rest returns the incomplete line after an error other than [ErrLineTooLong].
 func (l *LineReader) Rest() []byte { return l.buf }
 
-// AppendEscapedLine appends a JSON text to dst with U+0085, U+2028 and U+2029 as \u escapes, so
-// that no reader takes a character inside a string for a line end (RE-07). The text must be valid
-// JSON in UTF-8.
+// AppendEscapedLine appends a JSON text to dst with U+0085, U+2028 and U+2029 as \u
+// escapes, so that no reader takes a character inside a string for a line end (RE-07). The
+// text must be valid JSON in UTF-8.
 func AppendEscapedLine(dst, json []byte) []byte {
 	start := 0
 	for i := 0; i < len(json); i++ {

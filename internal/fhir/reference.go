@@ -27,9 +27,9 @@ func (r Reference) String() string {
 
 var typeForm = regexp.MustCompile(`^[A-Z][A-Za-z]{1,63}$`)
 
-// ParseReference parses a literal reference: Type/id, Type/id/_history/n, or an absolute URL
-// below base, which has no trailing slash. Other URLs, urn: and fragment references point outside
-// the directory and are an error.
+// ParseReference parses a literal reference: Type/id, Type/id/_history/n, or an absolute
+// URL below base, which has no trailing slash. Other URLs, urn: and fragment references
+// point outside the directory and are an error.
 func ParseReference(s, base string) (Reference, error) {
 	rest := s
 	if base != "" && strings.HasPrefix(rest, base+"/") {

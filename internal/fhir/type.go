@@ -2,9 +2,9 @@ package fhir
 
 import "strings"
 
-// Type is one of the seven resource types of the directory (KO-24). Its number is part of every
-// stored row key and never changes. The order is the loading order: a type refers mostly to types
-// before it.
+// Type is one of the seven resource types of the directory (KO-24). Its number is part of
+// every stored row key and never changes. The order is the loading order: a type refers
+// mostly to types before it.
 type Type uint8
 
 // The seven types of a provider directory.

@@ -78,8 +78,8 @@ func lex(expression string) ([]token, error) {
 	return append(tokens, token{end, "", len(expression)}), nil
 }
 
-// quoted reads the string literal that starts at i. It returns the value, and the length including
-// both quotes.
+// quoted reads the string literal that starts at i. It returns the value, and the length
+// including both quotes.
 func quoted(expression string, i int) (value string, length int, err error) {
 	var b strings.Builder
 	for j := i + 1; j < len(expression); j++ {

@@ -10,8 +10,8 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// Expression is a compiled expression. It is stateless and safe for use by several goroutines, but
-// they must not share a fastjson.Value, since reading it modifies it.
+// Expression is a compiled expression. It is stateless and safe for use by several
+// goroutines, but they must not share a fastjson.Value, since reading it modifies it.
 type Expression struct {
 	text  string
 	paths []path
@@ -20,8 +20,9 @@ type Expression struct {
 // String returns the text that the expression was compiled from.
 func (e *Expression) String() string { return e.text }
 
-// Append appends the elements that the expression selects in v to dst, operand by operand of a
-// union, each in document order. An element that two operands select is appended twice.
+// Append appends the elements that the expression selects in v to dst, operand by operand
+// of a union, each in document order. An element that two operands select is appended
+// twice.
 func (e *Expression) Append(dst []*fastjson.Value, v *fastjson.Value) []*fastjson.Value {
 	out := results{list: dst, keep: true}
 	for _, p := range e.paths {
@@ -30,8 +31,8 @@ func (e *Expression) Append(dst []*fastjson.Value, v *fastjson.Value) []*fastjso
 	return out.list
 }
 
-// Compile compiles an expression. For an expression outside the subset of the package, it returns
-// an error with the position and the token.
+// Compile compiles an expression. For an expression outside the subset of the package, it
+// returns an error with the position and the token.
 func Compile(text string) (*Expression, error) {
 	tokens, err := lex(text)
 	if err != nil {
@@ -105,8 +106,8 @@ func (p *parser) enter() error {
 
 func (p *parser) leave() { p.depth-- }
 
-// union parses paths separated by |. Only at the root may a path start with the name of a resource
-// type.
+// union parses paths separated by |. Only at the root may a path start with the name of a
+// resource type.
 func (p *parser) union(root bool) ([]path, error) {
 	paths, err := p.chain(root)
 	if err != nil {
@@ -122,8 +123,8 @@ func (p *parser) union(root bool) ([]path, error) {
 	return paths, nil
 }
 
-// chain parses one path: a start, steps after dots, and an optional "as Type". It stops before a
-// function that turns the path into a condition.
+// chain parses one path: a start, steps after dots, and an optional "as Type". It stops
+// before a function that turns the path into a condition.
 func (p *parser) chain(root bool) ([]path, error) {
 	paths, err := p.start(root)
 	if err != nil {
@@ -218,8 +219,8 @@ func (p *parser) step(paths []path) ([]path, error) {
 	return nil, p.errorAt(t, "the function %s() is not supported: use where, exists, not, extension, ofType, as or resolve", t.text)
 }
 
-// choice parses a type name and replaces the choice element at the end of each path by its typed
-// form: value as Coding is the property valueCoding.
+// choice parses a type name and replaces the choice element at the end of each path by its
+// typed form: value as Coding is the property valueCoding.
 func (p *parser) choice(paths []path, operator token) ([]path, error) {
 	typeName := p.take()
 	if typeName.kind != name || startsDigit(typeName.text) {
@@ -340,8 +341,8 @@ func (p *parser) parenthesized() (test condition, ok bool, err error) {
 	return test, true, err
 }
 
-// opensPath reports whether the next parenthesis contains a path: it has no part of a condition,
-// except in arguments of functions.
+// opensPath reports whether the next parenthesis contains a path: it has no part of a
+// condition, except in arguments of functions.
 func (p *parser) opensPath() bool {
 	level, skip := 0, 0 // skip is the level of the arguments that are being skipped, or 0
 	for i := p.next; i < len(p.tokens); i++ {
@@ -369,7 +370,8 @@ func (p *parser) opensPath() bool {
 	return true
 }
 
-// comparison parses the rest of a condition after a path: = or != and a literal, or "is Type".
+// comparison parses the rest of a condition after a path: = or != and a literal, or "is
+// Type".
 func (p *parser) comparison(paths []path) (condition, error) {
 	t := p.peek()
 	if t.kind == name && t.text == "is" {

@@ -16,8 +16,8 @@ type step struct {
 // path is a sequence of steps from an element.
 type path []step
 
-// results collects the elements that a path selects. Without keep, it collects only their number
-// and the first one.
+// results collects the elements that a path selects. Without keep, it collects only their
+// number and the first one.
 type results struct {
 	list  []*fastjson.Value
 	keep  bool
@@ -66,8 +66,8 @@ func (p path) walk(v *fastjson.Value, out *results) {
 	}
 }
 
-// truth is the value of a condition. FHIRPath has three-valued logic: a comparison with an empty
-// collection is neither true nor false, and so is its negation.
+// truth is the value of a condition. FHIRPath has three-valued logic: a comparison with an
+// empty collection is neither true nor false, and so is its negation.
 type truth uint8
 
 const (
@@ -126,8 +126,8 @@ func or(a, b condition) condition {
 	}
 }
 
-// exists is true if one of the paths selects an element that meets the condition. The condition
-// may be nil.
+// exists is true if one of the paths selects an element that meets the condition. The
+// condition may be nil.
 func exists(paths []path, test condition) condition {
 	if test != nil {
 		filtered := make([]path, len(paths))
@@ -139,8 +139,8 @@ func exists(paths []path, test condition) condition {
 	return func(v *fastjson.Value) truth { return truthOf(find(paths, v).count > 0) }
 }
 
-// equals compares the elements that the paths select with a literal. Several elements are not
-// equal to a literal, and a comparison with no element is neither true nor false.
+// equals compares the elements that the paths select with a literal. Several elements are
+// not equal to a literal, and a comparison with no element is neither true nor false.
 func equals(paths []path, same func(*fastjson.Value) bool) condition {
 	return func(v *fastjson.Value) truth {
 		found := find(paths, v)
@@ -156,7 +156,8 @@ func is(paths []path, typeName string) condition {
 	return equals(paths, func(v *fastjson.Value) bool { return isResource(v, typeName) })
 }
 
-// pointsTo is true if the paths select exactly one literal reference, and it refers to the type.
+// pointsTo is true if the paths select exactly one literal reference, and it refers to the
+// type.
 func pointsTo(paths []path, typeName string) condition {
 	return equals(paths, func(v *fastjson.Value) bool { return referenceType(v.GetStringBytes("reference")) == typeName })
 }
@@ -190,8 +191,8 @@ func isResource(v *fastjson.Value, typeName string) bool {
 	return string(v.GetStringBytes("resourceType")) == typeName
 }
 
-// referenceType returns the type of a literal reference: the segment before the id in Type/id,
-// http://base/Type/id and Type/id/_history/n.
+// referenceType returns the type of a literal reference: the segment before the id in
+// Type/id, http://base/Type/id and Type/id/_history/n.
 func referenceType(reference []byte) string {
 	segments := bytes.Split(reference, []byte("/"))
 	if n := len(segments); n >= 4 && string(segments[n-2]) == "_history" {

@@ -49,8 +49,8 @@ type refused struct {
 
 func newBatch() *batch { return &batch{prepared: make(chan struct{})} }
 
-// bufferPool holds text buffers of prepared batches for new batches. Without it, growing text
-// buffers are a quarter of all allocated bytes.
+// bufferPool holds text buffers of prepared batches for new batches. Without it, growing
+// text buffers are a quarter of all allocated bytes.
 type bufferPool chan []byte
 
 func newBufferPool() bufferPool { return make(bufferPool, workers) }
@@ -108,9 +108,9 @@ func (b *batch) prepare(p *preparer) {
 	p.buffers.put(b)
 }
 
-// refuse refuses one resource, or one piece without a named resource. If the directory may have
-// the resource, the refusal is a change too: the stored version may have to be hidden, and its
-// state is reported.
+// refuse refuses one resource, or one piece without a named resource. If the directory may
+// have the resource, the refusal is a change too: the stored version may have to be hidden,
+// and its state is reported.
 func (b *batch) refuse(i item, c candidate, r *Refusal) {
 	if !c.guessed {
 		b.resources++
@@ -138,8 +138,8 @@ func (b *batch) refuseText(i item, r *Refusal) {
 	}
 }
 
-// refuseEach refuses each candidate of a list. If all of them are guesses, it also refuses the
-// piece itself, under the name that is known of it.
+// refuseEach refuses each candidate of a list. If all of them are guesses, it also refuses
+// the piece itself, under the name that is known of it.
 func (b *batch) refuseEach(i item, piece candidate, list []candidate, r *Refusal) {
 	if !slices.ContainsFunc(list, func(c candidate) bool { return !c.guessed }) {
 		b.refuse(i, piece, r)
@@ -149,8 +149,8 @@ func (b *batch) refuseEach(i item, piece candidate, list []candidate, r *Refusal
 	}
 }
 
-// refuseValue refuses a parsed value: the resource itself or, if its name cannot be read, each
-// candidate in it. aliases are other names of the resource.
+// refuseValue refuses a parsed value: the resource itself or, if its name cannot be read,
+// each candidate in it. aliases are other names of the resource.
 func (b *batch) refuseValue(i item, v *fastjson.Value, aliases []candidate, r *Refusal) {
 	resource := candidateOf(v)
 	list := []candidate{resource}
@@ -238,8 +238,8 @@ func (b *batch) prepareEntry(p *preparer, i item, e *fastjson.Value, path string
 	b.prepareResource(p, i, resource, path+".resource", aliases)
 }
 
-// suppressedOutsideResource reports whether an entry has the suppressed extension outside its
-// resource.
+// suppressedOutsideResource reports whether an entry has the suppressed extension outside
+// its resource.
 func suppressedOutsideResource(e *fastjson.Value) (found bool) {
 	e.GetObject().Visit(func(key []byte, member *fastjson.Value) {
 		found = found || string(key) != "resource" && policy.SaysHidden(member)&index.Suppressed != 0

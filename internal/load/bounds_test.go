@@ -14,8 +14,8 @@ import (
 	"muster/internal/store"
 )
 
-// TestReadAhead checks that the reader stops a few batches ahead of a slow directory, however long
-// the input is.
+// TestReadAhead checks that the reader stops a few batches ahead of a slow directory,
+// however long the input is.
 func TestReadAhead(t *testing.T) {
 	extractor := newExtractor(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -33,10 +33,10 @@ func TestReadAhead(t *testing.T) {
 			done <- err
 		}()
 		synctest.Wait() // until all goroutines are blocked
-		// One batch is being applied, one for each worker waits for it, and one is full and waits
-		// to be queued.
+		// One batch is being applied, one for each worker waits for it, and one is full and
+		// waits to be queued.
 		if most := int64((workers+2)*(batchBytes+8000) + 2*peekSize); endless.read > most || endless.read < 2*batchBytes {
-			t.Errorf("%d MiB were read ahead, want at most %d and more than one batch", endless.read>>20, most>>20)
+			t.Errorf("read %d MiB ahead, want at most %d and more than one batch", endless.read>>20, most>>20)
 		}
 		close(goOn)
 		if err := <-done; !errors.Is(err, enough) {
@@ -61,12 +61,12 @@ func (r *repeated) Read(p []byte) (int, error) {
 
 var _ io.Reader = (*repeated)(nil)
 
-// TestPendingRefSize checks that a pending reference takes no more memory than documented for
-// maxPending, and none after its target is loaded.
+// TestPendingRefSize checks that a pending reference takes no more memory than documented
+// for maxPending, and none after its target is loaded.
 func TestPendingRefSize(t *testing.T) {
 	const resources, each, most = 50_000, 2, 150
 	p := newPreparer(t)
-	a := newCrossChecks(nothing{})
+	c := newCrossChecks(nothing{})
 	before := liveHeap()
 	for i := range resources {
 		id := fmt.Sprintf("%08d-93a5-4b2e-8f0a-5d1c7b9e6f42", i)
@@ -76,27 +76,27 @@ func TestPendingRefSize(t *testing.T) {
 			t.Fatal(r)
 		}
 		list := []committed{{file: "HealthcareService.ndjson", line: i + 1, t: fhir.HealthcareService, id: out.change.ID, links: out.links}}
-		if err := a.check(t.Context(), list, nil); err != nil {
+		if err := c.check(t.Context(), list, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	size := (liveHeap() - before) / (resources * each)
-	if a.pendingCount != resources*each {
-		t.Fatalf("%d references wait, want %d", a.pendingCount, resources*each)
+	if c.pendingCount != resources*each {
+		t.Fatalf("%d pending references, want %d", c.pendingCount, resources*each)
 	}
 	t.Logf("%d bytes for each reference that waits", size)
 	if size > most {
-		t.Errorf("%d bytes for each reference that waits, want at most %d", size, most)
+		t.Errorf("%d bytes for each pending reference, want at most %d", size, most)
 	}
 	for i := range resources {
 		rest := fmt.Sprintf("%08d-93a5-4b2e-8f0a-5d1c7b9e6f42", i)[1:]
-		a.resolve(&committed{t: fhir.Organization, id: "a" + rest})
-		a.resolve(&committed{t: fhir.Location, id: "b" + rest})
+		c.resolve(&committed{t: fhir.Organization, id: "a" + rest})
+		c.resolve(&committed{t: fhir.Location, id: "b" + rest})
 	}
-	if a.pendingCount != 0 || len(a.pending) != 0 {
-		t.Errorf("%d references still wait for %d targets", a.pendingCount, len(a.pending))
+	if c.pendingCount != 0 || len(c.pending) != 0 {
+		t.Errorf("%d references to %d targets are still pending", c.pendingCount, len(c.pending))
 	}
-	runtime.KeepAlive(a)
+	runtime.KeepAlive(c)
 }
 
 // nothing is a directory without resources.

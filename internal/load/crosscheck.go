@@ -84,8 +84,9 @@ const (
 	maxHPII    = 1 << 22 // HPI-I numbers, about 40 bytes each
 )
 
-// crossChecks checks the rules that concern several resources. The target of a reference may
-// come later in the same load, so a reference to a missing target stays pending until the end.
+// crossChecks checks the rules that concern several resources. The target of a reference
+// may come later in the same load, so a reference to a missing target stays pending until
+// the end.
 type crossChecks struct {
 	directory  Directory
 	maxPending int
@@ -162,7 +163,7 @@ func (c *crossChecks) presentTargets(ctx context.Context, list []committed) (map
 	ids := map[fhir.Type][]string{}
 	for i := range list {
 		for _, link := range list[i].links {
-			if _, asked := present[link.to]; asked {
+			if _, known := present[link.to]; known {
 				continue
 			}
 			present[link.to] = false
@@ -171,12 +172,12 @@ func (c *crossChecks) presentTargets(ctx context.Context, list []committed) (map
 			}
 		}
 	}
-	for t, asked := range ids {
-		there, err := c.directory.Present(ctx, t, asked)
+	for t, targets := range ids {
+		found, err := c.directory.Present(ctx, t, targets)
 		if err != nil {
 			return nil, err
 		}
-		for id := range there {
+		for id := range found {
 			present[fhir.Reference{Type: t.String(), ID: id}] = true
 		}
 	}

@@ -7,9 +7,9 @@
 // An [Input] is a file or standard input. Its content decides how it is read: with gzip or
 // without, as NDJSON or as JSON documents, resources or Bundles of resources (format.go,
 // read.go, document.go). One goroutine reads all inputs and cuts them into items. Two
-// goroutines prepare the items. One goroutine applies the changes in the order of the source,
-// batch by batch (load.go). Memory holds a few batches of at most 4 MiB of text and a few
-// resources of at most [fhir.MaxLine], however long the input is.
+// goroutines prepare the items. One goroutine applies the changes in the order of the
+// source, batch by batch (load.go). Memory holds a few batches of at most 4 MiB of text and
+// a few resources of at most [fhir.MaxLine], however long the input is.
 //
 // Preparing a resource has these steps (prepare.go):
 //
@@ -27,37 +27,38 @@
 // # Refusals
 //
 // Invalid input does not stop a load (D12). A resource that fails a check is refused: it is
-// written to the rejects with file, line, type, id and reason, and is counted by kind. Reasons
-// name elements and never repeat values, which may be private. If an input cannot be read to
-// its end, such as a truncated gzip file, only the rest of that input is lost. The load
-// continues with the next input and returns an error at the end.
+// written to the rejects with file, line, type, id and reason, and is counted by kind.
+// Reasons name elements and never repeat values, which may be private. If an input cannot
+// be read to its end, such as a truncated gzip file, only the rest of that input is lost.
+// The load continues with the next input and returns an error at the end.
 //
 // # Older versions
 //
-// A refused resource leaves its older version in the directory. That version must not be more
-// public than the source says now. Each refused text is therefore scanned for resources, even
-// if it is not JSON (lenient.go). The names found are passed to the directory as revisions: if
-// the refused resource says that it is hidden, the stored version is hidden by a new version,
-// written inside the write gate, so that deltas carry it and no concurrent write is lost
-// (older.go). [Summary] and the rejects list every older version that stays.
+// A refused resource leaves its older version in the directory. That version must not be
+// more public than the source says now. Each refused text is therefore scanned for
+// resources, even if it is not JSON (lenient.go). The names found are passed to the
+// directory as revisions: if the refused resource says that it is hidden, the stored
+// version is hidden by a new version, written inside the write gate, so that deltas carry
+// it and no concurrent write is lost (older.go). [Summary] and the rejects list every older
+// version that stays.
 //
 // # Warnings
 //
-// A resource that breaks a rule of the guide's profiles is loaded, since a directory may also
-// hold data made for other profiles. The rules are a table in profile.go. A warning has the
-// form of a refusal and its own kinds ([Summary].Warned).
+// A resource that breaks a rule of the guide's profiles is loaded, since a directory may
+// also hold data made for other profiles. The rules are a table in profile.go. A warning
+// has the form of a refusal and its own kinds ([Summary].Warned).
 //
-// References are looked up in the directory batch by batch (crosscheck.go). A reference whose
-// target comes later in the load stays pending; one that is pending at the end is dangling.
-// Only relative references are followed. At most a million references may be pending, and
-// others are reported as not followed. That does not happen to files in loading order, nor to
-// a folder of files named after their types.
+// References are looked up in the directory batch by batch (crosscheck.go). A reference
+// whose target comes later in the load stays pending; one that is pending at the end is
+// dangling. Only relative references are followed. At most a million references may be
+// pending, and others are reported as not followed. That does not happen to files in
+// loading order, nor to a folder of files named after their types.
 //
 // Padding after the end of gzip data is ignored and reported in [Summary.Notices].
 //
 // # Errors
 //
-// An error of the directory or a cancelled context ends the load. Committed batches stay and
-// are in the summary. Loading the same input again changes nothing: a source that is unchanged
-// creates no version.
+// An error of the directory or a cancelled context ends the load. Committed batches stay
+// and are in the summary. Loading the same input again changes nothing: a source that is
+// unchanged creates no version.
 package load

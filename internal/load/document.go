@@ -100,9 +100,9 @@ var (
 	errHistory   = errors.New("a history Bundle holds old versions: load a collection, transaction, batch or searchset")
 )
 
-// readEntries reads the array of entries. While the type of the Bundle is not known, it refuses
-// entries that may belong to a history. In FHIR the entries of a history have a request or a
-// response, and those of a collection or searchset have neither.
+// readEntries reads the array of entries. While the type of the Bundle is not known, it
+// refuses entries that may belong to a history. In FHIR the entries of a history have a
+// request or a response, and those of a collection or searchset have neither.
 func (s *inputReader) readEntries(name string, d *decoder, typeKnown bool) error {
 	opening, err := d.json.Token()
 	if err != nil {
@@ -138,10 +138,10 @@ type emitError struct{ err error }
 
 func (e *emitError) Error() string { return e.err.Error() }
 
-// refuseFrom handles a document that could not be read to its end. Invalid text is refused; an
-// error of the underlying reader breaks the input. The rest of the text is not loaded but
-// scanned: each resource in it is refused by name, so that resources that must be hidden are
-// found.
+// refuseFrom handles a document that could not be read to its end. Invalid text is refused;
+// an error of the underlying reader breaks the input. The rest of the text is not loaded
+// but scanned: each resource in it is refused by name, so that resources that must be
+// hidden are found.
 //
 // read is the text that was read and not emitted.
 func (s *inputReader) refuseFrom(name string, d *decoder, read []byte, err error) error {
@@ -168,8 +168,8 @@ func (s *inputReader) refuseFrom(name string, d *decoder, read []byte, err error
 	return io.EOF
 }
 
-// refuseRest refuses every resource in the text that was read and in the rest of the document,
-// or the document itself if it has none.
+// refuseRest refuses every resource in the text that was read and in the rest of the
+// document, or the document itself if it has none.
 func (s *inputReader) refuseRest(name string, line int, read []byte, d *decoder, refusal *Refusal) error {
 	rest := io.MultiReader(bytes.NewReader(read), d.json.Buffered(), d.r)
 	head, err := io.ReadAll(io.LimitReader(rest, fhir.MaxLine))

@@ -19,14 +19,14 @@ const (
 
 var firstType = regexp.MustCompile(`"resourceType"\s*:\s*"([A-Za-z]*)"`)
 
-// formatOf detects the format from the head of an input. whole means that the head is the whole
-// input.
+// formatOf detects the format from the head of an input. whole means that the head is the
+// whole input.
 //
-// If the first line is a complete value, the input is NDJSON. If the first line ends inside a
-// value, the input is NDJSON with a broken line if the next line starts an object where a
-// document cannot have one. Otherwise it is a document, unless it cannot be parsed as one and
-// most of the lines after the first are resources. If the head does not contain the whole first
-// line, the input is a document if it is a Bundle.
+// If the first line is a complete value, the input is NDJSON. If the first line ends inside
+// a value, the input is NDJSON with a broken line if the next line starts an object where a
+// document cannot have one. Otherwise it is a document, unless it cannot be parsed as one
+// and most of the lines after the first are resources. If the head does not contain the
+// whole first line, the input is a document if it is a Bundle.
 func formatOf(head []byte, whole bool) format {
 	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
 	line, rest, ended := bytes.Cut(head, []byte("\n"))
@@ -62,8 +62,8 @@ func startsDocument(head []byte, whole bool) bool {
 	return err == nil || !whole && errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// mostlyResources reports whether most lines are complete JSON objects with a resourceType. A
-// last line that may be incomplete does not count.
+// mostlyResources reports whether most lines are complete JSON objects with a resourceType.
+// A last line that may be incomplete does not count.
 func mostlyResources(text []byte, whole bool) bool {
 	resources, others := 0, 0
 	for len(text) > 0 {
@@ -90,8 +90,8 @@ func isBundle(head []byte) bool {
 	return m != nil && string(m[1]) == "Bundle"
 }
 
-// openAt reports whether a text ends inside a JSON value, and whether an object may follow, as
-// the value of a member or as an item.
+// openAt reports whether a text ends inside a JSON value, and whether an object may follow,
+// as the value of a member or as an item.
 func openAt(text []byte) (inside, object bool) {
 	var brackets []byte
 	quoted := false

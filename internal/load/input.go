@@ -26,10 +26,10 @@ func FromReader(name string, r io.Reader) Input {
 	return Input{Name: name, Size: -1, Open: func() (io.ReadCloser, error) { return io.NopCloser(r), nil }}
 }
 
-// Inputs returns the inputs that the paths of a command line name. A file is one input. A folder
-// stands for all data files below it (see isDataFile), sorted by path, except that files named
-// after types are in loading order (see sortByType). "-" is stdin. A path that does not exist is
-// an error.
+// Inputs returns the inputs that the paths of a command line name. A file is one input. A
+// folder stands for all data files below it (see isDataFile), sorted by path, except that
+// files named after types are in loading order (see sortByType). "-" is stdin. A path that
+// does not exist is an error.
 func Inputs(paths []string, stdin io.Reader) ([]Input, error) {
 	var inputs []Input
 	for _, path := range paths {
@@ -76,9 +76,10 @@ func appendFolder(inputs []Input, folder string) ([]Input, error) {
 	return inputs, err
 }
 
-// sortByType sorts the files of each folder that are named after a type, such as Location.ndjson
-// or Location-2.ndjson.gz, in loading order. In alphabetical order, nearly every reference of a
-// national directory would be pending, more than maxPending. Other files keep their positions.
+// sortByType sorts the files of each folder that are named after a type, such as
+// Location.ndjson or Location-2.ndjson.gz, in loading order. In alphabetical order, nearly
+// every reference of a national directory would be pending, more than maxPending. Other
+// files keep their positions.
 func sortByType(inputs []Input) {
 	positions := map[string][]int{} // of the files named after types, by folder
 	for i, in := range inputs {
@@ -109,9 +110,9 @@ func fileType(path string) fhir.Type {
 	return t
 }
 
-// isDataFile reports whether a file of a folder is loaded, by its name. A README is not, nor is
-// the manifest.json of an export or of `muster generate`. The content of a file decides how it
-// is read.
+// isDataFile reports whether a file of a folder is loaded, by its name. A README is not,
+// nor is the manifest.json of an export or of `muster generate`. The content of a file
+// decides how it is read.
 func isDataFile(name string) bool {
 	name = strings.TrimSuffix(strings.ToLower(name), ".gz")
 	if strings.HasPrefix(name, ".") || name == "manifest.json" {

@@ -16,9 +16,9 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// This file is a second, lenient reading of refused texts. A refused resource must not leave a
-// more public version in the directory, so its name and the signs that it is hidden are read
-// from text that is damaged, truncated or not JSON at all.
+// This file is a second, lenient reading of refused texts. A refused resource must not
+// leave a more public version in the directory, so its name and the signs that it is hidden
+// are read from text that is damaged, truncated or not JSON at all.
 
 // candidate is a resource that a refused text seems to contain.
 type candidate struct {
@@ -46,9 +46,10 @@ func candidateOf(v *fastjson.Value) candidate {
 	return candidate{typeName: closestType(string(v.GetStringBytes("resourceType"))), id: id, hiddenBy: policy.SaysHidden(v)}
 }
 
-// lenientScanner finds the resources in a text by its brackets. It accepts members in any order
-// and never fails. It is an [io.Writer], so that memory does not grow with the text. The zero
-// value with found set is ready to use. Call [lenientScanner.end] after the last write.
+// lenientScanner finds the resources in a text by its brackets. It accepts members in any
+// order and never fails. It is an [io.Writer], so that memory does not grow with the text.
+// The zero value with found set is ready to use. Call [lenientScanner.end] after the last
+// write.
 type lenientScanner struct {
 	found     func(candidate) // is called for each resource that is not contained in another
 	contained func(candidate) // is called for each contained resource. Optional
@@ -86,8 +87,9 @@ const (
 )
 
 // findCandidates returns the resources in a text, found in two ways. The bracket structure
-// assigns each suppression to its resource, but fails if a bracket or a quotation mark is missing.
-// Pattern matches do not depend on the structure, but assign an id to the type before it.
+// assigns each suppression to its resource, but fails if a bracket or a quotation mark is
+// missing. Pattern matches do not depend on the structure, but assign an id to the type
+// before it.
 func findCandidates(text []byte) []candidate {
 	var list, contained []candidate
 	appendTo := func(list *[]candidate) func(candidate) {
@@ -149,8 +151,8 @@ func mergeMatches(list, matches, contained []candidate, trusted bool) []candidat
 	return list
 }
 
-// isOneResource reports whether a text seems to be one resource, on one line or several: it is
-// not a Bundle or an array, and no line after the first starts an object.
+// isOneResource reports whether a text seems to be one resource, on one line or several: it
+// is not a Bundle or an array, and no line after the first starts an object.
 func isOneResource(text []byte) bool {
 	text = bytes.TrimSpace(text)
 	return !bytes.HasPrefix(text, []byte("[")) && !bytes.Contains(text, []byte("\n{")) && !bytes.Contains(text, []byte("Bundle")) && !bytes.Contains(text, []byte("Parameters"))
@@ -168,8 +170,8 @@ var (
 // matchCandidates returns the resources that the patterns find in a text, and whether each
 // suppression of the text belongs to one of them. The text between a type and the next type
 // belongs to the first. The text before a type belongs to it too if members seem to come in
-// another order: no id follows the type, the first id of the text comes before every type, or the
-// last id comes before the last type.
+// another order: no id follows the type, the first id of the text comes before every type,
+// or the last id comes before the last type.
 func matchCandidates(text []byte) (list []candidate, owned bool) {
 	types := typeForm.FindAllSubmatchIndex(text, maxCandidates)
 	ids := idForm.FindAllSubmatchIndex(text, maxNames*maxCandidates)
@@ -221,8 +223,8 @@ func matchCandidates(text []byte) (list []candidate, owned bool) {
 	return list, owned
 }
 
-// between returns the matches that start at start or later and before end. The matches must be
-// in the order of the text.
+// between returns the matches that start at start or later and before end. The matches must
+// be in the order of the text.
 func between(matches [][]int, start, end int) [][]int {
 	compare := func(match []int, offset int) int { return match[0] - offset }
 	first, _ := slices.BinarySearchFunc(matches, start, compare)
@@ -240,8 +242,8 @@ func resourceTypes(text []byte) (types []fhir.Type) {
 	return types
 }
 
-// mentionedTypes returns the types of the directory whose names occur in a text, or all types if
-// there are none.
+// mentionedTypes returns the types of the directory whose names occur in a text, or all
+// types if there are none.
 func mentionedTypes(text []byte) []fhir.Type {
 	mentioned := map[string]bool{}
 	for _, word := range typeWord.FindAll(text, maxGuesses) {
@@ -256,8 +258,8 @@ func mentionedTypes(text []byte) []fhir.Type {
 // maxGuesses limits the types and the ids of one text that are combined.
 const maxGuesses = 16
 
-// crossProduct returns the resources that a text of one resource may be: each id of the text with
-// each of the types, hidden by all flags of the text.
+// crossProduct returns the resources that a text of one resource may be: each id of the
+// text with each of the types, hidden by all flags of the text.
 func crossProduct(text []byte, types []fhir.Type) (list []candidate) {
 	hiddenBy := index.Visibility(0)
 	if countSuppressions(text) > 0 {
@@ -400,8 +402,8 @@ func (s *lenientScanner) literal() {
 	}
 }
 
-// value handles a primitive value. It also receives keys, before their colon, as values without a
-// member, which has no effect.
+// value handles a primitive value. It also receives keys, before their colon, as values
+// without a member, which has no effect.
 func (s *lenientScanner) value(text string) {
 	top := s.top()
 	if top == nil {
@@ -468,7 +470,8 @@ func (s *lenientScanner) pop() {
 		closed.mentions = s.report(closed)
 	}
 	if above := s.top(); above != nil {
-		// An inactive part does not make the whole inactive; a suppressed part suppresses it.
+		// An inactive part does not make the whole inactive; a suppressed part suppresses
+		// it.
 		above.hiddenBy |= closed.hiddenBy & index.Suppressed
 		if closed.array {
 			above.hiddenBy |= closed.hiddenBy
@@ -477,8 +480,8 @@ func (s *lenientScanner) pop() {
 	}
 }
 
-// report reports the resources that a closed object may be. It returns the number of suppressions
-// in it that belong to no reported resource.
+// report reports the resources that a closed object may be. It returns the number of
+// suppressions in it that belong to no reported resource.
 func (s *lenientScanner) report(closed frame) (mentions int) {
 	found, owned := s.found, false
 	if closed.contained {
@@ -502,9 +505,9 @@ func (s *lenientScanner) report(closed frame) (mentions int) {
 // resource reports whether a frame is an object with a type and an id.
 func (f *frame) resource() bool { return !f.array && len(f.types) > 0 && len(f.ids) > 0 }
 
-// closestType returns the type name that a text means, or "" if it does not look like a type
-// name. A name that differs from a type of the directory in case or in one edit is taken as that
-// type, since FHIR has no other type so close.
+// closestType returns the type name that a text means, or "" if it does not look like a
+// type name. A name that differs from a type of the directory in case or in one edit is
+// taken as that type, since FHIR has no other type so close.
 func closestType(name string) string {
 	types := fhir.Types()
 	name = strings.TrimSpace(name)
@@ -517,8 +520,8 @@ func closestType(name string) string {
 	return name
 }
 
-// withinOneEdit reports whether two words differ by at most one deletion, insertion, substitution
-// or transposition of adjacent letters.
+// withinOneEdit reports whether two words differ by at most one deletion, insertion,
+// substitution or transposition of adjacent letters.
 func withinOneEdit(a, b string) bool {
 	if d := len(a) - len(b); d < -1 || d > 1 {
 		return false

@@ -38,8 +38,9 @@ type Rejecter interface {
 	Reject(Rejected) error
 }
 
-// Rejected is one refused piece of input, or one warning about a loaded resource, as a line of
-// a rejects file. Type and ID are empty if the source does not give them in a valid form.
+// Rejected is one refused piece of input, or one warning about a loaded resource, as a line
+// of a rejects file. Type and ID are empty if the source does not give them in a valid
+// form.
 type Rejected struct {
 	File   string `json:"file"`
 	Line   int    `json:"line"` // of its start, from 1; of the Bundle for an entry on the same line
@@ -108,8 +109,8 @@ func total[K comparable](by map[K]int64) (n int64) {
 const workers = 2
 
 // Run loads the inputs in order and returns a summary. It stops at the first error of the
-// directory or of ctx; the summary then counts what was committed. If inputs could not be read
-// to their end, Run loads all others and returns their errors, joined.
+// directory or of ctx; the summary then counts what was committed. If inputs could not be
+// read to their end, Run loads all others and returns their errors, joined.
 func Run(ctx context.Context, c Config, inputs []Input) (Summary, error) {
 	table, err := readShapes(shapeText)
 	if err != nil {
@@ -159,9 +160,9 @@ func totalSize(inputs []Input) int64 {
 	return total
 }
 
-// readInputs reads the inputs into batches. It sends each batch to work, to be prepared, and to
-// order, to be committed. The first error joins those of inputs that could not be read to their
-// end.
+// readInputs reads the inputs into batches. It sends each batch to work, to be prepared,
+// and to order, to be committed. The first error joins those of inputs that could not be
+// read to their end.
 func readInputs(ctx context.Context, reader *inputReader, inputs []Input, buffers bufferPool, work, order chan<- *batch) (broken, err error) {
 	current := newBatch()
 	flush := func(name string) error {
@@ -212,8 +213,8 @@ type loader struct {
 	summary Summary
 }
 
-// commitAll commits the batches in order, each when it is prepared, and then reports dangling
-// references.
+// commitAll commits the batches in order, each when it is prepared, and then reports
+// dangling references.
 func (l *loader) commitAll(ctx context.Context, order <-chan *batch) error {
 	for b := range order {
 		select {
@@ -246,8 +247,8 @@ func (l *loader) warn(w Rejected) error {
 	return nil
 }
 
-// commitBatch applies the changes of a batch, reports its refusals and runs the checks across
-// resources.
+// commitBatch applies the changes of a batch, reports its refusals and runs the checks
+// across resources.
 func (l *loader) commitBatch(ctx context.Context, b *batch) error {
 	for n := range b.refused {
 		if r := &b.refused[n]; r.change >= 0 {
@@ -260,7 +261,8 @@ func (l *loader) commitBatch(ctx context.Context, b *batch) error {
 			r.Stored = "" // its revision was not committed
 		}
 	}
-	// Refusals are reported even if the write failed: a refused resource is not loaded either way.
+	// Refusals are reported even if the write failed: a refused resource is not loaded
+	// either way.
 	err = errors.Join(err, l.reject(b.refused))
 	l.summary.Read += int64(b.resources)
 	l.count(b.changes, outcomes)

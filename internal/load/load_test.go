@@ -82,8 +82,8 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// TestRejects checks that invalid input is rejected with file, line, type and id, and that the rest is
-// loaded.
+// TestRejects checks that invalid input is rejected with file, line, type and id, and that
+// the rest is loaded.
 func TestRejects(t *testing.T) {
 	a, b := org("a"), org("b")
 	patient := `{"resourceType":"Patient","id":"p"}`
@@ -137,7 +137,7 @@ func TestRejects(t *testing.T) {
 			}
 			for i, want := range c.rejects {
 				if !strings.Contains(rejects[i], want) {
-					t.Errorf("reject %d is %q, want %q in it", i, rejects[i], want)
+					t.Errorf("reject %d is %q, want it to contain %q", i, rejects[i], want)
 				}
 			}
 			if s.RefusedTotal() != int64(len(rejects)) || s.Read != s.Created+s.RefusedTotal() {
@@ -167,8 +167,8 @@ func TestReasonsKeepValues(t *testing.T) {
 	}
 }
 
-// TestBrokenGzip checks that the lines before the damage and the other inputs are loaded, and that the
-// error names the file and the line.
+// TestBrokenGzip checks that the lines before the damage and the other inputs are loaded,
+// and that the error names the file and the line.
 func TestBrokenGzip(t *testing.T) {
 	var content strings.Builder
 	for i := range 5000 {
@@ -192,8 +192,8 @@ func TestBrokenGzip(t *testing.T) {
 	}
 }
 
-// TestNotices checks that bytes after gzip data are reported but are not an error, and that truncated
-// gzip data after complete members is an error.
+// TestNotices checks that bytes after gzip data are reported but are not an error, and that
+// truncated gzip data after complete members is an error.
 func TestNotices(t *testing.T) {
 	s, _, err := loadAll(t, newMemory(), text("padded.gz", zipped(org("a"))+"\x1f"), text("good.gz", zipped(org("b"))))
 	if err != nil || s.Created != 2 {
@@ -312,13 +312,14 @@ func TestInputs(t *testing.T) {
 	}
 	for _, path := range []string{filepath.Join(dir, "none"), t.TempDir()} {
 		if _, err := Inputs([]string{path}, nil); err == nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: error %v, want one that names it", path, err)
+			t.Errorf("%s: error %v, want it to contain the path", path, err)
 		}
 	}
 }
 
-// TestFolderByType checks that files named after types are in loading order within the positions of
-// their folder, so that a national directory in one folder has few pending references.
+// TestFolderByType checks that files named after types are in loading order within the
+// positions of their folder, so that a national directory in one folder has few pending
+// references.
 func TestFolderByType(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{
@@ -352,7 +353,8 @@ func TestFolderByType(t *testing.T) {
 	}
 }
 
-// FuzzInput checks that a file of any bytes loads without a panic, and that the counts add up.
+// FuzzInput checks that a file of any bytes loads without a panic, and that the counts add
+// up.
 func FuzzInput(f *testing.F) {
 	for _, seed := range []string{
 		org("a") + "\n" + org("b"), indented(collection(resource(org("a")), put("POST", "x", org("b")))), zipped(org("a")),
@@ -364,8 +366,8 @@ func FuzzInput(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte) { loadBounded(t, extractor, content) })
 }
 
-// maxHeld limits the growth of the heap while an input of a fuzz test is loaded, whatever its
-// decompressed size: the buffers of a load and the directory of the test.
+// maxHeld limits the growth of the heap while an input of a fuzz test is loaded, whatever
+// its decompressed size: the buffers of a load and the directory of the test.
 const maxHeld = 192 << 20
 
 // loadBounded loads the content within the limits and checks that the summary is consistent.
@@ -384,11 +386,12 @@ func loadBounded(t *testing.T, extractor Extractor, content []byte) {
 	})
 }
 
-// maxUnzipped limits the decompressed size of a gzip input of a fuzz test, so that runs are short.
+// maxUnzipped limits the decompressed size of a gzip input of a fuzz test, so that runs are
+// short.
 const maxUnzipped = 1 << 20
 
-// FuzzGzip loads gzip streams, also ones with a high compression ratio, with a changed byte, truncated,
-// or with bytes after the end.
+// FuzzGzip loads gzip streams, also ones with a high compression ratio, with a changed
+// byte, truncated, or with bytes after the end.
 func FuzzGzip(f *testing.F) {
 	for _, text := range []string{org("a") + "\n", "", "\n", " ", indented(collection(resource(org("a")))), "{", `"`} {
 		f.Add([]byte(text), uint32(1), uint32(0), byte(0), uint16(0), []byte(nil))
@@ -397,12 +400,13 @@ func FuzzGzip(f *testing.F) {
 		f.Add([]byte(text), uint32(3), uint32(20), byte(1), uint16(9), []byte("\x00\x00"))
 	}
 	extractor := newExtractor(f)
-	f.Fuzz(func(t *testing.T, text []byte, times, at uint32, flip byte, cut uint16, behind []byte) {
+	f.Fuzz(func(t *testing.T, text []byte, times, at uint32, flip byte, cut uint16, trailing []byte) {
 		content := strings.Repeat(string(text), min(int(times), maxUnzipped/max(1, len(text))))
 		stream := []byte(zipped(content))
 		stream[int(at)%len(stream)] ^= flip
-		stream = append(stream[:len(stream)-int(cut)%len(stream)], behind...)
-		// A decompression bomb must not need the memory of its decompressed size; it is read and refused.
+		stream = append(stream[:len(stream)-int(cut)%len(stream)], trailing...)
+		// A decompression bomb must not need the memory of its decompressed size; it is
+		// read and refused.
 		loadBounded(t, extractor, stream)
 	})
 }

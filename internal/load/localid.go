@@ -22,8 +22,8 @@ func LocalIdentifier(t fhir.Type, id string) string {
 	return uuid.NewSHA1(space, []byte(t.String()+"/"+id)).String()
 }
 
-// addLocalIdentifier appends the derived local identifier to resources of types that must have
-// one. It recognises an existing one under the system of either version of the guide.
+// addLocalIdentifier appends the derived local identifier to resources of types that must
+// have one. It recognises an existing one under the system of either version of the guide.
 func addLocalIdentifier(a *fastjson.Arena, t fhir.Type, id string, v *fastjson.Value) {
 	switch t {
 	case fhir.PractitionerRole, fhir.HealthcareService, fhir.Endpoint:

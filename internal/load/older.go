@@ -38,10 +38,10 @@ type hider struct {
 	arena  fastjson.Arena
 }
 
-// revise returns the Revise function of the change for a refused resource. It gives the stored
-// version the flags by which the refused one says that it is hidden (SU-01). The flags are
-// written in a new version, so that deltas deliver them to clients with a copy. The function
-// sets the Stored field of the refusal.
+// revise returns the Revise function of the change for a refused resource. It gives the
+// stored version the flags by which the refused one says that it is hidden (SU-01). The
+// flags are written in a new version, so that deltas deliver them to clients with a copy.
+// The function sets the Stored field of the refusal.
 func (h *hider) revise(r *refused) func(store.Current, *store.Change) (bool, error) {
 	return func(current store.Current, c *store.Change) (bool, error) {
 		r.Stored = StillServed
@@ -63,8 +63,8 @@ func (h *hider) revise(r *refused) func(store.Current, *store.Change) (bool, err
 	}
 }
 
-// hide returns a version of a stored line with the flags of hides set. It reports false if the
-// line has them already.
+// hide returns a version of a stored line with the flags of hides set. It reports false if
+// the line has them already.
 func (h *hider) hide(t fhir.Type, id string, line []byte, hides index.Visibility) (c store.Change, changed bool, err error) {
 	v, err := h.parser.ParseBytes(line)
 	if err != nil {
@@ -84,7 +84,8 @@ func (h *hider) hide(t fhir.Type, id string, line []byte, hides index.Visibility
 	return c, true, nil
 }
 
-// hiddenStub returns a hidden version without other content, for a resource of the maximum size.
+// hiddenStub returns a hidden version without other content, for a resource of the maximum
+// size.
 func (h *hider) hiddenStub(t fhir.Type, id string, hides index.Visibility) (store.Change, bool, error) {
 	v := h.arena.NewObject()
 	policy.Hide(&h.arena, t, v, hides)

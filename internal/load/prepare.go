@@ -54,9 +54,9 @@ func (p *preparer) parse(text []byte) (*fastjson.Value, *Refusal) {
 	return v, nil
 }
 
-// prepare returns the change that stores the resource v. It modifies v: elements are removed,
-// the suppression is converted to its stored form, and a local identifier is added. A refused
-// resource keeps its suppression.
+// prepare returns the change that stores the resource v. It modifies v: elements are
+// removed, the suppression is converted to its stored form, and a local identifier is
+// added. A refused resource keeps its suppression.
 func (p *preparer) prepare(v *fastjson.Value) (out prepared, r *Refusal) {
 	p.arena.Reset()
 	t, r := identify(v)

@@ -21,10 +21,10 @@ func TestRefused(t *testing.T) {
 		kind       Kind
 		reason     string // a part of it
 	}{
-		{"no JSON", `hello`, BadJSON, "at byte 1"},
-		{"cut off", `{"resourceType":"Organization"`, BadJSON, "cut off at byte 30"},
-		{"cut off in a string", `{"resourceType":"Org`, BadJSON, "cut off"},
-		{"more behind", org("a") + org("b"), BadJSON, "more text after the value"},
+		{"not JSON", `hello`, BadJSON, "at byte 1"},
+		{"truncated", `{"resourceType":"Organization"`, BadJSON, "cut off at byte 30"},
+		{"truncated in a string", `{"resourceType":"Org`, BadJSON, "cut off"},
+		{"more text after the value", org("a") + org("b"), BadJSON, "more text after the value"},
 		{"trailing comma", o + `"active":true,}`, BadJSON, "key of a member is missing"},
 		{"single quotes", `{'resourceType':1}`, BadJSON, "key of a member is missing"},
 		{"leading zero", o + `"x":01}`, BadJSON, "at byte"},
@@ -43,7 +43,7 @@ func TestRefused(t *testing.T) {
 		{"duplicate key", o + `"name":"x","name":"y"}`, DuplicateKey, "twice"},
 		{"duplicate key deep", o + `"address":[{"city":"x","city":"y"}]}`, DuplicateKey, "twice"},
 		{"duplicate key by escape", o + `"name":"x","n\u0061me":"y"}`, DuplicateKey, "twice"},
-		{"no object", `[1]`, BadShape, "not a resource"},
+		{"not an object", `[1]`, BadShape, "not a resource"},
 		{"no type", `{"id":"a"}`, OtherType, "resourceType"},
 		{"other type", `{"resourceType":"Patient","id":"a"}`, OtherType, "holds only"},
 		{"type in small letters", `{"resourceType":"organization","id":"a"}`, OtherType, "holds only"},
@@ -59,8 +59,8 @@ func TestRefused(t *testing.T) {
 		{"empty in unknown", o + `"other":{"deep":[{"x":""}]}}`, EmptyElement, "other.deep[0].x"},
 		{"array for one", o + `"name":["x"]}`, BadShape, "name: the element does not repeat"},
 		{"one for array", o + `"alias":"x"}`, BadShape, "alias: the element repeats"},
-		{"object for plain", o + `"name":{"x":1}}`, BadShape, "name: this is an object"},
-		{"plain for object", o + `"partOf":"Organization/b"}`, BadShape, "partOf: this is a primitive value"},
+		{"object for primitive", o + `"name":{"x":1}}`, BadShape, "name: this is an object"},
+		{"primitive for object", o + `"partOf":"Organization/b"}`, BadShape, "partOf: this is a primitive value"},
 		{"array in array", o + `"alias":[["x"]]}`, BadShape, "alias[0]: an array inside an array"},
 		{"quoted boolean", o + `"active":"true"}`, BadShape, "active: this is not a boolean"},
 		{"number as name", o + `"name":5}`, BadShape, "name: this is not a string"},
@@ -77,7 +77,7 @@ func TestRefused(t *testing.T) {
 		{"conditional reference", o + `"partOf":{"reference":"Organization?name=x"}}`, BadReference, "partOf.reference"},
 		{"reference with space", o + `"partOf":{"reference":"Organization/b c"}}`, BadReference, "partOf.reference"},
 		{"reference in an extension", o + `"extension":[{"url":"http://x","valueReference":{"reference":"?"}}]}`, BadReference, "extension[0].valueReference.reference"},
-		{"meta is no object", o + `"meta":"x"}`, BadShape, "meta"},
+		{"meta not an object", o + `"meta":"x"}`, BadShape, "meta"},
 		{"status in capitals", `{"resourceType":"Location","id":"a","status":"Inactive"}`, BadState, "status: this is not a code of FHIR"},
 		{"status as a boolean", `{"resourceType":"Endpoint","id":"a","status":false}`, BadShape, "status: "},
 	} {
@@ -130,13 +130,13 @@ func TestStored(t *testing.T) {
 		{"old suppression that is false",
 			`{"resourceType":"Organization","id":"a","extension":[` + old + `false}],"name":"x"}`,
 			`{"resourceType":"Organization","id":"a","meta":{` + stampText + `},"name":"x"}`},
-		{"both forms, includeSelf not said",
+		{"both forms, without includeSelf",
 			`{"resourceType":"Organization","id":"a","extension":[` + old + `true},{` + current + `,"extension":[` + by + `organisation-initiated"}]}}]}]}`,
 			`{"resourceType":"Organization","id":"a","meta":{` + stampText + `},"extension":[{` + current + `,"extension":[` + by + `organisation-initiated"}]}},{"url":"includeSelf","valueBoolean":true}]}]}`},
 		{"local identifier",
 			`{"resourceType":"Endpoint","id":"a","identifier":[{"value":"1"}],"status":"active"}`,
 			`{"resourceType":"Endpoint","id":"a","meta":{` + stampText + `},"identifier":[{"value":"1"},{"type":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v2-0203","code":"XX"}]},"system":"http://digitalhealth.gov.au/fhir/hcpd/id/hcpd-local-identifier","value":"` + LocalIdentifier(fhir.Endpoint, "a") + `"}],"status":"active"}`},
-		{"local identifier there",
+		{"existing local identifier",
 			`{"resourceType":"Endpoint","id":"a","identifier":[{"system":"http://digitalhealth.gov.au/fhir/hcpd/id/hcpd-local-identifier","value":"1"}]}`,
 			`{"resourceType":"Endpoint","id":"a","meta":{` + stampText + `},"identifier":[{"system":"http://digitalhealth.gov.au/fhir/hcpd/id/hcpd-local-identifier","value":"1"}]}`},
 	} {
@@ -187,12 +187,13 @@ func TestSourceHash(t *testing.T) {
 	}
 }
 
-// TestKeepMeta checks that lastUpdated of the source is kept if configured, and must be an instant.
+// TestKeepMeta checks that lastUpdated of the source is kept if configured, and must be an
+// instant.
 func TestKeepMeta(t *testing.T) {
 	p := newPreparer(t)
 	const line = `{"resourceType":"Organization","id":"a","name":"x","meta":{"lastUpdated":"2026-03-01T11:00:00+11:00"}}`
 	if out, _ := prepareText(p, line); out.change.LastUpdated != nil {
-		t.Errorf("kept %v without being asked", out.change.LastUpdated)
+		t.Errorf("kept %v, which is not configured", out.change.LastUpdated)
 	}
 	p.keepMeta = true
 	for text, want := range map[string]fhir.Instant{
@@ -252,8 +253,8 @@ func jsonValues() *rapid.Generator[string] {
 	return value(4)
 }
 
-// TestCanonicalIsIdempotent checks that a stored resource, loaded again, has the same source hash and
-// stored form, and that the stored form is one line for every reader.
+// TestCanonicalIsIdempotent checks that a stored resource, loaded again, has the same
+// source hash and stored form, and that the stored form is one line for every reader.
 func TestCanonicalIsIdempotent(t *testing.T) {
 	p := newPreparer(t)
 	rapid.Check(t, func(rt *rapid.T) {
@@ -266,8 +267,8 @@ func TestCanonicalIsIdempotent(t *testing.T) {
 	})
 }
 
-// prepareTwice prepares a text and then its stored form, and compares the results. It returns the refusal
-// of the text, if it is refused.
+// prepareTwice prepares a text and then its stored form, and compares the results. It
+// returns the refusal of the text, if it is refused.
 func prepareTwice(t rapid.TB, p *preparer, source string) *Refusal {
 	first, r := prepareText(p, source)
 	if r != nil {
@@ -296,8 +297,8 @@ func prepareTwice(t rapid.TB, p *preparer, source string) *Refusal {
 	return nil
 }
 
-// FuzzLine checks that any bytes are either refused or have a stored form that is stable, without a
-// panic.
+// FuzzLine checks that any bytes are either refused or have a stored form that is stable,
+// without a panic.
 func FuzzLine(f *testing.F) {
 	for _, seed := range []string{
 		org("a"), `{"resourceType":"Practitioner","id":"p","gender":"male","name":[{"family":"W\u00e9n"}],"text":{"status":"generated","div":"<div/>"}}`,

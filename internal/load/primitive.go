@@ -127,7 +127,8 @@ func checkReference(v *fastjson.Value) string {
 	return ""
 }
 
-// hasScheme reports whether a text starts as an absolute URI does, with a scheme and a colon.
+// hasScheme reports whether a text starts as an absolute URI does, with a scheme and a
+// colon.
 func hasScheme(text string) bool {
 	scheme, rest, ok := strings.Cut(text, ":")
 	if !ok || scheme == "" || rest == "" || scheme[0]|0x20 < 'a' || scheme[0]|0x20 > 'z' {

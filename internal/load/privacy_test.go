@@ -121,9 +121,9 @@ const (
 	goodOne = `{` + mark + `,"extension":[` + by + `]}`
 )
 
-// TestMalformedSuppressionHides loads a version with a malformed suppression over a visible version. The
-// presence of the extension hides a resource of any type, whatever its content: the new version is
-// stored hidden, with a warning (SU-01, SU-10, A-01).
+// TestMalformedSuppressionHides loads a version with a malformed suppression over a visible
+// version. The presence of the extension hides a resource of any type, whatever its
+// content: the new version is stored hidden, with a warning (SU-01, SU-10, A-01).
 func TestMalformedSuppressionHides(t *testing.T) {
 	t.Attr("requirements", "SU-01 SU-02 SU-10 VI-08")
 	both(t, func(t *testing.T, p *directory) {
@@ -161,21 +161,21 @@ func TestMalformedSuppressionHides(t *testing.T) {
 					t.Errorf("%v %s: stored as %+v", rt, extension, row)
 				}
 				if line := p.line(rt, id); !strings.Contains(line, mark) || !strings.Contains(line, `"suppressedBy"`) {
-					t.Errorf("%v %s: clients cannot tell: %s", rt, extension, line)
+					t.Errorf("%v %s: the stored line does not show it: %s", rt, extension, line)
 				}
 			}
 		}
 		p.load(visible(fhir.Organization, "o", ""))
 		_, _, warned := p.load(visible(fhir.Organization, "o", `,"extension":[{`+mark+`,"extension":[`+by+`,`+no+`]}]`))
 		if row := p.row(fhir.Organization, "o"); row.Visibility != 0 || slices.ContainsFunc(warned, func(w load.Rejected) bool { return w.Kind == load.BadSuppression }) {
-			t.Errorf("an Organization that suppresses its children only: %+v, %v", row, warned)
+			t.Errorf("an Organization that suppresses only its children: %+v, %v", row, warned)
 		}
 	})
 }
 
-// TestRefusedHidesTheOlderVersion checks that a refused resource that says that it is hidden leaves no
-// visible version: the stored resource gets a new, hidden version. Any other refused resource leaves
-// its older version, which is reported (SU-01, VI-03).
+// TestRefusedHidesTheOlderVersion checks that a refused resource that says that it is
+// hidden leaves no visible version: the stored resource gets a new, hidden version. Any
+// other refused resource leaves its older version, which is reported (SU-01, VI-03).
 func TestRefusedHidesTheOlderVersion(t *testing.T) {
 	t.Attr("requirements", "SU-01 VI-03 VI-08")
 	const bad = `,"birthDateTime":""` // refused: an empty string
@@ -251,12 +251,13 @@ func TestRefusedHidesTheOlderVersion(t *testing.T) {
 			}
 		}
 		if s, refused, _ := p.load(`{"resourceType":"Location","id":"never","status":"Inactive"}`); len(s.Older) > 0 || len(refused) != 1 || refused[0].Stored != "" {
-			t.Errorf("what was never there: %+v, %+v", s, refused)
+			t.Errorf("a resource that was never stored: %+v, %+v", s, refused)
 		}
 	})
 }
 
-// TestHiddenVersionIsInDeltas checks that a delta contains the version that hides a resource.
+// TestHiddenVersionIsInDeltas checks that a delta contains the version that hides a
+// resource.
 func TestHiddenVersionIsInDeltas(t *testing.T) {
 	t.Attr("requirements", "SU-01 VI-10")
 	both(t, func(t *testing.T, p *directory) {
@@ -277,10 +278,10 @@ func TestHiddenVersionIsInDeltas(t *testing.T) {
 var rounds = flag.Int("privacy.rounds", 1, "how many times TestRandomPrivacy damages 2,000 resources")
 var seed = flag.Uint64("privacy.seed", 1, "of TestRandomPrivacy")
 
-// TestRandomPrivacy damages the suppression or the status of resources at random and loads them over
-// visible versions. A visible older version may stay only if the summary lists it. A resource with the
-// suppressed extension must not be visible, except an Organization that suppresses only its children.
-// `-privacy.rounds 10` tests 20,000 cases.
+// TestRandomPrivacy damages the suppression or the status of resources at random and loads
+// them over visible versions. A visible older version may stay only if the summary lists
+// it. A resource with the suppressed extension must not be visible, except an Organization
+// that suppresses only its children. `-privacy.rounds 10` tests 20,000 cases.
 func TestRandomPrivacy(t *testing.T) {
 	t.Attr("requirements", "SU-01 SU-10 VI-03 VI-08")
 	const cases = 2000
@@ -314,13 +315,13 @@ func TestRandomPrivacy(t *testing.T) {
 				case row.Version == 1:
 					stays++
 					if stored != load.StillServed {
-						t.Errorf("seed %d round %d: an older version is visible and not named (%q):\n%s", *seed, round, stored, damaged[n])
+						t.Errorf("seed %d round %d: an older version is visible and not reported (%q):\n%s", *seed, round, stored, damaged[n])
 					}
 				default:
 					replaced++
 				}
 				if shown && strings.Contains(damaged[n], policy.SuppressedURL) && !exempt(rt, damaged[n]) && !(row.Version > 1 && longerName.MatchString(damaged[n])) {
-					t.Errorf("seed %d round %d: it has the suppressed extension and is visible, in version %d:\n%s", *seed, round, row.Version, damaged[n])
+					t.Errorf("seed %d round %d: a resource with the suppressed extension is visible in version %d:\n%s", *seed, round, row.Version, damaged[n])
 				}
 			}
 		}
@@ -328,7 +329,8 @@ func TestRandomPrivacy(t *testing.T) {
 	})
 }
 
-// longerName is the URL of another extension, which does not hide a resource that can be parsed.
+// longerName is the URL of another extension, which does not hide a resource that can be
+// parsed.
 var longerName = regexp.MustCompile(`suppressed[A-Za-z0-9_-]`)
 
 var includeSelfForm = regexp.MustCompile(`includeSelf`)
@@ -373,7 +375,8 @@ func (d damager) extension() string {
 	return text + `}`
 }
 
-// resource draws a resource with a damaged suppression, status or both, and sometimes with other damage.
+// resource draws a resource with a damaged suppression, status or both, and sometimes with
+// other damage.
 func (d damager) resource(t fhir.Type, id string) string {
 	var members []string
 	if d.IntN(3) > 0 {
@@ -418,9 +421,10 @@ func (d damager) resource(t fhir.Type, id string) string {
 	return head + tail + "}"
 }
 
-// TestReindexTakesOutWhatMayNotBeHeld reindexes a directory of an older program, which removed private
-// elements only at the root of a Practitioner. Reindexing removes the others once, in new versions that
-// deltas contain. Loading the same resources again changes nothing.
+// TestReindexTakesOutWhatMayNotBeHeld reindexes a directory of an older program, which
+// removed private elements only at the root of a Practitioner. Reindexing removes the
+// others once, in new versions that deltas contain. Loading the same resources again
+// changes nothing.
 func TestReindexTakesOutWhatMayNotBeHeld(t *testing.T) {
 	t.Attr("requirements", "ST-01 ST-02 ST-03 SU-01")
 	const (
@@ -473,7 +477,7 @@ func TestReindexTakesOutWhatMayNotBeHeld(t *testing.T) {
 				Progress: func(_, n int64) { cleaned = n },
 			})
 			if err != nil || cleaned != want || (calls == 1) != (want > 0) {
-				t.Fatalf("%d resources are cleaned, after %d calls of Cleaning, %v; want %d", cleaned, calls, err, want)
+				t.Fatalf("%d resources are cleaned after %d calls of Cleaning, %v; want %d", cleaned, calls, err, want)
 			}
 		}
 		for _, c := range private {
@@ -483,10 +487,10 @@ func TestReindexTakesOutWhatMayNotBeHeld(t *testing.T) {
 			}
 		}
 		if row := p.row(fhir.Location, "clean"); row.Version != 1 {
-			t.Errorf("what was clean has version %d", row.Version)
+			t.Errorf("an unaffected resource has version %d", row.Version)
 		}
 		if row := p.row(fhir.Location, "suppressed"); row.Visibility != index.Suppressed {
-			t.Errorf("a suppression that an older program did not see: %+v", row)
+			t.Errorf("a suppression that an older program did not recognise: %+v", row)
 		}
 		// A load yields the same resources, except for derived identifiers.
 		s, _, _ := p.load(source.String())
@@ -496,10 +500,10 @@ func TestReindexTakesOutWhatMayNotBeHeld(t *testing.T) {
 	})
 }
 
-// TestOneDamagedCharacter removes one structural character from a file, or inserts one quotation mark, at
-// each position and in every format. The file has a new, suppressed version of a visible resource and a
-// valid resource. As long as type, id and URL are intact, no older version may stay visible without
-// being reported.
+// TestOneDamagedCharacter removes one structural character from a file, or inserts one
+// quotation mark, at each position and in every format. The file has a new, suppressed
+// version of a visible resource and a valid resource. As long as type, id and URL are
+// intact, no older version may stay visible without being reported.
 func TestOneDamagedCharacter(t *testing.T) {
 	t.Attr("requirements", "SU-01")
 	suppressed, good := visible(fhir.Location, "AAA", `,"extension":[`+goodOne+`]`), visible(fhir.Location, "BBB", "")
@@ -562,7 +566,7 @@ func TestOneDamagedCharacter(t *testing.T) {
 				id := fmt.Sprintf("%s-a%d", layout, n)
 				whole := strings.Contains(m, `"`+id+`"`) && strings.Count(m, `"Location"`) == strings.Count(text, `"Location"`) && strings.Contains(m, policy.SuppressedURL)
 				if row := p.row(fhir.Location, id); whole && row.Version == 1 && policy.Readable(row.Visibility) && !named["Location/"+id] {
-					t.Errorf("%s: an older version is visible and not named:\n%s", layout, m)
+					t.Errorf("%s: an older version is visible and not reported:\n%s", layout, m)
 				}
 			}
 		}

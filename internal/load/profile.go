@@ -10,9 +10,9 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// The kinds of warnings, as the summary prints them. A resource with warnings is loaded: the
-// directory also holds data made for other profiles, and one invalid element must not hide the
-// rest of a resource.
+// The kinds of warnings, as the summary prints them. A resource with warnings is loaded:
+// the directory also holds data made for other profiles, and one invalid element must not
+// hide the rest of a resource.
 const (
 	BadHealthcareID     Kind = "HPI-I, HPI-O or HSP-O not valid"
 	BadAhpra            Kind = "Ahpra number not valid"
@@ -26,8 +26,8 @@ const (
 	NotFollowed         Kind = "reference not followed"
 )
 
-// warning is a rule that a loaded resource breaks. Like a refusal, its reason names the element
-// and never repeats a value.
+// warning is a rule that a loaded resource breaks. Like a refusal, its reason names the
+// element and never repeats a value.
 type warning struct {
 	kind   Kind
 	reason string
@@ -54,9 +54,9 @@ const (
 	hiClassCodes    = hcpdDefinitions + "CodeSystem/hi-org-classification-cs"
 )
 
-// profileRules lists the rules with the keys of their invariants. Two more rules concern several
-// resources: SharedHPII and Dangling (crosscheck.go). Suppressions are checked when they
-// are converted to their stored form.
+// profileRules lists the rules with the keys of their invariants. Two more rules concern
+// several resources: SharedHPII and Dangling (crosscheck.go). Suppressions are
+// checked when they are converted to their stored form.
 var profileRules = []profileRule{
 	// inv-hpio-0, inv-hpio-1, inv-hpio-2
 	{fhir.Organization, BadHealthcareID, identifiers(hpioSystem, healthcareID("HPI-O", "800362"))},
@@ -163,8 +163,8 @@ func organisationID(v *fastjson.Value, report func(path, text string)) {
 	}
 }
 
-// allowedStatus returns a check that status is one of the codes. A missing status passes, since
-// service coverage areas and resources of version 0.3.0 need not have one.
+// allowedStatus returns a check that status is one of the codes. A missing status passes,
+// since service coverage areas and resources of version 0.3.0 need not have one.
 func allowedStatus(allowed ...string) func(v *fastjson.Value, report func(path, text string)) {
 	return func(v *fastjson.Value, report func(path, text string)) {
 		if code := v.Get("status"); code != nil && !slices.ContainsFunc(allowed, func(a string) bool { return isText(code, a) }) {
@@ -224,8 +224,8 @@ func withoutIncludeSelf(t fhir.Type, v *fastjson.Value) (paths []string) {
 	return paths
 }
 
-// suppressionWarnings appends the warnings about the suppression of a resource. The resource is
-// hidden in any case.
+// suppressionWarnings appends the warnings about the suppression of a resource. The
+// resource is hidden in any case.
 func suppressionWarnings(found []warning, malformed []policy.Malformed, incomplete []string) []warning {
 	for _, m := range malformed {
 		found = append(found, warning{BadSuppression, m.Path + ": " + m.Text})

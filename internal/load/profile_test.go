@@ -20,15 +20,15 @@ import (
 // warningsOf loads inputs and returns the summary and the warnings.
 func warningsOf(t *testing.T, inputs ...Input) (Summary, collect) {
 	t.Helper()
-	var said collect
-	s, err := Run(t.Context(), Config{Directory: newMemory(), Extractor: newExtractor(t), Warnings: &said}, inputs)
+	var warnings collect
+	s, err := Run(t.Context(), Config{Directory: newMemory(), Extractor: newExtractor(t), Warnings: &warnings}, inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if int64(len(said)) != s.WarnedTotal() || s.RefusedTotal() > 0 {
-		t.Errorf("%d warnings said, %v counted, %v refused", len(said), s.Warned, s.Refused)
+	if int64(len(warnings)) != s.WarnedTotal() || s.RefusedTotal() > 0 {
+		t.Errorf("%d warnings reported, %v counted, %v refused", len(warnings), s.Warned, s.Refused)
 	}
-	return s, said
+	return s, warnings
 }
 
 // kindOf maps the faults of generated records to kinds of warnings.
@@ -42,9 +42,9 @@ var kindOf = map[string]Kind{
 	"duplicate-hpii":     SharedHPII,
 }
 
-// TestDirtyRecords loads a generated directory. All records are loaded, and the warnings are exactly the
-// faults that the generator lists, plus organisations without includeSelf, which clean data also has
-// (A-01, A-77).
+// TestDirtyRecords loads a generated directory. All records are loaded, and the warnings
+// are exactly the faults that the generator lists, plus organisations without includeSelf,
+// which clean data also has (A-01, A-77).
 func TestDirtyRecords(t *testing.T) {
 	for _, dirty := range []bool{false, true} {
 		t.Run(fmt.Sprintf("dirty %v", dirty), func(t *testing.T) {
@@ -66,16 +66,16 @@ func TestDirtyRecords(t *testing.T) {
 			if dirty {
 				broken(t, filepath.Join(dir, "truth", "dirty.jsonl"), want)
 			}
-			s, said := warningsOf(t, inputs...)
+			s, warnings := warningsOf(t, inputs...)
 			got := map[string]Kind{}
-			for _, w := range said {
+			for _, w := range warnings {
 				got[fmt.Sprintf("%s:%d %s/%s", filepath.Base(w.File), w.Line, w.Type, w.ID)] = w.Kind
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("warnings (-want +got):\n%.3000s", diff)
 			}
-			if len(got) != len(said) {
-				t.Errorf("%d warnings about %d resources", len(said), len(got))
+			if len(got) != len(warnings) {
+				t.Errorf("%d warnings about %d resources", len(warnings), len(got))
 			}
 			var records int64
 			for _, f := range manifest.Files {
@@ -84,7 +84,7 @@ func TestDirtyRecords(t *testing.T) {
 				}
 			}
 			if s.Created != records {
-				t.Errorf("%d created of %d: a warning must not refuse", s.Created, records)
+				t.Errorf("%d created of %d: warnings must not refuse resources", s.Created, records)
 			}
 		})
 	}
@@ -123,7 +123,7 @@ func broken(t *testing.T, path string, want map[string]Kind) {
 		want[fmt.Sprintf("%s:%d %s/%s", b.File, b.Line, b.Type, b.ID)] = kindOf[b.Kind]
 	}
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(kindOf)), slices.Sorted(maps.Keys(seen))); diff != "" {
-		t.Errorf("ways to be broken (-known +generated):\n%s", diff)
+		t.Errorf("faults (-known +generated):\n%s", diff)
 	}
 }
 
@@ -140,8 +140,8 @@ func identifierJSON(system, value, more string) string {
 	return fmt.Sprintf(`{%s"system":%q,"value":%q}`, more, system, value)
 }
 
-// TestProfileRules checks each rule with data that keeps it and data that breaks it. Reasons name the
-// element and do not repeat values.
+// TestProfileRules checks each rule with data that keeps it and data that breaks it.
+// Reasons name the element and do not repeat values.
 func TestProfileRules(t *testing.T) {
 	hpio := identifierJSON(hpioSystem, "8003626566707032", "")
 	hspo := identifierJSON(hspoSystem, "8003641000000209", "")
@@ -183,15 +183,15 @@ func TestProfileRules(t *testing.T) {
 		{"provision", provision(hcpdDefinitions+"CodeSystem/service-provision-cs", "BB"), ""},
 		{"provision of 0.3.0", provision("http://terminology.hl7.org.au/CodeSystem/service-provision-conditions", "BBO"), ""},
 		{"provision unknown", provision(hcpdDefinitions+"CodeSystem/service-provision-cs", "BBO"), "serviceProvisionCode[0]: the code is not one of NFE, FAP, MIX and BB in their code system"},
-		{"to nowhere", `{"resourceType":"Endpoint","id":"x","managingOrganization":{"reference":"Organization/nowhere"}}`, "managingOrganization: the Organization it refers to is not in the directory"},
+		{"dangling reference", `{"resourceType":"Endpoint","id":"x","managingOrganization":{"reference":"Organization/nowhere"}}`, "managingOrganization: the Organization it refers to is not in the directory"},
 		{"to another type", `{"resourceType":"Provenance","id":"x","agent":[{"who":{"reference":"Device/d"}}]}`, "agent: the Device it refers to is not in the directory"},
 		{"to itself", `{"resourceType":"Location","id":"x","partOf":{"reference":"Location/x"}}`, ""},
-		{"elsewhere", `{"resourceType":"Location","id":"x","partOf":{"reference":"https://example.org/fhir/Location/y"},"endpoint":[{"reference":"#e"}]}`, ""},
+		{"reference outside the directory", `{"resourceType":"Location","id":"x","partOf":{"reference":"https://example.org/fhir/Location/y"},"endpoint":[{"reference":"#e"}]}`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, said := warningsOf(t, text("in", c.text))
+			_, warnings := warningsOf(t, text("in", c.text))
 			var got []string
-			for _, w := range said {
+			for _, w := range warnings {
 				got = append(got, w.Reason)
 			}
 			if strings.Join(got, "; ") != c.want {
@@ -201,19 +201,19 @@ func TestProfileRules(t *testing.T) {
 	}
 }
 
-// TestReferencesWait checks references whose target comes later in the load, is already stored, or is
-// refused. References beyond the limit are reported as not followed.
+// TestReferencesWait checks references whose target comes later in the load, is already
+// stored, or is refused. References beyond the limit are reported as not followed.
 func TestReferencesWait(t *testing.T) {
 	location := func(id, to string) string {
 		return fmt.Sprintf(`{"resourceType":"Location","id":%q,"partOf":{"reference":"Location/%s"}}`, id, to)
 	}
 	m := newMemory()
 	run := func(content string) (kinds []string) {
-		var said collect
-		if _, err := Run(t.Context(), Config{Directory: m, Extractor: newExtractor(t), Warnings: &said}, []Input{text("in", content)}); err != nil {
+		var warnings collect
+		if _, err := Run(t.Context(), Config{Directory: m, Extractor: newExtractor(t), Warnings: &warnings}, []Input{text("in", content)}); err != nil {
 			t.Fatal(err)
 		}
-		for _, w := range said {
+		for _, w := range warnings {
 			kinds = append(kinds, fmt.Sprint(w.Line, " ", w.ID, " ", w.Kind))
 		}
 		return kinds
@@ -235,15 +235,15 @@ func TestReferencesWait(t *testing.T) {
 
 	few := newCrossChecks(newMemory())
 	few.maxPending = 1
-	var said collect
+	var warnings collect
 	locations := []committed{{id: "x", t: fhir.Location, links: []link{{"partOf", fhir.Reference{Type: "Location", ID: "later"}}, {"partOf", fhir.Reference{Type: "Location", ID: "never"}}}}, {id: "later", t: fhir.Location}}
-	if err := few.check(t.Context(), locations, said.Reject); err != nil {
+	if err := few.check(t.Context(), locations, warnings.Reject); err != nil {
 		t.Fatal(err)
 	}
-	if err := few.reportDangling(said.Reject); err != nil {
+	if err := few.reportDangling(warnings.Reject); err != nil {
 		t.Fatal(err)
 	}
-	if len(said) != 1 || said[0].Kind != NotFollowed || few.pendingCount != 0 {
-		t.Errorf("%+v said, %d wait, want one not followed and none waiting", said, few.pendingCount)
+	if len(warnings) != 1 || warnings[0].Kind != NotFollowed || few.pendingCount != 0 {
+		t.Errorf("warnings %+v, %d pending; want one not followed and none pending", warnings, few.pendingCount)
 	}
 }

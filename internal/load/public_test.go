@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// dataFolder returns the path of data outside the repository. It skips the test if the data is missing.
+// dataFolder returns the path of data outside the repository. It skips the test if the data
+// is missing.
 func dataFolder(t *testing.T, name string) string {
 	t.Helper()
 	path := filepath.Join("..", "..", "..", "shared", "data", name)
@@ -19,8 +20,8 @@ func dataFolder(t *testing.T, name string) string {
 	return path
 }
 
-// TestPublicData loads the public Australian test data. Each refusal has a reason, and no private element
-// is stored.
+// TestPublicData loads the public Australian test data. Each refusal has a reason, and no
+// private element is stored.
 func TestPublicData(t *testing.T) {
 	inputs, err := Inputs([]string{dataFolder(t, "au-fhir-test-data.ndjson.gz")}, nil)
 	if err != nil {

@@ -151,7 +151,7 @@ func (r *lineRun) add(line int, text []byte) error {
 
 // flush emits the lines, and a refusal for each resource that several of them form.
 func (r *lineRun) flush() error {
-	alone := map[candidate]bool{} // those within one line
+	single := map[candidate]bool{} // candidates within one line
 	several := len(r.lines) > 1
 	start := 0
 	for n, end := range r.ends {
@@ -159,7 +159,7 @@ func (r *lineRun) flush() error {
 		part := several && !bytes.Contains(line, []byte("resourceType"))
 		if several && !part {
 			for _, s := range findCandidates(line) {
-				alone[s] = true
+				single[s] = true
 			}
 		}
 		if err := r.emit(piece{file: r.file, line: r.lines[n], text: line, part: part}); err != nil {
@@ -169,7 +169,7 @@ func (r *lineRun) flush() error {
 	}
 	var spread []candidate // over several lines
 	if several {
-		spread = slices.DeleteFunc(findCandidates(r.text), func(s candidate) bool { return alone[s] })
+		spread = slices.DeleteFunc(findCandidates(r.text), func(s candidate) bool { return single[s] })
 	}
 	if len(spread) > 0 {
 		p := piece{file: r.file, line: r.lines[0], refusal: refuse(BadJSON, "the resource is written over several lines of an NDJSON file: write it on one line, or in its own file")}

@@ -91,8 +91,8 @@ func appendString(dst, s []byte) []byte {
 	return append(dst, '"')
 }
 
-// document returns the stored form of a resource, split where versionId and lastUpdated belong.
-// Its meta must not have them.
+// document returns the stored form of a resource, split where versionId and lastUpdated
+// belong. Its meta must not have them.
 func document(scratch []byte, t fhir.Type, id string, v *fastjson.Value) ([]byte, store.Document) {
 	text := append(scratch[:0], `{"resourceType":"`...)
 	text = append(text, t.String()...)
@@ -131,8 +131,9 @@ type member struct {
 	value *fastjson.Value
 }
 
-// hash returns the hash of the canonical text with the members of each object sorted by key, so
-// that a source that only reorders members is unchanged (D3). An empty meta counts as absent.
+// hash returns the hash of the canonical text with the members of each object sorted by
+// key, so that a source that only reorders members is unchanged (D3). An empty meta counts
+// as absent.
 func (h *hasher) hash(v *fastjson.Value) [16]byte {
 	h.text = h.append(h.text[:0], v)
 	sum := sha256.Sum256(h.text)

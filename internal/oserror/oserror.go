@@ -1,5 +1,5 @@
-// Package oserror translates errors of the operating system and of the database into messages
-// for the operator, with the path and what to do, and for clients, without paths.
+// Package oserror translates errors of the operating system and of the database into
+// messages for the operator, with the path and what to do, and for clients, without paths.
 package oserror
 
 import (
@@ -32,8 +32,8 @@ const (
 	ClientDatabaseUnavailable = "The database of the server is not available."
 )
 
-// Wrap returns an [*Error] for a disk error about a file at path. It returns other errors, and
-// wrapped ones, unchanged.
+// Wrap returns an [*Error] for a disk error about a file at path. It returns other errors,
+// and wrapped ones, unchanged.
 func Wrap(path string, err error) error {
 	var wrapped *Error
 	if errors.As(err, &wrapped) {

@@ -20,8 +20,8 @@ import (
 // largest is the number of organisations in a report.
 const largest = 15
 
-// key is the hash of a Type/id. With 64 bits, the chance that two of ten million records have the
-// same key is three in a million.
+// key is the hash of a Type/id. With 64 bits, the chance that two of ten million records
+// have the same key is three in a million.
 type key uint64
 
 // collector collects the data of a report in one pass over the records.
@@ -48,8 +48,8 @@ type collector struct {
 // link is a reference whose target has not been read yet.
 type link struct{ from, to string }
 
-// Collect reads all records of a source. It counts lines that are not resources. An error of the
-// source or of the context ends the collection.
+// Collect reads all records of a source. It counts lines that are not resources. An error
+// of the source or of the context ends the collection.
 func Collect(ctx context.Context, source Source) (*Report, error) {
 	c := &collector{
 		seed: maphash.MakeSeed(), report: new(Report), types: map[string]*TypeCount{}, known: map[key]bool{}, pending: map[key][]link{},
@@ -220,8 +220,8 @@ func (c *collector) references(self string, v *fastjson.Value) {
 	}
 }
 
-// identifiers checks the identifiers of a record. A role repeats the numbers of its practitioner,
-// so its identifiers do not count as duplicates.
+// identifiers checks the identifiers of a record. A role repeats the numbers of its
+// practitioner, so its identifiers do not count as duplicates.
 func (c *collector) identifiers(self string, v *fastjson.Value) {
 	check := func(list []*fastjson.Value, unique bool) {
 		for _, identifier := range list {

@@ -71,8 +71,8 @@ type town struct {
 
 type dot struct{ X, Y, R float64 }
 
-// The edges of the map in degrees, and the units per degree. A degree of longitude is narrower
-// than one of latitude by the ratio at 27 degrees south.
+// The edges of the map in degrees, and the units per degree. A degree of longitude is
+// narrower than one of latitude by the ratio at 27 degrees south.
 const (
 	west, east   = 111.0, 158.0
 	north, south = -9.0, -45.0
@@ -80,9 +80,9 @@ const (
 	perLon       = perLat * 0.891
 )
 
-// towns lists the capitals and two more towns for orientation. dx and dy are the offset from the
-// point to the name, chosen so that the name covers few locations. A name with a negative dx is
-// right-aligned.
+// towns lists the capitals and two more towns for orientation. dx and dy are the offset
+// from the point to the name, chosen so that the name covers few locations. A name with a
+// negative dx is right-aligned.
 var towns = []struct {
 	name     string
 	lon, lat float64
@@ -178,7 +178,8 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"shorten":   shorten,
 }).Parse(pageText))
 
-// HTML writes the report as one self-contained page, without scripts or references to other files.
+// HTML writes the report as one self-contained page, without scripts or references to other
+// files.
 func (r *Report) HTML(w io.Writer, title string) error {
 	return pageTemplate.Execute(w, newPage(r, title))
 }

@@ -36,8 +36,8 @@ func collect(t *testing.T, source Source) *Report {
 	return r
 }
 
-// TestSmall compares the text and the JSON of the report of testdata/small.ndjson, which has a
-// fault of each kind.
+// TestSmall compares the text and the JSON of the report of testdata/small.ndjson, which
+// has a fault of each kind.
 func TestSmall(t *testing.T) {
 	r := collect(t, Files("testdata/small.ndjson"))
 	var text bytes.Buffer

@@ -28,8 +28,8 @@ type Source = iter.Seq2[Record, error]
 // maxLine is the maximum length of a line, in bytes.
 const maxLine = 16 << 20
 
-// Files returns the records of NDJSON files. Files whose names end in .gz are decompressed. A
-// folder stands for the .ndjson and .ndjson.gz files directly in it, in loading order.
+// Files returns the records of NDJSON files. Files whose names end in .gz are decompressed.
+// A folder stands for the .ndjson and .ndjson.gz files directly in it, in loading order.
 func Files(paths ...string) Source {
 	return func(yield func(Record, error) bool) {
 		files, err := expand(paths)

@@ -77,8 +77,8 @@ type Step struct {
 	Index int    // of the item, from 0
 }
 
-// Validator validates JSON texts. It reuses its buffers, so it serves one goroutine. The zero
-// value is ready to use.
+// Validator validates JSON texts. It reuses its buffers, so it serves one goroutine. The
+// zero value is ready to use.
 type Validator struct {
 	Options
 

@@ -1,7 +1,7 @@
 package synth
 
-// archetype is a kind of organisation. Numbers are national. The extra fields count the locations,
-// services and roles of the kind beyond the one that every organisation has.
+// archetype is a kind of organisation. Numbers are national. The extra fields count the
+// locations, services and roles of the kind beyond the one that every organisation has.
 type archetype struct {
 	name                          string
 	count                         int

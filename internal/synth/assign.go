@@ -2,12 +2,12 @@ package synth
 
 import "math/bits"
 
-// planPractitioners assigns practitioners to blocks by profession and state, draws the number of
-// roles of each, and assigns them to roles.
+// planPractitioners assigns practitioners to blocks by profession and state, draws the
+// number of roles of each, and assigns them to roles.
 //
-// The state of a role is that of its organisation. Its profession is drawn from the mix of the
-// archetype, after the mix is fitted within each state to the roles that the state's practitioners
-// can take. The shares of organisations and of practitioners are both met.
+// The state of a role is that of its organisation. Its profession is drawn from the mix of
+// the archetype, after the mix is fitted within each state to the roles that the state's
+// practitioners can take. The shares of organisations and of practitioners are both met.
 func (p *Plan) planPractitioners() {
 	p.layPractitioners()
 	p.drawRoleCounts()
@@ -16,8 +16,8 @@ func (p *Plan) planPractitioners() {
 	p.fillRoles()
 }
 
-// block returns the number of a block of practitioners: for each profession, the eight states and
-// then those without a principal place of practice.
+// block returns the number of a block of practitioners: for each profession, the eight
+// states and then those without a principal place of practice.
 func block(profession, state int) int { return profession*9 + state }
 
 // layPractitioners sets the sizes of the blocks from the national table.
@@ -66,8 +66,8 @@ func (p *Plan) blockSpan(b int) (start, end int) {
 // manyRoles is the maximum number of roles of a practitioner.
 const manyRoles = 60
 
-// roleShares holds the shares, in thousandths, of practitioners with a principal place of practice
-// by number of roles: none, 1, 2, 3, 4 to 6, 7 to 20, 21 to 60.
+// roleShares holds the shares, in thousandths, of practitioners with a principal place of
+// practice by number of roles: none, 1, 2, 3, 4 to 6, 7 to 20, 21 to 60.
 var roleShares = cumulate([]int{201, 389, 185, 103, 87, 33, 2})
 
 // drawRoleCounts draws the number of roles of each practitioner.
@@ -100,8 +100,8 @@ func (p *Plan) drawRoleCounts() {
 // professionMix holds the cumulative weights of professions by state and archetype.
 type professionMix [8][archCount][]int
 
-// fitProfessions fits the mixes of the archetypes to the roles that the practitioners of each state
-// can take, by iterative proportional fitting in integers.
+// fitProfessions fits the mixes of the archetypes to the roles that the practitioners of
+// each state can take, by iterative proportional fitting in integers.
 func (p *Plan) fitProfessions() *professionMix {
 	var rows [8][archCount]int64
 	for i := range p.arch {
@@ -164,8 +164,8 @@ func fit(rows *[archCount]int64, columns *[professionCount]int64) *[archCount][p
 	return cells
 }
 
-// mulDiv returns a*b/c without intermediate overflow. The arguments must not be negative and the
-// result must fit. It returns 0 if c is 0.
+// mulDiv returns a*b/c without intermediate overflow. The arguments must not be negative
+// and the result must fit. It returns 0 if c is 0.
 func mulDiv(a, b, c int64) int64 {
 	if c == 0 {
 		return 0
@@ -224,8 +224,8 @@ func (p *Plan) fillRoles() {
 	}
 }
 
-// staffed returns the block of a profession and state. If that block is empty, as it may be in a
-// small directory, it returns a larger one.
+// staffed returns the block of a profession and state. If that block is empty, as it may be
+// in a small directory, it returns a larger one.
 func (p *Plan) staffed(profession, state int) int {
 	for _, b := range [4]int{block(profession, state), block(profession, stateNSW), block(nurse, state), block(nurse, stateNSW)} {
 		if start, end := p.blockSpan(b); start < end {
@@ -235,8 +235,8 @@ func (p *Plan) staffed(profession, state int) int {
 	return block(medical, stateNSW)
 }
 
-// deck returns n practitioners of a block in random order, each as often as it has roles. If n is
-// larger than their roles, practitioners with roles are repeated.
+// deck returns n practitioners of a block in random order, each as often as it has roles.
+// If n is larger than their roles, practitioners with roles are repeated.
 func (p *Plan) deck(b, n int) []uint32 {
 	start, end := p.blockSpan(b)
 	cards := make([]uint32, 0, n)

@@ -92,8 +92,9 @@ type profession struct {
 	prefix string // of the Ahpra registration number
 	female int    // ppm
 	roles  []code // drawn evenly; a role without a code is written as text
-	// byState lists the registrations in the order of states, then those without a principal place
-	// of practice. They are modelled on the national figures of 30 June 2025.
+	// byState lists the registrations in the order of states, then those without a
+	// principal place of practice. They are modelled on the national figures of 30 June
+	// 2025.
 	byState [9]int
 	// items reports whether the profession claims Medicare items.
 	items bool

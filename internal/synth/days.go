@@ -14,7 +14,8 @@ const (
 	opRemove     op = "remove"
 )
 
-// dailyOps lists the changes of a day in ppm of all records, in the order in which they are drawn.
+// dailyOps lists the changes of a day in ppm of all records, in the order in which they are
+// drawn.
 var dailyOps = []struct {
 	op   op
 	rate int
@@ -41,8 +42,8 @@ type dayDraw struct {
 	changes []change
 }
 
-// advance draws the changes of a day and applies them to the census. Days must be consecutive,
-// starting from 1.
+// advance draws the changes of a day and applies them to the census. Days must be
+// consecutive, starting from 1.
 func (c *census) advance(dayNumber int) []change {
 	p := c.p
 	d := &dayDraw{c: c, day: dayNumber, s: p.stream(aspectDay, kindCount, dayNumber), changed: map[int]bool{}}
@@ -60,15 +61,15 @@ func (c *census) advance(dayNumber int) []change {
 // total is the number of records of day 0 without Provenance.
 func (p *Plan) total() int { return p.base[role] + p.count[role] }
 
-// quota returns the number of changes on a day for a rate in millionths per day. On day 1 it is at
-// least one.
+// quota returns the number of changes on a day for a rate in millionths per day. On day 1
+// it is at least one.
 func quota(dayNumber, millionths int) int {
 	upTo := func(d int) int { return (d*millionths + 999_999) / 1_000_000 }
 	return upTo(dayNumber) - upTo(dayNumber-1)
 }
 
-// networks suppresses the children of one network organisation on the first day of each week, and
-// removes the suppression on the third.
+// networks suppresses the children of one network organisation on the first day of each
+// week, and removes the suppression on the third.
 func (d *dayDraw) networks() {
 	week := (d.day - 1) / 7
 	s := d.c.p.stream(aspectDay, location, week)
@@ -156,7 +157,8 @@ func (d *dayDraw) fits(what op, k kind, i int) bool {
 	return false
 }
 
-// movable reports whether a role can move to another service, or an organisation to another parent.
+// movable reports whether a role can move to another service, or an organisation to another
+// parent.
 func (p *Plan) movable(k kind, i int) bool {
 	switch k {
 	case organization:

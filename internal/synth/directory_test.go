@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestDirectory checks a directory of scale 3 against the rules of the resource model and the
-// intended shares.
+// TestDirectory checks a directory of scale 3 against the rules of the resource model and
+// the intended shares.
 func TestDirectory(t *testing.T) {
 	d := readAll(t, Options{Scale: 3000, Seed: 3})
 	t.Run("references", func(t *testing.T) { d.t = t; checkReferences(d) })

@@ -22,8 +22,8 @@ const (
 // warned is the expected handling of a broken record: it is loaded with a warning.
 const warned = "warned"
 
-// fault describes what is wrong with a broken record and how a load should handle it. A nil fault
-// means none.
+// fault describes what is wrong with a broken record and how a load should handle it. A nil
+// fault means none.
 type fault struct {
 	Kind     faultName `json:"kind"`
 	Expected string    `json:"expected"` // always warned
@@ -43,8 +43,8 @@ var faults = map[faultName]*fault{
 	duplicateHPII:     {duplicateHPII, warned, "A-77", "identifier[HPI-I].value: another Practitioner has the same"},
 }
 
-// dirtyCount returns the number of broken records of a type. Coverage areas, the last locations,
-// are never broken.
+// dirtyCount returns the number of broken records of a type. Coverage areas, the last
+// locations, are never broken.
 func (p *Plan) dirtyCount(k kind) int {
 	switch {
 	case !p.opts.Dirty:
@@ -55,7 +55,8 @@ func (p *Plan) dirtyCount(k kind) int {
 	return p.count[k] / dirtyEvery
 }
 
-// dirty returns the n-th broken record of a type, which follows n+1 times dirtyEvery clean ones.
+// dirty returns the n-th broken record of a type, which follows n+1 times dirtyEvery clean
+// ones.
 func (p *Plan) dirty(k kind, n int) record {
 	r := p.original(k, n*dirtyEvery)
 	r.key, r.flags = dirtyKey+2*n, 0

@@ -54,9 +54,9 @@ type writer struct {
 	manifest Manifest
 }
 
-// Generate writes a data set to a folder and returns its manifest. The folder must be empty or must
-// not exist. The package documentation lists the files. Generate stops when the context is
-// cancelled. It writes manifest.json last.
+// Generate writes a data set to a folder and returns its manifest. The folder must be empty
+// or must not exist. The package documentation lists the files. Generate stops when the
+// context is cancelled. It writes manifest.json last.
 func Generate(ctx context.Context, dir string, o Options) (*Manifest, error) {
 	plan, err := New(o)
 	if err != nil {
@@ -186,8 +186,8 @@ func (w *writer) delta(dayNumber int, changes []change) error {
 	return errors.Join(put("changes.jsonl", "", lines.b), put("removed.ids", "", gone.b))
 }
 
-// changeLine writes one line of changes.jsonl. Before and after are versions. A version of 0 means
-// that the record does not exist.
+// changeLine writes one line of changes.jsonl. Before and after are versions. A version of
+// 0 means that the record does not exist.
 func (p *Plan) changeLine(e *enc, c *change) {
 	after := c.after.version
 	if c.op == opRemove {

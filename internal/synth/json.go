@@ -1,7 +1,7 @@
 package synth
 
-// enc encodes JSON by appending to a byte slice. The caller writes the members in the order of the
-// FHIR specification; enc adds commas and escapes.
+// enc encodes JSON by appending to a byte slice. The caller writes the members in the order
+// of the FHIR specification; enc adds commas and escapes.
 type enc struct{ b []byte }
 
 const hexDigits = "0123456789abcdef"

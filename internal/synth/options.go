@@ -11,12 +11,12 @@ import (
 // version. Records of different versions are unrelated.
 const Version = 2
 
-// Scale is the size of a directory in thousandths. 1000 is scale 1, about 20,000 records. 250,000
-// is the whole country, about 5 million records.
+// Scale is the size of a directory in thousandths. 1000 is scale 1, about 20,000 records.
+// 250,000 is the whole country, about 5 million records.
 type Scale int
 
-// Limits of a scale. A smaller directory has no room for the special cases. A larger one would run
-// out of identifiers.
+// Limits of a scale. A smaller directory has no room for the special cases. A larger one
+// would run out of identifiers.
 const (
 	MinScale Scale = 50      // 0.05, about 1,000 records
 	MaxScale Scale = 500_000 // 500, about 10 million records
@@ -27,8 +27,8 @@ var scaleNames = map[string]Scale{
 	"demo": 1_000, "ci": 5_000, "state": 60_000, "national": 250_000, "stress": 500_000,
 }
 
-// ParseScale parses a scale: a number from 0.05 to 500 with at most three decimals, or demo (1),
-// ci (5), state (60), national (250), stress (500).
+// ParseScale parses a scale: a number from 0.05 to 500 with at most three decimals, or demo
+// (1), ci (5), state (60), national (250), stress (500).
 func ParseScale(text string) (Scale, error) {
 	if s, ok := scaleNames[text]; ok {
 		return s, nil
@@ -73,12 +73,12 @@ type Options struct {
 	Days  int    // days of changes after day 0, from 0 to 366. Defaults to 0
 	Dirty bool   // add 2 % broken records, described in truth/dirty.jsonl. Defaults to false
 
-	// ValidCheckDigits generates valid check digits in ABN, ACN and Medicare provider numbers.
-	// Such numbers may be real. Defaults to false.
+	// ValidCheckDigits generates valid check digits in ABN, ACN and Medicare provider
+	// numbers. Such numbers may be real. Defaults to false.
 	ValidCheckDigits bool
 
-	// Workers is the number of goroutines that generate records. It does not affect the bytes.
-	// Defaults to the number of processors.
+	// Workers is the number of goroutines that generate records. It does not affect the
+	// bytes. Defaults to the number of processors.
 	Workers int
 }
 

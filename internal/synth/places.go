@@ -23,8 +23,8 @@ const (
 // areaCodes lists the telephone area codes in the order of states.
 var areaCodes = [8]string{"02", "02", "08", "07", "08", "03", "03", "08"}
 
-// place is one suburb or town. Coordinates are in units of 1e-5 degrees, which avoids floating
-// point numbers.
+// place is one suburb or town. Coordinates are in units of 1e-5 degrees, which avoids
+// floating point numbers.
 type place struct {
 	name, postcode, zone string
 	state                uint8
@@ -41,8 +41,8 @@ type gazetteer struct {
 	capitals [8]int // the place with the largest weight in each state
 }
 
-// sydneyShare is the share of the locations of New South Wales in Sydney 2000, in ppm. It yields
-// 4,000 locations in a national directory.
+// sydneyShare is the share of the locations of New South Wales in Sydney 2000, in ppm. It
+// yields 4,000 locations in a national directory.
 const sydneyShare = 56_000
 
 // loadGazetteer reads the embedded table of places.

@@ -16,8 +16,8 @@ const (
 	kindCount
 )
 
-// Types lists the seven FHIR types in the order in which they are written and must be loaded. A
-// reference never points to a later type.
+// Types lists the seven FHIR types in the order in which they are written and must be
+// loaded. A reference never points to a later type.
 var Types = [kindCount]string{"Organization", "Location", "Endpoint", "HealthcareService", "Practitioner", "PractitionerRole", "Provenance"}
 
 // national holds the numbers of records of a national directory.
@@ -35,8 +35,8 @@ const (
 )
 
 // Plan is the graph of one directory: the locations, services, roles and endpoints of each
-// organisation, and the practitioner of each role. It contains no records. It is immutable and safe
-// for use by several goroutines.
+// organisation, and the practitioner of each role. It contains no records. It is immutable
+// and safe for use by several goroutines.
 type Plan struct {
 	opts  Options
 	seed  uint64
@@ -93,8 +93,8 @@ func New(o Options) (*Plan, error) {
 
 func (p *Plan) stream(a aspect, k kind, index int) stream { return newStream(p.seed, a, k, index) }
 
-// Count returns the number of records of a type on day 0, without broken ones. It returns 0 for a
-// type that is not in [Types].
+// Count returns the number of records of a type on day 0, without broken ones. It returns 0
+// for a type that is not in [Types].
 func (p *Plan) Count(fhirType string) int {
 	for k, name := range Types {
 		if name == fhirType {
@@ -104,8 +104,8 @@ func (p *Plan) Count(fhirType string) int {
 	return 0
 }
 
-// planOrganizations assigns each archetype a block of organisations. It gives every organisation a
-// place and, in trees, a parent with a lower index.
+// planOrganizations assigns each archetype a block of organisations. It gives every
+// organisation a place and, in trees, a parent with a lower index.
 func (p *Plan) planOrganizations() {
 	n := p.count[organization]
 	p.arch = make([]uint8, n)
@@ -191,9 +191,9 @@ var practitionerStates = func() []int {
 
 func (p *Plan) orgState(org int) int { return int(p.gaz.places[p.orgPlace[org]].state) }
 
-// planExtent draws the number of locations, services and roles of each organisation: one (inactive
-// organisations may have none), and a share of the rest by weight. Roles are distributed within
-// each state, so that they match its practitioners.
+// planExtent draws the number of locations, services and roles of each organisation: one
+// (inactive organisations may have none), and a share of the rest by weight. Roles are
+// distributed within each state, so that they match its practitioners.
 func (p *Plan) planExtent() {
 	n := p.count[organization]
 	least := make([][3]int, n)    // minimum numbers of locations, services and roles
@@ -251,13 +251,13 @@ func (p *Plan) planExtent() {
 	p.firstRole = shareOut(least, weight, 2, p.count[role])
 }
 
-// tailLimit is the maximum size of an organisation as a multiple of the mean of its archetype. In a
-// small directory, the limit is a sixtieth of the total.
+// tailLimit is the maximum size of an organisation as a multiple of the mean of its
+// archetype. In a small directory, the limit is a sixtieth of the total.
 const tailLimit = 24
 
-// limitRoles keeps organisations smaller than the largest network. Their weight for roles is at
-// most a hundredth of the total, or four times the mean in a small directory. For most it is a
-// little less, so that they differ.
+// limitRoles keeps organisations smaller than the largest network. Their weight for roles
+// is at most a hundredth of the total, or four times the mean in a small directory. For
+// most it is a little less, so that they differ.
 func limitRoles(weight [][3]int64) {
 	sum := int64(0)
 	for i := range weight {
@@ -270,8 +270,8 @@ func limitRoles(weight [][3]int64) {
 	}
 }
 
-// balanceStates scales the weights for roles so that the roles of each state are proportional to
-// its practitioners.
+// balanceStates scales the weights for roles so that the roles of each state are
+// proportional to its practitioners.
 func (p *Plan) balanceStates(least [][3]int, weight [][3]int64) {
 	var sum, want [8]int64
 	for s := range want {
@@ -292,9 +292,9 @@ func (p *Plan) balanceStates(least [][3]int, weight [][3]int64) {
 	}
 }
 
-// shareOut gives every organisation its minimum and distributes the rest of total by weight. It
-// returns the cumulative sums, one more than organisations. If the minimums exceed the total, the
-// last organisations get less.
+// shareOut gives every organisation its minimum and distributes the rest of total by
+// weight. It returns the cumulative sums, one more than organisations. If the minimums
+// exceed the total, the last organisations get less.
 func shareOut(least [][3]int, weight [][3]int64, column, total int) []uint32 {
 	rest, sum := total, int64(0)
 	for i := range least {
@@ -327,7 +327,8 @@ func span(first []uint32, org int) (start, n int) {
 	return int(first[org]), int(first[org+1] - first[org])
 }
 
-// planEndpoints distributes endpoints to the organisations that have any. Large ones get more.
+// planEndpoints distributes endpoints to the organisations that have any. Large ones get
+// more.
 func (p *Plan) planEndpoints() {
 	n := p.count[organization]
 	least := make([][3]int, n)

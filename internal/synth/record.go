@@ -49,8 +49,8 @@ type record struct {
 	}
 }
 
-// original returns version 1 of a record. Records at or beyond the count of their type are created
-// after day 0; the caller sets their time.
+// original returns version 1 of a record. Records at or beyond the count of their type are
+// created after day 0; the caller sets their time.
 func (p *Plan) original(k kind, index int) record {
 	r := record{kind: k, index: index, key: index, version: 1}
 	if index < p.count[k] {
@@ -66,8 +66,8 @@ var (
 	suppressedShare = [kindCount]int{organization: 15_000, location: 10_000, endpoint: 5_000, service: 10_000, practitioner: 25_000, role: 30_000}
 )
 
-// flagsOf draws the flags of a record of day 0. The archetype decides whether an organisation is
-// inactive, so that its size fits.
+// flagsOf draws the flags of a record of day 0. The archetype decides whether an
+// organisation is inactive, so that its size fits.
 func (p *Plan) flagsOf(k kind, index int) flags {
 	if k == provenance || p.protected(k, index) {
 		return 0
@@ -106,8 +106,8 @@ func drawVariant(s *stream, k kind) flags {
 	return 0
 }
 
-// protected reports whether a record is always active and never suppressed: the special cases, and
-// all records that affect the visibility of the shared endpoint.
+// protected reports whether a record is always active and never suppressed: the special
+// cases, and all records that affect the visibility of the shared endpoint.
 func (p *Plan) protected(k kind, index int) bool {
 	switch k {
 	case organization:
@@ -136,12 +136,12 @@ const (
 	day    = 24 * hour
 )
 
-// lastDay is the end of day 0, 20 August 2026 in UTC. It is a constant and does not depend on the
-// clock. Day d of changes is the d-th day after it.
+// lastDay is the end of day 0, 20 August 2026 in UTC. It is a constant and does not depend
+// on the clock. Day d of changes is the d-th day after it.
 var lastDay = time.Date(2026, 8, 20, 0, 0, 0, 0, time.UTC).UnixMilli()
 
-// bulkDays lists the days before lastDay on which sources were loaded in bulk. Many records share
-// an instant.
+// bulkDays lists the days before lastDay on which sources were loaded in bulk. Many records
+// share an instant.
 var bulkDays = [6]int64{690, 540, 410, 300, 190, 120}
 
 // updatedAt draws the time of version 1 of a record.
@@ -165,8 +165,8 @@ func (p *Plan) updatedAt(k kind, index int) int64 {
 	return workingHour(&s, lastDay-back*day)
 }
 
-// workingHour draws an instant between 8:00 and 18:00 in eastern Australia, on the given day or the
-// weekday before it.
+// workingHour draws an instant between 8:00 and 18:00 in eastern Australia, on the given
+// day or the weekday before it.
 func workingHour(s *stream, midnight int64) int64 {
 	switch time.UnixMilli(midnight).UTC().Weekday() {
 	case time.Saturday:
@@ -177,8 +177,8 @@ func workingHour(s *stream, midnight int64) int64 {
 	return midnight - 2*hour + int64(s.n(int(10*hour)))
 }
 
-// locationOrg returns the organisation that manages a location, or -1. A coverage area belongs to a
-// home care organisation or to none.
+// locationOrg returns the organisation that manages a location, or -1. A coverage area
+// belongs to a home care organisation or to none.
 func (p *Plan) locationOrg(index int) int {
 	s := p.stream(aspectLink, location, index)
 	switch {
@@ -228,8 +228,8 @@ func (p *Plan) serviceLocation(index, org int) int {
 	return start + j
 }
 
-// roleBase returns the role of day 0 whose practitioner and organisation a role has: the role
-// itself, unless it was created after day 0.
+// roleBase returns the role of day 0 whose practitioner and organisation a role has: the
+// role itself, unless it was created after day 0.
 func (p *Plan) roleBase(index int) int {
 	if index < p.count[role] {
 		return index
@@ -241,7 +241,8 @@ func (p *Plan) roleBase(index int) int {
 // roleOrg returns the organisation of a role.
 func (p *Plan) roleOrg(index int) int { return owner(p.firstRole, p.roleBase(index)) }
 
-// roleService returns the service of a role of an organisation after the given number of moves.
+// roleService returns the service of a role of an organisation after the given number of
+// moves.
 func (p *Plan) roleService(index, org, moved int) int {
 	start, n := span(p.firstSvc, org)
 	s := p.stream(aspectLink, role, index+moved<<32)
@@ -267,7 +268,8 @@ func (p *Plan) endpointOrg(index int) int {
 	return owner(p.firstLoc, s.n(p.locations))
 }
 
-// provenanceTarget returns the subject of a Provenance of day 0. No two have the same subject.
+// provenanceTarget returns the subject of a Provenance of day 0. No two have the same
+// subject.
 func (p *Plan) provenanceTarget(index int) (kind, int) {
 	return p.locate(p.perm.provenance.at(index))
 }

@@ -122,8 +122,8 @@ func (p *Plan) reference(e *enc, name string, k kind, index int) {
 	e.end()
 }
 
-// statusExtensions writes the extensions suppressed and deactivated. The caller opens the array,
-// which must not be empty.
+// statusExtensions writes the extensions suppressed and deactivated. The caller opens the
+// array, which must not be empty.
 func statusExtensions(e *enc, r *record) {
 	if r.flags&suppressed != 0 {
 		e.extension(cc + "StructureDefinition/suppressed")
@@ -154,7 +154,8 @@ func statusExtensions(e *enc, r *record) {
 	}
 }
 
-// responsible writes who requested a suppression. The fixed values of the profiles have no display.
+// responsible writes who requested a suppression. The fixed values of the profiles have no
+// display.
 func responsible(e *enc, r *record) {
 	byOrg, byPrac := r.kind != practitioner, r.kind == practitioner
 	if r.kind == role {
@@ -172,8 +173,8 @@ func responsible(e *enc, r *record) {
 	e.end()
 }
 
-// optionalExtensions writes the extension array with the status extensions, for types without other
-// extensions.
+// optionalExtensions writes the extension array with the status extensions, for types
+// without other extensions.
 func optionalExtensions(e *enc, r *record) {
 	if r.flags&(suppressed|inactive) != 0 {
 		e.arr("extension")

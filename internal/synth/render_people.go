@@ -160,7 +160,8 @@ func (p *Plan) serviceEndpoint(e *enc, r *record, s *stream, org int) {
 	}
 }
 
-// practitionerProfession returns the profession of a practitioner, also of one created after day 0.
+// practitionerProfession returns the profession of a practitioner, also of one created
+// after day 0.
 func (p *Plan) practitionerProfession(prac int) int {
 	if prac >= p.count[practitioner] {
 		s := p.stream(aspectPlan, practitioner, prac)
@@ -465,8 +466,8 @@ func (p *Plan) referenceText(k kind, index int) string {
 	return Types[k] + "/" + string(id[:])
 }
 
-// agent writes the agent of a change: an organisation, or its first practitioner or role. These are
-// never removed.
+// agent writes the agent of a change: an organisation, or its first practitioner or role.
+// These are never removed.
 func (p *Plan) agent(e *enc, s *stream) {
 	org := s.n(p.count[organization])
 	who := p.referenceText(organization, org)

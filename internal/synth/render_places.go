@@ -132,8 +132,8 @@ func (p *Plan) renderOrganization(e *enc, r *record) {
 	}
 }
 
-// parentOf returns the parent of an organisation after the given number of moves, or -1. A parent
-// has a lower index.
+// parentOf returns the parent of an organisation after the given number of moves, or -1. A
+// parent has a lower index.
 func (p *Plan) parentOf(org, moved int) int {
 	if org >= len(p.parent) {
 		return -1
@@ -354,7 +354,8 @@ func (p *Plan) orgLocations(org int) (start, n int) {
 	return span(p.firstLoc, org)
 }
 
-// ownEndpoint draws one of the organisation's endpoints with a probability of ppm in a million.
+// ownEndpoint draws one of the organisation's endpoints with a probability of ppm in a
+// million.
 func (p *Plan) ownEndpoint(s *stream, org, ppm int) (int, bool) {
 	if org < 0 || org >= p.count[organization] || !s.chance(ppm) {
 		return 0, false
@@ -366,8 +367,8 @@ func (p *Plan) ownEndpoint(s *stream, org, ppm int) (int, bool) {
 	return start + s.n(n), true
 }
 
-// renderCoverage writes a service coverage area. The first is Balmain, followed by the country, the
-// states and suburbs.
+// renderCoverage writes a service coverage area. The first is Balmain, followed by the
+// country, the states and suburbs.
 func (p *Plan) renderCoverage(e *enc, r *record) {
 	s := p.stream(aspectPlace, location, r.index)
 	optionalExtensions(e, r)
@@ -482,7 +483,8 @@ func (p *Plan) renderEndpoint(e *enc, r *record) {
 	e.str("address", "https://", host(name), path, "/", string(local[:8]))
 }
 
-// fakeCertificate returns a base64 text of the size of a certificate. It does not contain one.
+// fakeCertificate returns a base64 text of the size of a certificate. It does not contain
+// one.
 func fakeCertificate(s *stream) []byte {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 	b := make([]byte, 0, 1088)

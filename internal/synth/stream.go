@@ -9,8 +9,8 @@ const golden = 0x9e3779b97f4a7c15
 // created at any time, in any order.
 type stream uint64
 
-// aspect separates the draws for one record, so that its flags can be computed without its body,
-// and a new draw in one aspect does not affect the others.
+// aspect separates the draws for one record, so that its flags can be computed without its
+// body, and a new draw in one aspect does not affect the others.
 type aspect uint64
 
 const (
@@ -58,8 +58,8 @@ func (s *stream) n(n int) int {
 // chance returns true with a probability of ppm in a million.
 func (s *stream) chance(ppm int) bool { return s.n(1_000_000) < ppm }
 
-// skew returns a heavy-tailed weight: three of four draws are from 64 to 255, and each doubling
-// beyond that is half as frequent, up to 255 << 8.
+// skew returns a heavy-tailed weight: three of four draws are from 64 to 255, and each
+// doubling beyond that is half as frequent, up to 255 << 8.
 func (s *stream) skew() int64 {
 	tail := min(bits.TrailingZeros64(s.next()|1<<9), 9)
 	weight := int64(64 + s.n(192))
@@ -92,8 +92,8 @@ func cumulate(weights []int) []int {
 	return sums
 }
 
-// permutation is a keyed bijection of [0, n): a Feistel network over the next even power of two,
-// applied repeatedly until the value is in range.
+// permutation is a keyed bijection of [0, n): a Feistel network over the next even power of
+// two, applied repeatedly until the value is in range.
 type permutation struct {
 	n    uint64
 	half uint

@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// census is the state of all records on one day: the flags of each, and the whole record of those
-// that were changed or created after day 0.
+// census is the state of all records on one day: the flags of each, and the whole record of
+// those that were changed or created after day 0.
 type census struct {
 	p       *Plan
 	flags   [kindCount][]flags
@@ -32,12 +32,12 @@ func newCensus(p *Plan) *census {
 // own reports whether the record's own flags allow it to be visible.
 func (c *census) own(k kind, i int) bool { return c.flags[k][i]&(inactive|suppressed|removed) == 0 }
 
-// orgOpen reports whether records of an organisation may be visible (SU-04, SU-11). Records without
-// an organisation may.
+// orgOpen reports whether records of an organisation may be visible (SU-04, SU-11). Records
+// without an organisation may.
 func (c *census) orgOpen(org int) bool { return org < 0 || c.own(organization, org) }
 
-// visible reports whether a search may return a record, given its own flags and those of other
-// records (VI-01, SU-03 to SU-06, SU-11, A-01, A-24).
+// visible reports whether a search may return a record, given its own flags and those of
+// other records (VI-01, SU-03 to SU-06, SU-11, A-01, A-24).
 func (c *census) visible(k kind, i int) bool {
 	if k == organization {
 		f := c.flags[k][i]
@@ -66,9 +66,9 @@ func (c *census) visible(k kind, i int) bool {
 	return true
 }
 
-// dirtyVisible reports whether a search may return a broken record, which is loaded with a warning.
-// A record whose organisation does not exist is hidden, and so is one with a status other than
-// active.
+// dirtyVisible reports whether a search may return a broken record, which is loaded with a
+// warning. A record whose organisation does not exist is hidden, and so is one with a
+// status other than active.
 func (c *census) dirtyVisible(r *record) bool {
 	switch r.fault.Kind {
 	case danglingReference, suspendedLocation:

@@ -58,7 +58,8 @@ type changeLine struct {
 	Before, After int
 }
 
-// TestTruth replays the days from the files and compares visible.ids with a naive computation.
+// TestTruth replays the days from the files and compares visible.ids with a naive
+// computation.
 func TestTruth(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	const days = 10

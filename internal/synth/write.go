@@ -10,9 +10,9 @@ import (
 // chunkRecords is the number of records in a chunk, a few megabytes.
 const chunkRecords = 2048
 
-// Write writes all records of one of [Types] on day 0 as NDJSON and returns their number. It is
-// safe for use by several goroutines. It returns an error for an unknown type, a failing writer and
-// a cancelled context.
+// Write writes all records of one of [Types] on day 0 as NDJSON and returns their number.
+// It is safe for use by several goroutines. It returns an error for an unknown type, a
+// failing writer and a cancelled context.
 func (p *Plan) Write(ctx context.Context, fhirType string, w io.Writer) (int, error) {
 	for k, name := range Types {
 		if name == fhirType {
@@ -36,7 +36,8 @@ func (p *Plan) writeKind(ctx context.Context, k kind, w io.Writer) (int, error) 
 	return p.count[k] + broken, err
 }
 
-// inChunks calls line for 0 to n-1 in several goroutines and writes the encoded records in order.
+// inChunks calls line for 0 to n-1 in several goroutines and writes the encoded records in
+// order.
 func (p *Plan) inChunks(ctx context.Context, w io.Writer, n int, line func(e *enc, i int)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

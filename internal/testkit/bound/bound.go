@@ -1,5 +1,5 @@
-// Package bound limits the time and the memory of code under test. In a fuzz test, an input that
-// exceeds a limit is a finding.
+// Package bound limits the time and the memory of code under test. In a fuzz test, an input
+// that exceeds a limit is a finding.
 package bound
 
 import (
@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// Timeout is the time that one input may take. It is long, so that busy machines do not cause
-// failures.
+// Timeout is the time that one input may take. It is long, so that busy machines do not
+// cause failures.
 const Timeout = 5 * time.Minute
 
-// Limits limits the bytes that the code may allocate for one input: Base, plus PerByte for each
-// byte of the input. Freed bytes count too.
+// Limits limits the bytes that the code may allocate for one input: Base, plus PerByte for
+// each byte of the input. Freed bytes count too.
 type Limits struct{ Base, PerByte uint64 }
 
 // Run calls f for an input of size bytes and checks the limits. If f does not return within
-// [Timeout], the program ends with the stacks of all goroutines, which the fuzzer reports with
-// the input.
+// [Timeout], the program ends with the stacks of all goroutines, which the fuzzer reports
+// with the input.
 func (l Limits) Run(t testing.TB, size int, f func()) {
 	t.Helper()
 	defer startTimeout()()
@@ -31,8 +31,8 @@ func (l Limits) Run(t testing.TB, size int, f func()) {
 	}
 }
 
-// Peak calls f and checks that the heap never grows by more than limit bytes, garbage included.
-// It applies [Timeout] as [Limits.Run] does.
+// Peak calls f and checks that the heap never grows by more than limit bytes, garbage
+// included. It applies [Timeout] as [Limits.Run] does.
 func Peak(t testing.TB, limit uint64, f func()) {
 	t.Helper()
 	defer startTimeout()()

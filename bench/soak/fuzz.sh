@@ -23,7 +23,8 @@ targets=(
   "internal/load FuzzLine"
   "internal/load FuzzInput"
   "internal/load FuzzGzip"
-  "internal/load FuzzGlimpse"
+  "internal/load FuzzFindCandidates"
+  "internal/strictjson FuzzValidate"
   "internal/part FuzzIndex"
 )
 

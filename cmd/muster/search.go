@@ -81,7 +81,7 @@ func (c searchCmd) compile(a app, compiler *search.Compiler) (store.Search, erro
 	if !ok {
 		return store.Search{}, exitError{exitUsage, fmt.Errorf("%q begins with no type of the directory: write one of %s, a question mark and the criteria", c.Query, fhir.Names(fhir.Types()))}
 	}
-	if _, err := compiler.ExportFilter(c.Query, policy.SuppressedOffered); err != nil { // criteria only: nothing is passed over
+	if _, err := compiler.ExportFilter(c.Query, search.Export{May: policy.SuppressedOffered}); err != nil { // criteria only: nothing is passed over
 		return store.Search{}, exitError{exitUsage, err}
 	}
 	if c.Sort != "" {
@@ -93,7 +93,7 @@ func (c searchCmd) compile(a app, compiler *search.Compiler) (store.Search, erro
 	}
 	question := store.Search{Plan: asked.Plan, Order: asked.Order, Limit: c.Count, Total: c.Total}
 	if c.Explain {
-		fmt.Fprintf(a.stdout, "query\n  %s\nwith what the directory implies\n  %s\nplan\n%s", asked.Query, policy.ForSearch(asked.Query), indented(asked.Plan.String()))
+		fmt.Fprintf(a.stdout, "query\n  %s\nwith what the directory implies\n  %s\nplan\n%s", asked.Query, asked.Visible, indented(asked.Plan.String()))
 		for _, o := range question.Order {
 			fmt.Fprintf(a.stdout, "order\n  %s\n", o)
 		}

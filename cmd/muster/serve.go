@@ -156,7 +156,7 @@ func (c *serveCmd) start(a app) (_ *instance, err error) {
 		log.Info("work of a server that died is taken up", "pieces", ended)
 	}
 	if !c.Compatibility.ContactSearch {
-		registry = registry.WithoutContacts()
+		registry = policy.WithoutContacts(registry)
 	}
 	compiler := search.New(registry, c.BaseURL, zone)
 	s := c.Compatibility

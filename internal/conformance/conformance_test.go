@@ -280,10 +280,16 @@ func TestCapabilityStatementIsTruthful(t *testing.T) {
 	}
 }
 
-// TestWithoutContacts: only the contacts of persons go, and entries stay as they are.
-func TestWithoutContacts(t *testing.T) {
+// TestRestrict: only the parameters with a reason are restricted, and index entries stay as
+// they are.
+func TestRestrict(t *testing.T) {
 	reg := load(t)
-	strict := reg.WithoutContacts()
+	strict := reg.Restrict(func(p Param) string {
+		if p.Personal {
+			return "search by name"
+		}
+		return ""
+	})
 	var refused []string
 	for _, rt := range reg.Types() {
 		for n, p := range strict.Params(rt) {

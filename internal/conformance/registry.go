@@ -83,6 +83,17 @@ const (
 // Takes reports whether the parameter has the modifier (SR-23).
 func (p Param) Takes(modifier string) bool { return slices.Contains(p.Modifiers, modifier) }
 
+// Targets returns the types of the directory that a reference may lead to.
+func (p Param) Targets() []fhir.Type {
+	var types []fhir.Type
+	for _, name := range p.Target {
+		if t, ok := fhir.ParseType(name); ok {
+			types = append(types, t)
+		}
+	}
+	return types
+}
+
 // Indexed reports whether resources have index entries for the parameter:
 // neither columns nor restricted parameters do.
 func (p Param) Indexed() bool { return !p.Column && p.Restricted == "" }
@@ -193,6 +204,17 @@ func (r *Registry) Param(t fhir.Type, code string) (Param, bool) {
 	return p, ok
 }
 
+// DottedAlias returns the code of the parameter that an alias with a dot names, such as
+// agent.who. Queries are read with the dot as a step of a chain, so such names are looked
+// up apart.
+func (r *Registry) DottedAlias(t fhir.Type, name string) (code string, ok bool) {
+	if !strings.Contains(name, ".") {
+		return "", false
+	}
+	code, ok = r.aliases[t][name]
+	return code, ok
+}
+
 // Params returns all parameters of a type in the order of their codes, the
 // restricted ones among them. The list is the caller's.
 func (r *Registry) Params(t fhir.Type) []Param { return slices.Clone(r.sorted[t]) }
@@ -210,17 +232,17 @@ func (r *Registry) Aliases(t fhir.Type, code string) []string {
 	return names
 }
 
-// WithoutContacts returns a registry that refuses to search by the contacts of a
-// person, for directories whose operator wants that. It is for questions:
-// entries and the hash of the definitions stay those of r.
-func (r *Registry) WithoutContacts() *Registry {
+// Restrict returns a registry in which the parameters are restricted for which reason
+// returns a text, in addition to those that the definitions restrict. The text says what
+// to do instead. Index entries and the hash of the definitions are those of r.
+func (r *Registry) Restrict(reason func(Param) string) *Registry {
 	strict := *r
 	strict.params, strict.sorted = map[fhir.Type]map[string]Param{}, map[fhir.Type][]Param{}
 	for t, list := range r.sorted {
 		strict.params[t] = map[string]Param{}
 		for _, p := range list {
-			if p.Personal {
-				p.Restricted, p.Modifiers = "search by name or identifier", nil
+			if text := reason(p); p.Restricted == "" && text != "" {
+				p.Restricted, p.Modifiers = text, nil
 			}
 			strict.params[t][p.Code] = p
 			strict.sorted[t] = append(strict.sorted[t], p)

@@ -2,7 +2,7 @@ package export
 
 import (
 	"fmt"
-	"regexp"
+	"slices"
 	"strings"
 
 	"muster/internal/fhir"
@@ -18,7 +18,7 @@ import (
 //  1. the body is a Parameters resource (KO-10, KO-11);
 //  2. the parameters are there, once where once is the rule, with values of their
 //     types (KO-13, KO-20 to KO-23, KO-36, KO-37);
-//  3. all types are among the seven (KO-24, KO-25);
+//  3. each filter names its type, and all types are among the seven (KO-24, KO-25);
 //  4. there is one filter for each type and one type for each filter (KO-26 to
 //     KO-29);
 //  5. each filter is a search that may be exported (KO-30 to KO-35).
@@ -34,24 +34,36 @@ func ParseRequest(body []byte, c *search.Compiler, r Rules, may policy.Suppresse
 	if len(issues) > 0 {
 		return Request{}, issues
 	}
+	asked.readFilterTypes()
 	if issues := asked.checkTypes(); len(issues) > 0 {
 		return Request{}, issues
 	}
 	if issues := asked.reconcile(r); len(issues) > 0 {
 		return Request{}, issues
 	}
-	filters, issues := asked.compile(c, r, may)
+	request := Request{Since: asked.since, WithoutSuppressed: asked.since != nil && !may.InDeltas()}
+	request.Filters, issues = asked.compile(c, search.Export{
+		Rules: policy.FilterRules{RefuseTypeTest: !r.ProvenanceTypeTestFilter}, May: may,
+		Since: request.Since, WithoutSuppressed: request.WithoutSuppressed,
+	})
 	if len(issues) > 0 {
 		return Request{}, issues
 	}
-	return Request{Filters: filters, Since: asked.since, WithoutSuppressed: asked.since != nil && !may.InDeltas()}, nil
+	return request, nil
 }
 
 // asked is what the parameters say, each piece with its place.
 type asked struct {
 	types   []piece       // the names in _type, in order
-	filters []piece       // the values of _typeFilter
+	filters []filter      // the values of _typeFilter
 	since   *fhir.Instant // nil when there is none
+}
+
+// filter is one _typeFilter.
+type filter struct {
+	piece
+	typ     fhir.Type // 0 if the filter names none of the directory
+	untyped error     // why the type cannot be read
 }
 
 // piece is a part of the request with the element that holds it.
@@ -81,7 +93,7 @@ func readAsked(parameters []parameter, r Rules) (asked, fhir.Issues) {
 			issues = append(issues, p.check("valueString", func(v string) error { return a.addTypes(v, p.value.at) })...)
 		case typeFilter:
 			issues = append(issues, p.check("valueString", func(v string) error {
-				a.filters = append(a.filters, piece{v, p.value.at})
+				a.filters = append(a.filters, filter{piece: piece{v, p.value.at}})
 				return nil
 			})...)
 		case since:
@@ -157,38 +169,29 @@ func (a asked) checkTypes() (issues fhir.Issues) {
 	refuse := func(name, at string) {
 		if _, ok := fhir.ParseType(name); !ok {
 			issues = append(issues, fhir.Issue{Code: fhir.CodeNotSupported, Reason: fhir.TypeNotExportable, Expression: at,
-				Diagnostics: fmt.Sprintf("%q cannot be exported. The types are %s; names are case-sensitive.", name, typeNames())})
+				Diagnostics: fmt.Sprintf("%q cannot be exported. The types are %s; names are case-sensitive.", name, fhir.Names(fhir.Types()))})
 		}
 	}
 	for _, t := range a.types {
 		refuse(t.text, t.at)
 	}
 	for _, f := range a.filters {
-		if target, ok := targetOf(f.text); ok {
-			refuse(target, f.at)
+		if problems, _ := fhir.AsIssues(f.untyped); slices.ContainsFunc(problems, notExportable) {
+			issues = append(issues, placed(problems, f.at)...)
 		}
 	}
 	return issues
 }
 
-func typeNames() string {
-	var names []string
-	for _, t := range fhir.Types() {
-		names = append(names, t.String())
-	}
-	return strings.Join(names, ", ")
-}
+func notExportable(i fhir.Issue) bool { return i.Reason == fhir.TypeNotExportable }
 
-var targetForm = regexp.MustCompile(`^\s*([A-Za-z][A-Za-z0-9]*)\s*(\?|$)`)
-
-// targetOf returns the name before the question mark of a filter; false when
-// the filter targets no type at all.
-func targetOf(filter string) (string, bool) {
-	m := targetForm.FindStringSubmatch(filter)
-	if m == nil {
-		return "", false
+// readFilterTypes reads the type of each filter. The rest of a filter is parsed in the
+// fifth stage, when no more than one filter for each type is left.
+func (a *asked) readFilterTypes() {
+	for n := range a.filters {
+		f := &a.filters[n]
+		f.typ, f.untyped = query.ParseType(f.text)
 	}
-	return m[1], true
 }
 
 // reconcile is the fourth stage: types and filters, one to one. Together these
@@ -206,9 +209,9 @@ func (a *asked) reconcile(r Rules) (issues fhir.Issues) {
 	}
 	filtered := map[string]bool{}
 	for _, f := range a.filters {
-		target, ok := targetOf(f.text)
+		target := f.typ.String()
 		switch {
-		case !ok:
+		case f.typ == 0:
 			invalid(f.at, "The filter %q does not say which type it is for. Write Type?parameters, such as Practitioner?family=Smith.", shorten(f.text))
 		case !listed[target]:
 			invalid(f.at, "The filter is for %s, which is not listed in _type. List the type, or leave the filter out.", target)
@@ -223,7 +226,7 @@ func (a *asked) reconcile(r Rules) (issues fhir.Issues) {
 		}
 		filtered[t.text] = true
 		if r.LenientMissingTypeFilter {
-			a.filters = append(a.filters, piece{t.text + "?_lastUpdated=ge1900-01-01", t.at})
+			a.filters = append(a.filters, filter{piece: piece{t.text + "?_lastUpdated=ge1900-01-01", t.at}})
 			continue
 		}
 		invalid(t.at, "The type %s has no filter. Write a _typeFilter for it, such as %s?_lastUpdated=ge1900-01-01 for all of them.", t.text, t.text)
@@ -243,15 +246,14 @@ func shorten(text string) string {
 
 // compile is the fifth stage: every filter by the compiler that searches use
 // (D1). The filters come in the order of the types.
-func (a asked) compile(c *search.Compiler, r Rules, may policy.Suppressed) (filters []search.Filter, issues fhir.Issues) {
+func (a asked) compile(c *search.Compiler, e search.Export) (filters []search.Filter, issues fhir.Issues) {
 	compiled := map[fhir.Type]search.Filter{}
 	for _, f := range a.filters {
-		filter, err := c.ExportFilter(f.text, may)
+		filter, err := c.ExportFilter(f.text, e)
 		if err != nil {
 			issues = append(issues, placed(err, f.at)...)
 			continue
 		}
-		issues = append(issues, refuseSwitchedOff(filter.Query, r, f.at)...)
 		compiled[filter.Query.Type] = filter
 	}
 	if len(issues) > 0 {
@@ -274,17 +276,6 @@ func placed(err error, at string) fhir.Issues {
 	for n, i := range found {
 		i.Expression = at
 		issues[n] = i
-	}
-	return issues
-}
-
-// refuseSwitchedOff refuses the criteria that the rules do not let pass.
-func refuseSwitchedOff(q query.Query, r Rules, at string) (issues fhir.Issues) {
-	for _, p := range q.Params {
-		if p, ok := p.(query.TypeTest); ok && !r.ProvenanceTypeTestFilter {
-			issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: at,
-				Diagnostics: fmt.Sprintf("%s is not a search and is switched off here. Filter by a search parameter, such as target.", p)})
-		}
 	}
 	return issues
 }

@@ -75,7 +75,7 @@ func decodeRequest(text []byte, c *search.Compiler, may policy.Suppressed) (Requ
 	}
 	r := Request{Since: stored.Since, WithoutSuppressed: stored.WithoutSuppressed}
 	for _, text := range stored.Filters {
-		f, err := c.ExportFilter(text, may)
+		f, err := c.ExportFilter(text, search.Export{May: may, Since: stored.Since, WithoutSuppressed: stored.WithoutSuppressed})
 		if err != nil {
 			return Request{}, fmt.Errorf("reading the stored filter %s: %w", text, err)
 		}

@@ -40,6 +40,11 @@ func OwnState(t fhir.Type, v *fastjson.Value) index.Visibility {
 	return state
 }
 
+// Readable reports whether a resource in this state may be read by its id, and come
+// with others through _include and _revinclude (VI-02, VI-08). The state
+// of a Provenance does not decide alone: see [ForSearch].
+func Readable(state index.Visibility) bool { return state&(index.Inactive|index.Suppressed) == 0 }
+
 // active reads the state element of the type.
 func active(t fhir.Type, v *fastjson.Value) bool {
 	switch t {

@@ -49,7 +49,8 @@ func (r *resultReader) restrictedInclude(value string) string {
 	if !ok || len(parts) < 2 {
 		return ""
 	}
-	return policy.Restriction(r.reg, source, parts[1])
+	p, _ := r.reg.Param(source, parts[1])
+	return policy.Restriction(source, parts[1], p)
 }
 
 func (i Include) equals(other Include) bool {

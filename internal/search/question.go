@@ -7,6 +7,7 @@ import (
 
 	"muster/internal/fhir"
 	"muster/internal/policy"
+	"muster/internal/search/bound"
 	"muster/internal/search/plan"
 	"muster/internal/search/query"
 )
@@ -14,7 +15,8 @@ import (
 // SearchRequest is an accepted search URL: what to find, in which order, and what the
 // answer looks like.
 type SearchRequest struct {
-	Query   query.Query // the criteria as the client asked, without implied ones
+	Query   query.Query // the criteria as the client wrote them, with the names of the definitions
+	Visible bound.Visibility
 	Plan    plan.Plan
 	Order   []plan.Order // empty without _sort
 	Results ResultParams
@@ -26,29 +28,42 @@ type SearchRequest struct {
 // stands in the URL, of a client that may learn so much of suppressed resources. The error is fhir.Issues with every problem, each with its
 // place in "Type?…" (SR-03 to SR-54, TR-01 to TR-05).
 func (c *Compiler) SearchURL(t fhir.Type, rawQuery string, rules policy.SearchRules, may policy.Suppressed) (SearchRequest, error) {
-	all, err := parseURL(t, rawQuery)
-	all = policy.Resolve(c.reg, all)
-	issues, _ := fhir.AsIssues(err)
-	if err != nil && len(all.Params) == 0 {
-		return SearchRequest{}, err // nothing else to look at
+	all, unread := parseURL(t, rawQuery)
+	if unread != nil && len(all.Params) == 0 {
+		return SearchRequest{}, unread // there is nothing else to check
 	}
-	q := all
-	q.Params = slices.DeleteFunc(slices.Clone(all.Params), isResult)
-	// What could not be read may have been what narrows the search.
-	rules.RequireSubstantive = rules.RequireSubstantive && err == nil
-	issues = slices.Concat(may.Check(c.reg, q), issues, policy.CheckSearch(c.reg, q, rules))
-	found, err := plan.Build(c.reg, policy.ForSearch(c.sound(q)), c.set)
-	more, _ := fhir.AsIssues(err)
+	criteria := all
+	criteria.Params = slices.DeleteFunc(slices.Clone(all.Params), isResult)
+	// A part that could not be read may be the one that narrows the search.
+	rules.RequireSubstantive = rules.RequireSubstantive && unread == nil
+	found := bound.Bind(c.names, criteria)
+	allowed, refused := policy.CheckSearch(found, rules, may)
+	allowed = policy.ForSearch(allowed)
+	p, err := plan.Build(allowed, c.set)
 	r := c.readResults(all)
 	var order []plan.Order
 	if err == nil {
-		order = r.bindOrder(found)
+		order = r.bindOrder(p)
 	}
-	issues = append(append(issues, more...), r.issues...)
-	if err := issues.Err(); err != nil {
+	if err := append(join(unread, refused, err), r.issues...).Err(); err != nil {
 		return SearchRequest{}, err
 	}
-	return SearchRequest{Query: q, Plan: found, Order: order, Results: r.results, params: all.Params}, nil
+	return SearchRequest{
+		Query: found.Parsed, Visible: allowed.Visibility, Plan: p, Order: order, Results: r.results,
+		params: withNames(all.Params, found.Parsed.Params),
+	}, nil
+}
+
+// withNames returns all parameters in their order, the criteria with the names of the
+// definitions.
+func withNames(all, criteria []query.Param) []query.Param {
+	named := slices.Clone(all)
+	for n, p := range named {
+		if !isResult(p) {
+			named[n], criteria = criteria[0], criteria[1:]
+		}
+	}
+	return named
 }
 
 // ReadURL reads and checks the part behind the question mark of the URL of one resource
@@ -77,7 +92,7 @@ func (c *Compiler) ReadURL(t fhir.Type, rawQuery string) (Representation, error)
 // Visible plans the resources of a type with these ids, as far as everybody may see
 // them (VI-01, VI-02, VI-08, VI-14).
 func (c *Compiler) Visible(t fhir.Type, ids []string) (plan.Plan, error) {
-	p, err := plan.Build(c.reg, policy.ForSearch(query.Query{Type: t}), c.set)
+	p, err := plan.Build(policy.ForSearch(bound.Query{Type: t}), c.set)
 	return p.With(plan.IDs(ids)), err
 }
 

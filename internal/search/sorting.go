@@ -40,11 +40,11 @@ func (r *resultReader) sort(l query.Criterion) {
 			r.order = append(r.order, key)
 			continue
 		}
-		if problem := policy.Restriction(r.reg, r.q.Type, name); problem != "" {
+		p, ok := r.reg.Param(r.q.Type, name)
+		if problem := policy.Restriction(r.q.Type, name, p); problem != "" {
 			r.refuse(fhir.CodeNotSupported, v.At, "%s", problem)
 			continue
 		}
-		p, ok := r.reg.Param(r.q.Type, name)
 		key.Param, key.Kind = p.ID, sortKinds[p.Type]
 		switch {
 		case ok && p.Type == conformance.Special:

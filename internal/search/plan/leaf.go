@@ -3,37 +3,27 @@ package plan
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"muster/internal/conformance"
 	"muster/internal/fhir"
+	"muster/internal/search/bound"
 	"muster/internal/search/index"
 	"muster/internal/search/query"
 )
 
-// leaf plans a parameter of the type itself.
-func (b *builder) leaf(t fhir.Type, l query.Criterion) Node {
-	p, ok := b.reg.Param(t, l.Name)
-	if !ok || p.Restricted != "" {
-		return b.refuse(l.NameAt, fmt.Sprintf("is not a search parameter of %s in this directory", t))
-	}
-	if l.Modifier != "" && !p.Takes(l.Modifier) {
-		return b.refuse(l.NameAt, fmt.Sprintf("has the modifier %q, which %s does not take: %s", l.Modifier, l.Name, taken(p, l.Name)))
-	}
-	if !b.count(weight(p)*len(l.Values), l.At) {
+// criterion plans the comparison of a parameter of type t with values.
+func (b *builder) criterion(t fhir.Type, l bound.Criterion) Node {
+	p, ok := l.Param(t)
+	if !ok || !b.count(weight(p)*len(l.Values), l.At) {
 		return nil
 	}
 	switch {
 	case p.Column && p.Code == "_id":
-		return b.ids(l)
+		return b.ids(l.Criterion)
 	case l.Modifier == "missing":
-		return b.missing(p, l)
+		return b.missing(p, l.Criterion)
 	}
-	read := b.reader(p, l.Modifier)
-	if read == nil {
-		return b.refuse(l.NameAt, fmt.Sprintf("is of type %s, by which this directory cannot search", p.Type))
-	}
-	node := b.anyOf(p, l, read)
+	node := b.anyOf(p, l.Criterion, b.reader(p, l.Modifier))
 	if l.Modifier == "not" && node != nil {
 		return Not{Node: node} // also of resources without a value (R4)
 	}
@@ -93,10 +83,9 @@ func (b *builder) reader(p conformance.Param, modifier string) reader {
 		return b.uri
 	case conformance.Number:
 		return b.number
-	case conformance.Special:
+	default: // conformance.Special
 		return b.near
 	}
-	return nil
 }
 
 // missing plans whether the element is there at all.
@@ -134,12 +123,4 @@ func weight(p conformance.Param) int {
 		return 10
 	}
 	return 1
-}
-
-// taken tells the way out of a modifier that a parameter does not take.
-func taken(p conformance.Param, name string) string {
-	if len(p.Modifiers) == 0 {
-		return "write " + name + "=… without it"
-	}
-	return "use :" + strings.Join(p.Modifiers, ", :") + " or none"
 }

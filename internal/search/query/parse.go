@@ -17,6 +17,15 @@ func Parse(text string) (Query, error) {
 	return p.q, p.issues.Err()
 }
 
+// ParseType reads only the type of the text, as [Parse] does. The error is that of Parse
+// for a text whose type cannot be read; for the name of a type without a question mark
+// ParseType returns both the type and an error.
+func ParseType(text string) (fhir.Type, error) {
+	p := parser{q: Query{Source: text}}
+	p.resourceType()
+	return p.q.Type, p.issues.Err()
+}
+
 // parser holds what has been read so far.
 type parser struct {
 	q      Query
@@ -53,13 +62,14 @@ func (p *parser) resourceType() (int, bool) {
 	text := p.q.Source
 	mark := strings.IndexAny(text, "?=&")
 	if mark <= 0 || text[mark] != '?' {
+		p.q.Type, _ = fhir.ParseType(text) // a type alone still names the type
 		p.refuse(Span{0, len(text)}, "names no resource type: begin with the type and a question mark, such as Organization?name=clinic")
 		return 0, false
 	}
 	t, ok := fhir.ParseType(text[:mark])
 	if !ok {
 		p.issues = append(p.issues, fhir.Issue{Code: fhir.CodeNotSupported, Reason: fhir.TypeNotExportable, Diagnostics: fmt.Sprintf(
-			"%s is not a type of this directory: use one of %s", place(text, Span{0, mark}), typeNames())})
+			"%s is not a type of this directory: use one of %s", place(text, Span{0, mark}), fhir.Names(fhir.Types()))})
 		return 0, false
 	}
 	p.q.Type = t
@@ -120,12 +130,4 @@ func index(s string, c byte) int {
 		return i
 	}
 	return len(s)
-}
-
-func typeNames() string {
-	var names []string
-	for _, t := range fhir.Types() {
-		names = append(names, t.String())
-	}
-	return strings.Join(names, ", ")
 }

@@ -35,15 +35,7 @@ type Criterion struct {
 	Values   []Value // joined by OR (SR-03); at least one
 	NameAt   Span
 	At       Span
-	Implied  bool // added by the policy, not by the client
 }
-
-// The modifiers of implied criteria on a reference: all that the resource refers to by
-// it is so. Clients cannot write them.
-const (
-	ImpliedVisible       = "visible"
-	ImpliedNotSuppressed = "not-suppressed" // but there, in any other state
-)
 
 // Value is one alternative of a Criterion. Parts holds the text cut at unescaped
 // vertical bars: one part for 'code', two for 'system|code'.
@@ -60,9 +52,6 @@ type Chain struct {
 	Next   Param
 	NameAt Span // of Ref and Type
 	At     Span
-
-	// Implied are criteria that the policy has put to the resource behind the reference.
-	Implied []Criterion
 }
 
 // Has asks for a resource of Type that points back through its reference
@@ -73,9 +62,6 @@ type Has struct {
 	Next   Param
 	NameAt Span // of _has, Type and Ref
 	At     Span
-
-	// Implied are criteria that the policy has put to the resource of Type.
-	Implied []Criterion
 }
 
 // TypeTest asks that the reference parameter Ref names a resource of Type. Its one

@@ -276,11 +276,11 @@ func (t *Trial) delta(ctx context.Context, filter string, load int, withoutSuppr
 }
 
 func (t *Trial) plan(filter string, since *fhir.Instant, withoutSuppressed bool) (plan.Plan, error) {
-	f, err := t.compiler.ExportFilter(filter, policy.SuppressedOffered)
+	f, err := t.compiler.ExportFilter(filter, search.Export{May: policy.SuppressedOffered, Since: since, WithoutSuppressed: withoutSuppressed})
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	return t.compiler.ExportPlan(f, since, withoutSuppressed)
+	return f.Plan, nil
 }
 
 // selected is what an export of the plan would hold.

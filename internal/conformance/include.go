@@ -68,15 +68,15 @@ func (r *Registry) RevIncludes(t fhir.Type) []Include {
 func (r *Registry) ParseInclude(value string) (Include, error) {
 	parts := strings.Split(value, ":")
 	if len(parts) != 2 && len(parts) != 3 {
-		return Include{}, fmt.Errorf("is no include: write Type:parameter, such as PractitionerRole:practitioner")
+		return Include{}, fmt.Errorf("is not an include: write Type:parameter, such as PractitionerRole:practitioner")
 	}
 	source, ok := fhir.ParseType(parts[0])
 	if !ok {
-		return Include{}, fmt.Errorf("begins with %q, which is no type of this directory: use one of %s", parts[0], fhir.Names(fhir.Types()))
+		return Include{}, fmt.Errorf("begins with %q, which is not a type of this directory: use one of %s", parts[0], fhir.Names(fhir.Types()))
 	}
 	p, ok := r.Param(source, parts[1])
 	if !ok || p.Type != Reference || p.Restricted != "" {
-		return Include{}, fmt.Errorf("names no reference of %s: use one of %s", source, joinIncludes(r.Includes(source)))
+		return Include{}, fmt.Errorf("does not name a reference of %s: use one of %s", source, joinIncludes(r.Includes(source)))
 	}
 	include := Include{Source: source, Param: p}
 	if len(parts) == 2 {
@@ -84,7 +84,7 @@ func (r *Registry) ParseInclude(value string) (Include, error) {
 	}
 	target, ok := fhir.ParseType(parts[2])
 	if !ok || !include.Reaches(target) {
-		return Include{}, fmt.Errorf("ends with %q, to which the reference never points: use one of %s", parts[2], strings.Join(p.Target, ", "))
+		return Include{}, fmt.Errorf("ends with %q, which the reference never points to: use one of %s", parts[2], strings.Join(p.Target, ", "))
 	}
 	include.Target = target
 	return include, nil

@@ -51,7 +51,7 @@ func TestParseInclude(t *testing.T) {
 		"PractitionerRole":              "is no include",
 		"a:b:c:d":                       "is no include",
 		"Patient:organization":          "no type of this directory",
-		"PractitionerRole:identifier":   "names no reference of PractitionerRole: use one of PractitionerRole:",
+		"PractitionerRole:identifier":   "does not name a reference of PractitionerRole: use one of PractitionerRole:",
 		"PractitionerRole:gender":       "names no reference",
 		"Provenance:target:Patient":     "never points",
 		"Provenance:target:Provenance":  "never points",

@@ -108,9 +108,9 @@ func outOfPlace(name string) (fhir.Code, string) {
 	case "_include", "_revinclude":
 		return fhir.CodeNotSupported, "is not allowed in a filter: export the other type with a filter of its own"
 	case "_sort", "_count", "_elements", "_summary", "_total", "_format", "_pretty":
-		return fhir.CodeInvalid, "shapes the answer of a search and is no criterion: leave it out here"
+		return fhir.CodeInvalid, "shapes the response of a search and is not a criterion: leave it out here"
 	case "_getpages", "_getpagesoffset", "_bundletype":
-		return fhir.CodeInvalid, "belongs to the links between the pages of a search and is no criterion: leave it out here"
+		return fhir.CodeInvalid, "belongs to the links between the pages of a search and is not a criterion: leave it out here"
 	case "_filter", "_text", "_content", "_list", "_query", "_contained", "_type":
 		return fhir.CodeInvalid, "is not offered by this directory: write the criteria as parameters of the type"
 	case "_has":

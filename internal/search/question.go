@@ -12,8 +12,8 @@ import (
 	"muster/internal/search/query"
 )
 
-// SearchRequest is an accepted search URL: what to find, in which order, and what the
-// answer looks like.
+// SearchRequest is an accepted search URL: what to find, in which order, and in which form
+// to respond.
 type SearchRequest struct {
 	Query   query.Query // the criteria as the client wrote them, with the names of the definitions
 	Visible bound.Visibility
@@ -21,12 +21,13 @@ type SearchRequest struct {
 	Order   []plan.Order // empty without _sort
 	Results ResultParams
 
-	params []query.Param // all, in the order of the client
+	params []query.Param // criteria and result parameters in the order of the client
 }
 
-// SearchURL reads and checks the part of a search URL behind the question mark, as it
-// stands in the URL, of a client that may learn so much of suppressed resources. The error is fhir.Issues with every problem, each with its
-// place in "Type?…" (SR-03 to SR-54, TR-01 to TR-05).
+// SearchURL parses and checks the query of a search URL, the raw text after the question
+// mark. may says what the client may learn of suppressed resources. The error is
+// fhir.Issues with every problem, each with its place in "Type?…" (SR-03 to SR-54, TR-01
+// to TR-05).
 func (c *Compiler) SearchURL(t fhir.Type, rawQuery string, rules policy.SearchRules, may policy.Suppressed) (SearchRequest, error) {
 	all, unread := parseURL(t, rawQuery)
 	if unread != nil && len(all.Params) == 0 {
@@ -66,8 +67,8 @@ func withNames(all, criteria []query.Param) []query.Param {
 	return named
 }
 
-// ReadURL reads and checks the part behind the question mark of the URL of one resource
-// (RD-07). The error is fhir.Issues with every problem.
+// ReadURL parses and checks the query of the URL of one resource, the raw text after the
+// question mark (RD-07). The error is fhir.Issues with every problem.
 func (c *Compiler) ReadURL(t fhir.Type, rawQuery string) (Representation, error) {
 	all, err := parseURL(t, rawQuery)
 	if err != nil {
@@ -89,14 +90,15 @@ func (c *Compiler) ReadURL(t fhir.Type, rawQuery string) (Representation, error)
 	return r.results.Form, r.issues.Err()
 }
 
-// Visible plans the resources of a type with these ids, as far as everybody may see
-// them (VI-01, VI-02, VI-08, VI-14).
+// Visible plans a search for the visible resources of type t with these ids (VI-01, VI-02,
+// VI-08, VI-14).
 func (c *Compiler) Visible(t fhir.Type, ids []string) (plan.Plan, error) {
 	p, err := plan.Build(policy.ForSearch(bound.Query{Type: t}), c.set)
 	return p.With(plan.IDs(ids)), err
 }
 
-// onRead says why a parameter has no place in a read, empty if it has (RD-06, A-40).
+// onRead returns why a parameter is not allowed in a read, the empty text if it is (RD-06,
+//
 func onRead(t fhir.Type, p query.Param) string {
 	l, ok := p.(query.Criterion)
 	switch {
@@ -105,11 +107,11 @@ func onRead(t fhir.Type, p query.Param) string {
 	case ok && (l.Name == "_include" || l.Name == "_revinclude"):
 		return "belongs to a search: write " + t.String() + "?_id=…&" + l.Name + "=… to get a resource together with others"
 	}
-	return "has no place in a read, which takes " + strings.Join(readNames, ", ") + ": search with " + t.String() + "?_id=… for more"
+	return "is not allowed in a read, which takes " + strings.Join(readNames, ", ") + ": search with " + t.String() + "?_id=… for more"
 }
 
-// parseURL reads the query of a URL. A plus sign is a space there, as forms write it;
-// both are one character, so that places stay what they are.
+// parseURL parses the query of a URL. A plus sign in it is a space, as HTML forms encode
+// it. Both are one character, so places do not change.
 func parseURL(t fhir.Type, rawQuery string) (query.Query, error) {
 	return query.Parse(t.String() + "?" + strings.ReplaceAll(rawQuery, "+", " "))
 }
@@ -125,9 +127,8 @@ func (c *Compiler) readResults(all query.Query) *resultReader {
 	return r
 }
 
-// Text is the search as it was understood, in canonical form and without the base
-// URL, for the link self: the criteria and what shapes the answer, the size of the
-// page as it is.
+// Text returns the canonical text of the search without the base URL, for the link self:
+// the criteria, the result parameters, and the actual page size.
 func (q SearchRequest) Text() string {
 	shown := q.Query
 	shown.Params = nil

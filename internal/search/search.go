@@ -16,26 +16,24 @@ import (
 // Compiler turns search text into plans, for one registry, base URL and zone.
 type Compiler struct {
 	reg   *conformance.Registry
-	names bound.Registry // reg, which binds the names of queries; a test counts its look-ups
+	names bound.Registry // reg; a test counts the look-ups
 	set   plan.Settings
 }
 
-// New makes a compiler. References may be absolute URLs below baseURL (no
-// trailing slash); dates without a zone are read in loc.
+// New returns a compiler. Absolute references below baseURL, which has no trailing slash,
+// are references into the directory. Dates without a zone are in loc.
 func New(reg *conformance.Registry, baseURL string, loc *time.Location) *Compiler {
 	target, _ := reg.Param(fhir.Provenance, "target")
 	return &Compiler{reg: reg, names: reg, set: plan.Settings{Base: baseURL, Zone: loc, Near: plan.DefaultNear, Target: target}}
 }
 
-// WithNear returns a compiler that takes so many metres for the distance of a near
-// that names none.
+// WithNear returns a compiler whose near without a distance finds resources within metres.
 func (c Compiler) WithNear(metres float64) *Compiler {
 	c.set.Near = metres
 	return &c
 }
 
-// Export is the export that a filter belongs to, as far as it decides about the plan of
-// the filter.
+// Export is what the plan of a filter depends on besides its text.
 type Export struct {
 	Rules policy.FilterRules
 	May   policy.Suppressed // what the client may learn of suppressed resources

@@ -124,7 +124,7 @@ func TestProblems(t *testing.T) {
 		{"SR-22", "PractitionerRole?identifier.name=a", `"identifier" at character 18 is not a reference`},
 		{"SR-22", "PractitionerRole?organization:Location.name=a", `"organization:Location" at character 18 is not a reference`},
 		{"SR-22", "Organization?_has:Patient:organization:name=a", `asks for Patient, which is not a type of this directory: use one of Organization,`},
-		{"SR-22", "Practitioner?_has:Location:organization:name=a", `"_has:Location:organization" at character 14 names no reference from Location to Practitioner: use one of endpoint`},
+		{"SR-22", "Practitioner?_has:Location:organization:name=a", `"_has:Location:organization" at character 14 does not name a reference from Location to Practitioner: use one of endpoint`},
 		{"SR-22", "Practitioner?_has:Practitioner:partof:name=a", `it has none in this directory`},
 		{"SR-30", "PractitionerRole?practitioner.gender=male", `"gender" at character 31 is refused on Practitioner for privacy: use rsg`},
 		{"SR-23", "Organization?name:above=a", `"name:above" at character 14 has the modifier "above", which name does not take: use :contains, :exact, :missing or none`},

@@ -52,7 +52,7 @@ func notAType(name string) string {
 
 // noReference describes a reverse chain whose reference does not lead to any of the types.
 func (b *binder) noReference(from fhir.Type, types []fhir.Type) string {
-	return fmt.Sprintf("names no reference from %s to %s: %s", from, fhir.Names(types), b.references([]fhir.Type{from}))
+	return fmt.Sprintf("does not name a reference from %s to %s: %s", from, fhir.Names(types), b.references([]fhir.Type{from}))
 }
 
 // notTestable describes a type test on a parameter that is not a reference.

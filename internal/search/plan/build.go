@@ -11,23 +11,22 @@ import (
 	"muster/internal/search/query"
 )
 
-// MaxConditions is how many conditions a plan may have, each counted as often as it
-// must be asked: once for each type that a reference may lead to. It keeps
-// statements well within what the databases take (32,766 arguments, 500 selections
-// in one).
+// MaxConditions is how many conditions a plan may have. A condition behind a reference
+// counts once for each type that the reference may lead to. The limit keeps statements well
+// within those of the databases (32,766 arguments, 500 subqueries).
 const MaxConditions = 2000
 
-// Settings are what the meaning of a query depends on beside its text.
+// Settings are what the meaning of a query depends on besides its text.
 type Settings struct {
-	Base string         // of absolute references into the directory; no trailing slash
-	Zone *time.Location // of dates without one
-	Near float64        // distance in metres of a near without one; 0 for DefaultNear
+	Base string         // base URL of the directory, without a trailing slash
+	Zone *time.Location // of dates without a zone
+	Near float64        // metres of a near without a distance. Defaults to DefaultNear
 
 	// Target is the reference by which a Provenance names what it is about (VI-14).
 	Target conformance.Param
 }
 
-// DefaultNear is the distance of a near without one, in metres.
+// DefaultNear is the default of Settings.Near.
 const DefaultNear = 5000
 
 // Build plans a bound query whose terms package policy has let pass. The error is
@@ -58,7 +57,7 @@ func Build(q bound.Query, s Settings) (Plan, error) {
 	return Plan{Type: q.Type, Root: root}, nil
 }
 
-// With returns the plan narrowed by one more condition.
+// With returns the plan with one more condition.
 func (p Plan) With(n Node) Plan {
 	root, ok := p.Root.(And)
 	if !ok {
@@ -90,7 +89,7 @@ func (b *builder) node(t fhir.Type, n bound.Node) Node {
 	return nil
 }
 
-// refuse notes a problem, once if a piece is planned for several types.
+// refuse adds a problem, once if a value is planned for several types.
 func (b *builder) refuse(at query.Span, problem string) Node {
 	issue := fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: b.q.Parsed.Place(at) + " " + problem}
 	if !slices.ContainsFunc(b.issues, func(i fhir.Issue) bool { return i.Diagnostics == issue.Diagnostics }) {
@@ -99,11 +98,11 @@ func (b *builder) refuse(at query.Span, problem string) Node {
 	return nil
 }
 
-// count takes conditions from those that a plan may have.
+// count adds n conditions, and reports whether the plan is still within the limit.
 func (b *builder) count(n int, at query.Span) bool {
 	if b.conditions += n; b.conditions <= MaxConditions {
 		return true
 	}
-	b.refuse(at, fmt.Sprintf("would make more than %d conditions of this search: name the types behind references, or split the search into several", MaxConditions))
+	b.refuse(at, fmt.Sprintf("needs more than %d conditions: name the types behind references, or split the search into several", MaxConditions))
 	return false
 }

@@ -2,7 +2,7 @@ package query
 
 import "strings"
 
-// String prints the query as canonical search text, which [Parse] reads as the same query.
+// String returns canonical text, which [Parse] reads as the same query.
 func (q Query) String() string {
 	params := make([]string, len(q.Params))
 	for i, p := range q.Params {
@@ -47,14 +47,14 @@ func (i TypeTest) String() string {
 	return i.Ref + ".resolve().as(" + i.Type + ")"
 }
 
-// escapes are the characters that mean something within a value, as backslash
-// escapes, and those that mean something to a URL, as percent-escapes.
+// escapes writes characters with a meaning in values as backslash escapes, and characters
+// with a meaning in URLs as percent-escapes.
 var escapes = strings.NewReplacer(
 	`\`, `\\`, `,`, `\,`, `|`, `\|`,
 	"%", "%25", "&", "%26", "+", "%2B", "#", "%23", " ", "%20",
 )
 
-// String prints the value with the escapes that it needs.
+// String returns the value with the necessary escapes.
 func (v Value) String() string {
 	parts := make([]string, len(v.Parts))
 	for i, part := range v.Parts {

@@ -55,8 +55,8 @@ func restriction(t fhir.Type, p conformance.Param, l query.Criterion) string {
 	return ""
 }
 
-// heldValue returns the fact that an identifier value asks for: by the system, or by
-// the type with :of-type (system|code|value). It is nil if there is none.
+// heldValue returns the fact that an identifier value states: by its system, or by its type
+// with :of-type (system|code|value). It returns nil if there is none.
 func heldValue(modifier string, v query.Value) *fact {
 	if len(v.Parts) < 2 {
 		return nil

@@ -14,7 +14,7 @@ type Suppressed uint8
 
 // The values.
 const (
-	// SuppressedHidden: the client may not ask for them, and its deltas leave them out.
+	// SuppressedHidden: the client may not ask for them, and its deltas do not hold them.
 	SuppressedHidden Suppressed = iota
 	// SuppressedInDeltas: the client may not ask for them, but its deltas hold them (VI-10).
 	SuppressedInDeltas
@@ -22,14 +22,14 @@ const (
 	SuppressedOffered
 )
 
-// SuppressedRules are an operator's answers to the question of who may learn of
-// suppressed resources. The zero value is the strictest.
+// SuppressedRules are an operator's switches for who may learn of suppressed resources. The
+// zero value is the strictest.
 type SuppressedRules struct {
 	Search bool // clients may ask for them
-	Local  bool // the server is reached from this machine alone
+	Local  bool // the server can be reached from this machine only
 }
 
-// For returns what one client may learn. This is the one place that decides it.
+// For returns what one client may learn.
 func (r SuppressedRules) For(authenticated bool) Suppressed {
 	switch {
 	case !r.Local && !authenticated:

@@ -11,20 +11,19 @@ import (
 	"muster/internal/search/query"
 )
 
-// ParseRequest reads the body of a kick-off (KO-10 to KO-39). It goes in stages,
-// and the first stage that finds problems ends it with all of them, as
-// [fhir.Issues] (KO-38):
+// ParseRequest parses the body of a kick-off (KO-10 to KO-39) in stages. The first stage that
+// finds problems returns all of its problems as [fhir.Issues] (KO-38):
 //
 //  1. the body is a Parameters resource (KO-10, KO-11);
-//  2. the parameters are there, once where once is the rule, with values of their
-//     types (KO-13, KO-20 to KO-23, KO-36, KO-37);
+//  2. the required parameters are present, none is repeated that must not be, and their
+//     values have the right types (KO-13, KO-20 to KO-23, KO-36, KO-37);
 //  3. each filter names its type, and all types are among the seven (KO-24, KO-25);
 //  4. there is one filter for each type and one type for each filter (KO-26 to
 //     KO-29);
-//  5. each filter is a search that may be exported (KO-30 to KO-35).
+//  5. each filter is valid for an export (KO-30 to KO-35).
 //
-// may is what the client may learn of suppressed resources; filters that ask for more
-// are refused. The body is not kept.
+// may is what the client may learn of suppressed resources; filters that ask for more are
+// refused. The request does not refer to the body.
 func ParseRequest(body []byte, c *search.Compiler, r Rules, may policy.Suppressed) (Request, error) {
 	parameters, issues := readParameters(body)
 	if len(issues) > 0 {
@@ -52,7 +51,7 @@ func ParseRequest(body []byte, c *search.Compiler, r Rules, may policy.Suppresse
 	return request, nil
 }
 
-// asked is what the parameters say, each piece with its place.
+// asked holds the values of the parameters, each with its place.
 type asked struct {
 	types   []piece       // the names in _type, in order
 	filters []filter      // the values of _typeFilter
@@ -66,7 +65,7 @@ type filter struct {
 	untyped error     // why the type cannot be read
 }
 
-// piece is a part of the request with the element that holds it.
+// piece is a text of the request, and the FHIRPath of the element that holds it.
 type piece struct{ text, at string }
 
 // The names of the parameters.
@@ -79,7 +78,7 @@ const (
 
 const ndjson = "application/fhir+ndjson"
 
-// readAsked is the second stage: each parameter by itself.
+// readAsked is the second stage, which reads each parameter.
 func readAsked(parameters []parameter, r Rules) (asked, fhir.Issues) {
 	var a asked
 	var issues fhir.Issues
@@ -98,8 +97,8 @@ func readAsked(parameters []parameter, r Rules) (asked, fhir.Issues) {
 			})...)
 		case since:
 			issues = append(issues, p.check("valueInstant", func(v string) error {
-				moment, err := fhir.ParseInstant(v)
-				a.since = &moment
+				instant, err := fhir.ParseInstant(v)
+				a.since = &instant
 				return err
 			})...)
 		default:
@@ -110,8 +109,7 @@ func readAsked(parameters []parameter, r Rules) (asked, fhir.Issues) {
 	return a, append(issues, checkCounts(count, r)...)
 }
 
-// checkCounts holds the number of entries of each parameter against the profile
-// (KO-13, KO-37).
+// checkCounts checks how often each parameter occurs against the profile (KO-13, KO-37).
 func checkCounts(count map[string]int, r Rules) (issues fhir.Issues) {
 	missing := func(name, write string) {
 		if count[name] == 0 {
@@ -129,13 +127,13 @@ func checkCounts(count map[string]int, r Rules) (issues fhir.Issues) {
 	for _, name := range []string{outputFormat, since} {
 		if count[name] > 1 {
 			issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: "Parameters.parameter",
-				Diagnostics: fmt.Sprintf("The parameter %s stands %d times in the request. Write it once.", name, count[name])})
+				Diagnostics: fmt.Sprintf("The parameter %s occurs %d times in the request. Write it once.", name, count[name])})
 		}
 	}
 	return issues
 }
 
-// checkFormat compares without regard to case (KO-20).
+// checkFormat checks the value of _outputFormat without regard to case (KO-20).
 func checkFormat(value string, r Rules) error {
 	formats := []string{ndjson}
 	if r.CompatOutputFormat {
@@ -146,25 +144,26 @@ func checkFormat(value string, r Rules) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is not a format that an export can have: write %s", value, strings.Join(formats, " or "))
+	return fmt.Errorf("%q is not a supported format of an export: write %s", value, strings.Join(formats, " or "))
 }
 
-// addTypes reads one _type value, a comma list with white space at will (KO-21).
+// addTypes reads one value of _type, a comma-separated list that may contain white space
+// (KO-21).
 func (a *asked) addTypes(value, at string) error {
 	if n := strings.Count(value, ",") + 1; n > mostParameters {
-		return fmt.Errorf("it lists %d types: write those of seven that are wanted", n)
+		return fmt.Errorf("it lists %d types: list each of the seven types at most once", n)
 	}
 	for n, name := range strings.Split(value, ",") {
 		name = strings.TrimSpace(name)
 		if name == "" {
-			return fmt.Errorf("entry %d of the list of types %q is empty: write type names with one comma between them", n+1, value)
+			return fmt.Errorf("entry %d of the list of types %q is empty: separate type names by one comma", n+1, value)
 		}
 		a.types = append(a.types, piece{name, at})
 	}
 	return nil
 }
 
-// checkTypes is the third stage: the only one that ends in 403 (KO-25).
+// checkTypes is the third stage. Only its issues lead to the status 403 (KO-25).
 func (a asked) checkTypes() (issues fhir.Issues) {
 	refuse := func(name, at string) {
 		if _, ok := fhir.ParseType(name); !ok {
@@ -185,8 +184,8 @@ func (a asked) checkTypes() (issues fhir.Issues) {
 
 func notExportable(i fhir.Issue) bool { return i.Reason == fhir.TypeNotExportable }
 
-// readFilterTypes reads the type of each filter. The rest of a filter is parsed in the
-// fifth stage, when no more than one filter for each type is left.
+// readFilterTypes reads the type of each filter. The fifth stage parses the whole filters,
+// when there is at most one for each type.
 func (a *asked) readFilterTypes() {
 	for n := range a.filters {
 		f := &a.filters[n]
@@ -194,8 +193,8 @@ func (a *asked) readFilterTypes() {
 	}
 }
 
-// reconcile is the fourth stage: types and filters, one to one. Together these
-// are the invariant hcpd-exp-1 (KO-29).
+// reconcile is the fourth stage, which matches types and filters one to one: the invariant
+// hcpd-exp-1 (KO-29).
 func (a *asked) reconcile(r Rules) (issues fhir.Issues) {
 	invalid := func(at, format string, args ...any) {
 		issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: at, Diagnostics: fmt.Sprintf(format, args...)})
@@ -212,7 +211,7 @@ func (a *asked) reconcile(r Rules) (issues fhir.Issues) {
 		target := f.typ.String()
 		switch {
 		case f.typ == 0:
-			invalid(f.at, "The filter %q does not say which type it is for. Write Type?parameters, such as Practitioner?family=Smith.", shorten(f.text))
+			invalid(f.at, "The filter %q does not begin with a type. Write Type?parameters, such as Practitioner?family=Smith.", shorten(f.text))
 		case !listed[target]:
 			invalid(f.at, "The filter is for %s, which is not listed in _type. List the type, or leave the filter out.", target)
 		case filtered[target]:
@@ -234,7 +233,7 @@ func (a *asked) reconcile(r Rules) (issues fhir.Issues) {
 	return issues
 }
 
-// shorten cuts a text that is quoted in an answer.
+// shorten shortens a text that a response quotes.
 func shorten(text string) string {
 	const most = 80
 	runes := []rune(text)
@@ -244,8 +243,8 @@ func shorten(text string) string {
 	return string(runes[:most]) + "…"
 }
 
-// compile is the fifth stage: every filter by the compiler that searches use
-// (D1). The filters come in the order of the types.
+// compile is the fifth stage, which compiles each filter as a search is compiled (D1). The
+// filters are in the order of the types.
 func (a asked) compile(c *search.Compiler, e search.Export) (filters []search.Filter, issues fhir.Issues) {
 	compiled := map[fhir.Type]search.Filter{}
 	for _, f := range a.filters {
@@ -266,7 +265,7 @@ func (a asked) compile(c *search.Compiler, e search.Export) (filters []search.Fi
 	return filters, nil
 }
 
-// placed gives the issues of a filter the element that holds it.
+// placed returns the issues of a filter with the element that holds the filter.
 func placed(err error, at string) fhir.Issues {
 	found, ok := fhir.AsIssues(err)
 	if !ok {

@@ -75,7 +75,7 @@ func (c searchCmd) compile(a app, compiler *search.Compiler) (store.Search, erro
 	if !ok {
 		return store.Search{}, exitError{exitUsage, fmt.Errorf("%q does not begin with a resource type of the directory: write one of %s, a question mark and the criteria", c.Query, fhir.Names(fhir.Types()))}
 	}
-	if _, err := compiler.ExportFilter(c.Query, policy.SuppressedOffered); err != nil { // accepts criteria only
+	if _, err := compiler.ExportFilter(c.Query, search.Export{May: policy.SuppressedOffered}); err != nil { // accepts criteria only
 		return store.Search{}, exitError{exitUsage, err}
 	}
 	if c.Sort != "" {
@@ -87,7 +87,7 @@ func (c searchCmd) compile(a app, compiler *search.Compiler) (store.Search, erro
 	}
 	compiled := store.Search{Plan: request.Plan, Order: request.Order, Limit: c.Count, Total: c.Total}
 	if c.Explain {
-		fmt.Fprintf(a.stdout, "query\n  %s\nwith implied criteria\n  %s\nplan\n%s", request.Query, policy.ForSearch(request.Query), indented(request.Plan.String()))
+		fmt.Fprintf(a.stdout, "query\n  %s\nwith implied criteria\n  %s\nplan\n%s", request.Query, request.Visible, indented(request.Plan.String()))
 		for _, o := range compiled.Order {
 			fmt.Fprintf(a.stdout, "order\n  %s\n", o)
 		}

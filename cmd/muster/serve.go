@@ -219,7 +219,7 @@ func (c *serveCmd) openStores(ctx context.Context, s *runningServer, registry *c
 func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registry) (*server.Server, error) {
 	compat := c.Compatibility
 	if !compat.ContactSearch {
-		registry = registry.WithoutContacts()
+		registry = policy.WithoutContacts(registry)
 	}
 	compiler := search.New(registry, c.BaseURL, c.Zone.Location)
 	suppressed := policy.SuppressedRules{Search: compat.SuppressedSearch, Local: !c.exposed()}

@@ -203,7 +203,7 @@ func TestRefusals(t *testing.T) {
 		"other type filter":  {"KO-25", kickOff(ty, all, "_typeFilter=List?code=x"), one(unsupported, "Parameters.parameter[3].valueString", "List")},
 		"403 before 400":     {"KO-25 KO-38", kickOff("_type=Binary,Location", all), one(unsupported, "Parameters.parameter[1].valueString", "Binary")},
 		"type unfiltered":    {"KO-26", kickOff("_type=Practitioner,Location,Endpoint", all), []refusal{{invalid, "Parameters.parameter[1].valueString", "Location has no filter"}, {invalid, "Parameters.parameter[1].valueString", "Endpoint has no filter"}}},
-		"filter untyped":     {"KO-27", kickOff(ty, all, "_typeFilter=address-city=Balmain"), one(invalid, "Parameters.parameter[3].valueString", "which type")},
+		"filter untyped":     {"KO-27", kickOff(ty, all, "_typeFilter=address-city=Balmain"), one(invalid, "Parameters.parameter[3].valueString", "does not begin with a type")},
 		"filter of others":   {"KO-27", kickOff(ty, all, "_typeFilter=Location?address-city=Balmain"), one(invalid, "Parameters.parameter[3].valueString", "not listed")},
 		"two filters":        {"KO-28 KO-29", kickOff(ty, all, "_typeFilter=Practitioner?family=Smith"), one(invalid, "Parameters.parameter[3].valueString", "more than one")},
 		"type twice":         {"KO-29", kickOff("_type=Practitioner,Practitioner", all), one(invalid, "Parameters.parameter[1].valueString", "twice")},

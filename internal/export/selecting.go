@@ -55,9 +55,7 @@ func (s *Service) plans(j store.Job) ([]plan.Plan, error) {
 	}
 	plans := make([]plan.Plan, len(request.Filters))
 	for n, filter := range request.Filters {
-		if plans[n], err = s.Compiler.ExportPlan(filter, request.Since, request.WithoutSuppressed); err != nil {
-			return nil, fmt.Errorf("plan %s: %w", filter.Text(), err)
-		}
+		plans[n] = filter.Plan
 	}
 	return plans, nil
 }

@@ -164,15 +164,11 @@ func (p *provenances) read(name string) string {
 // export returns the ids of an export with a filter.
 func (p *provenances) export(filter string, since *fhir.Instant, withoutSuppressed bool) string {
 	p.Helper()
-	f, err := p.compiler.ExportFilter(filter, policy.SuppressedOffered)
+	f, err := p.compiler.ExportFilter(filter, search.Export{May: policy.SuppressedOffered, Since: since, WithoutSuppressed: withoutSuppressed})
 	if err != nil {
 		p.Fatal(err)
 	}
-	plan, err := p.compiler.ExportPlan(f, since, withoutSuppressed)
-	if err != nil {
-		p.Fatal(err)
-	}
-	found, err := p.store.Search(p.Context(), store.Search{Plan: plan, Limit: 100})
+	found, err := p.store.Search(p.Context(), store.Search{Plan: f.Plan, Limit: 100})
 	if err != nil {
 		p.Fatal(err)
 	}

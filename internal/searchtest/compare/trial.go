@@ -279,11 +279,11 @@ func (t *Trial) exportSince(ctx context.Context, filter string, load int, withou
 }
 
 func (t *Trial) plan(filter string, since *fhir.Instant, withoutSuppressed bool) (plan.Plan, error) {
-	f, err := t.compiler.ExportFilter(filter, policy.SuppressedOffered)
+	f, err := t.compiler.ExportFilter(filter, search.Export{May: policy.SuppressedOffered, Since: since, WithoutSuppressed: withoutSuppressed})
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	return t.compiler.ExportPlan(f, since, withoutSuppressed)
+	return f.Plan, nil
 }
 
 // selectIDs returns the ids, sorted, that an export of the plan contains.

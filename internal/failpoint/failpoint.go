@@ -18,7 +18,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 )
 
 // Variable is the environment variable that arms points in a child process.
@@ -80,6 +79,9 @@ func ArmFromEnvironment() error {
 			hit = n
 		}
 		act := map[string]func(){"kill": kill, "stop": pause}[action]
+		if action == "stop" && !canPause {
+			return fmt.Errorf("%s: %q: this operating system cannot stop a process: use kill", Variable, item)
+		}
 		if !ok || act == nil {
 			return fmt.Errorf("%s: %q: write NAME=kill or NAME@N=kill, or stop instead of kill", Variable, item)
 		}
@@ -94,12 +96,10 @@ func ArmFromEnvironment() error {
 	return nil
 }
 
-// kill ends the process as kill -9 does: nothing is flushed, nothing deferred.
+// kill ends the process as kill -9 does: nothing is flushed and no deferred function runs.
 func kill() {
-	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	if self, err := os.FindProcess(os.Getpid()); err == nil {
+		_ = self.Kill()
+	}
 	select {}
 }
-
-// pause stops all threads of the process until SIGCONT, as a machine does that
-// swaps. It returns then.
-func pause() { _ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) }

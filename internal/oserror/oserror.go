@@ -43,7 +43,7 @@ func Explain(place string, err error) error {
 	if !errors.As(err, &number) {
 		return err
 	}
-	switch number {
+	switch posix(number) {
 	case syscall.ENOSPC, syscall.EDQUOT:
 		return &Error{fmt.Sprintf("the disk of %s is full: make room on it", place), ToldFull, err}
 	case syscall.EROFS:

@@ -85,10 +85,6 @@ func (r *Process) Kill() {
 	<-r.exit
 }
 
-// Stop lets the process stand still until [Process.Continue], as a machine does
-// that swaps or whose disk hangs.
-func (r *Process) Stop() error { return r.cmd.Process.Signal(syscall.SIGSTOP) }
-
 // WaitStopped waits until the process stands still, by [Process.Stop] or at a fault
 // point. It asks the kernel, which only Linux answers here.
 func (r *Process) WaitStopped() error {
@@ -104,9 +100,6 @@ func (r *Process) WaitStopped() error {
 	}
 	return fmt.Errorf("the process does not stand still:\n%s", r.Log())
 }
-
-// Continue ends what [Process.Stop] began.
-func (r *Process) Continue() error { return r.cmd.Process.Signal(syscall.SIGCONT) }
 
 // Terminate asks the process to end and waits until it has ended by itself. A
 // process that does not end with code 0 is an error.

@@ -2,7 +2,6 @@ package flow
 
 import (
 	"bytes"
-	"syscall"
 	"testing"
 	"time"
 
@@ -30,19 +29,18 @@ func TestAnotherNodeFinishes(t *testing.T) {
 	alive := other.serve(t, "", append(args, "--base-url", dying.Base)...)
 	// The other one stands still meanwhile, so that the one that will be killed has the
 	// work.
-	still := func(signal syscall.Signal) {
-		if err := syscall.Kill(alive.PID(), signal); err != nil {
-			t.Fatal(err)
-		}
+	if err := alive.Stop(); err != nil {
+		t.Fatal(err)
 	}
-	still(syscall.SIGSTOP)
 	status := dying.kickOff(everyPractitioner)
 	if err := dying.WaitKilled(); err != nil {
 		t.Fatal(err)
 	}
 	p.load(t, practitioners(t, 2000, "After"))
 	going := time.Now()
-	still(syscall.SIGCONT)
+	if err := alive.Continue(); err != nil {
+		t.Fatal(err)
+	}
 
 	m := alive.wait(alive.Base + status[len(dying.Base):])
 	if took := time.Since(going); took > 2*lease {

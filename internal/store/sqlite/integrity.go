@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"muster/internal/filelock"
 	"muster/internal/store"
@@ -93,10 +92,4 @@ func (i *Inspection) Served(context.Context) (bool, error) {
 	defer f.Close()
 	free, err := filelock.Try(f, filelock.Shared)
 	return !free && err == nil, err
-}
-
-// writable reports whether files can be made in a folder.
-func writable(dir string) bool {
-	const wOK = 2 // access(2), W_OK
-	return syscall.Access(dir, wOK) == nil
 }

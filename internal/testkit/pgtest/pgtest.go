@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -128,7 +127,7 @@ func StartServer(t testing.TB) *Server {
 func start() (*Server, error) {
 	c := exec.Command("bash", "-c", script)
 	c.Dir = "/"
-	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // what ends this process by its terminal leaves the script to clean up
+	c.SysProcAttr = ownSession()
 	orders, err := c.StdinPipe()
 	if err != nil {
 		return nil, err

@@ -1,18 +1,16 @@
 package fhirpath
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/valyala/fastjson"
-)
 
-var update = flag.Bool("update", false, "rewrite the answers in testdata")
+	"muster/internal/testkit/golden"
+)
 
 // TestExpressions runs the cases of testdata/*.txt; testdata/README.md explains
 // the format.
@@ -28,15 +26,7 @@ func TestExpressions(t *testing.T) {
 				t.Fatal(err)
 			}
 			after := answer(t, string(before))
-			if *update {
-				if err := os.WriteFile(file, []byte(after), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(before), after); diff != "" {
-				t.Errorf("answers changed (-want +got), rewrite with -update if they should:\n%s", diff)
-			}
+			golden.Check(t, file, after)
 		})
 	}
 }

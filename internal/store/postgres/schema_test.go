@@ -1,18 +1,14 @@
 package postgres
 
 import (
-	"flag"
-	"os"
 	"strings"
 	"testing"
 
-	"muster/internal/testkit/pgtest"
-
-	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
-)
 
-var update = flag.Bool("update", false, "rewrite schema.sql")
+	"muster/internal/testkit/golden"
+	"muster/internal/testkit/pgtest"
+)
 
 // tableLines gives the lines of each table of the catalogue: columns, constraints
 // and settings as one CREATE TABLE would have them, then the indexes that belong to no
@@ -61,17 +57,5 @@ func TestSchema(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if *update {
-		if err := os.WriteFile("schema.sql", []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile("schema.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), b.String()); diff != "" {
-		t.Errorf("schema.sql (-file +migrations; run with -update to accept)\n%s", diff)
-	}
+	golden.Check(t, "schema.sql", b.String())
 }

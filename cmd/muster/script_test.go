@@ -2,7 +2,6 @@ package main
 
 import (
 	"database/sql"
-	"flag"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,9 +10,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	_ "modernc.org/sqlite"
-)
 
-var update = flag.Bool("update", false, "rewrite the expected outputs in testdata/*.txt")
+	"muster/internal/testkit/golden"
+)
 
 // TestMain lets the scripts run this program as "muster".
 func TestMain(m *testing.M) {
@@ -24,7 +23,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
-		UpdateScripts:       *update,
+		UpdateScripts:       golden.Update(),
 		RequireExplicitExec: true,
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": testkit.Exits, "sql": runSQL},
 	})

@@ -3,19 +3,16 @@ package conformance
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"muster/internal/fhir"
-
 	"github.com/google/go-cmp/cmp"
-)
 
-var update = flag.Bool("update", false, "rewrite the files in testdata")
+	"muster/internal/fhir"
+	"muster/internal/testkit/golden"
+)
 
 func load(t testing.TB) *Registry {
 	t.Helper()
@@ -205,20 +202,7 @@ func TestCapabilityStatement(t *testing.T) {
 		t.Fatal(err)
 	}
 	got.WriteByte('\n')
-	golden := filepath.Join("testdata", "capability.json")
-	if *update {
-		if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got.String()); diff != "" {
-		t.Errorf("(-want +got), rewrite with -update if it should change:\n%s", diff)
-	}
+	golden.Check(t, filepath.Join("testdata", "capability.json"), got.String())
 }
 
 // TestCapabilityFacts holds what the statement has to say, beside what the golden

@@ -8,8 +8,7 @@ import (
 	"testing"
 
 	"muster/internal/fhir"
-
-	"github.com/google/go-cmp/cmp"
+	"muster/internal/testkit/golden"
 )
 
 // TestSearchPage holds docs/search.md to the definitions.
@@ -24,19 +23,7 @@ func TestSearchPage(t *testing.T) {
 			}
 		}
 	}
-	if *update {
-		if err := os.WriteFile(page, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("docs/search.md is not what the definitions say, rewrite with -update (-file +definitions):\n%s", diff)
-	}
+	golden.Check(t, page, got)
 }
 
 // TestGuideIsCovered holds the statement to the one that the guide publishes for

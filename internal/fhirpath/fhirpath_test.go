@@ -1,18 +1,16 @@
 package fhirpath
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/valyala/fastjson"
-)
 
-var update = flag.Bool("update", false, "rewrite the results in testdata")
+	"muster/internal/testkit/golden"
+)
 
 // TestExpressions runs the cases of testdata/*.txt; testdata/README.md explains
 // the format.
@@ -28,15 +26,7 @@ func TestExpressions(t *testing.T) {
 				t.Fatal(err)
 			}
 			after := evaluate(t, string(before))
-			if *update {
-				if err := os.WriteFile(file, []byte(after), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(before), after); diff != "" {
-				t.Errorf("results changed (-want +got); update them with -update if this is intended:\n%s", diff)
-			}
+			golden.Check(t, file, after)
 		})
 	}
 }

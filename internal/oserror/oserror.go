@@ -43,7 +43,7 @@ func Wrap(path string, err error) error {
 	if !errors.As(err, &number) {
 		return err
 	}
-	switch number {
+	switch posix(number) {
 	case syscall.ENOSPC, syscall.EDQUOT:
 		return &Error{fmt.Sprintf("the disk of %s is full: free some space", path), ClientDiskFull, err}
 	case syscall.EROFS:

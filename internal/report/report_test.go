@@ -5,16 +5,13 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"muster/internal/testkit/golden"
 )
-
-var update = flag.Bool("update", false, "write testdata/small.txt and testdata/small.json")
 
 // records returns a source of lines.
 func records(lines ...string) Source {
@@ -50,18 +47,7 @@ func TestSmall(t *testing.T) {
 	}
 	for name, got := range map[string]string{"small.txt": text.String(), "small.json": string(encoded) + "\n"} {
 		name = filepath.Join("testdata", name)
-		if *update {
-			if err := os.WriteFile(name, []byte(got), 0o666); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
+		golden.Check(t, name, got)
 	}
 }
 

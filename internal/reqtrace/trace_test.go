@@ -1,16 +1,14 @@
 package reqtrace
 
 import (
-	"bytes"
-	"flag"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "write docs/conformance.md")
+	"muster/internal/testkit/golden"
+)
 
 func TestConformancePage(t *testing.T) {
 	root := filepath.Join("..", "..")
@@ -19,19 +17,7 @@ func TestConformancePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(root, "docs", "conformance.md")
-	if *update {
-		if err := os.WriteFile(path, page, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	old, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(page, old) {
-		t.Error("docs/conformance.md is not what the tests say: run go test ./internal/reqtrace -update and read the difference")
-	}
+	golden.Check(t, path, string(page))
 }
 
 func TestPageRefusesUnknownIDs(t *testing.T) {

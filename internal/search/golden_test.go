@@ -1,7 +1,6 @@
 package search
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,14 +9,11 @@ import (
 	"time"
 	_ "time/tzdata" // the goldens read dates in Sydney
 
-	"github.com/google/go-cmp/cmp"
-
 	"muster/internal/conformance"
 	"muster/internal/fhir"
 	"muster/internal/policy"
+	"muster/internal/testkit/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the expected lines of testdata/*.txt")
 
 // full is an export without _since of a client that may ask for everything.
 var full = Export{May: policy.SuppressedOffered}
@@ -57,15 +53,7 @@ func TestGolden(t *testing.T) {
 					out.WriteString(line)
 				}
 			}
-			if *update {
-				if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(old), out.String()); diff != "" {
-				t.Errorf("%s (-file +code; run with -update to accept):\n%s", file, diff)
-			}
+			golden.Check(t, file, out.String())
 		})
 	}
 }

@@ -7,11 +7,12 @@ import (
 	"strings"
 	"testing"
 
-	"muster/internal/fhir"
-	"muster/internal/policy"
-
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"muster/internal/fhir"
+	"muster/internal/policy"
+	"muster/internal/testkit/golden"
 )
 
 var strict = policy.SearchRules{RequireSubstantive: true}
@@ -43,15 +44,7 @@ func TestURLs(t *testing.T) {
 					out.WriteString(line)
 				}
 			}
-			if *update {
-				if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(old), out.String()); diff != "" {
-				t.Errorf("%s (-file +code; run with -update to accept):\n%s", file, diff)
-			}
+			golden.Check(t, file, out.String())
 		})
 	}
 }

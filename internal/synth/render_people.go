@@ -327,7 +327,7 @@ func (p *Plan) roleCode(profession, prac, arch int, kindOf code) code {
 		}
 	}
 	roles := professions[profession].roles
-	return roles[mix(uint64(prac)*golden)%uint64(len(roles))]
+	return roles[mix(uint64(prac)*goldenGamma)%uint64(len(roles))]
 }
 
 func (p *Plan) renderRole(e *enc, r *record) {

@@ -2,8 +2,8 @@ package synth
 
 import "math/bits"
 
-// golden is the increment of splitmix64: 2^64 divided by the golden ratio.
-const golden = 0x9e3779b97f4a7c15
+// goldenGamma is the increment of splitmix64: 2^64 divided by the golden ratio.
+const goldenGamma = 0x9e3779b97f4a7c15
 
 // stream is a splitmix64 generator. Its state is one word, so a stream for any record can be
 // created at any time, in any order.
@@ -41,11 +41,11 @@ func mix(x uint64) uint64 {
 // newStream returns the stream for one aspect of record index of type k.
 func newStream(seed uint64, a aspect, k kind, index int) stream {
 	key := uint64(Version)<<32 | uint64(a)<<8 | uint64(k)
-	return stream(mix(mix(seed^mix(key)) + uint64(index)*golden))
+	return stream(mix(mix(seed^mix(key)) + uint64(index)*goldenGamma))
 }
 
 func (s *stream) next() uint64 {
-	*s += golden
+	*s += goldenGamma
 	return mix(uint64(*s))
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,9 +12,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-var update = flag.Bool("update", false, "write the golden file; refused unless Version was raised")
+	"muster/internal/testkit/golden"
+)
 
 const goldenFile = "testdata/golden-scale1-seed42.txt"
 
@@ -42,21 +41,13 @@ func TestGolden(t *testing.T) {
 	o.Workers = 2
 	got := goldenText(t, o)
 	stored, err := os.ReadFile(goldenFile)
-	if *update {
-		if strings.HasPrefix(string(stored), fmt.Sprintf("generator %d\n", Version)) && string(stored) != got {
-			t.Fatalf("%s: bytes changed but Version is still %d: raise it", goldenFile, Version)
-		}
-		if err := os.WriteFile(goldenFile, []byte(got), 0o666); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(stored), got); diff != "" {
-		t.Errorf("bytes changed: raise Version, then run with -update (-stored +got):\n%s", diff)
+	if golden.Update() && strings.HasPrefix(string(stored), fmt.Sprintf("generator %d\n", Version)) && string(stored) != got {
+		t.Fatalf("%s: bytes changed but Version is still %d: raise it", goldenFile, Version)
 	}
+	golden.Check(t, goldenFile, got)
 	for _, workers := range []int{1, 7, 7} {
 		o.Workers = workers
 		if diff := cmp.Diff(got, goldenText(t, o)); diff != "" {

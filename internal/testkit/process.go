@@ -1,12 +1,10 @@
 package testkit
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -17,18 +15,7 @@ import (
 type Process struct {
 	cmd  *exec.Cmd
 	exit chan struct{}
-	log  buffer
-}
-
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *buffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
+	log  Log
 }
 
 // Start starts a command and does not wait for it. With a faultPoint ("name" or
@@ -56,11 +43,7 @@ func (p Program) Start(faultPoint string, args ...string) (*Process, error) {
 func (r *Process) PID() int { return r.cmd.Process.Pid }
 
 // Log returns what the process has printed so far.
-func (r *Process) Log() string {
-	r.log.mu.Lock()
-	defer r.log.mu.Unlock()
-	return r.log.b.String()
-}
+func (r *Process) Log() string { return r.log.String() }
 
 // Exited is closed when the process is gone.
 func (r *Process) Exited() <-chan struct{} { return r.exit }
@@ -85,10 +68,6 @@ func (r *Process) Kill() {
 	<-r.exit
 }
 
-// Stop lets the process stand still until [Process.Continue], as a machine does
-// that swaps or whose disk hangs.
-func (r *Process) Stop() error { return r.cmd.Process.Signal(syscall.SIGSTOP) }
-
 // WaitStopped waits until the process stands still, by [Process.Stop] or at a fault
 // point. It asks the kernel, which only Linux answers here.
 func (r *Process) WaitStopped() error {
@@ -104,9 +83,6 @@ func (r *Process) WaitStopped() error {
 	}
 	return fmt.Errorf("the process does not stand still:\n%s", r.Log())
 }
-
-// Continue ends what [Process.Stop] began.
-func (r *Process) Continue() error { return r.cmd.Process.Signal(syscall.SIGCONT) }
 
 // Terminate asks the process to end and waits until it has ended by itself. A
 // process that does not end with code 0 is an error.

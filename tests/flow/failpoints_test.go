@@ -9,10 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"testing"
 
 	"muster/internal/failpoint"
+	"muster/internal/filelock"
 	"muster/internal/testkit"
 )
 
@@ -99,7 +99,7 @@ func holdGate(t *testing.T, p deployment) (free func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+	if err := filelock.Wait(f, filelock.Exclusive); err != nil {
 		t.Fatal(err)
 	}
 	return func() { f.Close() }

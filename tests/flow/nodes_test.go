@@ -2,7 +2,6 @@ package flow
 
 import (
 	"bytes"
-	"syscall"
 	"testing"
 	"time"
 
@@ -28,19 +27,18 @@ func TestAnotherNodeFinishes(t *testing.T) {
 	dying := p.serve(t, "export.part.page@5", args...)
 	alive := other.serve(t, "", append(args, "--base-url", dying.Base)...)
 	// The other one is paused, so that the one that will be killed claims the work.
-	signalOther := func(signal syscall.Signal) {
-		if err := syscall.Kill(alive.PID(), signal); err != nil {
-			t.Fatal(err)
-		}
+	if err := alive.Stop(); err != nil {
+		t.Fatal(err)
 	}
-	signalOther(syscall.SIGSTOP)
 	status := dying.kickOff(everyPractitioner)
 	if err := dying.WaitKilled(); err != nil {
 		t.Fatal(err)
 	}
 	p.load(t, practitioners(t, 2000, "After"))
 	resumed := time.Now()
-	signalOther(syscall.SIGCONT)
+	if err := alive.Continue(); err != nil {
+		t.Fatal(err)
+	}
 
 	m := alive.wait(alive.Base + status[len(dying.Base):])
 	if took := time.Since(resumed); took > 2*lease {

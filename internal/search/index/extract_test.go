@@ -2,7 +2,6 @@ package index_test
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"math"
 	"os"
@@ -12,17 +11,16 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/valyala/fastjson"
+
 	"muster/internal/conformance"
 	"muster/internal/fhir"
 	"muster/internal/search/index"
-
-	"github.com/google/go-cmp/cmp"
-	"github.com/valyala/fastjson"
+	"muster/internal/testkit/golden"
 )
 
 const baseURL = "http://directory.example/fhir"
-
-var update = flag.Bool("update", false, "rewrite the answers in testdata")
 
 // TestExtract runs the cases of testdata/*.txt; testdata/README.md explains the
 // format.
@@ -39,15 +37,7 @@ func TestExtract(t *testing.T) {
 				t.Fatal(err)
 			}
 			after := answer(t, reg, extractor, string(before))
-			if *update {
-				if err := os.WriteFile(file, []byte(after), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(before), after); diff != "" {
-				t.Errorf("entries changed (-want +got), rewrite with -update if they should:\n%s", diff)
-			}
+			golden.Check(t, file, after)
 		})
 	}
 }

@@ -1,7 +1,6 @@
 package query
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,12 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"muster/internal/fhir"
+	"muster/internal/testkit/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the expected lines of testdata/*.txt")
 
 // TestGolden holds the reading of each text in testdata; its README tells the form.
 func TestGolden(t *testing.T) {
@@ -29,15 +25,7 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := rewrite(t, string(old))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(old), got); diff != "" {
-				t.Errorf("%s (-file +code; run with -update to accept):\n%s", file, diff)
-			}
+			golden.Check(t, file, got)
 		})
 	}
 }

@@ -1,18 +1,14 @@
 package postgres
 
 import (
-	"flag"
-	"os"
 	"strings"
 	"testing"
 
-	"muster/internal/testkit/pgtest"
-
-	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
-)
 
-var update = flag.Bool("update", false, "rewrite schema.sql")
+	"muster/internal/testkit/golden"
+	"muster/internal/testkit/pgtest"
+)
 
 // tableLines returns a CREATE TABLE statement for each table, with its columns, constraints
 // and settings, and then the indexes that do not belong to a constraint.
@@ -60,17 +56,5 @@ func TestSchema(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if *update {
-		if err := os.WriteFile("schema.sql", []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile("schema.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), b.String()); diff != "" {
-		t.Errorf("schema.sql (-file +migrations; run with -update to accept)\n%s", diff)
-	}
+	golden.Check(t, "schema.sql", b.String())
 }

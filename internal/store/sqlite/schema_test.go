@@ -1,16 +1,12 @@
 package sqlite
 
 import (
-	"flag"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"muster/internal/testkit/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite schema.sql")
 
 // TestSchema compares schema.sql with the result of the migrations. The file shows the whole
 // schema in one place, and a migration as a diff.
@@ -34,17 +30,5 @@ func TestSchema(t *testing.T) {
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
 	}
-	if *update {
-		if err := os.WriteFile("schema.sql", []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile("schema.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), b.String()); diff != "" {
-		t.Errorf("schema.sql (-file +migrations; run with -update to accept)\n%s", diff)
-	}
+	golden.Check(t, "schema.sql", b.String())
 }

@@ -1,0 +1,5 @@
+package failpoint
+
+const canPause = false // Windows has no SIGSTOP
+
+func pause() {}

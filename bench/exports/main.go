@@ -1,9 +1,9 @@
-// Command exports measures bulk exports of the real program from outside.
+// Command exports measures bulk exports of the real program.
 //
-//	go run ./bench/exports kickoff   kick-off and selection while a load runs in another process
+//	go run ./bench/exports kickoff   kick-off and selection during a load in another process
 //	go run ./bench/exports memory    resident memory of exports of 100,000 and 1,000,000 resources
 //
-// Results are printed as Markdown rows for bench/RESULTS.md.
+// It prints the results as Markdown rows for bench/RESULTS.md.
 package main
 
 import (
@@ -24,8 +24,8 @@ import (
 )
 
 func main() {
-	dir := flag.String("dir", "", "where data goes; a temporary folder if empty")
-	rows := flag.Int("rows", 0, "resources to load: kickoff 200000, memory 1000000 if 0")
+	dir := flag.String("dir", "", "parent of the temporary folder for the data; defaults to that of the system")
+	rows := flag.Int("rows", 0, "resources to load; 0 stands for 200000 (kickoff) or 1000000 (memory)")
 	flag.Parse()
 	if err := run(*dir, flag.Arg(0), *rows); err != nil {
 		fmt.Fprintln(os.Stderr, "exports:", err)
@@ -53,12 +53,12 @@ func run(dir, what string, rows int) (err error) {
 	case "memory":
 		return b.memory(orDefault(rows, 1_000_000))
 	}
-	return fmt.Errorf("%q: say what to measure: kickoff or memory", what)
+	return fmt.Errorf("unknown measurement %q: use kickoff or memory", what)
 }
 
-func orDefault(n, standard int) int {
+func orDefault(n, fallback int) int {
 	if n == 0 {
-		return standard
+		return fallback
 	}
 	return n
 }
@@ -66,12 +66,12 @@ func orDefault(n, standard int) int {
 type bench struct {
 	dir     string
 	program testkit.Program
-	address string // the same for all servers: a directory keeps its base URL
+	address string // of all servers, because a directory keeps its base URL
 }
 
 const everyPractitioner = "Practitioner?_lastUpdated=ge1900-01-01T00:00:00Z"
 
-// practitioners writes rows [from, to) as NDJSON.
+// practitioners writes the resources [from, to) to an NDJSON file.
 func (b bench) practitioners(from, to int) (string, error) {
 	path := filepath.Join(b.dir, fmt.Sprintf("practitioners-%d-%d.ndjson", from, to))
 	f, err := os.Create(path)
@@ -89,8 +89,8 @@ func (b bench) serve(data string, args ...string) (*testkit.Server, error) {
 	return b.program.Serve(data, b.address, "", append([]string{"--jobs", "0"}, args...)...)
 }
 
-// kickoff loads in one process, and all the while starts exports in another: how
-// long the kick-off takes, and how long until the whole (small) export is there.
+// kickoff starts small exports during a load in another process. It measures the time of
+// the kick-off and the time until the export is complete.
 func (b bench) kickoff(rows int) error {
 	data := filepath.Join(b.dir, "data")
 	first, err := b.practitioners(0, 1000)
@@ -135,9 +135,9 @@ func (b bench) kickoff(rows int) error {
 			if err != nil {
 				return err
 			}
-			fmt.Printf("| load beside a server and %d exports | %d resources in %.1f s, %.0f/s |\n", len(accepted), rows, took.Seconds(), float64(rows)/took.Seconds())
-			fmt.Printf("| kick-off until 202, while loading | p50 %v, p99 %v, max %v |\n", quantile(accepted, 0.5), quantile(accepted, 0.99), quantile(accepted, 1))
-			fmt.Printf("| kick-off until manifest of 3 resources, while loading | p50 %v, p99 %v, max %v |\n", quantile(complete, 0.5), quantile(complete, 0.99), quantile(complete, 1))
+			fmt.Printf("| load during %d exports | %d resources in %.1f s, %.0f/s |\n", len(accepted), rows, took.Seconds(), float64(rows)/took.Seconds())
+			fmt.Printf("| kick-off to 202, during a load | p50 %v, p99 %v, max %v |\n", quantile(accepted, 0.5), quantile(accepted, 0.99), quantile(accepted, 1))
+			fmt.Printf("| kick-off to manifest of 3 resources, during a load | p50 %v, p99 %v, max %v |\n", quantile(complete, 0.5), quantile(complete, 0.99), quantile(complete, 1))
 			return nil
 		default:
 		}
@@ -149,8 +149,8 @@ func quantile(all []time.Duration, q float64) time.Duration {
 	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))].Round(100 * time.Microsecond)
 }
 
-// memory exports a tenth of the rows and then all of them, each by a fresh
-// server, and compares the highest resident memory of the two.
+// memory exports a tenth of the resources and then all of them, each with a new server,
+// and compares the peak resident memory of the two.
 func (b bench) memory(rows int) error {
 	data := filepath.Join(b.dir, "data")
 	var peaks []int64
@@ -174,7 +174,7 @@ func (b bench) memory(rows int) error {
 	return nil
 }
 
-// export serves, exports everything and returns the peak of resident memory.
+// export starts a server, exports all resources and returns the peak resident memory.
 func (b bench) export(data string, rows int) (peak int64, err error) {
 	server, err := b.serve(data)
 	if err != nil {
@@ -203,7 +203,7 @@ func (b bench) export(data string, rows int) (peak int64, err error) {
 	return peak, err
 }
 
-// highWater reads the peak of resident memory of a process, in bytes, on Linux.
+// highWater returns the peak resident memory of a process in bytes. It works on Linux.
 func highWater(pid int) (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -215,5 +215,5 @@ func highWater(pid int) (int64, error) {
 			return kib << 10, err
 		}
 	}
-	return 0, errors.New("the kernel does not tell the peak of resident memory")
+	return 0, errors.New("the kernel does not report the peak resident memory")
 }

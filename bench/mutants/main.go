@@ -1,17 +1,16 @@
-// Command mutants takes rules out of the code, one at a time, and checks that a
-// test which names the requirement turns red.
+// Command mutants removes rules from the code, one at a time, and checks that a test that
+// names the requirement fails.
 //
 //	go run ./bench/mutants [ID…]
 //
-// The rules are in bench/mutants/mutants.txt: the ids of the requirements, the file,
-// the text to take out and what stands there instead, and the tests to run. The
-// tree itself is not touched: the compiler reads the changed file from elsewhere.
+// The rules are in bench/mutants/mutants.txt: the ids of the requirements, the file, the
+// text to remove, its replacement, and the tests to run. The source tree is not changed:
+// the compiler reads the changed file through an overlay.
 //
-// A rule is caught when for each of its ids a test fails that names the id: in the
-// name of the test, in an attribute, or in what it says of the failure. It is
-// "unnamed" when tests fail, but none that names the id, and "SURVIVED" when all
-// tests pass. Without ids as arguments, the requirements that no rule in the list
-// carries are told too.
+// A rule is "caught" if for each of its ids a test fails that names the id: in its name,
+// in an attribute, or in its output. It is "unnamed" if tests fail, but none of them
+// names the id, and "SURVIVED" if all tests pass. Without ids as arguments, the command
+// also lists the requirements that no rule in the list covers.
 package main
 
 import (
@@ -28,17 +27,17 @@ import (
 	"strings"
 )
 
-// mutant is one rule taken out.
+// mutant is a change that removes one rule.
 type mutant struct {
-	ids      []string // requirements that this rule carries
+	ids      []string // requirements that the rule implements
 	file     string
 	old, new string
 	tests    []string // arguments of go test: packages, then -run and a pattern
-	line     int      // in the list
+	line     int      // line number in the list
 }
 
 func main() {
-	list := flag.String("list", "bench/mutants/mutants.txt", "the list of rules")
+	list := flag.String("list", "bench/mutants/mutants.txt", "list of rules")
 	flag.Parse()
 	mutants, err := read(*list)
 	if err != nil {
@@ -49,7 +48,7 @@ func main() {
 		fatal(err)
 	}
 	if flag.NArg() == 0 {
-		if err := tellMissing(mutants); err != nil {
+		if err := printMissing(mutants); err != nil {
 			fatal(err)
 		}
 	}
@@ -85,7 +84,7 @@ func run(list string, mutants []mutant, only []string) (survivors int, err error
 			survivors++
 		}
 	}
-	fmt.Printf("%d rules taken out, %d not noticed by a test that names them\n", tried, survivors)
+	fmt.Printf("%d rules removed, %d not caught by a test that names them\n", tried, survivors)
 	return survivors, err
 }
 
@@ -103,7 +102,7 @@ func (m mutant) try(dir string) (verdict string, err error) {
 	}
 	failures := failuresOf(out)
 	if len(failures) == 0 {
-		return "", fmt.Errorf("no test has run: %w\n%s", err, textOf(out))
+		return "", fmt.Errorf("no test ran: %w\n%s", err, textOf(out))
 	}
 	var unnamed []string
 	for _, id := range m.ids {
@@ -117,15 +116,15 @@ func (m mutant) try(dir string) (verdict string, err error) {
 	return caught, nil
 }
 
-// change writes the changed file and returns the name of the overlay that puts it
-// in its place.
+// change writes the changed file and returns the name of the overlay that replaces the
+// original.
 func (m mutant) change(dir string) (overlay string, err error) {
 	source, err := os.ReadFile(m.file)
 	if err != nil {
 		return "", err
 	}
 	if n := strings.Count(string(source), m.old); m.old == "" || n != 1 {
-		return "", fmt.Errorf("the text to take out stands %d times in %s, want once", n, m.file)
+		return "", fmt.Errorf("the text to remove occurs %d times in %s, want once", n, m.file)
 	}
 	changed := filepath.Join(dir, "changed.go")
 	if err := os.WriteFile(changed, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil {
@@ -143,10 +142,10 @@ func (m mutant) change(dir string) (overlay string, err error) {
 	return overlay, os.WriteFile(overlay, text, 0o600)
 }
 
-// failuresOf returns for each test that failed its name, its attributes and what it
-// said, from the output of go test -json. What is not JSON in there is passed over.
+// failuresOf returns the name, the attributes and the output of each failed test, from
+// the output of go test -json. It ignores lines that are not JSON.
 func failuresOf(out []byte) (failures []string) {
-	said := map[string]string{}
+	output := map[string]string{}
 	for line := range bytes.Lines(out) {
 		var event struct{ Action, Package, Test, Output, Key, Value string }
 		if json.Unmarshal(line, &event) != nil || event.Test == "" {
@@ -155,20 +154,20 @@ func failuresOf(out []byte) (failures []string) {
 		test := event.Package + " " + event.Test
 		switch event.Action {
 		case "attr":
-			said[test] += event.Value + "\n"
+			output[test] += event.Value + "\n"
 		case "output":
-			if !strings.HasPrefix(event.Output, "=== ") { // those tell all attributes and names
-				said[test] += event.Output
+			if !strings.HasPrefix(event.Output, "=== ") { // these lines repeat names and attributes
+				output[test] += event.Output
 			}
 		case "fail":
-			failures = append(failures, test+"\n"+said[test])
+			failures = append(failures, test+"\n"+output[test])
 		}
 	}
 	return failures
 }
 
-// textOf returns what people would read in the output of go test -json, such as the
-// errors of the compiler.
+// textOf returns the plain text in the output of go test -json, such as the errors of the
+// compiler.
 func textOf(out []byte) string {
 	var text strings.Builder
 	for line := range bytes.Lines(out) {
@@ -180,13 +179,13 @@ func textOf(out []byte) string {
 	return text.String()
 }
 
-// tellMissing prints the requirements of an export that no rule in the list carries
-// and that are not decided otherwise.
-func tellMissing(mutants []mutant) error {
-	carried := map[string]bool{}
+// printMissing prints the requirements of exports that no rule in the list covers and that
+// docs/decided.tsv does not exclude.
+func printMissing(mutants []mutant) error {
+	covered := map[string]bool{}
 	for _, m := range mutants {
 		for _, id := range m.ids {
-			carried[id] = true
+			covered[id] = true
 		}
 	}
 	decided, err := firstColumn("docs/decided.tsv")
@@ -194,7 +193,7 @@ func tellMissing(mutants []mutant) error {
 		return err
 	}
 	for _, id := range decided {
-		carried[id] = true
+		covered[id] = true
 	}
 	required, err := firstColumn("docs/requirements.tsv")
 	if err != nil {
@@ -202,7 +201,7 @@ func tellMissing(mutants []mutant) error {
 	}
 	var missing []string
 	for _, id := range required {
-		if area, _, _ := strings.Cut(id, "-"); slices.Contains(areas, area) && !carried[id] {
+		if area, _, _ := strings.Cut(id, "-"); slices.Contains(areas, area) && !covered[id] {
 			missing = append(missing, id)
 		}
 	}
@@ -210,10 +209,10 @@ func tellMissing(mutants []mutant) error {
 	return nil
 }
 
-// areas are the parts of the requirements that an export fulfils.
+// areas are the prefixes of the requirements of exports.
 var areas = []string{"KO", "PO", "MA", "RE", "DE", "RL", "VI", "ER", "HD", "FM"}
 
-// firstColumn reads the ids of a table in docs.
+// firstColumn returns the first column of a table in docs.
 func firstColumn(path string) (ids []string, err error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -227,8 +226,8 @@ func firstColumn(path string) (ids []string, err error) {
 	return ids, nil
 }
 
-// read parses the list. A mutant starts with a line "== IDS", then "file PATH",
-// "test ARGS", and lines "-text" and "+text" as in a diff.
+// read parses the list. A mutant is a line "== IDS", followed by "file PATH", "test
+// ARGS", and lines "-text" and "+text" as in a diff.
 func read(path string) ([]mutant, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -247,7 +246,7 @@ func read(path string) ([]mutant, error) {
 			continue
 		}
 		if len(all) == 0 {
-			return nil, fmt.Errorf("%s:%d: before the first line that starts with ==", path, n)
+			return nil, fmt.Errorf("%s:%d: the line is before the first mutant: start a mutant with ==", path, n)
 		}
 		m := &all[len(all)-1]
 		switch word, rest, _ := strings.Cut(line, " "); {
@@ -260,7 +259,7 @@ func read(path string) ([]mutant, error) {
 		case strings.HasPrefix(line, "+"):
 			m.new = join(m.new, line[1:])
 		default:
-			return nil, fmt.Errorf("%s:%d: start the line with ==, file, test, - or +", path, n)
+			return nil, fmt.Errorf("%s:%d: unknown line: start it with ==, file, test, - or +", path, n)
 		}
 	}
 	return all, lines.Err()

@@ -1,18 +1,17 @@
-// Command search measures searches: each query shape of the guide on one of the two
-// databases, through the compiler and the store as the server uses them.
+// Command search measures the latency of searches: each query shape of the guide on one of
+// the two databases, through the compiler and the store as the server uses them.
 //
 //	go run ./bench/search --database sqlite
 //	go run ./bench/search --database postgres --url postgres://…/empty_database
-//	go run ./bench/search --dir DIR --keep   keep the data; the next run with DIR has no need to load
+//	go run ./bench/search --dir DIR --keep   keep the data, so that the next run with DIR does not load it
 //
-// It makes a synthetic directory (scale 50 is a million resources), loads it, and asks
-// each shape some hundred times, each time with other values. Values are drawn from
-// resources, so a value that many have is drawn often: popular ones from those that
-// make up the first half of all occurrences, rare ones from those that make up the
-// last tenth. A page of 30 and a total exact to 1,000 are asked for apart, since a
-// client wants both. Results are printed as a Markdown table for bench/RESULTS.md; the
-// slowest query of each shape that misses the targets is printed for a look at it with
-// muster search --explain.
+// It generates a synthetic directory (scale 50 is a million resources), loads it, and runs
+// each shape several hundred times with different values. Values are sampled from
+// resources, so frequent values are sampled often: popular values from the first half of
+// all occurrences, rare ones from the last tenth. A page of 30 and a total up to 1,000 are
+// measured separately, since a client may request both. The results are printed as a
+// Markdown table for bench/RESULTS.md. If a shape misses a target, its slowest query is
+// printed too, for muster search --explain.
 package main
 
 import (
@@ -26,7 +25,7 @@ import (
 	"strings"
 )
 
-// options say what is measured.
+// options configure the benchmark.
 type options struct {
 	database string
 	url      string
@@ -34,7 +33,7 @@ type options struct {
 	seed     uint64
 	dir      string
 	keep     bool
-	asks     int
+	queries  int
 	best     int
 	only     string
 }
@@ -42,14 +41,14 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.database, "database", "sqlite", "sqlite or postgres")
-	flag.StringVar(&o.url, "url", os.Getenv("MUSTER_TEST_POSTGRES"), "of the PostgreSQL database, for postgres; empty, or kept by a run before")
+	flag.StringVar(&o.url, "url", os.Getenv("MUSTER_TEST_POSTGRES"), "URL of the PostgreSQL database, for postgres; it must be empty or kept from an earlier run")
 	flag.StringVar(&o.scale, "scale", "50", "size of the directory, as for muster generate")
-	flag.Uint64Var(&o.seed, "seed", 42, "of the directory and of the values that are asked for")
-	flag.StringVar(&o.dir, "dir", "", "where the data goes; a temporary folder if empty")
-	flag.BoolVar(&o.keep, "keep", false, "leave the data for another run")
-	flag.IntVar(&o.asks, "asks", 300, "how often each shape is asked")
-	flag.IntVar(&o.best, "best", 1, "take the best of so many times each question is asked, on a machine that does other things too")
-	flag.StringVar(&o.only, "only", "", "ask only the shapes whose name contains this")
+	flag.Uint64Var(&o.seed, "seed", 42, "seed of the directory and of the sampled values")
+	flag.StringVar(&o.dir, "dir", "", "folder for the data; a temporary folder if empty")
+	flag.BoolVar(&o.keep, "keep", false, "keep the data for another run")
+	flag.IntVar(&o.queries, "queries", 300, "number of queries for each shape")
+	flag.IntVar(&o.best, "best", 1, "run each query this many times and use the fastest, for a machine with other load")
+	flag.StringVar(&o.only, "only", "", "measure only shapes whose name contains this text")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, o)
@@ -60,15 +59,15 @@ func main() {
 	}
 }
 
-// run makes the directory, opens it, asks and prints.
+// run prepares the directory, measures all shapes and prints the results.
 func run(ctx context.Context, o options) (err error) {
-	g, err := prepare(ctx, o)
+	e, err := prepare(ctx, o)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, g.Close(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, e.Close(context.WithoutCancel(ctx))) }()
 	r := rand.New(rand.NewPCG(o.seed, 1))
-	values, err := sample(g.source, r)
+	values, err := sample(e.source, r)
 	if err != nil {
 		return err
 	}
@@ -77,12 +76,12 @@ func run(ctx context.Context, o options) (err error) {
 		if !strings.Contains(s.name, o.only) {
 			continue
 		}
-		m, err := g.measure(ctx, o, s, values, r)
+		m, err := e.measure(ctx, o, s, values, r)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		fmt.Println(m.row())
-		m.tellSlowest(os.Stderr)
+		m.printSlowest(os.Stderr)
 	}
 	return nil
 }

@@ -15,13 +15,13 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// sampled is how many resources of each type values are drawn from.
-const sampled = 5000
+// sampleSize is the number of resources of each type that values are sampled from.
+const sampleSize = 5000
 
-// resources are some of each type, taken at random.
+// resources are random resources of each type.
 type resources map[fhir.Type][]*fastjson.Value
 
-// sample reads resources at random places of the files that were loaded.
+// sample reads resources at random offsets of the loaded files.
 func sample(source string, r *rand.Rand) (resources, error) {
 	s := resources{}
 	for _, t := range fhir.Types() {
@@ -45,13 +45,13 @@ func sampleFile(path string, r *rand.Rand) ([]*fastjson.Value, error) {
 	}
 	var list []*fastjson.Value
 	in := bufio.NewReader(file)
-	for range sampled {
+	for range sampleSize {
 		if _, err := file.Seek(r.Int64N(end), io.SeekStart); err != nil {
 			return nil, err
 		}
 		in.Reset(file)
 		if _, err := in.ReadSlice('\n'); err != nil && err != bufio.ErrBufferFull {
-			continue // within the last line
+			continue // the offset is within the last line
 		}
 		line, err := in.ReadString('\n')
 		if err != nil {
@@ -59,17 +59,17 @@ func sampleFile(path string, r *rand.Rand) ([]*fastjson.Value, error) {
 		}
 		v, err := fastjson.Parse(line)
 		if err != nil {
-			continue // began within a very long line
+			continue // the offset was within a very long line
 		}
 		list = append(list, v)
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("%s: nothing could be drawn from it", path)
+		return nil, fmt.Errorf("%s: no resource could be sampled", path)
 	}
 	return list, nil
 }
 
-// texts lists the texts at a path in a resource, through all lists on it.
+// texts lists the strings at a path of a resource, through all lists on the path.
 func texts(v *fastjson.Value, path ...string) []string {
 	switch {
 	case v == nil:
@@ -89,19 +89,19 @@ func texts(v *fastjson.Value, path ...string) []string {
 	return nil
 }
 
-// drawer draws values for one question.
-type drawer struct {
+// sampler samples values for requests.
+type sampler struct {
 	from    resources
 	r       *rand.Rand
 	popular bool
-	cache   map[string]popularity
+	cache   map[string]ranking
 }
 
-// popularity are the values at a path, one entry for each occurrence.
-type popularity struct{ popular, rare []string }
+// ranking holds the values at a path, with one entry for each occurrence.
+type ranking struct{ popular, rare []string }
 
-// draw draws a value at a path, popular or rare.
-func (d *drawer) draw(t fhir.Type, path string) string {
+// draw returns a random value at a path, popular or rare.
+func (d *sampler) draw(t fhir.Type, path string) string {
 	key := t.String() + "." + path
 	p, ok := d.cache[key]
 	if !ok {
@@ -116,9 +116,9 @@ func (d *drawer) draw(t fhir.Type, path string) string {
 
 func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
 
-// rank parts the occurrences of a path into those of the most and the least frequent
-// values.
-func (d *drawer) rank(t fhir.Type, path string) popularity {
+// rank divides the occurrences of values at a path into those of the most and the least
+// frequent values.
+func (d *sampler) rank(t fhir.Type, path string) ranking {
 	counts := map[string]int{}
 	var all []string
 	for _, v := range d.from[t] {
@@ -136,16 +136,16 @@ func (d *drawer) rank(t fhir.Type, path string) popularity {
 		}
 		return strings.Compare(a, b)
 	})
-	return popularity{popular: all[:(len(all)+1)/2], rare: all[len(all)-(len(all)+9)/10:]}
+	return ranking{popular: all[:(len(all)+1)/2], rare: all[len(all)-(len(all)+9)/10:]}
 }
 
-// any draws a resource.
-func (d *drawer) any(t fhir.Type) *fastjson.Value { return pick(d.r, d.from[t]) }
+// resource returns a random resource.
+func (d *sampler) resource(t fhir.Type) *fastjson.Value { return pick(d.r, d.from[t]) }
 
-// position draws the place of a location that has one.
-func (d *drawer) position() string {
+// position returns the position of a random Location that has one.
+func (d *sampler) position() string {
 	for range 100 {
-		at := d.any(fhir.Location).Get("position")
+		at := d.resource(fhir.Location).Get("position")
 		if at != nil {
 			return fmt.Sprintf("%v|%v", at.GetFloat64("latitude"), at.GetFloat64("longitude"))
 		}
@@ -153,8 +153,8 @@ func (d *drawer) position() string {
 	return "-33.8688|151.2093"
 }
 
-// word draws a word of four letters or more out of a value.
-func (d *drawer) word(t fhir.Type, path string) string {
+// word returns a random word of at least four letters from a value.
+func (d *sampler) word(t fhir.Type, path string) string {
 	var long []string
 	for _, w := range strings.Fields(d.draw(t, path)) {
 		if len([]rune(w)) >= 4 {

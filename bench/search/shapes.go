@@ -11,22 +11,22 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// question is a search as a client sends it.
-type question struct {
+// request is a search request.
+type request struct {
 	of  fhir.Type
-	raw string // the query of the URL
+	raw string // query string of the URL
 }
 
-func (q question) String() string { return q.of.String() + "?" + q.raw }
+func (q request) String() string { return q.of.String() + "?" + q.raw }
 
-// shape is one kind of question. Those without values are asked as they are.
+// shape is one kind of query.
 type shape struct {
-	name    string
-	popular bool // which values it is asked with
-	ask     func(d *drawer) question
+	name       string
+	popular    bool // uses popular values instead of rare ones
+	newRequest func(d *sampler) request
 }
 
-// Where values stand in resources.
+// Paths of values in resources, names of parameters, and prefixes of tokens.
 const (
 	role    = "code.coding.code"
 	service = "type.coding.code"
@@ -42,89 +42,89 @@ const (
 	hpii   = "http://ns.electronichealth.net.au/id/hi/hpii/1.0|"
 )
 
-// both makes two shapes of one, with popular and with rare values.
-func both(name string, ask func(d *drawer) question) []shape {
-	return []shape{{name + ", popular", true, ask}, {name + ", rare", false, ask}}
+// popularAndRare returns two shapes, one with popular and one with rare values.
+func popularAndRare(name string, newRequest func(d *sampler) request) []shape {
+	return []shape{{name + ", popular", true, newRequest}, {name + ", rare", false, newRequest}}
 }
 
-// urlOf is a question with these parameters: name, value, name, value, …
-func urlOf(t fhir.Type, params ...string) question {
+// newURL returns a request with parameters: name, value, name, value, …
+func newURL(t fhir.Type, params ...string) request {
 	var raw []string
 	for pair := range slices.Chunk(params, 2) {
 		raw = append(raw, pair[0]+"="+url.QueryEscape(pair[1]))
 	}
-	return question{t, strings.Join(raw, "&")}
+	return request{t, strings.Join(raw, "&")}
 }
 
-// shapes are the query shapes of the guide.
+// shapes returns the query shapes of the guide.
 func shapes() (all []shape) {
 	const (
 		org, loc, svc, pr, prole = fhir.Organization, fhir.Location, fhir.HealthcareService, fhir.Practitioner, fhir.PractitionerRole
 	)
 	for _, list := range [][]shape{
-		{{"identifier", false, func(d *drawer) question {
-			id := texts(d.any(pr), "identifier", "value")
-			return urlOf(pr, "identifier", hpii+pick(d.r, append(id, "8003610000000000")))
+		{{"identifier", false, func(d *sampler) request {
+			id := texts(d.resource(pr), "identifier", "value")
+			return newURL(pr, "identifier", hpii+pick(d.r, append(id, "8003610000000000")))
 		}}},
-		both("token: role", func(d *drawer) question { return urlOf(prole, "role", snomed+d.draw(prole, role)) }),
-		both("string: address-city", func(d *drawer) question { return urlOf(loc, city, d.draw(loc, inCity)) }),
-		both("string: family name", func(d *drawer) question { return urlOf(pr, "name", d.draw(pr, family)) }),
-		both("reference: organization", func(d *drawer) question {
-			return urlOf(prole, "organization", d.draw(prole, "organization.reference"))
+		popularAndRare("token: role", func(d *sampler) request { return newURL(prole, "role", snomed+d.draw(prole, role)) }),
+		popularAndRare("string: address-city", func(d *sampler) request { return newURL(loc, city, d.draw(loc, inCity)) }),
+		popularAndRare("string: family name", func(d *sampler) request { return newURL(pr, "name", d.draw(pr, family)) }),
+		popularAndRare("reference: organization", func(d *sampler) request {
+			return newURL(prole, "organization", d.draw(prole, "organization.reference"))
 		}),
-		both("two tokens", func(d *drawer) question {
-			return urlOf(prole, "role", snomed+d.draw(prole, role), "daysofweek", d.draw(prole, days))
+		popularAndRare("two tokens", func(d *sampler) request {
+			return newURL(prole, "role", snomed+d.draw(prole, role), "daysofweek", d.draw(prole, days))
 		}),
-		both("three tokens", func(d *drawer) question {
-			return urlOf(svc, "service-type", snomed+d.draw(svc, service), "languages", "en", "daysofweek", d.draw(svc, days))
+		popularAndRare("three tokens", func(d *sampler) request {
+			return newURL(svc, "service-type", snomed+d.draw(svc, service), "languages", "en", "daysofweek", d.draw(svc, days))
 		}),
-		both("chain: location.address-city", func(d *drawer) question { return urlOf(prole, "location."+city, d.draw(loc, inCity)) }),
-		{{"chain, broad: location.address-state", true, func(d *drawer) question { return urlOf(prole, "location.address-state", d.draw(loc, inState)) }}},
-		both("chain and token", func(d *drawer) question {
-			return urlOf(svc, "service-type", snomed+d.draw(svc, service), "location."+city, d.draw(loc, inCity))
+		popularAndRare("chain: location.address-city", func(d *sampler) request { return newURL(prole, "location."+city, d.draw(loc, inCity)) }),
+		{{"chain, broad: location.address-state", true, func(d *sampler) request { return newURL(prole, "location.address-state", d.draw(loc, inState)) }}},
+		popularAndRare("chain and token", func(d *sampler) request {
+			return newURL(svc, "service-type", snomed+d.draw(svc, service), "location."+city, d.draw(loc, inCity))
 		}),
-		both("chain of two: service.location.address-city", func(d *drawer) question {
-			return urlOf(prole, "service.location."+city, d.draw(loc, inCity))
+		popularAndRare("chain of two: service.location.address-city", func(d *sampler) request {
+			return newURL(prole, "service.location."+city, d.draw(loc, inCity))
 		}),
-		both("_has: service-type", func(d *drawer) question {
-			return urlOf(org, "_has:HealthcareService:organization:service-type", snomed+d.draw(svc, service))
+		popularAndRare("_has: service-type", func(d *sampler) request {
+			return newURL(org, "_has:HealthcareService:organization:service-type", snomed+d.draw(svc, service))
 		}),
-		both("_has: organization", func(d *drawer) question {
-			return urlOf(pr, "_has:PractitionerRole:practitioner:organization", d.draw(prole, "organization.reference"))
+		popularAndRare("_has: organization", func(d *sampler) request {
+			return newURL(pr, "_has:PractitionerRole:practitioner:organization", d.draw(prole, "organization.reference"))
 		}),
-		{{"_has, broad: address-state", true, func(d *drawer) question {
-			return urlOf(org, "_has:Location:organization:address-state", d.draw(loc, inState))
+		{{"_has, broad: address-state", true, func(d *sampler) request {
+			return newURL(org, "_has:Location:organization:address-state", d.draw(loc, inState))
 		}}},
-		both("chain in _has: location.address-city", func(d *drawer) question {
-			return urlOf(pr, "_has:PractitionerRole:practitioner:location.address-city", d.draw(loc, inCity))
+		popularAndRare("chain in _has: location.address-city", func(d *sampler) request {
+			return newURL(pr, "_has:PractitionerRole:practitioner:location.address-city", d.draw(loc, inCity))
 		}),
-		both("chain in _has: service.service-type", func(d *drawer) question {
-			return urlOf(pr, "_has:PractitionerRole:practitioner:service.service-type", snomed+d.draw(svc, service))
+		popularAndRare("chain in _has: service.service-type", func(d *sampler) request {
+			return newURL(pr, "_has:PractitionerRole:practitioner:service.service-type", snomed+d.draw(svc, service))
 		}),
 		near(),
-		both("_sort=name", func(d *drawer) question {
-			return urlOf(svc, "service-type", snomed+d.draw(svc, service), "_sort", "name")
+		popularAndRare("_sort=name", func(d *sampler) request {
+			return newURL(svc, "service-type", snomed+d.draw(svc, service), "_sort", "name")
 		}),
-		both("_sort=-_lastUpdated", func(d *drawer) question {
-			return urlOf(prole, "role", snomed+d.draw(prole, role), "_sort", "-_lastUpdated")
+		popularAndRare("_sort=-_lastUpdated", func(d *sampler) request {
+			return newURL(prole, "role", snomed+d.draw(prole, role), "_sort", "-_lastUpdated")
 		}),
-		{{"_sort=name, broad: address-state", true, func(d *drawer) question { return urlOf(loc, "address-state", d.draw(loc, inState), "_sort", "name") }}},
-		{{"_sort=-_lastUpdated, broad: daysofweek", true, func(d *drawer) question {
-			return urlOf(prole, "daysofweek", d.draw(prole, days), "_sort", "-_lastUpdated")
+		{{"_sort=name, broad: address-state", true, func(d *sampler) request { return newURL(loc, "address-state", d.draw(loc, inState), "_sort", "name") }}},
+		{{"_sort=-_lastUpdated, broad: daysofweek", true, func(d *sampler) request {
+			return newURL(prole, "daysofweek", d.draw(prole, days), "_sort", "-_lastUpdated")
 		}}},
-		both(":contains, organisation name", func(d *drawer) question { return urlOf(org, "name:contains", d.word(org, "name")) }),
-		both(":contains, practitioner name", func(d *drawer) question { return urlOf(pr, "name:contains", d.word(pr, family)) }),
-		both(":not", func(d *drawer) question {
-			return urlOf(prole, "role", snomed+d.draw(prole, role), "daysofweek:not", "mon")
+		popularAndRare(":contains, organisation name", func(d *sampler) request { return newURL(org, "name:contains", d.word(org, "name")) }),
+		popularAndRare(":contains, practitioner name", func(d *sampler) request { return newURL(pr, "name:contains", d.word(pr, family)) }),
+		popularAndRare(":not", func(d *sampler) request {
+			return newURL(prole, "role", snomed+d.draw(prole, role), "daysofweek:not", "mon")
 		}),
-		both(":missing", func(d *drawer) question {
-			return urlOf(prole, "role", snomed+d.draw(prole, role), "endpoint:missing", "true")
+		popularAndRare(":missing", func(d *sampler) request {
+			return newURL(prole, "role", snomed+d.draw(prole, role), "endpoint:missing", "true")
 		}),
-		{{"starttime", false, func(d *drawer) question { return urlOf(prole, "starttime", clock(d, 6)) }}},
-		both("service-type and endtime", func(d *drawer) question {
-			return urlOf(svc, "service-type", snomed+d.draw(svc, service), "languages", "en", "endtime", "gt"+clock(d, 16))
+		{{"starttime", false, func(d *sampler) request { return newURL(prole, "starttime", timeOfDay(d, 6)) }}},
+		popularAndRare("service-type and endtime", func(d *sampler) request {
+			return newURL(svc, "service-type", snomed+d.draw(svc, service), "languages", "en", "endtime", "gt"+timeOfDay(d, 16))
 		}),
-		{{"_lastUpdated alone, everything", true, func(*drawer) question { return urlOf(prole, "_lastUpdated", "gt2020-01-01T00:00:00Z") }}},
+		{{"_lastUpdated alone, everything", true, func(*sampler) request { return newURL(prole, "_lastUpdated", "gt2020-01-01T00:00:00Z") }}},
 		exampleOne(),
 	} {
 		all = append(all, list...)
@@ -132,12 +132,12 @@ func shapes() (all []shape) {
 	return all
 }
 
-// clock draws a time of the five hours from an hour on.
-func clock(d *drawer, from int) string {
+// timeOfDay returns a random time within five hours from an hour.
+func timeOfDay(d *sampler, from int) string {
 	return fmt.Sprintf("%02d%02d", from+d.r.IntN(5), 30*d.r.IntN(2))
 }
 
-// near are circles around places that have locations.
+// near returns shapes of circles around positions of Locations.
 func near() (list []shape) {
 	for _, c := range []struct {
 		distance, sort string
@@ -146,44 +146,44 @@ func near() (list []shape) {
 		if c.sort != "" {
 			name += ", _sort=near"
 		}
-		list = append(list, shape{name, false, func(d *drawer) question {
+		list = append(list, shape{name, false, func(d *sampler) request {
 			params := []string{"near", d.position() + "|" + c.distance + "|km"}
 			if c.sort != "" {
 				params = append(params, "_sort", c.sort)
 			}
-			return urlOf(fhir.Location, params...)
+			return newURL(fhir.Location, params...)
 		}})
 	}
 	return list
 }
 
-// exampleOne are the five filters of the first example of the guide, each for a place
-// and a kind of service that there are.
+// exampleOne returns the five filters of the first example of the guide, with places and
+// service types that exist in the directory.
 func exampleOne() []shape {
 	const has = "_has:PractitionerRole:practitioner:location."
-	ask := func(t fhir.Type, prefix string, others func(d *drawer) []string) func(d *drawer) question {
-		return func(d *drawer) question {
-			place := d.any(fhir.Location).Get("address")
-			params := []string{prefix + city, one(place, "city"), prefix + postcode, one(place, "postalCode")}
+	byAddress := func(t fhir.Type, prefix string, others func(d *sampler) []string) func(d *sampler) request {
+		return func(d *sampler) request {
+			place := d.resource(fhir.Location).Get("address")
+			params := []string{prefix + city, firstText(place, "city"), prefix + postcode, firstText(place, "postalCode")}
 			if others != nil {
 				params = append(others(d), params...)
 			}
-			return urlOf(t, params...)
+			return newURL(t, params...)
 		}
 	}
-	kind := func(d *drawer) string { return snomed + d.draw(fhir.HealthcareService, service) }
+	kind := func(d *sampler) string { return snomed + d.draw(fhir.HealthcareService, service) }
 	return []shape{
-		{"Example 1: HealthcareService", true, ask(fhir.HealthcareService, "location.", func(d *drawer) []string { return []string{"service-type", kind(d)} })},
-		{"Example 1: Location", true, ask(fhir.Location, "", nil)},
-		{"Example 1: PractitionerRole", true, ask(fhir.PractitionerRole, "location.", nil)},
-		{"Example 1: Practitioner", true, ask(fhir.Practitioner, has, nil)},
-		{"Example 1: Organization", true, func(d *drawer) question {
-			return urlOf(fhir.Organization, "_has:HealthcareService:organization:service-type", kind(d))
+		{"Example 1: HealthcareService", true, byAddress(fhir.HealthcareService, "location.", func(d *sampler) []string { return []string{"service-type", kind(d)} })},
+		{"Example 1: Location", true, byAddress(fhir.Location, "", nil)},
+		{"Example 1: PractitionerRole", true, byAddress(fhir.PractitionerRole, "location.", nil)},
+		{"Example 1: Practitioner", true, byAddress(fhir.Practitioner, has, nil)},
+		{"Example 1: Organization", true, func(d *sampler) request {
+			return newURL(fhir.Organization, "_has:HealthcareService:organization:service-type", kind(d))
 		}},
 	}
 }
 
-// one is the first text at a path, a value that nobody has if there is none.
-func one(v *fastjson.Value, path ...string) string {
+// firstText returns the first string at a path, or a value that no resource has.
+func firstText(v *fastjson.Value, path ...string) string {
 	return append(texts(v, path...), "nowhere")[0]
 }

@@ -10,29 +10,30 @@ import (
 	"muster/internal/testkit"
 )
 
-// Filters are what a full export of a soak asks for.
+// Filters are the type filters of the exports.
 var Filters = []string{"Practitioner?_lastUpdated=ge1900-01-01T00:00:00Z", "Location?_lastUpdated=ge1900-01-01T00:00:00Z"}
 
-// Chain is a client that keeps a copy: one full export, then deltas, each with the
-// transactionTime of the one before as _since. Not safe for several goroutines.
+// Chain is a client that maintains a copy: one full export, then deltas, each with the
+// transactionTime of the previous export as _since. It is not safe for use by several
+// goroutines.
 type Chain struct {
-	Ledger *Ledger
-	Rounds int
-	Lines  int
-	Took   []time.Duration // kick-off to manifest, by round
+	History *History
+	Rounds  int
+	Lines   int
+	Took    []time.Duration // time from kick-off to manifest, by round
 
 	since string // transactionTime of the last manifest
 	last  map[Name]int
 }
 
-// NewChain starts a chain.
-func NewChain(l *Ledger) *Chain { return &Chain{Ledger: l, last: map[Name]int{}} }
+// NewChain returns a chain without a round.
+func NewChain(l *History) *Chain { return &Chain{History: l, last: map[Name]int{}} }
 
-// Round runs one export and checks it: each line holds what was written, is later than
-// the last transaction time and not later than this one, and comes for the first time;
-// and all that was acknowledged before the kick-off has arrived.
+// Round runs one export and checks it. Each line must hold what was written, must be
+// committed after the previous transaction time and not after this one, and must be new.
+// All versions that were acknowledged before the kick-off must be part of the union.
 func (c *Chain) Round(ctx context.Context, s *testkit.Server) error {
-	dues := c.Ledger.Dues(c.since != "") // a full export has what is visible, a delta has all states
+	expected := c.History.Expectations(c.since != "") // a full export holds visible resources, a delta all states
 	start := time.Now()
 	status, err := s.KickOff(testkit.Parameters(c.since, Filters...))
 	if err != nil {
@@ -47,22 +48,22 @@ func (c *Chain) Round(ctx context.Context, s *testkit.Server) error {
 	if err != nil {
 		return err
 	}
-	if err := c.take(manifest.TransactionTime, lines); err != nil {
+	if err := c.add(manifest.TransactionTime, lines); err != nil {
 		return fmt.Errorf("round %d, _since %q, transactionTime %s: %w", c.Rounds+1, c.since, manifest.TransactionTime, err)
 	}
 	c.since = manifest.TransactionTime
 	c.Rounds++
 	c.Lines += len(lines)
-	for n, due := range dues {
-		if c.last[n] < due.Version && c.Ledger.Still(n, due) {
-			return fmt.Errorf("round %d: %s version %d was acknowledged before the kick-off, and the union of all rounds has version %d", c.Rounds, n, due.Version, c.last[n])
+	for n, want := range expected {
+		if c.last[n] < want.Version && c.History.StillExpected(n, want) {
+			return fmt.Errorf("round %d: %s version %d was acknowledged before the kick-off, but the union of all rounds has version %d", c.Rounds, n, want.Version, c.last[n])
 		}
 	}
-	return drop(ctx, status)
+	return deleteJob(ctx, status)
 }
 
-// take puts the lines of a round into the union.
-func (c *Chain) take(transactionTime string, lines []Line) error {
+// add adds the lines of a round to the union.
+func (c *Chain) add(transactionTime string, lines []Line) error {
 	until, err := time.Parse(time.RFC3339Nano, transactionTime)
 	if err != nil {
 		return err
@@ -73,11 +74,11 @@ func (c *Chain) take(transactionTime string, lines []Line) error {
 			return err
 		}
 		if !until.After(from) {
-			return fmt.Errorf("the transaction time does not move forward")
+			return fmt.Errorf("the transaction time does not increase")
 		}
 	}
 	for _, r := range lines {
-		if err := c.Ledger.Check(r); err != nil {
+		if err := c.History.CheckLine(r); err != nil {
 			return err
 		}
 		switch last := c.last[r.Name]; {
@@ -86,64 +87,64 @@ func (c *Chain) take(transactionTime string, lines []Line) error {
 		case !r.Committed.After(from):
 			return fmt.Errorf("%s version %d was committed at %v, not after _since", r.Name, r.Version, r.Committed)
 		case r.Version == last:
-			return fmt.Errorf("%s version %d came before", r.Name, r.Version)
+			return fmt.Errorf("%s version %d is repeated", r.Name, r.Version)
 		case r.Version < last:
-			return fmt.Errorf("%s version %d came after version %d", r.Name, r.Version, last)
+			return fmt.Errorf("%s version %d follows version %d", r.Name, r.Version, last)
 		}
 		c.last[r.Name] = r.Version
 	}
 	return nil
 }
 
-// End compares the union with what was written, once all writers have ended and a last
-// round has run.
-func (c *Chain) End() error {
-	for n, version := range c.Ledger.Final(true) {
+// Verify compares the union with what was written, after all writers have ended and a
+// last round has run.
+func (c *Chain) Verify() error {
+	for n, version := range c.History.Final(true) {
 		if c.last[n] != version {
-			return fmt.Errorf("%s has version %d at the end, and the union of %d rounds has version %d", n, version, c.Rounds, c.last[n])
+			return fmt.Errorf("%s has version %d at the end, but the union of %d rounds has version %d", n, version, c.Rounds, c.last[n])
 		}
 	}
 	return nil
 }
 
-// Download fetches all files of a manifest from a server, which need not be the one in
-// their URLs, and holds them against the counts.
+// Download downloads all files of a manifest from a server, which may differ from the one
+// in their URLs, and checks the counts.
 func Download(ctx context.Context, s *testkit.Server, m testkit.Manifest) ([]Line, error) {
 	var all []Line
 	for _, o := range m.Output {
 		_, file, _ := strings.Cut(o.URL, "/Binary/")
 		body, status, err := testkit.Fetch(ctx, s.Base+"/Binary/"+file, map[string]string{"Accept": "application/fhir+ndjson"})
 		if err != nil {
-			return nil, brokenOff{err}
+			return nil, interrupted{err}
 		}
 		if status != http.StatusOK {
-			return nil, refused{fmt.Errorf("GET %s: %d: %s", o.URL, status, body), status}
+			return nil, errorAnswer{fmt.Errorf("GET %s: %d: %s", o.URL, status, body), status}
 		}
 		lines, err := Lines(o.Type, body)
 		if err != nil {
 			return nil, err
 		}
 		if len(lines) != o.Count {
-			return nil, fmt.Errorf("%s has %d lines, the manifest says %d", o.URL, len(lines), o.Count)
+			return nil, fmt.Errorf("%s has %d lines, but the manifest says %d", o.URL, len(lines), o.Count)
 		}
 		all = append(all, lines...)
 	}
 	return all, nil
 }
 
-// brokenOff is a download without its end: the server died, perhaps.
-type brokenOff struct{ error }
+// interrupted is the error of a download that was cut off, perhaps by a crash of the server.
+type interrupted struct{ error }
 
-func (b brokenOff) Unwrap() error { return b.error }
+func (b interrupted) Unwrap() error { return b.error }
 
-// refused is a download that was answered with an error.
-type refused struct {
+// errorAnswer is the error of a download that was answered with an error status.
+type errorAnswer struct {
 	error
 	status int
 }
 
-// drop gives back a job that is done with.
-func drop(ctx context.Context, status string) error {
+// deleteJob deletes a job.
+func deleteJob(ctx context.Context, status string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, status, nil)
 	if err != nil {
 		return err

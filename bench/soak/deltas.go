@@ -15,55 +15,56 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// DeltasPlan says how much [Deltas] does.
+// DeltasPlan configures [Deltas].
 type DeltasPlan struct {
-	Rounds int // of the main chain
+	Rounds int // rounds of the main chain
 	Seed   uint64
-	Batch  int // resources of the short loads
-	Long   int // resources of the long loads: several batches of a loader
+	Batch  int // resources of a short load
+	Long   int // resources of a long load: several batches
 }
 
-// DeltasReport is what [Deltas] did.
+// DeltasReport counts what happened in [Deltas].
 type DeltasReport struct {
-	Main, Beside *Chain
-	Loads        int64    // ended, by processes of their own
-	Removed      int64    // resources, physically
-	Versions     int      // planned, all of them written at the end
-	Warnings     []string // log lines of the server that are no information
-	Amid         int64    // rounds of both chains that began while a load was under way
+	Main, Second *Chain
+	Loads        int64    // completed loads, each by its own process
+	Removed      int64    // physically removed resources
+	Versions     int      // written versions
+	Warnings     []string // warnings and errors in the log of the server
+	DuringLoad   int64    // rounds of both chains that began during a load
 }
 
-// Deltas proves the promise of chained exports: while processes load short and long
-// batches and others remove resources, two chains of exports must add up to what was
-// written, with nothing lost, nothing twice and nothing from after its moment.
+// Deltas tests the promise about chained exports. While processes load short and long
+// batches and remove resources, two chains of exports must add up to what was written:
+// nothing is lost, nothing is repeated, and nothing is committed after the transaction
+// time of its export.
 //
-// Resources are in three lanes, each with one writer: short loads of some of the first
-// lane, one after the other; loads of the whole second lane, with pauses; and a third
-// lane whose resources are removed and loaded anew.
-func Deltas(ctx context.Context, g *Ground, plan DeltasPlan) (DeltasReport, error) {
-	d := &deltas{ground: g, plan: plan, ledger: NewLedger(),
+// The resources are in three lanes, each with one writer: short loads of a part of the
+// first lane, loads of the whole second lane with pauses, and a third lane whose
+// resources are removed and loaded again.
+func Deltas(ctx context.Context, env *Env, plan DeltasPlan) (DeltasReport, error) {
+	d := &deltas{env: env, plan: plan, history: NewHistory(),
 		short: names("Practitioner", "s", plan.Batch*2), long: names("Practitioner", "l", plan.Long), volatile: names("Location", "v", plan.Batch)}
-	if err := d.load(slices.Concat(d.short, d.long, d.volatile), never); err != nil {
+	if err := d.load(slices.Concat(d.short, d.long, d.volatile), hideNone); err != nil {
 		return d.report, err
 	}
-	server, err := g.Serve("--part-bytes", "60000", "--sweep-every", "500ms", "--jobs", "0")
+	server, err := env.Serve("--part-bytes", "60000", "--sweep-every", "500ms", "--jobs", "0")
 	if err != nil {
 		return d.report, err
 	}
 	defer server.Kill()
 	err = d.run(ctx, server)
 	d.report.Warnings = warnings(server.Log())
-	d.report.Versions = d.ledger.Versions()
+	d.report.Versions = d.history.Versions()
 	if err != nil {
-		return d.report, fmt.Errorf("%w\nlog of the server, its end:\n%s", err, tail(server.Log()))
+		return d.report, fmt.Errorf("%w\nend of the log of the server:\n%s", err, tail(server.Log()))
 	}
 	return d.report, nil
 }
 
-// tail is the end of a log.
+// tail returns the end of a log.
 func tail(log string) string { return log[max(0, len(log)-4000):] }
 
-// warnings are the lines of a server's log that tell of something unusual.
+// warnings returns the warnings and errors in the log of a server.
 func warnings(log string) (all []string) {
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
@@ -83,17 +84,17 @@ func names(typ, prefix string, n int) []Name {
 }
 
 type deltas struct {
-	ground                *Ground
+	env                   *Env
 	plan                  DeltasPlan
-	ledger                *Ledger
+	history               *History
 	short, long, volatile []Name
-	loading               atomic.Int64 // loads under way
-	begun                 atomic.Int64 // chains that have their full export
+	loading               atomic.Int64 // running loads
+	fullExports           atomic.Int64 // chains that have completed their full export
 	report                DeltasReport
 }
 
 func (d *deltas) run(ctx context.Context, server *testkit.Server) error {
-	d.report.Main, d.report.Beside = NewChain(d.ledger), NewChain(d.ledger)
+	d.report.Main, d.report.Second = NewChain(d.history), NewChain(d.history)
 	writing, stop := context.WithCancel(ctx)
 	defer stop()
 	writers, failed := errgroup.WithContext(writing)
@@ -114,7 +115,7 @@ func (d *deltas) run(ctx context.Context, server *testkit.Server) error {
 		defer close(done)
 		for d.report.Main.Rounds < d.plan.Rounds {
 			if cause := failed.Err(); cause != nil {
-				return cause // a writer failed and says why
+				return cause // a writer failed and returns the error
 			}
 			if err := d.round(reading, d.report.Main, server); err != nil {
 				return fmt.Errorf("the main chain: %w", err)
@@ -124,8 +125,8 @@ func (d *deltas) run(ctx context.Context, server *testkit.Server) error {
 	})
 	readers.Go(func() error {
 		for {
-			if err := d.round(reading, d.report.Beside, server); err != nil {
-				return fmt.Errorf("the chain beside: %w", err)
+			if err := d.round(reading, d.report.Second, server); err != nil {
+				return fmt.Errorf("the second chain: %w", err)
 			}
 			select {
 			case <-done:
@@ -141,28 +142,28 @@ func (d *deltas) run(ctx context.Context, server *testkit.Server) error {
 	if err := errors.Join(writers.Wait(), read); err != nil {
 		return err
 	}
-	return d.end(ctx, server)
+	return d.verify(ctx, server)
 }
 
-// end runs the last round of each chain, with no writer left, and compares the unions
-// and a full export with what was written.
-func (d *deltas) end(ctx context.Context, server *testkit.Server) error {
-	for _, c := range []*Chain{d.report.Main, d.report.Beside} {
-		if err := errors.Join(c.Round(ctx, server), c.End()); err != nil {
+// verify runs the last round of each chain after all writers have ended, and compares the
+// unions and a full export with what was written.
+func (d *deltas) verify(ctx context.Context, server *testkit.Server) error {
+	for _, c := range []*Chain{d.report.Main, d.report.Second} {
+		if err := errors.Join(c.Round(ctx, server), c.Verify()); err != nil {
 			return err
 		}
 	}
-	whole := NewChain(d.ledger)
-	if err := whole.Round(ctx, server); err != nil {
+	full := NewChain(d.history)
+	if err := full.Round(ctx, server); err != nil {
 		return fmt.Errorf("a full export at the end: %w", err)
 	}
-	visible := d.ledger.Final(false)
-	if whole.Lines != len(visible) {
-		return fmt.Errorf("a full export at the end has %d resources, want %d", whole.Lines, len(visible))
+	visible := d.history.Final(false)
+	if full.Lines != len(visible) {
+		return fmt.Errorf("a full export at the end has %d resources, want %d", full.Lines, len(visible))
 	}
 	for n, version := range visible {
-		if whole.last[n] != version {
-			return fmt.Errorf("a full export at the end has version %d of %s, want %d", whole.last[n], n, version)
+		if full.last[n] != version {
+			return fmt.Errorf("a full export at the end has version %d of %s, want %d", full.last[n], n, version)
 		}
 	}
 	return nil
@@ -170,7 +171,7 @@ func (d *deltas) end(ctx context.Context, server *testkit.Server) error {
 
 func (d *deltas) round(ctx context.Context, c *Chain, server *testkit.Server) error {
 	if d.loading.Load() > 0 {
-		atomic.AddInt64(&d.report.Amid, 1)
+		atomic.AddInt64(&d.report.DuringLoad, 1)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*testkit.Patience)
 	defer cancel()
@@ -178,17 +179,18 @@ func (d *deltas) round(ctx context.Context, c *Chain, server *testkit.Server) er
 		return err
 	}
 	if c.Rounds == 1 {
-		d.begun.Add(1)
+		d.fullExports.Add(1)
 	}
 	return nil
 }
 
-// hiding tells whether versions may be hidden: a first export holds what is visible, and
-// what was hidden before its moment would be out of sight of that chain for good.
-func (d *deltas) hiding() bool { return d.begun.Load() == 2 }
+// mayHide reports whether versions may be hidden. The first export of a chain holds
+// visible resources only, so the chain would never contain a resource that was hidden
+// before.
+func (d *deltas) mayHide() bool { return d.fullExports.Load() == 2 }
 
-// never hides nothing.
-func never() bool { return false }
+// hideNone hides no version.
+func hideNone() bool { return false }
 
 // load loads the next version of each resource.
 func (d *deltas) load(all []Name, hide func() bool) error {
@@ -196,58 +198,59 @@ func (d *deltas) load(all []Name, hide func() bool) error {
 	defer d.loading.Add(-1)
 	var lines []string
 	for _, n := range all {
-		lines = append(lines, d.ledger.Put(n, hide()))
+		lines = append(lines, d.history.Put(n, hide()))
 	}
-	if err := d.ground.Load(lines); err != nil {
+	if err := d.env.Load(lines); err != nil {
 		return err
 	}
-	d.ledger.Acknowledge(all...)
+	d.history.Acknowledge(all...)
 	atomic.AddInt64(&d.report.Loads, 1)
 	return nil
 }
 
-// some hides one version in eight, when that is allowed.
-func (d *deltas) some(r *rand.Rand) func() bool {
-	return func() bool { return d.hiding() && r.IntN(8) == 0 }
+// hideSome hides one version in eight if mayHide allows it.
+func (d *deltas) hideSome(r *rand.Rand) func() bool {
+	return func() bool { return d.mayHide() && r.IntN(8) == 0 }
 }
 
 func (d *deltas) loadShort(_ context.Context, r *rand.Rand) error {
-	return d.load(pick(r, d.short, 1+r.IntN(d.plan.Batch)), d.some(r))
+	return d.load(pick(r, d.short, 1+r.IntN(d.plan.Batch)), d.hideSome(r))
 }
 
 func (d *deltas) loadLong(ctx context.Context, r *rand.Rand) error {
-	if err := d.load(d.long, d.some(r)); err != nil {
+	if err := d.load(d.long, d.hideSome(r)); err != nil {
 		return err
 	}
 	pause(ctx, r, 4*time.Second)
 	return nil
 }
 
-// removeAndLoad removes some resources by the store, and loads others that are gone.
+// removeAndLoad removes some resources through the store and loads others that were
+// removed.
 func (d *deltas) removeAndLoad(ctx context.Context, r *rand.Rand) (err error) {
-	directory, err := d.ground.Open(ctx)
+	directory, err := d.env.Open(ctx)
 	if err != nil {
 		return ignoreEnd(ctx, err)
 	}
 	defer func() { err = errors.Join(err, directory.Close()) }()
-	var there, gone []Name
+	var present, removed []Name
 	for _, n := range pick(r, d.volatile, 1+r.IntN(len(d.volatile))) {
-		if d.ledger.Present(n) {
-			there = append(there, n)
-			d.ledger.Remove(n)
+		if d.history.LastIsPut(n) {
+			present = append(present, n)
+			d.history.Remove(n)
 		} else {
-			gone = append(gone, n)
+			removed = append(removed, n)
 		}
 	}
-	if len(there) > 0 {
-		// Not ended half way: what the ledger has, the directory must have.
-		if err := Remove(context.WithoutCancel(ctx), directory, there); err != nil {
+	if len(present) > 0 {
+		// Never cancelled half way: the directory must match the history.
+		if err := Remove(context.WithoutCancel(ctx), directory, present); err != nil {
 			return err
 		}
-		atomic.AddInt64(&d.report.Removed, int64(len(there)))
+		atomic.AddInt64(&d.report.Removed, int64(len(present)))
 	}
-	if len(gone) > 0 {
-		if err := d.load(gone, d.some(r)); err != nil {
+	if len(removed) > 0 {
+		if err := d.load(removed, d.hideSome(r)); err != nil {
 			return err
 		}
 	}
@@ -255,7 +258,7 @@ func (d *deltas) removeAndLoad(ctx context.Context, r *rand.Rand) (err error) {
 	return nil
 }
 
-// ignoreEnd drops an error that comes from the end of the context.
+// ignoreEnd returns nil for an error after the end of the context.
 func ignoreEnd(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -265,9 +268,9 @@ func ignoreEnd(ctx context.Context, err error) error {
 
 // pick returns n of the names, in random order.
 func pick(r *rand.Rand, all []Name, n int) []Name {
-	mixed := slices.Clone(all)
-	r.Shuffle(len(mixed), func(i, j int) { mixed[i], mixed[j] = mixed[j], mixed[i] })
-	return mixed[:min(n, len(mixed))]
+	shuffled := slices.Clone(all)
+	r.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+	return shuffled[:min(n, len(shuffled))]
 }
 
 // pause waits a random time up to a limit, or until the context ends.

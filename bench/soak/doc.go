@@ -1,14 +1,15 @@
-// Package soak is what the long proofs under writers and crashes have in common.
+// Package soak holds the long-running tests with concurrent writers and crashes.
 //
-//	go run ./bench/soak/deltas   chained exports while others write: nothing is lost, nothing comes twice
-//	go run ./bench/soak/kills    random kills of servers, loaders and connections: every job ends well or says why
+//	go run ./bench/soak/deltas   chained exports during writes: nothing is lost or repeated
+//	go run ./bench/soak/kills    random kills of servers, loaders and connections: every job ends
+//	                             with its files or with a reason
 //
-// Both run the real program and speak HTTP to it. They write resources whose text says
-// which version it is, and a [Ledger] knows what was written and what was
-// acknowledged. Whatever an export holds is compared with the ledger line by line, so
-// nothing of muster judges itself.
+// Both run the real program and speak HTTP to it. They write resources whose text states
+// their version, and a [History] records what was written and what was acknowledged. The
+// contents of all exports are compared with the history line by line, so muster does not
+// check itself.
 //
-// A [Ground] is where it happens: a data directory or a PostgreSQL database, and the
-// program. A run takes a seed and prints it. Processes are not deterministic: the same
-// seed gives the same plan, not the same race.
+// An [Env] is where a test runs: the program, and a data directory or a PostgreSQL
+// database. A run takes a seed and prints it. Processes are not deterministic: the same
+// seed leads to the same schedule, but not to the same races.
 package soak

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Fuzzes everything that reads what strangers send, each target for the given time with
-# one worker: bench/soak/fuzz.sh 10m. Two targets run at a time; FUZZ_JOBS=1 takes
-# them one by one. A finding ends its target and makes the exit code 1; its input is under
-# testdata/fuzz of the package and fails in `go test` until it is mended.
+# Fuzzes all code that reads untrusted input, each target for the given time with one worker:
+# bench/soak/fuzz.sh 10m. Two targets run at the same time; set FUZZ_JOBS=1 to run one. A
+# finding ends its target and leads to exit code 1. Its input is stored in testdata/fuzz of the
+# package and fails in `go test` until the bug is fixed.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
-duration=${1:?how long for each target, such as 10m}
+duration=${1:?specify the time for each target, such as 10m}
 jobs=${FUZZ_JOBS:-2}
 
 targets=(
@@ -23,7 +23,8 @@ targets=(
   "internal/load FuzzLine"
   "internal/load FuzzInput"
   "internal/load FuzzGzip"
-  "internal/load FuzzGlimpse"
+  "internal/load FuzzFindCandidates"
+  "internal/strictjson FuzzValidate"
   "internal/part FuzzIndex"
 )
 

@@ -16,30 +16,30 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// KillsPlan says how much [Kills] does.
+// KillsPlan configures [Kills].
 type KillsPlan struct {
-	Kills    int
-	Seed     uint64
-	Episode  int    // kills of one episode, which ends with a reckoning
-	Parallel int    // episodes at a time
-	Postgres string // URL of a database to make others from; empty for SQLite
+	Kills         int
+	Seed          uint64
+	ScenarioKills int    // kills of one scenario, which ends with a verification
+	Parallel      int    // scenarios that run at the same time
+	Postgres      string // URL of a database whose user may create databases; empty for SQLite
 }
 
-// KillsReport is what [Kills] did. Safe for use by several goroutines.
+// KillsReport counts what happened in [Kills]. It is safe for use by several goroutines.
 type KillsReport struct {
-	mu       sync.Mutex
-	Kills    map[string]int // by what was killed and how
-	Places   map[string]int // deaths by fault point
-	Outcomes map[string]int // of jobs, by how they ended
-	Loads    map[string]int // attempts of loads, by how they ended
-	Answers  []time.Duration
-	Orphans  []time.Duration // until the files without an owner were gone
-	Warnings map[string]int
-	Paused   int // servers that stood still beyond their lease
+	mu         sync.Mutex
+	Kills      map[string]int // by target and kind
+	Failpoints map[string]int // crashes by failpoint
+	Outcomes   map[string]int // jobs by outcome
+	Loads      map[string]int // attempts of loads by outcome
+	Answers    []time.Duration
+	Orphans    []time.Duration // times until files without a job were removed
+	Warnings   map[string]int
+	Paused     int // servers that were paused for longer than their lease
 }
 
 func newKillsReport() *KillsReport {
-	return &KillsReport{Kills: map[string]int{}, Places: map[string]int{}, Outcomes: map[string]int{}, Loads: map[string]int{}, Warnings: map[string]int{}}
+	return &KillsReport{Kills: map[string]int{}, Failpoints: map[string]int{}, Outcomes: map[string]int{}, Loads: map[string]int{}, Warnings: map[string]int{}}
 }
 
 func (r *KillsReport) count(in map[string]int, what string) {
@@ -54,21 +54,21 @@ func (r *KillsReport) paused() {
 	r.Paused++
 }
 
-func (r *KillsReport) note(in *[]time.Duration, took time.Duration) {
+func (r *KillsReport) record(in *[]time.Duration, took time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	*in = append(*in, took)
 }
 
-// Total is the sum of counts.
+// Total returns the sum of counts.
 func Total(counts map[string]int) (n int) {
-	for _, of := range counts {
-		n += of
+	for _, count := range counts {
+		n += count
 	}
 	return n
 }
 
-// Counts writes counts as text, in the order of their names.
+// Counts formats counts as text, in the order of their names.
 func Counts(counts map[string]int) string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
@@ -77,29 +77,29 @@ func Counts(counts map[string]int) string {
 	return strings.Join(all, ", ")
 }
 
-// Kills proves the promises of a crash: servers and loaders are killed at random times
-// and at random fault points, and started again, while a client starts, polls, downloads
-// and cancels exports. Every so many kills an episode ends with a reckoning: all
-// calms down, every job must have ended, well or with a reason; what each complete one
-// held is judged; what was acknowledged must be there; no file may be left without
-// an owner, and none at all when the jobs are deleted.
+// Kills tests the promises about crashes. It kills servers and loaders at random times
+// and at random failpoints and restarts them, while a client starts, polls, downloads and
+// cancels exports. After a number of kills a scenario ends with a verification on an
+// undisturbed server: every job must end with its files or with a reason, every complete
+// export must hold what it should, acknowledged writes must be stored, no file may be
+// left without a job, and no file at all after the jobs are deleted.
 func Kills(ctx context.Context, program testkit.Program, dir string, plan KillsPlan) (*KillsReport, error) {
 	report := newKillsReport()
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, plan.Parallel))
-	for n, left := 0, plan.Kills; left > 0 && ctx.Err() == nil; n, left = n+1, left-plan.Episode {
+	for n, left := 0, plan.Kills; left > 0 && ctx.Err() == nil; n, left = n+1, left-plan.ScenarioKills {
 		group.Go(func() error {
-			ground, err := NewGround(ctx, program, filepath.Join(dir, fmt.Sprint("episode-", n)), plan.Postgres)
+			env, err := NewEnv(ctx, program, filepath.Join(dir, fmt.Sprint("scenario-", n)), plan.Postgres)
 			if err != nil {
 				return err
 			}
-			e := newEpisode(ground, report, min(left, plan.Episode), func(actor uint64) *rand.Rand {
+			sc := newScenario(env, report, min(left, plan.ScenarioKills), func(actor uint64) *rand.Rand {
 				return rand.New(rand.NewPCG(plan.Seed, uint64(n)<<8|actor))
 			})
-			if err := e.run(ctx); err != nil {
-				return fmt.Errorf("episode %d of seed %d: %w", n, plan.Seed, err)
+			if err := sc.run(ctx); err != nil {
+				return fmt.Errorf("scenario %d of seed %d: %w", n, plan.Seed, err)
 			}
-			return ground.Clear(ctx)
+			return env.Cleanup(ctx)
 		})
 	}
 	return report, group.Wait()

@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// Line is one resource of an export, as far as a soak looks at it.
+// Line is one resource of an export, reduced to what the checks need.
 type Line struct {
 	Name
 	Version   int
-	Committed time.Time // meta.lastUpdated, which is the commit time where nothing keeps foreign meta
+	Committed time.Time // meta.lastUpdated, which is the commit time unless loads keep the meta of the source
 	Text      string
 	Hidden    bool
 	Bytes     string
 }
 
-// Lines reads the NDJSON of one file. All resources must be of the type.
+// Lines reads the NDJSON of one file. All resources must have the type.
 func Lines(typ string, body []byte) ([]Line, error) {
 	var all []Line
 	for text := range bytes.Lines(body) {
@@ -36,7 +36,7 @@ func Lines(typ string, body []byte) ([]Line, error) {
 
 func readLine(text []byte) (Line, error) {
 	if !bytes.HasSuffix(text, []byte("\n")) {
-		return Line{}, fmt.Errorf("it is cut off: %q", text)
+		return Line{}, fmt.Errorf("the line is truncated: %q", text)
 	}
 	var r struct {
 		ResourceType, ID, Status string
@@ -61,7 +61,7 @@ func readLine(text []byte) (Line, error) {
 	}
 	var names []struct{ Family string }
 	if err := json.Unmarshal(r.Name, &names); err != nil || len(names) != 1 {
-		return Line{}, fmt.Errorf("%s/%s has not one name: %s", r.ResourceType, r.ID, r.Name)
+		return Line{}, fmt.Errorf("%s/%s does not have exactly one name: %s", r.ResourceType, r.ID, r.Name)
 	}
 	out.Hidden, out.Text = r.Active != nil && !*r.Active, names[0].Family
 	return out, nil

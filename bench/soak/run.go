@@ -13,12 +13,12 @@ import (
 	"muster/internal/testkit"
 )
 
-// Main runs a soak as a program: it builds muster, makes a folder of its own, and ends
-// the process with code 1 when the soak is broken. The folder of a broken run stays.
+// Main runs a soak test as a program. It builds muster, creates a temporary folder, and
+// exits with code 1 when the test fails. The folder of a failed run is kept.
 func Main(name string, soak func(ctx context.Context, program testkit.Program, dir string) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := inFolder(name, func(dir string) error {
+	err := inTempDir(name, func(dir string) error {
 		program, err := testkit.Build(dir)
 		if err != nil {
 			return err
@@ -31,18 +31,18 @@ func Main(name string, soak func(ctx context.Context, program testkit.Program, d
 	}
 }
 
-func inFolder(name string, run func(dir string) error) error {
+func inTempDir(name string, run func(dir string) error) error {
 	dir, err := os.MkdirTemp("", "muster-soak-"+name)
 	if err != nil {
 		return err
 	}
 	if err := run(dir); err != nil {
-		return fmt.Errorf("%w\nwhat is left is in %s", err, dir)
+		return fmt.Errorf("%w\nthe files of the run are in %s", err, dir)
 	}
 	return errors.Join(err, os.RemoveAll(dir))
 }
 
-// Quantile returns a quantile of some times, in tenths of a millisecond.
+// Quantile returns a quantile of the durations, rounded to 0.1 ms.
 func Quantile(all []time.Duration, q float64) time.Duration {
 	if len(all) == 0 {
 		return 0
@@ -51,8 +51,8 @@ func Quantile(all []time.Duration, q float64) time.Duration {
 	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))].Round(100 * time.Microsecond)
 }
 
-// Database returns the URL of the PostgreSQL database that a soak makes its own from, or
-// "" for SQLite. name is what the option --database says.
+// Database returns the URL of the PostgreSQL server on which a soak test creates its
+// databases, or "" for SQLite. name is the value of the flag --database.
 func Database(name string) (url string, err error) {
 	const variable = "MUSTER_TEST_POSTGRES"
 	switch name {
@@ -62,7 +62,7 @@ func Database(name string) (url string, err error) {
 		if url = os.Getenv(variable); url != "" {
 			return url, nil
 		}
-		return "", fmt.Errorf("--database postgres: set %s to the URL of a database whose user may make others", variable)
+		return "", fmt.Errorf("--database postgres: set %s to the URL of a database whose user may create databases", variable)
 	}
-	return "", fmt.Errorf("--database %s: write sqlite or postgres", name)
+	return "", fmt.Errorf("--database %s: use sqlite or postgres", name)
 }

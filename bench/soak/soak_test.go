@@ -15,7 +15,7 @@ var muster testkit.Program
 
 func TestMain(m *testing.M) { os.Exit(testkit.Main(m, &muster)) }
 
-// TestDeltas is the small share of the soak that runs with the tests.
+// TestDeltas runs a short version of the command deltas.
 func TestDeltas(t *testing.T) {
 	t.Attr("requirements", "KO-23 MA-01 MA-04 VI-09 VI-10")
 	onEach(t, func(t *testing.T, postgres string) {
@@ -23,35 +23,36 @@ func TestDeltas(t *testing.T) {
 	})
 }
 
-// onEach runs a test on both databases; postgres is the URL of one to make others from.
+// onEach runs a test on both databases. postgres is the URL of a database on which to
+// create others.
 func onEach(t *testing.T, test func(t *testing.T, postgres string)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, "") })
 	t.Run("postgres", func(t *testing.T) { test(t, pgtest.Database(t)) })
 }
 
 func testDeltas(t *testing.T, postgres string) {
-	g, err := NewGround(t.Context(), muster, t.TempDir(), postgres)
+	env, err := NewEnv(t.Context(), muster, t.TempDir(), postgres)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Deltas(context.Background(), g, DeltasPlan{Rounds: 20, Seed: 7, Batch: 40, Long: 1500})
-	if err := errors.Join(err, g.Clear(context.Background())); err != nil {
+	r, err := Deltas(context.Background(), env, DeltasPlan{Rounds: 20, Seed: 7, Batch: 40, Long: 1500})
+	if err := errors.Join(err, env.Cleanup(context.Background())); err != nil {
 		t.Fatal(err)
 	}
-	if r.Amid == 0 || r.Removed == 0 || r.Loads < 10 {
-		t.Errorf("%d rounds while a load ran, %d removals, %d loads: the writers hardly wrote", r.Amid, r.Removed, r.Loads)
+	if r.DuringLoad == 0 || r.Removed == 0 || r.Loads < 10 {
+		t.Errorf("%d rounds while a load ran, %d removals, %d loads: the writers wrote too little", r.DuringLoad, r.Removed, r.Loads)
 	}
-	t.Logf("%d versions by %d loads, %d removals, %d lines", r.Versions, r.Loads, r.Removed, r.Main.Lines+r.Beside.Lines)
+	t.Logf("%d versions by %d loads, %d removals, %d lines", r.Versions, r.Loads, r.Removed, r.Main.Lines+r.Second.Lines)
 }
 
-// TestKills is two in a hundred of the soak's kills.
+// TestKills runs a short version of the command kills.
 func TestKills(t *testing.T) {
 	t.Attr("requirements", "MA-01 MA-04 DE-01 DE-03")
 	onEach(t, testKills)
 }
 
 func testKills(t *testing.T, postgres string) {
-	r, err := Kills(context.Background(), muster, t.TempDir(), KillsPlan{Kills: 20, Seed: 7, Episode: 10, Parallel: 2, Postgres: postgres})
+	r, err := Kills(context.Background(), muster, t.TempDir(), KillsPlan{Kills: 20, Seed: 7, ScenarioKills: 10, Parallel: 2, Postgres: postgres})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,15 +9,15 @@ import (
 
 // adoptCmd is `muster adopt`.
 type adoptCmd struct {
-	Data     string `required:"" placeholder:"DIR" help:"Data directory whose folder of files is to be its own. It must not be served meanwhile."`
-	Database string `placeholder:"URL" help:"Make the folder that of the directory in this PostgreSQL database; --data is then where the folder is."`
+	Data     string `required:"" placeholder:"DIR" help:"Data directory whose files folder to adopt. It must not be served meanwhile."`
+	Database string `placeholder:"URL" help:"PostgreSQL database of the directory that adopts the files folder in --data."`
 }
 
-// Run makes the folder for the files of exports the directory's, whosever it was, and says what
-// that means. A data directory that has lost jobs.db, or has another directory's, gets an
-// empty one. No export file is removed here. It is refused while a server uses the folder.
+// Run makes the directory the owner of its files folder, whoever owned it before. A data
+// directory that has lost jobs.db, or has the jobs.db of another directory, gets an empty
+// one. Run deletes no export file. It fails while a server uses the folder.
 func (c adoptCmd) Run(a app) (err error) {
-	remade, aside, err := remakeJobs(a.ctx, c.Data, c.Database)
+	remade, aside, err := recreateJobs(a.ctx, c.Data, c.Database)
 	if err != nil {
 		return err
 	}
@@ -25,43 +25,43 @@ func (c adoptCmd) Run(a app) (err error) {
 		fmt.Fprintf(a.stdout, "jobs.db belongs to another directory, or to another copy of this one, and is kept as %s\n", aside)
 	}
 	if remade {
-		fmt.Fprintf(a.stdout, "the exports of %s were lost, and a new, empty jobs.db was made: their clients start them again\n", c.Data)
+		fmt.Fprintf(a.stdout, "the exports of %s are lost: a new, empty jobs.db was made, and clients must start their exports again\n", c.Data)
 	}
 	directory, lock, err := openUnserved(a.ctx, c.Data, c.Database, store.Options{})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close(), directory.Close()) }()
-	files, err := filesOf(a.ctx, c.Data, c.Database, directory)
+	files, err := openFilesFolder(a.ctx, c.Data, c.Database, directory)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, files.Close()) }()
-	strangers, _, err := files.strangers(a.ctx, directory)
+	unknown, _, err := files.unknownFiles(a.ctx, directory)
 	if err != nil {
 		return err
 	}
-	holder, err := files.Owner(a.ctx)
+	owner, err := files.Owner(a.ctx)
 	if err != nil {
 		return err
 	}
 	if err := files.takeOver(a.ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "%s belongs to this directory now%s\n", files.path, before(holder, files.owner))
-	if strangers > 0 {
-		fmt.Fprintf(a.stdout, "this directory does not know the exports of %s in it: the server removes each of them when it is an hour old\n", countFiles(strangers))
+	fmt.Fprintf(a.stdout, "%s belongs to this directory now%s\n", files.path, formerOwner(owner, files.owner))
+	if unknown > 0 {
+		fmt.Fprintf(a.stdout, "the exports of %s in it are unknown to this directory: the server deletes such files when they are an hour old\n", countFiles(unknown))
 	}
-	return dropFormerMark(c.Data)
+	return removeLegacyOwnerFile(c.Data)
 }
 
-// before says whose a folder was.
-func before(holder, owner string) string {
-	switch holder {
-	case owner:
+// formerOwner describes the owner of a folder before this directory adopted it.
+func formerOwner(before, now string) string {
+	switch before {
+	case now:
 		return ", as before"
 	case "":
-		return "; it carried no mark"
+		return "; it had no owner"
 	}
-	return "; it carried the mark of another one, whose server must not run on it any more"
+	return "; it belonged to another directory, whose server must not use it any more"
 }

@@ -15,45 +15,45 @@ import (
 
 // backupCmd is `muster backup`.
 type backupCmd struct {
-	Data     string `required:"" placeholder:"DIR" help:"Data directory to copy. It may be served and loaded into meanwhile."`
-	Database string `placeholder:"URL" help:"Copy the directory in this PostgreSQL database, by pg_dump; --data is then the folder of its files."`
-	Out      string `required:"" placeholder:"DIR" help:"The copy: a folder that is empty or not there."`
+	Data     string `required:"" placeholder:"DIR" help:"Data directory to copy. It may be in use by a server or a load."`
+	Database string `placeholder:"URL" help:"Copy the directory in this PostgreSQL database with pg_dump; --data is then its files folder."`
+	Out      string `required:"" placeholder:"DIR" help:"Folder for the copy. It must be empty or not exist."`
 }
 
-// Run makes the copy and says what is in it. Files that the directory itself has
-// lost make exit code 1: the copy is as damaged as the directory.
+// Run makes the copy and prints what it contains. The exit code is 1 if the directory has
+// lost export files: the copy lacks them too.
 func (c backupCmd) Run(a app) (err error) {
 	if inside, err := filepath.Rel(realPath(c.Data), realPath(c.Out)); err == nil && filepath.IsLocal(inside) {
-		return fmt.Errorf("--out %s is in the data directory; name a folder elsewhere", c.Out)
+		return fmt.Errorf("--out %s is in the data directory: name a folder outside it", c.Out)
 	}
-	source, err := inspectDirectory(a.ctx, c.Data, c.Database, store.CreateInfo{})
+	source, err := inspectDirectory(a.ctx, c.Data, c.Database, store.Identity{})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
 	files := blob.ExistingFolder(filesFolder(c.Data))
 	defer func() { err = errors.Join(err, files.Close()) }()
-	progress := newAmountProgress(a.stderr)
+	progress := newProgress(a.stderr)
 	start := time.Now()
 	summary, err := backup.Run(a.ctx, backup.Config{
-		Source: freezer{source}, Files: files, Folder: sqlite.FilesFolder, Out: c.Out, Progress: progress.at,
+		Source: source, Files: files, Folder: sqlite.FilesFolder, Out: c.Out, Progress: progress.share,
 	})
 	progress.end()
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "the copy %s is of %v, with %d export files\n", c.Out, summary.Time, summary.Files)
-	fmt.Fprintf(a.stderr, "made in %.1f s; writers were held up for %.1f ms; %d files are hard links\n",
+	fmt.Fprintf(a.stderr, "took %.1f s; writers waited for %.1f ms; %d files are hard links\n",
 		time.Since(start).Seconds(), float64(summary.Held.Microseconds())/1000, summary.Linked)
 	if c.Database != "" {
-		schema := " --schema=public" // which a new database has already
+		schema := " --schema=public" // a new database already has it
 		if d, ok := source.(*postgres.Inspection); ok && d.Schema() != "public" {
 			schema = ""
 		}
 		fmt.Fprintf(a.stdout, "restore it with: createdb --encoding=UTF8 --template=template0 NEW && pg_restore --no-owner%s --dbname=NEW %s\n", schema, filepath.Join(c.Out, postgres.DumpFile))
 	}
 	if n := len(summary.Lost); n > 0 {
-		return fmt.Errorf("the directory has lost %d files that exports name, such as %s, so the copy lacks them too: cancel those exports; 'muster check' names them", n, summary.Lost[0])
+		return fmt.Errorf("the directory has lost %d export files, such as %s, and the copy lacks them too: cancel their exports, which this command lists: %s", n, summary.Lost[0], commandOn("check", c.Data, c.Database))
 	}
 	return nil
 }

@@ -8,31 +8,30 @@ import (
 	"muster/internal/blob"
 	"muster/internal/check"
 	"muster/internal/conformance"
+	"muster/internal/humanize"
 	"muster/internal/search/index"
 	"muster/internal/store"
-
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 )
 
 // checkCmd is `muster check`.
 type checkCmd struct {
-	Data     string `placeholder:"DIR" help:"Data directory to look at. It may be served meanwhile; nothing is written."`
-	Database string `placeholder:"URL" help:"Look at the directory in this PostgreSQL database; --data is then the folder of its files. Without --data the files are not looked at."`
-	Deep     bool   `help:"Also read every export file whole, and let the database look at every page."`
-	JSON     bool   `name:"json" help:"Print one JSON object on a line for each finding, and the summary last."`
+	Data     string `placeholder:"DIR" help:"Data directory to verify. It may be served meanwhile; nothing is written."`
+	Database string `placeholder:"URL" help:"Verify the directory in this PostgreSQL database; --data is then its files folder. Without --data export files are not verified."`
+	Deep     bool   `help:"Also read every export file completely, and let the database verify every page."`
+	JSON     bool   `name:"json" help:"Print each finding as a JSON object on one line, and the summary last."`
 }
 
-// Validate wants to know where the directory is.
-func (c checkCmd) Validate() error { return wantPlace(c.Data, c.Database) }
+// Validate checks that a directory is named.
+func (c checkCmd) Validate() error { return requireLocation(c.Data, c.Database) }
 
-// Run prints the findings and a summary. Findings make exit code 1; notes do not.
+// Run prints the findings and a summary. The exit code is 1 if there are findings other
+// than notes.
 func (c checkCmd) Run(a app) (err error) {
 	registry, err := conformance.Load()
 	if err != nil {
 		return err
 	}
-	seen, err := inspectDirectory(a.ctx, c.Data, c.Database, store.CreateInfo{DefinitionsHash: registry.DefinitionsHash()})
+	seen, err := inspectDirectory(a.ctx, c.Data, c.Database, store.Identity{DefinitionsHash: registry.DefinitionsHash()})
 	if err != nil {
 		return err
 	}
@@ -47,37 +46,37 @@ func (c checkCmd) Run(a app) (err error) {
 		folder := blob.ExistingFolder(filesFolder(c.Data))
 		defer func() { err = errors.Join(err, folder.Close()) }()
 		files = folder
-		owned = check.Folder{Path: filesFolder(c.Data), Holder: folder.Owner, Owner: seen.FilesOwner, Adopt: adoptCommand(c.Data, c.Database)}
+		owned = check.Folder{Path: filesFolder(c.Data), MarkedOwner: folder.Owner, Owner: seen.FilesOwner, Adopt: adoptCommand(c.Data, c.Database)}
 	}
 	extractor, err := index.NewExtractor(registry, seen.Info().BaseURL)
 	if err != nil {
 		return err
 	}
-	progress := newStageProgress(a.stderr)
+	progress := newProgress(a.stderr)
 	summary, err := check.Run(a.ctx, check.Config{
 		Store: seen, Blobs: files, Folder: owned, Registry: registry, Extractor: extractor, Rules: seen.Info().Rules,
-		Deep: c.Deep, Served: served, Found: c.printer(a), Progress: progress.at,
+		Deep: c.Deep, Served: served, Report: c.printer(a), Progress: progress.count,
 	})
 	progress.end()
 	if err != nil {
 		return err
 	}
-	if err := c.end(a, summary); err != nil {
+	if err := c.printSummary(a, summary); err != nil {
 		return err
 	}
 	if summary.Findings > 0 {
-		return fmt.Errorf("findings: %d; each line above says what is wrong, where, and the way out", summary.Findings)
+		return fmt.Errorf("findings: %d; each line above names the place, the problem and what to do", summary.Findings)
 	}
 	return nil
 }
 
-// printer writes findings as they are made.
+// printer returns a function that prints findings.
 func (c checkCmd) printer(a app) func(check.Finding) {
 	lines := json.NewEncoder(a.stdout)
 	lines.SetEscapeHTML(false)
 	return func(f check.Finding) {
 		if c.JSON {
-			_ = lines.Encode(f) // a broken pipe shows with the summary
+			_ = lines.Encode(f) // an error of stdout shows when the summary is written
 			return
 		}
 		kind := f.Kind
@@ -92,12 +91,12 @@ func (c checkCmd) printer(a app) func(check.Finding) {
 	}
 }
 
-// end writes the summary.
-func (c checkCmd) end(a app, s check.Summary) error {
+// printSummary prints the summary.
+func (c checkCmd) printSummary(a app, s check.Summary) error {
 	if c.JSON {
 		return json.NewEncoder(a.stdout).Encode(map[string]check.Summary{"summary": s})
 	}
-	out := message.NewPrinter(language.English) // separates thousands
+	out := humanize.NewPrinter()
 	for _, line := range []struct {
 		what string
 		n    int64

@@ -12,28 +12,28 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// config is a configuration file: options by name, for every command that has them, and
-// sections by the name of a command, whose options go before those.
+// config is a configuration file. Its options apply to every command that has them; a
+// section with the name of a command sets options of that command, and has precedence.
 //
 //	data: /srv/directory
 //	serve:
 //	  workers: 4
 //	  tls-cert: /etc/muster/cert.pem
 //
-// A key that no command knows is an error: a misspelt one would else be a default that nobody
-// wanted.
+// An unknown key is an error: the option with the misspelt name would keep its default
+// silently.
 type config struct {
 	options  map[string]entry
 	sections map[string]map[string]entry
 }
 
-// entry is a value with its place.
+// entry is a value with the name of its option.
 type entry struct {
 	node *yaml.Node
 	name string
 }
 
-// readConfig is a kong.ConfigurationLoader. Its errors name the file.
+// readConfig implements [kong.ConfigurationLoader]. Its errors name the file.
 func readConfig(r io.Reader) (kong.Resolver, error) {
 	c, err := parseConfig(r)
 	if file, ok := r.(*os.File); ok && err != nil {
@@ -47,7 +47,7 @@ func parseConfig(r io.Reader) (config, error) {
 	if err := yaml.NewDecoder(r).Decode(&file); errors.Is(err, io.EOF) {
 		return config{}, nil // an empty file
 	} else if err != nil {
-		return config{}, fmt.Errorf("the file is not YAML: %w", err)
+		return config{}, fmt.Errorf("parse YAML: %w", err)
 	}
 	c := config{options: map[string]entry{}, sections: map[string]map[string]entry{}}
 	err := eachKey(file.Content[0], func(key, value *yaml.Node) error {
@@ -65,7 +65,7 @@ func parseConfig(r io.Reader) (config, error) {
 	return c, err
 }
 
-// eachKey yields the entries of a mapping; one that stands twice is an error.
+// eachKey calls yield for each entry of a mapping. A duplicate key is an error.
 func eachKey(mapping *yaml.Node, yield func(key, value *yaml.Node) error) error {
 	if mapping.Kind != yaml.MappingNode {
 		return fmt.Errorf("line %d: write NAME: VALUE, with the name of an option or of a command", mapping.Line)
@@ -74,7 +74,7 @@ func eachKey(mapping *yaml.Node, yield func(key, value *yaml.Node) error) error 
 	for n := 0; n+1 < len(mapping.Content); n += 2 {
 		key := mapping.Content[n]
 		if seen[key.Value] {
-			return fmt.Errorf("line %d: %s stands twice: write it once", key.Line, key.Value)
+			return fmt.Errorf("line %d: duplicate key %s: write it once", key.Line, key.Value)
 		}
 		seen[key.Value] = true
 		if err := yield(key, mapping.Content[n+1]); err != nil {
@@ -84,18 +84,18 @@ func eachKey(mapping *yaml.Node, yield func(key, value *yaml.Node) error) error 
 	return nil
 }
 
-// Validate implements [kong.Resolver]: every key must be one that some command knows.
+// Validate implements [kong.Resolver]. It checks that every key is an option of a command.
 func (c config) Validate(app *kong.Application) error {
-	everywhere := optionsOf(app.Node)
+	all := optionsOf(app.Node)
 	commands := map[string][]string{}
 	for _, command := range app.Children {
 		commands[command.Name] = optionsOf(command)
-		everywhere = append(everywhere, commands[command.Name]...)
+		all = append(all, commands[command.Name]...)
 	}
 	var unknown []error
 	for name, e := range c.options {
-		if !slices.Contains(everywhere, name) {
-			unknown = append(unknown, fmt.Errorf("the configuration file, line %d: no command has an option %q: see 'muster COMMAND --help' for the names, and write them without the dashes in front", e.node.Line, name))
+		if !slices.Contains(all, name) {
+			unknown = append(unknown, fmt.Errorf("the configuration file, line %d: no command has an option %q: see 'muster COMMAND --help' for the names, and write them without leading dashes", e.node.Line, name))
 		}
 	}
 	for section, entries := range c.sections {
@@ -103,9 +103,9 @@ func (c config) Validate(app *kong.Application) error {
 		for name, e := range entries {
 			switch {
 			case !ok:
-				unknown = append(unknown, fmt.Errorf("the configuration file, line %d: there is no command %q: sections have the names of commands", e.node.Line-1, section))
+				unknown = append(unknown, fmt.Errorf("the configuration file, line %d: there is no command %q: name a section after a command", e.node.Line-1, section))
 			case !slices.Contains(options, name):
-				unknown = append(unknown, fmt.Errorf("the configuration file, line %d: 'muster %s' has no option %q: see 'muster %[2]s --help' for the names, and write them without the dashes in front", e.node.Line, section, name))
+				unknown = append(unknown, fmt.Errorf("the configuration file, line %d: 'muster %s' has no option %q: see 'muster %[2]s --help' for the names, and write them without leading dashes", e.node.Line, section, name))
 			}
 		}
 	}
@@ -116,10 +116,13 @@ func (c config) Validate(app *kong.Application) error {
 	return unknown[0]
 }
 
+// commandLineOnly are the options that a file cannot set.
+var commandLineOnly = []string{"help", "config", "version"}
+
 // optionsOf lists the options of a command that a file may set.
 func optionsOf(n *kong.Node) (names []string) {
 	for _, flag := range n.Flags {
-		if flag.Name != "help" && flag.Name != "config" {
+		if !slices.Contains(commandLineOnly, flag.Name) {
 			names = append(names, flag.Name)
 		}
 	}
@@ -134,7 +137,7 @@ func (c config) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (an
 			e, ok = own, true
 		}
 	}
-	if !ok || flag.Name == "config" || flag.Name == "help" {
+	if !ok || slices.Contains(commandLineOnly, flag.Name) {
 		return nil, nil
 	}
 	if e.node.Kind == yaml.ScalarNode {

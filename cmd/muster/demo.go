@@ -15,22 +15,22 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
-
+	"muster/internal/humanize"
 	"muster/internal/load"
 	"muster/internal/synth"
+
+	"github.com/alecthomas/kong"
 )
 
 // demoCmd is `muster demo`.
 type demoCmd struct {
-	Exit   bool        `help:"End after the export instead of serving until Ctrl-C."`
-	Scale  synth.Scale `default:"1" placeholder:"N" help:"Size of the directory, as for generate; scale 1 is about 20,000 records."`
-	Listen string      `default:"localhost:0" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one (${default})."`
+	Exit   bool        `help:"Exit after the export instead of serving until Ctrl-C."`
+	Scale  synth.Scale `default:"1" placeholder:"N" help:"Size of the directory, as for generate. Scale 1 is about 20,000 records (${default})."`
+	Listen string      `default:"localhost:0" placeholder:"HOST:PORT" help:"Address to listen on; port 0 selects a free port (${default})."`
 }
 
-// Run makes the directory in a temporary folder, serves it, exports from it over
-// HTTP and shows each step. The folder goes when the command ends.
+// Run generates a directory in a temporary folder, serves it, runs an export over HTTP
+// and prints each step. It deletes the folder at the end.
 func (c *demoCmd) Run(a app) (err error) {
 	dir, err := os.MkdirTemp("", "muster-demo")
 	if err != nil {
@@ -38,10 +38,10 @@ func (c *demoCmd) Run(a app) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	data := filepath.Join(dir, "data")
-	say := printer{a.stdout}
+	out := printer{a.stdout}
 
-	say.title("1. A synthetic directory")
-	want, err := c.fill(a, say, filepath.Join(dir, "made"), data)
+	out.title("1. A synthetic directory")
+	want, err := c.fill(a, out, filepath.Join(dir, "generated"), data)
 	if err != nil {
 		return err
 	}
@@ -51,10 +51,14 @@ func (c *demoCmd) Run(a app) (err error) {
 		return err
 	}
 	base := "http://" + address + "/fhir"
-	var log bytes.Buffer // shown only if something goes wrong
+	var log bytes.Buffer // printed only if the demonstration fails
 	quiet := a
 	quiet.stderr = &log
-	served, err := c.server(data, address, base).start(quiet)
+	serve, err := c.server(data, address, base)
+	if err != nil {
+		return err
+	}
+	served, err := serve.start(quiet)
 	if err != nil {
 		return err
 	}
@@ -63,7 +67,7 @@ func (c *demoCmd) Run(a app) (err error) {
 	ended := make(chan error, 1)
 	go func() { ended <- served.run(ctx) }()
 
-	if err := demoExport(ctx, say, base, want); err != nil {
+	if err := demoExport(ctx, out, base, want); err != nil {
 		stop()
 		return errors.Join(err, <-ended, errors.New("the log of the server:\n"+log.String()))
 	}
@@ -71,29 +75,29 @@ func (c *demoCmd) Run(a app) (err error) {
 		stop()
 		return <-ended
 	}
-	say.title("Your turn")
-	say.line("The server stays at %s until Ctrl-C. Try:", base)
-	say.line("  curl %s/metadata", base)
-	say.line("  curl '%s/HealthcareService?location.address-city=Balmain&_include=HealthcareService:organization&_pretty=true'", base)
-	say.line(`  curl -i -X POST '%s/$export' -H 'Content-Type: application/fhir+json' -H 'Prefer: respond-async' -d '%s'`, base, exportBody(exampleOne[:1]))
+	out.title("Your turn")
+	out.line("The server runs at %s until Ctrl-C. Try:", base)
+	out.line("  curl %s/metadata", base)
+	out.line("  curl '%s/HealthcareService?location.address-city=Balmain&_include=HealthcareService:organization&_pretty=true'", base)
+	out.line(`  curl -i -X POST '%s/$export' -H 'Content-Type: application/fhir+json' -H 'Prefer: respond-async' -d '%s'`, base, exportBody(exampleOne[:1]))
 	return <-ended
 }
 
-// fill makes a synthetic directory, loads it, and returns how many resources of each
-// type the export will have to bring.
-func (c *demoCmd) fill(a app, say printer, made, data string) (map[string]int, error) {
+// fill generates a synthetic directory, loads it, and returns the number of resources of
+// each type that the export must contain.
+func (c *demoCmd) fill(a app, out printer, folder, data string) (map[string]int, error) {
 	start := time.Now()
-	manifest, err := synth.Generate(a.ctx, made, synth.Options{Scale: c.Scale, Seed: demoSeed})
+	manifest, err := synth.Generate(a.ctx, folder, synth.Options{Scale: c.Scale, Seed: demoSeed})
 	if err != nil {
 		return nil, err
 	}
 	for _, f := range manifest.Files {
 		if f.Type != "" {
-			say.line("   %-18s %9s", f.Type, thousands(f.Count))
+			out.line("   %-18s %9s", f.Type, humanize.Int(f.Count))
 		}
 	}
-	say.line("made at scale %v with seed %d, nobody in it is real; loading takes a few seconds …", c.Scale, demoSeed)
-	inputs, err := load.Inputs([]string{made}, a.stdin)
+	out.line("generated at scale %v with seed %d, all fictitious; loading takes a few seconds …", c.Scale, demoSeed)
+	inputs, err := load.Inputs([]string{folder}, a.stdin)
 	if err != nil {
 		return nil, err
 	}
@@ -102,16 +106,14 @@ func (c *demoCmd) fill(a app, say printer, made, data string) (map[string]int, e
 		return nil, err
 	}
 	if n := summary.RefusedTotal(); n > 0 {
-		return nil, fmt.Errorf("%d resources of the demonstration were refused", n)
+		return nil, fmt.Errorf("loading refused %d resources of the demonstration", n)
 	}
-	say.line("%s resources loaded into %s, warnings: %s, %.1f s", thousands(int(summary.Created)), data, thousands(int(summary.WarnedTotal())), time.Since(start).Seconds())
-	return countExampleOne(made)
+	out.line("%s resources loaded into %s, warnings: %s, %.1f s", humanize.Int(summary.Created), data, humanize.Int(summary.WarnedTotal()), time.Since(start).Seconds())
+	return countExampleOne(folder)
 }
 
-func thousands(n int) string { return message.NewPrinter(language.English).Sprint(n) }
-
-// freePort turns port 0 of an address into one that is free now: the base URL must
-// be known before the server listens.
+// freePort replaces port 0 of an address by a free port, since the base URL must be known
+// before the server listens.
 func freePort(ctx context.Context, address string) (string, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -125,115 +127,126 @@ func freePort(ctx context.Context, address string) (string, error) {
 	return net.JoinHostPort(host, port), errors.Join(err, listener.Close())
 }
 
-// server is the serve command that the demonstration runs.
-func (c *demoCmd) server(data, address, base string) *serveCmd {
-	return &serveCmd{
-		Data: data, Listen: address, BaseURL: base, Zone: "Australia/Sydney", Workers: 2, PartBytes: 256 << 20,
-		Retention: time.Hour, PageLife: time.Hour, SweepEvery: time.Minute, Jobs: 5, Lease: 5 * time.Second, PollLimit: "warn", DrainTimeout: time.Second, LogFormat: "text",
-		Guards:        defaultGuards(),
-		Compatibility: switches{ProvenanceType: true, SuppressedSearch: true, ContactSearch: true, RequireSubstantive: true, StrictAccept: true, StrictRequestID: true, PostDownload: true},
-	}
+// server returns the serve command that the demonstration runs: with the defaults of
+// muster serve, apart from the options set here.
+func (c *demoCmd) server(data, address, base string) (*serveCmd, error) {
+	s := &serveCmd{Data: data, Listen: address, BaseURL: base, Retention: time.Hour, PollLimit: "warn", DrainTimeout: time.Second}
+	return s, kong.ApplyDefaults(s, flagVars())
 }
 
-// shownResources is how many resources of a file are shown.
-const shownResources = 10
+// maxResourcesShown is the number of resources of a file that are printed.
+const maxResourcesShown = 10
 
-// demoExport runs one export as a client does and shows each request and answer.
-func demoExport(ctx context.Context, say printer, base string, want map[string]int) error {
-	client := demoClient{ctx, say}
+// demoManifest is the part of a manifest that the demonstration reads.
+type demoManifest struct {
+	TransactionTime string
+	Output          []demoFile
+}
 
-	say.title("2. Kick-off: the first export example of the guide, as printed")
+// demoFile is an entry of a manifest.
+type demoFile struct {
+	Type, URL string
+	Count     int
+}
+
+// demoExport runs one export as a client does, prints each request and response, and
+// checks the number of resources of each type.
+func demoExport(ctx context.Context, out printer, base string, want map[string]int) error {
+	client := demoClient{out}
+
+	out.title("2. Kick-off: the first export example of the guide, as printed")
 	for _, f := range exampleOne {
-		say.line("   %s", f)
+		out.line("   %s", f)
 	}
-	header, _, err := client.do(http.MethodPost, base+"/$export", exportBody(exampleOne), http.StatusAccepted, "Content-Location")
+	header, _, err := client.do(ctx, http.MethodPost, base+"/$export", exportBody(exampleOne), http.StatusAccepted, "Content-Location")
 	if err != nil {
 		return err
 	}
-	status := header.Get("Content-Location")
 
-	say.title("3. Poll until the manifest is there")
-	var manifest struct {
-		TransactionTime string
-		Output          []struct {
-			Type, URL string
-			Count     int
-		}
-	}
-	for manifest.TransactionTime == "" {
-		header, body, err := client.do(http.MethodGet, status, "", 0, "X-Progress", "Retry-After")
-		if err != nil {
-			return err
-		}
-		if len(body) > 0 {
-			if err := json.Unmarshal(body, &manifest); err != nil {
-				return err
-			}
-			say.block(body)
-			break
-		}
-		wait, err := strconv.Atoi(header.Get("Retry-After"))
-		if err != nil {
-			return fmt.Errorf("the answer to a poll has no Retry-After in seconds: %w", err)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Duration(wait) * time.Second):
-		}
+	out.title("3. Poll until the manifest is ready")
+	manifest, err := client.poll(ctx, header.Get("Content-Location"))
+	if err != nil {
+		return err
 	}
 
-	say.title("4. Fetch the files")
+	out.title("4. Download the files")
 	total, counts := 0, map[string]int{}
 	for _, file := range manifest.Output {
-		_, body, err := client.do(http.MethodGet, file.URL, "", http.StatusOK, "Content-Type")
-		if err != nil {
+		if err := client.download(ctx, file); err != nil {
 			return err
 		}
-		lines := bytes.Count(body, []byte("\n"))
-		if lines != file.Count {
-			return fmt.Errorf("the file of %s has %d resources, the manifest says %d", file.Type, lines, file.Count)
-		}
-		shown := 0
-		for line := range bytes.Lines(body) {
-			var resource struct{ ID string }
-			if err := json.Unmarshal(line, &resource); err != nil {
-				return fmt.Errorf("a line of %s: %w", file.Type, err)
-			}
-			if shown++; shown <= shownResources {
-				say.line("      %s/%s", file.Type, resource.ID)
-			}
-		}
-		if shown > shownResources {
-			say.line("      … and %d more", shown-shownResources)
-		}
-		total += lines
-		counts[file.Type] += lines
+		total += file.Count
+		counts[file.Type] += file.Count
 	}
 	if err := checkExampleOne(counts, want); err != nil {
 		return err
 	}
 
-	say.title("Done")
+	out.title("Done")
 	for _, file := range manifest.Output {
-		say.line("  %-18s %3d", file.Type, file.Count)
+		out.line("  %-18s %3d", file.Type, file.Count)
 	}
-	say.line("%d files, %d resources, every one as it was at %s.", len(manifest.Output), total, manifest.TransactionTime)
-	say.line("Inactive and suppressed resources stayed out; with _since they are in, marked, so that a copy can drop them.")
+	out.line("%d files, %d resources, all as of %s.", len(manifest.Output), total, manifest.TransactionTime)
+	out.line("Inactive and suppressed resources are not included. An export with _since includes them, with their state, so that a client can delete its copies.")
 	return nil
 }
 
-// demoClient sends requests and shows them in brief.
-type demoClient struct {
-	ctx context.Context
-	say printer
+// demoClient sends requests and prints them in brief.
+type demoClient struct{ out printer }
+
+// poll polls the status of an export until the manifest is ready.
+func (c demoClient) poll(ctx context.Context, status string) (manifest demoManifest, err error) {
+	for {
+		header, body, err := c.do(ctx, http.MethodGet, status, "", 0, "X-Progress", "Retry-After")
+		if err != nil {
+			return manifest, err
+		}
+		if len(body) > 0 {
+			c.out.block(body)
+			return manifest, json.Unmarshal(body, &manifest)
+		}
+		wait, err := strconv.Atoi(header.Get("Retry-After"))
+		if err != nil {
+			return manifest, fmt.Errorf("read Retry-After of a poll: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return manifest, ctx.Err()
+		case <-time.After(time.Duration(wait) * time.Second):
+		}
+	}
 }
 
-// do sends a request, shows it with the answer's status and the named headers, and
-// returns headers and body. A status other than want is an error; want 0 takes
-// any success.
-func (c demoClient) do(method, url, body string, want int, show ...string) (http.Header, []byte, error) {
-	req, err := http.NewRequestWithContext(c.ctx, method, url, strings.NewReader(body))
+// download downloads a file, checks its number of resources, and prints the first ones.
+func (c demoClient) download(ctx context.Context, file demoFile) error {
+	_, body, err := c.do(ctx, http.MethodGet, file.URL, "", http.StatusOK, "Content-Type")
+	if err != nil {
+		return err
+	}
+	if lines := bytes.Count(body, []byte("\n")); lines != file.Count {
+		return fmt.Errorf("the file of %s has %d resources, but the manifest says %d", file.Type, lines, file.Count)
+	}
+	shown := 0
+	for line := range bytes.Lines(body) {
+		var resource struct{ ID string }
+		if err := json.Unmarshal(line, &resource); err != nil {
+			return fmt.Errorf("parse a line of %s: %w", file.Type, err)
+		}
+		if shown++; shown <= maxResourcesShown {
+			c.out.line("      %s/%s", file.Type, resource.ID)
+		}
+	}
+	if shown > maxResourcesShown {
+		c.out.line("      … and %d more", shown-maxResourcesShown)
+	}
+	return nil
+}
+
+// do sends a request, prints it with the status and the named headers of the response,
+// and returns headers and body. A status other than want is an error; if want is 0, any
+// 2xx status is accepted.
+func (c demoClient) do(ctx context.Context, method, url, body string, want int, show ...string) (http.Header, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -246,29 +259,29 @@ func (c demoClient) do(method, url, body string, want int, show ...string) (http
 		req.Header.Set("Content-Type", "application/fhir+json")
 		req.Header.Set("Prefer", "respond-async")
 	}
-	c.say.line("-> %s %s", method, url)
+	c.out.line("-> %s %s", method, url)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
+	content, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return nil, nil, err
 	}
-	c.say.line("<- %s", resp.Status)
+	c.out.line("<- %s", resp.Status)
 	for _, name := range show {
 		if value := resp.Header.Get(name); value != "" {
-			c.say.line("   %s: %s", name, value)
+			c.out.line("   %s: %s", name, value)
 		}
 	}
 	if (want != 0 && resp.StatusCode != want) || resp.StatusCode >= 300 {
-		return nil, nil, fmt.Errorf("%s %s answered %s: %s", method, url, resp.Status, answer)
+		return nil, nil, fmt.Errorf("%s %s returned %s: %s", method, url, resp.Status, content)
 	}
-	return resp.Header, answer, nil
+	return resp.Header, content, nil
 }
 
-// exportBody writes the Parameters of a kick-off for filters of different types.
+// exportBody returns the Parameters of a kick-off for filters of different types.
 func exportBody(filters []string) string {
 	type parameter struct {
 		Name  string `json:"name"`
@@ -285,7 +298,7 @@ func exportBody(filters []string) string {
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
 	encoder.SetEscapeHTML(false)
-	// Strings in a struct always encode.
+	// Encoding strings cannot fail.
 	_ = encoder.Encode(struct {
 		ResourceType string      `json:"resourceType"`
 		Parameter    []parameter `json:"parameter"`
@@ -293,12 +306,13 @@ func exportBody(filters []string) string {
 	return strings.TrimSpace(body.String())
 }
 
-// printer writes the story of the demonstration.
+// printer prints the output of the demonstration.
 type printer struct{ w io.Writer }
 
 func (p printer) title(text string)               { fmt.Fprintf(p.w, "\n== %s\n", text) }
 func (p printer) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
 
+// block prints indented JSON, or the text as it is if it is not JSON.
 func (p printer) block(body []byte) {
 	var pretty bytes.Buffer
 	if json.Indent(&pretty, body, "   ", "  ") != nil {

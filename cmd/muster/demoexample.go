@@ -12,12 +12,11 @@ import (
 	"strings"
 )
 
-// demoSeed is the country that the demonstration shows.
+// demoSeed is the seed of the directory of the demonstration.
 const demoSeed = 42
 
-// exampleOne are the filters of the guide's first export example, as printed:
-// cardiology in Balmain 2041. A synthetic directory has such a practice at every
-// scale.
+// exampleOne are the filters of the guide's first export example, as printed: cardiology
+// in Balmain 2041. A synthetic directory of any scale contains such a practice.
 var exampleOne = []string{
 	"Location?address-city=Balmain&address-postalcode=2041&near=-33.8607|151.1803|100",
 	"HealthcareService?service-type=http://snomed.info/sct|789718008&location.address-city=Balmain&location.address-postalcode=2041",
@@ -28,8 +27,8 @@ var exampleOne = []string{
 
 const cardiology = "789718008"
 
-// made is the part of a resource that Example 1 asks about.
-type made struct {
+// exampleResource is the part of a resource that the filters of the example read.
+type exampleResource struct {
 	ID        string
 	Active    *bool
 	Status    string
@@ -44,22 +43,23 @@ type made struct {
 	Position *struct{ Latitude float64 }
 	Type     []struct{ Coding []struct{ Code string } }
 
-	ProvidedBy   target
-	Practitioner target
-	Location     []target
+	ProvidedBy   reference
+	Practitioner reference
+	Location     []reference
 }
 
-type target struct{ Reference string }
+// reference is a Reference of a resource.
+type reference struct{ Reference string }
 
-// countExampleOne works out how many resources of each type Example 1 finds, from
-// the files that were made and without any of the server's search: the
-// demonstration holds the export against it.
+// countExampleOne counts the resources of each type that match the example. It reads the
+// generated files and uses no code of the server, so that the demonstration can check the
+// export.
 func countExampleOne(folder string) (map[string]int, error) {
 	counts := map[string]int{}
 	inCity, inSuburb := map[string]bool{}, map[string]bool{} // Location/id
-	providers, people := map[string]bool{}, map[string]bool{}
+	providers, practitioners := map[string]bool{}, map[string]bool{}
 	err := errors.Join(
-		eachVisible(folder, "Location", func(r made) {
+		eachVisible(folder, "Location", func(r exampleResource) {
 			var address struct{ City, PostalCode string }
 			if json.Unmarshal(r.Address, &address) != nil || !strings.HasPrefix(strings.ToLower(address.City), "balmain") {
 				return
@@ -72,7 +72,7 @@ func countExampleOne(folder string) (map[string]int, error) {
 				}
 			}
 		}),
-		eachVisible(folder, "HealthcareService", func(r made) {
+		eachVisible(folder, "HealthcareService", func(r exampleResource) {
 			if !r.offers(cardiology) {
 				return
 			}
@@ -81,9 +81,9 @@ func countExampleOne(folder string) (map[string]int, error) {
 				counts["HealthcareService"]++
 			}
 		}),
-		eachVisible(folder, "PractitionerRole", func(r made) {
+		eachVisible(folder, "PractitionerRole", func(r exampleResource) {
 			if r.at(inCity) {
-				people[r.Practitioner.Reference] = true
+				practitioners[r.Practitioner.Reference] = true
 			}
 			if r.at(inSuburb) {
 				counts["PractitionerRole"]++
@@ -93,21 +93,21 @@ func countExampleOne(folder string) (map[string]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, wanted := range map[string]map[string]bool{"Organization": providers, "Practitioner": people} {
-		err = errors.Join(err, eachVisible(folder, name, func(r made) {
-			if wanted[name+"/"+r.ID] {
+	for name, matches := range map[string]map[string]bool{"Organization": providers, "Practitioner": practitioners} {
+		err = errors.Join(err, eachVisible(folder, name, func(r exampleResource) {
+			if matches[name+"/"+r.ID] {
 				counts[name]++
 			}
 		}))
 	}
 	if err == nil && len(counts) != len(exampleOne) {
-		err = fmt.Errorf("the synthetic directory has something for %d of the %d filters only", len(counts), len(exampleOne))
+		err = fmt.Errorf("the synthetic directory has matches for only %d of the %d filters", len(counts), len(exampleOne))
 	}
 	return counts, err
 }
 
-// visible tells whether the resource is active and not suppressed.
-func (r made) visible() bool {
+// visible reports whether the resource is active and not suppressed.
+func (r exampleResource) visible() bool {
 	if r.Active != nil && !*r.Active || r.Status != "" && r.Status != "active" {
 		return false
 	}
@@ -128,17 +128,18 @@ func (r made) visible() bool {
 	return true
 }
 
-// at tells whether the resource belongs to one of the places.
-func (r made) at(places map[string]bool) bool {
+// at reports whether the resource refers to one of the locations.
+func (r exampleResource) at(locations map[string]bool) bool {
 	for _, l := range r.Location {
-		if places[l.Reference] {
+		if locations[l.Reference] {
 			return true
 		}
 	}
 	return false
 }
 
-func (r made) offers(code string) bool {
+// offers reports whether the resource has a type with the code.
+func (r exampleResource) offers(code string) bool {
 	for _, t := range r.Type {
 		for _, c := range t.Coding {
 			if c.Code == code {
@@ -149,8 +150,8 @@ func (r made) offers(code string) bool {
 	return false
 }
 
-// eachVisible reads the file of a type.
-func eachVisible(folder, typeName string, do func(made)) error {
+// eachVisible calls do for each visible resource in the file of a type.
+func eachVisible(folder, typeName string, do func(exampleResource)) error {
 	path := filepath.Join(folder, typeName+".ndjson")
 	f, err := os.Open(path)
 	if err != nil {
@@ -159,7 +160,7 @@ func eachVisible(folder, typeName string, do func(made)) error {
 	defer f.Close()
 	lines := json.NewDecoder(bufio.NewReader(f))
 	for {
-		var r made
+		var r exampleResource
 		if err := lines.Decode(&r); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
@@ -171,11 +172,11 @@ func eachVisible(folder, typeName string, do func(made)) error {
 	}
 }
 
-// checkExampleOne holds what came, by type, against what was made: the answer must
-// be whole and have nothing else.
-func checkExampleOne(came, want map[string]int) error {
-	if !maps.Equal(came, want) {
-		return fmt.Errorf("the export brought %v, the files that were made have %v", came, want)
+// checkExampleOne compares the number of exported resources of each type with the
+// expected number.
+func checkExampleOne(got, want map[string]int) error {
+	if !maps.Equal(got, want) {
+		return fmt.Errorf("the export contains %v, but the generated files contain %v", got, want)
 	}
 	return nil
 }

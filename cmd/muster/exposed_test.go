@@ -2,8 +2,8 @@ package main
 
 import "testing"
 
-// TestExposed: others reach a server through a proxy, or by an address that is not this
-// machine's own.
+// TestExposed checks that a server counts as exposed behind a proxy and on addresses
+// other than loopback ones.
 func TestExposed(t *testing.T) {
 	for _, c := range []struct {
 		listen string
@@ -21,7 +21,7 @@ func TestExposed(t *testing.T) {
 		{"[::]:8080", false, true},
 		{"192.0.2.7:8080", false, true},
 		{"directory.example.org:8080", false, true},
-		{"localhost", false, true}, // no address at all
+		{"localhost", false, true}, // not an address
 	} {
 		if got := (&serveCmd{Listen: c.listen, BehindProxy: c.proxy}).exposed(); got != c.want {
 			t.Errorf("--listen %s, --behind-proxy %v: exposed %v, want %v", c.listen, c.proxy, got, c.want)

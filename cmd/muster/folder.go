@@ -12,28 +12,30 @@ import (
 	"time"
 
 	"muster/internal/blob"
+	"muster/internal/humanize"
 	"muster/internal/oserror"
 	"muster/internal/store"
 )
 
-// formerMark stood beside the folder of files of a directory in PostgreSQL and said which
-// directory that was. A database that was restored from a dump had the same one, so it counts
-// no more.
-const formerMark = "directory.id"
+// legacyOwnerFile is the file beside the files folder of a directory in PostgreSQL in
+// which older versions of muster wrote the id of the directory. A database that is
+// restored from a dump has the same id, so the file is ignored and deleted.
+const legacyOwnerFile = "directory.id"
 
-// ownedFolder is the folder for the files of exports, and the directory that it belongs to. The
-// janitor removes the files that no row names: those of another directory, if two were served
-// on one folder.
+// ownedFolder is the folder for export files, with the directory that opened it. A folder
+// belongs to one directory, since the janitor deletes the files that no export of its
+// directory names.
 type ownedFolder struct {
 	*blob.Folder
 	path   string
 	owner  string // the id of the directory
-	adopt  string // the command that makes the folder the directory's
-	shared bool   // several servers of the directory may use it, on machines of their own
+	adopt  string // the command that makes the directory the owner
+	shared bool   // several servers of the directory may use the folder, also on other machines
 }
 
-// filesOf opens the folder of a directory, which is made if it is not there, whosever it is.
-func filesOf(ctx context.Context, data, database string, d directory) (*ownedFolder, error) {
+// openFilesFolder opens the folder of a directory and creates it if it does not exist. It
+// does not check the owner.
+func openFilesFolder(ctx context.Context, data, database string, d directory) (*ownedFolder, error) {
 	id, err := d.FilesOwner(ctx)
 	if err != nil {
 		return nil, err
@@ -46,53 +48,54 @@ func filesOf(ctx context.Context, data, database string, d directory) (*ownedFol
 	return &ownedFolder{Folder: files, path: path, owner: id, adopt: adoptCommand(data, database), shared: database != ""}, nil
 }
 
-// claimFolder opens the folder and marks it as the directory's. It refuses one that is marked
-// as another's, one that a server of another directory uses, even of an equal copy, and one
-// without a mark that holds files which the directory does not know: of an older muster, or put
-// there by hand. Several servers of one directory in PostgreSQL share a folder.
-func claimFolder(ctx context.Context, data, database string, d directory) (_ *ownedFolder, err error) {
-	f, err := filesOf(ctx, data, database, d)
+// claimFilesFolder opens the folder and makes the directory its owner. It returns an
+// error if another directory owns the folder, if a server of another directory uses it,
+// even one of an identical copy, and if the folder has no owner but contains files of
+// exports that are unknown to the directory. Several servers of one directory in
+// PostgreSQL share a folder.
+func claimFilesFolder(ctx context.Context, data, database string, d directory) (_ *ownedFolder, err error) {
+	f, err := openFilesFolder(ctx, data, database, d)
 	if err != nil {
 		return nil, err
 	}
 	if err := f.claim(ctx, d); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return f, dropFormerMark(data)
+	return f, removeLegacyOwnerFile(data)
 }
 
 func (f *ownedFolder) claim(ctx context.Context, jobs store.Jobs) error {
-	// Whose it is comes first: that says more than that somebody uses it.
-	if holder, err := f.Owner(ctx); err != nil || f.isAnothers(holder) {
-		return cmp.Or(err, f.anothers())
+	// The owner is checked first, since its error is more specific than that of a lock.
+	if owner, err := f.Owner(ctx); err != nil || f.isForeign(owner) {
+		return cmp.Or(err, f.foreignError())
 	}
 	if err := f.use(!f.shared); err != nil {
 		if errors.Is(err, blob.ErrInUse) {
-			return fmt.Errorf("%s is used by another server, or muster adopt is at work on it: stop that one first, or give this directory a folder of its own", f.path)
+			return fmt.Errorf("%s is used by another server or by muster adopt: stop that process first, or give this directory a folder of its own", f.path)
 		}
 		return err
 	}
-	// Nobody else changes the mark now, but for servers of the same directory.
-	holder, err := f.Owner(ctx)
+	// From here on only servers of the same directory can change the owner.
+	owner, err := f.Owner(ctx)
 	if err != nil {
 		return err
 	}
-	if holder == "" {
-		if err := f.refuseStrangers(ctx, jobs); err != nil {
+	if owner == "" {
+		if err := f.checkUnknownFiles(ctx, jobs); err != nil {
 			return err
 		}
 	}
-	if holder, err = f.Claim(ctx, f.owner); err != nil {
+	if owner, err = f.Claim(ctx, f.owner); err != nil {
 		return err
 	}
-	if f.isAnothers(holder) {
-		return f.anothers()
+	if f.isForeign(owner) {
+		return f.foreignError()
 	}
 	return nil
 }
 
-// use tells others that the folder is used, until it is closed. Servers on PostgreSQL may share
-// a file system that knows no locks: the mark must do there.
+// use locks the folder until it is closed. Servers on PostgreSQL may share a file system
+// without locks, where the owner alone protects the folder.
 func (f *ownedFolder) use(alone bool) error {
 	err := f.Use(alone)
 	if f.shared && errors.Is(err, errors.ErrUnsupported) {
@@ -101,7 +104,8 @@ func (f *ownedFolder) use(alone bool) error {
 	return err
 }
 
-// takeOver makes the folder the directory's. It is refused while any server uses the folder.
+// takeOver makes the directory the owner of the folder. It fails while a server uses the
+// folder.
 func (f *ownedFolder) takeOver(ctx context.Context) error {
 	if err := f.use(true); err != nil {
 		if errors.Is(err, blob.ErrInUse) {
@@ -112,32 +116,33 @@ func (f *ownedFolder) takeOver(ctx context.Context) error {
 	return f.TakeOver(ctx, f.owner)
 }
 
-// isAnothers reports whether a mark is that of another directory.
-func (f *ownedFolder) isAnothers(holder string) bool { return holder != "" && holder != f.owner }
+// isForeign reports whether the owner is another directory.
+func (f *ownedFolder) isForeign(owner string) bool { return owner != "" && owner != f.owner }
 
-func (f *ownedFolder) anothers() error {
-	return fmt.Errorf("%s holds the export files of another directory, or of the one that this one was copied from: %s", f.path, f.wayOut())
+func (f *ownedFolder) foreignError() error {
+	return fmt.Errorf("%s holds the export files of another directory, or of the directory that this one was copied from: %s", f.path, f.remedy())
 }
 
-// refuseStrangers is the error about files of exports that the directory does not know.
-func (f *ownedFolder) refuseStrangers(ctx context.Context, jobs store.Jobs) error {
-	n, example, err := f.strangers(ctx, jobs)
+// checkUnknownFiles returns an error if the folder contains files of exports that are
+// unknown to the directory.
+func (f *ownedFolder) checkUnknownFiles(ctx context.Context, jobs store.Jobs) error {
+	n, example, err := f.unknownFiles(ctx, jobs)
 	if err != nil || n == 0 {
 		return err
 	}
-	return fmt.Errorf("%s carries no mark of the directory that it belongs to, and this directory does not know the exports of %s in it, such as %s: %s",
-		f.path, countFiles(n), example, f.wayOut())
+	return fmt.Errorf("%s has no owner and contains %s of exports that are unknown to this directory, such as %s: %s",
+		f.path, countFiles(n), example, f.remedy())
 }
 
-// wayOut ends a message about a folder that is not the directory's.
-func (f *ownedFolder) wayOut() string {
-	return "give this directory a folder of its own; or, if all files in it that this directory does not know may go, run: " + f.adopt
+// remedy ends a message about a folder that belongs to another directory.
+func (f *ownedFolder) remedy() string {
+	return "give this directory a folder of its own; or, if all files in it that are unknown to this directory may be deleted, run: " + f.adopt
 }
 
-// strangers counts the files of exports that the directory does not know, and names one. What
-// an operator has put beside them is no export, and stays. The files are listed first: a job is
-// there before its files.
-func (f *ownedFolder) strangers(ctx context.Context, jobs store.Jobs) (n int, example string, err error) {
+// unknownFiles counts the files of exports that are unknown to the directory, and returns
+// the name of one. It ignores other files, which the janitor does not delete. The files
+// are listed before the exports are read, since an export is stored before its files.
+func (f *ownedFolder) unknownFiles(ctx context.Context, jobs store.Jobs) (n int, example string, err error) {
 	var names []string
 	err = f.List(ctx, func(name string, _ time.Time) error {
 		names = append(names, name)
@@ -151,8 +156,8 @@ func (f *ownedFolder) strangers(ctx context.Context, jobs store.Jobs) (n int, ex
 		return 0, "", err
 	}
 	for _, name := range names {
-		id, ours := store.JobOf(name)
-		if _, ok := known[id]; !ok && ours {
+		id, isExport := store.JobOf(name)
+		if _, ok := known[id]; !ok && isExport {
 			n++
 			example = cmp.Or(example, name)
 		}
@@ -160,39 +165,46 @@ func (f *ownedFolder) strangers(ctx context.Context, jobs store.Jobs) (n int, ex
 	return n, example, nil
 }
 
-// Owned is the error of a folder that is not the directory's any more.
+// Owned returns an error if the directory is not the owner of the folder any more.
 func (f *ownedFolder) Owned(ctx context.Context) error {
-	holder, err := f.Owner(ctx)
+	owner, err := f.Owner(ctx)
 	switch {
 	case err != nil:
 		return err
-	case holder == "":
-		return fmt.Errorf("%s has lost the mark that says whose it is: start the server again, or stop it and run: %s", f.path, f.adopt)
-	case f.isAnothers(holder):
-		return fmt.Errorf("%s belongs to another directory since this server started: stop one of the two servers and %s", f.path, f.wayOut())
+	case owner == "":
+		return fmt.Errorf("%s has lost the file that names its owner: restart the server, or stop it and run: %s", f.path, f.adopt)
+	case f.isForeign(owner):
+		return fmt.Errorf("%s belongs to another directory since this server started: stop one of the two servers and %s", f.path, f.remedy())
 	}
 	return nil
 }
 
-// dropFormerMark removes the mark of an older muster.
-func dropFormerMark(data string) error {
-	if err := os.Remove(filepath.Join(data, formerMark)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove the mark of an older muster: %w", err)
+// removeLegacyOwnerFile deletes the owner file of an older version of muster.
+func removeLegacyOwnerFile(data string) error {
+	if err := os.Remove(filepath.Join(data, legacyOwnerFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete the owner file of an older version: %w", err)
 	}
 	return nil
 }
 
-// adoptCommand is the command that makes a folder a directory's, ready to be copied.
-func adoptCommand(data, database string) string {
-	command := "muster adopt --data " + oserror.Word(data)
+// adoptCommand returns the command that makes a directory the owner of its files folder,
+// for an operator to copy.
+func adoptCommand(data, database string) string { return commandOn("adopt", data, database) }
+
+// commandOn returns a command with the location of its directory, for an operator to copy.
+func commandOn(name, data, database string) string {
+	command := "muster " + name
+	if data != "" {
+		command += " --data " + oserror.Word(data)
+	}
 	if database != "" {
 		command += " --database " + oserror.Word(withoutPassword(database))
 	}
 	return command
 }
 
-// withoutPassword is the URL of a database as it may be shown. It can be used as it is with
-// PGPASSWORD or ~/.pgpass.
+// withoutPassword returns the URL of a database without its passwords. The result can be
+// used with PGPASSWORD or ~/.pgpass.
 func withoutPassword(database string) string {
 	u, err := url.Parse(database)
 	if err != nil || u.Scheme == "" {
@@ -215,5 +227,5 @@ func countFiles(n int) string {
 	if n == 1 {
 		return "1 file"
 	}
-	return thousands(n) + " files"
+	return humanize.Int(n) + " files"
 }

@@ -12,9 +12,9 @@ import (
 	"muster/internal/testkit/pgtest"
 )
 
-// onBoth runs a test with directories in data directories and in PostgreSQL.
+// onBoth runs a test with directories in SQLite and in PostgreSQL.
 func onBoth(t *testing.T, test func(t *testing.T, open func(data string) (directory, string))) {
-	create := store.Options{Create: &store.CreateInfo{Mode: "authoritative"}}
+	create := store.Options{Create: &store.Identity{Mode: "authoritative"}}
 	for name, newDatabase := range map[string]func(t *testing.T) string{
 		"SQLite": func(*testing.T) string { return "" }, "PostgreSQL": func(t *testing.T) string { return pgtest.Database(t) },
 	} {
@@ -32,10 +32,10 @@ func onBoth(t *testing.T, test func(t *testing.T, open func(data string) (direct
 	}
 }
 
-// mayClaim claims the folder below data, and fails the test unless that goes well.
-func mayClaim(t *testing.T, data, database string, d directory) *ownedFolder {
+// mustClaim claims the files folder in data, and fails the test if it cannot.
+func mustClaim(t *testing.T, data, database string, d directory) *ownedFolder {
 	t.Helper()
-	f, err := claimFolder(t.Context(), data, database, d)
+	f, err := claimFilesFolder(t.Context(), data, database, d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,21 +43,22 @@ func mayClaim(t *testing.T, data, database string, d directory) *ownedFolder {
 	return f
 }
 
-// mayNotClaim fails the test unless the claim is refused with the words and the way out.
-func mayNotClaim(t *testing.T, data, database string, d directory, words ...string) {
+// mustNotClaim fails the test unless the claim fails with an error that contains the
+// texts and the command to run.
+func mustNotClaim(t *testing.T, data, database string, d directory, texts ...string) {
 	t.Helper()
-	_, err := claimFolder(t.Context(), data, database, d)
+	_, err := claimFilesFolder(t.Context(), data, database, d)
 	if err == nil {
-		t.Fatal("the folder was claimed")
+		t.Fatal("the claim succeeded")
 	}
-	for _, word := range append(words, "run: "+adoptCommand(data, database)) {
-		if !strings.Contains(err.Error(), word) {
-			t.Errorf("the error %q does not say %q", err, word)
+	for _, text := range append(texts, "run: "+adoptCommand(data, database)) {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("the error %q does not contain %q", err, text)
 		}
 	}
 }
 
-// writeFile writes a file with all folders above it.
+// writeFile writes an empty file and creates the folders above it.
 func writeFile(t *testing.T, parts ...string) {
 	t.Helper()
 	path := filepath.Join(parts...)
@@ -66,84 +67,86 @@ func writeFile(t *testing.T, parts ...string) {
 	}
 }
 
-// TestFolderOfAnotherDirectory has two directories on one folder for files: the second is
-// refused, for its janitor would remove the files of the first. Taken over it is refused to the
-// first, which learns of it while it is served.
+// TestFolderOfAnotherDirectory starts two directories on one files folder. The second
+// cannot claim it, since its janitor would delete the files of the first. After the
+// second has taken it over, the first cannot claim it, and Owned reports that while the
+// first is served.
 func TestFolderOfAnotherDirectory(t *testing.T) {
 	onBoth(t, func(t *testing.T, open func(data string) (directory, string)) {
 		dir, other := t.TempDir(), t.TempDir()
 		one, database := open(dir)
-		first := mayClaim(t, dir, database, one)
+		first := mustClaim(t, dir, database, one)
 		if err := first.Close(); err != nil {
 			t.Fatal(err)
 		}
-		first = mayClaim(t, dir, database, one) // as often as it likes
+		first = mustClaim(t, dir, database, one) // again
 		two, otherDatabase := open(other)
 		if err := os.Symlink(filepath.Join(dir, "files"), filepath.Join(other, "files")); err != nil {
 			t.Fatal(err)
 		}
-		mayNotClaim(t, other, otherDatabase, two, "holds the export files of another directory")
+		mustNotClaim(t, other, otherDatabase, two, "holds the export files of another directory")
 		if err := first.Owned(t.Context()); err != nil {
 			t.Error(err)
 		}
 
-		taken, err := filesOf(t.Context(), other, otherDatabase, two)
+		taken, err := openFilesFolder(t.Context(), other, otherDatabase, two)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer taken.Close()
 		if err := taken.takeOver(t.Context()); err == nil || !strings.Contains(err.Error(), "stop that server first") {
-			t.Errorf("taken over while it is used: %v", err)
+			t.Errorf("takeOver of a folder in use: %v", err)
 		}
 		if err := taken.TakeOver(t.Context(), taken.owner); err != nil { // on a file system without locks
 			t.Fatal(err)
 		}
-		mayNotClaim(t, dir, database, one, "holds the export files of another directory")
+		mustNotClaim(t, dir, database, one, "holds the export files of another directory")
 		if err := first.Owned(t.Context()); err == nil || !strings.Contains(err.Error(), "since this server started") || !strings.Contains(err.Error(), first.adopt) {
-			t.Errorf("Owned says %v", err)
+			t.Errorf("Owned: %v", err)
 		}
 		if err := os.Remove(filepath.Join(dir, "files", ".owner")); err != nil {
 			t.Fatal(err)
 		}
-		if err := first.Owned(t.Context()); err == nil || !strings.Contains(err.Error(), "has lost the mark") {
-			t.Errorf("Owned without a mark says %v", err)
+		if err := first.Owned(t.Context()); err == nil || !strings.Contains(err.Error(), "has lost the file that names its owner") {
+			t.Errorf("Owned without an owner file: %v", err)
 		}
 	})
 }
 
-// TestFolderInUse has equal copies, which have one mark, on one folder: the second is refused for
-// as long as the first runs. Several servers of one database are not.
+// TestFolderInUse starts identical copies, which have the same id, on one folder. The
+// second cannot claim it while the first runs. Several servers of one database can.
 func TestFolderInUse(t *testing.T) {
 	onBoth(t, func(t *testing.T, open func(data string) (directory, string)) {
 		dir := t.TempDir()
 		d, database := open(dir)
-		first := mayClaim(t, dir, database, d)
+		first := mustClaim(t, dir, database, d)
 		if database != "" {
-			mayClaim(t, dir, database, d)
+			mustClaim(t, dir, database, d)
 		}
-		// What an equal copy of the other kind would ask for.
-		_, err := claimFolder(t.Context(), dir, "", d)
+		// As an identical copy on the other kind of database.
+		_, err := claimFilesFolder(t.Context(), dir, "", d)
 		if err == nil || !strings.Contains(err.Error(), "is used by another server") || !strings.Contains(err.Error(), "a folder of its own") {
-			t.Errorf("used alone too: %v", err)
+			t.Errorf("exclusive claim of a folder in use: %v", err)
 		}
 		if database == "" {
-			if _, err := claimFolder(t.Context(), dir, "postgres://h/d", d); err == nil || !strings.Contains(err.Error(), "is used by another server") {
-				t.Errorf("shared by a server on PostgreSQL: %v", err)
+			if _, err := claimFilesFolder(t.Context(), dir, "postgres://h/d", d); err == nil || !strings.Contains(err.Error(), "is used by another server") {
+				t.Errorf("shared claim of a folder in use: %v", err)
 			}
 			if err := first.Close(); err != nil {
 				t.Fatal(err)
 			}
-			mayClaim(t, dir, database, d)
+			mustClaim(t, dir, database, d)
 		}
 	})
 }
 
-// stranger is the id of a job that no directory has.
-const stranger = "0b9f1c3e-7d2a-4c55-9a61-3f0e8d2b7c14"
+// unknownJob is the id of a job that no directory has.
+const unknownJob = "0b9f1c3e-7d2a-4c55-9a61-3f0e8d2b7c14"
 
-// TestFolderWithoutMark has a folder of an older muster, of a backup, or made by hand: it is
-// claimed when the directory knows all exports in it, and else left as it is.
-func TestFolderWithoutMark(t *testing.T) {
+// TestFolderWithoutOwner claims a folder of an older version, of a backup, or created by
+// hand. The claim succeeds if the directory knows all exports in it, and changes nothing
+// otherwise.
+func TestFolderWithoutOwner(t *testing.T) {
 	onBoth(t, func(t *testing.T, open func(data string) (directory, string)) {
 		dir := t.TempDir()
 		d, database := open(dir)
@@ -151,33 +154,34 @@ func TestFolderWithoutMark(t *testing.T) {
 			t.Fatal(err)
 		}
 		writeFile(t, dir, "files", "known", "1-1.ndjson.gz")
-		writeFile(t, dir, "files", stranger, "1-1.ndjson.gz")
-		writeFile(t, dir, formerMark)
-		mayNotClaim(t, dir, database, d, "carries no mark", "the exports of 1 file in it, such as "+stranger+"/1-1.ndjson.gz")
-		for _, left := range []string{formerMark, "files/known/1-1.ndjson.gz", "files/" + stranger + "/1-1.ndjson.gz"} {
+		writeFile(t, dir, "files", unknownJob, "1-1.ndjson.gz")
+		writeFile(t, dir, legacyOwnerFile)
+		mustNotClaim(t, dir, database, d, "has no owner", "1 file of exports that are unknown to this directory, such as "+unknownJob+"/1-1.ndjson.gz")
+		for _, left := range []string{legacyOwnerFile, "files/known/1-1.ndjson.gz", "files/" + unknownJob + "/1-1.ndjson.gz"} {
 			if _, err := os.Stat(filepath.Join(dir, left)); err != nil {
-				t.Errorf("the refusal has changed the folder: %v", err)
+				t.Errorf("the failed claim has changed the folder: %v", err)
 			}
 		}
 		if _, err := os.Stat(filepath.Join(dir, "files", ".owner")); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("the refused folder carries a mark: %v", err)
+			t.Errorf("the folder has an owner after a failed claim: %v", err)
 		}
-		if err := os.RemoveAll(filepath.Join(dir, "files", stranger)); err != nil {
+		if err := os.RemoveAll(filepath.Join(dir, "files", unknownJob)); err != nil {
 			t.Fatal(err)
 		}
-		f := mayClaim(t, dir, database, d)
-		if _, err := os.Stat(filepath.Join(dir, formerMark)); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("the mark of an older muster is still there: %v", err)
+		f := mustClaim(t, dir, database, d)
+		if _, err := os.Stat(filepath.Join(dir, legacyOwnerFile)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the owner file of an older version still exists: %v", err)
 		}
 		if err := f.Close(); err != nil {
 			t.Fatal(err)
 		}
-		writeFile(t, dir, "files", stranger, "1-1.ndjson.gz") // the mark counts now
-		mayClaim(t, dir, database, d)
+		writeFile(t, dir, "files", unknownJob, "1-1.ndjson.gz") // does not matter any more
+		mustClaim(t, dir, database, d)
 	})
 }
 
-// The command in a message can be copied, and shows no password.
+// TestAdoptCommand checks that the command in a message can be copied and contains no
+// password.
 func TestAdoptCommand(t *testing.T) {
 	for _, c := range []struct{ data, database, want string }{
 		{"data", "", "muster adopt --data data"},

@@ -4,23 +4,21 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
-
+	"muster/internal/humanize"
 	"muster/internal/synth"
 )
 
 // generateCmd is `muster generate`.
 type generateCmd struct {
-	Scale            synth.Scale `help:"Size: a number from 0.05 to 500, or demo (1), ci (5), state (60), national (250), stress (500). Scale 1 is about 20,000 records." default:"1" placeholder:"N"`
-	Seed             uint64      `help:"Another seed makes another country; the same seed always the same one." default:"42" placeholder:"S"`
-	Out              string      `help:"Folder for the files; must be empty or not there." required:"" placeholder:"DIR"`
-	Days             int         `help:"Also write this many days of changes, 0 to 366." default:"0" placeholder:"D"`
-	Dirty            bool        `help:"Add 2 % broken records, described in truth/dirty.jsonl."`
-	ValidCheckDigits bool        `help:"Right check digits for ABN, ACN and Medicare provider numbers. They may belong to somebody."`
+	Scale            synth.Scale `help:"Size: a number from 0.05 to 500, or demo (1), ci (5), state (60), national (250) or stress (500). Scale 1 is about 20,000 records (${default})." default:"1" placeholder:"N"`
+	Seed             uint64      `help:"Seed of the random generator. The same seed and scale always give the same data (${default})." default:"42" placeholder:"S"`
+	Out              string      `help:"Folder for the files. It must be empty or not exist." required:"" placeholder:"DIR"`
+	Days             int         `help:"Also write this many days of changes, from 0 to 366 (${default})." default:"0" placeholder:"D"`
+	Dirty            bool        `help:"Add 2 % of invalid records, which truth/dirty.jsonl describes."`
+	ValidCheckDigits bool        `help:"Use valid check digits in ABN, ACN and Medicare provider numbers. Such numbers may exist."`
 }
 
-// Run writes the data set and says what it wrote.
+// Run writes the data set and prints what it wrote.
 func (c generateCmd) Run(a app) error {
 	start := time.Now()
 	manifest, err := synth.Generate(a.ctx, c.Out, synth.Options{
@@ -29,7 +27,7 @@ func (c generateCmd) Run(a app) error {
 	if err != nil {
 		return err
 	}
-	out := message.NewPrinter(language.English) // separates thousands
+	out := humanize.NewPrinter()
 	var size int64
 	var records int
 	for _, f := range manifest.Files {

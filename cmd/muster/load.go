@@ -14,33 +14,31 @@ import (
 
 	"muster/internal/conformance"
 	"muster/internal/failpoint"
+	"muster/internal/humanize"
 	"muster/internal/load"
 	"muster/internal/policy"
 	"muster/internal/search/index"
 	"muster/internal/store"
-
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 )
 
 // loadCmd is `muster load`.
 type loadCmd struct {
-	Data     string   `placeholder:"DIR" help:"Data directory to load into; made if it is not there."`
-	Database string   `placeholder:"URL" help:"PostgreSQL database to load into instead, as postgres://USER:PASSWORD@HOST:PORT/DATABASE. It must be there, and empty or a directory."`
-	BaseURL  string   `name:"base-url" placeholder:"URL" help:"Public base URL of the directory, by which absolute references to it are known. Not needed for relative references. A data directory keeps the one it was first given."`
-	KeepMeta bool     `help:"Keep meta.lastUpdated of the source instead of the time of loading."`
-	Rejects  string   `placeholder:"FILE" help:"Write what is refused to this file, as NDJSON lines {file, line, type, id, reason}."`
-	Warnings string   `placeholder:"FILE" help:"Write what breaks a rule of the profiles, and is loaded all the same, to this file in the same form."`
-	Paths    []string `arg:"" name:"path" help:"NDJSON, resources or Bundles as JSON, gzipped or not; folders of such files; - for standard input."`
+	Data     string   `placeholder:"DIR" help:"Data directory to load into. It is created if it does not exist."`
+	Database string   `placeholder:"URL" help:"PostgreSQL database to load into instead, as postgres://USER:PASSWORD@HOST:PORT/DATABASE. It must exist, and be empty or contain a directory."`
+	BaseURL  string   `name:"base-url" placeholder:"URL" help:"Public base URL of the directory. Absolute references that begin with it point into the directory; relative references do not need it. The first value is stored and cannot be changed."`
+	KeepMeta bool     `help:"Keep the meta.lastUpdated of resources instead of setting it to the time of the load."`
+	Rejects  string   `placeholder:"FILE" help:"Write refused resources to this file, as NDJSON lines with file, line, type, id, reason and stored."`
+	Warnings string   `placeholder:"FILE" help:"Write warnings to this file, in the same format: resources that break a rule of the profiles and are loaded nevertheless."`
+	Paths    []string `arg:"" name:"path" help:"Files of NDJSON, or of one JSON resource or Bundle, optionally gzipped; folders of such files; or - for standard input."`
 }
 
-// Validate wants one place to load into.
-func (c loadCmd) Validate() error { return wantPlace(c.Data, c.Database) }
+// Validate checks that a directory is named.
+func (c loadCmd) Validate() error { return requireLocation(c.Data, c.Database) }
 
-// Run loads the paths and says what became of them. Refused input makes exit
-// code 3; everything else was loaded. Warnings are no reason for another code.
+// Run loads the paths and prints a summary. The exit code is 3 if resources were refused;
+// all others were loaded. Warnings do not change the exit code.
 func (c loadCmd) Run(a app) (err error) {
-	inputs, err := load.Inputs(c.Paths, &endingReader{ctx: a.ctx, from: a.stdin})
+	inputs, err := load.Inputs(c.Paths, &contextReader{ctx: a.ctx, from: a.stdin})
 	if err != nil {
 		return err
 	}
@@ -48,7 +46,7 @@ func (c loadCmd) Run(a app) (err error) {
 		return err
 	}
 	if c.Rejects != "" && realPath(c.Rejects) == realPath(c.Warnings) {
-		return fmt.Errorf("--warnings %s is the rejects file; name another file", c.Warnings)
+		return fmt.Errorf("--warnings %s is the rejects file: name another file", c.Warnings)
 	}
 	config := load.Config{KeepMeta: c.KeepMeta}
 	directory, err := openToLoad(a, c.Data, c.Database, c.BaseURL, &config)
@@ -56,7 +54,7 @@ func (c loadCmd) Run(a app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, directory.Close()) }()
-	rejects, err := c.rejects(a) // nothing is overwritten before all else is well
+	rejects, err := c.rejects(a) // last, since it truncates the file
 	if err != nil {
 		return err
 	}
@@ -66,8 +64,8 @@ func (c loadCmd) Run(a app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, warnings.Close()) }()
-	progress := newLoadProgress(a.stderr)
-	config.Rejects, config.Warnings, config.Progress = rejects, warnings, progress
+	progress := newProgress(a.stderr)
+	config.Rejects, config.Warnings, config.Progress = rejects, warnings, loadProgress{progress}
 	start := time.Now()
 	summary, err := load.Run(a.ctx, config, inputs)
 	progress.end()
@@ -80,20 +78,35 @@ func (c loadCmd) Run(a app) (err error) {
 		printSummary(a, summary, time.Since(start))
 	}
 	if errors.Is(err, context.Canceled) && a.ctx.Err() != nil {
-		return fmt.Errorf("%w: what is counted is loaded; run again to load the rest", context.Cause(a.ctx))
+		return fmt.Errorf("%w: the resources in the summary are loaded; run the command again to load the rest", context.Cause(a.ctx))
 	}
 	if err != nil {
 		return err
 	}
 	if n := summary.RefusedTotal(); n > 0 {
-		return exitError{exitRefused, fmt.Errorf("%d of %d resources were refused, the others are loaded", n, summary.Read)}
+		return exitError{exitRefused, fmt.Errorf("%d of %d resources were refused; the others were loaded", n, summary.Read)}
 	}
 	return nil
 }
 
-// loadInto opens the data directory, making it if needed, and loads the inputs.
-// baseURL may be empty: absolute references are then those of other servers.
-// It sets the directory and the extractor of the configuration.
+// loadProgress implements [load.Progress].
+type loadProgress struct{ *progress }
+
+// Loaded implements [load.Progress].
+func (p loadProgress) Loaded(at load.Position) {
+	share := ""
+	if at.Total > 0 {
+		share = fmt.Sprintf(", %d %% of the input", 100*at.Bytes/at.Total)
+	}
+	p.report(stageProgress{
+		stage: "loading", done: at.Bytes, total: at.Total, bytes: true,
+		line: humanize.NewPrinter().Sprintf("%d resources read%s (%s)", at.Summary.Read, share, at.Input),
+	})
+}
+
+// loadInto opens the data directory, creating it if needed, and loads the inputs. If
+// baseURL is empty, all absolute references point to other servers. It sets the directory
+// and the extractor of the configuration.
 func loadInto(a app, dir, baseURL string, c load.Config, inputs []load.Input) (_ load.Summary, err error) {
 	directory, err := openToLoad(a, dir, "", baseURL, &c)
 	if err != nil {
@@ -103,8 +116,8 @@ func loadInto(a app, dir, baseURL string, c load.Config, inputs []load.Input) (_
 	return load.Run(a.ctx, c, inputs)
 }
 
-// openToLoad opens the directory, making it if needed, and sets the directory
-// and the extractor of the configuration.
+// openToLoad opens the directory, creating it if needed, and sets the directory and the
+// extractor of the configuration.
 func openToLoad(a app, data, database, baseURL string, c *load.Config) (_ directory, err error) {
 	if baseURL != "" {
 		if err := checkBaseURL(baseURL); err != nil {
@@ -115,7 +128,7 @@ func openToLoad(a app, data, database, baseURL string, c *load.Config) (_ direct
 	if err != nil {
 		return nil, err
 	}
-	opened, err := openDirectory(a.ctx, data, database, store.Options{Create: &store.CreateInfo{
+	opened, err := openDirectory(a.ctx, data, database, store.Options{Create: &store.Identity{
 		BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(),
 	}})
 	if err != nil {
@@ -138,9 +151,9 @@ func openToLoad(a app, data, database, baseURL string, c *load.Config) (_ direct
 	return opened, nil
 }
 
-// printSummary writes the counts, the kinds of refusals and warnings by name.
+// printSummary prints the counts, with the kinds of refusals and warnings.
 func printSummary(a app, s load.Summary, took time.Duration) {
-	out := message.NewPrinter(language.English) // separates thousands
+	out := humanize.NewPrinter()
 	for _, line := range []struct {
 		what string
 		n    int64
@@ -154,9 +167,10 @@ func printSummary(a app, s load.Summary, took time.Duration) {
 	out.Fprintf(a.stderr, "%d resources in %.1f s\n", s.Read, took.Seconds())
 }
 
-// printOlder names the older versions that are in place since a newer one was refused.
+// printOlder prints the older versions that remain stored because a newer version was
+// refused.
 func printOlder(a app, s load.Summary) {
-	out := message.NewPrinter(language.English)
+	out := humanize.NewPrinter()
 	if n := s.KeptTotal(); n > 0 {
 		out.Fprintf(a.stdout, "%-10s %12d\n", "older", n)
 	}
@@ -173,24 +187,23 @@ func printOlder(a app, s load.Summary) {
 			}
 		}
 		if more > 0 {
-			out.Fprintf(a.stdout, "%15s… and %d more; --rejects FILE lists all\n", "", more)
+			out.Fprintf(a.stdout, "%15s… and %d more: use --rejects FILE to list all\n", "", more)
 		}
 	}
 }
 
-// printKinds writes counts by the names of their kinds.
+// printKinds prints the counts of kinds, sorted by name.
 func printKinds(a app, by map[load.Kind]int64) {
-	out := message.NewPrinter(language.English)
+	out := humanize.NewPrinter()
 	for _, kind := range slices.Sorted(maps.Keys(by)) {
 		out.Fprintf(a.stdout, "  %12d %s\n", by[kind], kind)
 	}
 }
 
-// shownRejects is how many refusals are shown when there is no file for them.
-const shownRejects = 10
+// maxRefusalsShown is the number of refusals that are printed if there is no rejects file.
+const maxRefusalsShown = 10
 
-// rejects is where refusals go: all into a file, or the first few onto standard
-// error.
+// rejects writes refusals: all of them to a file, or the first few to standard error.
 type rejects struct {
 	file   *os.File
 	lines  *load.RejectsFile
@@ -198,20 +211,20 @@ type rejects struct {
 	n      int
 }
 
-// checkOutput refuses a file to write whose making would destroy what is loaded:
-// an input, under whatever name, or a file of the data directory.
+// checkOutput returns an error if writing the file would destroy an input, also under
+// another path, or a file of the data directory.
 func (c loadCmd) checkOutput(a app, inputs []load.Input, option, path string) error {
 	if path == "" {
 		return nil
 	}
 	if c.Database != "" {
-		// The data directory, if one is named, is not loaded into.
+		// --data does not name the directory that is loaded.
 	} else if inside, err := filepath.Rel(realPath(c.Data), realPath(path)); err == nil && filepath.IsLocal(inside) {
-		return fmt.Errorf("%s %s is in the data directory; name a file elsewhere", option, path)
+		return fmt.Errorf("%s %s is in the data directory: name a file outside it", option, path)
 	}
 	target, err := os.Stat(path)
 	if err != nil || !target.Mode().IsRegular() {
-		return nil // nothing to destroy; whether it can be made, making it says
+		return nil // nothing to destroy; other errors show when the file is created
 	}
 	for _, in := range inputs {
 		info, err := os.Stat(in.Name)
@@ -219,14 +232,14 @@ func (c loadCmd) checkOutput(a app, inputs []load.Input, option, path string) er
 			info, err = stdin.Stat()
 		}
 		if err == nil && os.SameFile(info, target) {
-			return fmt.Errorf("%s %s is the input %s, which it would overwrite; name another file", option, path, in.Name)
+			return fmt.Errorf("%s %s is the input %s, which it would overwrite: name another file", option, path, in.Name)
 		}
 	}
 	return nil
 }
 
-// realPath returns the absolute path without links, as far as it is there: of a
-// file that is not, the folder's.
+// realPath returns the absolute path without symbolic links. If the file does not exist,
+// it resolves the links of its folder only.
 func realPath(path string) string {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute
@@ -240,7 +253,7 @@ func realPath(path string) string {
 	return path
 }
 
-// rejects makes the rejects file, empty, if one is asked for.
+// rejects creates the rejects file, if one is named.
 func (c loadCmd) rejects(a app) (*rejects, error) {
 	r := &rejects{stderr: a.stderr}
 	if c.Rejects == "" {
@@ -254,12 +267,12 @@ func (c loadCmd) rejects(a app) (*rejects, error) {
 	return r, nil
 }
 
-// Reject implements load.Rejecter.
+// Reject implements [load.Rejecter].
 func (r *rejects) Reject(what load.Rejected) error {
 	if r.lines != nil {
 		return r.lines.Reject(what)
 	}
-	if r.n++; r.n <= shownRejects {
+	if r.n++; r.n <= maxRefusalsShown {
 		name := ""
 		if what.Type != "" || what.ID != "" {
 			name = what.Type + "/" + what.ID + ": "
@@ -273,10 +286,10 @@ func (r *rejects) Reject(what load.Rejected) error {
 	return nil
 }
 
-// end says how many refusals were not shown.
+// end prints the number of refusals that were not shown.
 func (r *rejects) end() {
-	if r.n > shownRejects {
-		fmt.Fprintf(r.stderr, "… and %d more; --rejects FILE lists all\n", r.n-shownRejects)
+	if r.n > maxRefusalsShown {
+		fmt.Fprintf(r.stderr, "… and %d more: use --rejects FILE to list all\n", r.n-maxRefusalsShown)
 	}
 }
 
@@ -287,13 +300,14 @@ func (r *rejects) Close() error {
 	return r.file.Close()
 }
 
-// warnings is where warnings go: all into a file, or nowhere, since the summary
-// counts them and real data has many.
+// warnings writes warnings to a file, if one is named. Otherwise they are only counted,
+// since real data has many.
 type warnings struct {
 	file  *os.File
 	lines *load.RejectsFile
 }
 
+// warnings creates the warnings file, if one is named.
 func (c loadCmd) warnings() (*warnings, error) {
 	if c.Warnings == "" {
 		return &warnings{}, nil
@@ -305,7 +319,7 @@ func (c loadCmd) warnings() (*warnings, error) {
 	return &warnings{file, load.NewRejectsFile(file)}, nil
 }
 
-// Reject implements load.Rejecter.
+// Reject implements [load.Rejecter].
 func (w *warnings) Reject(what load.Rejected) error {
 	if w.lines == nil {
 		return nil

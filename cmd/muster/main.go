@@ -1,8 +1,19 @@
-// Command muster serves a national healthcare provider directory with
-// asynchronous bulk export, and keeps local copies of such directories in sync.
+// Command muster serves a national healthcare provider directory (FHIR R4) with search
+// and asynchronous bulk export.
 //
-// Each subcommand lives in the file of its name: a struct whose fields are the
-// options, and a Run method.
+// Each subcommand is a struct in the file of its name. Its fields are the options; its
+// Run method runs the command.
+//
+// Commands write as follows:
+//
+//   - Standard output has the result of a command only: a summary, findings, matches, a report.
+//     It is the same whether it is a terminal or not. With --json it is JSON.
+//   - Standard error has everything else: progress, timings, warnings, the log of serve, and
+//     the error of a command that fails, as one last line that begins with "muster: ". An error of
+//     the command line is followed by a line about --help.
+//   - Progress is a bar if standard error is a terminal, and otherwise a plain line every ten
+//     seconds (type progress).
+//   - The exit code says whether a command succeeded (constants exitOK and following).
 package main
 
 import (
@@ -22,36 +33,38 @@ import (
 
 // cli lists the subcommands and the options they share.
 type cli struct {
-	Config   kong.ConfigFlag `help:"Read options from this YAML file." placeholder:"FILE"`
-	Generate generateCmd     `cmd:"" help:"Write a synthetic Australia as NDJSON files."`
-	Report   reportCmd       `cmd:"" help:"Describe a directory in numbers and pictures."`
-	Load     loadCmd         `cmd:"" help:"Load resources into a data directory."`
-	Serve    serveCmd        `cmd:"" help:"Serve a directory over HTTP: search, read and bulk export."`
-	Search   searchCmd       `cmd:"" help:"Search a data directory, and explain how."`
-	Check    checkCmd        `cmd:"" help:"Look whether a data directory is whole, served or not."`
-	Reindex  reindexCmd      `cmd:"" help:"Make the index of a data directory anew, after an update that changed search parameters."`
-	Backup   backupCmd       `cmd:"" help:"Copy a data directory, served or not."`
-	Adopt    adoptCmd        `cmd:"" help:"Make a folder of export files that of a directory which was restored or has lost its exports."`
-	Demo     demoCmd         `cmd:"" help:"Make a synthetic directory, serve it, and run one export step by step."`
-	Version  versionCmd      `cmd:"" help:"Print the version of muster and of the guides it serves."`
+	Config      kong.ConfigFlag  `help:"YAML file with options." placeholder:"FILE"`
+	ShowVersion kong.VersionFlag `name:"version" env:"-" help:"Print the version and exit."`
+
+	Generate generateCmd `cmd:"" help:"Generate a synthetic Australian directory as NDJSON files."`
+	Report   reportCmd   `cmd:"" help:"Print statistics of a directory, as text, JSON or an HTML page."`
+	Load     loadCmd     `cmd:"" help:"Load resources into a data directory."`
+	Serve    serveCmd    `cmd:"" help:"Serve a directory over HTTP: search, read and bulk export."`
+	Search   searchCmd   `cmd:"" help:"Search a data directory; --explain shows the plan."`
+	Check    checkCmd    `cmd:"" help:"Verify the integrity of a data directory (works while it is being served)."`
+	Reindex  reindexCmd  `cmd:"" help:"Rebuild the search index, for example after an upgrade that changed search parameters."`
+	Backup   backupCmd   `cmd:"" help:"Copy a data directory (works while it is being served)."`
+	Adopt    adoptCmd    `cmd:"" help:"Make a directory the owner of its files folder, for example after a restore."`
+	Demo     demoCmd     `cmd:"" help:"Generate a synthetic directory, serve it, and run one export step by step."`
+	Version  versionCmd  `cmd:"" help:"Print the version of muster and of the guides that it implements."`
 }
 
-// app is what a command may use of its surroundings. Tests hand in their own.
+// app is the environment of a command. Tests replace it.
 type app struct {
 	ctx            context.Context
 	stdin          io.Reader
 	stdout, stderr io.Writer
 }
 
-// Exit codes, a contract with scripts (docs/cli.md).
+// Exit codes. Scripts depend on them (docs/cli.md).
 const (
-	exitOK      = 0 // everything asked for was done
-	exitFailed  = 1 // the command could not do its work
-	exitUsage   = 2 // the command line or the configuration is wrong
-	exitRefused = 3 // the work is done, but some of the input was refused
+	exitOK      = 0 // success
+	exitFailed  = 1 // the command failed, or check has found problems
+	exitUsage   = 2 // the command line or the configuration is invalid
+	exitRefused = 3 // success, apart from input that was refused
 )
 
-// exitError is an error that chooses its own exit code.
+// exitError is an error with an exit code.
 type exitError struct {
 	code int
 	err  error
@@ -72,8 +85,8 @@ func main() {
 	os.Exit(code)
 }
 
-// onOneLine is the text of an error on one line, whatever was joined in it: scripts read
-// the last line.
+// onOneLine returns the text of an error on one line, also of joined errors, since
+// scripts read the last line.
 func onOneLine(err error) string {
 	lines := strings.Split(err.Error(), "\n")
 	for n := range lines {
@@ -88,9 +101,10 @@ func run(a app, args []string) int {
 	exited := -1
 	parser, err := kong.New(&c,
 		kong.Name("muster"),
-		kong.Description("A national healthcare provider directory (FHIR R4): serve it, export it, keep copies of it."),
+		kong.Description("A national healthcare provider directory (FHIR R4) with search and bulk export."),
 		kong.Writers(a.stdout, a.stderr),
 		kong.Exit(func(code int) { exited = code }),
+		flagVars(),
 		kong.DefaultEnvars("MUSTER"),
 		kong.Configuration(readConfig),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
@@ -105,7 +119,7 @@ func run(a app, args []string) int {
 	}
 	if err != nil {
 		fmt.Fprintln(a.stderr, "muster:", err)
-		fmt.Fprintln(a.stderr, "Run 'muster --help', or 'muster COMMAND --help', for what is possible.")
+		fmt.Fprintln(a.stderr, "Run 'muster --help' or 'muster COMMAND --help' for usage.")
 		return exitUsage
 	}
 	if err := kctx.Run(a); err != nil {

@@ -4,33 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"time"
 
 	"muster/internal/conformance"
 	"muster/internal/fhir"
+	"muster/internal/humanize"
 	"muster/internal/load"
 	"muster/internal/policy"
 	"muster/internal/search/index"
 	"muster/internal/store"
-
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 )
 
 // reindexCmd is `muster reindex`.
 type reindexCmd struct {
-	Data     string `placeholder:"DIR" help:"Data directory whose index to make anew. It must not be served meanwhile."`
-	Database string `placeholder:"URL" help:"PostgreSQL database whose index to make anew instead."`
-	BaseURL  string `name:"base-url" placeholder:"URL" help:"Public base URL, for a directory that has none yet: absolute references below it are then found."`
+	Data     string `placeholder:"DIR" help:"Data directory whose search index to rebuild. It must not be served meanwhile."`
+	Database string `placeholder:"URL" help:"PostgreSQL database whose search index to rebuild instead."`
+	BaseURL  string `name:"base-url" placeholder:"URL" help:"Public base URL, for a directory that has none yet. Searches then follow absolute references that begin with it."`
 }
 
-// Validate wants a place.
-func (c reindexCmd) Validate() error { return wantPlace(c.Data, c.Database) }
+// Validate checks that a directory is named.
+func (c reindexCmd) Validate() error { return requireLocation(c.Data, c.Database) }
 
-// Run makes the index of every stored resource anew. Cut off, it goes on from there
-// the next time.
+// Run rebuilds the index entries of every stored resource. The next run resumes an
+// interrupted one.
 func (c reindexCmd) Run(a app) (err error) {
 	if c.BaseURL != "" {
 		if err := checkBaseURL(c.BaseURL); err != nil {
@@ -41,7 +38,7 @@ func (c reindexCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	directory, lock, err := openUnserved(a.ctx, c.Data, c.Database, store.Options{Expect: store.CreateInfo{BaseURL: c.BaseURL}})
+	directory, lock, err := openUnserved(a.ctx, c.Data, c.Database, store.Options{Expect: store.Identity{BaseURL: c.BaseURL}})
 	if err != nil {
 		return err
 	}
@@ -59,20 +56,32 @@ func (c reindexCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	progress := reindexProgress{w: a.stderr, start: time.Now(), next: time.Now().Add(lineEvery)}
+	progress := newProgress(a.stderr)
+	out := humanize.NewPrinter() // separates thousands
+	start := time.Now()
+	var indexed, cleaned int64
 	err = directory.Reindex(a.ctx, store.Reindexing{
-		Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Remake: remake, Progress: progress.done,
+		Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Extract: remake,
+		Progress: func(done, changed int64) {
+			indexed, cleaned = done, changed
+			progress.report(stageProgress{stage: "resources indexed", done: done, line: out.Sprintf("%d resources indexed", done)})
+		},
 		Cleaning: func(ctx context.Context) error { return endExports(ctx, a, directory) },
 	})
+	progress.end()
 	if err != nil {
-		return fmt.Errorf("%w; run 'muster reindex' again, it goes on where it was cut off", err)
+		return fmt.Errorf("%w: to resume it, run: %s", err, commandOn("reindex", c.Data, c.Database))
 	}
-	progress.end(a.stdout)
+	out.Fprintf(a.stdout, "%-10s %12d\n", "indexed", indexed)
+	if cleaned > 0 {
+		out.Fprintf(a.stdout, "%-10s %12d\n", "cleaned", cleaned)
+	}
+	out.Fprintf(a.stderr, "%d resources in %.1f s\n", indexed, time.Since(start).Seconds())
 	return nil
 }
 
-// endExports ends all exports, running and finished: their files hold what the resources
-// held before they were cleaned, and may not be given out any more (ST-03).
+// endExports ends all exports, running and complete. Their files contain data that
+// cleaning removes, so they must not be served any more (ST-03).
 func endExports(ctx context.Context, a app, d directory) error {
 	const always = fhir.Instant(math.MaxInt64)
 	finished, err := d.Expire(ctx, always, 0)
@@ -85,41 +94,14 @@ func endExports(ctx context.Context, a app, d directory) error {
 	}
 	now := d.Now()
 	for _, job := range running {
-		err := d.Fail(ctx, job.ID, "The directory was cleaned of data that it may not hold. Start the export again.",
+		err := d.Fail(ctx, job.ID, "The export contained data that was removed from the directory. Start the export again.",
 			fhir.InstantOf(now), fhir.InstantOf(now.Add(24*time.Hour)))
 		if err != nil {
 			return err
 		}
 	}
 	if n := finished + len(running); n > 0 {
-		fmt.Fprintf(a.stderr, "exports ended, since their files hold what is taken out now: %d\n", n)
+		fmt.Fprintf(a.stderr, "ended %d exports, whose files contain data that is removed now\n", n)
 	}
 	return nil
-}
-
-// reindexProgress writes a plain line now and then.
-type reindexProgress struct {
-	w           io.Writer
-	start, next time.Time
-	n, cleaned  int64
-}
-
-func (p *reindexProgress) done(n, cleaned int64) {
-	p.n, p.cleaned = n, cleaned
-	if now := time.Now(); now.After(p.next) {
-		p.next = now.Add(lineEvery)
-		p.print(p.w, "%d resources indexed\n", n)
-	}
-}
-
-func (p *reindexProgress) end(stdout io.Writer) {
-	p.print(stdout, "%-10s %12d\n", "indexed", p.n)
-	if p.cleaned > 0 {
-		p.print(stdout, "%-10s %12d\n", "cleaned", p.cleaned)
-	}
-	p.print(p.w, "%d resources in %.1f s\n", p.n, time.Since(p.start).Seconds())
-}
-
-func (p *reindexProgress) print(w io.Writer, format string, args ...any) {
-	message.NewPrinter(language.English).Fprintf(w, format, args...) // separates thousands
 }

@@ -15,22 +15,22 @@ import (
 // reportCmd is `muster report`.
 type reportCmd struct {
 	Paths    []string `arg:"" optional:"" name:"path" help:"NDJSON files (.ndjson, .ndjson.gz), or folders that hold them."`
-	Data     string   `placeholder:"DIR" help:"Report on this data directory instead of PATHs. It may be served meanwhile."`
-	Database string   `placeholder:"URL" help:"Report on the directory in this PostgreSQL database instead."`
-	HTML     string   `name:"html" help:"Also write one self-contained HTML page." placeholder:"FILE"`
-	Title    string   `help:"Title of the HTML page." default:"A provider directory in pictures"`
+	Data     string   `placeholder:"DIR" help:"Data directory to report on instead of PATHs. It may be served meanwhile."`
+	Database string   `placeholder:"URL" help:"PostgreSQL database to report on instead."`
+	HTML     string   `name:"html" help:"Also write the report as one self-contained HTML page." placeholder:"FILE"`
+	Title    string   `help:"Title of the HTML page (${default})." placeholder:"TEXT" default:"A provider directory in pictures"`
 	JSON     bool     `name:"json" help:"Print JSON instead of text."`
 }
 
-// Validate wants one source: paths or a data directory.
+// Validate checks that there is one source: paths or a directory.
 func (c reportCmd) Validate() error {
 	if (c.Data == "" && c.Database == "") == (len(c.Paths) == 0) {
-		return errors.New("name either PATHs or a directory, with --data or --database")
+		return errors.New("name either paths, or a directory with --data or --database")
 	}
 	return nil
 }
 
-// Run reads the records once and prints what they show.
+// Run reads the records once and prints the report.
 func (c reportCmd) Run(a app) error {
 	r, err := c.collect(a)
 	if err != nil {
@@ -38,7 +38,7 @@ func (c reportCmd) Run(a app) error {
 	}
 	if c.HTML != "" {
 		if err := writePage(r, c.HTML, c.Title); err != nil {
-			return fmt.Errorf("report: writing %s: %w", c.HTML, err)
+			return fmt.Errorf("write the report to %s: %w", c.HTML, err)
 		}
 	}
 	if c.JSON {
@@ -69,10 +69,10 @@ func (c reportCmd) collect(a app) (_ *report.Report, err error) {
 	return report.Collect(a.ctx, current(a.ctx, directory))
 }
 
-// current is every resource of a directory in load order.
+// current returns all current resources of a directory, in load order.
 func current(ctx context.Context, directory store.Directory) report.Source {
 	return func(yield func(report.Record, error) bool) {
-		errStop := errors.New("no more records are wanted")
+		errStop := errors.New("the consumer has stopped")
 		for _, t := range fhir.Types() {
 			err := directory.EachCurrent(ctx, t, func(line []byte) error {
 				if !yield(report.Record{Type: t.String(), JSON: line}, nil) {

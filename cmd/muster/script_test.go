@@ -2,12 +2,11 @@ package main
 
 import (
 	"database/sql"
-	"errors"
 	"fmt"
-	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
+
+	"muster/internal/testkit"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	_ "modernc.org/sqlite"
@@ -20,39 +19,18 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"muster": main})
 }
 
-// TestScripts runs testdata/*.txt, a transcript for each command: what is typed
-// and what comes of it.
+// TestScripts runs testdata/*.txt, a transcript for each command.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		UpdateScripts:       golden.Update(),
 		RequireExplicitExec: true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sql": runSQL},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": testkit.Exits, "sql": runSQL},
 	})
 }
 
-// exits is the script command "exits CODE PROGRAM ARG…": it runs the program and
-// fails unless it ends with that exit code, which is a contract with scripts.
-func exits(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("write: exits CODE PROGRAM ARG…")
-	}
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	code := 0
-	var exit *exec.ExitError
-	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
-		code = exit.ExitCode()
-	} else {
-		ts.Check(err)
-	}
-	if code != want {
-		ts.Fatalf("exit code %d, want %d", code, want)
-	}
-}
-
-// runSQL is the script command "sql FILE STATEMENT": it runs a statement on a SQLite
-// file and prints the rows, columns with a bar between.
+// runSQL is the script command "sql FILE STATEMENT". It runs a statement on a SQLite file
+// and prints the rows, with columns separated by "|".
 func runSQL(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("write: sql FILE STATEMENT")
@@ -65,12 +43,12 @@ func runSQL(ts *testscript.TestScript, neg bool, args []string) {
 	defer rows.Close()
 	columns, err := rows.Columns()
 	ts.Check(err)
-	values, places := make([]any, len(columns)), make([]any, len(columns))
+	values, pointers := make([]any, len(columns)), make([]any, len(columns))
 	for n := range values {
-		places[n] = &values[n]
+		pointers[n] = &values[n]
 	}
 	for rows.Next() {
-		ts.Check(rows.Scan(places...))
+		ts.Check(rows.Scan(pointers...))
 		line := make([]string, len(values))
 		for n, v := range values {
 			line[n] = fmt.Sprint(v)

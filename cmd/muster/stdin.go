@@ -6,18 +6,18 @@ import (
 	"sync"
 )
 
-// endingReader reads what comes from another reader until ctx ends. A read from a terminal
-// or a pipe, where nothing may come for ever, would not end with it.
-type endingReader struct {
-	ctx  context.Context
+// contextReader reads from another reader until ctx ends. A read from a terminal or a
+// pipe can block forever, whatever the context.
+type contextReader struct {
+	ctx  context.Context // of the whole command, since Read takes none
 	from io.Reader
 
 	start sync.Once
 	pipe  *io.PipeReader
 }
 
-// Read implements [io.Reader]. Nothing is read from the other reader before its first call.
-func (r *endingReader) Read(p []byte) (int, error) {
+// Read implements [io.Reader]. The first call starts to read from the other reader.
+func (r *contextReader) Read(p []byte) (int, error) {
 	r.start.Do(func() {
 		var in *io.PipeWriter
 		r.pipe, in = io.Pipe()

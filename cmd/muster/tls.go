@@ -1,57 +1,79 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 )
 
-// certificate is the one that the server shows, from two PEM files. When the files change
-// it is read again, with the next connection or on a signal, and connections that are
-// open stay open. As long as the new files cannot be read, or do not fit each other, the old
-// certificate stays: a renewal writes one after the other.
+// tlsFlags are the options of TLS.
+type tlsFlags struct {
+	TLSCert string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain in PEM. The server then uses TLS 1.2 or later. The file is read again when it changes, or on SIGHUP."`
+	TLSKey  string `name:"tls-key" placeholder:"FILE" help:"Private key of the certificate, in PEM."`
+}
+
+// Validate checks that both files are named, or neither.
+func (f *tlsFlags) Validate() error {
+	return bound("--tls-cert, --tls-key", (f.TLSCert == "") == (f.TLSKey == ""), "both or none")
+}
+
+// open reads the certificate. It returns nil without one.
+func (f *tlsFlags) open(log *slog.Logger) (*certificate, error) {
+	if f.TLSCert == "" {
+		return nil, nil
+	}
+	return loadCertificate(f.TLSCert, f.TLSKey, log)
+}
+
+// certificate is the certificate of the server, from two PEM files. It is read again with
+// the next connection after the files have changed, or on a signal; open connections are
+// not affected. While the new files cannot be read, or do not match, the old certificate
+// remains in use: a renewal replaces one file after the other.
 type certificate struct {
 	cert, key string
 	log       *slog.Logger
 
 	mu      sync.Mutex
 	current *tls.Certificate
-	stamp   stamp     // of the files that were read last, well or not
-	looked  time.Time // when the files were last looked at
+	stamp   stamp     // of the files at the last attempt to read them
+	checked time.Time // when the files were last checked
 }
 
-// stamp tells versions of two files apart.
+// stamp identifies a version of the two files.
 type stamp struct {
 	certTime, keyTime time.Time
 	certSize, keySize int64
 }
 
-// lookEvery is the pause between two looks at the files.
-const lookEvery = time.Second
+// checkInterval is the minimum time between two checks of the files.
+const checkInterval = time.Second
 
-// loadCertificate reads the files.
+// loadCertificate reads the two files.
 func loadCertificate(cert, key string, log *slog.Logger) (*certificate, error) {
 	c := &certificate{cert: cert, key: key, log: log}
-	now, err := c.look()
+	now, err := c.readStamp()
 	if err == nil {
 		err = c.read(now)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the certificate for TLS: %w: name a certificate chain and its key in PEM with --tls-cert and --tls-key", err)
+		return nil, fmt.Errorf("read the TLS certificate: %w: name a certificate chain and its key in PEM with --tls-cert and --tls-key", err)
 	}
 	return c, nil
 }
 
-// config is how connections are protected (SE-01): TLS 1.3 where the client can, else 1.2
-// with forward secrecy and authenticated encryption.
+// config returns the configuration of connections (SE-01): TLS 1.3 if the client supports
+// it, otherwise 1.2 with forward secrecy and authenticated encryption.
 func (c *certificate) config() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.get(), nil },
-		CipherSuites: []uint16{ // of 1.2; those of 1.3 are all good
+		CipherSuites: []uint16{ // for 1.2; all suites of 1.3 are accepted
 			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
 			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
@@ -59,17 +81,17 @@ func (c *certificate) config() *tls.Config {
 	}
 }
 
-// get returns the certificate to show now.
+// get returns the current certificate.
 func (c *certificate) get() *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.looked) >= lookEvery {
+	if time.Since(c.checked) >= checkInterval {
 		c.renew(false)
 	}
 	return c.current
 }
 
-// reload reads the files whether they seem changed or not.
+// reload reads the files even if they seem unchanged.
 func (c *certificate) reload() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,7 +100,7 @@ func (c *certificate) reload() {
 
 // renew reads the files if they have changed. The caller holds mu.
 func (c *certificate) renew(always bool) {
-	now, err := c.look()
+	now, err := c.readStamp()
 	if err == nil && now == c.stamp && !always {
 		return
 	}
@@ -86,15 +108,15 @@ func (c *certificate) renew(always bool) {
 		err = c.read(now)
 	}
 	if err != nil {
-		c.log.Error("the certificate cannot be read again; the one before stays", "cert", c.cert, "key", c.key, "error", err)
+		c.log.Error("read the TLS certificate again: the previous certificate remains in use", "cert", c.cert, "key", c.key, "error", err)
 		return
 	}
-	c.log.Info("the certificate was read again", "cert", c.cert, "ends", c.current.Leaf.NotAfter)
+	c.log.Info("reloaded the TLS certificate", "cert", c.cert, "expires", c.current.Leaf.NotAfter)
 }
 
-// look stamps the files.
-func (c *certificate) look() (stamp, error) {
-	c.looked = time.Now()
+// readStamp returns the stamp of the files.
+func (c *certificate) readStamp() (stamp, error) {
+	c.checked = time.Now()
 	cert, err := os.Stat(c.cert)
 	if err != nil {
 		return stamp{}, err
@@ -114,4 +136,19 @@ func (c *certificate) read(now stamp) error {
 	}
 	c.current = &pair
 	return nil
+}
+
+// reloadOnSignal reads the files on each SIGHUP until ctx ends.
+func (c *certificate) reloadOnSignal(ctx context.Context) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			c.reload()
+		}
+	}
 }

@@ -23,7 +23,7 @@ import (
 	"time"
 )
 
-// writeCertificate makes a certificate for localhost and writes its two files.
+// writeCertificate creates a certificate for localhost and writes its two files.
 func writeCertificate(t *testing.T, dir string, serial int64) (cert, key string, pool *x509.CertPool) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -59,7 +59,7 @@ func writeCertificate(t *testing.T, dir string, serial int64) (cert, key string,
 	return cert, key, pool
 }
 
-// logText is a log that a test may read while others write.
+// logText is a log that can be read while it is written.
 type logText struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -77,7 +77,7 @@ func (l *logText) String() string {
 	return l.b.String()
 }
 
-// TestServeWithTLS starts the whole server with a certificate and connects with each version.
+// TestServeWithTLS starts a server with a certificate and connects with each TLS version.
 func TestServeWithTLS(t *testing.T) {
 	t.Attr("requirements", "SE-01")
 	dir := t.TempDir()
@@ -91,8 +91,11 @@ func TestServeWithTLS(t *testing.T) {
 	if code := run(a, []string{"load", "--data", filepath.Join(dir, "data"), resources}); code != exitOK {
 		t.Fatalf("load: %d\n%s", code, log.String())
 	}
-	c := (&demoCmd{}).server(filepath.Join(dir, "data"), "localhost:0", "https://localhost:8443/fhir")
-	c.Guards.TLSCert, c.Guards.TLSKey, c.Guards.MetricsListen = cert, key, "localhost:0"
+	c, err := (&demoCmd{}).server(filepath.Join(dir, "data"), "localhost:0", "https://localhost:8443/fhir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.TLSCert, c.TLSKey, c.MetricsListen = cert, key, "localhost:0"
 	i, err := c.start(a)
 	if err != nil {
 		t.Fatal(err)
@@ -113,18 +116,18 @@ func TestServeWithTLS(t *testing.T) {
 	}{{tls.VersionTLS10, false}, {tls.VersionTLS11, false}, {tls.VersionTLS12, true}, {tls.VersionTLS13, true}} {
 		conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: pool, MinVersion: v.version, MaxVersion: v.version, ServerName: "localhost"})
 		if (err == nil) != v.works {
-			t.Errorf("%s: error %v, works should be %t", tls.VersionName(v.version), err, v.works)
+			t.Errorf("%s: error %v, want success %t", tls.VersionName(v.version), err, v.works)
 		}
 		if err == nil {
 			if got := conn.ConnectionState().Version; got != v.version {
-				t.Errorf("asked for %s, got %s", tls.VersionName(v.version), tls.VersionName(got))
+				t.Errorf("requested %s, got %s", tls.VersionName(v.version), tls.VersionName(got))
 			}
 			_ = conn.Close()
 		}
 	}
 	if _, err := tls.Dial("tcp", address, &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS12, ServerName: "localhost",
 		CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}}); err == nil {
-		t.Error("a cipher without authentication is accepted")
+		t.Error("the server accepts a cipher suite without authenticated encryption")
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
 	defer transport.CloseIdleConnections()
@@ -137,21 +140,21 @@ func TestServeWithTLS(t *testing.T) {
 	if response.StatusCode != 200 || response.ProtoMajor != 2 || response.TLS.Version != tls.VersionTLS13 || !strings.Contains(string(body), "https://localhost:8443/fhir") {
 		t.Errorf("%s %s over %s: %.200s", response.Status, response.Proto, tls.VersionName(response.TLS.Version), body)
 	}
-	numbers, err := http.Get("http://" + i.scraped.Addr().String() + "/metrics")
+	scrape, err := http.Get("http://" + i.metricsListener.Addr().String() + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, _ = io.ReadAll(numbers.Body)
-	_ = numbers.Body.Close()
+	body, _ = io.ReadAll(scrape.Body)
+	_ = scrape.Body.Close()
 	if !strings.Contains(string(body), `muster_http_request_seconds_count{method="GET",route="/fhir/metadata",status="200"} 1`) || !strings.Contains(string(body), `muster_jobs{state="writing"} 0`) {
-		t.Errorf("the numbers are\n%s", body)
+		t.Errorf("the metrics are\n%s", body)
 	}
 	if events, err := os.ReadFile(filepath.Join(dir, "data", "audit.log")); err != nil || !strings.Contains(string(events), `"interaction":"capabilities"`) {
 		t.Errorf("the audit log: %v %s", err, events)
 	}
 }
 
-// TestCertificateIsRenewed changes the files as a renewal does, one after the other.
+// TestCertificateIsRenewed replaces the files as a renewal does, one after the other.
 func TestCertificateIsRenewed(t *testing.T) {
 	t.Attr("requirements", "SE-01")
 	dir, other := t.TempDir(), t.TempDir()
@@ -164,7 +167,7 @@ func TestCertificateIsRenewed(t *testing.T) {
 	}
 	serial := func() int64 {
 		c.mu.Lock()
-		c.looked = time.Time{} // as if a second had gone by
+		c.checked = time.Time{} // as if the interval had passed
 		c.mu.Unlock()
 		return c.get().Leaf.SerialNumber.Int64()
 	}
@@ -173,10 +176,10 @@ func TestCertificateIsRenewed(t *testing.T) {
 	}
 	move(t, newCert, cert)
 	if got := serial(); got != 1 {
-		t.Errorf("serial %d with a key that does not fit, want the old one", got)
+		t.Errorf("serial %d with a key that does not match, want the old one", got)
 	}
-	if !strings.Contains(log.String(), "the one before stays") {
-		t.Errorf("nobody told:\n%s", log.String())
+	if !strings.Contains(log.String(), "the previous certificate remains in use") {
+		t.Errorf("the log has no error:\n%s", log.String())
 	}
 	move(t, newKey, key)
 	if got := serial(); got != 2 {
@@ -196,7 +199,7 @@ func move(t *testing.T, from, to string) {
 	if err := os.Rename(from, to); err != nil {
 		t.Fatal(err)
 	}
-	later := time.Now().Add(time.Minute) // another time, however coarse the file system
+	later := time.Now().Add(time.Minute) // differs also on file systems with coarse times
 	if err := os.Chtimes(to, later, later); err != nil {
 		t.Fatal(err)
 	}

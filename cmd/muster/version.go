@@ -1,15 +1,69 @@
 package main
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+)
 
-// version is the version of the program.
-const version = "0.1.0-dev"
+// version is the version of the program if it is set at link time:
+//
+//	go build -ldflags "-X main.version=v1.2.3" ./cmd/muster
+//
+// If it is empty, the version comes from the build information.
+var version string
+
+// build identifies the build of this program.
+type build struct {
+	version  string // such as v1.2.3, a pseudo-version or "devel"
+	revision string // of the source; empty if it is not known
+	modified bool   // the source had changes that were not committed
+}
+
+// currentBuild returns the build of the running program.
+func currentBuild() build {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		info = &debug.BuildInfo{}
+	}
+	return buildOf(version, info)
+}
+
+// buildOf returns the build that the information describes. The version that was set at
+// link time has precedence.
+func buildOf(linked string, info *debug.BuildInfo) build {
+	main := info.Main.Version
+	if main == "(devel)" {
+		main = ""
+	}
+	b := build{version: cmp.Or(linked, main, "devel")}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.revision = s.Value
+		case "vcs.modified":
+			b.modified = s.Value == "true"
+		}
+	}
+	return b
+}
+
+// String returns what `muster version` prints.
+func (b build) String() string {
+	revision := cmp.Or(b.revision, "unknown")
+	if b.modified {
+		revision += " (modified)"
+	}
+	return fmt.Sprintf("muster %s\nrevision %s\nbuilt with %s for %s/%s\nserves Health Connect Australia Provider Directory 26.0.0 and 0.3.0-preview (FHIR R4)",
+		b.version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
 
 // versionCmd is `muster version`.
 type versionCmd struct{}
 
-// Run prints the version of the program and of the guides it serves.
+// Run prints the version of the program and of the guides that it serves.
 func (versionCmd) Run(a app) error {
-	_, err := fmt.Fprintf(a.stdout, "muster %s\nserves Health Connect Australia Provider Directory 26.0.0 and 0.3.0-preview (FHIR R4)\n", version)
+	_, err := fmt.Fprintln(a.stdout, currentBuild())
 	return err
 }

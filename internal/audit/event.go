@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Interaction is what a request wanted.
+// Interaction is the kind of a request.
 type Interaction string
 
-// The interactions. A request that fits none of them is Other.
+// The interactions. Other is any other request.
 const (
 	KickOff      Interaction = "kick-off"
 	Poll         Interaction = "poll"
@@ -24,39 +24,40 @@ const (
 	Other        Interaction = "other"
 )
 
-// Event is one request with what became of it. Empty fields do not apply.
+// Event is a request and its result. Empty fields do not apply.
 type Event struct {
-	Time        time.Time   `json:"time"` // when the request came, UTC, milliseconds
+	Time        time.Time   `json:"time"` // when the request was received, UTC, milliseconds
 	RequestID   string      `json:"requestId"`
 	Principal   string      `json:"principal"`
-	Remote      string      `json:"remote,omitempty"` // address of the client, without port
+	Remote      string      `json:"remote,omitempty"` // address of the client, without the port
 	Interaction Interaction `json:"interaction"`
 	Method      string      `json:"method"`
-	Path        string      `json:"path"` // at most [longestText] bytes
+	Path        string      `json:"path"` // at most maxText bytes
 
-	Query   string   `json:"query,omitempty"`   // of a search, by [Query]
-	Filters []string `json:"filters,omitempty"` // of a kick-off, as they were understood
+	Query   string   `json:"query,omitempty"`   // of a search, cleaned by [Query]
+	Filters []string `json:"filters,omitempty"` // of a kick-off, in normalised form
 	Since   string   `json:"since,omitempty"`   // of a kick-off
 
 	Job       string `json:"job,omitempty"`
 	File      string `json:"file,omitempty"`      // id of the Binary
-	Resources int64  `json:"resources,omitempty"` // in the answer; of a download, in the file
-	Bytes     int64  `json:"bytes"`               // of the answer's body that were sent
+	Resources int64  `json:"resources,omitempty"` // in the response; for a download, in the file
+	Bytes     int64  `json:"bytes"`               // of the response body that were sent
 
-	Status int     `json:"status"`          // 0: the client had gone before an answer
-	Issue  string  `json:"issue,omitempty"` // code of the first issue
-	Broken bool    `json:"broken,omitempty"`
-	MS     float64 `json:"ms"` // milliseconds until the last byte
+	Status int     `json:"status"`           // 0: the client disconnected before the response
+	Issue  string  `json:"issue,omitempty"`  // code of the first issue of an error
+	Broken bool    `json:"broken,omitempty"` // the response was aborted
+	MS     float64 `json:"ms"`               // milliseconds until the last byte
 }
 
-// longestText is the most bytes of a text of the client's that an event holds.
-const longestText = 16 << 10
+// maxText is the maximum length, in bytes, of a client's text in an event.
+const maxText = 16 << 10
 
-// secretNames are parameters whose values are never kept, whatever they are sent to.
+// secretNames are the parameters whose values are never recorded, whatever path they are
+// sent to.
 var secretNames = []string{"access_token", "token", "client_secret", "client_assertion", "assertion", "password", "refresh_token", "id_token"}
 
-// Query returns the query of a request's address as it may be kept: values of
-// parameters that can hold a secret are left out (AD-02).
+// Query returns the query of a URL without the values of parameters that can hold a
+// secret (AD-02).
 func Query(raw string) string {
 	pairs := strings.Split(raw, "&")
 	for n, pair := range pairs {
@@ -68,17 +69,17 @@ func Query(raw string) string {
 	return Shorten(strings.Join(pairs, "&"))
 }
 
-// secret looks at the name as the server will read it. One that cannot be read is
-// taken for secret.
+// secret reports whether a parameter can hold a secret. It decodes the name as the server
+// does; a name that cannot be decoded counts as secret.
 func secret(name string) bool {
-	read, err := url.QueryUnescape(name)
-	return err != nil || slices.Contains(secretNames, strings.ToLower(read))
+	decoded, err := url.QueryUnescape(name)
+	return err != nil || slices.Contains(secretNames, strings.ToLower(decoded))
 }
 
-// Shorten cuts a text of the client's to what an event holds.
+// Shorten truncates a client's text to the length that an event holds.
 func Shorten(text string) string {
-	if len(text) <= longestText {
+	if len(text) <= maxText {
 		return text
 	}
-	return strings.ToValidUTF8(text[:longestText], "") + "…"
+	return strings.ToValidUTF8(text[:maxText], "") + "…"
 }

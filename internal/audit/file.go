@@ -15,52 +15,56 @@ import (
 	"github.com/DeRuina/timberjack"
 )
 
-// Options are the settings of [Open]. Zero values stand for the defaults named here.
+// Options configures a [File]. Zero values select the defaults.
 type Options struct {
-	MegaBytes int // after which a file is full: 100
-	Backups   int // full files that are kept beside it, compressed: 10
-	// Logger is told when events are lost: slog.Default.
+	// MegaBytes is the size at which the file is rotated. Defaults to 100.
+	MegaBytes int
+	// Backups is the number of rotated files that are kept. Defaults to 10.
+	Backups int
+	// Logger logs lost events. Defaults to slog.Default.
 	Logger *slog.Logger
 	// Lost is called for each event that could not be written. Optional.
 	Lost func()
 }
 
-// File is an audit log in a file. Safe for use by several goroutines.
+// File is an audit log in a file. Safe for concurrent use.
 type File struct {
 	options Options
 	path    string
 
-	mu   sync.Mutex
-	out  io.WriteCloser
-	torn bool      // the last write may have left half a line
-	lost int       // events since the log could not be written
-	told time.Time // when the loss was last logged
-	now  func() time.Time
+	mu         sync.Mutex
+	out        io.WriteCloser
+	torn       bool      // the last line may be truncated
+	lost       int       // events lost since the last successful write
+	lossLogged time.Time // when the loss was last logged
+	now        func() time.Time
 }
 
-// Open opens the log at path, which is made if it is not there. Its folder must be.
+// Open opens the log at path. It creates the file if it does not exist, but not its
+// folder.
 func Open(path string, o Options) (*File, error) {
 	if o.MegaBytes <= 0 {
-		o.MegaBytes = 100
+		o.MegaBytes = DefaultMegaBytes
 	}
 	if o.Backups <= 0 {
-		o.Backups = 10
+		o.Backups = DefaultBackups
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	if err := tryOpen(path); err != nil {
-		return nil, fmt.Errorf("the audit log: %w: name a file that can be written with --audit-log, or say --audit-log off", err)
+	if err := checkWritable(path); err != nil {
+		return nil, fmt.Errorf("open audit log: %w: name a writable file with --audit-log, or set --audit-log off", err)
 	}
 	return &File{options: o, path: path, now: time.Now, torn: true, out: &timberjack.Logger{
 		Filename: path, MaxSize: o.MegaBytes, MaxBackups: o.Backups, FileMode: 0o600, Compression: "gzip",
 	}}, nil
 }
 
-// tryOpen tells at the start what would else be told with the first request.
-func tryOpen(path string) error {
+// checkWritable reports at the start an error that would otherwise occur with the first
+// request.
+func checkWritable(path string) error {
 	if _, err := os.Stat(filepath.Dir(path)); err != nil {
-		return err // the library would make the folder, wherever a typing error leads
+		return err // the library would create the folder, even after a typing error
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -69,8 +73,8 @@ func tryOpen(path string) error {
 	return f.Close()
 }
 
-// Record writes the event. It never fails for its caller: see the package story
-// for what becomes of an event that cannot be written.
+// Record writes the event. It reports no error: the package documentation says how lost
+// events are handled.
 func (f *File) Record(e Event) {
 	e.Time = e.Time.UTC().Truncate(time.Millisecond)
 	line, err := encode(e)
@@ -80,16 +84,16 @@ func (f *File) Record(e Event) {
 		err = f.write(line)
 	}
 	if err != nil {
-		f.miss(err)
+		f.countLoss(err)
 		return
 	}
 	if f.lost > 0 {
-		f.options.Logger.Warn("the audit log can be written again", "file", f.path, "events_lost", f.lost)
-		f.lost, f.told = 0, time.Time{}
+		f.options.Logger.Warn("audit log writable again", "file", f.path, "events_lost", f.lost)
+		f.lost, f.lossLogged = 0, time.Time{}
 	}
 }
 
-// encode writes the event as one line.
+// encode encodes the event as one line.
 func encode(e Event) ([]byte, error) {
 	var line bytes.Buffer
 	encoder := json.NewEncoder(&line)
@@ -112,7 +116,7 @@ func (f *File) write(line []byte) error {
 	return err
 }
 
-// endLine ends a line that a full disk, or the end of another process, has cut off.
+// endLine ends a line that was truncated by a full disk or a crash.
 func (f *File) endLine() error {
 	last, err := lastByte(f.path)
 	if err != nil || last == '\n' {
@@ -122,8 +126,8 @@ func (f *File) endLine() error {
 	return err
 }
 
-// lastByte returns the last byte of the file; that of an empty or absent one is an
-// end of line.
+// lastByte returns the last byte of the file, or a newline if the file is empty or does
+// not exist.
 func lastByte(path string) (byte, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -142,18 +146,18 @@ func lastByte(path string) (byte, error) {
 	return last[0], err
 }
 
-// tellEvery is the pause between two lines in the server's log about lost events.
-const tellEvery = time.Minute
+// lossLogInterval is the interval between two log lines about lost events.
+const lossLogInterval = time.Minute
 
-// miss counts a lost event and tells of it.
-func (f *File) miss(err error) {
+// countLoss counts a lost event and logs it.
+func (f *File) countLoss(err error) {
 	f.lost++
 	if f.options.Lost != nil {
 		f.options.Lost()
 	}
-	if now := f.now(); f.told.IsZero() || now.Sub(f.told) >= tellEvery {
-		f.told = now
-		f.options.Logger.Error("the audit log cannot be written: make room on its disk, or see that the file can be written", "file", f.path, "events_lost", f.lost, "error", err)
+	if now := f.now(); f.lossLogged.IsZero() || now.Sub(f.lossLogged) >= lossLogInterval {
+		f.lossLogged = now
+		f.options.Logger.Error("audit log cannot be written: free space on its disk, or make the file writable", "file", f.path, "events_lost", f.lost, "error", err)
 	}
 }
 

@@ -25,7 +25,7 @@ func open(t *testing.T, o Options) (*File, string) {
 	return f, path
 }
 
-// events reads the log; lines that are no JSON are counted.
+// events reads the log, and counts the lines that are not JSON.
 func events(t *testing.T, path string) (all []Event, bad int) {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -81,7 +81,7 @@ func TestSecretsStayOut(t *testing.T) {
 			t.Errorf("Query(%q) = %q, want %q", query, got, want)
 		}
 	}
-	if got := Query(strings.Repeat("a", longestText+10)); len(got) > longestText+4 {
+	if got := Query(strings.Repeat("a", maxText+10)); len(got) > maxText+4 {
 		t.Errorf("a long query keeps %d bytes", len(got))
 	}
 }
@@ -107,7 +107,8 @@ func TestFullFilesAreRotated(t *testing.T) {
 	}
 }
 
-// fullDisk takes half of what is written and then nothing.
+// fullDisk is a log file on a disk that, once full, writes half of each line and returns
+// ENOSPC.
 type fullDisk struct {
 	path string
 	full bool
@@ -128,7 +129,7 @@ func (d *fullDisk) Write(p []byte) (int, error) {
 
 func (d *fullDisk) Close() error { return nil }
 
-func TestFullDiskLosesEventsOnly(t *testing.T) {
+func TestFullDisk(t *testing.T) {
 	t.Attr("requirements", "AD-01")
 	var log bytes.Buffer
 	lost := 0
@@ -147,12 +148,12 @@ func TestFullDiskLosesEventsOnly(t *testing.T) {
 		t.Errorf("%d events counted as lost, want 5", lost)
 	}
 	if n := strings.Count(log.String(), "cannot be written"); n != 1 {
-		t.Errorf("the loss was told %d times, want once a minute:\n%s", n, log.String())
+		t.Errorf("the loss was logged %d times, want once a minute:\n%s", n, log.String())
 	}
-	now = now.Add(tellEvery)
+	now = now.Add(lossLogInterval)
 	f.Record(Event{Path: "/lost"})
 	if n := strings.Count(log.String(), "cannot be written"); n != 2 {
-		t.Errorf("the loss was told %d times after a minute, want 2", n)
+		t.Errorf("the loss was logged %d times after a minute, want 2", n)
 	}
 	disk.full = false
 	f.Record(Event{Path: "/after"})
@@ -161,14 +162,14 @@ func TestFullDiskLosesEventsOnly(t *testing.T) {
 		t.Errorf("the log holds %+v", all)
 	}
 	if bad == 0 {
-		t.Error("the disk in this test has cut no line")
+		t.Error("the disk of this test has truncated no line")
 	}
 	if !strings.Contains(log.String(), "events_lost=6") {
-		t.Errorf("nobody told that the log can be written again:\n%s", log.String())
+		t.Errorf("the log does not say that the audit log is writable again:\n%s", log.String())
 	}
 }
 
-func TestALogThatCannotBeIsRefused(t *testing.T) {
+func TestOpenWithoutFolder(t *testing.T) {
 	_, err := Open(filepath.Join(t.TempDir(), "no", "such", "folder.log"), Options{})
 	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "--audit-log off") {
 		t.Errorf("got %v", err)

@@ -13,10 +13,11 @@ import (
 	"muster/internal/backup"
 	"muster/internal/blob"
 	"muster/internal/fhir"
+	"muster/internal/store"
 )
 
-// source is a directory whose rounds are written down: what jobs name in each
-// snapshot, and what happens before its files are copied.
+// source is a directory with scripted snapshots: the files that jobs name in each
+// snapshot, and what happens before these files are copied.
 type source struct {
 	rounds []round
 	opened int
@@ -30,7 +31,7 @@ type round struct {
 	then  func()
 }
 
-func (s *source) Freeze(context.Context) (backup.Frozen, error) {
+func (s *source) Freeze(context.Context) (store.Frozen, error) {
 	r := s.rounds[min(s.opened, len(s.rounds)-1)]
 	s.opened++
 	return &frozen{s, r}, nil
@@ -68,7 +69,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// folder is a folder of blobs with the names as their bytes.
+// folder returns a folder of blobs whose contents are their names.
 func folder(t *testing.T, dir string, names ...string) *blob.Folder {
 	t.Helper()
 	f, err := blob.NewFolder(dir)
@@ -84,7 +85,7 @@ func folder(t *testing.T, dir string, names ...string) *blob.Folder {
 	return f
 }
 
-// tree lists the files of a folder, and holds their bytes against their names.
+// tree lists the files of a folder and checks that blobs contain their names.
 func tree(t *testing.T, dir string) (names []string) {
 	t.Helper()
 	must(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
@@ -112,8 +113,8 @@ func same(t *testing.T, what string, got, want []string) {
 	}
 }
 
-// A job that is cancelled between the snapshot and the copying of its files is
-// not in the copy: the snapshot is taken anew.
+// TestFilesThatGoMeanwhile cancels a job between the snapshot and the copying of its files:
+// Run takes a new snapshot, and the copy does not contain the job.
 func TestFilesThatGoMeanwhile(t *testing.T) {
 	files := folder(t, filepath.Join(t.TempDir(), "files"), "a/1", "b/1", "b/2", "c/1")
 	s := &source{rounds: []round{
@@ -129,7 +130,8 @@ func TestFilesThatGoMeanwhile(t *testing.T) {
 	}
 }
 
-// The copy carries the mark that its database asks for, never that of the directory.
+// TestMarkOfTheCopy checks that the folder of the copy has the mark of the copy, never
+// that of the directory.
 func TestMarkOfTheCopy(t *testing.T) {
 	files := folder(t, filepath.Join(t.TempDir(), "files"), "a/1")
 	must(t, files.TakeOver(t.Context(), "owner-of-the-directory"))
@@ -147,19 +149,20 @@ func TestMarkOfTheCopy(t *testing.T) {
 	}
 }
 
-// What the directory itself has lost is told, and the rest is copied.
+// TestLostFiles checks that lost files are listed and all others are copied.
 func TestLostFiles(t *testing.T) {
 	files := folder(t, filepath.Join(t.TempDir(), "files"), "a/1")
 	s := &source{rounds: []round{{[]string{"a/1", "a/2"}, nil}}}
 	out := filepath.Join(t.TempDir(), "copy")
-	must(t, os.Mkdir(out, 0o700)) // an empty folder may be there
+	must(t, os.Mkdir(out, 0o700)) // an empty folder may exist
 	sum, err := backup.Run(t.Context(), backup.Config{Source: s, Files: files, Folder: "files", Out: out})
 	must(t, err)
 	same(t, "the copy", tree(t, out), []string{"database", "files/a/1"})
 	same(t, "lost", sum.Lost, []string{"a/2"})
 }
 
-// A backup that cannot be finished leaves nothing, and nothing is overwritten.
+// TestNothingHalf checks that a failed backup leaves nothing behind and that a backup
+// overwrites nothing.
 func TestNothingHalf(t *testing.T) {
 	files := folder(t, filepath.Join(t.TempDir(), "files"), "a/1")
 	s := &source{rounds: []round{{[]string{"a/1"}, nil}}, write: func(string) error { return errors.New("the disk is full") }}

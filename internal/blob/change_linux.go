@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// lastChange is when the bytes or the place of a file changed last: a file that is moved or
-// copied into the folder keeps the time of its bytes, but not that of its inode.
+// lastChange returns when the content or the location of a file last changed: a file that
+// is moved or copied into the folder keeps its modification time, but not the change time
+// of its inode.
 func lastChange(info fs.FileInfo) time.Time {
 	modified := info.ModTime()
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {

@@ -7,5 +7,5 @@ import (
 	"time"
 )
 
-// lastChange is when the bytes of a file changed last.
+// lastChange returns when the content of a file last changed.
 func lastChange(info fs.FileInfo) time.Time { return info.ModTime() }

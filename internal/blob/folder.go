@@ -16,26 +16,27 @@ import (
 	"muster/internal/oserror"
 )
 
-// Folder is a [Store] in a folder of the local disk. Several processes may use
-// one folder.
+// Folder is a [Store] in a folder of the local disk. Several processes may use one
+// folder.
 type Folder struct {
 	dir string
 
 	mu   sync.Mutex
-	root *os.Root    // the folder that was at dir when last looked at
-	info fs.FileInfo // tells whether it still is
+	root *os.Root    // the folder at dir when it was last opened
+	info fs.FileInfo // identifies it
 
-	owner string // whose the folder is, if it was claimed or taken over
+	owner string // the owner, if this Folder has claimed the folder or taken it over
 
-	using sync.Mutex // of use; taken before mu
-	use   *use       // nil unless others were told
+	useMu sync.Mutex // protects use; locked before mu
+	use   *use       // nil unless Use was called
 }
 
-// NewFolder opens the folder, which is made with its parents if it is not there.
-// Only its owner may read it: exports are for those who asked for them.
+// NewFolder opens the folder, and creates it and its parents if they do not exist. Only
+// the user of this process may read it, since exports are for the clients that requested
+// them.
 func NewFolder(dir string) (*Folder, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, noFolder(dir, err)
+		return nil, explainMissing(dir, err)
 	}
 	f := &Folder{dir: dir}
 	if _, err := f.open(); err != nil {
@@ -44,24 +45,24 @@ func NewFolder(dir string) (*Folder, error) {
 	return f, nil
 }
 
-// ExistingFolder is [NewFolder] for those who only look: nothing is made, and what
-// fails because the folder is not there, or may not be entered, tells so.
+// ExistingFolder is [NewFolder] for programs that only read: it creates nothing, and
+// methods return an error if the folder does not exist or cannot be entered.
 func ExistingFolder(dir string) *Folder { return &Folder{dir: dir} }
 
-// Close lets go of the folder. Open readers are not affected.
+// Close closes the folder. Open readers are not affected.
 func (f *Folder) Close() error {
-	ended := f.endUse()
+	unlocked := f.endUse()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.root == nil {
-		return ended
+		return unlocked
 	}
-	return errors.Join(ended, f.root.Close())
+	return errors.Join(unlocked, f.root.Close())
 }
 
-// Check tells in an error whether the folder cannot be used: it is gone, or may not be
-// entered. One that was removed is made anew by the next Create, or may be put back
-// by hand; until then Check tells. It costs one look at the disk.
+// Check returns an error if the folder cannot be used because it is missing or cannot be
+// entered. The next Create creates a folder that was removed; until then, or until the
+// folder is restored, Check returns an error. It costs one system call.
 func (f *Folder) Check(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -70,9 +71,9 @@ func (f *Folder) Check(ctx context.Context) error {
 	return err
 }
 
-// open returns the folder that is at the path now. It may be another one than
-// before: a folder that was removed or moved stays open as long as somebody holds
-// it, but nobody would find what is written there.
+// open returns the folder that is at the path now. It may differ from an earlier one: an
+// open folder that was removed or moved remains usable, but what is written there would
+// not be found.
 func (f *Folder) open() (*os.Root, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -88,52 +89,52 @@ func (f *Folder) open() (*os.Root, error) {
 		info, err = root.Stat(".")
 	}
 	if err != nil {
-		return nil, noFolder(f.dir, err)
+		return nil, explainMissing(f.dir, err)
 	}
-	// The one before is not closed here, for others may be using it: the
-	// runtime closes it after them.
+	// The previous root is not closed here, because other goroutines may be using it. Its
+	// finalizer closes it.
 	f.root, f.info = root, info
 	return root, nil
 }
 
-// noFolder explains why the folder at the path could not be opened or made.
-func noFolder(dir string, err error) error {
-	info, there := os.Stat(dir)
-	_, named := os.Lstat(dir)
+// explainMissing explains why the folder at the path could not be opened or created.
+func explainMissing(dir string, err error) error {
+	info, statErr := os.Stat(dir)
+	_, lstatErr := os.Lstat(dir)
 	switch {
-	case there == nil && !info.IsDir():
-		return fmt.Errorf("%s is no folder, and export files want a folder of that name: move it away: %w", dir, err)
-	case errors.Is(there, fs.ErrNotExist) && named == nil:
-		return fmt.Errorf("%s, the folder for export files, is a link to what is not there: mount or put back the folder that it leads to: %w", dir, err)
+	case statErr == nil && !info.IsDir():
+		return fmt.Errorf("%s is not a folder, but export files are stored in a folder of that name: move it away: %w", dir, err)
+	case errors.Is(statErr, fs.ErrNotExist) && lstatErr == nil:
+		return fmt.Errorf("%s, the folder for export files, is a broken link: mount or restore its target: %w", dir, err)
 	}
-	return fmt.Errorf("the folder for export files: %w: put it back, or see that it can be made and entered", err)
+	return fmt.Errorf("the folder for export files: %w: restore it, or fix the permissions so that it can be created and entered", err)
 }
 
-// remake is open, and makes the folder if it is gone. The folder above must be
-// there: without it the whole data directory is gone, or not mounted.
-func (f *Folder) remake() (*os.Root, error) {
+// openOrCreate is open, and creates the folder if it is missing. Its parent must exist:
+// otherwise the whole data directory is missing or not mounted.
+func (f *Folder) openOrCreate() (*os.Root, error) {
 	root, err := f.open()
 	if !errors.Is(err, fs.ErrNotExist) {
 		return root, err
 	}
 	if err := os.Mkdir(f.dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("the folder for export files is gone: %w: put it back", err)
+		return nil, fmt.Errorf("the folder for export files is missing: %w: restore it", err)
 	}
-	if err := f.markAgain(); err != nil {
+	if err := f.restoreOwner(); err != nil {
 		return nil, err
 	}
 	return f.open()
 }
 
-// attempts is how often Create makes the parents of a blob anew when a
-// concurrent Remove of their last file takes them away again.
+// attempts is how often Create creates the parents of a blob if a concurrent Remove of
+// their last file removes them.
 const attempts = 100
 
-// Create implements [Store]. It makes the folder anew if that was removed.
+// Create implements [Store]. It creates the folder if it was removed.
 func (f *Folder) Create(ctx context.Context, name string) (Writer, error) {
 	w, err := f.create(ctx, name)
 	if err != nil {
-		return nil, oserror.Explain(f.dir, err)
+		return nil, oserror.Wrap(f.dir, err)
 	}
 	return w, nil
 }
@@ -142,22 +143,22 @@ func (f *Folder) create(ctx context.Context, name string) (Writer, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	if leftoverForm.MatchString(name) {
-		return nil, fmt.Errorf("%q is not the name of a blob: the ending is that of leftovers", name)
+	if temporaryForm.MatchString(name) {
+		return nil, fmt.Errorf("%q is not the name of a blob: names of temporary files end like that", name)
 	}
 	var last error
 	for range attempts {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		root, err := f.remake()
+		root, err := f.openOrCreate()
 		if err != nil {
-			return nil, fmt.Errorf("creating blob %s: %w", name, err)
+			return nil, fmt.Errorf("create blob %s: %w", name, err)
 		}
-		// A parent that goes away in the middle shows as absent or as there already:
-		// opening the file below tells which it is.
+		// If a parent is removed concurrently, the error may be that it does not exist or
+		// that it exists. Opening the file below decides.
 		if err := root.MkdirAll(path.Dir(name), 0o700); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("creating blob %s: %w", name, err)
+			return nil, fmt.Errorf("create blob %s: %w", name, err)
 		}
 		temporary := name + ".tmp" + strconv.FormatUint(rand.Uint64(), 10)
 		file, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -173,7 +174,7 @@ func (f *Folder) create(ctx context.Context, name string) (Writer, error) {
 			break
 		}
 	}
-	return nil, fmt.Errorf("creating blob %s: %w", name, last)
+	return nil, fmt.Errorf("create blob %s: %w", name, last)
 }
 
 // Open implements [Store].
@@ -181,24 +182,24 @@ func (f *Folder) Open(ctx context.Context, name string) (Reader, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if checkName(name) != nil || leftoverForm.MatchString(name) {
+	if checkName(name) != nil || temporaryForm.MatchString(name) {
 		return nil, fmt.Errorf("blob %q: %w", name, ErrNotFound)
 	}
 	root, err := f.open()
 	if err != nil {
-		return nil, fmt.Errorf("opening blob %s: %w", name, err)
+		return nil, fmt.Errorf("open blob %s: %w", name, err)
 	}
 	file, err := root.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("blob %s in %s: %w", name, f.dir, ErrNotFound)
 	}
 	if err != nil {
-		return nil, oserror.Explain(f.dir, fmt.Errorf("opening blob %s: %w", name, err))
+		return nil, oserror.Wrap(f.dir, fmt.Errorf("open blob %s: %w", name, err))
 	}
 	info, err := file.Stat()
 	if err != nil {
 		_ = file.Close()
-		return nil, fmt.Errorf("opening blob %s: %w", name, err)
+		return nil, fmt.Errorf("open blob %s: %w", name, err)
 	}
 	if !info.Mode().IsRegular() {
 		_ = file.Close()
@@ -207,7 +208,7 @@ func (f *Folder) Open(ctx context.Context, name string) (Reader, error) {
 	return reader{File: file, size: info.Size()}, nil
 }
 
-// Remove implements [Store]. Parents that become empty go too.
+// Remove implements [Store]. Parents that become empty are removed too.
 func (f *Folder) Remove(ctx context.Context, name string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -220,21 +221,21 @@ func (f *Folder) Remove(ctx context.Context, name string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("removing blob %s: %w", name, err)
+		return fmt.Errorf("remove blob %s: %w", name, err)
 	}
-	// A folder is not a blob: an empty one must not go by its name.
+	// A folder is not a blob, and an empty one must not be removed by its name.
 	if info, err := root.Lstat(name); err == nil && info.IsDir() {
 		return nil
 	}
 	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return oserror.Explain(f.dir, fmt.Errorf("removing blob %s: %w", name, err))
+		return oserror.Wrap(f.dir, fmt.Errorf("remove blob %s: %w", name, err))
 	}
 	if err := failpoint.Inject(ctx, "blob.removed"); err != nil {
 		return err
 	}
 	for parent := path.Dir(name); parent != "."; parent = path.Dir(parent) {
 		if err := root.Remove(parent); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			break // not empty: somebody's blobs are there
+			break // it has other blobs
 		}
 	}
 	return nil
@@ -251,16 +252,16 @@ func (f *Folder) List(ctx context.Context, yield func(name string, modified time
 	}
 	return fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // removed meanwhile
+			return nil // removed concurrently
 		}
 		if err != nil {
-			return fmt.Errorf("listing blobs at %s: %w", name, err)
+			return fmt.Errorf("list blobs at %s: %w", name, err)
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if name != "." && checkName(name) != nil {
-			return skip(entry) // not ours to name, so not ours to remove
+			return skip(entry) // not a blob, so the janitor must not remove it
 		}
 		if !entry.Type().IsRegular() {
 			return nil
@@ -270,14 +271,14 @@ func (f *Folder) List(ctx context.Context, yield func(name string, modified time
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("listing blobs at %s: %w", name, err)
+			return fmt.Errorf("list blobs at %s: %w", name, err)
 		}
 		return yield(name, lastChange(info))
 	})
 }
 
-// skip leaves out what has not the name of a blob, such as the mark of the owner, or the folder
-// lost+found of a disk with all that is in it.
+// skip skips an entry that does not have the name of a blob, such as the owner file, or
+// the folder lost+found of a disk with its content.
 func skip(entry fs.DirEntry) error {
 	if entry.IsDir() {
 		return fs.SkipDir
@@ -293,7 +294,7 @@ type writer struct {
 	done            bool
 }
 
-var errDone = errors.New("the blob was committed or aborted already")
+var errDone = errors.New("the blob was already committed or aborted")
 
 // Write implements [io.Writer].
 func (w *writer) Write(p []byte) (int, error) {
@@ -306,7 +307,7 @@ func (w *writer) Write(p []byte) (int, error) {
 		n, err = w.file.Write(p)
 	}
 	if err != nil {
-		return n, oserror.Explain(w.folder.dir, fmt.Errorf("writing blob %s: %w", w.name, err))
+		return n, oserror.Wrap(w.folder.dir, fmt.Errorf("write blob %s: %w", w.name, err))
 	}
 	return n, nil
 }
@@ -319,15 +320,15 @@ func (w *writer) Commit() error {
 	w.done = true
 	if err := w.publish(); err != nil {
 		_ = w.folder.Remove(context.Background(), w.temporary)
-		return oserror.Explain(w.folder.dir, fmt.Errorf("committing blob %s: %w", w.name, err))
+		return oserror.Wrap(w.folder.dir, fmt.Errorf("commit blob %s: %w", w.name, err))
 	}
 	return nil
 }
 
-// publish syncs the file, renames it and syncs the folders above it: a name is
-// durable only when the folder that holds it is.
+// publish syncs the file, renames it and syncs its folders: a name is durable only if its
+// folder is.
 func (w *writer) publish() error {
-	ctx := context.Background() // a commit is not given up half way
+	ctx := context.Background() // a commit is not cancelled halfway
 	err := failpoint.Inject(ctx, "blob.sync")
 	if err == nil {
 		err = w.file.Sync()
@@ -355,7 +356,7 @@ func (w *writer) publish() error {
 	return nil
 }
 
-// syncParents syncs the folders above a name that has just appeared.
+// syncParents syncs the folders of a new name.
 func syncParents(ctx context.Context, root *os.Root, name string) error {
 	if err := failpoint.Inject(ctx, "blob.renamed"); err != nil {
 		return err

@@ -84,16 +84,16 @@ func TestBlobAppearsWhenCommitted(t *testing.T) {
 	if _, err := f.Open(t.Context(), "job/1-1.gz"); !errors.Is(err, ErrNotFound) {
 		t.Fatalf("open before commit: %v, want ErrNotFound", err)
 	}
-	if leftovers := names(t, f); len(leftovers) != 1 || !strings.HasPrefix(leftovers[0], "job/1-1.gz.tmp") {
-		t.Fatalf("names before commit: %q, want one leftover", leftovers)
-	} else if _, err := f.Open(t.Context(), leftovers[0]); !errors.Is(err, ErrNotFound) {
-		t.Fatalf("a leftover can be opened: %v", err)
+	if temporary := names(t, f); len(temporary) != 1 || !strings.HasPrefix(temporary[0], "job/1-1.gz.tmp") {
+		t.Fatalf("names before commit: %q, want one temporary file", temporary)
+	} else if _, err := f.Open(t.Context(), temporary[0]); !errors.Is(err, ErrNotFound) {
+		t.Fatalf("a temporary file can be opened: %v", err)
 	}
 	fmt.Fprint(w, " and half")
 	if err := w.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	w.Abort() // does nothing now
+	w.Abort() // does nothing after Commit
 	if got := get(t, f, "job/1-1.gz"); got != "half and half" {
 		t.Errorf("content %q", got)
 	}
@@ -190,7 +190,7 @@ func TestNamesCannotEscape(t *testing.T) {
 	}
 	if w, err := f.Create(t.Context(), "a.tmp7"); err == nil {
 		w.Abort()
-		t.Error("a blob took the name of a leftover")
+		t.Error("a blob took the name of a temporary file")
 	}
 	if _, err := os.Stat(outside); err != nil {
 		t.Error(err)
@@ -227,9 +227,9 @@ func TestListStopsWithYield(t *testing.T) {
 	}
 }
 
-// Writers and removers in one folder do not hurt each other: a blob whose parent
-// another one's removal takes away is written all the same.
-func TestTogether(t *testing.T) {
+// TestConcurrentCreateAndRemove checks that a blob is written even if a concurrent
+// removal removes its parent.
+func TestConcurrentCreateAndRemove(t *testing.T) {
 	f, dir := newFolder(t)
 	var group sync.WaitGroup
 	for n := range 8 {
@@ -262,10 +262,10 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-// A folder that goes away under a running program is noticed, and made anew by the
-// next blob.
-func TestFolderGoesAway(t *testing.T) {
-	for name, takeAway := range map[string]func(dir string) error{
+// TestMissingFolder checks that the removal of the folder while the program runs is
+// detected, and that the next blob creates it again.
+func TestMissingFolder(t *testing.T) {
+	for name, loseFolder := range map[string]func(dir string) error{
 		"removed": os.RemoveAll,
 		"moved":   func(dir string) error { return os.Rename(dir, dir+".old") },
 	} {
@@ -284,7 +284,7 @@ func TestFolderGoesAway(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := takeAway(dir); err != nil {
+			if err := loseFolder(dir); err != nil {
 				t.Fatal(err)
 			}
 			if err := f.Check(t.Context()); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), dir) {
@@ -300,7 +300,7 @@ func TestFolderGoesAway(t *testing.T) {
 				t.Errorf("List without the folder: %q", got)
 			}
 			if err := w.Commit(); err == nil {
-				t.Error("a blob was committed where nobody finds it")
+				t.Error("a blob was committed to a folder that is gone")
 			}
 			put(t, f, "job/three", "3")
 			if err := f.Check(t.Context()); err != nil {
@@ -328,11 +328,11 @@ func TestFolderGoesAway(t *testing.T) {
 		if err := os.RemoveAll(filepath.Dir(dir)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.Create(t.Context(), "job/one"); err == nil || !strings.Contains(err.Error(), "put it back") {
+		if _, err := f.Create(t.Context(), "job/one"); err == nil || !strings.Contains(err.Error(), "restore it") {
 			t.Errorf("Create: %v", err)
 		}
 		if err := f.Check(t.Context()); err == nil {
-			t.Error("Check tells nothing")
+			t.Error("Check returned no error")
 		}
 	})
 	t.Run("a file took its place", func(t *testing.T) {
@@ -344,7 +344,7 @@ func TestFolderGoesAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := f.Check(t.Context()); err == nil {
-			t.Error("Check tells nothing")
+			t.Error("Check returned no error")
 		}
 	})
 }

@@ -11,29 +11,30 @@ import (
 	"muster/internal/oserror"
 )
 
-// lockFile is what is locked of a folder. It stays when the mark is replaced.
+// lockFile is the file that is locked. It is separate from the owner file, which may be
+// replaced.
 const lockFile = ownerFile + ".lock"
 
-// ErrInUse says that another process uses the folder.
+// ErrInUse means that another process uses the folder.
 var ErrInUse = errors.New("another process uses the folder for export files")
 
-// use is how a folder is used, and the locks that tell others. There is a lock for each folder
-// that was made anew at the path, since the one before may be put back.
+// use is the mode of Use with its locks. There is one lock for each folder that was
+// created at the path, since an earlier one may be restored.
 type use struct {
 	mode  filelock.Mode
 	locks []*os.File
 }
 
-// Use tells others that this process uses the folder, until it is closed or the process ends:
-// alone, or together with others who say the same. It is [ErrInUse] if that contradicts
-// somebody else's use, and [errors.ErrUnsupported] on a file system that knows no locks.
-func (f *Folder) Use(alone bool) error {
+// Use locks the folder until it is closed or the process ends: exclusively, or shared
+// with other processes. It returns [ErrInUse] if another process holds a conflicting
+// lock, and [errors.ErrUnsupported] on a file system without locks.
+func (f *Folder) Use(exclusive bool) error {
 	mode := filelock.Shared
-	if alone {
+	if exclusive {
 		mode = filelock.Exclusive
 	}
-	f.using.Lock()
-	defer f.using.Unlock()
+	f.useMu.Lock()
+	defer f.useMu.Unlock()
 	lock, err := f.lock(mode)
 	if err != nil {
 		return err
@@ -42,15 +43,15 @@ func (f *Folder) Use(alone bool) error {
 	return nil
 }
 
-// useAgain is Use for a folder that was made anew.
-func (f *Folder) useAgain() error {
-	f.using.Lock()
-	defer f.using.Unlock()
+// relock locks a folder that was created again, in the mode of Use.
+func (f *Folder) relock() error {
+	f.useMu.Lock()
+	defer f.useMu.Unlock()
 	if f.use == nil {
 		return nil
 	}
 	if f.locked() {
-		return nil // another goroutine was faster
+		return nil // by another goroutine
 	}
 	lock, err := f.lock(f.use.mode)
 	if err != nil {
@@ -66,13 +67,13 @@ func (f *Folder) locked() bool {
 	if err != nil {
 		return false
 	}
-	there, err := root.Lstat(lockFile)
+	current, err := root.Lstat(lockFile)
 	if err != nil {
 		return false
 	}
 	return slices.ContainsFunc(f.use.locks, func(lock *os.File) bool {
 		held, err := lock.Stat()
-		return err == nil && os.SameFile(held, there)
+		return err == nil && os.SameFile(held, current)
 	})
 }
 
@@ -82,17 +83,17 @@ func (f *Folder) lock(mode filelock.Mode) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.wantFile(root, lockFile); err != nil {
+	if err := f.requireRegular(root, lockFile); err != nil {
 		return nil, err
 	}
-	// It is open for reading only, so that it does not keep a disk from being mounted read-only.
-	// A network file system locks a file alone only where it is open for writing too.
+	// The file is opened read-only, so that the disk can be remounted read-only. A network file
+	// system requires a file open for writing for an exclusive lock.
 	file, held, err := tryLock(root, os.O_RDONLY, mode)
 	if errors.Is(err, syscall.EBADF) {
 		file, held, err = tryLock(root, os.O_RDWR, mode)
 	}
 	if err != nil {
-		return nil, oserror.Explain(f.dir, fmt.Errorf("marking the folder for export files as used: %w", err))
+		return nil, oserror.Wrap(f.dir, fmt.Errorf("lock the folder for export files: %w", err))
 	}
 	if !held {
 		return nil, ErrInUse
@@ -100,10 +101,10 @@ func (f *Folder) lock(mode filelock.Mode) (*os.File, error) {
 	return file, nil
 }
 
-// tryLock opens the file to lock, which is made if it is not there, and takes the lock if it
-// is free. The file is nil if it is not held.
-func tryLock(root *os.Root, how int, mode filelock.Mode) (file *os.File, held bool, err error) {
-	file, err = root.OpenFile(lockFile, how|os.O_CREATE, 0o600)
+// tryLock opens the lock file, creates it if it does not exist, and takes the lock if it
+// is free. If it is not, the file is nil.
+func tryLock(root *os.Root, flag int, mode filelock.Mode) (file *os.File, held bool, err error) {
+	file, err = root.OpenFile(lockFile, flag|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, false, err
 	}
@@ -113,10 +114,10 @@ func tryLock(root *os.Root, how int, mode filelock.Mode) (file *os.File, held bo
 	return nil, false, errors.Join(err, file.Close())
 }
 
-// endUse lets others use the folder.
+// endUse releases the locks of Use.
 func (f *Folder) endUse() error {
-	f.using.Lock()
-	defer f.using.Unlock()
+	f.useMu.Lock()
+	defer f.useMu.Unlock()
 	if f.use == nil {
 		return nil
 	}

@@ -17,21 +17,22 @@ import (
 	"muster/internal/oserror"
 )
 
-// ownerFile is the mark of a folder: a file that holds the id of the owner. It begins with a
-// dot, as no blob does, so nobody lists, opens or removes it as one.
+// ownerFile is the name of the file that holds the id of the owner. It starts with a dot,
+// as no blob does, so it is never listed, opened or removed as a blob.
 const ownerFile = ".owner"
 
-// ownerForm is the form of an id, and longestOwner is how much of a mark is read.
+// ownerForm is the form of an owner id, and maxOwnerFile is how many bytes of the file are
+// read.
 var ownerForm = regexp.MustCompile(`^[A-Za-z0-9-]{8,128}$`)
 
-const longestOwner = 256
+const maxOwnerFile = 256
 
-// temporaryMark begins the name of a mark that is being written.
-const temporaryMark = ownerFile + ".tmp"
+// temporaryOwnerFile begins the name of an owner file that is being written.
+const temporaryOwnerFile = ownerFile + ".tmp"
 
-// Owner returns the id of the owner whose mark the folder carries, or "" if it carries none or
-// is not there. A mark that is damaged is nobody's: what it holds is returned in quotes, which no
-// id has.
+// Owner returns the id of the folder's owner, or "" if it has none or does not exist. A
+// damaged owner file has no valid owner: its content is returned in quotes, which no id
+// contains.
 func (f *Folder) Owner(ctx context.Context) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
@@ -43,18 +44,18 @@ func (f *Folder) Owner(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := f.wantFile(root, ownerFile); err != nil {
+	if err := f.requireRegular(root, ownerFile); err != nil {
 		return "", err
 	}
 	return readOwner(root)
 }
 
-// wantFile refuses what stands in the place of a file of the folder and is none: it would be
+// requireRegular rejects an owner or lock file that is not a regular file: it would be
 // shared with other folders, or could not be written.
-func (f *Folder) wantFile(root *os.Root, name string) error {
+func (f *Folder) requireRegular(root *os.Root, name string) error {
 	info, err := root.Lstat(name)
 	if err != nil || info.Mode().IsRegular() {
-		return nil // what is not there, or cannot be read, shows when it is opened
+		return nil // opening a missing or unreadable file returns the error
 	}
 	what := "neither a file nor a folder"
 	switch {
@@ -63,7 +64,7 @@ func (f *Folder) wantFile(root *os.Root, name string) error {
 	case info.Mode()&fs.ModeSymlink != 0:
 		what = "a link"
 	}
-	return fmt.Errorf("%s is %s, and must be a file that muster writes itself: move it away", filepath.Join(f.dir, name), what)
+	return fmt.Errorf("%s is %s, but must be a file written by muster: move it away", filepath.Join(f.dir, name), what)
 }
 
 func readOwner(root *os.Root) (string, error) {
@@ -72,12 +73,12 @@ func readOwner(root *os.Root) (string, error) {
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("reading the mark of the folder for export files: %w", err)
+		return "", fmt.Errorf("read owner of the folder for export files: %w", err)
 	}
 	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, longestOwner))
+	text, err := io.ReadAll(io.LimitReader(file, maxOwnerFile))
 	if err != nil {
-		return "", fmt.Errorf("reading the mark of the folder for export files: %w", err)
+		return "", fmt.Errorf("read owner of the folder for export files: %w", err)
 	}
 	id := strings.TrimSpace(string(text))
 	if !ownerForm.MatchString(id) {
@@ -86,16 +87,16 @@ func readOwner(root *os.Root) (string, error) {
 	return id, nil
 }
 
-// Claim marks the folder as the owner's, unless it carries a mark, and returns whose it is then.
-// Of several who claim at once, in one process or in many, one gets it and all are told who.
-// The mark survives a power cut. A folder that is the owner's and that Create makes anew later
-// gets the mark again.
+// Claim records owner as the folder's owner unless it has one, and returns the owner that
+// it has then. Of concurrent claims, in one process or in several, one succeeds and all
+// return the same owner. The owner file survives a power failure. If Create later creates
+// the folder again, it records the same owner again.
 func (f *Folder) Claim(ctx context.Context, owner string) (holder string, err error) {
 	if holder, err = f.Owner(ctx); err != nil {
 		return "", err
 	}
 	if holder == "" {
-		if err := f.mark(owner, claimMark); err != nil {
+		if err := f.writeOwner(owner, placeIfAbsent); err != nil {
 			return "", err
 		}
 		if holder, err = f.Owner(ctx); err != nil {
@@ -105,55 +106,54 @@ func (f *Folder) Claim(ctx context.Context, owner string) (holder string, err er
 	if holder != owner {
 		return holder, nil
 	}
-	f.remember(owner)
-	return holder, f.removeLeftoverMarks()
+	f.setOwner(owner)
+	return holder, f.removeTemporaryOwnerFiles()
 }
 
-// markLeftover is how old a mark under a temporary name is when nobody is writing it any
-// more: whoever did was killed.
-const markLeftover = time.Hour
+// leftoverAge is the age at which a temporary owner file was left by a killed process.
+const leftoverAge = time.Hour
 
-func (f *Folder) removeLeftoverMarks() error {
+func (f *Folder) removeTemporaryOwnerFiles() error {
 	root, err := f.open()
 	if err != nil {
 		return err
 	}
 	entries, err := fs.ReadDir(root.FS(), ".")
 	if err != nil {
-		return fmt.Errorf("listing the folder for export files: %w", err)
+		return fmt.Errorf("list the folder for export files: %w", err)
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), temporaryMark) {
+		if !strings.HasPrefix(e.Name(), temporaryOwnerFile) {
 			continue
 		}
-		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > markLeftover {
-			_ = root.Remove(e.Name()) // or the next time
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > leftoverAge {
+			_ = root.Remove(e.Name()) // otherwise the next claim removes it
 		}
 	}
 	return nil
 }
 
-// TakeOver marks the folder as the owner's, whose ever it was.
+// TakeOver records owner as the folder's owner, whoever owned it before.
 func (f *Folder) TakeOver(ctx context.Context, owner string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := f.mark(owner, func(root *os.Root, temporary, _ string) error { return root.Rename(temporary, ownerFile) }); err != nil {
+	if err := f.writeOwner(owner, func(root *os.Root, temporary, _ string) error { return root.Rename(temporary, ownerFile) }); err != nil {
 		return err
 	}
-	f.remember(owner)
+	f.setOwner(owner)
 	return nil
 }
 
-func (f *Folder) remember(owner string) {
+func (f *Folder) setOwner(owner string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.owner = owner
 }
 
-// markAgain marks a folder that was made anew as that of the owner before, and as used.
-func (f *Folder) markAgain() error {
-	if err := f.useAgain(); err != nil {
+// restoreOwner records lock and owner in a folder that was created again.
+func (f *Folder) restoreOwner() error {
+	if err := f.relock(); err != nil {
 		return err
 	}
 	f.mu.Lock()
@@ -164,25 +164,26 @@ func (f *Folder) markAgain() error {
 	}
 	holder, err := f.Claim(context.Background(), owner)
 	if err == nil && holder != owner {
-		err = fmt.Errorf("the folder for export files %s belongs to another directory now: put the one before back", f.dir)
+		err = fmt.Errorf("the folder for export files %s now belongs to another directory: restore the previous folder", f.dir)
 	}
 	return err
 }
 
-// mark writes the mark under a temporary name and syncs it; place gives it its own name.
-func (f *Folder) mark(owner string, place func(root *os.Root, temporary, owner string) error) error {
+// writeOwner writes the owner under a temporary name and syncs it; place then gives it
+// its final name.
+func (f *Folder) writeOwner(owner string, place func(root *os.Root, temporary, owner string) error) error {
 	if !ownerForm.MatchString(owner) {
-		return fmt.Errorf("%q is not the id of an owner: write 8 to 128 letters, digits or hyphens", owner)
+		return fmt.Errorf("%q is not an owner id: write 8 to 128 letters, digits or hyphens", owner)
 	}
 	root, err := f.open()
 	if err != nil {
 		return err
 	}
-	if err := f.wantFile(root, ownerFile); err != nil {
+	if err := f.requireRegular(root, ownerFile); err != nil {
 		return err
 	}
-	temporary := temporaryMark + strconv.FormatUint(rand.Uint64(), 10)
-	err = writeMark(root, temporary, owner)
+	temporary := temporaryOwnerFile + strconv.FormatUint(rand.Uint64(), 10)
+	err = writeOwnerFile(root, temporary, owner)
 	if err == nil {
 		err = place(root, temporary, owner)
 	}
@@ -193,13 +194,14 @@ func (f *Folder) mark(owner string, place func(root *os.Root, temporary, owner s
 		err = gone
 	}
 	if err != nil {
-		return oserror.Explain(f.dir, fmt.Errorf("marking the folder for export files: %w", err))
+		return oserror.Wrap(f.dir, fmt.Errorf("write owner of the folder for export files: %w", err))
 	}
 	return nil
 }
 
-// writeMark writes a synced file that must not be there yet. After an error it is not there.
-func writeMark(root *os.Root, name, owner string) error {
+// writeOwnerFile writes and syncs a file that must not exist. After an error it does not
+// exist.
+func writeOwnerFile(root *os.Root, name, owner string) error {
 	file, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -217,13 +219,13 @@ func writeMark(root *os.Root, name, owner string) error {
 	return err
 }
 
-// claimMark lets the mark appear whole unless there is one, which stays.
-func claimMark(root *os.Root, temporary, owner string) error {
+// placeIfAbsent gives the owner file its final name unless it exists.
+func placeIfAbsent(root *os.Root, temporary, owner string) error {
 	err := root.Link(temporary, ownerFile)
 	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) {
-		// A file system without hard links. Who reads the mark in this instant finds a damaged
-		// one, and does not take the folder for its own.
-		err = writeMark(root, ownerFile, owner)
+		// The file system has no hard links. A concurrent reader may find a damaged owner file,
+		// and does not use the folder.
+		err = writeOwnerFile(root, ownerFile, owner)
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return nil

@@ -35,7 +35,7 @@ func takeOver(t *testing.T, f *Folder, owner string) {
 	}
 }
 
-// A folder has one owner: who claims it first keeps it, until somebody takes it over.
+// TestOwner checks that a folder keeps its first owner until it is taken over.
 func TestOwner(t *testing.T) {
 	f, dir := newFolder(t)
 	wantOwner(t, f, "")
@@ -50,21 +50,21 @@ func TestOwner(t *testing.T) {
 	claim(t, f, ownerOne, ownerTwo)
 	info, err := os.Stat(filepath.Join(dir, ".owner"))
 	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the mark: %v, %v", info, err)
+		t.Errorf("the owner file: %v, %v", info, err)
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 1 {
 		t.Errorf("the folder holds %v", left)
 	}
 	if err := f.TakeOver(t.Context(), "no id"); err == nil {
-		t.Error("a mark was written that nobody could read")
+		t.Error("an invalid owner id was written")
 	}
 	missing := ExistingFolder(filepath.Join(dir, "missing"))
 	wantOwner(t, missing, "")
 }
 
-// The mark is no blob: it is not listed, opened, removed or copied as one, and neither is
-// what the system puts into the folder.
-func TestMarkIsNoBlob(t *testing.T) {
+// TestOwnerFileIsNotABlob checks that the owner file and files of the operating system
+// are not listed, opened, removed or copied as blobs.
+func TestOwnerFileIsNotABlob(t *testing.T) {
 	f, dir := newFolder(t)
 	claim(t, f, ownerOne, ownerOne)
 	put(t, f, "job/one", "1")
@@ -86,21 +86,22 @@ func TestMarkIsNoBlob(t *testing.T) {
 		t.Errorf("listed: %s", got)
 	}
 	if _, err := f.Open(t.Context(), ".owner"); err == nil {
-		t.Error("the mark was opened as a blob")
+		t.Error("the owner file was opened as a blob")
 	}
 	if err := f.Remove(t.Context(), ".owner"); err == nil {
-		t.Error("the mark was removed as a blob")
+		t.Error("the owner file was removed as a blob")
 	}
 	other, _ := newFolder(t)
 	if _, err := f.Clone(t.Context(), ".owner", other); err == nil {
-		t.Error("the mark was copied as a blob")
+		t.Error("the owner file was copied as a blob")
 	}
 	wantOwner(t, f, ownerOne)
 	wantOwner(t, other, "")
 }
 
-// Of many who claim at once one gets the folder, and all are told who.
-func TestClaimsAtOnce(t *testing.T) {
+// TestConcurrentClaims checks that one of several concurrent claims succeeds and that all
+// return its owner.
+func TestConcurrentClaims(t *testing.T) {
 	_, dir := newFolder(t)
 	var group sync.WaitGroup
 	held := make([]string, 16)
@@ -122,8 +123,9 @@ func TestClaimsAtOnce(t *testing.T) {
 	}
 }
 
-// A mark that is damaged belongs to nobody who claims, and can be taken over.
-func TestDamagedMark(t *testing.T) {
+// TestDamagedOwnerFile checks that a folder with a damaged owner file cannot be claimed,
+// and can be taken over.
+func TestDamagedOwnerFile(t *testing.T) {
 	for name, text := range map[string]string{"empty": "", "half": "0123", "long": strings.Repeat("x", 1000), "strange": "one\ntwo two two"} {
 		t.Run(name, func(t *testing.T) {
 			f, dir := newFolder(t)
@@ -139,27 +141,28 @@ func TestDamagedMark(t *testing.T) {
 	}
 }
 
-// A file system without hard links holds a mark too, and the first one stays.
-func TestMarkWithoutLinks(t *testing.T) {
+// TestOwnerWithoutLinks checks a file system without hard links: the first owner remains.
+func TestOwnerWithoutLinks(t *testing.T) {
 	_, dir := newFolder(t)
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	if err := writeMark(root, ownerFile, ownerOne); err != nil {
+	if err := writeOwnerFile(root, ownerFile, ownerOne); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeMark(root, ownerFile, ownerTwo); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("a second mark: %v", err)
+	if err := writeOwnerFile(root, ownerFile, ownerTwo); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a second owner file: %v", err)
 	}
 	if got, err := readOwner(root); err != nil || got != ownerOne {
 		t.Errorf("the owner is %q, %v", got, err)
 	}
 }
 
-// A folder that goes away under its owner carries the mark again when the owner makes it anew.
-func TestMarkOfFolderMadeAnew(t *testing.T) {
+// TestOwnerOfNewFolder checks that a folder that its owner creates again has the same
+// owner.
+func TestOwnerOfNewFolder(t *testing.T) {
 	f, dir := newFolder(t)
 	claim(t, f, ownerOne, ownerOne)
 	if err := os.RemoveAll(dir); err != nil {
@@ -169,24 +172,24 @@ func TestMarkOfFolderMadeAnew(t *testing.T) {
 	wantOwner(t, f, ownerOne)
 }
 
-// TestLeftoverMarks: a mark that a killed process was writing goes with a later claim; one that
-// somebody may be writing now stays.
-func TestLeftoverMarks(t *testing.T) {
+// TestTemporaryOwnerFiles checks that a claim removes the temporary file of a killed
+// process, and keeps one that may be in use.
+func TestTemporaryOwnerFiles(t *testing.T) {
 	f, dir := newFolder(t)
-	old, young := filepath.Join(dir, temporaryMark+"1"), filepath.Join(dir, temporaryMark+"2")
-	for _, path := range []string{old, young} {
+	old, recent := filepath.Join(dir, temporaryOwnerFile+"1"), filepath.Join(dir, temporaryOwnerFile+"2")
+	for _, path := range []string{old, recent} {
 		if err := os.WriteFile(path, []byte(ownerTwo), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chtimes(old, time.Time{}, time.Now().Add(-2*markLeftover)); err != nil {
+	if err := os.Chtimes(old, time.Time{}, time.Now().Add(-2*leftoverAge)); err != nil {
 		t.Fatal(err)
 	}
 	claim(t, f, ownerOne, ownerOne)
 	if _, err := os.Stat(old); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the leftover of a killed process is there: %v", err)
+		t.Errorf("the temporary file of a killed process remains: %v", err)
 	}
-	if _, err := os.Stat(young); err != nil {
-		t.Errorf("a mark that is being written is gone: %v", err)
+	if _, err := os.Stat(recent); err != nil {
+		t.Errorf("an owner file that is being written was removed: %v", err)
 	}
 }

@@ -12,61 +12,58 @@ import (
 	"muster/internal/policy"
 	"muster/internal/search/index"
 	"muster/internal/store"
-
-	"github.com/valyala/fastjson"
 )
 
-// Extractor finds what a resource can be found by; index.Extractor is one.
-type Extractor interface {
-	Extract(dst []index.Entry, t fhir.Type, v *fastjson.Value) []index.Entry
-}
-
-// Config is what a check needs. Store, Registry, Extractor and Found must be set; the
-// other zero values stand for the defaults named here.
+// Config configures [Run]. Store, Registry, Extractor and Report are required.
 type Config struct {
 	Store     store.Inspector
-	Blobs     blob.Store            // nil: files are not looked at
+	Blobs     blob.Store            // nil: files are not checked
 	Registry  *conformance.Registry // names the parameters of entries
-	Extractor Extractor             // by the base URL of the directory
-	Folder    Folder                // whose Blobs are; the zero value: not looked at
-	// Found takes each finding as it is made.
-	Found func(Finding)
+	Extractor *index.Extractor      // for the base URL of the directory
+	Folder    Folder                // of Blobs; the owner of a zero Folder is not checked
+	// Report is called with each finding as it is made.
+	Report func(Finding)
 
-	// Rules are those by which the resources were cleaned before they were stored.
+	// Rules is the version of the rules by which the stored resources were cleaned.
 	Rules string
 
-	Deep   bool // read all files, and let the database look at every page
-	Served bool // a server runs on the directory: what it clears up must be clear
+	Deep   bool // read all files, and let the database check every page
+	Served bool // a server runs on the directory and removes leftovers
 
-	Now func() time.Time // time.Now
-	// Period is how long the janitor may take to clear something up: 2 minutes.
+	// Now is the clock. Defaults to time.Now.
+	Now func() time.Time
+	// Period is how long the janitor may take to remove a leftover. Defaults to 2 minutes.
 	Period time.Duration
-	// StallAfter is how long a job may stand still while it is served: 11 minutes.
+	// StallAfter is how long a job may be without progress while the directory is served.
+	// Defaults to 11 minutes.
 	StallAfter time.Duration
-	// Progress is told what is being looked at: the stage and how many things of it
-	// have been looked at. May be nil.
+	// Progress is called with the current stage and the number of things that the stage has
+	// checked. Optional.
 	Progress func(stage string, done int64)
 }
 
-// Folder tells whose the folder of the files is.
+// Folder describes the folder of the export files and its owner.
 type Folder struct {
 	Path string
-	// Holder returns the id whose mark the folder carries, and Owner that of the directory;
-	// "" stands for none.
-	Holder, Owner func(ctx context.Context) (string, error)
-	Adopt         string // the command that makes it the directory's
+	// MarkedOwner returns the id of the owner that the folder is marked with. It returns ""
+	// if there is no mark.
+	MarkedOwner func(ctx context.Context) (string, error)
+	// Owner returns the id of the directory as an owner of folders. It returns "" if the
+	// directory has no id yet.
+	Owner func(ctx context.Context) (string, error)
+	Adopt string // command that makes the directory the owner of the folder
 }
 
-// Finding is one thing that is not as it should be.
+// Finding is a problem of the directory, or a note.
 type Finding struct {
-	Note    bool   `json:"note,omitempty"` // nothing is wrong, but it is worth knowing
+	Note    bool   `json:"note,omitempty"` // not a problem, but worth knowing
 	Kind    string `json:"kind"`           // stable name, such as "index-missing"
 	Place   string `json:"place"`          // such as "Practitioner/p1" or "job … part 3"
 	Problem string `json:"problem"`
-	Remedy  string `json:"remedy,omitempty"` // the way out
+	Remedy  string `json:"remedy,omitempty"` // what to do about it
 }
 
-// Summary counts what was looked at.
+// Summary counts what was checked.
 type Summary struct {
 	Resources   int64 `json:"resources"`
 	Entries     int64 `json:"entries"`
@@ -79,11 +76,10 @@ type Summary struct {
 	Notes       int64 `json:"notes"`
 }
 
-// Run checks everything and returns what was counted. Damage is no error: it is a
-// finding, also where it keeps something from being read. An error is the end of
-// ctx.
+// Run checks everything and returns the counts. Damage is a finding, not an error, even
+// if it prevents reading. Run returns an error only when ctx ends.
 func Run(ctx context.Context, c Config) (Summary, error) {
-	k := &check{Config: c, jobs: map[string]jobFacts{}}
+	k := &checker{Config: c, jobs: map[string]jobFacts{}}
 	if k.Now == nil {
 		k.Now = time.Now
 	}
@@ -91,9 +87,9 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	k.StallAfter = cmp.Or(c.StallAfter, 11*time.Minute)
 	k.started = fhir.InstantOf(k.Now())
 	if c.Rules != policy.RulesVersion() {
-		k.note("rules", "directory", "it was written by a muster with other rules about what may be held, and is not served before it is reindexed", "run muster reindex")
+		k.note("rules", "directory", "it was written with other rules about its content, and cannot be served until it is reindexed", "run muster reindex")
 	}
-	// Jobs come first: what they need is looked for afterwards.
+	// Jobs come first, because later stages verify what they need.
 	for _, stage := range []struct {
 		name string
 		run  func(context.Context) error
@@ -106,29 +102,29 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 		{"integrity", k.checkIntegrity},
 	} {
 		k.stage, k.done = stage.name, 0
-		k.tick(0)
+		k.advance(0)
 		err := stage.run(ctx)
 		if ctx.Err() != nil {
 			return k.Summary, context.Cause(ctx)
 		}
 		if err != nil {
-			k.finding("unreadable", stage.name, "this could not be looked at to the end: "+err.Error(), wayRestore)
+			k.finding("unreadable", stage.name, "this check could not complete: "+err.Error(), remedyRestore)
 		}
 	}
 	return k.Summary, nil
 }
 
-// Ways out that several findings share.
+// Remedies that several findings share.
 const (
-	wayRestore = "restore a backup, or load the data into a new directory"
-	wayReload  = "load this resource again with a change, or load the data into a new directory"
-	wayExport  = "cancel this export and start it again"
-	wayReindex = "muster reindex takes it out, in a new version"
-	wayServe   = "muster serve clears it up by itself"
+	remedyRestore = "restore a backup, or load the data into a new directory"
+	remedyReload  = "load this resource again with a change, or load the data into a new directory"
+	remedyExport  = "cancel this export and start it again"
+	remedyReindex = "run muster reindex, which removes it in a new version"
+	remedyServe   = "none is needed: muster serve removes it"
 )
 
-// check is one run.
-type check struct {
+// checker runs the checks of one call of Run.
+type checker struct {
 	Config
 	Summary
 	started fhir.Instant
@@ -138,49 +134,49 @@ type check struct {
 	jobs map[string]jobFacts
 }
 
-// tick counts n more things of the stage.
-func (k *check) tick(n int64) {
+// advance counts n more things of the stage.
+func (k *checker) advance(n int64) {
 	k.done += n
 	if k.Progress != nil {
 		k.Progress(k.stage, k.done)
 	}
 }
 
-func (k *check) finding(kind, place, problem, remedy string) {
+func (k *checker) finding(kind, place, problem, remedy string) {
 	k.Findings++
-	k.Found(Finding{Kind: kind, Place: place, Problem: problem, Remedy: remedy})
+	k.Report(Finding{Kind: kind, Place: place, Problem: problem, Remedy: remedy})
 }
 
-// leftover reports what the janitor clears up: a finding if it runs and has not,
-// else a note.
-func (k *check) leftover(kind, place, problem string) {
+// leftover reports what the janitor should remove: as a finding while a server runs, and
+// otherwise as a note.
+func (k *checker) leftover(kind, place, problem string) {
 	if k.Served {
-		k.finding(kind, place, problem, "the janitor of the server should have cleared this up: look into its log")
+		k.finding(kind, place, problem, "the janitor of the server should have removed this: see the log of the server")
 		return
 	}
-	k.note(kind, place, problem, wayServe)
+	k.note(kind, place, problem, remedyServe)
 }
 
-func (k *check) note(kind, place, problem, remedy string) {
+func (k *checker) note(kind, place, problem, remedy string) {
 	k.Notes++
-	k.Found(Finding{Note: true, Kind: kind, Place: place, Problem: problem, Remedy: remedy})
+	k.Report(Finding{Note: true, Kind: kind, Place: place, Problem: problem, Remedy: remedy})
 }
 
-// recent is the moment since when things may lie about.
-func (k *check) recent() fhir.Instant { return k.started - fhir.Instant(k.Period.Milliseconds()) }
+// graceStart is the time before which leftovers should have been removed.
+func (k *checker) graceStart() fhir.Instant { return k.started - fhir.Instant(k.Period.Milliseconds()) }
 
-func (k *check) checkIntegrity(ctx context.Context) error {
-	return k.Store.Integrity(ctx, k.Deep, func(c store.Complaint) error {
+func (k *checker) checkIntegrity(ctx context.Context) error {
+	return k.Store.Integrity(ctx, k.Deep, func(c store.IntegrityProblem) error {
 		if c.Skipped {
-			k.note("not-looked-at", c.Place, c.Text, c.Way)
+			k.note("not-looked-at", c.Place, c.Problem, c.Remedy)
 			return nil
 		}
-		k.finding("database", c.Place, c.Text, c.Way)
+		k.finding("database", c.Place, c.Problem, c.Remedy)
 		return nil
 	})
 }
 
-// plural writes a number with its noun.
+// plural formats a number with its noun.
 func plural(n int64, one, many string) string {
 	if n == 1 {
 		return "1 " + one

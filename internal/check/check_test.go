@@ -36,7 +36,7 @@ import (
 
 const baseURL = "http://localhost:8080/fhir"
 
-// people writes n practitioners, and an organization and a role.
+// people returns n practitioners, an organization and a role as NDJSON.
 func people(n int, family string) string {
 	var b strings.Builder
 	for i := range n {
@@ -48,14 +48,14 @@ func people(n int, family string) string {
 	return b.String()
 }
 
-// directory is what a driver offers here.
+// directory is a store that has an owner id for its files.
 type directory interface {
 	store.Store
 	FilesOwner(ctx context.Context) (string, error)
 	Close() error
 }
 
-// open opens the directory in a folder, or in the database if there is one.
+// open opens the directory in the folder, or in the database if url is not empty.
 func open(t *testing.T, dir, url string, o store.Options) directory {
 	t.Helper()
 	if url != "" {
@@ -68,16 +68,16 @@ func open(t *testing.T, dir, url string, o store.Options) directory {
 	return d
 }
 
-// place is a directory with everything that a check looks at: resources, a
-// removal, a job that is complete, and one that was left in the middle of
-// writing, with the old versions that it needs.
-func place(t *testing.T, url string) string {
+// newDirectory creates a directory with everything that a check covers: resources, a
+// removal, a complete job, and a job that stopped while writing, with the old versions
+// that it needs.
+func newDirectory(t *testing.T, url string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
 	ctx := auth.With(t.Context(), auth.Principal{ID: "anna"})
 	registry, err := conformance.Load()
 	must(t, err)
-	s := open(t, dir, url, store.Options{Create: &store.CreateInfo{BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion()}})
+	s := open(t, dir, url, store.Options{Create: &store.Identity{BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion()}})
 	defer s.Close()
 	extractor, err := index.NewExtractor(registry, baseURL)
 	must(t, err)
@@ -126,7 +126,7 @@ func place(t *testing.T, url string) string {
 		select {
 		case <-reached:
 		case <-time.After(30 * time.Second):
-			t.Fatalf("point %s was never reached", point)
+			t.Fatalf("failpoint %s was never reached", point)
 		}
 		stop()
 		<-ended
@@ -151,16 +151,16 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// look checks a directory and returns the findings as lines.
-func look(t *testing.T, dir, url string, deep, served bool) (lines []string, s check.Summary) {
+// runCheck checks a directory and returns the findings as lines.
+func runCheck(t *testing.T, dir, url string, deep, served bool) (lines []string, s check.Summary) {
 	t.Helper()
 	registry, err := conformance.Load()
 	must(t, err)
 	files := filepath.Join(dir, sqlite.FilesFolder)
-	folder := check.Folder{Path: "FILES", Holder: blob.ExistingFolder(files).Owner, Adopt: "muster adopt"}
+	folder := check.Folder{Path: "FILES", MarkedOwner: blob.ExistingFolder(files).Owner, Adopt: "muster adopt"}
 	var i store.Inspector
-	var info store.CreateInfo
-	expect := store.CreateInfo{DefinitionsHash: registry.DefinitionsHash()}
+	var info store.Identity
+	expect := store.Identity{DefinitionsHash: registry.DefinitionsHash()}
 	if url != "" {
 		d, err := postgres.Inspect(t.Context(), url, expect)
 		must(t, err)
@@ -177,13 +177,13 @@ func look(t *testing.T, dir, url string, deep, served bool) (lines []string, s c
 	s, err = check.Run(t.Context(), check.Config{
 		Period: 9 * time.Minute, // longer than these tests take
 		Store:  i, Blobs: aged{blob.ExistingFolder(files), files}, Folder: folder, Registry: registry, Extractor: extractor, Rules: info.Rules, Deep: deep, Served: served,
-		Found: func(f check.Finding) {
+		Report: func(f check.Finding) {
 			note := ""
 			if f.Note {
 				note = "note "
 			}
 			if f.Remedy == "" {
-				t.Errorf("no way out: %+v", f)
+				t.Errorf("no remedy: %+v", f)
 			}
 			lines = append(lines, note+f.Kind+": "+f.Place+": "+f.Problem)
 		},
@@ -192,7 +192,7 @@ func look(t *testing.T, dir, url string, deep, served bool) (lines []string, s c
 	return lines, s
 }
 
-// aged is a folder whose files are as old as their bytes, so that a test can say how old.
+// aged is a folder that reports the modification times of the files, which tests can set.
 type aged struct {
 	blob.Store
 	dir string
@@ -217,7 +217,7 @@ type damage struct {
 	want     []string
 }
 
-// readDamage reads the cases; testdata/README.md has the language.
+// readDamage reads the cases; testdata/README.md describes the format.
 func readDamage(t *testing.T) (cases []damage) {
 	t.Helper()
 	f, err := os.Open(filepath.Join("testdata", "damage.txt"))
@@ -243,14 +243,14 @@ func readDamage(t *testing.T) (cases []damage) {
 		case "directory", "jobs", "file", "unindex":
 			c.steps = append(c.steps, [2]string{word, rest})
 		default:
-			t.Fatalf("%s: %q is no command", at, word)
+			t.Fatalf("%s: %q is not a command", at, word)
 		}
 	}
 	must(t, lines.Err())
 	return cases
 }
 
-// apply damages the directory.
+// apply damages the directory as the case says.
 func (c damage) apply(t *testing.T, dir, url string) {
 	t.Helper()
 	for _, step := range c.steps {
@@ -281,7 +281,7 @@ func run(t *testing.T, url, statement string) error {
 		return fmt.Errorf("%s: %w", statement, err)
 	}
 	if n, _ := result.RowsAffected(); n == 0 && !strings.HasPrefix(statement, "CREATE") && !strings.HasPrefix(statement, "DROP") {
-		return fmt.Errorf("%s: changes nothing", statement)
+		return fmt.Errorf("%s: no row was changed", statement)
 	}
 	return nil
 }
@@ -297,14 +297,14 @@ func execute(t *testing.T, path string, statements ...string) {
 			t.Fatalf("%s: %v", s, err)
 		}
 		if n, _ := result.RowsAffected(); n == 0 && !strings.HasPrefix(s, "PRAGMA") {
-			t.Fatalf("%s: changes nothing", s)
+			t.Fatalf("%s: no row was changed", s)
 		}
 	}
 	must(t, db.Close())
 }
 
-// unindex takes rows out of a table and leaves them in its value index, as a torn
-// page could: the index is hidden from SQLite meanwhile.
+// unindex deletes rows from a table but not from its value index, as a torn page could.
+// It hides the index from SQLite meanwhile.
 func unindex(t *testing.T, path, table, where string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+path)
@@ -320,10 +320,10 @@ func unindex(t *testing.T, path, table, where string) {
 		fmt.Sprintf(`INSERT INTO sqlite_schema VALUES ('index', '%s_value', '%s', %d, '%s')`, table, table, root, text))
 }
 
-// damageFile does something to the files that a pattern names.
-func damageFile(t *testing.T, files, order string) {
+// damageFile runs a file command of a case.
+func damageFile(t *testing.T, files, command string) {
 	t.Helper()
-	words := strings.Fields(order)
+	words := strings.Fields(command)
 	if words[0] == "make" {
 		name := filepath.Join(files, words[1])
 		must(t, os.MkdirAll(filepath.Dir(name), 0o700))
@@ -354,39 +354,40 @@ func damageFile(t *testing.T, files, order string) {
 	case "flip-trailer":
 		bytes[len(bytes)-6] ^= 1
 	default:
-		t.Fatalf("no order %s", words[0])
+		t.Fatalf("unknown command %s", words[0])
 	}
 	must(t, os.WriteFile(name, bytes, 0o600))
 }
 
+// TestWhole checks an intact directory and expects no finding.
 func TestWhole(t *testing.T) {
 	for name, url := range map[string]func() string{"sqlite": func() string { return "" }, "postgres": func() string { return pgtest.Database(t) }} {
 		t.Run(name, func(t *testing.T) {
 			url := url()
-			dir := place(t, url)
-			lines, s := look(t, dir, url, url == "", true)
+			dir := newDirectory(t, url)
+			lines, s := runCheck(t, dir, url, url == "", true)
 			if len(lines) > 0 {
-				t.Errorf("findings in a directory that is whole:\n%s", strings.Join(lines, "\n"))
+				t.Errorf("findings in an intact directory:\n%s", strings.Join(lines, "\n"))
 			}
 			if s.Resources != 62 || s.OldVersions == 0 || s.Tombstones != 1 || s.Jobs != 2 || s.Parts < 5 || s.Entries < 200 || s.Files < s.Parts {
-				t.Errorf("not everything was looked at: %+v", s)
+				t.Errorf("not everything was checked: %+v", s)
 			}
 		})
 	}
 }
 
-// TestDamage damages a directory in each way and sees the finding, and no other.
+// TestDamage damages a directory in each way and expects exactly the findings of the case.
 func TestDamage(t *testing.T) {
-	whole := place(t, "")
+	intact := newDirectory(t, "")
 	for _, c := range readDamage(t) {
 		if slices.Contains(c.options, "postgres") {
 			continue
 		}
-		t.Run(c.name, func(t *testing.T) { c.run(t, whole, "") })
+		t.Run(c.name, func(t *testing.T) { c.run(t, intact, "") })
 	}
 }
 
-// TestDamageOnPostgres does the same to copies of a database.
+// TestDamageOnPostgres runs the cases on copies of a database.
 func TestDamageOnPostgres(t *testing.T) {
 	server := parse(t, pgtest.Database(t))
 	server.Path, server.RawQuery = "/postgres", ""
@@ -402,7 +403,7 @@ func TestDamageOnPostgres(t *testing.T) {
 	base := database(original, "template0")
 	defer drop(original)
 	must(t, run(t, base, "CREATE EXTENSION amcheck"))
-	whole := place(t, base)
+	intact := newDirectory(t, base)
 	for _, c := range readDamage(t) {
 		if slices.Contains(c.options, "sqlite") {
 			continue
@@ -410,7 +411,7 @@ func TestDamageOnPostgres(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			copied := database(original+"_copy", original)
 			defer drop(original + "_copy")
-			c.run(t, whole, copied)
+			c.run(t, intact, copied)
 		})
 	}
 }
@@ -422,38 +423,38 @@ func parse(t *testing.T, text string) *url.URL {
 	return u
 }
 
-// run plays one case on a copy of a directory that is whole.
-func (c damage) run(t *testing.T, whole, url string) {
+// run runs one case on a copy of an intact directory.
+func (c damage) run(t *testing.T, intact, url string) {
 	dir := filepath.Join(t.TempDir(), "data")
-	must(t, os.CopyFS(dir, os.DirFS(whole)))
+	must(t, os.CopyFS(dir, os.DirFS(intact)))
 	c.apply(t, dir, url)
-	lines, _ := look(t, dir, url, slices.Contains(c.options, "deep"), slices.Contains(c.options, "served"))
+	lines, _ := runCheck(t, dir, url, slices.Contains(c.options, "deep"), slices.Contains(c.options, "served"))
 	for _, want := range c.want {
 		pattern := regexp.MustCompile("^(" + want + ")")
 		n := slices.IndexFunc(lines, pattern.MatchString)
 		if n < 0 {
-			t.Errorf("%s: nothing found matches %s", c.at, want)
+			t.Errorf("%s: no finding matches %s", c.at, want)
 			continue
 		}
 		lines = slices.DeleteFunc(lines, pattern.MatchString)
 	}
 	if len(lines) > 0 {
-		t.Errorf("%s: found too:\n%s", c.at, strings.Join(lines, "\n"))
+		t.Errorf("%s: unexpected findings:\n%s", c.at, strings.Join(lines, "\n"))
 	}
 }
 
-// A check holds nobody up and writes nothing: not even the access to a directory
-// that cannot be written is missed.
+// TestReadsOnly checks that a check does not change any file of the directory.
 func TestReadsOnly(t *testing.T) {
-	dir := place(t, "")
+	dir := newDirectory(t, "")
 	before := listing(t, dir)
-	look(t, dir, "", true, false)
+	runCheck(t, dir, "", true, false)
 	if after := listing(t, dir); after != before {
 		t.Errorf("the check changed the directory:\n%s\nbefore:\n%s", after, before)
 	}
 }
 
-// listing names the files with size and time, but for the empty ones of SQLite.
+// listing returns the files with size and time, except for the -shm and -wal files of
+// SQLite.
 func listing(t *testing.T, dir string) string {
 	t.Helper()
 	var b strings.Builder
@@ -468,13 +469,14 @@ func listing(t *testing.T, dir string) string {
 	return b.String()
 }
 
-// TestFolder looks at the folder of another directory: it is told so, and what is in it is not
-// called leftovers. The directory's own, and one without a mark, are no findings.
+// TestFolder checks directories whose folder belongs to another directory. The check
+// reports the owner and does not report the files as leftovers. A folder of the directory
+// itself, and one without a mark, lead to no such finding.
 func TestFolder(t *testing.T) {
 	for name, url := range map[string]func() string{"sqlite": func() string { return "" }, "postgres": func() string { return pgtest.Database(t) }} {
 		t.Run(name, func(t *testing.T) {
 			url := url()
-			dir := place(t, url)
+			dir := newDirectory(t, url)
 			files := filepath.Join(dir, sqlite.FilesFolder)
 			damageFile(t, files, "make 0b9f1c3e-7d2a-4c55-9a61-3f0e8d2b7c14/1-1.ndjson.gz 100m")
 			const orphan = "note orphan: files: 1 file without a job"
@@ -486,22 +488,22 @@ func TestFolder(t *testing.T) {
 				if step.mark != "" {
 					must(t, os.WriteFile(mark, []byte(step.mark), 0o600))
 				}
-				lines, _ := look(t, dir, url, false, false)
+				lines, _ := runCheck(t, dir, url, false, false)
 				if len(lines) != 1 || !strings.HasPrefix(lines[0], step.want) {
 					t.Errorf("with the mark %q: %q, want %s", step.mark, lines, step.want)
 				}
 			}
 			must(t, os.Remove(filepath.Join(files, ".owner")))
 			must(t, os.Mkdir(filepath.Join(files, ".owner"), 0o700))
-			lines, _ := look(t, dir, url, false, false)
-			if len(lines) != 2 || !strings.HasPrefix(lines[0], "folder: files: whose the folder is cannot be read") || !strings.Contains(lines[0], "move it away") {
+			lines, _ := runCheck(t, dir, url, false, false)
+			if len(lines) != 2 || !strings.HasPrefix(lines[0], "folder: files: the owner of the folder cannot be read") || !strings.Contains(lines[0], "move it away") {
 				t.Errorf("with a folder in the place of the mark: %q", lines)
 			}
 		})
 	}
 }
 
-// ownerOf draws the id of a directory as an owner of files.
+// ownerOf returns the id of a directory as an owner of files.
 func ownerOf(t *testing.T, dir, url string) string {
 	t.Helper()
 	d := open(t, dir, url, store.Options{})

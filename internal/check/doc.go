@@ -1,29 +1,27 @@
-// Package check looks whether a directory is what it should be: rows, bodies,
-// index entries, old versions, jobs and files agree with each other. It reads only,
-// in short pieces, so the directory may be served and written meanwhile; what a
-// piece shows is of one moment.
+// Package check verifies that rows, bodies, index entries, old versions, jobs and files
+// of a directory agree with each other. It only reads, in short transactions, so the
+// directory may be served and written meanwhile. Each transaction reads one snapshot.
 //
-// # What is held against what
+// # What it verifies
 //
-//   - resources.go: every row has one body, and type, id, version, time, size and
-//     state of the two agree; the index entries are those that extraction of the
-//     body gives, none missing and none stray; the body holds nothing that a directory
-//     may not hold; nothing is committed after the
-//     clock, no row key is beyond its sequence.
-//   - versions.go: an old version was superseded in order and is needed by a job
-//     that lives, or was until a moment ago; a tombstone stands for a row key that
-//     lives no more, and versions go on counting after it.
-//   - jobs.go: the state of a job, its selections and its parts tell one story,
-//     and what a live job has still to write can be read.
-//   - files.go: the file of every part that is done is there, as long as the row
-//     says, and with Config.Deep holds the very bytes; no file is without an owner
-//     for longer than the janitor takes.
-//   - the database checks itself ([store.Inspector]).
+//   - resources.go: every row has one body, and the type, id, version, time, size and state
+//     of the two agree. The index entries equal those that extraction of the body returns:
+//     none is missing and none is stray. The body holds nothing that a directory may not
+//     hold. No resource was committed after the clock, and no row key exceeds its sequence.
+//   - versions.go: every old version was superseded in order, and a live job needs it or
+//     needed it until recently. Every tombstone belongs to a row key that is not in use, and
+//     later versions of the resource have higher numbers.
+//   - jobs.go: the state of every job agrees with its selections and parts, and the
+//     resources that a live job has still to write can be read.
+//   - files.go: the file of every finished part exists and has the size that its row says;
+//     with Config.Deep, it has the same content. No file is without a job for longer than
+//     the janitor needs.
+//   - The database runs its own checks ([store.Inspector]).
 //
-// # A moving target
+// # Concurrent changes
 //
-// A job can end and its files can go between two pieces. So whatever is found
-// about a job or a file is looked at again before it is reported, and is dropped
-// if the job went on. What only a running server clears up, such as the files of a
-// worker that was killed, is a note and no finding while none runs.
+// A job can end and its files can be deleted between two transactions. Therefore a
+// problem of a job or a file is verified a second time before it is reported, and dropped
+// if the job has changed. Leftovers that only a running server removes, such as the files
+// of a worker that crashed, are notes and not findings while no server runs.
 package check

@@ -19,14 +19,14 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// checkFiles holds the rows of parts against the files, and the files against the
-// rows. The files are listed before the jobs are read again, as the janitor does.
-func (k *check) checkFiles(ctx context.Context) error {
+// checkFiles compares the rows of parts with the files, and the files with the rows. It
+// lists the files before it reads the jobs again, as the janitor does.
+func (k *checker) checkFiles(ctx context.Context) error {
 	if k.Blobs == nil {
-		k.note("not-looked-at", "files", "the folder of the export files was not named", "name it with --data")
+		k.note("not-looked-at", "files", "the folder of the export files was not specified", "specify it with --data")
 		return nil
 	}
-	anothers, err := k.checkFolder(ctx)
+	foreign, err := k.checkFolder(ctx)
 	if err != nil {
 		return err
 	}
@@ -59,48 +59,48 @@ func (k *check) checkFiles(ctx context.Context) error {
 			return err
 		}
 		k.Parts++
-		k.tick(1)
+		k.advance(1)
 	}
-	if anothers {
-		return nil // its other files are not this directory's, and no server clears them up
+	if foreign {
+		return nil // the other files do not belong to this directory, and no server removes them
 	}
 	return k.checkOwners(ctx, listed, named)
 }
 
-// checkFolder looks whose the folder is, and reports whether it is another directory's. A
-// directory that has no id yet has marked no folder.
-func (k *check) checkFolder(ctx context.Context) (anothers bool, err error) {
-	if k.Folder.Holder == nil {
+// checkFolder checks the owner of the folder and reports whether it is another directory. A
+// directory without an id has not marked a folder yet.
+func (k *checker) checkFolder(ctx context.Context) (foreign bool, err error) {
+	if k.Folder.MarkedOwner == nil {
 		return false, nil
 	}
-	holder, err := k.Folder.Holder(ctx)
+	marked, err := k.Folder.MarkedOwner(ctx)
 	if err != nil {
-		k.finding("folder", "files", "whose the folder is cannot be read: "+err.Error(), "muster serve is refused before that is set right")
+		k.finding("folder", "files", "the owner of the folder cannot be read: "+err.Error(), "resolve this, because muster serve does not start before")
 		return false, ctx.Err()
 	}
-	if holder == "" {
+	if marked == "" {
 		return false, nil
 	}
 	owner, err := k.Folder.Owner(ctx)
 	if err != nil {
-		k.note("not-looked-at", "files", "whether the folder is this directory's: "+err.Error(), "muster serve is refused before that is set right")
+		k.note("not-looked-at", "files", "the id of this directory, as the owner of the folder, cannot be read: "+err.Error(), "resolve this, because muster serve does not start before")
 		return false, ctx.Err()
 	}
-	if holder == owner {
+	if marked == owner {
 		return false, nil
 	}
-	k.finding("folder", "files", k.Folder.Path+" holds the export files of another directory, or of the one that this one was copied from: muster serve is refused it",
-		"name the right folder with --data; or, if all files in it that this directory does not know may go, run: "+k.Folder.Adopt)
+	k.finding("folder", "files", k.Folder.Path+" holds the export files of another directory, or of the directory that this one was copied from: muster serve does not start on it",
+		"specify the right folder with --data; or, if all files in it that this directory does not know may be deleted, run: "+k.Folder.Adopt)
 	return true, nil
 }
 
-// checkPart looks at the file of a part that is done.
-func (k *check) checkPart(ctx context.Context, p *store.Part) error {
-	problem, err := k.file(ctx, p)
+// checkPart checks the file of a finished part.
+func (k *checker) checkPart(ctx context.Context, p *store.Part) error {
+	problem, err := k.fileProblem(ctx, p)
 	if err != nil || problem == "" {
 		return err
 	}
-	// The job may have been cancelled, or have expired, just now.
+	// The job may have been cancelled or have expired meanwhile.
 	r, err := k.Store.JobRecord(ctx, p.JobID)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
@@ -110,17 +110,17 @@ func (k *check) checkPart(ctx context.Context, p *store.Part) error {
 	}
 	for _, q := range r.Parts {
 		if q.Object == p.Object {
-			k.finding("file", fmt.Sprintf("job %s part %d", p.JobID, p.Number), problem, wayExport)
+			k.finding("file", fmt.Sprintf("job %s part %d", p.JobID, p.Number), problem, remedyExport)
 		}
 	}
 	return nil
 }
 
-// file says what is wrong with the file of a part, if anything.
-func (k *check) file(ctx context.Context, p *store.Part) (problem string, err error) {
+// fileProblem returns what is wrong with the file of a part, or "".
+func (k *checker) fileProblem(ctx context.Context, p *store.Part) (problem string, err error) {
 	r, err := k.Blobs.Open(ctx, p.Object)
 	if errors.Is(err, blob.ErrNotFound) {
-		return fmt.Sprintf("its file %s is not there: its download fails", p.Object), nil
+		return fmt.Sprintf("its file %s is missing: its download fails", p.Object), nil
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -130,32 +130,38 @@ func (k *check) file(ctx context.Context, p *store.Part) (problem string, err er
 	}
 	defer r.Close()
 	if r.Size() != p.Stored.GzipBytes {
-		return fmt.Sprintf("its file %s has %d bytes, its row says %d", p.Object, r.Size(), p.Stored.GzipBytes), nil
+		return fmt.Sprintf("its file %s has %d bytes, but its row says %d", p.Object, r.Size(), p.Stored.GzipBytes), nil
 	}
 	identity, err := part.NewReader(r, p.Stored.GzipBytes, p.Stored.Bytes, p.Stored.Index)
 	if err != nil {
-		return fmt.Sprintf("its fragment index does not fit its file %s: %v", p.Object, err), nil
+		return fmt.Sprintf("its fragment index does not match its file %s: %v", p.Object, err), nil
 	}
 	defer identity.Close()
 	if !k.Deep {
 		return "", nil
 	}
-	return deepFile(ctx, p, r, identity)
+	return contentProblem(ctx, p, r, identity)
 }
 
-// deepFile reads a file both ways it is served: by its fragments, and as the one
-// gzip stream.
-func deepFile(ctx context.Context, p *store.Part, r blob.Reader, identity io.Reader) (problem string, err error) {
+// contentProblem reads a file in both ways in which it is served, by its fragments and as
+// one gzip stream, and returns what is wrong with it, or "".
+func contentProblem(ctx context.Context, p *store.Part, r blob.Reader, identity io.Reader) (problem string, err error) {
 	stream, err := gzip.NewReader(io.NewSectionReader(r, 0, r.Size()))
 	if err != nil {
-		return fmt.Sprintf("its file %s is no gzip stream: %v", p.Object, err), nil
+		return fmt.Sprintf("its file %s is not a gzip stream: %v", p.Object, err), nil
 	}
 	for _, form := range []struct {
 		name string
 		r    io.Reader
 	}{{"read by fragments", identity}, {"read as one gzip stream", stream}} {
 		hash, lines := sha256.New(), lineCounter{}
-		n, err := io.Copy(io.MultiWriter(hash, &lines), contextReader{ctx, form.r})
+		cancellable := readerFunc(func(p []byte) (int, error) {
+			if err := ctx.Err(); err != nil {
+				return 0, err
+			}
+			return form.r.Read(p)
+		})
+		n, err := io.Copy(io.MultiWriter(hash, &lines), cancellable)
 		if ctx.Err() != nil {
 			return "", ctx.Err()
 		}
@@ -163,10 +169,10 @@ func deepFile(ctx context.Context, p *store.Part, r blob.Reader, identity io.Rea
 			return fmt.Sprintf("its file %s is damaged (%s): %v", p.Object, form.name, err), nil
 		}
 		if n != p.Stored.Bytes || lines.n != p.Stored.Count {
-			return fmt.Sprintf("its file %s holds %d lines in %d bytes (%s), its row says %d in %d", p.Object, lines.n, n, form.name, p.Stored.Count, p.Stored.Bytes), nil
+			return fmt.Sprintf("its file %s holds %d lines in %d bytes (%s), but its row says %d in %d", p.Object, lines.n, n, form.name, p.Stored.Count, p.Stored.Bytes), nil
 		}
 		if sum := hex.EncodeToString(hash.Sum(nil)); sum != p.Stored.SHA256 {
-			return fmt.Sprintf("its file %s has the SHA-256 %s (%s), its row says %s", p.Object, sum, form.name, p.Stored.SHA256), nil
+			return fmt.Sprintf("its file %s has the SHA-256 %s (%s), but its row says %s", p.Object, sum, form.name, p.Stored.SHA256), nil
 		}
 	}
 	return "", nil
@@ -179,58 +185,50 @@ func (c *lineCounter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// contextReader ends with its context.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
+// readerFunc is a function as an io.Reader.
+type readerFunc func(p []byte) (int, error)
 
-func (c contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
-}
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// checkOwners looks for files that no row names and no live job is writing, and for those that
-// are no exports.
-func (k *check) checkOwners(ctx context.Context, listed map[string]time.Time, named map[string]bool) error {
-	var suspects, foreign []string
+// checkOwners reports files that no row names and no live job is writing, and files that
+// do not belong to exports.
+func (k *checker) checkOwners(ctx context.Context, listed map[string]time.Time, named map[string]bool) error {
+	var orphans, foreign []string
 	for name, modified := range listed {
 		id, ours := store.JobOf(name)
 		job, known := k.jobs[id]
-		since := max(fhir.InstantOf(modified), job.over)
+		since := max(fhir.InstantOf(modified), job.orphanedAt)
 		switch {
 		case named[name] || job.live:
 		case !known && !ours:
 			foreign = append(foreign, name)
-		case since < k.clearedBy(known):
-			suspects = append(suspects, name)
+		case since < k.orphanDeadline(known):
+			orphans = append(orphans, name)
 		}
 	}
-	if len(suspects)+len(foreign) == 0 {
+	if len(orphans)+len(foreign) == 0 {
 		return nil
 	}
-	there := map[string]bool{} // still
-	if err := k.Blobs.List(ctx, func(name string, _ time.Time) error { there[name] = true; return nil }); err != nil {
+	existing := map[string]bool{}
+	if err := k.Blobs.List(ctx, func(name string, _ time.Time) error { existing[name] = true; return nil }); err != nil {
 		return err
 	}
-	gone := func(name string) bool { return !there[name] }
-	if left := slices.DeleteFunc(suspects, gone); len(left) > 0 {
+	gone := func(name string) bool { return !existing[name] }
+	if left := slices.DeleteFunc(orphans, gone); len(left) > 0 {
 		k.leftover("orphan", "files", plural(int64(len(left)), "file", "files")+" without a job, such as "+slices.Min(left))
 	}
 	if left := slices.DeleteFunc(foreign, gone); len(left) > 0 {
 		k.note("foreign", "files", plural(int64(len(left)), "file", "files")+" that muster did not write, such as "+slices.Min(left),
-			"muster leaves such files alone: move them elsewhere if they are not wanted here")
+			"muster never removes such files: move them elsewhere if they are not wanted")
 	}
 	return nil
 }
 
-// clearedBy is the moment since when files may lie about. While the directory is served, those
-// of a job that is in no row may do so for longer, for the janitor leaves them alone at first.
-func (k *check) clearedBy(known bool) fhir.Instant {
+// orphanDeadline is the time before which files without a job should have been removed.
+// While the directory is served, the janitor keeps files of unknown jobs for longer.
+func (k *checker) orphanDeadline(known bool) fhir.Instant {
 	if k.Served && !known {
-		return k.recent() - fhir.Instant(store.StrangerAge.Milliseconds())
+		return k.graceStart() - fhir.Instant(store.OrphanGrace.Milliseconds())
 	}
-	return k.recent()
+	return k.graceStart()
 }

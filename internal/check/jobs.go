@@ -10,26 +10,25 @@ import (
 	"muster/internal/store"
 )
 
-// jobFacts is what later stages want to know of a job.
+// jobFacts is what later stages need to know about a job.
 type jobFacts struct {
 	live          bool
-	needsVersions bool // it reads old versions, or did until a moment ago
+	needsVersions bool // it reads old versions, or did so until recently
 	time          fhir.Instant
-	over          fhir.Instant // when its files lost their owner; 0 while they have one
+	orphanedAt    fhir.Instant // when its files became orphans; 0 while the job needs them
 }
 
-// checkJobs goes through all jobs. A record that tells no true story is read
-// again, since it was not: the two databases and the files have moments of their
-// own.
-func (k *check) checkJobs(ctx context.Context) error {
-	var wrong []string // jobs to look at again
+// checkJobs checks all jobs. A record with problems is read a second time, because
+// databases and files are not read in one snapshot.
+func (k *checker) checkJobs(ctx context.Context) error {
+	var suspects []string // ids of jobs to check again
 	var writing []store.JobRecord
 	err := k.Store.EachJob(ctx, func(r store.JobRecord) error {
 		k.Jobs++
-		k.tick(1)
+		k.advance(1)
 		k.jobs[r.Job.ID] = k.facts(&r.Job)
-		if len(k.story(&r)) > 0 {
-			wrong = append(wrong, r.Job.ID)
+		if len(k.jobProblems(&r)) > 0 {
+			suspects = append(suspects, r.Job.ID)
 		}
 		if r.Job.State == store.Writing {
 			writing = append(writing, r)
@@ -39,7 +38,7 @@ func (k *check) checkJobs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, id := range wrong {
+	for _, id := range suspects {
 		r, err := k.Store.JobRecord(ctx, id)
 		if errors.Is(err, store.ErrNotFound) {
 			continue
@@ -47,8 +46,8 @@ func (k *check) checkJobs(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, problem := range k.story(&r) {
-			k.finding("job", "job "+id, problem, wayExport)
+		for _, problem := range k.jobProblems(&r) {
+			k.finding("job", "job "+id, problem, remedyExport)
 		}
 	}
 	for n := range writing {
@@ -59,94 +58,94 @@ func (k *check) checkJobs(ctx context.Context) error {
 	return nil
 }
 
-func (k *check) facts(j *store.Job) jobFacts {
+func (k *checker) facts(j *store.Job) jobFacts {
 	f := jobFacts{live: j.State.Live(), time: j.Time}
-	f.needsVersions = j.State == store.Selecting || j.State == store.Writing || j.Finished > k.recent()
+	f.needsVersions = j.State == store.Selecting || j.State == store.Writing || j.Finished > k.graceStart()
 	switch j.State {
 	case store.Failed, store.Cancelled:
-		f.over = max(1, j.Finished)
+		f.orphanedAt = max(1, j.Finished)
 	case store.Expired:
-		f.over = max(1, j.Expires)
+		f.orphanedAt = max(1, j.Expires)
 	}
 	return f
 }
 
-// story returns what does not fit together in a record.
-func (k *check) story(r *store.JobRecord) (problems []string) {
-	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+// jobProblems returns what is inconsistent in a record.
+func (k *checker) jobProblems(r *store.JobRecord) (problems []string) {
+	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	j := &r.Job
 	if !slices.Contains(store.States(), j.State) {
-		say("its state %q is none", j.State)
+		add("its state %q is unknown", j.State)
 		return problems
 	}
 	if k.Served && j.State.Live() && j.Progress < k.started-fhir.Instant(k.StallAfter.Milliseconds()) {
-		say("it is %s and has made no progress since %v: it should have failed by now", j.State, j.Progress)
+		add("it is %s and has made no progress since %v: it should have failed", j.State, j.Progress)
 	}
-	if overdue := j.Expires > 0 && j.Expires < k.recent(); k.Served && overdue && !j.State.Live() && j.State != store.Expired {
-		say("it is %s, and its retention was over at %v: it should have expired by now", j.State, j.Expires)
+	if overdue := j.Expires > 0 && j.Expires < k.graceStart(); k.Served && overdue && !j.State.Live() && j.State != store.Expired {
+		add("it is %s, and its retention ended at %v: it should have expired", j.State, j.Expires)
 	}
 	switch j.State {
 	case store.Writing, store.Complete:
-		problems = append(problems, planStory(r)...)
+		problems = append(problems, planProblems(r)...)
 	default:
 		if len(r.Parts) > 0 || len(r.Selections) > 0 {
-			say("it is %s, but still has %d parts and %d selections", j.State, len(r.Parts), len(r.Selections))
+			add("it is %s, but still has %d parts and %d selections", j.State, len(r.Parts), len(r.Selections))
 		}
 	}
 	if (j.State == store.Selecting || j.State == store.Writing || j.State == store.Complete) && j.Time == 0 {
-		say("it is %s without a transaction time", j.State)
+		add("it is %s without a transaction time", j.State)
 	}
 	if !j.State.Live() && (j.Finished == 0 || j.Expires == 0) {
-		say("it is %s, but nothing says when it ended and when it expires", j.State)
+		add("it is %s, but the times of its end and of its expiry are missing", j.State)
 	}
 	if j.State == store.Failed && j.Reason == "" {
-		say("it failed without a reason")
+		add("it failed without a reason")
 	}
 	return problems
 }
 
-// planStory holds parts against selections and counts.
-func planStory(r *store.JobRecord) (problems []string) {
-	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+// planProblems compares the parts with the selections and the counts.
+func planProblems(r *store.JobRecord) (problems []string) {
+	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	var selected, planned int64
 	done := 0
 	for _, s := range r.Selections {
-		if s.Damage != nil {
-			say("its selection of %v cannot be read: %v", s.Type, s.Damage)
+		if s.Err != nil {
+			add("its selection of %v cannot be read: %v", s.Type, s.Err)
 			continue
 		}
 		selected += int64(s.Keys.GetCardinality())
-		problems = append(problems, selectionStory(r, s.Selection)...)
+		problems = append(problems, selectionProblems(r, s.Selection)...)
 	}
 	for n, p := range r.Parts {
 		planned += p.Count
 		if p.Number != n+1 {
-			say("its parts are not numbered from 1 on: part %d stands in place %d", p.Number, n+1)
+			add("its parts are not numbered from 1: part %d is at position %d", p.Number, n+1)
 		}
 		if p.Done {
 			done++
-			problems = append(problems, doneStory(&p)...)
+			problems = append(problems, donePartProblems(&p)...)
 		} else if p.Object != "" {
-			say("part %d is not done, but names the file %s", p.Number, p.Object)
+			add("part %d is not done, but names the file %s", p.Number, p.Object)
 		}
 		if !slices.ContainsFunc(r.Selections, func(s store.SelectionRecord) bool { return s.Type == p.Type }) {
-			say("part %d is of %v, of which there is no selection", p.Number, p.Type)
+			add("part %d is of type %v, which has no selection", p.Number, p.Type)
 		}
 	}
 	if selected != r.Job.Total || planned != r.Job.Total {
-		say("%d resources were selected and %d planned in its parts, but its total is %d", selected, planned, r.Job.Total)
+		add("%d resources were selected and %d planned in its parts, but its total is %d", selected, planned, r.Job.Total)
 	}
 	switch {
 	case r.Job.State == store.Complete && done < len(r.Parts):
-		say("it is complete, but only %d of its %d parts are done", done, len(r.Parts))
+		add("it is complete, but only %d of its %d parts are done", done, len(r.Parts))
 	case r.Job.State == store.Writing && done == len(r.Parts):
-		say("all of its %d parts are done, but it is not complete", done)
+		add("all of its %d parts are done, but it is not complete", done)
 	}
 	return problems
 }
 
-// doneStory looks at a part that is done.
-func doneStory(p *store.Part) (problems []string) {
+// donePartProblems checks a finished part.
+func donePartProblems(p *store.Part) (problems []string) {
 	if p.Object == "" {
 		problems = append(problems, fmt.Sprintf("part %d is done, but names no file", p.Number))
 	}
@@ -157,16 +156,16 @@ func doneStory(p *store.Part) (problems []string) {
 	return problems
 }
 
-// selectionStory holds the parts of one type against its selection: they are runs
-// of it, one after the other, that leave nothing out.
-func selectionStory(r *store.JobRecord, s store.Selection) (problems []string) {
-	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+// selectionProblems compares the parts of one type with its selection: they must be
+// consecutive ranges that cover it completely.
+func selectionProblems(r *store.JobRecord, s store.Selection) (problems []string) {
+	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	if s.Keys.IsEmpty() {
 		return nil
 	}
 	first, last := store.KeyRange(s.Type)
 	if low, high := store.RowKey(s.Keys.Minimum()), store.RowKey(s.Keys.Maximum()); low < first || high > last {
-		say("its selection of %v holds row keys of another type", s.Type)
+		add("its selection of %v holds row keys of another type", s.Type)
 		return problems
 	}
 	covered := int64(0)
@@ -176,35 +175,35 @@ func selectionStory(r *store.JobRecord, s store.Selection) (problems []string) {
 			continue
 		}
 		if p.First <= before || p.Last < p.First {
-			say("part %d begins before the one before it ends", p.Number)
+			add("part %d begins before the previous part ends", p.Number)
 			return problems
 		}
 		before = p.Last
 		n := int64(s.Keys.Rank(uint64(p.Last))) - int64(s.Keys.Rank(uint64(p.First)-1))
 		if n != p.Count {
-			say("part %d is to hold %d resources, but its run of the selection has %d", p.Number, p.Count, n)
+			add("part %d should hold %d resources, but its range of the selection has %d", p.Number, p.Count, n)
 		}
 		covered += n
 	}
 	if total := int64(s.Keys.GetCardinality()); covered != total {
-		say("the parts of %v cover %d of the %d resources that were selected", s.Type, covered, total)
+		add("the parts of %v cover %d of the %d selected resources", s.Type, covered, total)
 	}
 	return problems
 }
 
-// readableKeys is how many keys are looked up at a time.
+// readableKeys is the number of keys in one look-up.
 const readableKeys = 5000
 
-// checkReadable looks whether what a job has still to write is there in the
-// versions of its transaction time, and of the size that was planned.
-func (k *check) checkReadable(ctx context.Context, r *store.JobRecord) error {
+// checkReadable checks that the resources that a job has still to write exist in the
+// versions of its transaction time, with the planned size.
+func (k *checker) checkReadable(ctx context.Context, r *store.JobRecord) error {
 	for n := range r.Parts {
 		p := &r.Parts[n]
 		if p.Done {
 			continue
 		}
 		for _, s := range r.Selections {
-			if s.Type != p.Type || s.Damage != nil {
+			if s.Type != p.Type || s.Err != nil {
 				continue
 			}
 			bytes, missing, err := k.readable(ctx, s.Selection, p, r.Job.Time)
@@ -214,26 +213,26 @@ func (k *check) checkReadable(ctx context.Context, r *store.JobRecord) error {
 			problem := ""
 			switch {
 			case len(missing) > 0:
-				problem = fmt.Sprintf("part %d needs the %v with row key %d as of %v (and %d more), which is not there any more: the export will fail",
+				problem = fmt.Sprintf("part %d needs the %v with row key %d as of %v (and %d more), which no longer exists: the export will fail",
 					p.Number, p.Type, missing[0], r.Job.Time, len(missing)-1)
 			case bytes != p.Bytes:
 				problem = fmt.Sprintf("part %d was planned with %d bytes, but its resources have %d: the export will fail", p.Number, p.Bytes, bytes)
 			default:
 				continue
 			}
-			if open, err := k.stillOpen(ctx, p); err != nil {
+			if open, err := k.partPending(ctx, p); err != nil {
 				return err
 			} else if open {
-				k.finding("job", "job "+r.Job.ID, problem, wayExport)
+				k.finding("job", "job "+r.Job.ID, problem, remedyExport)
 			}
 		}
 	}
 	return nil
 }
 
-func (k *check) readable(ctx context.Context, s store.Selection, p *store.Part, t fhir.Instant) (bytes int64, missing []store.RowKey, err error) {
+func (k *checker) readable(ctx context.Context, s store.Selection, p *store.Part, t fhir.Instant) (bytes int64, missing []store.RowKey, err error) {
 	var keys []store.RowKey
-	look := func() error {
+	lookUp := func() error {
 		n, gone, err := k.Store.Readable(ctx, keys, t)
 		bytes, missing, keys = bytes+n, append(missing, gone...), keys[:0]
 		return err
@@ -241,16 +240,16 @@ func (k *check) readable(ctx context.Context, s store.Selection, p *store.Part, 
 	it := s.Keys.Iterator()
 	for it.AdvanceIfNeeded(uint64(p.First)); it.HasNext() && it.PeekNext() <= uint64(p.Last); {
 		if keys = append(keys, store.RowKey(it.Next())); len(keys) == readableKeys {
-			if err := look(); err != nil {
+			if err := lookUp(); err != nil {
 				return 0, nil, err
 			}
 		}
 	}
-	return bytes, missing, look()
+	return bytes, missing, lookUp()
 }
 
-// stillOpen reports whether the part is to be written still.
-func (k *check) stillOpen(ctx context.Context, p *store.Part) (bool, error) {
+// partPending reports whether the part has still to be written.
+func (k *checker) partPending(ctx context.Context, p *store.Part) (bool, error) {
 	r, err := k.Store.JobRecord(ctx, p.JobID)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil

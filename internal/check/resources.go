@@ -14,12 +14,12 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// excerptRows is how many resources one excerpt holds: some megabytes of bodies.
+// excerptRows is the number of resources in one excerpt: a few megabytes of bodies.
 const excerptRows = 1000
 
-// checkResources goes through the row keys of every type, those without a row too.
-func (k *check) checkResources(ctx context.Context) error {
-	c := specimenCheck{check: k, names: map[int]string{}}
+// checkResources checks all row keys of every type, including those without a row.
+func (k *checker) checkResources(ctx context.Context) error {
+	c := recordChecker{checker: k, names: map[int]string{}}
 	for _, t := range k.Registry.Types() {
 		for _, p := range k.Registry.Params(t) {
 			c.names[p.ID] = t.String() + "?" + p.Code
@@ -32,34 +32,34 @@ func (k *check) checkResources(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			for n := range excerpt.Found {
-				c.specimen(&excerpt, &excerpt.Found[n])
+			for n := range excerpt.Records {
+				c.record(&excerpt, &excerpt.Records[n])
 			}
-			k.tick(int64(len(excerpt.Found)))
+			k.advance(int64(len(excerpt.Records)))
 			first = excerpt.Through + 1
 		}
 	}
 	return nil
 }
 
-// specimenCheck keeps buffers from specimen to specimen.
-type specimenCheck struct {
-	*check
-	names   map[int]string // of parameters
+// recordChecker checks records; it reuses its buffers.
+type recordChecker struct {
+	*checker
+	names   map[int]string // names of parameters by id
 	parser  fastjson.Parser
 	entries []index.Entry
 }
 
-// specimen looks at what stands under one row key.
-func (c *specimenCheck) specimen(e *store.Excerpt, s *store.StoredRecord) {
+// record checks everything that is stored under one row key.
+func (c *recordChecker) record(e *store.Excerpt, s *store.StoredRecord) {
 	c.Entries += int64(len(s.Entries))
 	place := fmt.Sprintf("%v with row key %d", s.Key.Type(), s.Key)
 	if s.Row == nil {
 		if s.Body != nil {
-			c.finding("body-stray", place, "a body without a row: it is in no search and no export, and takes room", wayRestore)
+			c.finding("body-stray", place, "a body without a row: no search and no export finds it, and it takes up space", remedyRestore)
 		}
 		if n := int64(len(s.Entries)); n > 0 {
-			c.finding("index-stray", place, plural(n, "index entry", "index entries")+" without a row: searches find what is not there", wayRestore)
+			c.finding("index-stray", place, plural(n, "index entry", "index entries")+" without a row: searches find a resource that does not exist", remedyRestore)
 		}
 		return
 	}
@@ -67,44 +67,44 @@ func (c *specimenCheck) specimen(e *store.Excerpt, s *store.StoredRecord) {
 	place = fmt.Sprintf("%v/%s", s.Row.Type, s.Row.ID)
 	c.row(e, s, place)
 	if s.Body == nil {
-		c.finding("body-missing", place, "the row has no body: it can neither be read nor exported", wayReload)
+		c.finding("body-missing", place, "the row has no body: it cannot be read or exported", remedyReload)
 		return
 	}
 	c.body(s, place)
 }
 
-// row looks at the narrow row alone.
-func (c *specimenCheck) row(e *store.Excerpt, s *store.StoredRecord, place string) {
+// row checks the narrow row alone.
+func (c *recordChecker) row(e *store.Excerpt, s *store.StoredRecord, place string) {
 	r := s.Row
 	if r.Type != s.Key.Type() {
-		c.finding("row-key", place, fmt.Sprintf("its row key %d is one of %v", s.Key, s.Key.Type()), wayRestore)
+		c.finding("row-key", place, fmt.Sprintf("its row key %d belongs to type %v", s.Key, s.Key.Type()), remedyRestore)
 	}
 	if sequence := int64(s.Key - store.Key(s.Key.Type(), 0)); sequence > e.Sequence {
-		c.finding("sequence", place, fmt.Sprintf("its sequence number %d is after the last one given out, %d: a new resource would get its row key", sequence, e.Sequence), wayRestore)
+		c.finding("sequence", place, fmt.Sprintf("its sequence number %d exceeds the last issued one, %d: a new resource would get the same row key", sequence, e.Sequence), remedyRestore)
 	}
 	if r.Committed > e.Clock {
-		c.finding("clock", place, fmt.Sprintf("it was committed at %v, after the clock of the directory, %v: an export could miss it", r.Committed, e.Clock), wayRestore)
+		c.finding("clock", place, fmt.Sprintf("it was committed at %v, after the clock of the directory, %v: an export could miss it", r.Committed, e.Clock), remedyRestore)
 	}
 	if r.Version < 1 {
-		c.finding("version", place, fmt.Sprintf("its version is %d, and the first is 1", r.Version), wayReload)
+		c.finding("version", place, fmt.Sprintf("its version is %d, but versions start at 1", r.Version), remedyReload)
 	}
 	if r.Visibility != r.Own|r.Inherited {
-		c.finding("visibility", place, fmt.Sprintf("its state %d is not its own (%d) and the inherited (%d) together", r.Visibility, r.Own, r.Inherited), wayReload)
+		c.finding("visibility", place, fmt.Sprintf("its state %d is not the union of its own state (%d) and the inherited one (%d)", r.Visibility, r.Own, r.Inherited), remedyReload)
 	}
 }
 
-// body holds the body against the row and the index entries.
-func (c *specimenCheck) body(s *store.StoredRecord, place string) {
+// body compares the body with the row and the index entries.
+func (c *recordChecker) body(s *store.StoredRecord, place string) {
 	r := s.Row
 	if want := int64(len(s.Body)) + 1; r.Size != want {
-		c.finding("size", place, fmt.Sprintf("its row says %d bytes, and its line has %d: an export that selects it would fail", r.Size, want), wayReload)
+		c.finding("size", place, fmt.Sprintf("its row says %d bytes, but its line has %d: an export that selects it would fail", r.Size, want), remedyReload)
 	}
 	if bytes.IndexByte(s.Body, '\n') >= 0 {
-		c.finding("body", place, "its body is not one line, so NDJSON files would break", wayReload)
+		c.finding("body", place, "its body is not one line, so NDJSON files would be invalid", remedyReload)
 	}
 	v, err := c.parser.ParseBytes(s.Body)
 	if err != nil || v.Type() != fastjson.TypeObject {
-		c.finding("body", place, "its body is no JSON object", wayReload)
+		c.finding("body", place, "its body is not a JSON object", remedyReload)
 		return
 	}
 	for _, member := range []struct{ path, want, got string }{
@@ -114,41 +114,41 @@ func (c *specimenCheck) body(s *store.StoredRecord, place string) {
 		{"meta.lastUpdated", r.LastUpdated.String(), string(v.GetStringBytes("meta", "lastUpdated"))},
 	} {
 		if member.got != member.want {
-			c.finding("body", place, fmt.Sprintf("the %s of its body is %q, its row says %q", member.path, member.got, member.want), wayReload)
+			c.finding("body", place, fmt.Sprintf("the %s of its body is %q, but its row says %q", member.path, member.got, member.want), remedyReload)
 		}
 	}
 	if own := policy.OwnState(r.Type, v); own != r.Own {
-		c.finding("visibility", place, fmt.Sprintf("its own state is %d by its body, and its row says %d", own, r.Own), wayReload)
+		c.finding("visibility", place, fmt.Sprintf("its own state is %d according to its body, but its row says %d", own, r.Own), remedyReload)
 	}
 	c.entriesOf(s, v, place)
-	if policy.Strip(r.Type, v).Any() { // it changes v, so it comes last
-		c.finding("not-held", place, "its body holds what a directory may not hold, such as a prescriber number or gender identity", wayReindex)
+	if policy.Strip(r.Type, v).Any() { // Strip changes v, so it comes last
+		c.finding("not-held", place, "its body holds content that a directory may not hold, such as a prescriber number or gender identity", remedyReindex)
 	}
 }
 
-// entriesOf compares the index entries with those that the body gives.
-func (c *specimenCheck) entriesOf(s *store.StoredRecord, v *fastjson.Value, place string) {
+// entriesOf compares the index entries with those that are extracted from the body.
+func (c *recordChecker) entriesOf(s *store.StoredRecord, v *fastjson.Value, place string) {
 	c.entries = c.Extractor.Extract(c.entries[:0], s.Row.Type, v)
 	stored := make(map[index.Entry]bool, len(s.Entries))
 	for _, e := range s.Entries {
 		stored[e] = true
 	}
 	for _, e := range c.entries {
-		if !stored[e] && c.Store.Keeps(e.Kind) {
-			c.finding("index-missing", place, "it should be found by "+c.describe(e)+", and is not",
-				"load the data into a new directory; if this is a reference by an absolute URL, with the --base-url it is served at")
+		if !stored[e] && c.Store.StoresKind(e.Kind) {
+			c.finding("index-missing", place, "it should be found by "+c.describe(e)+", but is not",
+				"load the data into a new directory; if this is a reference by an absolute URL, specify the --base-url at which it is served")
 		}
 		delete(stored, e)
 	}
-	for _, e := range s.Entries { // in their order, not that of the map
+	for _, e := range s.Entries { // in stored order, not in map order
 		if stored[e] {
-			c.finding("index-stray", place, "it is found by "+c.describe(e)+", which its body does not say", wayReload)
+			c.finding("index-stray", place, "it is found by "+c.describe(e)+", but its body does not contain this value", remedyReload)
 		}
 	}
 }
 
-// describe writes an entry as a search that finds it, as nearly as it goes.
-func (c *specimenCheck) describe(e index.Entry) string {
+// describe formats an entry like a search that finds it.
+func (c *recordChecker) describe(e index.Entry) string {
 	name := c.names[e.Param]
 	if name == "" {
 		name = fmt.Sprintf("the unknown parameter %d", e.Param)

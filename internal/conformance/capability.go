@@ -7,18 +7,17 @@ import (
 	"muster/internal/fhir"
 )
 
-// CapabilityOptions is what a server says about itself.
+// CapabilityOptions describe a server.
 type CapabilityOptions struct {
-	BaseURL string       // public base without a slash at the end
-	Version string       // of muster
-	Date    fhir.Instant // when the statement last changed: the start of the server
+	BaseURL string       // public base URL without a trailing slash
+	Version string       // version of muster
+	Date    fhir.Instant // when the statement changed last: the start of the server
 }
 
-// CapabilityStatement writes the answer to GET [base]/metadata as one JSON object
-// (CS-01, CS-03 to CS-08). It is computed from the registry, so that it claims what
-// the planner accepts and nothing else: search parameters with their modifiers, and
-// includes. The security service (CS-02) comes when tokens are checked. Restricted
-// parameters are not listed.
+// CapabilityStatement returns the response to GET [base]/metadata as one JSON object (CS-01,
+// CS-03 to CS-08). It is computed from the registry, so that it lists exactly the search
+// parameters, modifiers and includes that the server accepts, without restricted
+// parameters. It has no security service (CS-02) as long as the server checks no tokens.
 func CapabilityStatement(reg *Registry, o CapabilityOptions) []byte {
 	s := capabilityStatement{
 		ResourceType: "CapabilityStatement",
@@ -61,33 +60,32 @@ func CapabilityStatement(reg *Registry, o CapabilityOptions) []byte {
 		Interaction:   []interaction{{Code: "read"}},
 	})
 	text, err := json.Marshal(s)
-	if err != nil { // texts and lists of texts always become JSON
+	if err != nil { // cannot happen: s has texts and lists of texts only
 		return nil
 	}
 	return text
 }
 
-// serverDocumentation tells clients the rules of search that hold for every type and
-// its limits (CS-08).
+// serverDocumentation describes the rules and limits of search of every type (CS-08).
 const serverDocumentation = "A search needs at least one parameter other than active, status, suppressed and those that begin with _ (but _id, _lastUpdated and _has count). " +
 	"It finds the resources that are active and not suppressed, unless it names another state. " +
 	"Chains and reverse chains (_has) of any depth end in any parameter listed here; a reference can be narrowed to a type (organization:Organization.name). " +
 	"A page has at most 30 resources (_count) and a search shows at most the first 150. " +
-	"What is not listed is refused with 400, never ignored."
+	"Parameters that are not listed are rejected with 400, never ignored."
 
-// exportDocumentation tells clients the limits (CS-08).
+// exportDocumentation describes the export and its limits (CS-08).
 const exportDocumentation = "POST [base]/$export with a Parameters resource and Prefer: respond-async. " +
 	"Each type in _type needs one _typeFilter, which is a search on the type with the parameters listed there, at least one of them other than active, status and suppressed. " +
-	"Without _since the files hold the resources that are active and not suppressed; with _since every state that changed later than the instant. " +
-	"Poll the Content-Location not earlier than Retry-After says, which is never more than 120 seconds; earlier requests get 429. " +
-	"Files can be fetched until the time in Expires; DELETE on the Content-Location cancels a job or removes its files."
+	"Without _since the files hold the resources that are active and not suppressed; with _since they hold the resources in any state that changed after the instant. " +
+	"Poll the Content-Location after the time in Retry-After, at most 120 seconds; earlier requests get 429. " +
+	"Files can be downloaded until the time in Expires; DELETE on the Content-Location cancels a job or deletes its files."
 
-// resourceOf describes one type of the directory.
+// resourceOf returns the entry of one type.
 func resourceOf(reg *Registry, t fhir.Type) resource {
 	r := resource{
 		Type:             t.String(),
 		Profile:          "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hcpd-" + strings.ToLower(t.String()),
-		Documentation:    "Read, searched and exported. The search parameters can be used in searches and in _typeFilter.",
+		Documentation:    "Supports read, search and export. Searches and _typeFilter accept the same search parameters.",
 		Interaction:      []interaction{{Code: "read"}, {Code: "search-type"}},
 		Versioning:       "versioned",
 		SearchInclude:    reg.spellings(reg.Includes(t)),
@@ -103,7 +101,7 @@ func resourceOf(reg *Registry, t fhir.Type) resource {
 	return r
 }
 
-// notes are what a client has to know of a parameter beside its definition, one
+// notes returns what a client must know about a parameter besides its definition, one
 // sentence each.
 func (r *Registry) notes(p Param) []string {
 	var notes []string
@@ -114,10 +112,10 @@ func (r *Registry) notes(p Param) []string {
 		notes = append(notes, "Prefixes: "+strings.Join(prefixes, ", ")+".")
 	}
 	if p.Role == State {
-		notes = append(notes, "Names a state; a search needs another parameter beside it.")
+		notes = append(notes, "A state parameter; a search needs another parameter too.")
 	}
 	if p.Role == System {
-		notes = append(notes, "A search needs another parameter beside it.")
+		notes = append(notes, "A search needs another parameter too.")
 	}
 	if names := r.Aliases(p.Base, p.Code); len(names) > 0 {
 		notes = append(notes, "Also accepted as "+strings.Join(names, ", ")+".")
@@ -125,8 +123,8 @@ func (r *Registry) notes(p Param) []string {
 	return notes
 }
 
-// spellings are includes as clients may write them: under the parameter's code, and
-// under its other names, which the guide's own list uses (TR-05).
+// spellings returns includes as clients may write them: with the code of the parameter, and
+// with its aliases, which the guide's own list uses (TR-05).
 func (r *Registry) spellings(list []Include) []string {
 	var names []string
 	for _, i := range list {
@@ -138,7 +136,7 @@ func (r *Registry) spellings(list []Include) []string {
 	return names
 }
 
-// The parts of a CapabilityStatement that muster fills in.
+// The parts of a CapabilityStatement that muster uses.
 type (
 	capabilityStatement struct {
 		ResourceType   string         `json:"resourceType"`

@@ -116,7 +116,7 @@ func TestNewRegistryRefuses(t *testing.T) {
 	}{
 		"no id":        {[]Param{with(func(p *Param) { p.ID = 0 })}, nil, "Endpoint?name: id 0"},
 		"no code":      {[]Param{with(func(p *Param) { p.Code = "" })}, nil, "has no code"},
-		"no base":      {[]Param{with(func(p *Param) { p.Base = 0 })}, nil, "none of the types"},
+		"no base":      {[]Param{with(func(p *Param) { p.Base = 0 })}, nil, "not a type of the directory"},
 		"type":         {[]Param{with(func(p *Param) { p.Type = "quantity" })}, nil, `type "quantity" is not supported`},
 		"role":         {[]Param{with(func(p *Param) { p.Role = "" })}, nil, `role "" is unknown`},
 		"target":       {[]Param{with(func(p *Param) { p.Type = Reference })}, nil, "target types"},
@@ -264,10 +264,16 @@ func TestCapabilityStatementIsTruthful(t *testing.T) {
 	}
 }
 
-// TestWithoutContacts: only the contacts of persons go, and entries stay as they are.
-func TestWithoutContacts(t *testing.T) {
+// TestRestrict: only the parameters with a reason are restricted, and index entries stay as
+// they are.
+func TestRestrict(t *testing.T) {
 	reg := load(t)
-	strict := reg.WithoutContacts()
+	strict := reg.Restrict(func(p Param) string {
+		if p.Personal {
+			return "search by name"
+		}
+		return ""
+	})
 	var refused []string
 	for _, rt := range reg.Types() {
 		for n, p := range strict.Params(rt) {

@@ -1,19 +1,18 @@
-// Package conformance says what muster supports: the search parameters of each
-// resource type, and the CapabilityStatement that follows from them.
+// Package conformance holds the definitions of search parameters of each resource type, and
+// computes the CapabilityStatement from them.
 //
 // # Flow
 //
-// definitions/search-parameters.json is embedded in the program. [Load] reads it
-// into a [Registry], which checks it as a whole and never changes afterwards.
-// Everybody who has to know a parameter asks the registry: the policy whether it
-// exists or is restricted, the planner how it compares, the indexer which elements
-// it reads, [CapabilityStatement] what to tell clients. So a parameter is either
-// known to all of them or to none.
+// definitions/search-parameters.json is embedded in the program. [Load] reads it into a
+// [Registry], validates it as a whole, and never changes it. All packages that need a
+// parameter use the registry: package bound binds the names of queries, policy reads what is
+// restricted, plan how a parameter compares, index which elements it reads, and
+// [CapabilityStatement] what the server supports. A parameter is known to all of them or to
+// none. Package policy decides what follows from a definition.
 //
 // # When things fail
 //
-// A mistake in the definitions is an error of [Load] that names the parameter; the
-// program does not start with it. [Registry.DefinitionsHash] changes with anything
-// that changes index entries; a store keeps the hash it was indexed with, and is
-// refused when it differs.
+// [Load] returns an error for a mistake in the definitions, which names the parameter; the
+// program does not start. [Registry.DefinitionsHash] changes with everything that changes
+// index entries. A store keeps the hash of its index, and cannot be opened with another.
 package conformance

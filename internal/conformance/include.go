@@ -8,16 +8,16 @@ import (
 	"muster/internal/fhir"
 )
 
-// Include is one value of _include or _revinclude: a reference parameter of a type.
-// _include follows it from Source to what it points to, _revinclude the other way.
+// Include is one value of _include or _revinclude: a reference parameter of a type. An
+// _include follows it from Source to the target, a _revinclude from the target to Source.
 type Include struct {
 	Source fhir.Type
 	Param  Param
 	Target fhir.Type // only references to this type are followed; 0 for all targets of the parameter
 }
 
-// String is the value as the CapabilityStatement lists it, with the target only if
-// it is narrowed: "PractitionerRole:practitioner".
+// String returns the value as in the CapabilityStatement, with the target only if it is
+// set: "PractitionerRole:practitioner".
 func (i Include) String() string {
 	if i.Target == 0 {
 		return i.Source.String() + ":" + i.Param.Code
@@ -25,7 +25,7 @@ func (i Include) String() string {
 	return i.Source.String() + ":" + i.Param.Code + ":" + i.Target.String()
 }
 
-// Reaches reports whether the reference can lead to a resource of type t.
+// Reaches reports whether the reference can refer to a resource of type t.
 func (i Include) Reaches(t fhir.Type) bool {
 	if i.Target != 0 {
 		return t == i.Target
@@ -34,8 +34,8 @@ func (i Include) Reaches(t fhir.Type) bool {
 }
 
 // Includes returns the values of _include for a search of type t: every reference
-// parameter of the type, in the order of their codes. That holds all that the guide
-// lists and what its examples use beside (TR-02, TR-04).
+// parameter of the type, in the order of their codes. These are all that the guide lists,
+// and those of its examples (TR-02, TR-04).
 func (r *Registry) Includes(t fhir.Type) []Include {
 	var list []Include
 	for _, p := range r.sorted[t] {
@@ -47,7 +47,7 @@ func (r *Registry) Includes(t fhir.Type) []Include {
 }
 
 // RevIncludes returns the values of _revinclude for a search of type t: every
-// reference parameter of any type that can point to t, by type and code.
+// reference parameter of any type that can refer to t, by type and code.
 func (r *Registry) RevIncludes(t fhir.Type) []Include {
 	var list []Include
 	for _, source := range r.Types() {
@@ -60,23 +60,21 @@ func (r *Registry) RevIncludes(t fhir.Type) []Include {
 	return list
 }
 
-// ParseInclude reads Source:parameter or Source:parameter:Target, under any name of
-// the parameter (TR-05). The error is one sentence without the value in front, to
-// stand behind it. Whether the include belongs to the search at hand is the caller's
-// question: see [Registry.Includes], [Registry.RevIncludes] and, for :iterate, that
-// its source is among what the search has found.
+// ParseInclude parses Source:parameter or Source:parameter:Target, with any name of the
+// parameter (TR-05). The error is the predicate of a sentence whose subject is the value.
+// The caller checks whether the include applies to its search.
 func (r *Registry) ParseInclude(value string) (Include, error) {
 	parts := strings.Split(value, ":")
 	if len(parts) != 2 && len(parts) != 3 {
-		return Include{}, fmt.Errorf("is no include: write Type:parameter, such as PractitionerRole:practitioner")
+		return Include{}, fmt.Errorf("is not an include: write Type:parameter, such as PractitionerRole:practitioner")
 	}
 	source, ok := fhir.ParseType(parts[0])
 	if !ok {
-		return Include{}, fmt.Errorf("begins with %q, which is no type of this directory: use one of %s", parts[0], fhir.Names(fhir.Types()))
+		return Include{}, fmt.Errorf("begins with %q, which is not a type of this directory: use one of %s", parts[0], fhir.Names(fhir.Types()))
 	}
 	p, ok := r.Param(source, parts[1])
 	if !ok || p.Type != Reference || p.Restricted != "" {
-		return Include{}, fmt.Errorf("names no reference of %s: use one of %s", source, joinIncludes(r.Includes(source)))
+		return Include{}, fmt.Errorf("does not name a reference of %s: use one of %s", source, joinIncludes(r.Includes(source)))
 	}
 	include := Include{Source: source, Param: p}
 	if len(parts) == 2 {
@@ -84,7 +82,7 @@ func (r *Registry) ParseInclude(value string) (Include, error) {
 	}
 	target, ok := fhir.ParseType(parts[2])
 	if !ok || !include.Reaches(target) {
-		return Include{}, fmt.Errorf("ends with %q, to which the reference never points: use one of %s", parts[2], strings.Join(p.Target, ", "))
+		return Include{}, fmt.Errorf("ends with %q, which the reference never points to: use one of %s", parts[2], strings.Join(p.Target, ", "))
 	}
 	include.Target = target
 	return include, nil

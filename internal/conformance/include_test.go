@@ -47,16 +47,16 @@ func TestParseInclude(t *testing.T) {
 		"Organization:partOf":           "Organization:partof",
 		"Location:partOf:Location":      "Location:partof:Location",
 		"Provenance:agent.who":          "Provenance:agent",
-		"*":                             "is no include",
-		"PractitionerRole":              "is no include",
-		"a:b:c:d":                       "is no include",
-		"Patient:organization":          "no type of this directory",
-		"PractitionerRole:identifier":   "names no reference of PractitionerRole: use one of PractitionerRole:",
-		"PractitionerRole:gender":       "names no reference",
+		"*":                             "is not an include",
+		"PractitionerRole":              "is not an include",
+		"a:b:c:d":                       "is not an include",
+		"Patient:organization":          "not a type of this directory",
+		"PractitionerRole:identifier":   "does not name a reference of PractitionerRole: use one of PractitionerRole:",
+		"PractitionerRole:gender":       "does not name a reference",
 		"Provenance:target:Patient":     "never points",
 		"Provenance:target:Provenance":  "never points",
 		"Location:organization:":        "never points",
-		":organization":                 "no type of this directory",
+		":organization":                 "not a type of this directory",
 	} {
 		i, err := reg.ParseInclude(value)
 		got := i.String()

@@ -12,21 +12,20 @@ import (
 //go:embed definitions/search-parameters.json
 var searchParameters []byte
 
-// Load reads the embedded definitions. An error is a mistake in them, not in the
-// data of the user.
+// Load reads the embedded definitions. An error is a mistake in the definitions.
 func Load() (*Registry, error) {
 	if _, err := systems(); err != nil {
-		return nil, fmt.Errorf("names of systems: %w", err)
+		return nil, fmt.Errorf("read names of systems: %w", err)
 	}
 	r, err := parse(searchParameters)
 	if err != nil {
-		return nil, fmt.Errorf("search parameter definitions: %w", err)
+		return nil, fmt.Errorf("read search parameter definitions: %w", err)
 	}
 	return r, nil
 }
 
-// definitions is the form of definitions/search-parameters.json; its README
-// explains the fields.
+// definitions is the content of definitions/search-parameters.json; its README describes
+// the fields.
 type definitions struct {
 	Parameters []struct {
 		ID         int       `json:"id"`
@@ -54,7 +53,7 @@ type definitions struct {
 	} `json:"aliases"`
 }
 
-// parse turns the text of the definitions into a registry.
+// parse parses the definitions into a registry.
 func parse(text []byte) (*Registry, error) {
 	var d definitions
 	decoder := json.NewDecoder(bytes.NewReader(text))
@@ -92,7 +91,7 @@ func parse(text []byte) (*Registry, error) {
 	return NewRegistry(params, aliases)
 }
 
-// typesOf returns the types that a base names; Resource names all of them.
+// typesOf returns the types of a base; Resource stands for all types.
 func typesOf(base string) ([]fhir.Type, error) {
 	if base == "Resource" {
 		return fhir.Types(), nil

@@ -5,9 +5,9 @@ import "slices"
 // allModifiers are those that a definition may name.
 var allModifiers = []string{"contains", "exact", "identifier", "missing", "not"}
 
-// usual are the modifiers that a parameter type takes where the definition of a
-// parameter names no others (SR-40, SR-46). Whatever is not here is refused.
-var usual = map[ParamType][]string{
+// defaultModifiers are the modifiers of a parameter whose definition does not list its own
+// (SR-40, SR-46). Other modifiers are refused.
+var defaultModifiers = map[ParamType][]string{
 	Token:     {"missing", "not"},
 	String:    {"contains", "exact", "missing"},
 	Date:      {"missing"},
@@ -17,8 +17,8 @@ var usual = map[ParamType][]string{
 	Special:   {"missing"},
 }
 
-// Prefixes are the comparison prefixes that values of the parameter may begin with,
-// nil if there are none (SR-43, SR-44).
+// Prefixes returns the comparison prefixes of the parameter's values, nil if there are none
+// (SR-43, SR-44).
 func (p Param) Prefixes() []string {
 	switch p.Type {
 	case Date:
@@ -29,16 +29,16 @@ func (p Param) Prefixes() []string {
 	return nil
 }
 
-// modifiers are those of one parameter: its own, or else the usual ones of its
-// type. References take the names of their targets as well. Columns are never
-// missing and take none, restricted parameters are refused whatever stands behind.
+// modifiers returns the modifiers of a parameter: its own, or the defaults of its type.
+// References also take the names of their targets. Columns are never missing and take none.
+// Restricted parameters are refused with any modifier.
 func modifiers(p Param) []string {
 	if p.Column || p.Restricted != "" {
 		return nil
 	}
 	list := slices.Clone(p.Modifiers)
 	if list == nil {
-		list = slices.Clone(usual[p.Type])
+		list = slices.Clone(defaultModifiers[p.Type])
 	}
 	if p.Type == Reference {
 		list = append(list, p.Target...)

@@ -27,12 +27,11 @@ const (
 
 var paramTypes = []ParamType{Token, String, Date, Reference, URI, Number, Special}
 
-// Role says what a parameter is to the rules of the directory.
+// Role is what a parameter counts for; package policy applies it.
 type Role string
 
-// The roles. Substantive parameters narrow a search (SR-10, SR-11); state
-// parameters name the state of a resource and do not (SR-12); system parameters
-// are accepted and do not count either.
+// The roles. Substantive parameters narrow a search (SR-10, SR-11). State parameters, which
+// compare the state of a resource (SR-12), and system parameters do not.
 const (
 	Substantive Role = "substantive"
 	State       Role = "state"
@@ -48,47 +47,58 @@ type Param struct {
 	Base       fhir.Type
 	Element    string   // FHIR data type of the indexed elements: "Identifier"
 	Expression string   // FHIRPath of the indexed elements, from Base: "Location.address.city"
-	Native     string   // rule of package index that extracts instead of Expression alone, else empty
-	Spelling   string   // rule of package index that brings its codes or uris to one spelling, else empty
+	Native     string   // rule of package index that replaces plain extraction by Expression; may be empty
+	Spelling   string   // rule of package index that normalises its codes or uris; may be empty
 	Column     bool     // a column of the resource's row, without index entries: _id, _lastUpdated
-	Target     []string // type names that a reference may have
+	Target     []string // names of the types that a reference may refer to
 	Role       Role
-	URL        string // canonical of the SearchParameter; empty where none is published
-	Restricted string // for a parameter that is refused for privacy (SR-30): what to do instead, else empty
+	URL        string // canonical of the SearchParameter; empty if none is published
+	Restricted string // what to do instead of a parameter that is refused for privacy (SR-30); else empty
 
-	Personal bool // finds by the contact of a person
+	Personal bool // searches by a contact of a person
 
-	// Modifiers are those that the parameter takes, without the colon, in alphabetical
-	// order: "missing", and for a reference the names of its target types too (SR-46).
-	// Planner, documentation and CapabilityStatement all read them here.
+	// Modifiers are the modifiers that the parameter takes, without the colon, in
+	// alphabetical order: "missing", and for a reference also the names of its target
+	// types (SR-46).
 	Modifiers []string
 
-	// Marker is set where index entries do not tell whether the element is there,
-	// because an absent one is indexed as its default (active, status, suppressed).
-	// :missing asks for the token entry of this number instead (see Marks).
+	// Marker is set if index entries do not show whether the element is present, because an
+	// absent one is indexed as its default (active, status, suppressed). :missing then
+	// searches for the token entry with this number (see Marks). Defaults to 0, no marker.
 	Marker int
-	Marks  Mark // what an entry of the Marker says
+	Marks  Mark // what an entry with the number Marker means
 }
 
-// Mark is what a token entry under the number of [Param.Marker] says about a
-// resource. It is the rarer of the two cases.
+// Mark is what a token entry with the number [Param.Marker] means. Resources in the rarer of
+// the two cases have the entry.
 type Mark string
 
 // The marks.
 const (
-	MarksAbsent  Mark = "absent"  // the element is not there
-	MarksPresent Mark = "present" // the element is there
+	MarksAbsent  Mark = "absent"  // the element is absent
+	MarksPresent Mark = "present" // the element is present
 )
 
-// Takes reports whether the parameter has the modifier (SR-23).
+// Takes reports whether the parameter takes the modifier (SR-23).
 func (p Param) Takes(modifier string) bool { return slices.Contains(p.Modifiers, modifier) }
 
-// Indexed reports whether resources have index entries for the parameter:
-// neither columns nor restricted parameters do.
+// Targets returns the types of the directory that a reference may lead to.
+func (p Param) Targets() []fhir.Type {
+	var types []fhir.Type
+	for _, name := range p.Target {
+		if t, ok := fhir.ParseType(name); ok {
+			types = append(types, t)
+		}
+	}
+	return types
+}
+
+// Indexed reports whether resources have index entries for the parameter. Columns and
+// restricted parameters have none.
 func (p Param) Indexed() bool { return !p.Column && p.Restricted == "" }
 
-// Registry holds the search parameters that muster supports, by type and code.
-// It is read once and never changes, so all may use it at once.
+// Registry holds the search parameters that muster supports, by type and code. It never
+// changes and is safe for concurrent use.
 type Registry struct {
 	params  map[fhir.Type]map[string]Param
 	aliases map[fhir.Type]map[string]string
@@ -97,9 +107,9 @@ type Registry struct {
 	hash    string
 }
 
-// NewRegistry builds a registry from parameters and, by type, other names for
-// them (alias → code). It refuses a code or id that is taken twice, an alias of
-// nothing, and a parameter that lacks what its type needs.
+// NewRegistry returns a registry of parameters and, by type, aliases (alias → code). It
+// returns an error for a code or id that is used twice, an alias of an unknown code, and an
+// invalid parameter.
 func NewRegistry(params []Param, aliases map[fhir.Type]map[string]string) (*Registry, error) {
 	r := &Registry{
 		params:  map[fhir.Type]map[string]Param{},
@@ -140,7 +150,7 @@ func NewRegistry(params []Param, aliases map[fhir.Type]map[string]string) (*Regi
 		r.aliases[t] = map[string]string{}
 		for alias, code := range names {
 			if _, ok := r.params[t][code]; !ok {
-				return nil, fmt.Errorf("alias %s?%s stands for %q, which is not a search parameter of the type: name one that is", t, alias, code)
+				return nil, fmt.Errorf("alias %s?%s stands for %q, which is not a search parameter of the type: use the code of one", t, alias, code)
 			}
 			if _, taken := r.params[t][alias]; taken {
 				return nil, fmt.Errorf("alias %s?%s is a search parameter itself: choose another name", t, alias)
@@ -152,7 +162,7 @@ func NewRegistry(params []Param, aliases map[fhir.Type]map[string]string) (*Regi
 	return r, nil
 }
 
-// check refuses a definition that nobody could work with.
+// check returns an error for an invalid definition.
 func (p Param) check() error {
 	switch {
 	case p.ID <= 0:
@@ -160,7 +170,7 @@ func (p Param) check() error {
 	case p.Code == "":
 		return fmt.Errorf("search parameter %d of %s has no code: name it as queries do", p.ID, p.Base)
 	case p.Base.String() == fhir.Type(0).String():
-		return fmt.Errorf("search parameter %s: its base is none of the types of the directory: use one of %s", p.Code, fhir.Names(fhir.Types()))
+		return fmt.Errorf("search parameter %s: its base is not a type of the directory: use one of %s", p.Code, fhir.Names(fhir.Types()))
 	case !slices.Contains(paramTypes, p.Type):
 		return fmt.Errorf("search parameter %s?%s: type %q is not supported: use one of %v", p.Base, p.Code, p.Type, paramTypes)
 	case !slices.Contains([]Role{Substantive, State, System}, p.Role):
@@ -183,8 +193,8 @@ func (r *Registry) Types() []fhir.Type {
 	return slices.DeleteFunc(fhir.Types(), func(t fhir.Type) bool { return len(r.sorted[t]) == 0 })
 }
 
-// Param finds a parameter of a type by its code or an alias of it. The answer
-// carries the code that the definitions use.
+// Param looks up a parameter of a type by its code or an alias. The result has the code of
+// the definition.
 func (r *Registry) Param(t fhir.Type, code string) (Param, bool) {
 	if original, ok := r.aliases[t][code]; ok {
 		code = original
@@ -193,12 +203,22 @@ func (r *Registry) Param(t fhir.Type, code string) (Param, bool) {
 	return p, ok
 }
 
-// Params returns all parameters of a type in the order of their codes, the
-// restricted ones among them. The list is the caller's.
+// DottedAlias returns the code of the parameter that an alias with a dot names, such as
+// agent.who. The grammar of queries reads the dot as a step of a chain, so these names need
+// a look-up of their own.
+func (r *Registry) DottedAlias(t fhir.Type, name string) (code string, ok bool) {
+	if !strings.Contains(name, ".") {
+		return "", false
+	}
+	code, ok = r.aliases[t][name]
+	return code, ok
+}
+
+// Params returns a copy of all parameters of a type, including restricted ones, in the
+// order of their codes.
 func (r *Registry) Params(t fhir.Type) []Param { return slices.Clone(r.sorted[t]) }
 
-// Aliases returns the other names that a parameter of a type is accepted under,
-// in alphabetical order.
+// Aliases returns the aliases of a parameter of a type in alphabetical order.
 func (r *Registry) Aliases(t fhir.Type, code string) []string {
 	var names []string
 	for alias, original := range r.aliases[t] {
@@ -210,17 +230,17 @@ func (r *Registry) Aliases(t fhir.Type, code string) []string {
 	return names
 }
 
-// WithoutContacts returns a registry that refuses to search by the contacts of a
-// person, for directories whose operator wants that. It is for questions:
-// entries and the hash of the definitions stay those of r.
-func (r *Registry) WithoutContacts() *Registry {
+// Restrict returns a registry in which the parameters are restricted for which reason
+// returns a text, in addition to those that the definitions restrict. The text says what
+// to do instead. Index entries and the hash of the definitions are those of r.
+func (r *Registry) Restrict(reason func(Param) string) *Registry {
 	strict := *r
 	strict.params, strict.sorted = map[fhir.Type]map[string]Param{}, map[fhir.Type][]Param{}
 	for t, list := range r.sorted {
 		strict.params[t] = map[string]Param{}
 		for _, p := range list {
-			if p.Personal {
-				p.Restricted, p.Modifiers = "search by name or identifier", nil
+			if text := reason(p); p.Restricted == "" && text != "" {
+				p.Restricted, p.Modifiers = text, nil
 			}
 			strict.params[t][p.Code] = p
 			strict.sorted[t] = append(strict.sorted[t], p)
@@ -229,13 +249,14 @@ func (r *Registry) WithoutContacts() *Registry {
 	return &strict
 }
 
-// DefinitionsHash identifies the meaning of index entries, as 64 hexadecimal
-// digits. Two programs with the same hash write the same entries for the same
-// resource; a store that was indexed under another hash must be indexed again.
+// DefinitionsHash returns 64 hexadecimal digits that identify the meaning of index entries.
+// Two programs with the same hash write the same entries for the same resource. A store
+// that was indexed under another hash must be reindexed.
 func (r *Registry) DefinitionsHash() string { return r.hash }
 
-// indexRules counts the changes of package index that alter entries without a
-// change of the definitions: another folding, another rule for a data type.
+// indexRules is the version of the code of package index. Increment it when entries change
+// without a change of the definitions, such as by another folding or another rule for a
+// data type.
 const indexRules = 4
 
 func (r *Registry) computeHash() string {

@@ -8,9 +8,8 @@ import (
 	"muster/internal/fhir"
 )
 
-// SearchPage writes docs/search.md: every parameter of every type, under all its
-// names, with what it takes; the includes; and the systems with several names. It is
-// computed from the registry, as the CapabilityStatement is.
+// SearchPage returns the text of docs/search.md: every parameter of every type with its
+// aliases, modifiers and values; the includes; and the systems with several names.
 func SearchPage(reg *Registry) string {
 	var b strings.Builder
 	b.WriteString(searchIntroduction)
@@ -31,24 +30,42 @@ func SearchPage(reg *Registry) string {
 
 const searchIntroduction = `# Searching
 
-Written by ` + "`go test ./internal/conformance -update`" + ` from the definitions in internal/conformance/definitions; do not edit. The same text is a search
-(` + "`GET [base]/Type?…`" + `) and a filter of an export (` + "`_typeFilter`" + `), and finds the same.
+` + "`go test ./internal/conformance -update`" + ` generates this page from the definitions in
+internal/conformance/definitions; do not edit it. A search (` + "`GET [base]/Type?…`" + `) and a filter of
+an export (` + "`_typeFilter`" + `) take the same text and find the same resources.
 
-- Parameters are joined by AND, values with a comma between by OR. A comma, bar or backslash within a value is written with a backslash before it.
-  ` + "`%2B`" + ` is a plus sign and ` + "`%20`" + ` a space; a bare plus sign is a space in a URL, and itself in a filter.
-- A search needs at least one parameter that narrows it: not only ` + "`active`, `status`, `suppressed`" + ` and names that begin with ` + "`_`" + `, of which ` + "`_id`, `_lastUpdated` and `_has`" + ` count.
-- **token**: ` + "`code`, `system|code`, `system|`, `|code`" + `, compared to the letter. **string**: the start of any part of the text, without regard to case, accents and runs of
-  spaces; ` + "`:contains`" + ` anywhere, ` + "`:exact`" + ` to the letter. **reference**: ` + "`id`, `Type/id`" + ` or a URL of this directory; ` + "`:identifier`" + ` takes a token and finds references that carry an identifier,
-  a type name as modifier finds references to that type. **date**: any precision, with a prefix ` + "`eq ne gt lt ge le sa eb ap`" + ` or none; a day without a zone is one in the eastern states.
-  **number**: a time of day as HHMM, such as ` + "`ge0830`" + `, with ` + "`eq ne gt lt ge le`" + ` or none; several times of one resource are looked at one by one, and those of one block are not
-  held together. **uri**: to the letter. **special**: ` + "`near=latitude|longitude|distance|unit`" + ` with km, m, mi or [mi_i], km if none is written.
-- ` + "`:missing=true`" + ` finds resources without a value to search by, ` + "`:missing=false`" + ` those with one. ` + "`:not`" + ` finds resources that have none of the values, also those that have no value at all.
-- References are followed by chains: ` + "`PractitionerRole?location.address-city=Balmain`, `PractitionerRole?practitioner:Practitioner.name=Lee`" + `; backwards by ` + "`_has`" + `:
+- Parameters are joined by AND, values separated by commas by OR. Write a backslash before a comma,
+  bar or backslash within a value. ` + "`%2B`" + ` is a plus sign and ` + "`%20`" + ` a space. A plus sign
+  without escape is a space in a URL and a plus sign in a filter.
+- A search needs at least one parameter that narrows it. ` + "`active`, `status`, `suppressed`" + ` and names
+  that begin with ` + "`_`" + ` do not narrow a search, except ` + "`_id`, `_lastUpdated` and `_has`" + `.
+- **token**: ` + "`code`, `system|code`, `system|`, `|code`" + `, compared exactly.
+- **string**: the start of any part of the text, without regard to case, accents and runs of spaces.
+  ` + "`:contains`" + ` matches anywhere in the text, ` + "`:exact`" + ` the exact text.
+- **reference**: ` + "`id`, `Type/id`" + ` or a URL of this directory. ` + "`:identifier`" + ` takes a token and
+  finds references with that identifier. The name of a type as modifier finds references to that
+  type.
+- **date**: any precision, with a prefix ` + "`eq ne gt lt ge le sa eb ap`" + ` or none. A day without a
+  zone is a day in the eastern states of Australia.
+- **number**: a time of day as HHMM, such as ` + "`ge0830`" + `, with ` + "`eq ne gt lt ge le`" + ` or none. The
+  times of a resource are compared one by one; a start and an end time need not belong to one block.
+- **uri**: compared exactly.
+- **special**: ` + "`near=latitude|longitude|distance|unit`" + ` with km, m, mi or [mi_i]. The unit defaults
+  to km.
+- ` + "`:missing=true`" + ` finds resources without a value to search by, ` + "`:missing=false`" + ` those with
+  one. ` + "`:not`" + ` finds resources that have none of the values, including those without any value.
+- Chains follow references: ` + "`PractitionerRole?location.address-city=Balmain`" + `,
+  ` + "`PractitionerRole?practitioner:Practitioner.name=Lee`" + `. ` + "`_has`" + ` follows them backwards:
   ` + "`Practitioner?_has:PractitionerRole:practitioner:location.address-city=Balmain`" + `. Both nest.
-- A search answers in pages of up to 30 matches (` + "`_count`" + `), the first 150 in all; a filter takes criteria only. ` + "`_sort`" + ` takes ` + "`_id`, `_lastUpdated`, `near`" + ` where the search has one, and every
-  parameter that is a string, token, date, number or uri. The total is given up to 1,000 matches, beyond that with ` + "`_total=accurate` or `_summary=count`" + `. ` + "`_elements`" + ` names elements at the root;
-  what R4 requires stays. Includes are those listed, each also as ` + "`:iterate`" + `.
-- What is not listed here is refused, never ignored. Names by their sound (` + "`phonetic`" + `) are not offered.
+- A search responds with pages of up to 30 matches (` + "`_count`" + `) and returns the first 150 matches at
+  most. A filter takes criteria only.
+- ` + "`_sort`" + ` takes ` + "`_id`, `_lastUpdated`, `near`" + ` in a search with a near, and every parameter of the
+  types string, token, date, number and uri.
+- The total is returned up to 1,000 matches, and above with ` + "`_total=accurate` or `_summary=count`" + `.
+- ` + "`_elements`" + ` names top-level elements; elements that R4 requires are always returned.
+- The includes are those listed. Each also takes ` + "`:iterate`" + `.
+- Parameters that are not listed are rejected, never ignored. ` + "`phonetic`" + ` (names by sound) is not
+  supported.
 `
 
 func writeParam(b *strings.Builder, reg *Registry, p Param) {
@@ -75,22 +92,22 @@ func writeParam(b *strings.Builder, reg *Registry, p Param) {
 		}
 	}
 	if p.URL == "" {
-		notes = append(notes, "of this directory alone")
+		notes = append(notes, "defined by this directory")
 	}
 	finds := strings.ReplaceAll(p.Expression, "|", `\|`)
 	fmt.Fprintf(b, "| `%s` | %s | %s | `%s` | %s |\n", p.Code, p.Type, modifiers, finds, strings.Join(notes, "; "))
 }
 
-// ruleNotes tell what the rules of package index mean to who asks.
+// ruleNotes describe the rules of package index to clients.
 var ruleNotes = map[string]string{
 	"active":      "an absent element counts as true",
 	"status":      "an absent element counts as active",
 	"suppressed":  "`true` or `false`, or the code of who suppressed it",
 	"mailAddress": "line, text, city, state and postal code of the postal address",
 	"ignoreCase":  "without regard to case",
-	"lostPlus":    "a space is read as the plus sign it was",
-	"billing":     "BBO is BB",
-	"profile":     "without the version; profiles of 0.3.0 are those of 26.0.0",
+	"lostPlus":    "a space is read as a plus sign",
+	"billing":     "BBO is read as BB",
+	"profile":     "without the version; profiles of 0.3.0 are read as those of 26.0.0",
 }
 
 func writeRestricted(b *strings.Builder, reg *Registry, t fhir.Type) {
@@ -115,7 +132,7 @@ func writeRestricted(b *strings.Builder, reg *Registry, t fhir.Type) {
 }
 
 func writeSystems(b *strings.Builder, reg *Registry) {
-	b.WriteString("\n## Systems with several names\n\nResources and questions may use any of them.\n\n| name | the same as |\n| --- | --- |\n")
+	b.WriteString("\n## Systems with several names\n\nResources and queries may use any of the names.\n\n| name | aliases |\n| --- | --- |\n")
 	byName := map[string][]string{}
 	var names []string
 	for other, name := range reg.systems {

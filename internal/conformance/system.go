@@ -11,13 +11,13 @@ import (
 //go:embed definitions/systems.json
 var systemNames []byte
 
-// systems reads the table of systems once: other name → name.
+// systems returns the table of systems (alias → name), which it parses once.
 var systems = sync.OnceValues(func() (map[string]string, error) { return parseSystems(systemNames) })
 
-// SystemName returns the name that the directory keeps a code or identifier system
-// under, which is s itself unless the table knows s as another name of one (A-29,
-// Entries and questions both pass here, through package index, so that a
-// question in an old name finds what is stored in the new one, and the reverse.
+// SystemName returns the name under which entries hold a code or identifier system: s
+// itself, unless s is an alias in the table. Package index applies it to entries
+// and queries, so that a query with an old name finds a resource with the new one, and the
+// reverse.
 func SystemName(s string) string {
 	if name, ok := otherSystems()[s]; ok {
 		return name
@@ -25,7 +25,7 @@ func SystemName(s string) string {
 	return s
 }
 
-// otherSystems is the table, empty if it is broken: then [Load] fails.
+// otherSystems returns the table, nil if it is invalid: then [Load] fails.
 func otherSystems() map[string]string {
 	table, err := systems()
 	if err != nil {
@@ -34,7 +34,8 @@ func otherSystems() map[string]string {
 	return table
 }
 
-// parseSystems refuses a table whose answer would depend on the order of look-ups.
+// parseSystems parses the table. It returns an error for duplicate aliases and for aliases of
+// aliases.
 func parseSystems(text []byte) (map[string]string, error) {
 	var file struct {
 		Systems []struct {
@@ -50,7 +51,7 @@ func parseSystems(text []byte) (map[string]string, error) {
 	table := map[string]string{}
 	for _, s := range file.Systems {
 		if _, taken := table[s.Alias]; taken || s.Alias == "" || s.System == "" {
-			return nil, fmt.Errorf("alias %q stands twice or names nothing: keep one line for it", s.Alias)
+			return nil, fmt.Errorf("alias %q is duplicate or incomplete: keep one line with both names", s.Alias)
 		}
 		table[s.Alias] = s.System
 	}

@@ -2,13 +2,13 @@ package export
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
 
 	"muster/internal/fhir"
+	"muster/internal/strictjson"
 
 	"github.com/valyala/fastjson"
 )
@@ -20,16 +20,15 @@ type parameter struct {
 	value value
 }
 
-// value is the value of a parameter with the member that holds it: valueString.
+// value is the value of a parameter and the member that has it: valueString.
 type value struct {
-	member string // empty when there is none
+	member string // empty if there is no value
 	at     string // Parameters.parameter[n].valueString
 	json   *fastjson.Value
 }
 
-// check holds the value against the type that the parameter wants, and then asks
-// for more.
-func (p parameter) check(member string, more func(string) error) fhir.Issues {
+// check checks that the value has the given type and is not empty, and then calls validate.
+func (p parameter) check(member string, validate func(string) error) fhir.Issues {
 	invalid := func(at, format string, args ...any) fhir.Issues {
 		return fhir.Issues{{Code: fhir.CodeInvalid, Expression: at, Diagnostics: fmt.Sprintf(format, args...)}}
 	}
@@ -45,17 +44,21 @@ func (p parameter) check(member string, more func(string) error) fhir.Issues {
 	if strings.TrimSpace(text) == "" {
 		return invalid(p.value.at, "The %s of %s is empty. Write a value.", member, p.name)
 	}
-	if err := more(text); err != nil {
-		return invalid(p.value.at, "The value of %s is refused: %v.", p.name, err)
+	if err := validate(text); err != nil {
+		return invalid(p.value.at, "The value of %s is not valid: %v.", p.name, err)
 	}
 	return nil
 }
 
-// readParameters is the first stage: from bytes to a list of named values
-// (KO-10, KO-11). Profiles, ids and extensions say nothing to an export and are
-// passed over (KO-12).
+// readParameters is the first stage: it parses a body into a list of named values (KO-10,
+// KO-11). It ignores profiles, ids and extensions, which do not affect an export (KO-12).
 func readParameters(body []byte) ([]parameter, fhir.Issues) {
-	root, issue := parseObject(body)
+	var duplicates []string
+	root, issue := parseObject(body, func(path []strictjson.Step) {
+		if len(duplicates) < mostIssues {
+			duplicates = append(duplicates, pathText(path))
+		}
+	})
 	if issue != nil {
 		return nil, fhir.Issues{*issue}
 	}
@@ -65,8 +68,8 @@ func readParameters(body []byte) ([]parameter, fhir.Issues) {
 			issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: at, Diagnostics: fmt.Sprintf(format, args...)})
 		}
 	}
-	for _, at := range repeatedMembers(root, mostIssues) {
-		invalid("Parameters"+at, "The JSON member stands twice in its object. Write it once.")
+	for _, at := range duplicates {
+		invalid("Parameters"+at, "The object has this JSON member twice. Write it once.")
 	}
 	var list *fastjson.Value
 	members(root, func(name string, v *fastjson.Value) {
@@ -76,7 +79,7 @@ func readParameters(body []byte) ([]parameter, fhir.Issues) {
 			list = v
 		case "implicitRules":
 			issues = append(issues, fhir.Issue{Code: fhir.CodeNotSupported, Expression: "Parameters.implicitRules",
-				Diagnostics: "No implicit rules are known here. Leave the element out."})
+				Diagnostics: "The server does not support implicit rules. Leave the element out."})
 		default:
 			invalid("Parameters."+shorten(name), "A Parameters resource has no element %q. Leave it out.", shorten(name))
 		}
@@ -85,10 +88,10 @@ func readParameters(body []byte) ([]parameter, fhir.Issues) {
 	case list == nil:
 		invalid("Parameters.parameter", "The request has no parameters. Write _outputFormat, _type and one _typeFilter for each type.")
 	case list.Type() != fastjson.TypeArray || len(list.GetArray()) == 0:
-		invalid("Parameters.parameter", "The element is not a JSON array of parameters, or an empty one. Write an array with at least one.")
+		invalid("Parameters.parameter", "The element is not a JSON array, or it is empty. Write an array with at least one parameter.")
 	}
 	if n := len(list.GetArray()); n > mostParameters {
-		invalid("Parameters.parameter", "The request has %d parameters and may have %d. An export takes one filter for each of seven types.", n, mostParameters)
+		invalid("Parameters.parameter", "The request has %d parameters, and the limit is %d. An export needs one filter for each of seven types.", n, mostParameters)
 		return nil, issues
 	}
 	var parameters []parameter
@@ -99,117 +102,76 @@ func readParameters(body []byte) ([]parameter, fhir.Issues) {
 	return parameters, issues
 }
 
-// What a request may have of parameters, and how many issues are kept of one stage: a body
-// of a megabyte can hold half a million mistakes, and reading it must not cost more than
-// a good one.
+// Limits of a request. A body of a megabyte can have half a million mistakes, and parsing
+// it must not cost more than parsing a valid one.
 const (
 	mostParameters = 100
-	mostIssues     = 1000
-	mostCommas     = 20_000 // outside of strings; each stands for a JSON value
+	mostIssues     = 1000   // reported by one stage
+	mostCommas     = 20_000 // outside strings
 )
 
-// mostNested is how deep a body may nest. An export needs three levels; the rest
-// is room for extensions. The limit is held before anything recurses (KO-11).
-const mostNested = 64
-
-// byteOrderMark is what some editors write before UTF-8 text. It says nothing and
-// is passed over.
+// byteOrderMark precedes UTF-8 text of some editors. It is ignored.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// parseObject reads the body as a JSON object that says it is a Parameters
-// resource. Its work grows with the length of the body only, whatever the body is.
-func parseObject(body []byte) (*fastjson.Value, *fhir.Issue) {
+// sendParameters is the remedy for a body that is not a Parameters resource.
+const sendParameters = "Send a FHIR Parameters resource in JSON."
+
+// parseObject parses the body as a JSON object with the resourceType Parameters. Its time
+// and memory are linear in the length of the body. It calls duplicate for each repeated
+// JSON member.
+func parseObject(body []byte, duplicate func(path []strictjson.Step)) (*fastjson.Value, *fhir.Issue) {
 	refuse := func(format string, args ...any) *fhir.Issue {
 		return &fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: fmt.Sprintf(format, args...)}
 	}
-	const want = "Send a FHIR Parameters resource in JSON."
 	body = bytes.TrimPrefix(body, byteOrderMark)
 	if len(bytes.TrimSpace(body)) == 0 {
-		return nil, refuse("The body is empty. %s", want)
+		return nil, refuse("The body is empty. %s", sendParameters)
 	}
 	if !utf8.Valid(body) {
-		return nil, refuse("The body is not UTF-8. %s", want)
+		return nil, refuse("The body is not UTF-8. %s", sendParameters)
 	}
-	if at, deep := tooDeep(body); deep {
-		return nil, refuse("The body nests more than %d levels of JSON at %s. A Parameters resource for an export needs three.", mostNested, lineAndColumn(body, at))
-	}
-	if n := commas(body); n > mostCommas {
-		return nil, refuse("The body has more than %d JSON values. A Parameters resource for an export needs some dozens.", n)
-	}
-	// The parser takes some bad literals, so it comes after a strict validation.
-	if at, err := validate(body); err != nil {
-		return nil, refuse("The body is not JSON: %s, at %s. %s", shorten(err.Error()), lineAndColumn(body, at), want)
+	// fastjson accepts some invalid literals, so the body is validated first.
+	v := strictjson.Validator{Options: strictjson.Options{MaxCommas: mostCommas, Duplicate: duplicate}}
+	if err := v.Validate(body); err != nil {
+		return nil, refuse("%s", badJSON(body, err))
 	}
 	root, err := fastjson.ParseBytes(body)
 	if err != nil {
-		return nil, refuse("The body is not JSON: %s. %s", shorten(err.Error()), want)
+		return nil, refuse("The body is not JSON: %s. %s", shorten(err.Error()), sendParameters)
 	}
 	if root.Type() != fastjson.TypeObject {
-		return nil, refuse("The body is a JSON %s. %s", root.Type(), want)
+		return nil, refuse("The body is a JSON %s. %s", root.Type(), sendParameters)
 	}
 	if name := string(root.GetStringBytes("resourceType")); name != "Parameters" {
-		return nil, refuse("The body has the resourceType %q. %s", shorten(name), want)
+		return nil, refuse("The body has the resourceType %q. %s", shorten(name), sendParameters)
 	}
 	return root, nil
 }
 
-// tooDeep finds the bracket that opens one level more than a body may have. It
-// looks at brackets outside of strings and at nothing else: any other fault is
-// for the validation to find.
-func tooDeep(body []byte) (at int, deep bool) {
-	depth, quoted := 0, false
-	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
-		case quoted && c == '\\':
-			i++ // whatever is escaped ends no string
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '[' || c == '{':
-			if depth++; depth > mostNested {
-				return i, true
-			}
-		case c == ']' || c == '}':
-			depth--
-		}
+// badJSON returns the diagnostics for an error of [strictjson.Validator.Validate].
+func badJSON(body []byte, err error) string {
+	e, ok := errors.AsType[*strictjson.Error](err)
+	if !ok {
+		return fmt.Sprintf("The body is not JSON: %v. %s", err, sendParameters)
 	}
-	return 0, false
+	place := lineAndColumn(body, e.Offset)
+	switch e.Kind {
+	case strictjson.TooDeep:
+		return fmt.Sprintf("The body nests more than %d levels of JSON at %s. A Parameters resource for an export needs three.", strictjson.MaxDepth, place)
+	case strictjson.TooManyMembers:
+		return fmt.Sprintf("The body has more than %d JSON values. A Parameters resource for an export needs some dozens.", mostCommas)
+	}
+	return fmt.Sprintf("The body is not JSON: %s, at %s. %s", e.Text, place, sendParameters)
 }
 
-// commas counts those outside of strings, which is how many values there are at least: the
-// parser keeps a hundred bytes for each.
-func commas(body []byte) (n int) {
-	quoted := false
-	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case c == ',' && !quoted:
-			n++
-		}
-	}
-	return n
-}
-
-// validate reports the first fault in the JSON and its offset in bytes.
-func validate(body []byte) (at int, err error) {
-	err = json.Unmarshal(body, new(json.RawMessage))
-	if fault := (*json.SyntaxError)(nil); errors.As(err, &fault) {
-		return max(0, int(fault.Offset)-1), err // Offset counts the bytes read
-	}
-	return 0, err
-}
-
-// lineAndColumn says where an offset is, counting from 1, for people.
+// lineAndColumn returns the line and the character of an offset, from 1.
 func lineAndColumn(body []byte, at int) string {
 	before := body[:at]
 	start := bytes.LastIndexByte(before, '\n') + 1
 	return fmt.Sprintf("line %d, character %d", bytes.Count(before, []byte("\n"))+1, utf8.RuneCount(before[start:])+1)
 }
 
-// readParameter reads one entry: a name and at most one value.
+// readParameter parses one entry: a name and at most one value.
 func readParameter(entry *fastjson.Value, at string) (parameter, fhir.Issues) {
 	p := parameter{at: at}
 	var issues fhir.Issues
@@ -219,7 +181,7 @@ func readParameter(entry *fastjson.Value, at string) (parameter, fhir.Issues) {
 		}
 	}
 	if entry.Type() != fastjson.TypeObject {
-		invalid(at, "The entry is a JSON %s. Write an object with name and value.", entry.Type())
+		invalid(at, "The entry is a JSON %s. Write an object with a name and a value.", entry.Type())
 		return p, issues
 	}
 	members(entry, func(name string, v *fastjson.Value) {
@@ -231,20 +193,20 @@ func readParameter(entry *fastjson.Value, at string) (parameter, fhir.Issues) {
 		case strings.HasPrefix(name, "value"):
 			p.value = value{member: shorten(name), at: at + "." + shorten(name), json: v}
 		case name == "part" || name == "resource" || name == "modifierExtension":
-			invalid(at+"."+name, "Parameters of an export have no %s. Write a value.", name)
+			invalid(at+"."+name, "A parameter of an export has no %s. Write a value.", name)
 		case name == "id" || name == "extension" || strings.HasPrefix(name, "_"):
 		default:
 			invalid(at+"."+shorten(name), "A parameter has no element %q. Leave it out.", shorten(name))
 		}
 	})
 	if p.name == "" {
-		invalid(at+".name", "The parameter has no name, or one that is not a JSON string. Write _outputFormat, _type, _typeFilter or _since.")
+		invalid(at+".name", "The parameter has no name, or its name is not a JSON string. Write _outputFormat, _type, _typeFilter or _since.")
 	}
 	p.name = shorten(p.name)
 	return p, issues
 }
 
-// members yields the members of an object in their order.
+// members calls yield for each member of an object, in order.
 func members(object *fastjson.Value, yield func(name string, v *fastjson.Value)) {
 	o, err := object.Object()
 	if err != nil {
@@ -253,33 +215,15 @@ func members(object *fastjson.Value, yield func(name string, v *fastjson.Value))
 	o.Visit(func(key []byte, v *fastjson.Value) { yield(string(key), v) })
 }
 
-// repeatedMembers returns the places, below v, of members that stand twice in one
-// object, at any depth, but not more than most of them: readers disagree about which one
-// counts. A path is only written for what was found.
-func repeatedMembers(v *fastjson.Value, most int) (places []string) {
-	below := func(step func() string, v *fastjson.Value) {
-		if len(places) >= most {
-			return
-		}
-		for _, place := range repeatedMembers(v, most-len(places)) {
-			places = append(places, step()+place)
+// pathText formats a path of the body as FHIRPath: ".parameter[2].name".
+func pathText(path []strictjson.Step) string {
+	var text strings.Builder
+	for _, step := range path {
+		if step.Name == nil {
+			fmt.Fprintf(&text, "[%d]", step.Index)
+		} else {
+			text.WriteString("." + shorten(string(step.Name)))
 		}
 	}
-	switch v.Type() {
-	case fastjson.TypeArray:
-		for n, item := range v.GetArray() {
-			below(func() string { return fmt.Sprintf("[%d]", n) }, item)
-		}
-	case fastjson.TypeObject:
-		seen := map[string]bool{}
-		members(v, func(name string, member *fastjson.Value) {
-			step := func() string { return "." + shorten(name) }
-			if seen[name] && len(places) < most {
-				places = append(places, step())
-			}
-			seen[name] = true
-			below(step, member)
-		})
-	}
-	return places
+	return text.String()
 }

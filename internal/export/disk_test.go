@@ -22,71 +22,71 @@ import (
 	"muster/internal/store/sqlite"
 )
 
-// tally is an observer that a test reads. Whoever polls may learn that a job has ended
-// before the observer does: stop the service first, then everything was told.
-type tally struct {
+// countingObserver counts the events of [Observer]. A client may see the end of a job
+// before the observer is called: stop the service before reading it.
+type countingObserver struct {
 	mu sync.Mutex
 	n  map[string]int64
 }
 
-func newTally() *tally { return &tally{n: map[string]int64{}} }
+func newObserver() *countingObserver { return &countingObserver{n: map[string]int64{}} }
 
-func (o *tally) add(what string, n int64) {
+func (o *countingObserver) add(what string, n int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.n[what] += n
 }
 
-func (o *tally) all() map[string]int64 {
+func (o *countingObserver) all() map[string]int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return maps.Clone(o.n)
 }
 
-func (o *tally) PartWritten(resources, bytes, stored int64) {
+func (o *countingObserver) PartWritten(resources, bytes, stored int64) {
 	o.add("parts", 1)
 	o.add("resources", resources)
 	o.add("bytes", bytes)
 	o.add("stored", stored)
 }
-func (o *tally) JobEnded(state store.State) { o.add("ended "+string(state), 1) }
-func (o *tally) Removed(what string, n int) { o.add("removed "+what, int64(n)) }
+func (o *countingObserver) JobEnded(state store.State) { o.add("ended "+string(state), 1) }
+func (o *countingObserver) Removed(what string, n int) { o.add("removed "+what, int64(n)) }
 
-func refuse(number syscall.Errno, at string) error {
+func failWith(number syscall.Errno, at string) error {
 	return &fs.PathError{Op: "write", Path: at, Err: number}
 }
 
-// TestFullDiskWhileWriting fills the disk at each place where bytes go out. The job is
-// tried again, then it fails and says why; nothing stays on the disk; and when there is
-// room the next job works.
+// TestFullDiskWhileWriting fills the disk at each place where bytes are written. The job
+// is retried and then fails with the reason, no files remain, and when there is space
+// again the next job completes.
 func TestFullDiskWhileWriting(t *testing.T) {
 	for _, c := range []struct {
-		place  string
+		point  string
 		number syscall.Errno
-		told   string
+		reason string
 	}{
-		{"blob.created", syscall.ENOSPC, oserror.ToldFull}, {"blob.write", syscall.ENOSPC, oserror.ToldFull}, {"blob.sync", syscall.EIO, oserror.ToldBroken},
-		{"blob.rename", syscall.ENOSPC, oserror.ToldFull}, {"blob.renamed", syscall.EROFS, oserror.ToldReadOnly},
+		{"blob.created", syscall.ENOSPC, oserror.ClientDiskFull}, {"blob.write", syscall.ENOSPC, oserror.ClientDiskFull}, {"blob.sync", syscall.EIO, oserror.ClientDiskFailed},
+		{"blob.rename", syscall.ENOSPC, oserror.ClientDiskFull}, {"blob.renamed", syscall.EROFS, oserror.ClientDiskReadOnly},
 	} {
-		t.Run(fmt.Sprint(c.place, " ", c.number), func(t *testing.T) {
-			observed := newTally()
+		t.Run(fmt.Sprint(c.point, " ", c.number), func(t *testing.T) {
+			observed := newObserver()
 			var log syncBuffer
-			b := newBundle(t, func(config *Config) {
+			b := newFixture(t, func(config *Config) {
 				config.Observer, config.Logger = observed, slog.New(slog.NewTextHandler(&log, nil))
 			})
 			b.fill(20)
 			var tries atomic.Int64
-			disarm := failpoint.Arm(c.place, func(context.Context) error {
+			disarm := failpoint.Arm(c.point, func(context.Context) error {
 				tries.Add(1)
-				return refuse(c.number, "/secret/place")
+				return failWith(c.number, "/secret/place")
 			})
 			defer disarm()
 			stop := start(t, b.Service)
 			defer stop()
 			id := b.kickOff("Practitioner")
 			status := b.wait(b.Service, id)
-			if status.State != store.Failed || !strings.Contains(status.Reason, c.told) || strings.Contains(status.Reason, "secret") {
-				t.Errorf("state %s with the reason %q, want one that says %q", status.State, status.Reason, c.told)
+			if status.State != store.Failed || !strings.Contains(status.Reason, c.reason) || strings.Contains(status.Reason, "secret") {
+				t.Errorf("state %s with the reason %q, want one that says %q", status.State, status.Reason, c.reason)
 			}
 			if n := tries.Load(); n < 2 {
 				t.Errorf("%d attempts, want more", n)
@@ -96,24 +96,24 @@ func TestFullDiskWhileWriting(t *testing.T) {
 			}
 			disarm()
 			if status := b.wait(b.Service, b.kickOff("Practitioner")); status.State != store.Complete {
-				t.Fatalf("with room again: %s %q", status.State, status.Reason)
+				t.Fatalf("with space again: %s %q", status.State, status.Reason)
 			}
 			stop()
-			if told := observed.all(); told["ended failed"] != 1 || told["ended complete"] != 1 || told["resources"] != 20 {
-				t.Errorf("observed %v", told)
+			if got := observed.all(); got["ended failed"] != 1 || got["ended complete"] != 1 || got["resources"] != 20 {
+				t.Errorf("observed %v", got)
 			}
 		})
 	}
 }
 
-// TestDiskThatIsFullForAMoment loses one attempt and no job.
-func TestDiskThatIsFullForAMoment(t *testing.T) {
-	b := newBundle(t, nil)
+// TestDiskFullTemporarily checks that the failure of one attempt does not fail the job.
+func TestDiskFullTemporarily(t *testing.T) {
+	b := newFixture(t, nil)
 	b.fill(20)
 	var tries atomic.Int64
 	defer failpoint.Arm("blob.write", func(context.Context) error {
 		if tries.Add(1) == 1 {
-			return refuse(syscall.ENOSPC, "x")
+			return failWith(syscall.ENOSPC, "x")
 		}
 		return nil
 	})()
@@ -125,12 +125,12 @@ func TestDiskThatIsFullForAMoment(t *testing.T) {
 	b.download(id)
 }
 
-// TestFullDiskOfTheJobs fills the disk that holds jobs.db: nobody can be told anything. What
-// can be read is answered, a kick-off is refused with the reason, and when there is room the
-// job that was at work fails with that reason or completes, but does not hang.
-func TestFullDiskOfTheJobs(t *testing.T) {
+// TestJobsDiskFull fills the disk that holds jobs.db, so that no state can be stored.
+// Reads are answered, a kick-off is rejected with the reason, and when there is space
+// again the job completes or fails with that reason, and does not hang.
+func TestJobsDiskFull(t *testing.T) {
 	t.Attr("requirements", "PO-12")
-	b := newBundle(t, func(c *Config) { c.PollLimit = PollEnforce })
+	b := newFixture(t, func(c *Config) { c.PollLimit = PollEnforce })
 	b.fill(20)
 	id := b.kickOff("Practitioner")
 	full := atomic.Bool{}
@@ -144,7 +144,7 @@ func TestFullDiskOfTheJobs(t *testing.T) {
 		case refusals <- struct{}{}:
 		default:
 		}
-		return refuse(syscall.ENOSPC, "jobs.db")
+		return failWith(syscall.ENOSPC, "jobs.db")
 	})()
 	defer start(t, b.Service)()
 	for range 10 { // claims that could not be stored
@@ -154,41 +154,41 @@ func TestFullDiskOfTheJobs(t *testing.T) {
 		t.Errorf("a poll meanwhile: %v, %v", status.State, err)
 	}
 	var explained *oserror.Error
-	if _, err := b.KickOff(t.Context(), b.request(nil, "Practitioner")); !errors.As(err, &explained) || explained.Reason() != oserror.ToldFull {
+	if _, err := b.KickOff(t.Context(), b.request(nil, "Practitioner")); !errors.As(err, &explained) || explained.Reason() != oserror.ClientDiskFull {
 		t.Errorf("a kick-off meanwhile: %v", err)
 	}
 	full.Store(false)
 	b.clock.move(time.Minute)
 	if status := b.wait(b.Service, id); status.State != store.Complete {
-		t.Errorf("with room again: %s %q", status.State, status.Reason)
+		t.Errorf("with space again: %s %q", status.State, status.Reason)
 	}
 }
 
-// TestWhatCouldNotBeSaid lets the work fail while the store cannot be told of it: the next
-// claim says the true reason, not that a worker has disappeared.
-func TestWhatCouldNotBeSaid(t *testing.T) {
-	b := newBundle(t, func(c *Config) { c.Workers, c.PartBytes = 1, 1<<20 })
+// TestUnreportedFailure fails the work while the store cannot record the failure: the
+// next claim reports the real reason, and not that a worker has disappeared.
+func TestUnreportedFailure(t *testing.T) {
+	b := newFixture(t, func(c *Config) { c.Workers, c.PartBytes = 1, 1<<20 })
 	b.fill(20)
 	id := b.kickOff("Practitioner")
-	var room atomic.Bool
-	room.Store(true)
+	var space atomic.Bool
+	space.Store(true)
 	written := make(chan struct{}, 100)
 	defer failpoint.Arm("blob.write", func(context.Context) error {
-		room.Store(false) // from here on nothing can be told
+		space.Store(false) // the failure cannot be recorded
 		written <- struct{}{}
-		return refuse(syscall.ENOSPC, "files")
+		return failWith(syscall.ENOSPC, "files")
 	})()
 	defer failpoint.Arm("jobs.commit", func(context.Context) error {
-		if room.Load() {
+		if space.Load() {
 			return nil
 		}
-		return refuse(syscall.ENOSPC, "jobs.db")
+		return failWith(syscall.ENOSPC, "jobs.db")
 	})()
 	defer start(t, b.Service)()
-	for range 3 { // attempts, each of which the store hears nothing of but the claim
+	for range 3 { // attempts, of which the store records only the claim
 		<-written
 		b.clock.move(10 * time.Second) // the lease ends
-		room.Store(true)
+		space.Store(true)
 	}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 		job, err := b.jobs.Job(t.Context(), id)
@@ -196,7 +196,7 @@ func TestWhatCouldNotBeSaid(t *testing.T) {
 			t.Fatal(err)
 		}
 		if job.State == store.Failed {
-			if !strings.Contains(job.Reason, oserror.ToldFull) {
+			if !strings.Contains(job.Reason, oserror.ClientDiskFull) {
 				t.Errorf("the reason is %q, want one that names the disk", job.Reason)
 			}
 			return
@@ -207,10 +207,10 @@ func TestWhatCouldNotBeSaid(t *testing.T) {
 	}
 }
 
-// TestLostFile takes a file of a finished export away.
+// TestLostFile removes a file of a complete export from the disk.
 func TestLostFile(t *testing.T) {
 	t.Attr("requirements", "RE-09")
-	b := newBundle(t, nil)
+	b := newFixture(t, nil)
 	b.fill(2)
 	defer start(t, b.Service)()
 	id := b.kickOff("Practitioner")
@@ -228,8 +228,8 @@ func TestLostFile(t *testing.T) {
 	}
 }
 
-// filesDir is where the blobs are.
-func (b *bundle) filesDir() string {
+// filesDir returns the folder of the blobs.
+func (b *fixture) filesDir() string {
 	return filepath.Join(b.Store.(*sqlite.Store).Dir(), sqlite.FilesFolder)
 }
 

@@ -1,45 +1,44 @@
-// Package export is the bulk export: a request becomes a frozen selection of
-// resources, the selection becomes files, and the files become a manifest.
+// Package export implements bulk export: a request becomes a frozen selection of
+// resources, the selection becomes files, and the files are listed in a manifest.
 //
 // # The flow
 //
-// [ParseRequest] reads the body of a kick-off, once, and finds every problem of
-// it before a job exists. [Service.KickOff] stores a job with the request, in the
-// client's name. From there two kinds of work follow, done by the workers of
-// [Service.Run]:
+// [ParseRequest] parses the body of a kick-off once, and finds all of its problems before
+// a job exists. [Service.KickOff] stores a job with the request, owned by the client. The
+// workers of [Service.Run] then do two kinds of work:
 //
-//   - Selecting: a transaction time T is drawn and pinned to the job, a snapshot
-//     opened, and each filter's plan yields row keys and sizes. Keys go into one
-//     bitmap for each type, and parts are cut by bytes as the sizes stream by.
-//     Selections, parts and the state Writing are stored in one transaction.
-//   - Writing, once for each part: the versions of the keys as of T are read in
-//     pages and copied, byte for byte, into a gzip file (package part). The counts
-//     are held against the plan, the file is committed under a name that carries
-//     the fence of the claim, and the part row names the file.
+//   - Selecting: the worker draws a transaction time T, pins it to the job, opens a
+//     snapshot, and runs the plan of each filter, which yields row keys and sizes. Keys
+//     are collected in one bitmap for each type, and parts are cut by size as the rows
+//     stream by. Selections, parts and the state Writing are stored in one transaction.
+//   - Writing, once for each part: the versions of the keys as of T are read in pages and
+//     copied unchanged into a gzip file (package part). The counts are compared with the
+//     plan, the file is committed under a name that contains the fence of the claim, and
+//     the part row receives the name of the file.
 //
-// The transaction that stores the last part decides about the job: Complete when
-// every line is there, Failed when not. Only a Complete job has a manifest
-// ([Service.Poll]) and files ([Service.OpenFile]). The manifest is made from the
-// rows each time, so there is nothing to keep in step.
+// The transaction that stores the last part ends the job: Complete if all lines are
+// present, otherwise Failed. Only a Complete job has a manifest ([Service.Poll]) and
+// files ([Service.OpenFile]). The manifest is generated from the rows at each poll, so it
+// cannot become inconsistent with them.
 //
 // # When things fail
 //
-// The process may die anywhere; the claim ends with its lease and the work is
-// done again:
+// The process may be killed at any time. Its claim expires with the lease, and the work
+// is repeated:
 //
-//   - before the selection is stored: it runs again at a new T, which no client
-//     has seen;
-//   - while a part is written, or when its file stands but no row names it: the
-//     part is written again under a new fence. T and the lines are the same, so
-//     the bytes are the same;
-//   - after the row names the file: nothing is done twice.
+//   - before the selection is stored, the selection runs again at a new T; no client has
+//     seen the old one;
+//   - while a part is written, or when its file exists but no row names it, the part is
+//     written again under a new fence. T and the lines are the same, so the bytes are the
+//     same;
+//   - after the row names the file, nothing is repeated.
 //
-// A worker that is late, because its lease was lost or the job was cancelled,
-// removes its own file; what it cannot remove, the janitor does: it clears every
-// blob that no part row names and whose job is not live any more; one whose job no row
-// knows only when it is old (Config.StrangerAge) and named as an export's, and none in a
-// folder that is not the directory's (Config.Owned). [Service.Cancel] removes the files of the job before it
-// returns.
+// A worker that is late, because its lease was lost or the job was cancelled, removes its
+// own file. The janitor removes what remains: each blob that no part row names and whose
+// job is not live. A blob whose job is in no row is removed only if its name has the form
+// of an export file and it is old enough (Config.StrangerAge). No blob is removed from a
+// folder that belongs to another directory (Config.Owned). [Service.Cancel] removes the
+// files of the job before it returns.
 //
-// Job states are drawn in docs/states.md.
+// docs/states.md shows the states of a job.
 package export

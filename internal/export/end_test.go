@@ -15,10 +15,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The n-th live job of one client is refused, whoever else is busy (KO-52).
+// TestTooManyJobs checks that a client cannot exceed its limit of live jobs, and does not
+// affect other clients (KO-52).
 func TestTooManyJobs(t *testing.T) {
 	t.Attr("req", "KO-52")
-	b := newBundle(t, func(c *Config) { c.JobsPerPrincipal = 2 })
+	b := newFixture(t, func(c *Config) { c.JobsPerPrincipal = 2 })
 	first := b.kickOff("Practitioner")
 	b.kickOff("Practitioner")
 	_, err := b.KickOff(t.Context(), b.request(nil, "Practitioner"))
@@ -38,31 +39,31 @@ func TestTooManyJobs(t *testing.T) {
 	}
 }
 
-// A cancelled export is gone at once: its files, its polls, its workers. Nothing
-// that a late worker does brings any of it back (DE-01, DE-03).
+// TestCancelWhileWriting checks that a cancelled export disappears at once: its files,
+// its status, its workers. A late worker restores none of them (DE-01, DE-03).
 func TestCancelWhileWriting(t *testing.T) {
 	t.Attr("req", "DE-01 DE-03 PO-09")
 	for _, point := range []string{"export.selecting", "export.selected", "export.part.page", "export.part.written", "export.part.committed"} {
 		t.Run(point, func(t *testing.T) {
-			b := newBundle(t, nil)
+			b := newFixture(t, nil)
 			b.fill(30)
 			reached, stopped := make(chan struct{}), make(chan struct{})
 			var passed atomic.Int32
 			nth := int32(1)
 			if strings.HasPrefix(point, "export.part") {
-				nth = 3 // some parts are there already
+				nth = 3 // some parts are already written
 			}
 			disarm := failpoint.Arm(point, func(ctx context.Context) error {
 				if passed.Add(1) != nth {
 					return nil
 				}
 				close(reached)
-				<-ctx.Done() // a worker that does nothing but wait for its end
+				<-ctx.Done() // the worker blocks until it is cancelled
 				if !errors.Is(context.Cause(ctx), store.ErrCancelled) {
 					t.Errorf("the worker was stopped by %v", context.Cause(ctx))
 				}
 				close(stopped)
-				return nil // and goes on as if it had not heard
+				return nil // and continues nevertheless
 			})
 			defer disarm()
 			stop := start(t, b.Service)
@@ -77,7 +78,7 @@ func TestCancelWhileWriting(t *testing.T) {
 			select {
 			case <-stopped:
 			case <-time.After(30 * time.Second):
-				t.Error("the worker goes on")
+				t.Error("the worker was not cancelled")
 			}
 			stop()
 			if err := b.sweep(t.Context()); err != nil {
@@ -96,10 +97,11 @@ func TestCancelWhileWriting(t *testing.T) {
 	}
 }
 
-// A finished export can be given back; who reads a file may finish (DE-05, RE-12).
+// TestCancelWhenComplete checks that a complete export can be deleted, and that an open
+// file can still be read (DE-05, RE-12).
 func TestCancelWhenComplete(t *testing.T) {
 	t.Attr("req", "DE-05 RE-12")
-	b := newBundle(t, nil)
+	b := newFixture(t, nil)
 	b.fill(30)
 	start(t, b.Service)
 	id := b.kickOff("Practitioner")
@@ -133,18 +135,18 @@ func TestCancelWhenComplete(t *testing.T) {
 	}
 }
 
-// An error that stays fails the job after three attempts, with a sentence that
-// tells the client no internals; its files go (PO-11).
-func TestErrorsThatStay(t *testing.T) {
+// TestPersistentErrors checks that a persistent error fails the job after three attempts,
+// with a reason that reveals no internals, and that its files are removed (PO-11).
+func TestPersistentErrors(t *testing.T) {
 	t.Attr("req", "PO-11")
 	for _, point := range []string{"export.selecting", "export.part.page", "export.part.committed"} {
 		t.Run(point, func(t *testing.T) {
-			b := newBundle(t, nil)
+			b := newFixture(t, nil)
 			b.fill(5)
 			var passed atomic.Int32
 			defer failpoint.Arm(point, func(context.Context) error {
 				passed.Add(1)
-				return errors.New("secret of the house")
+				return errors.New("secret cause")
 			})()
 			start(t, b.Service)
 			id := b.kickOff("Practitioner")
@@ -165,11 +167,11 @@ func TestErrorsThatStay(t *testing.T) {
 	}
 }
 
-// The janitor takes what nobody names and leaves what somebody does.
+// TestJanitor checks that the janitor removes files that no row names, and no others.
 func TestJanitor(t *testing.T) {
 	t.Attr("req", "RE-09")
-	b := newBundle(t, nil)
-	b.agedFiles()
+	b := newFixture(t, nil)
+	b.useModTimes()
 	b.fill(30)
 	stop := start(t, b.Service)
 	complete := b.kickOff("Practitioner")
@@ -180,7 +182,7 @@ func TestJanitor(t *testing.T) {
 	for _, name := range []string{live + "/1-1.ndjson.gz", complete + "/1-99.ndjson.gz"} {
 		b.put(name, 0)
 	}
-	b.put(stranger("a")+"/1-1.ndjson.gz", 2*time.Hour)
+	b.put(unknownJob("a")+"/1-1.ndjson.gz", 2*time.Hour)
 	sweep := func(want ...string) {
 		t.Helper()
 		if err := b.sweep(t.Context()); err != nil {

@@ -25,7 +25,7 @@ import (
 	"muster/internal/testkit/pgtest"
 )
 
-// clock is a clock that stands until a test moves it.
+// clock is a clock that a test moves.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -45,8 +45,8 @@ func (c *clock) move(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// bundle is a service over a real data directory.
-type bundle struct {
+// fixture is a service with a data directory.
+type fixture struct {
 	*testing.T
 	*Service
 	clock *clock
@@ -54,24 +54,24 @@ type bundle struct {
 	dir   string // of files
 }
 
-func newBundle(t *testing.T, change func(*Config)) *bundle {
+func newFixture(t *testing.T, change func(*Config)) *fixture {
 	t.Helper()
-	return newBundleOn(t, false, change)
+	return newFixtureOn(t, false, change)
 }
 
-// onEach runs a test on both databases.
-func onEach(t *testing.T, test func(t *testing.T, onPostgres bool)) {
+// onBothDatabases runs a test on SQLite and on PostgreSQL.
+func onBothDatabases(t *testing.T, test func(t *testing.T, onPostgres bool)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, false) })
 	t.Run("postgres", func(t *testing.T) { test(t, true) })
 }
 
-// newBundleOn is newBundle on one of the databases.
-func newBundleOn(t *testing.T, onPostgres bool, change func(*Config)) *bundle {
+// newFixtureOn is newFixture on one of the databases.
+func newFixtureOn(t *testing.T, onPostgres bool, change func(*Config)) *fixture {
 	t.Helper()
 	dir := t.TempDir()
-	b := &bundle{T: t, clock: newClock()}
+	b := &fixture{T: t, clock: newClock()}
 	options := store.Options{Now: b.clock.Now,
-		Create: &store.CreateInfo{BaseURL: testBase, Mode: "authoritative", DefinitionsHash: "test"}}
+		Create: &store.Identity{BaseURL: testBase, Mode: "authoritative", DefinitionsHash: "test"}}
 	var directory store.Store
 	var err error
 	if onPostgres {
@@ -100,8 +100,8 @@ func newBundleOn(t *testing.T, onPostgres bool, change func(*Config)) *bundle {
 	return b
 }
 
-// fill writes n practitioners with ids from p0 and as many locations.
-func (b *bundle) fill(n int) {
+// fill writes n practitioners with ids from p0 and n locations.
+func (b *fixture) fill(n int) {
 	b.Helper()
 	var changes []store.Change
 	for i := range n {
@@ -110,7 +110,7 @@ func (b *bundle) fill(n int) {
 	b.apply(changes...)
 }
 
-func (b *bundle) apply(changes ...store.Change) {
+func (b *fixture) apply(changes ...store.Change) {
 	b.Helper()
 	if _, err := b.Store.Apply(b.Context(), changes); err != nil {
 		b.Fatal(err)
@@ -118,7 +118,7 @@ func (b *bundle) apply(changes ...store.Change) {
 }
 
 func resource(t fhir.Type, id, text string) store.Change {
-	return store.Change{Type: t, ID: id, LastUpdated: new(fhir.Instant(1_772_000_000_000)), // whatever batches the store makes
+	return store.Change{Type: t, ID: id, LastUpdated: new(fhir.Instant(1_772_000_000_000)), // independent of the batches of the store
 		Document: store.Document{
 			Head: fmt.Appendf(nil, `{"resourceType":"%s","id":"%s","meta":{`, t, id),
 			Tail: fmt.Appendf(nil, `},"language":"%s"}`, text)},
@@ -127,7 +127,7 @@ func resource(t fhir.Type, id, text string) store.Change {
 	}
 }
 
-func (b *bundle) request(since *fhir.Instant, types ...string) Request {
+func (b *fixture) request(since *fhir.Instant, types ...string) Request {
 	b.Helper()
 	entries := []string{"_type=" + strings.Join(types, ",")}
 	for _, t := range types {
@@ -143,7 +143,7 @@ func (b *bundle) request(since *fhir.Instant, types ...string) Request {
 	return r
 }
 
-func (b *bundle) kickOff(types ...string) string {
+func (b *fixture) kickOff(types ...string) string {
 	b.Helper()
 	id, err := b.KickOff(b.Context(), b.request(nil, types...))
 	if err != nil {
@@ -152,8 +152,7 @@ func (b *bundle) kickOff(types ...string) string {
 	return id
 }
 
-// start runs a service until the returned function is called, which waits for
-// its end.
+// start runs a service until the returned function is called, which waits for its end.
 func start(t *testing.T, s *Service) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -170,7 +169,7 @@ func start(t *testing.T, s *Service) (stop func()) {
 }
 
 // wait polls until the job has ended.
-func (b *bundle) wait(s *Service, id string) Status {
+func (b *fixture) wait(s *Service, id string) Status {
 	b.Helper()
 	deadline := time.After(30 * time.Second)
 	for {
@@ -189,8 +188,8 @@ func (b *bundle) wait(s *Service, id string) Status {
 	}
 }
 
-// download returns the identity bytes of the files of a complete job by number.
-func (b *bundle) download(id string) (all []string) {
+// download returns the NDJSON of the files of a complete job, ordered by number.
+func (b *fixture) download(id string) (all []string) {
 	b.Helper()
 	parts, err := b.jobs.Parts(b.Context(), id)
 	if err != nil {
@@ -217,7 +216,7 @@ func (b *bundle) download(id string) (all []string) {
 	return all
 }
 
-func (b *bundle) blobs() (names []string) {
+func (b *fixture) blobs() (names []string) {
 	b.Helper()
 	err := b.files.List(b.Context(), func(name string, _ time.Time) error {
 		names = append(names, name)
@@ -231,7 +230,7 @@ func (b *bundle) blobs() (names []string) {
 
 func TestExport(t *testing.T) {
 	t.Attr("req", "PO-06 MA-04 RE-07")
-	b := newBundle(t, nil)
+	b := newFixture(t, nil)
 	b.fill(50)
 	start(t, b.Service)
 	id := b.kickOff("Practitioner", "Location")
@@ -261,13 +260,14 @@ func TestExport(t *testing.T) {
 	}
 }
 
-// Every change is in one export or in the next delta: a version committed at T
-// or before is in, later ones are not, and nothing is in both (MA-01, VI-12).
+// TestChangesAreInOneExportOrTheNext checks that each change is in one export or in the
+// next delta: a version committed at T or before is in the export, a later one is not,
+// and no version is in both (MA-01, VI-12).
 func TestChangesAreInOneExportOrTheNext(t *testing.T) {
 	t.Attr("req", "MA-01 VI-12 RE-13")
-	b := newBundle(t, nil)
+	b := newFixture(t, nil)
 	b.fill(20)
-	// A writer comes in after the snapshot and before the parts are written.
+	// A writer commits after the snapshot and before the parts are written.
 	disarm := failpoint.Arm("export.selected", func(context.Context) error {
 		b.apply(resource(fhir.Practitioner, "p3", "second"), resource(fhir.Practitioner, "new", "second"),
 			store.Change{Type: fhir.Practitioner, ID: "p4", Remove: true})
@@ -297,14 +297,15 @@ func TestChangesAreInOneExportOrTheNext(t *testing.T) {
 	}
 }
 
-// The delta of a client that may not see suppressed resources leaves them out, says so,
-// and stays so whatever a later server allows; the same delta of another client holds
-// them (VI-10, SU-01).
+// TestDeltaWithoutSuppressed checks that the delta of a client that may not see
+// suppressed resources omits them, says so in the manifest, and keeps that content even
+// if a later server allows more; the same delta of another client holds them (VI-10,
+// SU-01).
 func TestDeltaWithoutSuppressed(t *testing.T) {
 	t.Attr("req", "SU-01 VI-10 MA-07")
-	onEach(t, func(t *testing.T, onPostgres bool) {
+	onBothDatabases(t, func(t *testing.T, onPostgres bool) {
 		exposed := policy.SuppressedRules{Search: true}
-		b := newBundleOn(t, onPostgres, func(c *Config) { c.Suppressed = exposed })
+		b := newFixtureOn(t, onPostgres, func(c *Config) { c.Suppressed = exposed })
 		b.apply(inState("seen", 0), inState("closed", index.Inactive), inState("hidden", index.Suppressed), inState("both", index.Inactive|index.Suppressed))
 		id, err := b.KickOff(t.Context(), b.request(new(fhir.Instant), "Practitioner"))
 		if err != nil {
@@ -312,7 +313,7 @@ func TestDeltaWithoutSuppressed(t *testing.T) {
 		}
 		local := b.Config
 		local.Suppressed = policy.SuppressedRules{Search: true, Local: true}
-		s := New(local) // the work is done by a server that this machine alone reaches
+		s := New(local) // a server that only this machine can reach does the work
 		start(t, s)
 		b.wait(s, id)
 		if text := strings.Join(b.download(id), ""); strings.Count(text, "\n") != 2 || !strings.Contains(text, `"seen"`) || !strings.Contains(text, `"closed"`) {
@@ -332,16 +333,16 @@ func TestDeltaWithoutSuppressed(t *testing.T) {
 	})
 }
 
-// A job that was to hold suppressed resources ends when its client may not see them any
-// more: as a delta, and by its filter.
-func TestRulesOfTodayHoldForJobs(t *testing.T) {
+// TestCurrentRulesApplyToJobs checks that a job for suppressed resources fails if its
+// client may no longer see them: as a delta, and by its filter.
+func TestCurrentRulesApplyToJobs(t *testing.T) {
 	t.Attr("req", "SU-01 VI-07")
 	for name, entries := range map[string][]string{
 		"delta":  {"_type=Practitioner", "_typeFilter=Practitioner?_lastUpdated=ge1900-01-01", "_since=1970-01-01T00:00:00Z"},
 		"filter": {"_type=Practitioner", "_typeFilter=Practitioner?_lastUpdated=ge1900-01-01&suppressed=true"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBundle(t, nil)
+			b := newFixture(t, nil)
 			b.apply(inState("hidden", index.Suppressed))
 			request, err := b.ParseRequest(t.Context(), []byte(kickOff(entries...)))
 			if err != nil {
@@ -362,7 +363,7 @@ func TestRulesOfTodayHoldForJobs(t *testing.T) {
 	}
 }
 
-// inState is a practitioner in a state.
+// inState returns a practitioner with a visibility.
 func inState(id string, state index.Visibility) store.Change {
 	c := resource(fhir.Practitioner, id, "first")
 	c.Visibility = state

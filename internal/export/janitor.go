@@ -11,13 +11,13 @@ import (
 	"muster/internal/store"
 )
 
-// clearUp runs the janitor at once and then at every Config.SweepEvery.
-func (s *Service) clearUp(ctx context.Context) error {
+// runJanitor runs the janitor at once and then at intervals of Config.SweepEvery.
+func (s *Service) runJanitor(ctx context.Context) error {
 	tick := time.NewTicker(s.SweepEvery)
 	defer tick.Stop()
 	for {
 		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-			s.Logger.Error("the janitor could not finish; it comes again", "error", err)
+			s.Logger.Error("janitor failed; it will retry", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -27,11 +27,11 @@ func (s *Service) clearUp(ctx context.Context) error {
 	}
 }
 
-// sweep is one round of the janitor: jobs whose retention is over expire, blobs
-// that nothing names go, and old versions that no job needs are dropped.
+// sweep is one run of the janitor: it expires jobs whose retention is over, removes blobs
+// that no row names, and deletes old versions that no job needs.
 func (s *Service) sweep(ctx context.Context) error {
 	now := s.now()
-	expired, err := s.jobs.Expire(ctx, now, now-momentOf(s.Forget))
+	expired, err := s.jobs.Expire(ctx, now, now-milliseconds(s.Forget))
 	if expired > 0 {
 		s.Logger.Info("exports expired", "count", expired)
 		s.Observer.Removed(RemovedExport, expired)
@@ -43,20 +43,21 @@ func (s *Service) sweep(ctx context.Context) error {
 	return errors.Join(err, s.removeOrphans(ctx), vacuumed)
 }
 
-// found is a blob as the janitor found it.
-type found struct {
+// listedBlob is a blob with its time of change.
+type listedBlob struct {
 	name     string
 	modified time.Time
 }
 
-// removeOrphans removes the blobs that no part row names and whose job is not live; those
-// of a job that is in no row when they are old enough, and have the name of an export's: an
-// operator's files stay. The blobs are listed before the rows are read: a blob that a worker is
-// about to name is then either kept by its live job or named by its row.
+// removeOrphans removes the blobs that no part row names and whose job is not live. A
+// blob whose job is in no row is removed only if it is old enough and its name has the
+// form of an export file, so files of an operator are kept. The blobs are listed before
+// the rows are read: a blob that a worker is about to store is then either protected by
+// its live job or named by its row.
 func (s *Service) removeOrphans(ctx context.Context) error {
-	var blobs []found
+	var blobs []listedBlob
 	err := s.Blobs.List(ctx, func(name string, modified time.Time) error {
-		blobs = append(blobs, found{name, modified})
+		blobs = append(blobs, listedBlob{name, modified})
 		return nil
 	})
 	if err != nil {
@@ -71,29 +72,29 @@ func (s *Service) removeOrphans(ctx context.Context) error {
 	}
 	var orphans []string
 	for _, b := range blobs {
-		id, ours := store.JobOf(b.name)
+		id, isExport := store.JobOf(b.name)
 		live, known := jobs[id]
-		if !objects[b.name] && !live && (known || ours && s.old(b)) {
+		if !objects[b.name] && !live && (known || isExport && s.isOldEnough(b)) {
 			orphans = append(orphans, b.name)
 		}
 	}
 	if len(orphans) == 0 {
 		return nil
 	}
-	// Somebody may have given the folder to another directory since this server started,
-	// even to a copy of this one, whose jobs have the same ids.
+	// The folder may have been given to another directory since this server started, even
+	// to a copy of this directory, whose jobs have the same ids.
 	if err := s.Owned(ctx); err != nil {
-		return fmt.Errorf("%d files that no export names stay: %w", len(orphans), err)
+		return fmt.Errorf("%d files that no export names were not removed: %w", len(orphans), err)
 	}
 	return s.remove(ctx, orphans)
 }
 
-// old tells whether a blob may go whose job is in no row. Its time is that of the disk, so it
-// is held against the clock of this machine and not against that of the directory; a time that
-// is yet to come is no age.
-func (s *Service) old(b found) bool { return time.Since(b.modified) >= s.StrangerAge }
+// isOldEnough reports whether a blob whose job is in no row may be removed. Its time is
+// that of the file system, so it is compared with the clock of this machine instead of
+// that of the directory. A time in the future counts as new.
+func (s *Service) isOldEnough(b listedBlob) bool { return time.Since(b.modified) >= s.StrangerAge }
 
-// remove removes blobs that nothing names.
+// remove removes blobs that no row names.
 func (s *Service) remove(ctx context.Context, names []string) error {
 	for _, name := range names {
 		if err := failpoint.Inject(ctx, "export.sweep.remove"); err != nil {
@@ -103,12 +104,12 @@ func (s *Service) remove(ctx context.Context, names []string) error {
 			return err
 		}
 		s.Observer.Removed(RemovedFile, 1)
-		s.Logger.Info("a file without an owner was removed", "name", name)
+		s.Logger.Info("orphaned file removed", "name", name)
 	}
 	return nil
 }
 
-// removeFiles removes all blobs of a job, those without a row too.
+// removeFiles removes all blobs of a job, including those without a row.
 func (s *Service) removeFiles(ctx context.Context, jobID string) error {
 	var names []string
 	err := s.Blobs.List(ctx, func(name string, _ time.Time) error {

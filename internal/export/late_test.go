@@ -15,17 +15,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A worker hangs, its heartbeat too, until its lease is over and another worker of the
-// process has done the work. When it comes back it goes on as if nothing had
-// happened, and nothing of what it does is seen (D7).
-func TestWorkerThatComesBackLate(t *testing.T) { onEach(t, testLateWorker) }
+// TestLateWorker blocks a worker and its heartbeat until its lease has expired and
+// another worker of the process has done the work. The late worker then continues, and
+// nothing of what it does is visible (D7).
+func TestLateWorker(t *testing.T) { onBothDatabases(t, testLateWorker) }
 
 func testLateWorker(t *testing.T, onPostgres bool) {
-	// Not a point inside the gate: who hangs there lets all writers of the directory wait.
+	// No point inside the gate: a worker that blocks there blocks all writers of the directory.
 	for _, point := range []string{"export.selecting", "export.selected",
 		"blob.created", "export.part.page", "export.part.written", "export.part.committed"} {
 		t.Run(point, func(t *testing.T) {
-			b := newBundleOn(t, onPostgres, func(c *Config) { c.Workers = 2 })
+			b := newFixtureOn(t, onPostgres, func(c *Config) { c.Workers = 2 })
 			b.fill(30)
 			late, back := &lateStore{Store: b.Config.Store, beats: make(chan struct{})}, make(chan struct{})
 			b.Config.Store = late
@@ -58,7 +58,7 @@ func testLateWorker(t *testing.T, onPostgres bool) {
 			case <-time.After(30 * time.Second):
 				t.Fatal("the point was not reached")
 			}
-			b.clock.move(time.Minute) // past the lease of the worker that hangs
+			b.clock.move(time.Minute) // past the lease of the blocked worker
 			if status := b.wait(b.Service, id); status.State != store.Complete {
 				t.Fatalf("status %+v", status)
 			}
@@ -89,11 +89,11 @@ func testLateWorker(t *testing.T, onPostgres bool) {
 	}
 }
 
-// taskKey is the key of the task in the context of its work.
+// taskKey is the context key of the task.
 type taskKey struct{}
 
-// lateStore keeps the heartbeats of the work that hangs until it has ended, so that none
-// of them warns it.
+// lateStore blocks the heartbeats of the blocked work until it has ended, so that no
+// heartbeat reports the lost lease to it.
 type lateStore struct {
 	store.Store
 	hung  atomic.Pointer[store.Task]

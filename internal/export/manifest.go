@@ -26,8 +26,8 @@ type output struct {
 	Count int64  `json:"count"`
 }
 
-// manifest writes the manifest of a Complete job from its rows, the files in the
-// order of the request's types. The same rows give the same bytes.
+// manifest returns the manifest of a Complete job, generated from its rows. Files are in
+// the order of the types in the request. The same rows give the same bytes.
 func (s *Service) manifest(job store.Job, parts []store.Part) ([]byte, error) {
 	m := manifest{
 		TransactionTime:     job.Time.Format(s.Zone),
@@ -48,13 +48,13 @@ func (s *Service) manifest(job store.Job, parts []store.Part) ([]byte, error) {
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(m); err != nil {
-		return nil, fmt.Errorf("writing the manifest of job %s: %w", job.ID, err)
+		return nil, fmt.Errorf("write manifest of job %s: %w", job.ID, err)
 	}
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
 }
 
-// message is what the manifest tells people: that there is nothing (MA-06), and what was
-// left out. It is empty when the files tell all.
+// message returns the text for the client in the manifest: that the export is empty
+// (MA-06), and which resources were left out. It is "" if there is nothing to say.
 func message(job store.Job, empty bool) (string, error) {
 	request, err := readStored(job.Request)
 	if err != nil {

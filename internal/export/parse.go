@@ -2,7 +2,7 @@ package export
 
 import (
 	"fmt"
-	"regexp"
+	"slices"
 	"strings"
 
 	"muster/internal/fhir"
@@ -11,20 +11,19 @@ import (
 	"muster/internal/search/query"
 )
 
-// ParseRequest reads the body of a kick-off (KO-10 to KO-39). It goes in stages,
-// and the first stage that finds problems ends it with all of them, as
-// [fhir.Issues] (KO-38):
+// ParseRequest parses the body of a kick-off (KO-10 to KO-39) in stages. The first stage that
+// finds problems returns all of its problems as [fhir.Issues] (KO-38):
 //
 //  1. the body is a Parameters resource (KO-10, KO-11);
-//  2. the parameters are there, once where once is the rule, with values of their
-//     types (KO-13, KO-20 to KO-23, KO-36, KO-37);
-//  3. all types are among the seven (KO-24, KO-25);
+//  2. the required parameters are present, none is repeated that must not be, and their
+//     values have the right types (KO-13, KO-20 to KO-23, KO-36, KO-37);
+//  3. each filter names its type, and all types are among the seven (KO-24, KO-25);
 //  4. there is one filter for each type and one type for each filter (KO-26 to
 //     KO-29);
-//  5. each filter is a search that may be exported (KO-30 to KO-35).
+//  5. each filter is valid for an export (KO-30 to KO-35).
 //
-// may is what the client may learn of suppressed resources; filters that ask for more
-// are refused (A-06). The body is not kept.
+// may is what the client may learn of suppressed resources; filters that ask for more are
+// refused (A-06). The request does not refer to the body.
 func ParseRequest(body []byte, c *search.Compiler, r Rules, may policy.Suppressed) (Request, error) {
 	parameters, issues := readParameters(body)
 	if len(issues) > 0 {
@@ -34,27 +33,39 @@ func ParseRequest(body []byte, c *search.Compiler, r Rules, may policy.Suppresse
 	if len(issues) > 0 {
 		return Request{}, issues
 	}
+	asked.readFilterTypes()
 	if issues := asked.checkTypes(); len(issues) > 0 {
 		return Request{}, issues
 	}
 	if issues := asked.reconcile(r); len(issues) > 0 {
 		return Request{}, issues
 	}
-	filters, issues := asked.compile(c, r, may)
+	request := Request{Since: asked.since, WithoutSuppressed: asked.since != nil && !may.InDeltas()}
+	request.Filters, issues = asked.compile(c, search.Export{
+		Rules: policy.FilterRules{RefuseTypeTest: !r.ProvenanceTypeTestFilter}, May: may,
+		Since: request.Since, WithoutSuppressed: request.WithoutSuppressed,
+	})
 	if len(issues) > 0 {
 		return Request{}, issues
 	}
-	return Request{Filters: filters, Since: asked.since, WithoutSuppressed: asked.since != nil && !may.InDeltas()}, nil
+	return request, nil
 }
 
-// asked is what the parameters say, each piece with its place.
+// asked holds the values of the parameters, each with its place.
 type asked struct {
 	types   []piece       // the names in _type, in order
-	filters []piece       // the values of _typeFilter
+	filters []filter      // the values of _typeFilter
 	since   *fhir.Instant // nil when there is none
 }
 
-// piece is a part of the request with the element that holds it.
+// filter is one _typeFilter.
+type filter struct {
+	piece
+	typ     fhir.Type // 0 if the filter names none of the directory
+	untyped error     // why the type cannot be read
+}
+
+// piece is a text of the request, and the FHIRPath of the element that holds it.
 type piece struct{ text, at string }
 
 // The names of the parameters.
@@ -67,7 +78,7 @@ const (
 
 const ndjson = "application/fhir+ndjson"
 
-// readAsked is the second stage: each parameter by itself.
+// readAsked is the second stage, which reads each parameter.
 func readAsked(parameters []parameter, r Rules) (asked, fhir.Issues) {
 	var a asked
 	var issues fhir.Issues
@@ -81,13 +92,13 @@ func readAsked(parameters []parameter, r Rules) (asked, fhir.Issues) {
 			issues = append(issues, p.check("valueString", func(v string) error { return a.addTypes(v, p.value.at) })...)
 		case typeFilter:
 			issues = append(issues, p.check("valueString", func(v string) error {
-				a.filters = append(a.filters, piece{v, p.value.at})
+				a.filters = append(a.filters, filter{piece: piece{v, p.value.at}})
 				return nil
 			})...)
 		case since:
 			issues = append(issues, p.check("valueInstant", func(v string) error {
-				moment, err := fhir.ParseInstant(v)
-				a.since = &moment
+				instant, err := fhir.ParseInstant(v)
+				a.since = &instant
 				return err
 			})...)
 		default:
@@ -98,8 +109,7 @@ func readAsked(parameters []parameter, r Rules) (asked, fhir.Issues) {
 	return a, append(issues, checkCounts(count, r)...)
 }
 
-// checkCounts holds the number of entries of each parameter against the profile
-// (KO-13, KO-37).
+// checkCounts checks how often each parameter occurs against the profile (KO-13, KO-37).
 func checkCounts(count map[string]int, r Rules) (issues fhir.Issues) {
 	missing := func(name, write string) {
 		if count[name] == 0 {
@@ -117,13 +127,13 @@ func checkCounts(count map[string]int, r Rules) (issues fhir.Issues) {
 	for _, name := range []string{outputFormat, since} {
 		if count[name] > 1 {
 			issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: "Parameters.parameter",
-				Diagnostics: fmt.Sprintf("The parameter %s stands %d times in the request. Write it once.", name, count[name])})
+				Diagnostics: fmt.Sprintf("The parameter %s occurs %d times in the request. Write it once.", name, count[name])})
 		}
 	}
 	return issues
 }
 
-// checkFormat compares without regard to case (KO-20).
+// checkFormat checks the value of _outputFormat without regard to case (KO-20).
 func checkFormat(value string, r Rules) error {
 	formats := []string{ndjson}
 	if r.CompatOutputFormat {
@@ -134,65 +144,57 @@ func checkFormat(value string, r Rules) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is not a format that an export can have: write %s", value, strings.Join(formats, " or "))
+	return fmt.Errorf("%q is not a supported format of an export: write %s", value, strings.Join(formats, " or "))
 }
 
-// addTypes reads one _type value, a comma list with white space at will (KO-21).
+// addTypes reads one value of _type, a comma-separated list that may contain white space
+// (KO-21).
 func (a *asked) addTypes(value, at string) error {
 	if n := strings.Count(value, ",") + 1; n > mostParameters {
-		return fmt.Errorf("it lists %d types: write those of seven that are wanted", n)
+		return fmt.Errorf("it lists %d types: list each of the seven types at most once", n)
 	}
 	for n, name := range strings.Split(value, ",") {
 		name = strings.TrimSpace(name)
 		if name == "" {
-			return fmt.Errorf("entry %d of the list of types %q is empty: write type names with one comma between them", n+1, value)
+			return fmt.Errorf("entry %d of the list of types %q is empty: separate type names by one comma", n+1, value)
 		}
 		a.types = append(a.types, piece{name, at})
 	}
 	return nil
 }
 
-// checkTypes is the third stage: the only one that ends in 403 (KO-25).
+// checkTypes is the third stage. Only its issues lead to the status 403 (KO-25).
 func (a asked) checkTypes() (issues fhir.Issues) {
 	refuse := func(name, at string) {
 		if _, ok := fhir.ParseType(name); !ok {
 			issues = append(issues, fhir.Issue{Code: fhir.CodeNotSupported, Reason: fhir.TypeNotExportable, Expression: at,
-				Diagnostics: fmt.Sprintf("%q cannot be exported. The types are %s; names are case-sensitive.", name, typeNames())})
+				Diagnostics: fmt.Sprintf("%q cannot be exported. The types are %s; names are case-sensitive.", name, fhir.Names(fhir.Types()))})
 		}
 	}
 	for _, t := range a.types {
 		refuse(t.text, t.at)
 	}
 	for _, f := range a.filters {
-		if target, ok := targetOf(f.text); ok {
-			refuse(target, f.at)
+		if problems, _ := fhir.AsIssues(f.untyped); slices.ContainsFunc(problems, notExportable) {
+			issues = append(issues, placed(problems, f.at)...)
 		}
 	}
 	return issues
 }
 
-func typeNames() string {
-	var names []string
-	for _, t := range fhir.Types() {
-		names = append(names, t.String())
+func notExportable(i fhir.Issue) bool { return i.Reason == fhir.TypeNotExportable }
+
+// readFilterTypes reads the type of each filter. The fifth stage parses the whole filters,
+// when there is at most one for each type.
+func (a *asked) readFilterTypes() {
+	for n := range a.filters {
+		f := &a.filters[n]
+		f.typ, f.untyped = query.ParseType(f.text)
 	}
-	return strings.Join(names, ", ")
 }
 
-var targetForm = regexp.MustCompile(`^\s*([A-Za-z][A-Za-z0-9]*)\s*(\?|$)`)
-
-// targetOf returns the name before the question mark of a filter; false when
-// the filter targets no type at all.
-func targetOf(filter string) (string, bool) {
-	m := targetForm.FindStringSubmatch(filter)
-	if m == nil {
-		return "", false
-	}
-	return m[1], true
-}
-
-// reconcile is the fourth stage: types and filters, one to one. Together these
-// are the invariant hcpd-exp-1 (KO-29).
+// reconcile is the fourth stage, which matches types and filters one to one: the invariant
+// hcpd-exp-1 (KO-29).
 func (a *asked) reconcile(r Rules) (issues fhir.Issues) {
 	invalid := func(at, format string, args ...any) {
 		issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: at, Diagnostics: fmt.Sprintf(format, args...)})
@@ -206,10 +208,10 @@ func (a *asked) reconcile(r Rules) (issues fhir.Issues) {
 	}
 	filtered := map[string]bool{}
 	for _, f := range a.filters {
-		target, ok := targetOf(f.text)
+		target := f.typ.String()
 		switch {
-		case !ok:
-			invalid(f.at, "The filter %q does not say which type it is for. Write Type?parameters, such as Practitioner?family=Smith.", shorten(f.text))
+		case f.typ == 0:
+			invalid(f.at, "The filter %q does not begin with a type. Write Type?parameters, such as Practitioner?family=Smith.", shorten(f.text))
 		case !listed[target]:
 			invalid(f.at, "The filter is for %s, which is not listed in _type. List the type, or leave the filter out.", target)
 		case filtered[target]:
@@ -223,7 +225,7 @@ func (a *asked) reconcile(r Rules) (issues fhir.Issues) {
 		}
 		filtered[t.text] = true
 		if r.LenientMissingTypeFilter {
-			a.filters = append(a.filters, piece{t.text + "?_lastUpdated=ge1900-01-01", t.at})
+			a.filters = append(a.filters, filter{piece: piece{t.text + "?_lastUpdated=ge1900-01-01", t.at}})
 			continue
 		}
 		invalid(t.at, "The type %s has no filter. Write a _typeFilter for it, such as %s?_lastUpdated=ge1900-01-01 for all of them.", t.text, t.text)
@@ -231,7 +233,7 @@ func (a *asked) reconcile(r Rules) (issues fhir.Issues) {
 	return issues
 }
 
-// shorten cuts a text that is quoted in an answer.
+// shorten shortens a text that a response quotes.
 func shorten(text string) string {
 	const most = 80
 	runes := []rune(text)
@@ -241,17 +243,16 @@ func shorten(text string) string {
 	return string(runes[:most]) + "…"
 }
 
-// compile is the fifth stage: every filter by the compiler that searches use
-// (D1). The filters come in the order of the types.
-func (a asked) compile(c *search.Compiler, r Rules, may policy.Suppressed) (filters []search.Filter, issues fhir.Issues) {
+// compile is the fifth stage, which compiles each filter as a search is compiled (D1). The
+// filters are in the order of the types.
+func (a asked) compile(c *search.Compiler, e search.Export) (filters []search.Filter, issues fhir.Issues) {
 	compiled := map[fhir.Type]search.Filter{}
 	for _, f := range a.filters {
-		filter, err := c.ExportFilter(f.text, may)
+		filter, err := c.ExportFilter(f.text, e)
 		if err != nil {
 			issues = append(issues, placed(err, f.at)...)
 			continue
 		}
-		issues = append(issues, refuseSwitchedOff(filter.Query, r, f.at)...)
 		compiled[filter.Query.Type] = filter
 	}
 	if len(issues) > 0 {
@@ -264,7 +265,7 @@ func (a asked) compile(c *search.Compiler, r Rules, may policy.Suppressed) (filt
 	return filters, nil
 }
 
-// placed gives the issues of a filter the element that holds it.
+// placed returns the issues of a filter with the element that holds the filter.
 func placed(err error, at string) fhir.Issues {
 	found, ok := fhir.AsIssues(err)
 	if !ok {
@@ -274,17 +275,6 @@ func placed(err error, at string) fhir.Issues {
 	for n, i := range found {
 		i.Expression = at
 		issues[n] = i
-	}
-	return issues
-}
-
-// refuseSwitchedOff refuses the criteria that the rules do not let pass.
-func refuseSwitchedOff(q query.Query, r Rules, at string) (issues fhir.Issues) {
-	for _, p := range q.Params {
-		if p, ok := p.(query.TypeTest); ok && !r.ProvenanceTypeTestFilter {
-			issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: at,
-				Diagnostics: fmt.Sprintf("%s is not a search and is switched off here. Filter by a search parameter, such as target.", p)})
-		}
 	}
 	return issues
 }

@@ -6,46 +6,47 @@ import (
 	"time"
 
 	"muster/internal/fhir"
+	"muster/internal/humanize"
 	"muster/internal/store"
 )
 
-// PollLimit says what becomes of a poll that comes too early.
+// PollLimit is the treatment of a poll that comes too early.
 type PollLimit string
 
-// The modes.
+// The values of PollLimit.
 const (
-	PollEnforce PollLimit = "enforce" // it is refused (RL-02)
-	PollWarn    PollLimit = "warn"    // it is answered, and the log says so
-	PollOff     PollLimit = "off"     // nobody looks at the time
+	PollEnforce PollLimit = "enforce" // reject it (RL-02)
+	PollWarn    PollLimit = "warn"    // answer it and log a warning
+	PollOff     PollLimit = "off"     // answer it
 )
 
-// The limits of Retry-After, in whole seconds (D8, pain of clients that wait
-// for hours), and what is said to a client with too many jobs.
+// The limits of Retry-After (D8), so that no client waits for hours, and its value for a client
+// with too many jobs, in seconds.
 const (
-	shortestWait = 1
-	longestWait  = 120
-	retryTooMany = 30
+	minWait         = 1
+	maxWait         = 120
+	tooManyJobsWait = 30
 )
 
-// Status is the answer to a poll. RetryAfter and Progress are always set
-// (PO-02).
+// Status is the result of a poll. RetryAfter and Progress are always set (PO-02).
 type Status struct {
 	State      store.State
-	RetryAfter int          // whole seconds from 1; for a throttled poll, those left to wait
-	Progress   string       // one sentence under 100 characters (PO-04)
-	Throttled  bool         // the poll came too early and is refused (RL-02)
-	Manifest   []byte       // JSON, of a Complete job
-	Total      int64        // resources in the files of a Complete job
-	Expires    fhir.Instant // of the manifest and the files (PO-13); zero while live
-	Reason     string       // of a Failed job, for people
+	RetryAfter int          // seconds, at least 1; of a throttled poll, the remaining wait
+	Progress   string       // one sentence of less than 100 characters (PO-04)
+	Throttled  bool         // the poll came too early and is rejected (RL-02)
+	Manifest   []byte       // JSON; Complete jobs only
+	Total      int64        // resources in the files; Complete jobs only
+	Expires    fhir.Instant // of manifest and files (PO-13); zero for a live job
+	Reason     string       // why the job failed, for the client; Failed jobs only
 }
 
-// Poll tells how a job stands. An unknown, foreign, cancelled or expired job is
-// [store.ErrNotFound] (PO-08, PO-09). The first poll and polls of finished jobs
-// are never limited (RL-01, PO-14), and a refused poll does not restart the wait.
+// Poll returns the status of a live, complete or failed job. A job that is unknown,
+// belongs to another client, was cancelled or has expired is [store.ErrNotFound] (PO-08,
+// PO-09). The first poll and polls of ended jobs are never limited (RL-01, PO-14). A
+// rejected poll does not restart the wait.
 func (s *Service) Poll(ctx context.Context, jobID string) (Status, error) {
 	for {
-		job, err := s.owned(ctx, jobID)
+		job, err := s.ownedJob(ctx, jobID)
 		if err != nil {
 			return Status{}, err
 		}
@@ -53,7 +54,7 @@ func (s *Service) Poll(ctx context.Context, jobID string) (Status, error) {
 		case store.Cancelled, store.Expired:
 			return Status{}, store.ErrNotFound
 		case store.Complete, store.Failed:
-			return s.finished(ctx, job)
+			return s.endedStatus(ctx, job)
 		}
 		now := s.now()
 		status := Status{State: job.State, RetryAfter: s.retryAfter(job, now), Progress: progress(job)}
@@ -65,13 +66,13 @@ func (s *Service) Poll(ctx context.Context, jobID string) (Status, error) {
 				status.RetryAfter, status.Throttled = wait, true
 				return status, nil
 			}
-			s.Logger.Warn("a poll came too early", "job", job.ID, "seconds", wait)
+			s.Logger.Warn("poll too early", "job", job.ID, "seconds", wait)
 		}
-		next := now + momentOf(time.Duration(status.RetryAfter)*time.Second)
+		next := now + milliseconds(time.Duration(status.RetryAfter)*time.Second)
 		first, err := s.jobs.SetNextPoll(ctx, job.ID, job.NextPoll, next, now)
 		if err != nil && ctx.Err() == nil {
-			// As on a full disk. The client is told how its job stands all the same.
-			s.Logger.Warn("a poll could not be noted", "job", job.ID, "error", err)
+			// For example on a full disk. The client receives the status nevertheless.
+			s.Logger.Warn("time of a poll not stored", "job", job.ID, "error", err)
 			return status, nil
 		}
 		if err != nil {
@@ -80,13 +81,13 @@ func (s *Service) Poll(ctx context.Context, jobID string) (Status, error) {
 		if first {
 			return status, nil
 		}
-		// Another poll of this job was answered meanwhile: this one follows it.
+		// A concurrent poll of this job was answered: repeat with its time.
 	}
 }
 
-// finished answers for a job that has ended.
-func (s *Service) finished(ctx context.Context, job store.Job) (Status, error) {
-	status := Status{State: job.State, RetryAfter: s.seconds(shortestWait), Progress: progress(job), Expires: job.Expires, Reason: job.Reason}
+// endedStatus returns the status of a job that has completed or failed.
+func (s *Service) endedStatus(ctx context.Context, job store.Job) (Status, error) {
+	status := Status{State: job.State, RetryAfter: s.seconds(minWait), Progress: progress(job), Expires: job.Expires, Reason: job.Reason}
 	if job.State == store.Failed {
 		return status, nil
 	}
@@ -99,9 +100,9 @@ func (s *Service) finished(ctx context.Context, job store.Job) (Status, error) {
 	return status, err
 }
 
-// tooEarly returns the whole seconds that a poll should have waited, or 0 when
-// it is in time. Clocks and networks jitter: up to a tenth of the wait, and at
-// least a second, is forgiven (RL-01).
+// tooEarly returns the seconds that remain of the wait, or 0 if the poll is in time. Up
+// to a tenth of the wait, and at least a second, is tolerated for jitter of clocks and
+// networks (RL-01).
 func tooEarly(job store.Job, now fhir.Instant) int {
 	if job.NextPoll == 0 {
 		return 0
@@ -113,49 +114,40 @@ func tooEarly(job store.Job, now fhir.Instant) int {
 	return wholeSeconds(job.NextPoll - now)
 }
 
-// retryAfter is the wait to ask for: the configured one, or the time that is
-// left at the rate so far (PO-05, D8). Before there is a rate, it is the time
-// that went by: a client then waits at most twice as long as it had to.
+// retryAfter returns the wait until the next poll: the configured one, or the time that
+// remains at the rate so far (PO-05, D8). Before a rate is known it is the elapsed time,
+// so that a client waits at most twice as long as necessary.
 func (s *Service) retryAfter(job store.Job, now fhir.Instant) int {
 	left := now - job.Created
 	if job.State == store.Writing && job.Found > 0 {
 		left = fhir.Instant(float64(now-job.Started) * float64(job.Total-job.Found) / float64(job.Found))
 	}
-	return s.seconds(min(max(wholeSeconds(left), shortestWait), longestWait))
+	return s.seconds(min(max(wholeSeconds(left), minWait), maxWait))
 }
 
-// seconds returns the configured poll interval, or what was worked out.
+// seconds returns the configured poll interval, or adaptive if there is none.
 func (s *Service) seconds(adaptive int) int {
 	if s.PollInterval > 0 {
-		return wholeSeconds(momentOf(s.PollInterval))
+		return wholeSeconds(milliseconds(s.PollInterval))
 	}
 	return adaptive
 }
 
-// wholeSeconds rounds a span up.
+// wholeSeconds converts milliseconds to seconds, rounded up.
 func wholeSeconds(span fhir.Instant) int { return int((span + 999) / 1000) }
 
-// momentOf is a duration in the unit of moments.
-func momentOf(d time.Duration) fhir.Instant { return fhir.Instant(d.Milliseconds()) }
+// milliseconds converts a duration to the unit of instants.
+func milliseconds(d time.Duration) fhir.Instant { return fhir.Instant(d.Milliseconds()) }
 
-// progress is the sentence of X-Progress (PO-04, D8).
+// progress returns the text of X-Progress (PO-04, D8).
 func progress(job store.Job) string {
 	switch job.State {
 	case store.Complete:
-		return fmt.Sprintf("Export complete - %s resources", thousands(job.Total))
+		return fmt.Sprintf("Export complete - %s resources", humanize.Int(job.Total))
 	case store.Failed:
 		return "Export failed"
 	case store.Writing:
-		return fmt.Sprintf("Search in progress - found %s of %s resources", thousands(job.Found), thousands(job.Total))
+		return fmt.Sprintf("Search in progress - found %s of %s resources", humanize.Int(job.Found), humanize.Int(job.Total))
 	}
-	return fmt.Sprintf("Search in progress - found %s resources so far", thousands(job.Found))
-}
-
-// thousands writes a number with commas: 1,234,567.
-func thousands(n int64) string {
-	text := fmt.Sprint(n)
-	for at := len(text) - 3; at > 0; at -= 3 {
-		text = text[:at] + "," + text[at:]
-	}
-	return text
+	return fmt.Sprintf("Search in progress - found %s resources so far", humanize.Int(job.Found))
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// step is one poll: some time after the one before, with the answer to it.
+// step is a poll some time after the previous one, with its result.
 type step struct {
 	after     time.Duration
 	throttled bool
@@ -32,15 +32,15 @@ func TestPollLimits(t *testing.T) {
 		"in time":                    {"PO-05 PO-10", PollEnforce, 2 * time.Minute, []step{{0, false, 120}, {120 * time.Second, false, 120}}},
 		"a tenth early":              {"RL-01", PollEnforce, 2 * time.Minute, []step{{0, false, 120}, {108 * time.Second, false, 120}}},
 		"too early":                  {"RL-02", PollEnforce, 2 * time.Minute, []step{{0, false, 120}, {107 * time.Second, true, 13}}},
-		"refusals do not restart":    {"RL-02 PO-10", PollEnforce, 2 * time.Minute, []step{{0, false, 120}, {time.Second, true, 119}, {59 * time.Second, true, 60}, {60 * time.Second, false, 120}}},
+		"rejections do not restart":  {"RL-02 PO-10", PollEnforce, 2 * time.Minute, []step{{0, false, 120}, {time.Second, true, 119}, {59 * time.Second, true, 60}, {60 * time.Second, false, 120}}},
 		"a second early, short wait": {"RL-01", PollEnforce, 5 * time.Second, []step{{0, false, 5}, {4 * time.Second, false, 5}, {3999 * time.Millisecond, true, 2}}},
 		"warn only":                  {"RL-03", PollWarn, 2 * time.Minute, []step{{0, false, 120}, {time.Second, false, 120}}},
 		"off":                        {"RL-03", PollOff, 2 * time.Minute, []step{{0, false, 120}, {0, false, 120}}},
 		"adaptive, before the rate":  {"PO-02", PollEnforce, 0, []step{{0, false, 1}, {time.Second, false, 1}, {9 * time.Second, false, 10}, {10 * time.Second, false, 20}, {5 * time.Minute, false, 120}}},
 	} {
 		t.Run(test.req+" "+name, func(t *testing.T) {
-			b := newBundle(t, func(c *Config) { c.PollLimit, c.PollInterval = test.limit, test.interval })
-			id := b.kickOff("Practitioner") // nobody works on it
+			b := newFixture(t, func(c *Config) { c.PollLimit, c.PollInterval = test.limit, test.interval })
+			id := b.kickOff("Practitioner") // no worker runs
 			for n, s := range test.steps {
 				b.clock.move(s.after)
 				got, err := b.Poll(t.Context(), id)
@@ -102,7 +102,7 @@ func TestProgress(t *testing.T) {
 }
 
 func TestManifest(t *testing.T) {
-	b := newBundle(t, func(c *Config) { c.RequiresAccessToken = true })
+	b := newFixture(t, func(c *Config) { c.RequiresAccessToken = true })
 	const at = fhir.Instant(1_772_357_400_125) // 2026-03-01, daylight saving in Sydney
 	const leftOut = "Suppressed resources are left out, because this client is not authenticated. A copy that was made earlier may still hold resources that were suppressed since."
 	part := func(t fhir.Type, file string, count int64) store.Part {
@@ -137,10 +137,10 @@ func TestManifest(t *testing.T) {
 	}
 }
 
-// An export that finds nothing says so, and has no files (MA-06).
+// TestNoData checks that an export without resources says so and has no files (MA-06).
 func TestNoData(t *testing.T) {
 	t.Attr("req", "MA-06")
-	b := newBundle(t, nil)
+	b := newFixture(t, nil)
 	start(t, b.Service)
 	id := b.kickOff("Endpoint")
 	var m map[string]any
@@ -154,7 +154,7 @@ func TestNoData(t *testing.T) {
 
 func TestFinishedJobsAreNotLimited(t *testing.T) {
 	t.Attr("req", "PO-13 PO-14")
-	b := newBundle(t, nil)
+	b := newFixture(t, nil)
 	b.fill(1)
 	start(t, b.Service)
 	id := b.kickOff("Practitioner")
@@ -164,16 +164,16 @@ func TestFinishedJobsAreNotLimited(t *testing.T) {
 	b.Service = New(config)
 	for range 3 { // PO-14
 		status, err := b.Poll(t.Context(), id)
-		if err != nil || status.Throttled || len(status.Manifest) == 0 || status.RetryAfter != 1 || status.Expires != b.now()+momentOf(24*time.Hour) {
+		if err != nil || status.Throttled || len(status.Manifest) == 0 || status.RetryAfter != 1 || status.Expires != b.now()+milliseconds(24*time.Hour) {
 			t.Errorf("status %+v, %v", status, err)
 		}
 	}
 }
 
-// Jobs and files are those of their client alone, and gone when their time is
-// over, whether the janitor came or not.
-func TestWhoMaySee(t *testing.T) {
-	b := newBundle(t, nil)
+// TestAccess checks that jobs and files are visible to their client only, and that they
+// expire even if the janitor has not run.
+func TestAccess(t *testing.T) {
+	b := newFixture(t, nil)
 	b.fill(1)
 	start(t, b.Service)
 	id := b.kickOff("Practitioner")
@@ -182,7 +182,7 @@ func TestWhoMaySee(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreign := auth.With(t.Context(), auth.Principal{ID: "somebody else"})
+	foreign := auth.With(t.Context(), auth.Principal{ID: "another client"})
 	_, poll := b.Poll(foreign, id)
 	_, open := b.OpenFile(foreign, parts[0].File)
 	_, unknown := b.Poll(t.Context(), "no-such-job")

@@ -10,25 +10,24 @@ import (
 	"muster/internal/search"
 )
 
-// Request is a validated kick-off: one filter for each type, in the order of the
-// types in the request, and the moment that a delta starts from.
+// Request is a valid kick-off: one filter for each type, in the order of the types in the
+// request, and the instant from which a delta starts.
 type Request struct {
 	Filters []search.Filter
-	Since   *fhir.Instant // nil for a full export; any moment, 1970 too, asks for a delta
+	Since   *fhir.Instant // nil for a full export; any instant, including 1970, starts a delta
 
-	// WithoutSuppressed leaves suppressed resources out of a delta. A full export never
-	// holds one that was not asked for.
+	// WithoutSuppressed excludes suppressed resources from a delta. A full export only holds
+	// those that a filter asks for.
 	WithoutSuppressed bool
 }
 
-// Rules are the switches of reading a request. [DefaultRules] are those of the
-// guide.
+// Rules configure [ParseRequest]. [DefaultRules] returns those of the guide.
 type Rules struct {
-	// LenientMissingTypeFilter exports a type without a filter as a whole, where
-	// the guide refuses it (A-02).
+	// LenientMissingTypeFilter exports all resources of a type without a filter. The guide
+	// rejects such a request (A-02).
 	LenientMissingTypeFilter bool
-	// CompatOutputFormat accepts a request without _outputFormat and the other
-	// spellings of NDJSON (KO-20, A-22).
+	// CompatOutputFormat accepts requests without _outputFormat and with other names of
+	// NDJSON (KO-20, A-22).
 	CompatOutputFormat bool
 	// ProvenanceTypeTestFilter accepts Provenance?target.resolve().as(Type), the
 	// form of the guide's example (A-13).
@@ -38,7 +37,7 @@ type Rules struct {
 // DefaultRules returns the rules of the guide.
 func DefaultRules() Rules { return Rules{ProvenanceTypeTestFilter: true} }
 
-// storedRequest is a request as the job row keeps it.
+// storedRequest is the JSON of a request in the row of its job.
 type storedRequest struct {
 	Filters []string      `json:"filters"`
 	Since   *fhir.Instant `json:"since,omitempty"` // ms since 1970; absent for a full export
@@ -46,7 +45,7 @@ type storedRequest struct {
 	WithoutSuppressed bool `json:"withoutSuppressed,omitempty"`
 }
 
-// encode writes the request for the job row.
+// encode returns the request for the row of its job.
 func (r Request) encode() ([]byte, error) {
 	stored := storedRequest{Since: r.Since, WithoutSuppressed: r.WithoutSuppressed}
 	for _, f := range r.Filters {
@@ -55,29 +54,29 @@ func (r Request) encode() ([]byte, error) {
 	return json.Marshal(stored)
 }
 
-// readStored reads what encode has written, without compiling the filters.
+// readStored parses the result of encode without compiling the filters.
 func readStored(text []byte) (stored storedRequest, err error) {
 	if err := json.Unmarshal(text, &stored); err != nil {
-		return storedRequest{}, fmt.Errorf("reading a stored request: %w", err)
+		return storedRequest{}, fmt.Errorf("read stored request: %w", err)
 	}
 	return stored, nil
 }
 
-// decodeRequest reads what encode has written, for a client that may learn so much of
-// suppressed resources today.
+// decodeRequest parses and compiles the result of encode. may is what the client may learn of
+// suppressed resources now.
 func decodeRequest(text []byte, c *search.Compiler, may policy.Suppressed) (Request, error) {
 	stored, err := readStored(text)
 	if err != nil {
 		return Request{}, err
 	}
 	if stored.Since != nil && !stored.WithoutSuppressed && !may.InDeltas() {
-		return Request{}, errors.New("the export was to hold suppressed resources, which this client may not see any more: start it again")
+		return Request{}, errors.New("the export would hold suppressed resources, which this client may no longer see: start a new export")
 	}
 	r := Request{Since: stored.Since, WithoutSuppressed: stored.WithoutSuppressed}
 	for _, text := range stored.Filters {
-		f, err := c.ExportFilter(text, may)
+		f, err := c.ExportFilter(text, search.Export{May: may, Since: stored.Since, WithoutSuppressed: stored.WithoutSuppressed})
 		if err != nil {
-			return Request{}, fmt.Errorf("reading the stored filter %s: %w", text, err)
+			return Request{}, fmt.Errorf("read stored filter %s: %w", text, err)
 		}
 		r.Filters = append(r.Filters, f)
 	}

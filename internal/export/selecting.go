@@ -16,8 +16,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// selectRows freezes what the job will hold: one snapshot, one bitmap for each
-// type, and the parts cut from it.
+// selectRows freezes the content of the job: one snapshot, one bitmap for each type, and
+// the parts cut from it.
 func (s *Service) selectRows(ctx context.Context, c *job.Claim) error {
 	plans, err := s.plans(c.Task.Job)
 	if err != nil {
@@ -36,7 +36,7 @@ func (s *Service) selectRows(ctx context.Context, c *job.Claim) error {
 	if err := failpoint.Inject(ctx, "export.selected"); err != nil {
 		return err
 	}
-	settle, cancel := c.Settling(ctx)
+	settle, cancel := c.FinishContext(ctx)
 	defer cancel()
 	if err := s.jobs.StoreSelection(settle, c.Task, selections, parts, s.now(), s.expires()); err != nil {
 		return err
@@ -47,24 +47,21 @@ func (s *Service) selectRows(ctx context.Context, c *job.Claim) error {
 	return failpoint.Inject(ctx, "export.writing")
 }
 
-// plans compiles the stored request again: the kick-off has checked it, and the
-// rules of today apply to it.
+// plans compiles the stored request. It passed the kick-off, but the current rules apply.
 func (s *Service) plans(j store.Job) ([]plan.Plan, error) {
-	request, err := decodeRequest(j.Request, s.Compiler, s.maySee(auth.Principal{ID: j.Owner}))
+	request, err := decodeRequest(j.Request, s.Compiler, s.suppressedAccess(auth.Principal{ID: j.Owner}))
 	if err != nil {
 		return nil, err
 	}
 	plans := make([]plan.Plan, len(request.Filters))
 	for n, filter := range request.Filters {
-		if plans[n], err = s.Compiler.ExportPlan(filter, request.Since, request.WithoutSuppressed); err != nil {
-			return nil, fmt.Errorf("planning %s: %w", filter.Text(), err)
-		}
+		plans[n] = filter.Plan
 	}
 	return plans, nil
 }
 
-// selectAll runs the plans in the order of the request, which is the order of
-// the manifest.
+// selectAll runs the plans in the order of the types in the request, which is the order
+// in the manifest.
 func (s *Service) selectAll(ctx context.Context, c *job.Claim, snapshot store.Snapshot, plans []plan.Plan) ([]store.Selection, []store.Part, error) {
 	if err := failpoint.Inject(ctx, "export.selecting"); err != nil {
 		return nil, nil, err
@@ -78,11 +75,11 @@ func (s *Service) selectAll(ctx context.Context, c *job.Claim, snapshot store.Sn
 		err := snapshot.Select(ctx, p, func(key store.RowKey, size int64) error {
 			keys.Add(uint64(key))
 			found++
-			c.Found(found)
+			c.ReportProgress(found)
 			return cut.add(key, size)
 		})
 		if err != nil {
-			return nil, nil, fmt.Errorf("selecting %s: %w", p.Type, err)
+			return nil, nil, fmt.Errorf("select %s: %w", p.Type, err)
 		}
 		if !keys.IsEmpty() {
 			selections = append(selections, store.Selection{Type: p.Type, Keys: keys})
@@ -91,19 +88,19 @@ func (s *Service) selectAll(ctx context.Context, c *job.Claim, snapshot store.Sn
 	return selections, cut.parts, nil
 }
 
-// cutter cuts rows, as they stream by in ascending order, into parts of one type
-// that hold at least one row and at most limit bytes, unless one row is larger.
+// cutter cuts rows, which arrive in ascending order, into parts of one type. A part holds
+// at least one row, and at most limit bytes unless a single row is larger.
 type cutter struct {
 	limit int64
 	parts []store.Part
 	typ   fhir.Type
-	open  bool // the last part takes more rows of this type
+	open  bool // the last part accepts more rows of this type
 }
 
-// start begins the rows of another type (MA-04: one type in a file).
+// start begins the rows of the next type (MA-04: one type in a file).
 func (c *cutter) start(t fhir.Type) { c.typ, c.open = t, false }
 
-// add puts a row into the last part or a new one.
+// add adds a row to the last part or to a new one.
 func (c *cutter) add(key store.RowKey, size int64) error {
 	if !c.open || c.parts[len(c.parts)-1].Bytes+size > c.limit {
 		file, err := uuid.NewRandom()

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
-	_ "time/tzdata" // the default zone must exist on every machine (D11)
+	_ "time/tzdata" // makes the default zone available on each machine (D11)
 
 	"muster/internal/auth"
 	"muster/internal/blob"
@@ -22,88 +22,96 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Config is what a [Service] needs. Store, Blobs, Compiler and BaseURL must be
-// set; the other zero values stand for the defaults named here, and so do
-// negative numbers and durations unless a field says otherwise.
+// Config configures a [Service]. Store, Blobs, Compiler and BaseURL are required. For all
+// other fields the zero value, and negative numbers unless the field says otherwise,
+// select the default.
 type Config struct {
 	Store    store.Store
 	Blobs    blob.Store
 	Compiler *search.Compiler
-	BaseURL  string // without a slash at the end (D11)
+	BaseURL  string // without a trailing slash (D11)
 
-	Zone   *time.Location   // of the times in manifests: Australia/Sydney
-	Now    func() time.Time // time.Now
-	Logger *slog.Logger     // slog.Default
+	// Zone is the time zone of the times in manifests. Defaults to Australia/Sydney.
+	Zone *time.Location
+	// Now returns the current time. Defaults to time.Now.
+	Now func() time.Time
+	// Logger defaults to slog.Default.
+	Logger *slog.Logger
 
-	Workers   int   // pieces of work at a time: 2
-	PartBytes int64 // identity bytes after which a part is full: 256 MiB
-	// JobsPerPrincipal limits the live jobs of one client (KO-52): 5, negative for
-	// no limit.
+	// Workers is the number of tasks that run concurrently. Defaults to 2.
+	Workers int
+	// PartBytes is the size of a part in bytes of NDJSON. Defaults to 256 MiB.
+	PartBytes int64
+	// JobsPerPrincipal limits the live jobs of one client (KO-52). Zero means no
+	// limit.
 	JobsPerPrincipal int
-	// Retention is how long files and manifest stay (PO-13, RE-09): 24 hours.
+	// Retention is how long files and manifest are kept after a job has ended (PO-13,
+	// RE-09). Defaults to 24 hours.
 	Retention time.Duration
-	// Forget is how long an expired job is still known to be over: 7 days.
+	// Forget is how long the row of an expired job is kept. Defaults to 7 days.
 	Forget time.Duration
-	// Lease is how long work of a server that died stays with it: 5 seconds.
+	// Lease is how long the claims of a crashed server remain valid. Defaults to 5 seconds.
 	Lease time.Duration
-	// StallAfter is how long a job may stand still before it fails: 10 minutes.
+	// StallAfter is how long a job may make no progress before it fails. Defaults to 10
+	// minutes.
 	StallAfter time.Duration
-	// SweepEvery is the pause between two rounds of the janitor: 1 minute.
+	// SweepEvery is the interval between two runs of the janitor. Defaults to 1 minute.
 	SweepEvery time.Duration
-	// StrangerAge is how long a file stays whose job is in no row of Store, by its time of
-	// change and the clock of this machine, whatever Now says: [store.StrangerAge].
+	// StrangerAge is how long the janitor keeps a file whose job is in no row of Store,
+	// measured from its last change by the clock of this machine instead of Now. Defaults
+	// to [store.OrphanGrace].
 	StrangerAge time.Duration
-	// Owned tells in an error that Blobs is not this directory's any more: the janitor then
-	// removes nothing, and asks again in its next round. It is called before each round that
-	// would remove files. Defaults to nil: nobody else can have it.
+	// Owned returns an error if Blobs belongs to another directory. The janitor calls it
+	// before it removes files, and removes none after an error until its next run. Defaults
+	// to nil, which means that Blobs cannot have another owner.
 	Owned func(context.Context) error
 
-	// Rules are the switches of reading a request.
+	// Rules configure the parsing of a request.
 	Rules Rules
-	// Suppressed says which clients may learn of suppressed resources; the zero value is
+	// Suppressed configures which clients may see suppressed resources. The zero value is
 	// the strictest.
 	Suppressed policy.SuppressedRules
 
-	// PollLimit says what becomes of polls that come too early: PollEnforce.
+	// PollLimit is the treatment of polls that come too early. Defaults to PollEnforce.
 	PollLimit PollLimit
-	// PollInterval is the wait between polls (PO-10); zero or less adapts it to the time
-	// that is left, between 1 s and 2 minutes (D8).
+	// PollInterval is the wait between polls (PO-10). Defaults to a wait that adapts to the
+	// remaining time, between 1 second and 2 minutes (D8).
 	PollInterval time.Duration
-	// RequiresAccessToken is the member of the manifest (MA-03): true exactly when
-	// the server asks for bearer tokens.
+	// RequiresAccessToken is the member of the manifest (MA-03). It is true if and only if
+	// the server requires bearer tokens.
 	RequiresAccessToken bool
 
-	// Observer is told what happens, for numbers. Optional.
+	// Observer receives events for metrics. Optional.
 	Observer Observer
 
-	// engine holds the times of the engine; tests shorten them.
+	// engine holds the intervals of the engine; tests shorten them.
 	engine job.Config
 }
 
-// Observer counts what happens. Its methods are called by several goroutines at once.
+// Observer receives events for metrics. Its methods may be called concurrently.
 type Observer interface {
-	// PartWritten is called for each finished output file, with its resources, NDJSON bytes
-	// and bytes on disk.
+	// PartWritten is called for each finished output file, with its number of resources, its
+	// bytes of NDJSON and its bytes on disk.
 	PartWritten(resources, bytes, stored int64)
 	// JobEnded is called when a live job becomes Complete, Failed or Cancelled.
 	JobEnded(state store.State)
-	// Removed is called for what the janitor and a DELETE take away: [RemovedExport] or
+	// Removed is called when the janitor or a DELETE removes something: [RemovedExport] or
 	// [RemovedFile].
 	Removed(what string, n int)
 }
 
-// What Observer.Removed is told of.
+// The values of what in [Observer].Removed.
 const (
-	RemovedExport = "export" // its time is over, or its client has deleted it
-	RemovedFile   = "file"   // nothing names it
+	RemovedExport = "export" // an export that has expired or was deleted by its client
+	RemovedFile   = "file"   // a file that no part row names
 )
 
-// nobody observes.
-type nobody struct{}
+// noopObserver ignores all events.
+type noopObserver struct{}
 
-func (nobody) PartWritten(_, _, _ int64) {}
-func (nobody) JobEnded(store.State)      {}
-func (nobody) Removed(string, int)       {}
+func (noopObserver) PartWritten(_, _, _ int64) {}
+func (noopObserver) JobEnded(store.State)      {}
+func (noopObserver) Removed(string, int)       {}
 
 func (c Config) withDefaults() Config {
 	if c.Zone == nil {
@@ -115,43 +123,43 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	c.PartBytes = cmp.Or(max(0, c.PartBytes), 256<<20)
-	c.JobsPerPrincipal = max(0, cmp.Or(c.JobsPerPrincipal, 5))
-	c.Retention = cmp.Or(max(0, c.Retention), 24*time.Hour)
-	c.Forget = cmp.Or(max(0, c.Forget), 7*24*time.Hour)
-	c.SweepEvery = cmp.Or(max(0, c.SweepEvery), time.Minute)
-	c.StrangerAge = cmp.Or(max(0, c.StrangerAge), store.StrangerAge)
+	c.PartBytes = cmp.Or(max(0, c.PartBytes), DefaultPartBytes)
+	c.JobsPerPrincipal = max(0, c.JobsPerPrincipal)
+	c.Retention = cmp.Or(max(0, c.Retention), DefaultRetention)
+	c.Forget = cmp.Or(max(0, c.Forget), DefaultForget)
+	c.SweepEvery = cmp.Or(max(0, c.SweepEvery), DefaultSweepEvery)
+	c.StrangerAge = cmp.Or(max(0, c.StrangerAge), store.OrphanGrace)
 	if c.Owned == nil {
 		c.Owned = func(context.Context) error { return nil }
 	}
 	c.PollLimit = cmp.Or(c.PollLimit, PollEnforce)
 	if c.Observer == nil {
-		c.Observer = nobody{}
+		c.Observer = noopObserver{}
 	}
 	return c
 }
 
-// defaultZone is the zone of the national directory. Its data are embedded, so
-// the fallback is never needed.
+// defaultZone returns the time zone of the national directory. Its data are embedded, so
+// the fallback is never used.
 func defaultZone() *time.Location {
-	zone, err := time.LoadLocation("Australia/Sydney")
+	zone, err := time.LoadLocation(DefaultZone)
 	if err != nil {
 		return time.UTC
 	}
 	return zone
 }
 
-// Service is the bulk export. Create it with [New]; its methods are safe for use
-// by several goroutines. Who asks is the principal in the context (package auth):
-// jobs and files of others are treated as unknown (PO-08, RE-10).
+// Service implements bulk export. Create it with [New]. Its methods are safe for
+// concurrent use. The client is the principal in the context (package auth): jobs and
+// files of other clients are treated as unknown (PO-08, RE-10).
 type Service struct {
 	Config
 	jobs   store.Jobs
 	engine *job.Engine
 }
 
-// New creates the service. Jobs can be started, asked for and cancelled at once;
-// the work is done by [Service.Run].
+// New returns a service. Jobs can be started, polled and cancelled at once; [Service.Run]
+// does their work.
 func New(c Config) *Service {
 	c = c.withDefaults()
 	s := &Service{Config: c, jobs: c.Store}
@@ -164,17 +172,17 @@ func New(c Config) *Service {
 	return s
 }
 
-// Run does the work of jobs and clears up behind them until ctx ends. Work in
-// progress is given back, for the next Run to take up. It is called once.
+// Run does the work of jobs and runs the janitor until ctx ends. Work in progress is
+// released, and the next Run resumes it. Run is called once.
 func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.engine.Run(ctx) })
-	g.Go(func() error { return s.clearUp(ctx) })
+	g.Go(func() error { return s.runJanitor(ctx) })
 	return g.Wait()
 }
 
-// ErrAlreadyDeleted tells that the job to cancel is over and gone already.
-var ErrAlreadyDeleted = errors.New("this export was deleted already, or its time is over")
+// ErrAlreadyDeleted is returned when the job to cancel was deleted or has expired.
+var ErrAlreadyDeleted = errors.New("this export was already deleted or has expired")
 
 // TooManyJobs is the error of a kick-off beyond Config.JobsPerPrincipal (KO-52).
 // It wraps [store.ErrTooManyJobs].
@@ -190,34 +198,33 @@ func (e TooManyJobs) Error() string {
 // Unwrap returns [store.ErrTooManyJobs].
 func (e TooManyJobs) Unwrap() error { return store.ErrTooManyJobs }
 
-// ParseRequest reads the body of a kick-off of the principal in ctx: see the function of
-// the same name.
+// ParseRequest parses the body of a kick-off of the principal in ctx; see the function
+// [ParseRequest].
 func (s *Service) ParseRequest(ctx context.Context, body []byte) (Request, error) {
-	return ParseRequest(body, s.Compiler, s.Rules, s.maySee(auth.From(ctx)))
+	return ParseRequest(body, s.Compiler, s.Rules, s.suppressedAccess(auth.From(ctx)))
 }
 
-// maySee is what a client may learn of suppressed resources.
-func (s *Service) maySee(p auth.Principal) policy.Suppressed {
+// suppressedAccess returns which suppressed resources a client may see.
+func (s *Service) suppressedAccess(p auth.Principal) policy.Suppressed {
 	return s.Suppressed.For(p.Authenticated())
 }
 
-// KickOff stores a job for the request and returns its id, a random UUID
-// (KO-51). It returns a [TooManyJobs] error when the principal has enough live
-// jobs already.
+// KickOff stores a job for the request and returns its id, a random UUID (KO-51). It
+// returns a [TooManyJobs] error if the principal has reached the limit of live jobs.
 func (s *Service) KickOff(ctx context.Context, r Request) (jobID string, err error) {
 	id, err := uuid.NewRandom()
 	if err != nil {
-		return "", fmt.Errorf("starting an export: %w", err)
+		return "", fmt.Errorf("start an export: %w", err)
 	}
 	stored, err := r.encode()
 	if err != nil {
-		return "", fmt.Errorf("starting an export: %w", err)
+		return "", fmt.Errorf("start an export: %w", err)
 	}
 	job := store.Job{ID: id.String(), Owner: auth.From(ctx).ID, Request: stored, Created: s.now()}
 	if err := s.jobs.CreateJob(ctx, job, s.JobsPerPrincipal); errors.Is(err, store.ErrTooManyJobs) {
-		return "", TooManyJobs{RetryAfter: s.seconds(retryTooMany)}
+		return "", TooManyJobs{RetryAfter: s.seconds(tooManyJobsWait)}
 	} else if err != nil {
-		return "", fmt.Errorf("starting an export: %w", err)
+		return "", fmt.Errorf("start an export: %w", err)
 	}
 	if err := failpoint.Inject(ctx, "export.accepted"); err != nil {
 		return "", err
@@ -226,10 +233,10 @@ func (s *Service) KickOff(ctx context.Context, r Request) (jobID string, err err
 	return job.ID, nil
 }
 
-// owned returns a job of the principal in ctx. Foreign jobs are
-// [store.ErrNotFound]. A job whose retention is over is Expired, whether the
-// janitor has been there or not.
-func (s *Service) owned(ctx context.Context, id string) (store.Job, error) {
+// ownedJob returns a job of the principal in ctx. A job of another principal is
+// [store.ErrNotFound]. A job whose retention is over is Expired, even if the janitor has
+// not run since: no other code compares Expires with the time.
+func (s *Service) ownedJob(ctx context.Context, id string) (store.Job, error) {
 	job, err := s.jobs.Job(ctx, id)
 	if err != nil {
 		return store.Job{}, err
@@ -243,12 +250,12 @@ func (s *Service) owned(ctx context.Context, id string) (store.Job, error) {
 	return job, nil
 }
 
-// Cancel ends a job or gives back a finished one: its files are gone when Cancel
-// returns, and its workers stop within a heartbeat (DE-01, DE-03, DE-05). A job
-// that is unknown or of somebody else is [store.ErrNotFound], one that was
-// deleted before, or is over, is [ErrAlreadyDeleted] (DE-04).
+// Cancel cancels a live job or deletes an ended one. Its files are removed before Cancel
+// returns, and its workers stop within a heartbeat (DE-01, DE-03, DE-05). A job that is
+// unknown or belongs to another client is [store.ErrNotFound]. A job that was deleted
+// before or has expired is [ErrAlreadyDeleted] (DE-04).
 func (s *Service) Cancel(ctx context.Context, jobID string) error {
-	job, err := s.owned(ctx, jobID)
+	job, err := s.ownedJob(ctx, jobID)
 	if err != nil {
 		return err
 	}
@@ -257,22 +264,22 @@ func (s *Service) Cancel(ctx context.Context, jobID string) error {
 	}
 	err = s.jobs.Cancel(ctx, job.ID, job.Owner, s.now(), s.expires())
 	if errors.Is(err, store.ErrNotFound) {
-		return ErrAlreadyDeleted // by another request, just now
+		return ErrAlreadyDeleted // by a concurrent request
 	}
 	if err != nil {
-		return fmt.Errorf("cancelling job %s: %w", job.ID, err)
+		return fmt.Errorf("cancel job %s: %w", job.ID, err)
 	}
 	if job.State.Live() {
 		s.Observer.JobEnded(store.Cancelled)
 	} else {
 		s.Observer.Removed(RemovedExport, 1)
 	}
-	// From here on the job is cancelled, whatever becomes of the client.
+	// The job is cancelled now, even if the client disconnects.
 	if err := failpoint.Inject(ctx, "export.cancelled"); err != nil {
 		return err
 	}
 	if err := s.removeFiles(context.WithoutCancel(ctx), job.ID); err != nil {
-		s.Logger.Error("files of a cancelled job remain for the janitor", "job", job.ID, "error", err)
+		s.Logger.Error("files of a cancelled job were not removed; the janitor will retry", "job", job.ID, "error", err)
 	}
 	return nil
 }
@@ -280,7 +287,7 @@ func (s *Service) Cancel(ctx context.Context, jobID string) error {
 func (s *Service) now() fhir.Instant     { return fhir.InstantOf(s.Now()) }
 func (s *Service) expires() fhir.Instant { return fhir.InstantOf(s.Now().Add(s.Retention)) }
 
-// work does one claimed piece of work.
+// work runs a claimed task.
 func (s *Service) work(ctx context.Context, c *job.Claim) error {
 	if c.Task.Part == nil {
 		return s.selectRows(ctx, c)

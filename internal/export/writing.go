@@ -12,11 +12,11 @@ import (
 	"muster/internal/store"
 )
 
-// pageKeys is how many resources are read at a time: no read of the database
-// stays open over a whole part, and pages of this size cost nothing.
-const pageKeys = 2000
+// pageSize is the number of resources in a page. A database read lasts for one page
+// instead of a whole part, at no measurable cost.
+const pageSize = 2000
 
-// writePart writes one file, as of T, and hands it over.
+// writePart writes the file of one part, as of T, and stores it as finished.
 func (s *Service) writePart(ctx context.Context, c *job.Claim) error {
 	name := objectName(c.Task)
 	out, err := s.Blobs.Create(ctx, name)
@@ -37,12 +37,12 @@ func (s *Service) writePart(ctx context.Context, c *job.Claim) error {
 	if err := failpoint.Inject(ctx, "export.part.committed"); err != nil {
 		return err
 	}
-	settle, cancel := c.Settling(ctx)
+	settle, cancel := c.FinishContext(ctx)
 	defer cancel()
 	state, err := s.jobs.FinishPart(settle, c.Task, name, stored, s.now(), s.expires())
 	if errors.Is(err, store.ErrLeaseLost) || errors.Is(err, store.ErrCancelled) {
-		// Too late: nobody will ever name this file. The store must say so itself: an end of
-		// settle may hide that the row was written. Then the janitor decides.
+		// No row will ever name this file. Only the store can decide that: if settle has
+		// ended, the row may have been written, and the janitor decides.
 		return errors.Join(err, s.Blobs.Remove(settle, name))
 	}
 	if err != nil {
@@ -53,18 +53,18 @@ func (s *Service) writePart(ctx context.Context, c *job.Claim) error {
 		return nil
 	}
 	s.Observer.JobEnded(state)
-	s.Logger.Info("an export ended", "job", c.Task.Job.ID, "state", state)
+	s.Logger.Info("export ended", "job", c.Task.Job.ID, "state", state)
 	return failpoint.Inject(ctx, "export.finished")
 }
 
-// objectName names the file of a claim. The fence keeps a late worker from
-// touching the file of its successor (D7).
+// objectName returns the name of the file of a claim. It contains the fence, so that a
+// late worker cannot change the file of its successor (D7).
 func objectName(t *store.Task) string {
 	return fmt.Sprintf("%s/%d-%d.ndjson.gz", t.Job.ID, t.Part.Number, t.Fence)
 }
 
-// copyRows writes the rows of the part and holds the result against the plan: a
-// part is whole or it is nothing (MA-04).
+// copyRows writes the rows of the part and compares the result with the plan: a part is
+// complete or fails (MA-04).
 func (s *Service) copyRows(ctx context.Context, c *job.Claim, out blob.Writer) (store.Stored, error) {
 	p := c.Task.Part
 	selection, err := s.jobs.Selection(ctx, p.JobID, p.Type)
@@ -81,7 +81,7 @@ func (s *Service) copyRows(ctx context.Context, c *job.Claim, out blob.Writer) (
 		if err != nil {
 			return store.Stored{}, fmt.Errorf("part %d: %w", p.Number, err)
 		}
-		c.Found(written)
+		c.ReportProgress(written)
 		if err := failpoint.Inject(ctx, "export.part.page"); err != nil {
 			return store.Stored{}, err
 		}
@@ -94,21 +94,21 @@ func (s *Service) copyRows(ctx context.Context, c *job.Claim, out blob.Writer) (
 		return store.Stored{}, err
 	}
 	if sum.Count != p.Count || sum.Bytes != p.Bytes {
-		return store.Stored{}, job.Permanent(fmt.Errorf("part %d has %d resources in %d bytes where %d in %d were selected: the directory's sizes are wrong",
+		return store.Stored{}, job.Permanent(fmt.Errorf("part %d has %d resources in %d bytes, but %d in %d were selected: the sizes in the directory are wrong",
 			p.Number, sum.Count, sum.Bytes, p.Count, p.Bytes))
 	}
 	return store.Stored{Count: sum.Count, Bytes: sum.Bytes, GzipBytes: sum.GzipBytes, SHA256: sum.SHA256, Index: sum.Index}, nil
 }
 
-// pages yields the keys of a selection from first to last in runs of pageKeys.
-// The slice is valid during the iteration only.
+// pages yields the keys of a selection from first to last in slices of pageSize. A slice
+// is valid only until the next iteration.
 func pages(s store.Selection, first, last store.RowKey) func(yield func([]store.RowKey) bool) {
 	return func(yield func([]store.RowKey) bool) {
-		keys := make([]store.RowKey, 0, pageKeys)
+		keys := make([]store.RowKey, 0, pageSize)
 		it := s.Keys.Iterator()
 		for it.AdvanceIfNeeded(uint64(first)); it.HasNext() && it.PeekNext() <= uint64(last); {
 			keys = append(keys, store.RowKey(it.Next()))
-			if len(keys) == pageKeys {
+			if len(keys) == pageSize {
 				if !yield(keys) {
 					return
 				}

@@ -1,12 +1,13 @@
-// Package failpoint names the places where a crash could hurt, so that tests can
-// stop, slow or kill the program exactly there.
+// Package failpoint lets tests stop, slow or kill the program at named points in the code.
 //
-// A place is a call of [Inject]. In production nothing is armed and a point costs
-// one atomic read. A test in the same process arms a point with [Arm]; a test
-// of a child process sets the environment variable MUSTER_FAILPOINT before the
-// start: "export.part.written=kill" dies there as from kill -9,
-// "export.part.written@3=kill" on the third hit, and "export.part.written=stop"
-// stands still there, the whole process, until somebody sends it SIGCONT.
+// A failpoint is a call of [Inject]. In production no failpoint is armed, and each costs
+// one atomic read. A test in the same process arms a failpoint with [Arm]. A test of a
+// child process sets the environment variable MUSTER_FAILPOINT before it starts the
+// process:
+//
+//	export.part.written=kill    kills the process, as kill -9 does
+//	export.part.written@3=kill  kills it at the third hit
+//	export.part.written=stop    stops all threads of the process until SIGCONT
 package failpoint
 
 import (
@@ -20,7 +21,7 @@ import (
 	"sync/atomic"
 )
 
-// Variable is the environment variable that arms points in a child process.
+// Variable is the environment variable that arms failpoints in a child process.
 const Variable = "MUSTER_FAILPOINT"
 
 var (
@@ -29,7 +30,8 @@ var (
 	hooks = map[string]func(context.Context) error{}
 )
 
-// Inject marks a place. It returns what the armed hook returns, or nil.
+// Inject is a failpoint. It calls the armed hook and returns its error, or nil without a
+// hook.
 func Inject(ctx context.Context, name string) error {
 	if armed.Load() == 0 {
 		return nil
@@ -43,8 +45,8 @@ func Inject(ctx context.Context, name string) error {
 	return hook(ctx)
 }
 
-// Arm sets the hook of a point and returns a function that takes it away. Safe
-// for use by several goroutines; a second hook for a name replaces the first.
+// Arm sets the hook of a failpoint and returns a function that removes it. A second hook
+// for a name replaces the first. Arm is safe for use by several goroutines.
 func Arm(name string, hook func(context.Context) error) (disarm func()) {
 	mu.Lock()
 	defer mu.Unlock()
@@ -58,23 +60,23 @@ func Arm(name string, hook func(context.Context) error) (disarm func()) {
 	}
 }
 
-// ArmFromEnvironment reads [Variable], a comma list of NAME[@N]=kill or =stop, and arms
-// what it names. Called once by the program's start.
+// ArmFromEnvironment arms the failpoints of [Variable], a comma-separated list of
+// NAME[@N]=kill and NAME[@N]=stop. The program calls it once, at its start.
 func ArmFromEnvironment() error {
 	for item := range strings.SplitSeq(os.Getenv(Variable), ",") {
 		if item == "" {
 			continue
 		}
-		place, action, ok := strings.Cut(item, "=")
-		name, count, counted := strings.Cut(place, "@")
+		target, action, ok := strings.Cut(item, "=")
+		name, count, counted := strings.Cut(target, "@")
 		if !slices.ContainsFunc(All, func(p Point) bool { return p.Name == name }) {
-			return fmt.Errorf("%s: %q: there is no such failpoint: failpoint.All lists them", Variable, item)
+			return fmt.Errorf("%s: %q: no such failpoint: failpoint.All lists them", Variable, item)
 		}
 		hit := int64(1)
 		if counted {
 			n, err := strconv.ParseInt(count, 10, 64)
 			if err != nil || n < 1 {
-				return fmt.Errorf("%s: %q: the count after @ is a whole number from 1", Variable, item)
+				return fmt.Errorf("%s: %q: the count after @ is not valid: write a whole number from 1", Variable, item)
 			}
 			hit = n
 		}
@@ -83,7 +85,7 @@ func ArmFromEnvironment() error {
 			return fmt.Errorf("%s: %q: this operating system cannot stop a process: use kill", Variable, item)
 		}
 		if !ok || act == nil {
-			return fmt.Errorf("%s: %q: write NAME=kill or NAME@N=kill, or stop instead of kill", Variable, item)
+			return fmt.Errorf("%s: %q: not a failpoint action: write NAME=kill, NAME@N=kill, NAME=stop or NAME@N=stop", Variable, item)
 		}
 		var hits atomic.Int64
 		Arm(name, func(context.Context) error {
@@ -96,7 +98,7 @@ func ArmFromEnvironment() error {
 	return nil
 }
 
-// kill ends the process as kill -9 does: nothing is flushed and no deferred function runs.
+// kill ends the process as kill -9 does: without flushing buffers or running deferred calls.
 func kill() {
 	if self, err := os.FindProcess(os.Getpid()); err == nil {
 		_ = self.Kill()

@@ -12,8 +12,8 @@ import (
 
 var call = regexp.MustCompile(`failpoint\.Inject\([^,]+, "([^"]+)"\)`)
 
-// All names the points of the code, each once and no other.
-func TestPlacesAreThoseOfTheCode(t *testing.T) {
+// TestAllMatchesCode checks that All lists each failpoint of the code once, and no other.
+func TestAllMatchesCode(t *testing.T) {
 	used := map[string]bool{}
 	root := filepath.Join("..", "..")
 	for _, top := range []string{"internal", "cmd"} {
@@ -29,7 +29,7 @@ func TestPlacesAreThoseOfTheCode(t *testing.T) {
 				used[found[1]] = true
 			}
 			if n := strings.Count(string(text), "failpoint.Inject("); n != len(call.FindAllString(string(text), -1)) {
-				t.Errorf("%s: a point whose name is not a plain string", path)
+				t.Errorf("%s: a failpoint whose name is not a string literal", path)
 			}
 			return nil
 		})
@@ -41,21 +41,22 @@ func TestPlacesAreThoseOfTheCode(t *testing.T) {
 	for _, p := range All {
 		names = append(names, p.Name)
 		if !used[p.Name] {
-			t.Errorf("%s is in the list of places, but nowhere in the code", p.Name)
+			t.Errorf("%s is in All, but not in the code", p.Name)
 		}
 	}
 	for name := range used {
 		if !slices.Contains(names, name) {
-			t.Errorf("the code has the point %s: add it to Places, and to the flow test that kills there", name)
+			t.Errorf("the code has the failpoint %s: add it to All, and to the flow test that kills there", name)
 		}
 	}
 	if slices.Sort(names); len(slices.Compact(names)) != len(All) {
-		t.Error("a place is listed twice")
+		t.Error("a failpoint is listed twice")
 	}
 }
 
-// A misspelt name would arm nothing, and a test would wait for ever.
-func TestUnknownPlaceIsRefused(t *testing.T) {
+// TestArmFromEnvironment checks that invalid items are errors: a misspelt name would arm
+// nothing, and a test would wait forever.
+func TestArmFromEnvironment(t *testing.T) {
 	for _, c := range []struct {
 		armed, want string
 	}{
@@ -64,7 +65,7 @@ func TestUnknownPlaceIsRefused(t *testing.T) {
 		{"export.acepted=kill", "no such failpoint"},
 		{"export.accepted=stop", ""},
 		{"export.accepted@0=kill", "whole number from 1"},
-		{"export.accepted=explode", "NAME=kill"},
+		{"export.accepted=explode", "write NAME=kill"},
 	} {
 		t.Setenv(Variable, c.armed)
 		err := ArmFromEnvironment()

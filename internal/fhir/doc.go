@@ -1,7 +1,7 @@
-// Package fhir holds the words of FHIR that the rest of muster speaks in:
-// resource types, ids, references, instants, partial dates, issues and NDJSON
-// lines. It knows nobody, and both sides of the wire use it.
+// Package fhir defines the basic types of FHIR that the rest of muster uses: resource
+// types, ids, references, instants, partial dates, issues and NDJSON lines. It imports no
+// other package of muster.
 //
-// Everything here is a small value. Nothing does input or output but
-// [LineReader], and nothing is shared between goroutines.
+// All types are small values, except [LineReader], which is the only one that does input or
+// output. No state is shared between goroutines.
 package fhir

@@ -2,24 +2,24 @@ package fhir
 
 import "strings"
 
-// Element is an element at the root of a resource type, as R4 defines it.
+// Element is a root element of a resource type, as R4 defines it.
 type Element struct {
-	Name     string // as paths have it; a choice without its type: "occurred"
-	Choice   bool   // the member's name goes on with the name of a type: occurredDateTime
+	Name     string // as in paths; of a choice without its type: "occurred"
+	Choice   bool   // member names append the name of a type: occurredDateTime
 	Summary  bool   // part of a summary
-	Required bool   // must be there once or more
-	Modifier bool   // may change the meaning of the others
+	Required bool   // has a minimum cardinality of 1
+	Modifier bool   // may change the meaning of other elements
 }
 
-// HoldsMember reports whether a member of the JSON object belongs to the element:
-// the element itself, what extends its primitive value, and the forms of a choice.
+// HoldsMember reports whether a JSON member belongs to the element: the element itself, the
+// extensions of its primitive value, and the forms of a choice.
 func (e Element) HoldsMember(member string) bool {
 	name, ok := strings.CutPrefix(strings.TrimPrefix(member, "_"), e.Name)
 	return ok && (name == "" || e.Choice && 'A' <= name[0] && name[0] <= 'Z')
 }
 
-// elements lists the root elements of the types after R4 4.0.1. The signs behind a
-// name: + in the summary, 1 required, ! modifier, * choice.
+// elements lists the root elements of the types in R4 4.0.1. The signs after a name are:
+// + in the summary, 1 required, ! modifier, * choice.
 var elements = map[Type]string{
 	Organization: "identifier+ active+! type+ name+ alias telecom address partOf+ contact endpoint",
 	Location: "identifier+ status+! operationalStatus+ name+ alias description+ mode+ type+ telecom address physicalType+ " +
@@ -34,8 +34,7 @@ var elements = map[Type]string{
 	Provenance: "target+1 occurred* recorded+1 policy location reason activity agent1 entity+ signature",
 }
 
-// common are the elements of every type. The id, meta and the resourceType are in
-// every form of a resource.
+// common lists the elements of every type. id and meta are part of every form of a resource.
 const common = "id+1 meta+1 implicitRules+! language text contained extension modifierExtension!"
 
 var parsedElements = func() map[Type][]Element {
@@ -53,5 +52,5 @@ var parsedElements = func() map[Type][]Element {
 	return parsed
 }()
 
-// Elements returns the root elements of a type. The list is shared: leave it as it is.
+// Elements returns the root elements of a type. The list is shared and must not be modified.
 func Elements(t Type) []Element { return parsedElements[t] }

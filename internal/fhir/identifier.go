@@ -2,9 +2,9 @@ package fhir
 
 import "strings"
 
-// CheckHealthcareIdentifier says what is wrong with a number of the Healthcare
-// Identifiers Service, or "": sixteen digits, the prefix of its kind, and a Luhn
-// sum of 0 modulo 10 (inv-hpii-0..2, inv-hpio-0..2, inv-hspo-0..2). The answer
+// CheckHealthcareIdentifier returns what is wrong with a number of the Healthcare
+// Identifiers Service, or "". A valid number has sixteen digits, the prefix of its kind,
+// and a Luhn sum of 0 modulo 10 (inv-hpii-0..2, inv-hpio-0..2, inv-hspo-0..2). The result
 // does not repeat the number.
 func CheckHealthcareIdentifier(value, prefix string) string {
 	switch {
@@ -29,8 +29,8 @@ func CheckHealthcareIdentifier(value, prefix string) string {
 	return ""
 }
 
-// CheckAhpraNumber says what is wrong with an Ahpra registration number, or ""
-// (inv-ahpra-0). The answer does not repeat the number.
+// CheckAhpraNumber returns what is wrong with an Ahpra registration number, or ""
+// (inv-ahpra-0). The result does not repeat the number.
 func CheckAhpraNumber(value string) string {
 	if len(value) != 13 || !onlyDigits(value[3:]) || strings.Trim(value[:3], "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
 		return "not three letters and ten digits"

@@ -6,31 +6,30 @@ import (
 	"time"
 )
 
-// Instant is a point in time in milliseconds since 1970-01-01T00:00:00Z: the
-// precision of everything that muster stores, compares and prints. The zero
-// Instant is 1970 like any other; job rows alone, whose times are always later,
-// use it for "not set".
+// Instant is a point in time in milliseconds since 1970-01-01T00:00:00Z. muster stores,
+// compares and prints times with this precision. The zero Instant is 1970-01-01T00:00:00Z.
+// Only job rows, whose times are always later, use it for "not set".
 type Instant int64
 
-// InstantOf cuts a time to a Instant.
+// InstantOf returns the Instant of t, truncated to milliseconds.
 func InstantOf(t time.Time) Instant { return Instant(t.UnixMilli()) }
 
 // Time returns the Instant as a UTC time.
-func (m Instant) Time() time.Time { return time.UnixMilli(int64(m)).UTC() }
+func (i Instant) Time() time.Time { return time.UnixMilli(int64(i)).UTC() }
 
-// Format writes a FHIR instant with milliseconds and the offset of loc, such as
+// Format returns a FHIR instant with milliseconds and the offset of loc, such as
 // 2026-03-01T09:30:00.000+11:00.
-func (m Instant) Format(loc *time.Location) string {
-	return m.Time().In(loc).Format("2006-01-02T15:04:05.000Z07:00")
+func (i Instant) Format(loc *time.Location) string {
+	return i.Time().In(loc).Format("2006-01-02T15:04:05.000Z07:00")
 }
 
 // String returns the instant in UTC.
-func (m Instant) String() string { return m.Format(time.UTC) }
+func (i Instant) String() string { return i.Format(time.UTC) }
 
 var instantForm = regexp.MustCompile(`^([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(\.[0-9]+)?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9]|[+-]14:00)$`)
 
-// ParseInstant reads a FHIR instant: date, time to the second at least, and a
-// zone (KO-23). Fractions beyond milliseconds are cut off.
+// ParseInstant parses a FHIR instant: a date, a time with at least seconds, and a zone
+// (KO-23). Fractions beyond milliseconds are truncated.
 func ParseInstant(s string) (Instant, error) {
 	if !instantForm.MatchString(s) {
 		return 0, fmt.Errorf("%q is not an instant: write date, time and zone, such as 2026-03-01T09:30:00+11:00", s)
@@ -42,8 +41,7 @@ func ParseInstant(s string) (Instant, error) {
 	return InstantOf(t), nil
 }
 
-// Period is a half-open range of time: From is inside, To is the first Instant
-// after it.
+// Period is a half-open range of time: it includes From and excludes To.
 type Period struct{ From, To Instant }
 
 var dateForms = []struct {
@@ -61,8 +59,8 @@ var dateForms = []struct {
 
 var zoned = regexp.MustCompile(`(Z|[+-][0-9]{2}:[0-9]{2})$`)
 
-// ParseDate reads a FHIR date or dateTime of any precision as the period that
-// it names (SR-44): 2010 is the whole year. Text without a zone is read in loc.
+// ParseDate parses a FHIR date or dateTime of any precision and returns its period (SR-44):
+// 2010 is the whole year. A text without a zone is interpreted in loc.
 func ParseDate(s string, loc *time.Location) (Period, error) {
 	for _, f := range dateForms {
 		if !f.form.MatchString(s) {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Code is a FHIR issue type. The table in package server maps each to a status.
+// Code is a FHIR issue type. A table in package server maps each one to an HTTP status.
 type Code string
 
 // The issue types that muster uses.
@@ -23,16 +23,16 @@ const (
 	CodeInformational Code = "informational"
 )
 
-// Issue is one problem of a request or of a resource, as an error value. It
-// becomes one issue of an OperationOutcome.
+// Issue is one problem of a request or of a resource. It is an error, and becomes one issue
+// of an OperationOutcome.
 type Issue struct {
 	Code        Code
-	Diagnostics string // a sentence: the thing, the place, the way out
+	Diagnostics string // sentences: what is wrong, and what to do
 	Expression  string // FHIRPath of the element at fault, or empty: "Parameters.parameter[2].value"
-	Reason      Reason // set where the code alone does not decide the HTTP status
+	Reason      Reason // set if the code alone does not determine the HTTP status
 }
 
-// Reason tells apart problems that share a code but not a status.
+// Reason distinguishes problems with the same code and different HTTP statuses.
 type Reason string
 
 // The reasons.
@@ -48,11 +48,11 @@ func (i Issue) Error() string {
 	return i.Expression + ": " + i.Diagnostics
 }
 
-// Issues are all the problems found in one stage of reading a request (KO-38).
-// The empty list is no error: use [Issues.Err] to turn a list into one.
+// Issues is the list of all problems found in one stage of parsing a request (KO-38). An
+// empty list is not an error: use [Issues.Err] to convert a list to an error.
 type Issues []Issue
 
-// Error joins the issues, one on a line.
+// Error returns the issues, one on each line.
 func (is Issues) Error() string {
 	lines := make([]string, len(is))
 	for n, i := range is {
@@ -69,8 +69,8 @@ func (is Issues) Err() error {
 	return is
 }
 
-// AsIssues returns the issues inside err, whether it holds a list or one, and
-// false when there are none.
+// AsIssues returns the issues in the chain of err, an [Issues] or a single [Issue]. It
+// reports false if there are none.
 func AsIssues(err error) (Issues, bool) {
 	if list, ok := errors.AsType[Issues](err); ok {
 		return list, true

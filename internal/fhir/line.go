@@ -8,17 +8,17 @@ import (
 	"io"
 )
 
-// MaxLine is the longest NDJSON line that muster reads or writes, in bytes
-// without the newline. Common clients stop at 10 MB (OF-27).
+// MaxLine is the maximum length of an NDJSON line that muster reads or writes, in bytes
+// without the newline. Common clients accept at most 10 MB (OF-27).
 const MaxLine = 8 << 20
 
-// ErrLineTooLong says that a line is longer than [MaxLine]; the reader stands
-// behind it and goes on with the next one.
+// ErrLineTooLong is the error for a line longer than [MaxLine]. The reader has skipped the
+// line and continues with the next one.
 var ErrLineTooLong = fmt.Errorf("the line is longer than %d bytes", MaxLine)
 
 // LineReader reads NDJSON line by line in bounded memory (D12).
 type LineReader struct {
-	// Skipped takes the bytes of lines that are too long. Optional.
+	// Skipped receives the bytes of lines that are too long. Optional.
 	Skipped io.Writer
 
 	r   *bufio.Reader
@@ -26,7 +26,7 @@ type LineReader struct {
 	n   int
 }
 
-// NewLineReader reads lines from r. A byte order mark at the start is skipped.
+// NewLineReader returns a reader of the lines of r. It skips a byte order mark at the start.
 func NewLineReader(r io.Reader) *LineReader {
 	br := bufio.NewReaderSize(r, 1<<20)
 	if head, _ := br.Peek(3); bytes.Equal(head, []byte("\xef\xbb\xbf")) {
@@ -35,12 +35,12 @@ func NewLineReader(r io.Reader) *LineReader {
 	return &LineReader{r: br}
 }
 
-// Line returns the number of the line last read, from 1.
+// Line returns the number of the last line read, from 1.
 func (l *LineReader) Line() int { return l.n }
 
-// Next returns the next line that is not blank, without its line ending. The
-// bytes are valid until the next call. It returns io.EOF after the last line,
-// and [ErrLineTooLong] for a line that it skipped.
+// Next returns the next line that is not blank, without surrounding white space. The bytes
+// are valid until the next call. It returns io.EOF after the last line, and
+// [ErrLineTooLong] for a line that is too long.
 func (l *LineReader) Next() ([]byte, error) {
 	for {
 		line, err := l.read()
@@ -53,7 +53,7 @@ func (l *LineReader) Next() ([]byte, error) {
 	}
 }
 
-// read returns one line with whatever it holds.
+// read returns one line, blank or not.
 func (l *LineReader) read() ([]byte, error) {
 	l.buf = l.buf[:0]
 	tooLong := false
@@ -86,20 +86,19 @@ func (l *LineReader) read() ([]byte, error) {
 	}
 }
 
-// skip passes on a piece of a line that is too long.
+// skip writes a piece of a line that is too long to Skipped.
 func (l *LineReader) skip(piece []byte) {
 	if l.Skipped != nil {
 		_, _ = l.Skipped.Write(piece)
 	}
 }
 
-// Rest returns what was read of a line when an error other than [ErrLineTooLong] ended
-// the reading.
+// Rest returns the incomplete line after an error other than [ErrLineTooLong].
 func (l *LineReader) Rest() []byte { return l.buf }
 
-// AppendEscapedLine appends a JSON text to dst so that no reader can take a
-// character inside a string for a line end: U+0085, U+2028 and U+2029 become
-// \u escapes (RE-07). The text must be valid JSON in UTF-8.
+// AppendEscapedLine appends a JSON text to dst with U+0085, U+2028 and U+2029 as \u
+// escapes, so that no reader takes a character inside a string for a line end (RE-07). The
+// text must be valid JSON in UTF-8.
 func AppendEscapedLine(dst, json []byte) []byte {
 	start := 0
 	for i := 0; i < len(json); i++ {

@@ -8,13 +8,12 @@ import (
 
 var idForm = regexp.MustCompile(`^[A-Za-z0-9\-.]{1,64}$`)
 
-// ValidID reports whether s may be the id of a resource (RD-02).
+// ValidID reports whether s is a valid id of a resource (RD-02).
 func ValidID(s string) bool { return idForm.MatchString(s) }
 
-// Reference points at a resource of the directory: Type/id. Type is empty when
-// only the id is known.
+// Reference is a reference to a resource: Type/id. Type is empty if only the id is known.
 type Reference struct {
-	Type string // any FHIR type name: references may leave the seven types
+	Type string // any FHIR type name, also outside the seven types of the directory
 	ID   string
 }
 
@@ -28,9 +27,9 @@ func (r Reference) String() string {
 
 var typeForm = regexp.MustCompile(`^[A-Z][A-Za-z]{1,63}$`)
 
-// ParseReference reads a literal reference: Type/id, Type/id/_history/n, or an
-// absolute URL below base (no trailing slash). Other URLs, urn: and fragment
-// references point outside the directory and are an error.
+// ParseReference parses a literal reference: Type/id, Type/id/_history/n, or an absolute
+// URL below base, which has no trailing slash. Other URLs, urn: and fragment references
+// point outside the directory and are an error.
 func ParseReference(s, base string) (Reference, error) {
 	rest := s
 	if base != "" && strings.HasPrefix(rest, base+"/") {

@@ -2,9 +2,9 @@ package fhir
 
 import "strings"
 
-// Type is one of the seven resource types of the directory (KO-24). Its number
-// is part of every stored row key and never changes. The order is the order of
-// loading: a type refers mostly to types before it.
+// Type is one of the seven resource types of the directory (KO-24). Its number is part of
+// every stored row key and never changes. The order is the loading order: a type refers
+// mostly to types before it.
 type Type uint8
 
 // The seven types of a provider directory.
@@ -33,7 +33,7 @@ func Types() []Type {
 	return []Type{Organization, Location, Endpoint, HealthcareService, Practitioner, PractitionerRole, Provenance}
 }
 
-// Names lists types by name with commas between, as texts for people do.
+// Names returns the names of types, separated by commas, for messages.
 func Names(types []Type) string {
 	list := make([]string, len(types))
 	for i, t := range types {
@@ -42,7 +42,7 @@ func Names(types []Type) string {
 	return strings.Join(list, ", ")
 }
 
-// ParseType finds a type by its exact name; names are case-sensitive (KO-25).
+// ParseType returns the type with the given name. Names are case-sensitive (KO-25).
 func ParseType(name string) (Type, bool) {
 	for t, n := range typeNames {
 		if t > 0 && n == name {

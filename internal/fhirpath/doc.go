@@ -1,8 +1,8 @@
-// Package fhirpath compiles the part of FHIRPath that the expressions of search
-// parameters use, to functions over parsed JSON. It knows no resource type and no
-// search parameter.
+// Package fhirpath compiles the part of FHIRPath that the expressions of search parameters
+// use. A compiled expression is a set of functions over parsed JSON. The package is
+// independent of resource types and search parameters.
 //
-// # What it understands
+// # Supported expressions
 //
 //	Organization.name | Organization.alias         paths from a type, and unions of them
 //	Practitioner.telecom.where(system = 'email')   filters
@@ -10,19 +10,19 @@
 //	identifier.where(type.coding.exists(code='XX') and value.exists().not())
 //	Provenance.target.where(resolve() is Location) type of a reference, read from its text
 //
-// A path gives elements; inside where() and exists() stand conditions: = and !=
-// between a path and a literal, exists(), not(), and, or, parentheses. $this is
-// the element under test.
+// A path returns elements. The arguments of where() and exists() are conditions: = and !=
+// between a path and a literal, exists(), not(), and, or, and parentheses. $this is the
+// element under test.
 //
 // # Flow
 //
-// text → tokens (lex.go) → functions (parse.go, steps.go). [Compile] does all the
-// work that can be done once; [Expression.Append] walks the JSON, goes into arrays
-// by itself, and allocates nothing but room in the list of results.
+// text → tokens (lex.go) → functions (parse.go, steps.go). [Compile] does everything that
+// can be done once. [Expression.Append] walks the JSON and descends into arrays implicitly.
+// It allocates only the list of results.
 //
-// # When things fail
+// # Errors
 //
-// Anything outside the subset is an error of [Compile] that says the position and
-// the piece, never a wrong result later. Evaluation cannot fail: a path that leads
-// nowhere finds nothing. JSON null is nothing as well.
+// For an expression outside the subset, [Compile] returns an error with the position and
+// the token, so that no expression is evaluated incorrectly. Evaluation cannot fail: a path
+// without a match returns no elements. JSON null counts as no element.
 package fhirpath

@@ -25,14 +25,14 @@ func TestExpressions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			after := answer(t, string(before))
+			after := evaluate(t, string(before))
 			golden.Check(t, file, after)
 		})
 	}
 }
 
-// answer repeats the questions of a case file with fresh answers.
-func answer(t *testing.T, cases string) string {
+// evaluate returns a case file with new results.
+func evaluate(t *testing.T, cases string) string {
 	var out strings.Builder
 	element := fastjson.MustParse(`{}`)
 	for line := range strings.Lines(cases) {
@@ -75,7 +75,7 @@ func FuzzCompile(f *testing.F) {
 		expression, err := Compile(text)
 		if err != nil {
 			if !strings.Contains(err.Error(), "at character ") {
-				t.Fatalf("%q: the error does not say where: %v", text, err)
+				t.Fatalf("%q: the error has no position: %v", text, err)
 			}
 			return
 		}

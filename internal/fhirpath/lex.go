@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// token is one word of an expression.
+// token is one token of an expression.
 type token struct {
 	kind kind
 	text string // the name, the symbol, or the literal without quotes and escapes
@@ -23,7 +23,7 @@ const (
 	this        // $this
 )
 
-// String names the token for error messages.
+// String returns the token for error messages.
 func (t token) String() string {
 	switch t.kind {
 	case end:
@@ -34,12 +34,12 @@ func (t token) String() string {
 	return t.text
 }
 
-// mistake is an error at a position of the expression.
-func mistake(expression string, at int, format string, args ...any) error {
+// syntaxError returns an error with a position in the expression.
+func syntaxError(expression string, at int, format string, args ...any) error {
 	return fmt.Errorf("expression %q at character %d: %s", expression, utf8.RuneCountInString(expression[:at])+1, fmt.Sprintf(format, args...))
 }
 
-// lex cuts an expression into tokens; the last one is of kind end.
+// lex splits an expression into tokens. The last one is of kind end.
 func lex(expression string) ([]token, error) {
 	var tokens []token
 	for i := 0; i < len(expression); {
@@ -72,14 +72,14 @@ func lex(expression string) ([]token, error) {
 			tokens = append(tokens, token{text, value, start})
 		default:
 			r, _ := utf8.DecodeRuneInString(expression[i:])
-			return nil, mistake(expression, i, "%q is not supported here", r)
+			return nil, syntaxError(expression, i, "%q is not supported here", r)
 		}
 	}
 	return append(tokens, token{end, "", len(expression)}), nil
 }
 
-// quoted reads the literal that opens at i and returns its value and its length
-// with both quotes.
+// quoted reads the string literal that starts at i. It returns the value, and the length
+// including both quotes.
 func quoted(expression string, i int) (value string, length int, err error) {
 	var b strings.Builder
 	for j := i + 1; j < len(expression); j++ {
@@ -89,14 +89,14 @@ func quoted(expression string, i int) (value string, length int, err error) {
 		case '\\':
 			j++
 			if j == len(expression) || strings.IndexByte(`'\/"`, expression[j]) < 0 {
-				return "", 0, mistake(expression, j-1, `the escape is not supported: only \' \" \\ and \/ are`)
+				return "", 0, syntaxError(expression, j-1, `the escape is not supported: only \' \" \\ and \/ are`)
 			}
 			b.WriteByte(expression[j])
 		default:
 			b.WriteByte(c)
 		}
 	}
-	return "", 0, mistake(expression, i, "the text has no closing quote")
+	return "", 0, syntaxError(expression, i, "the string has no closing quote")
 }
 
 func isNameByte(c byte) bool {

@@ -10,8 +10,8 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// Expression is a compiled path. It holds no state, so several goroutines may use
-// it at once, each on values of its own: reading a fastjson.Value changes it.
+// Expression is a compiled expression. It is stateless and safe for use by several
+// goroutines, but they must not share a fastjson.Value, since reading it modifies it.
 type Expression struct {
 	text  string
 	paths []path
@@ -20,8 +20,9 @@ type Expression struct {
 // String returns the text that the expression was compiled from.
 func (e *Expression) String() string { return e.text }
 
-// Append adds the elements that the expression finds in v to dst, arm after arm
-// of a union, each in document order. An element that two arms find is added twice.
+// Append appends the elements that the expression selects in v to dst, operand by operand
+// of a union, each in document order. An element that two operands select is appended
+// twice.
 func (e *Expression) Append(dst []*fastjson.Value, v *fastjson.Value) []*fastjson.Value {
 	out := results{list: dst, keep: true}
 	for _, p := range e.paths {
@@ -30,8 +31,8 @@ func (e *Expression) Append(dst []*fastjson.Value, v *fastjson.Value) []*fastjso
 	return out.list
 }
 
-// Compile reads an expression. What is outside the subset of the package is an
-// error that says where and what.
+// Compile compiles an expression. For an expression outside the subset of the package, it
+// returns an error with the position and the token.
 func Compile(text string) (*Expression, error) {
 	tokens, err := lex(text)
 	if err != nil {
@@ -43,7 +44,7 @@ func Compile(text string) (*Expression, error) {
 		return nil, err
 	}
 	if t := p.peek(); t.kind != end {
-		return nil, p.mistake(t, "%s is not expected here: the expression of a search parameter is a path or a union of paths", t)
+		return nil, p.errorAt(t, "unexpected %s: the expression of a search parameter is a path or a union of paths", t)
 	}
 	return &Expression{text: text, paths: paths}, nil
 }
@@ -51,8 +52,8 @@ func Compile(text string) (*Expression, error) {
 // maxDepth limits nested parentheses and conditions.
 const maxDepth = 50
 
-// parser turns tokens into paths and conditions by recursive descent. It stands
-// before tokens[next].
+// parser parses tokens into paths and conditions by recursive descent. The next token is
+// tokens[next].
 type parser struct {
 	expression string
 	tokens     []token
@@ -60,8 +61,10 @@ type parser struct {
 	depth      int
 }
 
+// peek returns the next token without consuming it.
 func (p *parser) peek() token { return p.tokens[p.next] }
 
+// take consumes the next token.
 func (p *parser) take() token {
 	t := p.tokens[p.next]
 	if t.kind != end {
@@ -70,7 +73,7 @@ func (p *parser) take() token {
 	return t
 }
 
-// accept takes the next token if it is the symbol or keyword.
+// accept consumes the next token if it is the given symbol or keyword.
 func (p *parser) accept(kind kind, text string) bool {
 	if t := p.peek(); t.kind != kind || t.text != text {
 		return false
@@ -79,30 +82,32 @@ func (p *parser) accept(kind kind, text string) bool {
 	return true
 }
 
+// expect consumes the given symbol, or returns an error.
 func (p *parser) expect(text string) error {
 	if t := p.peek(); !p.accept(symbol, text) {
-		return p.mistake(t, "%s is not expected here: %q is missing", t, text)
+		return p.errorAt(t, "unexpected %s: %q is missing", t, text)
 	}
 	return nil
 }
 
-func (p *parser) mistake(t token, format string, args ...any) error {
-	return mistake(p.expression, t.at, format, args...)
+// errorAt returns an error at the position of a token.
+func (p *parser) errorAt(t token, format string, args ...any) error {
+	return syntaxError(p.expression, t.at, format, args...)
 }
 
-// enter and leave count the nesting.
+// enter and leave track the nesting depth.
 func (p *parser) enter() error {
 	p.depth++
 	if p.depth > maxDepth {
-		return p.mistake(p.peek(), "nested deeper than %d levels", maxDepth)
+		return p.errorAt(p.peek(), "nested deeper than %d levels", maxDepth)
 	}
 	return nil
 }
 
 func (p *parser) leave() { p.depth-- }
 
-// union reads paths with | between them. Only at the root may a path begin with
-// the name of a resource type.
+// union parses paths separated by |. Only at the root may a path start with the name of a
+// resource type.
 func (p *parser) union(root bool) ([]path, error) {
 	paths, err := p.chain(root)
 	if err != nil {
@@ -118,8 +123,8 @@ func (p *parser) union(root bool) ([]path, error) {
 	return paths, nil
 }
 
-// chain reads one path: a start, steps behind dots, and perhaps "as Type". It
-// stops before a function that makes a condition of it.
+// chain parses one path: a start, steps after dots, and an optional "as Type". It stops
+// before a function that turns the path into a condition.
 func (p *parser) chain(root bool) ([]path, error) {
 	paths, err := p.start(root)
 	if err != nil {
@@ -137,19 +142,19 @@ func (p *parser) chain(root bool) ([]path, error) {
 	return paths, nil
 }
 
-// atConditionFunction looks whether behind the next dot stands a function that
-// gives true or false, or resolve(), which only "is" can follow.
+// atConditionFunction reports whether the next dot is followed by a function that returns a
+// boolean, or by resolve(), which only "is" can follow.
 func (p *parser) atConditionFunction() bool {
 	f := p.tokens[min(p.next+1, len(p.tokens)-1)]
 	return f.kind == name && slices.Contains([]string{"exists", "not", "resolve"}, f.text) && p.isCall(p.next+1)
 }
 
-// isCall looks whether the name at i is followed by an opening parenthesis.
+// isCall reports whether an opening parenthesis follows the name at i.
 func (p *parser) isCall(i int) bool {
 	return i+1 < len(p.tokens) && p.tokens[i+1].kind == symbol && p.tokens[i+1].text == "("
 }
 
-// start reads the beginning of a path.
+// start parses the start of a path.
 func (p *parser) start(root bool) ([]path, error) {
 	t := p.peek()
 	switch {
@@ -177,19 +182,19 @@ func (p *parser) start(root bool) ([]path, error) {
 	return p.step([]path{{}})
 }
 
-// step reads a property or a function that leads from elements to elements.
+// step parses a property or a function that maps elements to elements.
 func (p *parser) step(paths []path) ([]path, error) {
 	t := p.take()
 	switch {
 	case t.kind != name:
-		return nil, p.mistake(t, "%s is not expected here: a property or function is missing", t)
+		return nil, p.errorAt(t, "unexpected %s: a property or function is missing", t)
 	case !p.isCall(p.next - 1):
 		if startsDigit(t.text) {
-			return nil, p.mistake(t, "%s is not the name of a property", t)
+			return nil, p.errorAt(t, "%s is not the name of a property", t)
 		}
 		return extend(paths, step{field: t.text}), nil
 	}
-	p.take() // the parenthesis that isCall has seen
+	p.take() // the parenthesis that isCall found
 	switch t.text {
 	case "where":
 		test, err := p.conditionInParentheses()
@@ -200,7 +205,7 @@ func (p *parser) step(paths []path) ([]path, error) {
 	case "extension":
 		url := p.take()
 		if url.kind != text {
-			return nil, p.mistake(url, "%s is not expected here: extension() needs the url in single quotes", url)
+			return nil, p.errorAt(url, "unexpected %s: extension() needs the url in single quotes", url)
 		}
 		sameURL := equals([]path{{{field: "url"}}}, sameText(url.text))
 		return extend(paths, step{field: "extension"}, step{test: sameURL}), p.expect(")")
@@ -211,21 +216,21 @@ func (p *parser) step(paths []path) ([]path, error) {
 		}
 		return paths, p.expect(")")
 	}
-	return nil, p.mistake(t, "the function %s() is not supported: use where, exists, not, extension, ofType, as or resolve", t.text)
+	return nil, p.errorAt(t, "the function %s() is not supported: use where, exists, not, extension, ofType, as or resolve", t.text)
 }
 
-// choice reads a type name and narrows the choice element at the end of each
-// path: value as Coding is the property valueCoding.
+// choice parses a type name and replaces the choice element at the end of each path by its
+// typed form: value as Coding is the property valueCoding.
 func (p *parser) choice(paths []path, operator token) ([]path, error) {
 	typeName := p.take()
 	if typeName.kind != name || startsDigit(typeName.text) {
-		return nil, p.mistake(typeName, "%s is not expected here: the name of a data type is missing", typeName)
+		return nil, p.errorAt(typeName, "unexpected %s: the name of a data type is missing", typeName)
 	}
 	narrowed := make([]path, len(paths))
 	for i, chain := range paths {
 		last := len(chain) - 1
 		if last < 0 || chain[last].field == "" {
-			return nil, p.mistake(operator, "%s needs a choice element such as value before it", operator)
+			return nil, p.errorAt(operator, "%s needs a choice element such as value before it", operator)
 		}
 		narrowed[i] = slices.Clone(chain)
 		narrowed[i][last].field += strings.ToUpper(typeName.text[:1]) + typeName.text[1:]
@@ -233,7 +238,7 @@ func (p *parser) choice(paths []path, operator token) ([]path, error) {
 	return narrowed, nil
 }
 
-// conditionInParentheses reads a condition and the parenthesis behind it.
+// conditionInParentheses parses a condition and the closing parenthesis after it.
 func (p *parser) conditionInParentheses() (condition, error) {
 	if err := p.enter(); err != nil {
 		return nil, err
@@ -246,6 +251,7 @@ func (p *parser) conditionInParentheses() (condition, error) {
 	return test, p.expect(")")
 }
 
+// disjunction parses conditions separated by or.
 func (p *parser) disjunction() (condition, error) {
 	left, err := p.conjunction()
 	for err == nil && p.accept(name, "or") {
@@ -256,6 +262,7 @@ func (p *parser) disjunction() (condition, error) {
 	return left, err
 }
 
+// conjunction parses conditions separated by and.
 func (p *parser) conjunction() (condition, error) {
 	left, err := p.negatable()
 	for err == nil && p.accept(name, "and") {
@@ -266,7 +273,7 @@ func (p *parser) conjunction() (condition, error) {
 	return left, err
 }
 
-// negatable reads one test, and any number of .not() behind it.
+// negatable parses one test and any number of .not() after it.
 func (p *parser) negatable() (condition, error) {
 	test, err := p.test()
 	for err == nil && p.atNot() {
@@ -276,11 +283,12 @@ func (p *parser) negatable() (condition, error) {
 	return test, err
 }
 
+// atNot reports whether the next tokens are .not(.
 func (p *parser) atNot() bool {
 	return p.peek().kind == symbol && p.peek().text == "." && p.tokens[p.next+1].text == "not" && p.isCall(p.next+1)
 }
 
-// test reads a comparison, an exists(), an "is", or a condition in parentheses.
+// test parses a comparison, an exists(), an "is", or a condition in parentheses.
 func (p *parser) test() (condition, error) {
 	if test, ok, err := p.parenthesized(); ok {
 		return test, err
@@ -315,12 +323,12 @@ func (p *parser) test() (condition, error) {
 		typeName, err := p.isType()
 		return pointsTo(paths, typeName), err
 	default:
-		return nil, p.mistake(f, "%s() needs a condition before it, not a path", f.text)
+		return nil, p.errorAt(f, "%s() needs a condition before it, not a path", f.text)
 	}
 }
 
-// parenthesized reads "(condition)" if what opens here is one. A parenthesis may
-// also open a path, "(a | b).exists()": then it steps back and says no.
+// parenthesized parses a condition in parentheses. If the parenthesis opens a path, as in
+// "(a | b).exists()", it consumes nothing and reports false.
 func (p *parser) parenthesized() (test condition, ok bool, err error) {
 	if t := p.peek(); t.kind != symbol || t.text != "(" {
 		return nil, false, nil
@@ -333,10 +341,10 @@ func (p *parser) parenthesized() (test condition, ok bool, err error) {
 	return test, true, err
 }
 
-// opensPath looks ahead whether the parenthesis here holds a path: nothing inside
-// it makes a condition, arguments of functions apart.
+// opensPath reports whether the next parenthesis contains a path: it has no part of a
+// condition, except in arguments of functions.
 func (p *parser) opensPath() bool {
-	level, skip := 0, 0 // skip is the level that arguments stand on, if any
+	level, skip := 0, 0 // skip is the level of the arguments that are being skipped, or 0
 	for i := p.next; i < len(p.tokens); i++ {
 		t := p.tokens[i]
 		switch {
@@ -362,7 +370,8 @@ func (p *parser) opensPath() bool {
 	return true
 }
 
-// comparison reads what follows a path: = or != with a literal, or "is Type".
+// comparison parses the rest of a condition after a path: = or != and a literal, or "is
+// Type".
 func (p *parser) comparison(paths []path) (condition, error) {
 	t := p.peek()
 	if t.kind == name && t.text == "is" {
@@ -371,7 +380,7 @@ func (p *parser) comparison(paths []path) (condition, error) {
 	}
 	unequal := p.accept(symbol, "!=")
 	if !unequal && !p.accept(symbol, "=") {
-		return nil, p.mistake(t, "%s is not expected here: a condition needs =, !=, is or exists()", t)
+		return nil, p.errorAt(t, "unexpected %s: a condition needs =, !=, is or exists()", t)
 	}
 	same, err := p.literal()
 	if err != nil {
@@ -383,19 +392,19 @@ func (p *parser) comparison(paths []path) (condition, error) {
 	return equals(paths, same), nil
 }
 
-// isType reads "is Type".
+// isType parses "is Type".
 func (p *parser) isType() (string, error) {
 	if t := p.peek(); !p.accept(name, "is") {
-		return "", p.mistake(t, "%s is not expected here: %q and a type are missing", t, "is")
+		return "", p.errorAt(t, "unexpected %s: %q and a type are missing", t, "is")
 	}
 	t := p.take()
 	if t.kind != name || !startsUpper(t.text) {
-		return "", p.mistake(t, "%s is not a resource type", t)
+		return "", p.errorAt(t, "%s is not a resource type", t)
 	}
 	return t.text, nil
 }
 
-// literal reads a text or a boolean.
+// literal parses a string or a boolean.
 func (p *parser) literal() (same func(*fastjson.Value) bool, err error) {
 	t := p.take()
 	switch {
@@ -404,10 +413,10 @@ func (p *parser) literal() (same func(*fastjson.Value) bool, err error) {
 	case t.kind == name && (t.text == "true" || t.text == "false"):
 		return sameBool(t.text == "true"), nil
 	}
-	return nil, p.mistake(t, "%s is not supported here: compare with a text in single quotes, true or false", t)
+	return nil, p.errorAt(t, "%s is not supported here: compare with a string in single quotes, true or false", t)
 }
 
-// extend returns the paths with the steps at the end of each.
+// extend returns the paths with the steps appended to each.
 func extend(paths []path, steps ...step) []path {
 	longer := make([]path, len(paths))
 	for i, p := range paths {

@@ -8,7 +8,7 @@ import (
 )
 
 // TestPublishedExpressions compiles every search parameter expression that FHIR R4
-// publishes for the types of a directory. They stand beside the project.
+// publishes for the types of a directory. The definitions are not part of the repository.
 func TestPublishedExpressions(t *testing.T) {
 	text, err := os.ReadFile("../../../shared/data/r4-searchparams-7types.json")
 	if err != nil {
@@ -35,8 +35,7 @@ func TestPublishedExpressions(t *testing.T) {
 	}
 }
 
-// FuzzLexQuoted checks that any text can be written as a literal and compares
-// equal to itself.
+// FuzzLexQuoted checks that any text can be written as a literal and is equal to itself.
 func FuzzLexQuoted(f *testing.F) {
 	f.Add("it's")
 	f.Add(`a\b"c/`)

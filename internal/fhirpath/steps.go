@@ -6,18 +6,18 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// step moves from one element to those that follow it.
+// step selects elements from one element. Exactly one field is set.
 type step struct {
-	field string                        // go to this property, if set
-	root  string                        // stay if the resource has this type, if set
-	test  func(v *fastjson.Value) truth // stay if it says yes, if set
+	field string                        // selects the values of this property
+	root  string                        // selects the element if it is a resource of this type
+	test  func(v *fastjson.Value) truth // selects the element if the condition is true
 }
 
-// path is a chain of steps from an element.
+// path is a sequence of steps from an element.
 type path []step
 
-// results gathers what a path finds: all of it, or, with keep unset, only how
-// many there are and the first.
+// results collects the elements that a path selects. Without keep, it collects only their
+// number and the first one.
 type results struct {
 	list  []*fastjson.Value
 	keep  bool
@@ -25,7 +25,7 @@ type results struct {
 	first *fastjson.Value
 }
 
-// walk follows the steps from v, into arrays as they come, in document order.
+// walk applies the steps to v, in document order. It descends into arrays implicitly.
 func (p path) walk(v *fastjson.Value, out *results) {
 	if v == nil {
 		return
@@ -66,8 +66,8 @@ func (p path) walk(v *fastjson.Value, out *results) {
 	}
 }
 
-// truth is the value of a condition. FHIRPath has a third one: a comparison with
-// nothing is neither true nor false, and its not() is neither, too.
+// truth is the value of a condition. FHIRPath has three-valued logic: a comparison with an
+// empty collection is neither true nor false, and so is its negation.
 type truth uint8
 
 const (
@@ -83,7 +83,7 @@ func truthOf(b bool) truth {
 	return no
 }
 
-// condition decides about one element.
+// condition tests one element.
 type condition func(v *fastjson.Value) truth
 
 func not(c condition) condition {
@@ -126,8 +126,8 @@ func or(a, b condition) condition {
 	}
 }
 
-// exists holds when one of the paths finds something that meets the condition,
-// which may be nil.
+// exists is true if one of the paths selects an element that meets the condition. The
+// condition may be nil.
 func exists(paths []path, test condition) condition {
 	if test != nil {
 		filtered := make([]path, len(paths))
@@ -139,8 +139,8 @@ func exists(paths []path, test condition) condition {
 	return func(v *fastjson.Value) truth { return truthOf(find(paths, v).count > 0) }
 }
 
-// equals compares what the paths find with a literal. Several elements are never
-// equal to one, and nothing can be compared.
+// equals compares the elements that the paths select with a literal. Several elements are
+// not equal to a literal, and a comparison with no element is neither true nor false.
 func equals(paths []path, same func(*fastjson.Value) bool) condition {
 	return func(v *fastjson.Value) truth {
 		found := find(paths, v)
@@ -151,17 +151,18 @@ func equals(paths []path, same func(*fastjson.Value) bool) condition {
 	}
 }
 
-// is holds when the paths find one resource of the type.
+// is is true if the paths select exactly one resource, and it has the type.
 func is(paths []path, typeName string) condition {
 	return equals(paths, func(v *fastjson.Value) bool { return isResource(v, typeName) })
 }
 
-// pointsTo holds when the paths find one literal reference to the type.
+// pointsTo is true if the paths select exactly one literal reference, and it refers to the
+// type.
 func pointsTo(paths []path, typeName string) condition {
 	return equals(paths, func(v *fastjson.Value) bool { return referenceType(v.GetStringBytes("reference")) == typeName })
 }
 
-// find evaluates paths for a condition, without a list.
+// find evaluates paths for a condition, without a list of results.
 func find(paths []path, v *fastjson.Value) results {
 	var found results
 	for _, p := range paths {
@@ -190,8 +191,8 @@ func isResource(v *fastjson.Value, typeName string) bool {
 	return string(v.GetStringBytes("resourceType")) == typeName
 }
 
-// referenceType returns the type in a literal reference: the segment before the
-// id, in Type/id, http://base/Type/id and Type/id/_history/n.
+// referenceType returns the type of a literal reference: the segment before the id in
+// Type/id, http://base/Type/id and Type/id/_history/n.
 func referenceType(reference []byte) string {
 	segments := bytes.Split(reference, []byte("/"))
 	if n := len(segments); n >= 4 && string(segments[n-2]) == "_history" {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestTry: an exclusive lock keeps all others out, a shared one those who want it exclusively.
+// TestTry checks which locks exclude which others.
 func TestTry(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	for _, c := range []struct {
@@ -24,7 +24,7 @@ func TestTry(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := Wait(second, c.second); err != nil {
-			t.Errorf("%v: when the first is gone: %v", c, err)
+			t.Errorf("%v: after the first was closed: %v", c, err)
 		}
 		_ = second.Close()
 	}

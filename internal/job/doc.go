@@ -1,28 +1,27 @@
-// Package job runs the work of jobs: it claims a piece of work from the job
-// store, lets a function do it, and keeps the claim alive meanwhile. What the
-// work is, it does not know.
+// Package job runs the tasks of jobs: it claims a task from the job store, calls a function
+// to do it, and renews the claim meanwhile. It does not know what the tasks are.
 //
-// # The flow
+// # Flow
 //
-// Each worker asks the store for work ([store.Jobs.Claim]). While the work runs,
-// a heartbeat renews the lease every 200 ms and brings the progress along. The
-// worker sleeps when there is nothing to do, until [Engine.Wake] or the next
-// tick.
+// Each worker claims tasks from the store ([store.JobQueue]). While the function works, a
+// heartbeat renews the lease every 200 ms and stores the progress. A worker without a task
+// sleeps until [Engine.Wake] or the next tick.
 //
-// # What ends a piece of work
+// # How a task ends
 //
-//   - It returns nil: it has told the store itself what came of it.
-//   - The job was cancelled, or another worker holds the claim now: the heartbeat
-//     hears it from the store and cancels the context of the work with
-//     [store.ErrCancelled] or [store.ErrLeaseLost] as its cause. The work must
-//     leave nothing behind; the store accepts nothing from it any more.
-//   - It returns an error: the claim is given back and tried again a little later,
-//     three times in all; then the job fails. A [Permanent] error fails it at once.
-//   - The engine stops: the claim is given back at once and does not count.
-//   - The process dies: the lease ends by itself and another claim follows. Claims
-//     count, so a job that kills the process fails in the end.
-//   - Nothing advances for Config.StallAfter: the watchdog fails the job, however
-//     alive its worker looks (D7).
+//   - The function returns nil: it has stored its result itself.
+//   - The job was cancelled, or another worker has the claim: the heartbeat receives
+//     [store.ErrCancelled] or [store.ErrLeaseLost] from the store and cancels the context of
+//     the function with it as the cause. The function must leave nothing behind; the store
+//     rejects its results.
+//   - The function returns an error: the claim is released and the task retried a little
+//     later, up to three attempts in all; then the job fails. A [Permanent] error fails the
+//     job at once.
+//   - The engine stops: the claim is released at once and does not count as an attempt.
+//   - The process crashes: the lease ends and the task is claimed again. Claims count as
+//     attempts, so a job that crashes the process fails in the end.
+//   - There is no progress for Config.StallAfter: the watchdog fails the job, even if its
+//     worker still renews the lease (D7).
 //
-// Jobs therefore end: with their last part, by their client, or with a reason.
+// So every job ends: with its last part, by its client, or with a reason.
 package job

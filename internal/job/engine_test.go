@@ -19,26 +19,24 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fake is a job store with one piece of work. It notes what the engine says of
-// it, and answers heartbeats as a test wants.
+// fake is a job queue with one task. It records what the engine reports about the task,
+// and answers heartheartbeats as the test says.
 type fake struct {
-	store.Jobs
-
-	mu       sync.Mutex
-	free     bool
-	attempt  int
-	stalled  []store.Job
-	renew    func(found int64) error
-	current  int64 // claims before this one are lost
-	said     []string
-	happened chan struct{} // a token for each thing said
+	mu      sync.Mutex
+	free    bool
+	attempt int
+	stalled []store.Job
+	renew   func(found int64) error
+	current int64 // claims before this one are lost
+	calls   []string
+	called  chan struct{} // one token for each call
 }
 
-func newFake() *fake { return &fake{free: true, happened: make(chan struct{}, 1000)} }
+func newFake() *fake { return &fake{free: true, called: make(chan struct{}, 1000)} }
 
-func (f *fake) say(what string) {
-	f.said = append(f.said, what)
-	f.happened <- struct{}{}
+func (f *fake) record(call string) {
+	f.calls = append(f.calls, call)
+	f.called <- struct{}{}
 }
 
 func (f *fake) Claim(_ context.Context, worker string, _ fhir.Instant, _ int64) (*store.Task, error) {
@@ -67,11 +65,11 @@ func (f *fake) Renew(_ context.Context, t *store.Task, _ fhir.Instant, _, found 
 func (f *fake) Release(_ context.Context, _ *store.Task, _ fhir.Instant, failed bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	what := "stopped"
+	call := "stopped"
 	if failed {
-		what, f.free = "failed attempt", true
+		call, f.free = "failed attempt", true
 	}
-	f.say(what)
+	f.record(call)
 	return nil
 }
 
@@ -79,7 +77,7 @@ func (f *fake) Fail(_ context.Context, _, reason string, _, _ fhir.Instant) erro
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stalled = nil
-	f.say("failed: " + reason)
+	f.record("failed: " + reason)
 	return nil
 }
 
@@ -89,7 +87,7 @@ func (f *fake) Stalled(context.Context, fhir.Instant) ([]store.Job, error) {
 	return f.stalled, nil
 }
 
-// run runs an engine until the fake was told n things, and returns them.
+// run runs an engine until the fake has recorded n calls, and returns them.
 func run(t *testing.T, f *fake, n int, c Config) []string {
 	t.Helper()
 	c.Jobs, c.Logger = f, slog.New(slog.DiscardHandler)
@@ -99,53 +97,53 @@ func run(t *testing.T, f *fake, n int, c Config) []string {
 	go func() { done <- New(c).Run(ctx) }()
 	for range n {
 		select {
-		case <-f.happened:
+		case <-f.called:
 		case <-time.After(30 * time.Second):
-			t.Error("the engine says too little")
+			t.Error("the engine makes too few calls")
 		}
 	}
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	return f.said
+	return f.calls
 }
 
 func want(t *testing.T, got []string, starts ...string) {
 	t.Helper()
 	if !slices.EqualFunc(got, starts, strings.HasPrefix) {
-		t.Errorf("the engine said %q, want %q", got, starts)
+		t.Errorf("the engine called %q, want %q", got, starts)
 	}
 }
 
-// Numbers that make no sense stand for the defaults, and none of them panics.
+// TestConfigOfNegatives checks that negative values stand for the defaults.
 func TestConfigOfNegatives(t *testing.T) {
 	negative := Config{Workers: -1, Lease: -1, Heartbeat: -1, Tick: -1, Attempts: -1, Backoff: -1, StallAfter: -1, Retention: -1}
 	durations := func(c Config) []time.Duration {
 		return []time.Duration{time.Duration(c.Workers), c.Lease, c.Heartbeat, c.Tick, time.Duration(c.Attempts), c.Backoff, c.StallAfter, c.Retention}
 	}
 	if diff := cmp.Diff(durations(New(Config{}).Config), durations(New(negative).Config)); diff != "" {
-		t.Errorf("negative values are no defaults (-default +got):\n%s", diff)
+		t.Errorf("negative values do not lead to the defaults (-default +got):\n%s", diff)
 	}
 }
 
 func TestErrorsAreTriedThreeTimes(t *testing.T) {
 	f := newFake()
-	said := run(t, f, 3, Config{Work: func(context.Context, *Claim) error { return errors.New("broken") }})
-	want(t, said, "failed attempt", "failed attempt", "failed: The export could not be finished after 3 attempts")
+	calls := run(t, f, 3, Config{Work: func(context.Context, *Claim) error { return errors.New("broken") }})
+	want(t, calls, "failed attempt", "failed attempt", "failed: The export could not be finished after 3 attempts")
 }
 
 func TestPermanentErrorFailsAtOnce(t *testing.T) {
 	f := newFake()
-	said := run(t, f, 1, Config{Work: func(context.Context, *Claim) error { return Permanent(errors.New("never")) }})
-	want(t, said, "failed: The export could not be finished. ")
+	calls := run(t, f, 1, Config{Work: func(context.Context, *Claim) error { return Permanent(errors.New("never")) }})
+	want(t, calls, "failed: The export could not be finished. ")
 }
 
-// TestLateErrorEndsNothing lets work fail for good when its claim is another's by
-// then: the job is neither failed nor given back, and the next claim counts.
+// TestLateErrorEndsNothing lets a task fail permanently after its claim was lost: the job
+// is neither failed nor released, and the next claim decides.
 func TestLateErrorEndsNothing(t *testing.T) {
 	f, attempts := newFake(), 0
-	said := run(t, f, 1, Config{Workers: 1, Work: func(context.Context, *Claim) error {
+	calls := run(t, f, 1, Config{Workers: 1, Work: func(context.Context, *Claim) error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if attempts++; attempts == 1 {
@@ -153,21 +151,21 @@ func TestLateErrorEndsNothing(t *testing.T) {
 		}
 		return Permanent(errors.New("never"))
 	}})
-	want(t, said, "failed: The export could not be finished. ")
+	want(t, calls, "failed: The export could not be finished. ")
 	if attempts != 2 {
-		t.Errorf("attempt %d failed the job, and its claim was another's", attempts)
+		t.Errorf("attempt %d failed the job, but its claim was lost", attempts)
 	}
 }
 
-// A job whose workers vanish without a word ends too.
+// TestAttemptsOfTheDeadCount checks that claims of crashed workers count as attempts.
 func TestAttemptsOfTheDeadCount(t *testing.T) {
 	f := newFake()
 	f.attempt = 3
-	said := run(t, f, 1, Config{Work: func(context.Context, *Claim) error { t.Error("a fourth attempt"); return nil }})
-	want(t, said, "failed: The export could not be finished after 3 attempts")
+	calls := run(t, f, 1, Config{Work: func(context.Context, *Claim) error { t.Error("a fourth attempt"); return nil }})
+	want(t, calls, "failed: The export could not be finished after 3 attempts")
 }
 
-func TestStopGivesWorkBack(t *testing.T) {
+func TestStopReleasesClaims(t *testing.T) {
 	f := newFake()
 	ctx, cancel := context.WithCancel(t.Context())
 	e := New(Config{Jobs: f, Logger: slog.New(slog.DiscardHandler), Work: func(ctx context.Context, _ *Claim) error {
@@ -178,11 +176,11 @@ func TestStopGivesWorkBack(t *testing.T) {
 	if err := e.Run(ctx); err != nil {
 		t.Error(err)
 	}
-	want(t, f.said, "stopped")
+	want(t, f.calls, "stopped")
 }
 
-// What the store answers to a heartbeat ends the work, with that as its cause,
-// and nothing is said about it to the store any more.
+// TestHeartbeatEndsWork checks that the answer to a heartbeat cancels the work with the
+// answer as the cause, and that the engine then makes no further call about the task.
 func TestHeartbeatEndsWork(t *testing.T) {
 	for _, cause := range []error{store.ErrCancelled, store.ErrLeaseLost} {
 		f := newFake()
@@ -195,10 +193,10 @@ func TestHeartbeatEndsWork(t *testing.T) {
 		got := make(chan error, 1)
 		ctx, cancel := context.WithCancel(t.Context())
 		e := New(Config{Jobs: f, Logger: slog.New(slog.DiscardHandler), Heartbeat: time.Millisecond, Work: func(ctx context.Context, c *Claim) error {
-			c.Found(7)
+			c.ReportProgress(7)
 			<-ctx.Done()
 			got <- context.Cause(ctx)
-			return errors.New("some consequence")
+			return errors.New("follow-up error")
 		}})
 		done := make(chan error, 1)
 		go func() { done <- e.Run(ctx) }()
@@ -209,22 +207,23 @@ func TestHeartbeatEndsWork(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		want(t, f.said)
+		want(t, f.calls)
 	}
 }
 
-// Heartbeats that fail are no reason to stop, until the lease is over.
+// TestLeaseThatCannotBeRenewed checks that failed heartheartbeats cancel the work only
+// when the lease ends.
 func TestLeaseThatCannotBeRenewed(t *testing.T) {
 	f := newFake()
 	var mu sync.Mutex
 	now := time.Unix(1_800_000_000, 0)
-	beats := 0
+	heartbeats := 0
 	f.renew = func(int64) error {
 		mu.Lock()
 		defer mu.Unlock()
-		beats++
+		heartbeats++
 		now = now.Add(400 * time.Millisecond)
-		return errors.New("the disk is away")
+		return errors.New("the disk is unavailable")
 	}
 	clock := func() time.Time {
 		mu.Lock()
@@ -245,28 +244,29 @@ func TestLeaseThatCannotBeRenewed(t *testing.T) {
 	}
 	cancel()
 	<-done
-	if beats != 4 { // 0, 400, 800 and 1,200 ms after the claim
-		t.Errorf("%d heartbeats", beats)
+	if heartbeats != 4 { // 0, 400, 800 and 1,200 ms after the claim
+		t.Errorf("%d heartheartbeats", heartbeats)
 	}
 }
 
-// The watchdog fails what stands still, but not for time before its own start.
+// TestStalledJobsFail checks that the watchdog fails jobs without progress, and that time
+// before its start does not count.
 func TestStalledJobsFail(t *testing.T) {
 	var mu sync.Mutex
 	now := time.Unix(1_800_000_000, 0)
 	clock := func() time.Time {
 		mu.Lock()
 		defer mu.Unlock()
-		now = now.Add(time.Second) // each look at the clock takes a second
+		now = now.Add(time.Second) // each reading of the clock takes a second
 		return now
 	}
 	f := newFake()
 	f.free = false
 	f.stalled = []store.Job{{ID: "job", State: store.Writing}}
 	started := now
-	said := run(t, f, 1, Config{Now: clock, StallAfter: time.Minute})
-	want(t, said, "failed: The export made no progress for 1m0s")
+	calls := run(t, f, 1, Config{Now: clock, StallAfter: time.Minute})
+	want(t, calls, "failed: The export made no progress for 1m0s")
 	if clock().Sub(started) < time.Minute {
-		t.Error("the job failed for time before the start")
+		t.Error("the job failed because of time before the start")
 	}
 }

@@ -13,58 +13,58 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// The size of a batch: whichever comes first.
+// A batch is full when it reaches one of these sizes.
 const (
 	batchItems = 1000
 	batchBytes = 4 << 20
 )
 
-// item is a piece of an input whose text stands in the batch.
+// item is a piece of an input. Its text is part of the batch's text.
 type item struct {
 	piece
-	from, to int // its text in batch.text
+	start, end int // of its text in batch.text
 }
 
-// batch is some items in their order, and what became of them.
+// batch is a sequence of items and the result of preparing them.
 type batch struct {
-	text  []byte
-	items []item
-	name  string // input it ends in
-	read  int64  // bytes read of all inputs when it was full
+	text      []byte
+	items     []item
+	name      string // of the input in which the batch ends
+	bytesRead int64  // bytes read of all inputs when the batch was full
 
 	prepared  chan struct{} // closed when the fields below are set
 	resources int
-	changes   []store.Change // those of refusals have type and id alone
-	loaded    []loaded       // in the order of changes, without those of refusals
+	changes   []store.Change // those of refusals have only type and id
+	accepted  []committed    // in the order of changes, without those of refusals
 	refused   []refused      // in the order of the source
 }
 
-// refused is a refusal on its way.
+// refused is a refusal that is not reported yet.
 type refused struct {
 	Rejected
-	hides  index.Visibility // what the refused resource says of itself
-	unsure bool             // the name is a guess: it counts only where it is stored
-	change int              // its place in batch.changes, or -1 where no resource can be stored under its name
+	hiddenBy index.Visibility // the flags by which the refused resource says that it is hidden
+	guessed  bool             // type and id are a guess: ignored unless the directory has such a resource
+	change   int              // its index in batch.changes, or -1 if the directory cannot have the resource
 }
 
 func newBatch() *batch { return &batch{prepared: make(chan struct{})} }
 
-// texts are buffers of batches that were prepared, for those that come. Without
-// them a quarter of all that a load allocates would be text that grows.
-type texts chan []byte
+// bufferPool holds text buffers of prepared batches for new batches. Without it, growing
+// text buffers are a quarter of all allocated bytes.
+type bufferPool chan []byte
 
-func newTexts() texts { return make(texts, workers) }
+func newBufferPool() bufferPool { return make(bufferPool, workers) }
 
-// lend gives a batch an empty buffer.
-func (t texts) lend(b *batch) {
+// get gives a batch an empty buffer.
+func (t bufferPool) get(b *batch) {
 	select {
 	case b.text = <-t:
 	default:
 	}
 }
 
-// take takes the buffer of a batch back, unless a very long line made it large.
-func (t texts) take(b *batch) {
+// put returns the buffer of a batch to the pool, unless a very long line made it large.
+func (t bufferPool) put(b *batch) {
 	if cap(b.text) <= 2*batchBytes {
 		select {
 		case t <- b.text[:0]:
@@ -76,11 +76,11 @@ func (t texts) take(b *batch) {
 
 func (b *batch) full() bool { return len(b.items) >= batchItems || len(b.text) >= batchBytes }
 
-// add takes a copy of a piece.
+// add appends a copy of a piece.
 func (b *batch) add(p piece) {
-	i := item{piece: p, from: len(b.text)}
+	i := item{piece: p, start: len(b.text)}
 	b.text = append(b.text, p.text...)
-	i.to, i.text = len(b.text), nil
+	i.end, i.text = len(b.text), nil
 	b.items = append(b.items, i)
 }
 
@@ -88,7 +88,7 @@ func (b *batch) add(p piece) {
 func (b *batch) prepare(p *preparer) {
 	defer close(b.prepared)
 	for _, i := range b.items {
-		i.text = b.text[i.from:i.to]
+		i.text = b.text[i.start:i.end]
 		if i.refusal != nil {
 			b.refuseText(i, i.refusal)
 			continue
@@ -98,50 +98,50 @@ func (b *batch) prepare(p *preparer) {
 		case r != nil:
 			b.refuseText(i, r)
 		case i.entry:
-			b.entryAt(p, i, v, "entry")
+			b.prepareEntry(p, i, v, "entry")
 		case string(v.GetStringBytes("resourceType")) == "Bundle":
-			b.bundle(p, i, v)
+			b.prepareBundle(p, i, v)
 		default:
-			b.resource(p, i, v, "", nil)
+			b.prepareResource(p, i, v, "", nil)
 		}
 	}
-	p.texts.take(b)
+	p.buffers.put(b)
 }
 
-// refuse refuses one resource, or one piece that holds none that can be named. The
-// refusal of a resource that may be stored is a change too: what is stored of it may
-// have to be hidden, and is looked at in any case.
-func (b *batch) refuse(i item, what sighting, r *Refusal) {
-	if !what.unsure {
+// refuse refuses one resource, or one piece without a named resource. If the directory may
+// have the resource, the refusal is a change too: the stored version may have to be hidden,
+// and its state is reported.
+func (b *batch) refuse(i item, c candidate, r *Refusal) {
+	if !c.guessed {
 		b.resources++
 	}
-	one := refused{hides: what.hides, unsure: what.unsure, change: -1, Rejected: Rejected{
-		File: i.file, Line: i.line, Type: what.typeName, ID: what.id, Reason: r.Error(), Kind: r.Kind,
+	one := refused{hiddenBy: c.hiddenBy, guessed: c.guessed, change: -1, Rejected: Rejected{
+		File: i.file, Line: i.line, Type: c.typeName, ID: c.id, Reason: r.Error(), Kind: r.Kind,
 	}}
-	if what.named() {
-		t, _ := fhir.ParseType(what.typeName)
+	if c.named() {
+		t, _ := fhir.ParseType(c.typeName)
 		one.change = len(b.changes)
-		b.changes = append(b.changes, store.Change{Type: t, ID: what.id})
+		b.changes = append(b.changes, store.Change{Type: t, ID: c.id})
 	}
 	b.refused = append(b.refused, one)
 }
 
-// refuseText refuses each resource that can be seen in the text of an item.
+// refuseText refuses each candidate in the text of an item.
 func (b *batch) refuseText(i item, r *Refusal) {
 	switch {
-	case i.seen != nil:
-		b.refuse(i, *i.seen, r)
+	case i.candidate != nil:
+		b.refuse(i, *i.candidate, r)
 	case i.part:
-		b.refuse(i, sighting{}, r)
+		b.refuse(i, candidate{}, r)
 	default:
-		b.refuseEach(i, sighting{}, glimpse(i.text), r)
+		b.refuseEach(i, candidate{}, findCandidates(i.text), r)
 	}
 }
 
-// refuseEach refuses each resource of a list. Where it has none for certain, the piece
-// itself is refused, under what is known of its name.
-func (b *batch) refuseEach(i item, piece sighting, list []sighting, r *Refusal) {
-	if !slices.ContainsFunc(list, func(s sighting) bool { return !s.unsure }) {
+// refuseEach refuses each candidate of a list. If all of them are guesses, it also refuses
+// the piece itself, under the name that is known of it.
+func (b *batch) refuseEach(i item, piece candidate, list []candidate, r *Refusal) {
+	if !slices.ContainsFunc(list, func(c candidate) bool { return !c.guessed }) {
 		b.refuse(i, piece, r)
 	}
 	for _, one := range list {
@@ -149,115 +149,115 @@ func (b *batch) refuseEach(i item, piece sighting, list []sighting, r *Refusal) 
 	}
 }
 
-// refuseValue refuses a value that could be read: the resource that it is, or each
-// resource that can be seen in it. also are other names that it goes by.
-func (b *batch) refuseValue(i item, v *fastjson.Value, also []sighting, r *Refusal) {
-	what := sightingOf(v)
-	list := []sighting{what}
-	if !what.named() {
-		list = glimpse(v.MarshalTo(nil))
+// refuseValue refuses a parsed value: the resource itself or, if its name cannot be read,
+// each candidate in it. aliases are other names of the resource.
+func (b *batch) refuseValue(i item, v *fastjson.Value, aliases []candidate, r *Refusal) {
+	resource := candidateOf(v)
+	list := []candidate{resource}
+	if !resource.named() {
+		list = findCandidates(v.MarshalTo(nil))
 	}
-	for _, s := range also {
-		if s.typeName != what.typeName || s.id != what.id {
-			s.hides = what.hides
-			list = append(list, s)
+	for _, alias := range aliases {
+		if alias.typeName != resource.typeName || alias.id != resource.id {
+			alias.hiddenBy = resource.hiddenBy
+			list = append(list, alias)
 		}
 	}
-	b.refuseEach(i, what, list, r)
+	b.refuseEach(i, resource, list, r)
 }
 
-// resource prepares one resource; place is where it stands in its item, and also are other
-// names that it goes by if it is refused.
-func (b *batch) resource(p *preparer, i item, v *fastjson.Value, place string, also []sighting) {
-	out, r := p.prepare(v)
+// prepareResource prepares one resource. path is its path in the item, and aliases are other
+// names of it, used if it is refused.
+func (b *batch) prepareResource(p *preparer, i item, v *fastjson.Value, path string, aliases []candidate) {
+	ready, r := p.prepare(v)
 	if r != nil {
-		if place != "" {
-			r = r.within(place)
+		if path != "" {
+			r = r.within(path)
 		}
-		b.refuseValue(i, v, also, r)
+		b.refuseValue(i, v, aliases, r)
 		return
 	}
 	b.resources++
-	b.changes = append(b.changes, out.change)
-	b.loaded = append(b.loaded, loaded{i.file, i.line, out.change.Type, out.change.ID, out.warnings, out.links, out.hpii})
+	b.changes = append(b.changes, ready.change)
+	b.accepted = append(b.accepted, committed{i.file, i.line, ready.change.Type, ready.change.ID, ready.warnings, ready.links, ready.hpii})
 }
 
-// bundle prepares the entries of a Bundle that stood on one line.
-func (b *batch) bundle(p *preparer, i item, v *fastjson.Value) {
+// prepareBundle prepares the entries of a Bundle that was parsed as one text.
+func (b *batch) prepareBundle(p *preparer, i item, v *fastjson.Value) {
 	entries := v.Get("entry")
 	switch {
 	case string(v.GetStringBytes("type")) == "history":
 		b.refuseText(i, refuse(BadShape, "%v", errHistory))
 	case entries != nil && entries.Type() != fastjson.TypeArray:
-		b.refuseText(i, refuse(BadShape, "Bundle.entry is an array"))
+		b.refuseText(i, refuse(BadShape, "Bundle.entry is not an array: write one"))
 	default:
-		b.outside(i, v)
+		b.refuseOutsideEntries(i, v)
 		for n, e := range entries.GetArray() {
-			b.entryAt(p, i, e, fmt.Sprintf("entry[%d]", n))
+			b.prepareEntry(p, i, e, fmt.Sprintf("entry[%d]", n))
 		}
 	}
 }
 
-// outside refuses the resources that stand in a Bundle, but in none of its entries.
-func (b *batch) outside(i item, v *fastjson.Value) {
+// refuseOutsideEntries refuses the resources of a Bundle that are outside its entries.
+func (b *batch) refuseOutsideEntries(i item, v *fastjson.Value) {
 	v.GetObject().Visit(func(key []byte, member *fastjson.Value) {
 		if string(key) == "entry" || string(key) == "resourceType" {
 			return
 		}
-		for _, one := range glimpse(member.MarshalTo(nil)) {
-			b.refuse(i, one, refuse(BadEntry, "%s", outsideEntries).within(place(key)))
+		for _, one := range findCandidates(member.MarshalTo(nil)) {
+			b.refuse(i, one, refuse(BadEntry, "%s", outsideEntries).within(memberName(key)))
 		}
 	})
 }
 
-const outsideEntries = "a resource that stands in no entry of the Bundle is not loaded"
+const outsideEntries = "the resource is outside the entries of the Bundle: write it in an entry"
 
-// entryAt prepares a Bundle entry: a resource alone, or a put of it.
-func (b *batch) entryAt(p *preparer, i item, e *fastjson.Value, place string) {
+// prepareEntry prepares a Bundle entry: a resource, with or without a PUT request for it.
+func (b *batch) prepareEntry(p *preparer, i item, e *fastjson.Value, path string) {
 	resource := e.Get("resource")
 	request := e.Get("request")
-	also := namesOf(e)
+	aliases := entryNames(e)
 	if e.Type() != fastjson.TypeObject || resource == nil || resource.Type() != fastjson.TypeObject {
-		r := refuse(BadEntry, "the entry has no resource; nothing is removed by loading").within(place)
-		b.refuseEach(i, sighting{}, append(glimpse(e.MarshalTo(nil)), also...), r)
+		r := refuse(BadEntry, "the entry has no resource: a load cannot delete resources").within(path)
+		b.refuseEach(i, candidate{}, append(findCandidates(e.MarshalTo(nil)), aliases...), r)
 		return
 	}
 	if request != nil {
 		url := string(resource.GetStringBytes("resourceType")) + "/" + string(resource.GetStringBytes("id"))
 		if string(request.GetStringBytes("method")) != "PUT" || string(request.GetStringBytes("url")) != url {
-			b.refuseValue(i, resource, also, refuse(BadEntry, "only a PUT of the resource to its own Type/id is loaded").within(place+".request"))
+			b.refuseValue(i, resource, aliases, refuse(BadEntry, "the request is not a PUT of the resource to its own Type/id: write one, or leave the request out").within(path+".request"))
 			return
 		}
 	}
-	if suppressesOutside(e) {
-		what := sightingOf(resource)
-		what.hides |= index.Suppressed
-		b.refuseEach(i, what, []sighting{what}, refuse(BadEntry, "the suppressed extension stands in the entry: write it in the resource").within(place))
+	if suppressedOutsideResource(e) {
+		c := candidateOf(resource)
+		c.hiddenBy |= index.Suppressed
+		b.refuseEach(i, c, []candidate{c}, refuse(BadEntry, "the entry has the suppressed extension: write it in the resource").within(path))
 		return
 	}
-	b.resource(p, i, resource, place+".resource", also)
+	b.prepareResource(p, i, resource, path+".resource", aliases)
 }
 
-// suppressesOutside reports whether an entry has the suppressed extension outside of its
-// resource.
-func suppressesOutside(e *fastjson.Value) (found bool) {
+// suppressedOutsideResource reports whether an entry has the suppressed extension outside
+// its resource.
+func suppressedOutsideResource(e *fastjson.Value) (found bool) {
 	e.GetObject().Visit(func(key []byte, member *fastjson.Value) {
 		found = found || string(key) != "resource" && policy.SaysHidden(member)&index.Suppressed != 0
 	})
 	return found
 }
 
-// namesOf returns the names that an entry gives its resource: in fullUrl and in the url of
-// its request, at the end of whatever address.
-func namesOf(e *fastjson.Value) (names []sighting) {
+// entryNames returns the names that an entry gives its resource: the last two segments of
+// fullUrl and of request.url.
+func entryNames(e *fastjson.Value) (names []candidate) {
 	for _, url := range [][]byte{e.GetStringBytes("fullUrl"), e.GetStringBytes("request", "url")} {
-		steps := strings.Split(string(url), "/")
-		if len(steps) < 2 {
+		segments := strings.Split(string(url), "/")
+		if len(segments) < 2 {
 			continue
 		}
-		s := sighting{typeName: steps[len(steps)-2], id: steps[len(steps)-1], unsure: true}
-		if s.named() && fhir.ValidID(s.id) && !slices.Contains(names, s) {
-			names = append(names, s)
+		c := candidate{typeName: segments[len(segments)-2], id: segments[len(segments)-1], guessed: true}
+		if c.named() && fhir.ValidID(c.id) && !slices.Contains(names, c) {
+			names = append(names, c)
 		}
 	}
 	return names

@@ -4,18 +4,18 @@ import (
 	"testing"
 )
 
-// BenchmarkPrepare prepares the public test data, in bytes of source per second.
+// BenchmarkPrepare prepares the public test data and reports bytes of source per second.
 func BenchmarkPrepare(b *testing.B) {
 	inputs, err := Inputs([]string{"../../../shared/data/au-fhir-test-data.ndjson.gz"}, nil)
 	if err != nil {
 		b.Skip("the data au-fhir-test-data.ndjson.gz is not beside the project")
 	}
 	all := newBatch()
-	s := &source{emit: func(one piece) error {
+	reader := &inputReader{emit: func(one piece) error {
 		all.add(one)
 		return nil
 	}}
-	if err := s.input(b.Context(), inputs[0]); err != nil {
+	if err := reader.readInput(b.Context(), inputs[0]); err != nil {
 		b.Fatal(err)
 	}
 	p := newPreparer(b)
@@ -24,7 +24,7 @@ func BenchmarkPrepare(b *testing.B) {
 	n := 0
 	for b.Loop() {
 		i := all.items[n%len(all.items)]
-		if v, r := p.parse(all.text[i.from:i.to]); r == nil {
+		if v, r := p.parse(all.text[i.start:i.end]); r == nil {
 			_, _ = p.prepare(v)
 		}
 		n++

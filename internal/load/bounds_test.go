@@ -14,8 +14,8 @@ import (
 	"muster/internal/store"
 )
 
-// TestReadAhead: when the directory is slow, the reader stops a few batches ahead of
-// it, however much there is to read.
+// TestReadAhead checks that the reader stops a few batches ahead of a slow directory,
+// however long the input is.
 func TestReadAhead(t *testing.T) {
 	extractor := newExtractor(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -32,11 +32,11 @@ func TestReadAhead(t *testing.T) {
 			_, err := Run(context.Background(), Config{Directory: m, Extractor: extractor}, []Input{FromReader("endless", endless)})
 			done <- err
 		}()
-		synctest.Wait() // until nobody can go on
-		// One batch is being applied, as many as there are workers wait for it, one is full
-		// and waits for a place.
-		if most := int64((workers+2)*(batchBytes+8000) + 2*peek); endless.read > most || endless.read < 2*batchBytes {
-			t.Errorf("%d MiB were read ahead, want at most %d and more than one batch", endless.read>>20, most>>20)
+		synctest.Wait() // until all goroutines are blocked
+		// One batch is being applied, one for each worker waits for it, and one is full and
+		// waits to be queued.
+		if most := int64((workers+2)*(batchBytes+8000) + 2*peekSize); endless.read > most || endless.read < 2*batchBytes {
+			t.Errorf("read %d MiB ahead, want at most %d and more than one batch", endless.read>>20, most>>20)
 		}
 		close(goOn)
 		if err := <-done; !errors.Is(err, enough) {
@@ -45,7 +45,7 @@ func TestReadAhead(t *testing.T) {
 	})
 }
 
-// repeated is a line again and again without end.
+// repeated is an endless reader of one line.
 type repeated struct {
 	line string
 	at   int
@@ -61,12 +61,12 @@ func (r *repeated) Read(p []byte) (int, error) {
 
 var _ io.Reader = (*repeated)(nil)
 
-// TestWaiterSize: a reference that waits takes no more memory than maxWaiting counts
-// on, and none when its target has come.
-func TestWaiterSize(t *testing.T) {
+// TestPendingRefSize checks that a pending reference takes no more memory than documented
+// for maxPending, and none after its target is loaded.
+func TestPendingRefSize(t *testing.T) {
 	const resources, each, most = 50_000, 2, 150
 	p := newPreparer(t)
-	a := newAcross(nothing{})
+	c := newCrossChecks(nothing{})
 	before := liveHeap()
 	for i := range resources {
 		id := fmt.Sprintf("%08d-93a5-4b2e-8f0a-5d1c7b9e6f42", i)
@@ -75,28 +75,28 @@ func TestWaiterSize(t *testing.T) {
 		if r != nil {
 			t.Fatal(r)
 		}
-		list := []loaded{{file: "HealthcareService.ndjson", line: i + 1, t: fhir.HealthcareService, id: out.change.ID, links: out.links}}
-		if err := a.batch(t.Context(), list, nil); err != nil {
+		list := []committed{{file: "HealthcareService.ndjson", line: i + 1, t: fhir.HealthcareService, id: out.change.ID, links: out.links}}
+		if err := c.check(t.Context(), list, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	size := (liveHeap() - before) / (resources * each)
-	if a.count != resources*each {
-		t.Fatalf("%d references wait, want %d", a.count, resources*each)
+	if c.pendingCount != resources*each {
+		t.Fatalf("%d pending references, want %d", c.pendingCount, resources*each)
 	}
 	t.Logf("%d bytes for each reference that waits", size)
 	if size > most {
-		t.Errorf("%d bytes for each reference that waits, want at most %d", size, most)
+		t.Errorf("%d bytes for each pending reference, want at most %d", size, most)
 	}
 	for i := range resources {
 		rest := fmt.Sprintf("%08d-93a5-4b2e-8f0a-5d1c7b9e6f42", i)[1:]
-		a.arrive(&loaded{t: fhir.Organization, id: "a" + rest})
-		a.arrive(&loaded{t: fhir.Location, id: "b" + rest})
+		c.resolve(&committed{t: fhir.Organization, id: "a" + rest})
+		c.resolve(&committed{t: fhir.Location, id: "b" + rest})
 	}
-	if a.count != 0 || len(a.waiting) != 0 {
-		t.Errorf("%d references still wait for %d targets", a.count, len(a.waiting))
+	if c.pendingCount != 0 || len(c.pending) != 0 {
+		t.Errorf("%d references to %d targets are still pending", c.pendingCount, len(c.pending))
 	}
-	runtime.KeepAlive(a)
+	runtime.KeepAlive(c)
 }
 
 // nothing is a directory without resources.

@@ -1,52 +1,64 @@
-// Package load reads resources from files and puts them into a directory:
+// Package load reads resources from files and writes them to a directory:
 //
 //	inputs → items → changes → Directory.Apply
 //
-// An [Input] is a file, an archive member or standard input. What it holds is
-// told from its content: gzip or not, NDJSON or one JSON document, resources or
-// Bundles of them. One goroutine reads and cuts it into items; two prepare them;
-// one applies the changes in the order of the source, batch by batch. What is in
-// memory at once is a few batches of at most 4 MiB of text, and one resource of
-// at most [fhir.MaxLine] each, however long the input is.
+// # Flow
 //
-// To prepare a resource is to read it strictly (JSON without duplicate keys, one of
-// the seven types, an id), to remove what the directory may not hold (ST-01..05,
-// SU-12), to bring its suppression into the stored form (SU-01, A-01), to check
-// references, empty elements and the shapes of shapes.txt, to add a local identifier
-// (D13), to write it as a [store.Document] (RE-07), and to find its index entries.
+// An [Input] is a file or standard input. Its content decides how it is read: with gzip or
+// without, as NDJSON or as JSON documents, resources or Bundles of resources (format.go,
+// read.go, document.go). One goroutine reads all inputs and cuts them into items. Two
+// goroutines prepare the items. One goroutine applies the changes in the order of the
+// source, batch by batch (load.go). Memory holds a few batches of at most 4 MiB of text and
+// a few resources of at most [fhir.MaxLine], however long the input is.
 //
-// # What does not get in
+// Preparing a resource has these steps (prepare.go):
 //
-// Input never stops a load (D12). A resource that fails a check is refused: it
-// goes with file, line, type, id and reason to the rejects, and is counted by
-// kind. Reasons name places and never repeat values, which may be private. An
-// input that cannot be read to its end, such as a cut gzip file, loses the rest
-// of itself only; the load goes on with the next and returns an error at the end.
+//  1. The text is validated strictly and parsed: JSON without duplicate keys.
+//  2. The type is one of the seven types of a directory, and the id is valid.
+//  3. Elements that the directory may not hold are removed (ST-01..05, SU-12).
+//  4. versionId and lastUpdated are removed from meta.
+//  5. The suppression is converted to its stored form (SU-01, A-01).
+//  6. Elements are checked for emptiness and against the shapes of shapes.txt.
+//  7. The rules of the guide's profiles are checked; a broken rule is a warning.
+//  8. References and HPI-I numbers are collected for checks across resources.
+//  9. A local identifier is added (D13).
+//  10. The [store.Document] (RE-07) and the index entries are written.
+//
+// # Refusals
+//
+// Invalid input does not stop a load (D12). A resource that fails a check is refused: it is
+// written to the rejects with file, line, type, id and reason, and is counted by kind.
+// Reasons name elements and never repeat values, which may be private. If an input cannot
+// be read to its end, such as a truncated gzip file, only the rest of that input is lost.
+// The load continues with the next input and returns an error at the end.
 //
 // # Older versions
 //
-// A refused resource leaves an older version of it in place, which must not be more
-// public than what the source says now. So each refusal is looked through for the
-// resources in it (glimpse.go), also where the text is no JSON or the rest of a file
-// was given up. Their names go to [store.Directory] as revisions: if the refused one
-// says that it is hidden, the stored version is hidden by a new one inside the write
-// gate, so that deltas carry it and no other writer is undone (older.go). [Summary]
-// and the rejects name every older version that stays.
+// A refused resource leaves its older version in the directory. That version must not be
+// more public than the source says now. Each refused text is therefore scanned for
+// resources, even if it is not JSON (lenient.go). The names found are passed to the
+// directory as revisions: if the refused resource says that it is hidden, the stored
+// version is hidden by a new version, written inside the write gate, so that deltas carry
+// it and no concurrent write is lost (older.go). [Summary] and the rejects list every older
+// version that stays.
 //
-// Padding behind the end of gzip data is left out and told in [Summary.Notices].
+// # Warnings
 //
-// # What gets in with a warning
+// A resource that breaks a rule of the guide's profiles is loaded, since a directory may
+// also hold data made for other profiles. The rules are a table in profile.go. A warning
+// has the form of a refusal and its own kinds ([Summary].Warned).
 //
-// A resource that breaks a rule of the guide's profiles is loaded: the directory
-// also takes data made for other profiles. The rules are a table in profile.go. A
-// warning has the same form as a refusal and its own kinds ([Summary].Warned).
-// References are looked up in the directory batch by batch; those whose target
-// comes later wait for it, and what still waits at the end leads nowhere. Only
-// relative references are followed. At most a million may wait; more are warned
-// about as not followed, which does not happen to files in the order of loading, nor
-// to a folder of files named after their types.
+// References are looked up in the directory batch by batch (crosscheck.go). A reference
+// whose target comes later in the load stays pending; one that is pending at the end is
+// dangling. Only relative references are followed. At most a million references may be
+// pending, and others are reported as not followed. That does not happen to files in
+// loading order, nor to a folder of files named after their types.
 //
-// An error of the directory or a cancelled context ends the load. What was
-// committed stays and is in the summary; loading the same input again changes
-// nothing that is there, since a source that says the same makes no version.
+// Padding after the end of gzip data is ignored and reported in [Summary.Notices].
+//
+// # Errors
+//
+// An error of the directory or a cancelled context ends the load. Committed batches stay
+// and are in the summary. Loading the same input again changes nothing: a source that is
+// unchanged creates no version.
 package load

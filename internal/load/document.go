@@ -10,9 +10,8 @@ import (
 	"muster/internal/fhir"
 )
 
-// documents reads JSON values, one after the other, over as many lines as they
-// take.
-func (s *source) documents(name string, r io.Reader) error {
+// readDocuments reads consecutive JSON values, each of any number of lines.
+func (s *inputReader) readDocuments(name string, r io.Reader) error {
 	d := newDecoder(r)
 	for {
 		text, line, err := d.value()
@@ -20,7 +19,7 @@ func (s *source) documents(name string, r io.Reader) error {
 			return nil
 		}
 		if err != nil {
-			return s.stopped(name, d, text, err)
+			return s.refuseFrom(name, d, text, err)
 		}
 		if err := s.emit(piece{file: name, line: line, text: text}); err != nil {
 			return err
@@ -28,11 +27,11 @@ func (s *source) documents(name string, r io.Reader) error {
 	}
 }
 
-// bundles reads Bundles entry by entry, so their length does not matter.
-func (s *source) bundles(name string, r io.Reader) error {
+// readBundles reads Bundles entry by entry, so memory does not grow with their length.
+func (s *inputReader) readBundles(name string, r io.Reader) error {
 	d := newDecoder(r)
 	for {
-		if err := s.bundle(name, d); errors.Is(err, io.EOF) {
+		if err := s.readBundle(name, d); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
@@ -40,8 +39,8 @@ func (s *source) bundles(name string, r io.Reader) error {
 	}
 }
 
-// bundle reads one Bundle. It returns io.EOF when there is none any more.
-func (s *source) bundle(name string, d *decoder) error {
+// readBundle reads one Bundle. It returns io.EOF after the last one.
+func (s *inputReader) readBundle(name string, d *decoder) error {
 	opening, err := d.json.Token()
 	if errors.Is(err, io.EOF) && d.err == nil {
 		return io.EOF
@@ -50,7 +49,7 @@ func (s *source) bundle(name string, d *decoder) error {
 		err = errNotBundle
 	}
 	seen := map[string]bool{}
-	var read []byte // of the Bundle so far, without entries, to tell what it was if it is none
+	var read []byte // the members so far, without entries, to scan them if the Bundle is refused
 	for err == nil && d.json.More() {
 		var key json.Token
 		if key, err = d.json.Token(); err != nil {
@@ -58,12 +57,12 @@ func (s *source) bundle(name string, d *decoder) error {
 		}
 		member, _ := key.(string)
 		if seen[member] {
-			err = fmt.Errorf("a key stands twice in one object")
+			err = fmt.Errorf("an object has the same key twice")
 			break
 		}
 		seen[member] = true
 		if member == "entry" {
-			err = s.entries(name, d, seen["type"])
+			err = s.readEntries(name, d, seen["type"])
 			continue
 		}
 		var text []byte
@@ -91,26 +90,26 @@ func (s *source) bundle(name string, d *decoder) error {
 		_, err = d.json.Token()
 	}
 	if err != nil {
-		return s.stopped(name, d, append([]byte("{"), read...), err)
+		return s.refuseFrom(name, d, append([]byte("{"), read...), err)
 	}
 	return nil
 }
 
 var (
-	errNotBundle = errors.New("this is not a Bundle; write other resources one on each line")
-	errHistory   = errors.New("a history Bundle holds old versions; load a collection, transaction, batch or searchset")
+	errNotBundle = errors.New("this is not a Bundle: write other resources one on each line")
+	errHistory   = errors.New("a history Bundle holds old versions: load a collection, transaction, batch or searchset")
 )
 
-// entries reads the array of entries. While the type of the Bundle is not known,
-// those that may be of a history are refused: FHIR has it that a history has
-// requests and responses, and that collections and searchsets have none.
-func (s *source) entries(name string, d *decoder, typeKnown bool) error {
+// readEntries reads the array of entries. While the type of the Bundle is not known, it
+// refuses entries that may belong to a history. In FHIR the entries of a history have a
+// request or a response, and those of a collection or searchset have neither.
+func (s *inputReader) readEntries(name string, d *decoder, typeKnown bool) error {
 	opening, err := d.json.Token()
 	if err != nil {
 		return err
 	}
 	if opening != json.Delim('[') {
-		return errors.New("the entries of a Bundle are an array")
+		return errors.New("the entries of a Bundle are not an array")
 	}
 	for d.json.More() {
 		text, line, err := d.value()
@@ -134,18 +133,18 @@ func hasRequestOrResponse(entry []byte) bool {
 	return json.Unmarshal(entry, &has) == nil && (has.Request != nil || has.Response != nil)
 }
 
-// emitError carries an error of emit out of a Bundle: it is no fault of the input.
+// emitError is an error of emit inside a Bundle. The input is not at fault.
 type emitError struct{ err error }
 
 func (e *emitError) Error() string { return e.err.Error() }
 
-// stopped says why a document was not read to its end: a fault of the text is
-// refused, a fault below it breaks the input. What is left of the text is not loaded,
-// but looked through: each resource in it is refused by name, so that none that is to be
-// hidden goes unnoticed.
+// refuseFrom handles a document that could not be read to its end. Invalid text is refused;
+// an error of the underlying reader breaks the input. The rest of the text is not loaded
+// but scanned: each resource in it is refused by name, so that resources that must be
+// hidden are found.
 //
-// read is what was read and not handed on.
-func (s *source) stopped(name string, d *decoder, read []byte, err error) error {
+// read is the text that was read and not emitted.
+func (s *inputReader) refuseFrom(name string, d *decoder, read []byte, err error) error {
 	var emitted *emitError
 	line := d.lineAt(d.json.InputOffset())
 	switch {
@@ -155,13 +154,13 @@ func (s *source) stopped(name string, d *decoder, read []byte, err error) error 
 		left, _ := io.ReadAll(io.LimitReader(d.json.Buffered(), fhir.MaxLine))
 		return &brokenInput{name, line, left, d.err}
 	case errors.Is(err, errTooLarge):
-		err = s.notRead(name, line, read, d, refuse(TooLarge, "%v; the rest of the file was not loaded", err))
+		err = s.refuseRest(name, line, read, d, refuse(TooLarge, "%v: the rest of the file was not loaded", err))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		err = s.notRead(name, line, read, d, refuse(BadJSON, "the JSON text is cut off"))
+		err = s.refuseRest(name, line, read, d, refuse(BadJSON, "the JSON text is cut off"))
 	case errors.Is(err, errNotBundle), errors.Is(err, errHistory):
-		err = s.notRead(name, line, read, d, refuse(BadShape, "%v", err))
+		err = s.refuseRest(name, line, read, d, refuse(BadShape, "%v", err))
 	default:
-		err = s.notRead(name, line, read, d, refuse(BadJSON, "the JSON text is not well-formed here; the rest of the file was not loaded"))
+		err = s.refuseRest(name, line, read, d, refuse(BadJSON, "the JSON text is not well-formed here: the rest of the file was not loaded"))
 	}
 	if err != nil {
 		return err
@@ -169,51 +168,51 @@ func (s *source) stopped(name string, d *decoder, read []byte, err error) error 
 	return io.EOF
 }
 
-// notRead refuses every resource in what was read of a document and in what is left of it,
-// and the document itself if there is none.
-func (s *source) notRead(name string, line int, read []byte, d *decoder, refusal *Refusal) error {
-	left := io.MultiReader(bytes.NewReader(read), d.json.Buffered(), d.r)
-	head, err := io.ReadAll(io.LimitReader(left, fhir.MaxLine))
-	if len(head) < fhir.MaxLine { // that is all
-		emitting := s.emit(piece{file: name, line: line, text: head, refusal: refusal})
-		if err != nil && emitting == nil {
+// refuseRest refuses every resource in the text that was read and in the rest of the
+// document, or the document itself if it has none.
+func (s *inputReader) refuseRest(name string, line int, read []byte, d *decoder, refusal *Refusal) error {
+	rest := io.MultiReader(bytes.NewReader(read), d.json.Buffered(), d.r)
+	head, err := io.ReadAll(io.LimitReader(rest, fhir.MaxLine))
+	if len(head) < fhir.MaxLine { // this is the whole rest
+		emitErr := s.emit(piece{file: name, line: line, text: head, refusal: refusal})
+		if err != nil && emitErr == nil {
 			return &brokenInput{name, line, nil, err}
 		}
-		return emitting
+		return emitErr
 	}
-	var emitting error
-	g := &glimpser{found: func(one sighting) {
-		if emitting == nil {
-			emitting = s.emit(piece{file: name, line: line, refusal: refusal, seen: &one})
+	var emitErr error
+	scanner := &lenientScanner{found: func(c candidate) {
+		if emitErr == nil {
+			emitErr = s.emit(piece{file: name, line: line, refusal: refusal, candidate: &c})
 		}
 	}}
-	_, err = io.Copy(g, io.MultiReader(bytes.NewReader(head), left))
-	g.end()
-	if emitting == nil && err != nil {
+	_, err = io.Copy(scanner, io.MultiReader(bytes.NewReader(head), rest))
+	scanner.end()
+	if emitErr == nil && err != nil {
 		return &brokenInput{name, line, nil, err}
 	}
-	return emitting
+	return emitErr
 }
 
-// decoder reads JSON values from a stream and knows their lines. It takes in no
-// more than a few times [fhir.MaxLine] beyond what it has handed out.
+// decoder reads JSON values and their line numbers from a stream. It buffers at most a few
+// times [fhir.MaxLine].
 type decoder struct {
 	json     *json.Decoder
 	r        io.Reader
-	err      error // why r ended, if not at its end
+	err      error // of r, other than io.EOF
 	offset   int64 // bytes read from r
-	limit    int64 // where reading stops
+	limit    int64 // offset at which reading stops
 	newlines []int64
 	line     int
 }
 
 var errTooLarge = fmt.Errorf("a JSON value is longer than %d bytes", fhir.MaxLine)
 
-// ahead is how far the decoder may read beyond the last value.
-const ahead = 4 * fhir.MaxLine
+// readAhead is the number of bytes that the decoder may read beyond the last value.
+const readAhead = 4 * fhir.MaxLine
 
 func newDecoder(r io.Reader) *decoder {
-	d := &decoder{r: r, limit: ahead, line: 1}
+	d := &decoder{r: r, limit: readAhead, line: 1}
 	d.json = json.NewDecoder(d)
 	return d
 }
@@ -247,14 +246,14 @@ func (d *decoder) value() ([]byte, int, error) {
 		return nil, 0, err
 	}
 	end := d.json.InputOffset()
-	d.limit = end + ahead
+	d.limit = end + readAhead
 	if len(text) > fhir.MaxLine {
 		return text, 0, errTooLarge
 	}
 	return text, d.lineAt(end - int64(len(text))), nil
 }
 
-// lineAt returns the line of an offset; offsets only grow.
+// lineAt returns the line of an offset. Offsets must not decrease from call to call.
 func (d *decoder) lineAt(offset int64) int {
 	passed := 0
 	for passed < len(d.newlines) && d.newlines[passed] < offset {

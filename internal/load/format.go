@@ -8,31 +8,30 @@ import (
 	"regexp"
 )
 
-// format is how an input is laid out.
+// format is the layout of an input.
 type format int
 
 const (
 	ndjson   format = iota // a resource or Bundle on each line
 	jsonText               // JSON values over several lines
-	bundle                 // the same, and the first is a Bundle: read entry by entry
+	bundle                 // the same, but the first value is a Bundle, which is read entry by entry
 )
 
 var firstType = regexp.MustCompile(`"resourceType"\s*:\s*"([A-Za-z]*)"`)
 
-// formatOf tells the format from the start of an input; whole says that it is all
-// of it.
+// formatOf detects the format from the head of an input. whole means that the head is the
+// whole input.
 //
-// One value that ends with its line means NDJSON. Where the first line breaks off
-// inside a value, it is NDJSON with a broken line if the next line starts an
-// object where a document could not have one. Otherwise it is a document, unless
-// it cannot be read as one and most of the lines behind the first are resources by
-// themselves. A first line too long to be seen whole is a document if it is a
-// Bundle.
+// If the first line is a complete value, the input is NDJSON. If the first line ends inside
+// a value, the input is NDJSON with a broken line if the next line starts an object where a
+// document cannot have one. Otherwise it is a document, unless it cannot be parsed as one
+// and most of the lines after the first are resources. If the head does not contain the
+// whole first line, the input is a document if it is a Bundle.
 func formatOf(head []byte, whole bool) format {
 	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
 	line, rest, ended := bytes.Cut(head, []byte("\n"))
 	line = bytes.TrimRight(line, " \t\r")
-	inside, goesOn := openAt(line)
+	inside, objectMayFollow := openAt(line)
 	if len(line) == 0 || (ended || whole) && !inside {
 		return ndjson
 	}
@@ -43,7 +42,7 @@ func formatOf(head []byte, whole bool) format {
 		return ndjson
 	}
 	rest = bytes.TrimLeft(rest, " \t\r\n")
-	if bytes.HasPrefix(rest, []byte("{")) && !goesOn || line[0] != '{' {
+	if bytes.HasPrefix(rest, []byte("{")) && !objectMayFollow || line[0] != '{' {
 		return ndjson
 	}
 	if !startsDocument(head, whole) && mostlyResources(rest, whole) {
@@ -55,16 +54,16 @@ func formatOf(head []byte, whole bool) format {
 	return jsonText
 }
 
-// startsDocument reports whether the start of an input can be that of a JSON value,
-// which is whole if the input is.
+// startsDocument reports whether the head of an input is the start of a JSON value, or a
+// complete value if the head is the whole input.
 func startsDocument(head []byte, whole bool) bool {
 	var first json.RawMessage
 	err := json.NewDecoder(bytes.NewReader(head)).Decode(&first)
 	return err == nil || !whole && errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// mostlyResources reports whether most lines are whole JSON objects with a
-// resourceType. A last line that may go on beyond the text does not count.
+// mostlyResources reports whether most lines are complete JSON objects with a resourceType.
+// A last line that may be incomplete does not count.
 func mostlyResources(text []byte, whole bool) bool {
 	resources, others := 0, 0
 	for len(text) > 0 {
@@ -85,13 +84,14 @@ func mostlyResources(text []byte, whole bool) bool {
 	return resources > others
 }
 
+// isBundle reports whether the first resourceType in the head of an input is Bundle.
 func isBundle(head []byte) bool {
 	m := firstType.FindSubmatch(head)
 	return m != nil && string(m[1]) == "Bundle"
 }
 
-// openAt reports whether a text ends inside a JSON value, and whether an object
-// may follow there: as a member's value or as an item.
+// openAt reports whether a text ends inside a JSON value, and whether an object may follow,
+// as the value of a member or as an item.
 func openAt(text []byte) (inside, object bool) {
 	var brackets []byte
 	quoted := false

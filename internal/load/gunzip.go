@@ -11,8 +11,8 @@ import (
 
 var gzipMagic = []byte{0x1f, 0x8b}
 
-// gunzip reads gzip members one after the other. Bytes behind the last that do
-// not start another, such as padding, end it without an error and are counted.
+// gunzip decompresses consecutive gzip members. It ignores and counts bytes after the last
+// member, such as padding.
 type gunzip struct {
 	raw      *bufio.Reader
 	member   *gzip.Reader

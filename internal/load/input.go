@@ -16,19 +16,20 @@ import (
 
 // Input is one stream to load.
 type Input struct {
-	Name string // for people: the path, or "standard input"
-	Size int64  // bytes, or -1 when not known
+	Name string // for messages: the path, or "standard input"
+	Size int64  // in bytes, or -1 if unknown
 	Open func() (io.ReadCloser, error)
 }
 
-// FromReader makes an input of a reader; it can be loaded once.
+// FromReader returns an input that reads from r. It can be loaded once.
 func FromReader(name string, r io.Reader) Input {
 	return Input{Name: name, Size: -1, Open: func() (io.ReadCloser, error) { return io.NopCloser(r), nil }}
 }
 
-// Inputs finds what the paths of a command line name: a file as it is, a folder
-// with all files below it that have the name of one (see dataFile), sorted by
-// path but for files of types (see byType), and "-" for stdin. A path that is not there is an error.
+// Inputs returns the inputs that the paths of a command line name. A file is one input. A
+// folder stands for all data files below it (see isDataFile), sorted by path, except that
+// files named after types are in loading order (see sortByType). "-" is stdin. A path that
+// does not exist is an error.
 func Inputs(paths []string, stdin io.Reader) ([]Input, error) {
 	var inputs []Input
 	for _, path := range paths {
@@ -38,7 +39,7 @@ func Inputs(paths []string, stdin io.Reader) ([]Input, error) {
 		}
 		info, err := os.Stat(path)
 		if err != nil {
-			return nil, fmt.Errorf("%s cannot be loaded: %w", path, err)
+			return nil, fmt.Errorf("load %s: %w", path, err)
 		}
 		if !info.IsDir() {
 			inputs = append(inputs, fromFile(path, info.Size()))
@@ -46,23 +47,23 @@ func Inputs(paths []string, stdin io.Reader) ([]Input, error) {
 		}
 		before := len(inputs)
 		if inputs, err = appendFolder(inputs, path); err != nil {
-			return nil, fmt.Errorf("%s cannot be loaded: %w", path, err)
+			return nil, fmt.Errorf("load %s: %w", path, err)
 		}
 		if len(inputs) == before {
-			return nil, fmt.Errorf("the folder %s holds no .json or .ndjson file, with .gz or without", path)
+			return nil, fmt.Errorf("the folder %s has no data file: write names that end in .json, .ndjson, .json.gz or .ndjson.gz", path)
 		}
 	}
 	return inputs, nil
 }
 
-// appendFolder walks a folder in the order of names, and of types.
+// appendFolder appends the data files below a folder.
 func appendFolder(inputs []Input, folder string) ([]Input, error) {
 	before := len(inputs)
 	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || !dataFile(entry.Name()) {
+		if err != nil || entry.IsDir() || !isDataFile(entry.Name()) {
 			return err
 		}
-		info, err := os.Stat(path) // follows links
+		info, err := os.Stat(path) // follows symbolic links
 		if err != nil {
 			return err
 		}
@@ -71,48 +72,48 @@ func appendFolder(inputs []Input, folder string) ([]Input, error) {
 		}
 		return nil
 	})
-	byType(inputs[before:])
+	sortByType(inputs[before:])
 	return inputs, err
 }
 
-// byType brings the files of each folder that are named after a type, such as
-// Location.ndjson or Location-2.ndjson.gz, into the order of loading. By name alone
-// nearly every reference of a country would wait for its target, and not all can
-// (maxWaiting). Files of other names and other folders stay where they are.
-func byType(inputs []Input) {
-	places := map[string][]int{} // of the files of types, by folder
+// sortByType sorts the files of each folder that are named after a type, such as
+// Location.ndjson or Location-2.ndjson.gz, in loading order. In alphabetical order, nearly
+// every reference of a national directory would be pending, more than maxPending. Other
+// files keep their positions.
+func sortByType(inputs []Input) {
+	positions := map[string][]int{} // of the files named after types, by folder
 	for i, in := range inputs {
-		if typeOfFile(in.Name) > 0 {
+		if fileType(in.Name) > 0 {
 			folder := filepath.Dir(in.Name)
-			places[folder] = append(places[folder], i)
+			positions[folder] = append(positions[folder], i)
 		}
 	}
-	for _, at := range places {
+	for _, indices := range positions {
 		var files []Input
-		for _, i := range at {
+		for _, i := range indices {
 			files = append(files, inputs[i])
 		}
 		slices.SortStableFunc(files, func(a, b Input) int {
-			return cmp.Compare(typeOfFile(a.Name), typeOfFile(b.Name))
+			return cmp.Compare(fileType(a.Name), fileType(b.Name))
 		})
-		for n, i := range at {
+		for n, i := range indices {
 			inputs[i] = files[n]
 		}
 	}
 }
 
-// typeOfFile is the type whose name a file begins with, as a whole word, or 0.
-func typeOfFile(path string) fhir.Type {
+// fileType returns the type whose name a file name starts with, as a whole word, or 0.
+func fileType(path string) fhir.Type {
 	name := filepath.Base(path)
 	end := strings.IndexFunc(name, func(r rune) bool { return !unicode.IsLetter(r) })
 	t, _ := fhir.ParseType(name[:max(end, 0)])
 	return t
 }
 
-// dataFile tells the files of a folder that are meant to be loaded from others,
-// such as a README or the manifest.json of an export or of `muster generate`. How
-// a file is read is told from its content.
-func dataFile(name string) bool {
+// isDataFile reports whether a file of a folder is loaded, by its name. A README is not,
+// nor is the manifest.json of an export or of `muster generate`. The content of a file
+// decides how it is read.
+func isDataFile(name string) bool {
 	name = strings.TrimSuffix(strings.ToLower(name), ".gz")
 	if strings.HasPrefix(name, ".") || name == "manifest.json" {
 		return false

@@ -8,72 +8,80 @@ import (
 	"io"
 
 	"muster/internal/failpoint"
+	"muster/internal/fhir"
 	"muster/internal/store"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// Config says where to load to and how.
+// Config configures a load.
 type Config struct {
-	Directory store.Directory
+	Directory Directory
 	Extractor Extractor
-	KeepMeta  bool     // keep meta.lastUpdated of the source; otherwise it is the commit time
-	Rejects   Rejecter // hears of what is refused; nil for nobody
-	Warnings  Rejecter // hears of what breaks a rule of the profiles and is loaded all the same; nil for nobody
-	Progress  Progress // hears how far the load is; nil for nobody
+	KeepMeta  bool     // keep meta.lastUpdated of the source. Defaults to the commit time
+	Rejects   Rejecter // receives refusals. Optional
+	Warnings  Rejecter // receives warnings about resources that were loaded. Optional
+	Progress  Progress // receives the position after each batch. Optional
 }
 
-// Rejecter takes what was refused, or warned about, from one goroutine. It comes in
-// the order of the source, but references that lead nowhere come at the end, when
-// that is certain. An error ends the load.
+// Directory is the part of [store.Directory] that a load uses.
+type Directory interface {
+	// Apply commits changes in order and returns one outcome for each that was committed.
+	Apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error)
+	// Present returns which of the ids the directory has.
+	Present(ctx context.Context, t fhir.Type, ids []string) (map[string]bool, error)
+}
+
+// Rejecter receives refusals or warnings from one goroutine, in the order of the source.
+// Warnings about dangling references come at the end. An error ends the load.
 type Rejecter interface {
 	Reject(Rejected) error
 }
 
-// Rejected is one refused piece of input, or one warning about a resource that was
-// loaded, as a line of a rejects file. Type and
-// ID are empty where the source does not say them in a valid form.
+// Rejected is one refused piece of input, or one warning about a loaded resource, as a line
+// of a rejects file. Type and ID are empty if the source does not give them in a valid
+// form.
 type Rejected struct {
 	File   string `json:"file"`
-	Line   int    `json:"line"` // where it starts, from 1; of the Bundle for an entry on the same line
+	Line   int    `json:"line"` // of its start, from 1; of the Bundle for an entry on the same line
 	Type   string `json:"type"`
 	ID     string `json:"id"`
 	Reason string `json:"reason"`
-	Stored Stored `json:"stored,omitempty"` // of a refusal: what became of the older version
+	Stored Stored `json:"stored,omitempty"` // of a refusal: the state of the older version
 	Kind   Kind   `json:"-"`
 }
 
-// Progress hears after each batch how far the load is, from one goroutine.
+// Progress receives the position of a load after each batch, from one goroutine.
 type Progress interface {
 	Loaded(Position)
 }
 
-// Position is how far a load is.
+// Position is the progress of a load.
 type Position struct {
-	Input   string // being read
-	Bytes   int64  // read of all inputs, as they are stored
-	Total   int64  // bytes of all inputs, or -1 when not known
+	Input   string // the input that is being read
+	Bytes   int64  // bytes read of all inputs, before decompression
+	Total   int64  // bytes of all inputs, or -1 if unknown
 	Summary Summary
 }
 
-// Summary counts what became of the resources that were read.
+// Summary counts the outcomes of the resources that were read.
 type Summary struct {
 	Read      int64
 	Created   int64
 	Updated   int64
 	Unchanged int64
 	Refused   map[Kind]int64
-	Notices   []string       // what was odd about inputs that were still read, a line each; set at the end of [Run]
-	Warned    map[Kind]int64 // warnings: a resource may have several or none
+	Notices   []string       // problems of inputs that were read all the same, a line each; set at the end of [Run]
+	Warned    map[Kind]int64 // a resource may have several warnings
 
-	// Older names the older versions that stay in place since a newer one was refused,
-	// in the order of the source, at most 10,000; Kept counts all. A resource that is
-	// refused again is there again.
+	// Older lists older versions that stay because a newer one was refused, in the order of
+	// the source, at most 10,000. A resource that is refused twice is listed twice. Kept
+	// counts all of them.
 	Older []Older
 	Kept  map[Stored]int64
 }
 
-// keep notes an older version that stays.
+// keep records an older version that stays.
 func (s *Summary) keep(o Older) {
 	s.Kept[o.Stored]++
 	if len(s.Older) < maxOlder {
@@ -81,13 +89,13 @@ func (s *Summary) keep(o Older) {
 	}
 }
 
-// RefusedTotal is the number of all refusals.
+// RefusedTotal returns the number of refusals.
 func (s Summary) RefusedTotal() int64 { return total(s.Refused) }
 
-// KeptTotal is the number of older versions that stay in place.
+// KeptTotal returns the number of older versions that stay.
 func (s Summary) KeptTotal() int64 { return total(s.Kept) }
 
-// WarnedTotal is the number of all warnings.
+// WarnedTotal returns the number of warnings.
 func (s Summary) WarnedTotal() int64 { return total(s.Warned) }
 
 func total[K comparable](by map[K]int64) (n int64) {
@@ -97,45 +105,44 @@ func total[K comparable](by map[K]int64) (n int64) {
 	return n
 }
 
-// workers is how many goroutines prepare resources.
+// workers is the number of goroutines that prepare resources.
 const workers = 2
 
-// Run loads the inputs in order and returns what became of them. It stops at the
-// first error of the directory or of ctx; the summary then counts what was
-// committed. Inputs that could not be read to their end are errors too, joined,
-// after the rest was loaded.
+// Run loads the inputs in order and returns a summary. It stops at the first error of the
+// directory or of ctx; the summary then counts what was committed. If inputs could not be
+// read to their end, Run loads all others and returns their errors, joined.
 func Run(ctx context.Context, c Config, inputs []Input) (Summary, error) {
 	table, err := readShapes(shapeText)
 	if err != nil {
 		return Summary{}, err
 	}
-	l := &loader{Config: c, total: totalSize(inputs), across: newAcross(c.Directory),
+	l := &loader{Config: c, total: totalSize(inputs), checks: newCrossChecks(c.Directory),
 		hider:   hider{writer: writer{extractor: c.Extractor}},
 		summary: Summary{Refused: map[Kind]int64{}, Warned: map[Kind]int64{}, Kept: map[Stored]int64{}}}
 	group, ctx := errgroup.WithContext(ctx)
 	work, order := make(chan *batch), make(chan *batch, workers)
-	spare := newTexts()
+	buffers := newBufferPool()
 	var broken error
-	s := &source{}
+	reader := &inputReader{}
 	group.Go(func() error {
 		defer close(work)
 		defer close(order)
 		var err error
-		broken, err = readAll(ctx, s, inputs, spare, work, order)
+		broken, err = readInputs(ctx, reader, inputs, buffers, work, order)
 		return err
 	})
 	for range workers {
 		group.Go(func() error {
-			p := &preparer{shapes: table, writer: writer{extractor: c.Extractor}, keepMeta: c.KeepMeta, texts: spare}
+			p := &preparer{shapes: table, writer: writer{extractor: c.Extractor}, keepMeta: c.KeepMeta, buffers: buffers}
 			for b := range work {
 				b.prepare(p)
 			}
 			return nil
 		})
 	}
-	group.Go(func() error { return l.apply(ctx, order) })
+	group.Go(func() error { return l.commitAll(ctx, order) })
 	err = group.Wait()
-	l.summary.Notices = s.notices
+	l.summary.Notices = reader.notices
 	if err != nil {
 		return l.summary, err
 	}
@@ -153,15 +160,16 @@ func totalSize(inputs []Input) int64 {
 	return total
 }
 
-// readAll reads the inputs into batches. Each goes to order, where it is waited
-// for, and to work. The first error tells of inputs that broke off.
-func readAll(ctx context.Context, s *source, inputs []Input, spare texts, work, order chan<- *batch) (broken, err error) {
+// readInputs reads the inputs into batches. It sends each batch to work, to be prepared,
+// and to order, to be committed. The first error joins those of inputs that could not be
+// read to their end.
+func readInputs(ctx context.Context, reader *inputReader, inputs []Input, buffers bufferPool, work, order chan<- *batch) (broken, err error) {
 	current := newBatch()
 	flush := func(name string) error {
 		full := current
-		full.name, full.read = name, s.read
+		full.name, full.bytesRead = name, reader.bytesRead
 		current = newBatch()
-		spare.lend(current)
+		buffers.get(current)
 		for _, to := range []chan<- *batch{work, order} {
 			select {
 			case to <- full:
@@ -171,7 +179,7 @@ func readAll(ctx context.Context, s *source, inputs []Input, spare texts, work, 
 		}
 		return nil
 	}
-	s.emit = func(p piece) error {
+	reader.emit = func(p piece) error {
 		current.add(p)
 		if current.full() {
 			return flush(p.file)
@@ -181,13 +189,13 @@ func readAll(ctx context.Context, s *source, inputs []Input, spare texts, work, 
 	name := ""
 	for _, in := range inputs {
 		name = in.Name
-		err := s.input(ctx, in)
+		err := reader.readInput(ctx, in)
 		if ctx.Err() != nil {
 			return broken, ctx.Err()
 		}
 		if b, ok := errors.AsType[*brokenInput](err); ok {
 			broken = errors.Join(broken, b)
-			err = s.emit(piece{file: b.file, line: b.line, text: b.text, refusal: refuse(BadInput, "the rest of the input cannot be read: %v", b.err)})
+			err = reader.emit(piece{file: b.file, line: b.line, text: b.text, refusal: refuse(BadInput, "the rest of the input cannot be read: %v", b.err)})
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			return broken, err
@@ -196,23 +204,25 @@ func readAll(ctx context.Context, s *source, inputs []Input, spare texts, work, 
 	return broken, flush(name)
 }
 
-// loader applies batches and keeps the count.
+// loader commits batches and counts their outcomes.
 type loader struct {
 	Config
 	total   int64
-	across  *across
+	checks  *crossChecks
 	hider   hider
 	summary Summary
 }
 
-func (l *loader) apply(ctx context.Context, order <-chan *batch) error {
+// commitAll commits the batches in order, each when it is prepared, and then reports
+// dangling references.
+func (l *loader) commitAll(ctx context.Context, order <-chan *batch) error {
 	for b := range order {
 		select {
 		case <-b.prepared:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err := l.batch(ctx, b); err != nil {
+		if err := l.commitBatch(ctx, b); err != nil {
 			return err
 		}
 	}
@@ -222,42 +232,45 @@ func (l *loader) apply(ctx context.Context, order <-chan *batch) error {
 	if err := failpoint.Inject(ctx, "load.written"); err != nil {
 		return err
 	}
-	return l.across.end(l.warn)
+	return l.checks.reportDangling(l.warn)
 }
 
-// warn counts a warning and passes it on.
+// warn counts and reports a warning.
 func (l *loader) warn(w Rejected) error {
 	l.summary.Warned[w.Kind]++
 	if l.Warnings == nil {
 		return nil
 	}
 	if err := l.Warnings.Reject(w); err != nil {
-		return fmt.Errorf("the warnings cannot be written: %w", err)
+		return fmt.Errorf("write warnings: %w", err)
 	}
 	return nil
 }
 
-func (l *loader) batch(ctx context.Context, b *batch) error {
+// commitBatch applies the changes of a batch, reports its refusals and runs the checks
+// across resources.
+func (l *loader) commitBatch(ctx context.Context, b *batch) error {
 	for n := range b.refused {
 		if r := &b.refused[n]; r.change >= 0 {
-			b.changes[r.change].Revise = l.hider.revision(r)
+			b.changes[r.change].Revise = l.hider.revise(r)
 		}
 	}
-	outcomes, err := l.write(ctx, b.changes)
+	outcomes, err := l.applyChanges(ctx, b.changes)
 	for n := range b.refused {
 		if r := &b.refused[n]; r.change >= len(outcomes) {
-			r.Stored = "" // what was made of it has not been committed
+			r.Stored = "" // its revision was not committed
 		}
 	}
-	// What is refused is told even if the writing has failed: it is not loaded either way.
+	// Refusals are reported even if the write failed: a refused resource is not loaded
+	// either way.
 	err = errors.Join(err, l.reject(b.refused))
 	l.summary.Read += int64(b.resources)
 	l.count(b.changes, outcomes)
 	if err != nil {
 		return err
 	}
-	if len(b.loaded) > 0 {
-		if err := l.across.batch(ctx, b.loaded, l.warn); err != nil {
+	if len(b.accepted) > 0 {
+		if err := l.checks.check(ctx, b.accepted, l.warn); err != nil {
 			return err
 		}
 	}
@@ -265,13 +278,13 @@ func (l *loader) batch(ctx context.Context, b *batch) error {
 		return err
 	}
 	if l.Progress != nil {
-		l.Progress.Loaded(Position{Input: b.name, Bytes: b.read, Total: l.total, Summary: l.summary})
+		l.Progress.Loaded(Position{Input: b.name, Bytes: b.bytesRead, Total: l.total, Summary: l.summary})
 	}
 	return nil
 }
 
-// write applies the changes of a batch.
-func (l *loader) write(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+// applyChanges applies the changes of a batch to the directory.
+func (l *loader) applyChanges(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
 	if len(changes) == 0 {
 		return nil, nil
 	}
@@ -282,11 +295,11 @@ func (l *loader) write(ctx context.Context, changes []store.Change) ([]store.Out
 	return outcomes, err
 }
 
-// reject counts refusals and passes them on, with what became of older versions.
+// reject counts and reports refusals with the state of their older versions.
 func (l *loader) reject(list []refused) error {
 	for n := range list {
 		r := list[n].Rejected
-		if list[n].unsure {
+		if list[n].guessed {
 			if r.Stored == "" {
 				continue
 			}
@@ -300,13 +313,13 @@ func (l *loader) reject(list []refused) error {
 			continue
 		}
 		if err := l.Rejects.Reject(r); err != nil {
-			return fmt.Errorf("the rejects cannot be written: %w", err)
+			return fmt.Errorf("write rejects: %w", err)
 		}
 	}
 	return nil
 }
 
-// count counts what became of the resources that were not refused.
+// count counts the outcomes of resources that were not refused.
 func (l *loader) count(changes []store.Change, outcomes []store.Outcome) {
 	for n, o := range outcomes {
 		if changes[n].Revise != nil {
@@ -326,7 +339,7 @@ func (l *loader) count(changes []store.Change, outcomes []store.Outcome) {
 // RejectsFile writes rejects as NDJSON.
 type RejectsFile struct{ encoder *json.Encoder }
 
-// NewRejectsFile writes to w.
+// NewRejectsFile returns a rejects file that writes to w.
 func NewRejectsFile(w io.Writer) *RejectsFile {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)

@@ -26,7 +26,7 @@ func zipped(content string) string {
 	return out.String()
 }
 
-// indented writes JSON over several lines, as people keep it.
+// indented returns JSON over several lines.
 func indented(content string) string {
 	return strings.NewReplacer("{", "{\n ", "[", "[\n ", ",", ",\n ").Replace(content)
 }
@@ -41,10 +41,10 @@ func put(method, url, text string) string {
 	return `{"resource":` + text + `,"request":{"method":"` + method + `","url":"` + url + `"}}`
 }
 
-// TestFormats: the same resources in every layout, told from the content.
+// TestFormats loads the same resources in every format, which is detected from the content.
 func TestFormats(t *testing.T) {
 	a, b := org("a"), org("b")
-	padding := `"link":[{"relation":"self","url":"http://x/` + strings.Repeat("x", 2*peek) + `"}]`
+	padding := `"link":[{"relation":"self","url":"http://x/` + strings.Repeat("x", 2*peekSize) + `"}]`
 	for _, c := range []struct{ name, content string }{
 		{"lines", a + "\n" + b + "\n"},
 		{"lines without an end", a + "\n" + b},
@@ -53,7 +53,7 @@ func TestFormats(t *testing.T) {
 		{"zipped members", zipped(a+"\n") + zipped(b+"\n")},
 		{"zipped, then padding", zipped(a+"\n") + zipped(b) + strings.Repeat("\x00", 100)},
 		{"document with an item on each line", strings.Replace(a, `{`, "{\"contained\":[\n{\"resourceType\":\"Location\",\"id\":\"l\"}\n,\n{\"resourceType\":\"Location\",\"id\":\"m\"}\n],", 1) + "\n" + b},
-		{"long document", "{\"resourceType\":\"Bundle\",\"entry\":[\n" + strings.Repeat(" \n", peek) + resource(a) + ",\n" + resource(b) + "]}"},
+		{"long document", "{\"resourceType\":\"Bundle\",\"entry\":[\n" + strings.Repeat(" \n", peekSize) + resource(a) + ",\n" + resource(b) + "]}"},
 		{"document after document", indented(a) + "\n" + indented(b)},
 		{"bundle on a line", collection(resource(a), resource(b))},
 		{"bundles on lines", collection(resource(a)) + "\n" + collection(resource(b)) + "\n"},
@@ -82,14 +82,15 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// TestRejects: what is bad is told with file, line, type and id; the rest loads.
+// TestRejects checks that invalid input is rejected with file, line, type and id, and that
+// the rest is loaded.
 func TestRejects(t *testing.T) {
 	a, b := org("a"), org("b")
 	patient := `{"resourceType":"Patient","id":"p"}`
 	for _, c := range []struct {
 		name, content string
 		loaded        []string
-		rejects       []string // pieces
+		rejects       []string // parts of the rejects
 	}{
 		{"bad lines", "x\n" + a + "\n\n" + patient + "\n" + b, []string{"Organization/a", "Organization/b"},
 			[]string{"in:1 / at byte 1", "in:4 Patient/p resourceType: the directory"}},
@@ -103,7 +104,7 @@ func TestRejects(t *testing.T) {
 		{"huge line", a + "\n{\"resourceType\":\"Organization\",\"name\":\"" + strings.Repeat("x", fhir.MaxLine) + "\"}\n" + b, []string{"Organization/a", "Organization/b"}, []string{"in:2 / the line is longer"}},
 		{"entries on a line", collection(resource(a), `{"fullUrl":"urn:x"}`, put("POST", "Organization", b), put("PUT", "Organization/c", b), resource(patient), `7`),
 			[]string{"Organization/a"},
-			[]string{"in:1 / entry[1]: the entry has no resource", "in:1 Organization/b entry[2].request: only a PUT", "in:1 Organization/b entry[3].request", "in:1 Patient/p entry[4].resource.resourceType", "in:1 / entry[5]"}},
+			[]string{"in:1 / entry[1]: the entry has no resource", "in:1 Organization/b entry[2].request: the request is not a PUT", "in:1 Organization/b entry[3].request", "in:1 Patient/p entry[4].resource.resourceType", "in:1 / entry[5]"}},
 		{"entries over lines", "{\n\"resourceType\": \"Bundle\",\n\"entry\": [\n" + resource(patient) + ",\n" + resource(a) + "\n]}", []string{"Organization/a"},
 			[]string{"in:4 Patient/p entry.resource.resourceType"}},
 		{"bundle cut", "{\n\"resourceType\": \"Bundle\",\n\"entry\": [\n" + resource(a) + ",\n" + resource(b)[:30], []string{"Organization/a"},
@@ -136,7 +137,7 @@ func TestRejects(t *testing.T) {
 			}
 			for i, want := range c.rejects {
 				if !strings.Contains(rejects[i], want) {
-					t.Errorf("reject %d is %q, want %q in it", i, rejects[i], want)
+					t.Errorf("reject %d is %q, want it to contain %q", i, rejects[i], want)
 				}
 			}
 			if s.RefusedTotal() != int64(len(rejects)) || s.Read != s.Created+s.RefusedTotal() {
@@ -146,7 +147,7 @@ func TestRejects(t *testing.T) {
 	}
 }
 
-// TestReasonsKeepValues: no reason repeats what stands in the resource.
+// TestReasonsKeepValues checks that no reason repeats a value of the resource.
 func TestReasonsKeepValues(t *testing.T) {
 	const secret = "2426621B"
 	var lines []string
@@ -166,8 +167,8 @@ func TestReasonsKeepValues(t *testing.T) {
 	}
 }
 
-// TestBrokenGzip: what came before the break is loaded, and so are the other
-// inputs; the error names the file and the line.
+// TestBrokenGzip checks that the lines before the damage and the other inputs are loaded,
+// and that the error names the file and the line.
 func TestBrokenGzip(t *testing.T) {
 	var content strings.Builder
 	for i := range 5000 {
@@ -176,14 +177,14 @@ func TestBrokenGzip(t *testing.T) {
 	whole := zipped(content.String())
 	m := newMemory()
 	s, rejects, err := loadAll(t, m, text("cut.gz", whole[:len(whole)/2]), text("good", org("good")))
-	if err == nil || !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), "cut.gz cannot be read beyond line") {
+	if err == nil || !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), "read cut.gz beyond line") {
 		t.Errorf("error %v, want one that names the file and the line", err)
 	}
 	if s.Created < 1000 || m.order[0] != "Organization/o0-0" || m.order[len(m.order)-1] != "Organization/good" {
 		t.Errorf("%d created, the last is %s", s.Created, m.order[len(m.order)-1])
 	}
 	if len(rejects) != 1 || s.Refused[BadInput] != 1 {
-		t.Errorf("rejects %q, want the break alone", rejects)
+		t.Errorf("rejects %q, want only the truncation", rejects)
 	}
 	_, _, err = loadAll(t, newMemory(), text("head.gz", "\x1f\x8bxx"))
 	if err == nil || !strings.Contains(err.Error(), "head.gz") {
@@ -191,14 +192,14 @@ func TestBrokenGzip(t *testing.T) {
 	}
 }
 
-// TestNotices: bytes behind gzip data are told, and are no failure; gzip data that
-// breaks off behind good members is one.
+// TestNotices checks that bytes after gzip data are reported but are not an error, and that
+// truncated gzip data after complete members is an error.
 func TestNotices(t *testing.T) {
 	s, _, err := loadAll(t, newMemory(), text("padded.gz", zipped(org("a"))+"\x1f"), text("good.gz", zipped(org("b"))))
 	if err != nil || s.Created != 2 {
 		t.Fatalf("%+v, %v; want 2 created", s, err)
 	}
-	if len(s.Notices) != 1 || !strings.HasPrefix(s.Notices[0], "padded.gz: 1 bytes after the end") {
+	if len(s.Notices) != 1 || !strings.HasPrefix(s.Notices[0], "padded.gz: ignored 1 bytes after the end") {
 		t.Errorf("notices %q, want one of padded.gz", s.Notices)
 	}
 	s, _, err = loadAll(t, newMemory(), text("cut.gz", zipped(org("a")+"\n")+"\x1f\x8bxx"))
@@ -207,7 +208,7 @@ func TestNotices(t *testing.T) {
 	}
 }
 
-// TestOrder: many lines over many batches arrive in the order of the source.
+// TestOrder checks that the lines of many batches are applied in the order of the source.
 func TestOrder(t *testing.T) {
 	var content strings.Builder
 	var want []string
@@ -232,7 +233,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestCancelled: a cancelled load ends, and says what was committed.
+// TestCancelled checks that a cancelled load ends and reports what was committed.
 func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -244,7 +245,7 @@ func TestCancelled(t *testing.T) {
 		}
 		return nil
 	}
-	reader, writer := io.Pipe() // never ends by itself
+	reader, writer := io.Pipe() // never ends
 	go func() {
 		for i := 0; ; i++ {
 			if _, err := io.WriteString(writer, org(fmt.Sprintf("o%d", i))+"\n"); err != nil {
@@ -259,7 +260,7 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
-// TestDirectoryFails: an error of the directory ends the load and is returned.
+// TestDirectoryFails checks that an error of the directory ends the load and is returned.
 func TestDirectoryFails(t *testing.T) {
 	full := errors.New("the disk is full")
 	m := newMemory()
@@ -269,12 +270,12 @@ func TestDirectoryFails(t *testing.T) {
 	}
 }
 
-// progressLog notes what a load reports.
+// progressLog records the progress of a load.
 type progressLog []Position
 
 func (p *progressLog) Loaded(at Position) { *p = append(*p, at) }
 
-// TestInputs: files, folders in the order of names, and standard input.
+// TestInputs checks files, folders in alphabetical order, and standard input.
 func TestInputs(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
@@ -311,13 +312,14 @@ func TestInputs(t *testing.T) {
 	}
 	for _, path := range []string{filepath.Join(dir, "none"), t.TempDir()} {
 		if _, err := Inputs([]string{path}, nil); err == nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: error %v, want one that names it", path, err)
+			t.Errorf("%s: error %v, want it to contain the path", path, err)
 		}
 	}
 }
 
-// TestFolderByType: the files of types come in the order of loading, each in the
-// places of its folder, so that a country in one folder has few references that wait.
+// TestFolderByType checks that files named after types are in loading order within the
+// positions of their folder, so that a national directory in one folder has few pending
+// references.
 func TestFolderByType(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{
@@ -342,7 +344,7 @@ func TestFolderByType(t *testing.T) {
 		names = append(names, filepath.ToSlash(name))
 	}
 	want := []string{
-		"Practitioner.ndjson", // as it was named
+		"Practitioner.ndjson", // given as a file
 		"2026/Organization.ndjson", "2026/Location.ndjson", "Organization.json", "Endpoints.ndjson", "Location-10.ndjson.gz",
 		"Location-2.ndjson", "Endpoint.ndjson", "HealthcareService.ndjson", "Practitioner.ndjson", "mixed.ndjson",
 	}
@@ -351,7 +353,8 @@ func TestFolderByType(t *testing.T) {
 	}
 }
 
-// FuzzInput: any bytes as a file load without panic, and the counts add up.
+// FuzzInput checks that a file of any bytes loads without a panic, and that the counts add
+// up.
 func FuzzInput(f *testing.F) {
 	for _, seed := range []string{
 		org("a") + "\n" + org("b"), indented(collection(resource(org("a")), put("POST", "x", org("b")))), zipped(org("a")),
@@ -360,19 +363,19 @@ func FuzzInput(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	extractor := newExtractor(f)
-	f.Fuzz(func(t *testing.T, content []byte) { loadWhatever(t, extractor, content) })
+	f.Fuzz(func(t *testing.T, content []byte) { loadBounded(t, extractor, content) })
 }
 
-// mostHeld is how far the heap may grow while an input of the fuzzer is loaded, whatever it
-// unzips to: the buffers of a load, and what a test's directory keeps.
-const mostHeld = 192 << 20
+// maxHeld limits the growth of the heap while an input of a fuzz test is loaded, whatever
+// its decompressed size: the buffers of a load and the directory of the test.
+const maxHeld = 192 << 20
 
-// loadWhatever loads the content in its bounds, and holds the summary against itself.
-func loadWhatever(t *testing.T, extractor Extractor, content []byte) {
+// loadBounded loads the content within the limits and checks that the summary is consistent.
+func loadBounded(t *testing.T, extractor Extractor, content []byte) {
 	t.Helper()
 	var rejects collect
 	m := newMemory()
-	bound.Peak(t, mostHeld, func() {
+	bound.Peak(t, maxHeld, func() {
 		s, err := Run(t.Context(), Config{Directory: m, Extractor: extractor, Rejects: &rejects}, []Input{FromReader("in", bytes.NewReader(content))})
 		if (err != nil) != (s.Refused[BadInput] > 0) {
 			t.Fatalf("error %v with %d broken inputs", err, s.Refused[BadInput])
@@ -383,11 +386,12 @@ func loadWhatever(t *testing.T, extractor Extractor, content []byte) {
 	})
 }
 
-// mostUnzipped bounds what a gzip input of the fuzzer unzips to, so that its runs are short.
-const mostUnzipped = 1 << 20
+// maxUnzipped limits the decompressed size of a gzip input of a fuzz test, so that runs are
+// short.
+const maxUnzipped = 1 << 20
 
-// FuzzGzip loads gzip streams: of few bytes or of many that were few, with one byte changed
-// or none, cut or with something behind.
+// FuzzGzip loads gzip streams, also ones with a high compression ratio, with a changed
+// byte, truncated, or with bytes after the end.
 func FuzzGzip(f *testing.F) {
 	for _, text := range []string{org("a") + "\n", "", "\n", " ", indented(collection(resource(org("a")))), "{", `"`} {
 		f.Add([]byte(text), uint32(1), uint32(0), byte(0), uint16(0), []byte(nil))
@@ -396,12 +400,13 @@ func FuzzGzip(f *testing.F) {
 		f.Add([]byte(text), uint32(3), uint32(20), byte(1), uint16(9), []byte("\x00\x00"))
 	}
 	extractor := newExtractor(f)
-	f.Fuzz(func(t *testing.T, text []byte, times, at uint32, flip byte, cut uint16, behind []byte) {
-		content := strings.Repeat(string(text), min(int(times), mostUnzipped/max(1, len(text))))
+	f.Fuzz(func(t *testing.T, text []byte, times, at uint32, flip byte, cut uint16, trailing []byte) {
+		content := strings.Repeat(string(text), min(int(times), maxUnzipped/max(1, len(text))))
 		stream := []byte(zipped(content))
 		stream[int(at)%len(stream)] ^= flip
-		stream = append(stream[:len(stream)-int(cut)%len(stream)], behind...)
-		// A bomb must not need the memory of what it unzips to; that is read and refused.
-		loadWhatever(t, extractor, stream)
+		stream = append(stream[:len(stream)-int(cut)%len(stream)], trailing...)
+		// A decompression bomb must not need the memory of its decompressed size; it is
+		// read and refused.
+		loadBounded(t, extractor, stream)
 	})
 }

@@ -15,15 +15,15 @@ const (
 	coverageArea = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hcpd-service-coverage-area"
 )
 
-// LocalIdentifier is the HCPD local identifier that a resource gets when its
-// source has none: the same for the same Type/id at every load (D13).
+// LocalIdentifier returns the HCPD local identifier for a resource whose source has none. It
+// depends only on Type/id, so every load yields the same one (D13).
 func LocalIdentifier(t fhir.Type, id string) string {
 	space := uuid.NewSHA1(uuid.NameSpaceURL, []byte(localSystem))
 	return uuid.NewSHA1(space, []byte(t.String()+"/"+id)).String()
 }
 
-// addLocalIdentifier appends the derived local identifier to the types that must
-// have one, unless they do, under the name of either guide.
+// addLocalIdentifier appends the derived local identifier to resources of types that must
+// have one. It recognises an existing one under the system of either version of the guide.
 func addLocalIdentifier(a *fastjson.Arena, t fhir.Type, id string, v *fastjson.Value) {
 	switch t {
 	case fhir.PractitionerRole, fhir.HealthcareService, fhir.Endpoint:

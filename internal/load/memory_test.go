@@ -12,9 +12,9 @@ import (
 	"muster/internal/store"
 )
 
-// memory is a directory in memory, with the outcomes of a real one.
+// memory is a directory in memory with the outcomes of a real one.
 type memory struct {
-	store.Directory // what a load does not use
+	store.Directory // methods that a load does not use
 	current         map[string]store.Change
 	versions        map[string]int64
 	order           []string
@@ -103,15 +103,15 @@ func newPreparer(t testing.TB) *preparer {
 }
 
 // prepareText prepares one resource from its text.
-func prepareText(p *preparer, text string) (parsed, *Refusal) {
+func prepareText(p *preparer, text string) (prepared, *Refusal) {
 	v, r := p.parse([]byte(text))
 	if r != nil {
-		return parsed{}, r
+		return prepared{}, r
 	}
 	return p.prepare(v)
 }
 
-// stored returns the stored line of a resource, or fails.
+// stored returns the stored line of a resource.
 func stored(t testing.TB, p *preparer, text string) string {
 	t.Helper()
 	out, r := prepareText(p, text)
@@ -121,12 +121,12 @@ func stored(t testing.TB, p *preparer, text string) string {
 	return string(out.change.Document.Line(1, stamp))
 }
 
-// collect gathers rejects.
+// collect is a Rejecter that collects lines.
 type collect []Rejected
 
 func (c *collect) Reject(r Rejected) error { *c = append(*c, r); return nil }
 
-// loadAll loads inputs into m and returns what came of it.
+// loadAll loads inputs into m and returns the summary, the rejects and the error.
 func loadAll(t testing.TB, m *memory, inputs ...Input) (Summary, []string, error) {
 	t.Helper()
 	var rejects collect

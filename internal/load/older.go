@@ -11,24 +11,24 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// Stored says what became of the older version of a resource that was refused.
+// Stored is the state of the older version of a refused resource.
 type Stored string
 
-// What can become of an older version. The empty value means that there is none.
+// The states of an older version. The empty value means that there is none.
 const (
-	StillServed   Stored = "still served"   // it is visible, and stays so
+	StillServed   Stored = "still served"   // it is visible
 	AlreadyHidden Stored = "already hidden" // it was hidden before
-	NowHidden     Stored = "now hidden"     // by a new version, since the refused one says that it is hidden
+	NowHidden     Stored = "now hidden"     // a new version hides it, since the refused one says that it is hidden
 )
 
-// Older is an older version that stays in place since a newer one was refused.
+// Older is an older version that stays because a newer one was refused.
 type Older struct {
 	Type, ID string
 	Stored   Stored
 }
 
-// maxOlder is how many older versions a summary names, so that its memory has a bound.
-// The rejects name all.
+// maxOlder is the number of older versions that a summary lists. It bounds the memory of a
+// summary. The rejects list all of them.
 const maxOlder = 10_000
 
 // hider hides older versions of refused resources. It serves one goroutine.
@@ -38,19 +38,20 @@ type hider struct {
 	arena  fastjson.Arena
 }
 
-// revision is the change for a refused resource: the stored version gets the flags by
-// which the refused one says that it is hidden (SU-01). A new version carries them, so
-// that deltas tell who holds a copy. What is stored is noted in the refusal.
-func (h *hider) revision(r *refused) func(store.Current, *store.Change) (bool, error) {
+// revise returns the Revise function of the change for a refused resource. It gives the
+// stored version the flags by which the refused one says that it is hidden (SU-01). The
+// flags are written in a new version, so that deltas deliver them to clients with a copy.
+// The function sets the Stored field of the refusal.
+func (h *hider) revise(r *refused) func(store.Current, *store.Change) (bool, error) {
 	return func(current store.Current, c *store.Change) (bool, error) {
 		r.Stored = StillServed
 		if !policy.Readable(current.Visibility) {
 			r.Stored = AlreadyHidden
 		}
-		if r.hides == 0 {
+		if r.hiddenBy == 0 {
 			return false, nil
 		}
-		next, changed, err := h.hide(c.Type, c.ID, current.Line, r.hides)
+		next, changed, err := h.hide(c.Type, c.ID, current.Line, r.hiddenBy)
 		if err != nil || !changed {
 			return false, err
 		}
@@ -62,12 +63,12 @@ func (h *hider) revision(r *refused) func(store.Current, *store.Change) (bool, e
 	}
 }
 
-// hide makes the version of a stored line that is hidden by the flags too. It reports
-// false when the line is so already.
+// hide returns a version of a stored line with the flags of hides set. It reports false if
+// the line has them already.
 func (h *hider) hide(t fhir.Type, id string, line []byte, hides index.Visibility) (c store.Change, changed bool, err error) {
 	v, err := h.parser.ParseBytes(line)
 	if err != nil {
-		return c, false, fmt.Errorf("its stored line is damaged: run 'muster check': %w", err)
+		return c, false, fmt.Errorf("the stored line is damaged: run 'muster check': %w", err)
 	}
 	h.arena.Reset()
 	before := policy.OwnState(t, v)
@@ -77,15 +78,15 @@ func (h *hider) hide(t fhir.Type, id string, line []byte, hides index.Visibility
 	}
 	dropVersion(v)
 	c, refusal := h.write(t, id, v)
-	if refusal != nil { // a few bytes too many: then it goes without anything but its name
-		return h.bare(t, id, hides)
+	if refusal != nil { // the flags made it too large
+		return h.hiddenStub(t, id, hides)
 	}
 	return c, true, nil
 }
 
-// bare makes a hidden version that holds nothing else, for a resource that is as large as
-// one can be.
-func (h *hider) bare(t fhir.Type, id string, hides index.Visibility) (store.Change, bool, error) {
+// hiddenStub returns a hidden version without other content, for a resource of the maximum
+// size.
+func (h *hider) hiddenStub(t fhir.Type, id string, hides index.Visibility) (store.Change, bool, error) {
 	v := h.arena.NewObject()
 	policy.Hide(&h.arena, t, v, hides)
 	c, refusal := h.write(t, id, v)

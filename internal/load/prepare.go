@@ -5,47 +5,48 @@ import (
 	"muster/internal/policy"
 	"muster/internal/search/index"
 	"muster/internal/store"
+	"muster/internal/strictjson"
 
 	"github.com/valyala/fastjson"
 )
 
-// Extractor finds what a resource can be found by; index.Extractor is one. Safe
+// Extractor extracts the index entries of a resource, as [index.Extractor] does. It is safe
 // for use by several goroutines.
 type Extractor interface {
 	Extract(dst []index.Entry, t fhir.Type, v *fastjson.Value) []index.Entry
 }
 
-// preparer turns the text of one resource into a change. It keeps its buffers
-// from resource to resource, so it serves one goroutine.
+// preparer turns the text of one resource into a change. It reuses its buffers, so it serves
+// one goroutine.
 type preparer struct {
 	writer
 	shapes   shapes
 	keepMeta bool
-	texts    texts // where the texts of batches go
+	buffers  bufferPool // receives the text buffers of prepared batches
 
-	checker checker
-	parser  fastjson.Parser
-	arena   fastjson.Arena
-	links   linkFinder
+	validator strictjson.Validator
+	parser    fastjson.Parser
+	arena     fastjson.Arena
+	links     linkFinder
 }
 
-// parsed is a resource on its way.
-type parsed struct {
+// prepared is a resource that passed all checks.
+type prepared struct {
 	change   store.Change
 	warnings []warning
 	links    []link
 	hpii     []string
 }
 
-// parse checks the text strictly and reads it. The tree is valid until the next
-// call.
+// parse validates a text and parses it. The tree is valid until the next call.
 func (p *preparer) parse(text []byte) (*fastjson.Value, *Refusal) {
-	if r := p.checker.check(text); r != nil {
-		return nil, r
+	p.validator.CheckValues = true
+	if err := p.validator.Validate(text); err != nil {
+		return nil, refuseJSON(err)
 	}
 	v, err := p.parser.ParseBytes(text)
 	if err != nil {
-		return nil, refuse(BadJSON, "the JSON text cannot be read") // the checker is stricter
+		return nil, refuse(BadJSON, "the JSON text cannot be read") // the validator is stricter
 	}
 	if v.Type() != fastjson.TypeObject {
 		return nil, refuse(BadShape, "this is not a resource: write one JSON object")
@@ -53,10 +54,10 @@ func (p *preparer) parse(text []byte) (*fastjson.Value, *Refusal) {
 	return v, nil
 }
 
-// prepare makes the change that puts the resource v, which is altered on the way:
-// stripped, its suppression brought into the stored form, validated, written, indexed.
-// What a refused resource says of its suppression stays in it.
-func (p *preparer) prepare(v *fastjson.Value) (out parsed, r *Refusal) {
+// prepare returns the change that stores the resource v. It modifies v: elements are
+// removed, the suppression is converted to its stored form, and a local identifier is
+// added. A refused resource keeps its suppression.
+func (p *preparer) prepare(v *fastjson.Value) (out prepared, r *Refusal) {
 	p.arena.Reset()
 	t, r := identify(v)
 	if r != nil {
@@ -67,7 +68,7 @@ func (p *preparer) prepare(v *fastjson.Value) (out parsed, r *Refusal) {
 	if r != nil {
 		return out, r
 	}
-	unsaid := includeSelfUnsaid(t, v)
+	incomplete := withoutIncludeSelf(t, v)
 	malformed := policy.ConformSuppression(&p.arena, t, v, stripped.Suppressions, p.shapes.extension)
 	if r := p.shapes.resource(t.String(), v); r != nil {
 		return out, r
@@ -75,9 +76,9 @@ func (p *preparer) prepare(v *fastjson.Value) (out parsed, r *Refusal) {
 	if member, problem := policy.MisspelledState(t, v); problem != "" {
 		return out, refuse(BadState, "%s", problem).within(member)
 	}
-	out.warnings = suppressionWarnings(checkProfile(t, v), malformed, unsaid)
+	out.warnings = suppressionWarnings(checkProfile(t, v), malformed, incomplete)
 	out.links = p.links.find(nil, v)
-	out.hpii = hpiiOf(t, v)
+	out.hpii = hpiiNumbers(t, v)
 	id := string(v.GetStringBytes("id"))
 	addLocalIdentifier(&p.arena, t, id, v)
 	out.change, r = p.write(t, id, v)
@@ -85,8 +86,8 @@ func (p *preparer) prepare(v *fastjson.Value) (out parsed, r *Refusal) {
 	return out, r
 }
 
-// writer makes the changes that put resources. It keeps its buffers from resource to
-// resource, so it serves one goroutine.
+// writer creates the changes that store resources. It reuses its buffers, so it serves one
+// goroutine.
 type writer struct {
 	extractor Extractor
 
@@ -95,7 +96,7 @@ type writer struct {
 	entries []index.Entry
 }
 
-// write makes the change that puts a resource in its stored form.
+// write returns the change that stores a resource, which must have its stored form.
 func (w *writer) write(t fhir.Type, id string, v *fastjson.Value) (store.Change, *Refusal) {
 	c := store.Change{Type: t, ID: id, SourceHash: w.hasher.hash(v), Visibility: policy.OwnState(t, v)}
 	w.scratch, c.Document = document(w.scratch, t, id, v)
@@ -107,55 +108,55 @@ func (w *writer) write(t fhir.Type, id string, v *fastjson.Value) (store.Change,
 	return c, nil
 }
 
-// versionAndTime is what versionId and lastUpdated add to a document, at most.
+// versionAndTime is the maximum size of versionId and lastUpdated in a document.
 const versionAndTime = 80
 
-// identify reads type and id.
+// identify returns the type of a resource, and checks its id.
 func identify(v *fastjson.Value) (fhir.Type, *Refusal) {
 	name := v.Get("resourceType")
 	if name == nil || name.Type() != fastjson.TypeString {
-		return 0, refuse(OtherType, "resourceType is missing; write one of Organization, Location, Endpoint, HealthcareService, Practitioner, PractitionerRole, Provenance").within("resourceType")
+		return 0, refuse(OtherType, "resourceType is missing: write one of %s", fhir.Names(fhir.Types())).within("resourceType")
 	}
 	t, ok := fhir.ParseType(string(name.GetStringBytes()))
 	if !ok {
-		return 0, refuse(OtherType, "the directory holds Organization, Location, Endpoint, HealthcareService, Practitioner, PractitionerRole and Provenance alone").within("resourceType")
+		return 0, refuse(OtherType, "the directory holds only %s", fhir.Names(fhir.Types())).within("resourceType")
 	}
 	id := v.Get("id")
 	switch {
 	case id == nil:
-		return 0, refuse(MissingID, "the resource has no id; references could not find it").within("id")
+		return 0, refuse(MissingID, "the resource has no id: references need one").within("id")
 	case id.Type() != fastjson.TypeString || !fhir.ValidID(string(id.GetStringBytes())):
-		return 0, refuse(BadID, "an id is a string of 1 to 64 letters, digits, hyphens and points").within("id")
+		return 0, refuse(BadID, "an id is a string of 1 to 64 letters, digits, hyphens and dots").within("id")
 	}
 	return t, nil
 }
 
-// takeMeta removes version and time from meta, where the store puts its own, and
-// returns the time when it is to be kept.
+// takeMeta removes versionId and lastUpdated from meta, since the store writes its own. It
+// returns lastUpdated if the load keeps it.
 func (p *preparer) takeMeta(v *fastjson.Value) (*fhir.Instant, *Refusal) {
 	meta := v.Get("meta")
 	if meta == nil {
 		return nil, nil
 	}
 	if meta.Type() != fastjson.TypeObject || meta.GetObject().Len() == 0 {
-		return nil, refuse(BadShape, "meta is an object with members, or absent").within("meta")
+		return nil, refuse(BadShape, "meta is not an object with members: write one, or leave meta out").within("meta")
 	}
 	var kept *fhir.Instant
-	if said := meta.Get("lastUpdated"); said != nil && p.keepMeta {
-		at, err := fhir.ParseInstant(string(said.GetStringBytes()))
+	if value := meta.Get("lastUpdated"); value != nil && p.keepMeta {
+		instant, err := fhir.ParseInstant(string(value.GetStringBytes()))
 		if err != nil {
-			return nil, refuse(BadShape, "%s", isInstant(said)).within("meta.lastUpdated")
+			return nil, refuse(BadShape, "%s", checkInstant(value)).within("meta.lastUpdated")
 		}
-		if year := at.Time().Year(); year < 1 || year > 9999 { // could not be written as an instant
+		if year := instant.Time().Year(); year < 1 || year > 9999 { // FHIR cannot write other years
 			return nil, refuse(BadShape, "in UTC this instant is not in the years 0001 to 9999").within("meta.lastUpdated")
 		}
-		kept = &at
+		kept = &instant
 	}
 	dropVersion(v)
 	return kept, nil
 }
 
-// dropVersion removes version and time from meta, which must be an object.
+// dropVersion removes versionId and lastUpdated from meta, which must be an object.
 func dropVersion(v *fastjson.Value) {
 	meta := v.Get("meta")
 	for _, name := range []string{"versionId", "_versionId", "lastUpdated", "_lastUpdated"} {

@@ -13,20 +13,20 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestRefused shows each way a line can be bad and what is said of it.
+// TestRefused lists the ways in which a line can be invalid, with kind and reason.
 func TestRefused(t *testing.T) {
 	const o = `{"resourceType":"Organization","id":"a",`
 	for _, c := range []struct {
 		name, line string
 		kind       Kind
-		reason     string // a piece of it
+		reason     string // a part of it
 	}{
-		{"no JSON", `hello`, BadJSON, "at byte 1"},
-		{"cut off", `{"resourceType":"Organization"`, BadJSON, "cut off at byte 30"},
-		{"cut off in a string", `{"resourceType":"Org`, BadJSON, "cut off"},
-		{"more behind", org("a") + org("b"), BadJSON, "more after the end"},
-		{"trailing comma", o + `"active":true,}`, BadJSON, "key is missing"},
-		{"single quotes", `{'resourceType':1}`, BadJSON, "key is missing"},
+		{"not JSON", `hello`, BadJSON, "at byte 1"},
+		{"truncated", `{"resourceType":"Organization"`, BadJSON, "cut off at byte 30"},
+		{"truncated in a string", `{"resourceType":"Org`, BadJSON, "cut off"},
+		{"more text after the value", org("a") + org("b"), BadJSON, "more text after the value"},
+		{"trailing comma", o + `"active":true,}`, BadJSON, "key of a member is missing"},
+		{"single quotes", `{'resourceType':1}`, BadJSON, "key of a member is missing"},
 		{"leading zero", o + `"x":01}`, BadJSON, "at byte"},
 		{"NaN", o + `"x":NaN}`, BadJSON, "not the start"},
 		{"bare point", o + `"x":1.}`, BadJSON, "digit"},
@@ -34,7 +34,7 @@ func TestRefused(t *testing.T) {
 		{"huge number", o + `"x":-1e400}`, BadJSON, "at byte 45: the number is too large"},
 		{"huge number in digits", o + `"x":` + strings.Repeat("9", 400) + `}`, BadJSON, "the number is too large"},
 		{"not UTF-8", o + "\"name\":\"\xff\"}", BadJSON, "not UTF-8"},
-		{"half a character", o + `"name":"\ud800"}`, BadJSON, "half a character"},
+		{"half of a surrogate pair", o + `"name":"\ud800"}`, BadJSON, "half of a surrogate pair"},
 		{"no such escape", o + `"name":"\x41"}`, BadJSON, "no such escape"},
 		{"bad hex", o + `"name":"\u00g0"}`, BadJSON, "hex"},
 		{"control character", o + "\"name\":\"a\x01\"}", BadJSON, "control character"},
@@ -43,10 +43,10 @@ func TestRefused(t *testing.T) {
 		{"duplicate key", o + `"name":"x","name":"y"}`, DuplicateKey, "twice"},
 		{"duplicate key deep", o + `"address":[{"city":"x","city":"y"}]}`, DuplicateKey, "twice"},
 		{"duplicate key by escape", o + `"name":"x","n\u0061me":"y"}`, DuplicateKey, "twice"},
-		{"no object", `[1]`, BadShape, "not a resource"},
+		{"not an object", `[1]`, BadShape, "not a resource"},
 		{"no type", `{"id":"a"}`, OtherType, "resourceType"},
-		{"other type", `{"resourceType":"Patient","id":"a"}`, OtherType, "alone"},
-		{"type in small letters", `{"resourceType":"organization","id":"a"}`, OtherType, "alone"},
+		{"other type", `{"resourceType":"Patient","id":"a"}`, OtherType, "holds only"},
+		{"type in small letters", `{"resourceType":"organization","id":"a"}`, OtherType, "holds only"},
 		{"no id", `{"resourceType":"Organization","name":"x"}`, MissingID, "no id"},
 		{"bad id", `{"resourceType":"Organization","id":"a/b"}`, BadID, "1 to 64"},
 		{"number as id", `{"resourceType":"Organization","id":7}`, BadID, "1 to 64"},
@@ -59,25 +59,25 @@ func TestRefused(t *testing.T) {
 		{"empty in unknown", o + `"other":{"deep":[{"x":""}]}}`, EmptyElement, "other.deep[0].x"},
 		{"array for one", o + `"name":["x"]}`, BadShape, "name: the element does not repeat"},
 		{"one for array", o + `"alias":"x"}`, BadShape, "alias: the element repeats"},
-		{"object for plain", o + `"name":{"x":1}}`, BadShape, "name: an object"},
-		{"plain for object", o + `"partOf":"Organization/b"}`, BadShape, "partOf: a plain value"},
-		{"array in array", o + `"alias":[["x"]]}`, BadShape, "alias[0]: an array directly"},
+		{"object for primitive", o + `"name":{"x":1}}`, BadShape, "name: this is an object"},
+		{"primitive for object", o + `"partOf":"Organization/b"}`, BadShape, "partOf: this is a primitive value"},
+		{"array in array", o + `"alias":[["x"]]}`, BadShape, "alias[0]: an array inside an array"},
 		{"quoted boolean", o + `"active":"true"}`, BadShape, "active: this is not a boolean"},
 		{"number as name", o + `"name":5}`, BadShape, "name: this is not a string"},
-		{"spaced code", o + `"telecom":[{"system":" phone"}]}`, BadShape, "telecom[0].system: a code"},
-		{"spaced URI", o + `"identifier":[{"system":"http://a b","value":"1"}]}`, BadShape, "identifier[0].system: a URI"},
+		{"spaced code", o + `"telecom":[{"system":" phone"}]}`, BadShape, "telecom[0].system: this is not a code"},
+		{"spaced URI", o + `"identifier":[{"system":"http://a b","value":"1"}]}`, BadShape, "identifier[0].system: this is not a URI"},
 		{"bad date", `{"resourceType":"PractitionerRole","id":"a","period":{"start":"2026-13"}}`, BadShape, "period.start: this is not a date"},
 		{"bad instant", `{"resourceType":"Provenance","id":"a","recorded":"2026-01-01"}`, BadShape, "recorded: this is not an instant"},
 		{"bad time", `{"resourceType":"HealthcareService","id":"a","availableTime":[{"availableStartTime":"9:00"}]}`, BadShape, "availableStartTime: this is not a time"},
 		{"bad number", `{"resourceType":"Location","id":"a","position":{"longitude":"1","latitude":2}}`, BadShape, "position.longitude: this is not a number"},
-		{"empty key", o + `"":[{}]}`, BadShape, "without a name"},
-		{"bad sibling", o + `"name":"x","_name":"y"}`, BadShape, "_name: a plain value"},
+		{"empty key", o + `"":[{}]}`, BadShape, "with an empty name"},
+		{"bad sibling", o + `"name":"x","_name":"y"}`, BadShape, "_name: this is a primitive value"},
 		{"reference without id", o + `"partOf":{"reference":"Organization/"}}`, BadReference, "partOf.reference"},
 		{"reference without type", o + `"partOf":{"reference":"b"}}`, BadReference, "partOf.reference"},
 		{"conditional reference", o + `"partOf":{"reference":"Organization?name=x"}}`, BadReference, "partOf.reference"},
 		{"reference with space", o + `"partOf":{"reference":"Organization/b c"}}`, BadReference, "partOf.reference"},
 		{"reference in an extension", o + `"extension":[{"url":"http://x","valueReference":{"reference":"?"}}]}`, BadReference, "extension[0].valueReference.reference"},
-		{"meta is no object", o + `"meta":"x"}`, BadShape, "meta"},
+		{"meta not an object", o + `"meta":"x"}`, BadShape, "meta"},
 		{"status in capitals", `{"resourceType":"Location","id":"a","status":"Inactive"}`, BadState, "status: this is not a code of FHIR"},
 		{"status as a boolean", `{"resourceType":"Endpoint","id":"a","status":false}`, BadShape, "status: "},
 	} {
@@ -93,7 +93,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestStored shows what becomes of good lines.
+// TestStored lists valid lines and their stored form.
 func TestStored(t *testing.T) {
 	const stampText = `"versionId":"1","lastUpdated":"2026-03-01T00:00:00.000Z"`
 	const old = `{"url":"http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hc-suppressed","valueBoolean":`
@@ -130,13 +130,13 @@ func TestStored(t *testing.T) {
 		{"old suppression that is false",
 			`{"resourceType":"Organization","id":"a","extension":[` + old + `false}],"name":"x"}`,
 			`{"resourceType":"Organization","id":"a","meta":{` + stampText + `},"name":"x"}`},
-		{"both forms, includeSelf not said",
+		{"both forms, without includeSelf",
 			`{"resourceType":"Organization","id":"a","extension":[` + old + `true},{` + current + `,"extension":[` + by + `organisation-initiated"}]}}]}]}`,
 			`{"resourceType":"Organization","id":"a","meta":{` + stampText + `},"extension":[{` + current + `,"extension":[` + by + `organisation-initiated"}]}},{"url":"includeSelf","valueBoolean":true}]}]}`},
 		{"local identifier",
 			`{"resourceType":"Endpoint","id":"a","identifier":[{"value":"1"}],"status":"active"}`,
 			`{"resourceType":"Endpoint","id":"a","meta":{` + stampText + `},"identifier":[{"value":"1"},{"type":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v2-0203","code":"XX"}]},"system":"http://digitalhealth.gov.au/fhir/hcpd/id/hcpd-local-identifier","value":"` + LocalIdentifier(fhir.Endpoint, "a") + `"}],"status":"active"}`},
-		{"local identifier there",
+		{"existing local identifier",
 			`{"resourceType":"Endpoint","id":"a","identifier":[{"system":"http://digitalhealth.gov.au/fhir/hcpd/id/hcpd-local-identifier","value":"1"}]}`,
 			`{"resourceType":"Endpoint","id":"a","meta":{` + stampText + `},"identifier":[{"system":"http://digitalhealth.gov.au/fhir/hcpd/id/hcpd-local-identifier","value":"1"}]}`},
 	} {
@@ -148,15 +148,15 @@ func TestStored(t *testing.T) {
 	}
 }
 
-// TestLocalIdentifierIsFixed: a change of the derivation would give every
-// directory new identifiers (D13).
+// TestLocalIdentifierIsFixed fixes the derivation: a change would give every directory new
+// identifiers (D13).
 func TestLocalIdentifierIsFixed(t *testing.T) {
 	if got, want := LocalIdentifier(fhir.Endpoint, "a"), "a543e8f5-008d-50a5-81e9-73e396bc951f"; got != want {
 		t.Errorf("LocalIdentifier(Endpoint, a) = %s, want %s", got, want)
 	}
 }
 
-// TestSourceHash: what a source means decides, not how it is written.
+// TestSourceHash checks that the hash depends on the meaning of a source, not on its form.
 func TestSourceHash(t *testing.T) {
 	p := newPreparer(t)
 	hash := func(text string) [16]byte {
@@ -187,12 +187,13 @@ func TestSourceHash(t *testing.T) {
 	}
 }
 
-// TestKeepMeta: the time of the source is kept when asked for, and must be one.
+// TestKeepMeta checks that lastUpdated of the source is kept if configured, and must be an
+// instant.
 func TestKeepMeta(t *testing.T) {
 	p := newPreparer(t)
 	const line = `{"resourceType":"Organization","id":"a","name":"x","meta":{"lastUpdated":"2026-03-01T11:00:00+11:00"}}`
 	if out, _ := prepareText(p, line); out.change.LastUpdated != nil {
-		t.Errorf("kept %v without being asked", out.change.LastUpdated)
+		t.Errorf("kept %v, which is not configured", out.change.LastUpdated)
 	}
 	p.keepMeta = true
 	for text, want := range map[string]fhir.Instant{
@@ -215,7 +216,7 @@ func TestKeepMeta(t *testing.T) {
 	}
 }
 
-// TestEntriesAndState: the change carries what searches need.
+// TestEntriesAndState checks the index entries and the visibility of a change.
 func TestEntriesAndState(t *testing.T) {
 	out, r := prepareText(newPreparer(t), `{"resourceType":"Organization","id":"a","active":false,"name":"Harbour"}`)
 	if r != nil {
@@ -226,7 +227,7 @@ func TestEntriesAndState(t *testing.T) {
 	}
 }
 
-// jsonValues draws JSON texts in all the ways of writing them.
+// jsonValues draws JSON texts in all forms.
 func jsonValues() *rapid.Generator[string] {
 	str := rapid.Custom(func(t *rapid.T) string {
 		return `"` + strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "é", "\u2028", "\u0085", `\u0041`, `\u2029`, `\n`, `\\`, `\"`, `\/`, `\ud83c\udf1e`, "🌞", `\u00e9`}), 1, 5).Draw(t, "s"), "") + `"`
@@ -252,23 +253,23 @@ func jsonValues() *rapid.Generator[string] {
 	return value(4)
 }
 
-// TestCanonicalIsIdempotent: what is stored, loaded again, is the same source and
-// is stored the same, on one line for every reader.
+// TestCanonicalIsIdempotent checks that a stored resource, loaded again, has the same
+// source hash and stored form, and that the stored form is one line for every reader.
 func TestCanonicalIsIdempotent(t *testing.T) {
 	p := newPreparer(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		member := jsonValues().Draw(rt, "value")
 		typeName := rapid.SampledFrom(fhir.Types()).Draw(rt, "type").String()
 		source := `{"other":` + member + `,"id":"a-1.b","resourceType":"` + typeName + `"}`
-		if r := again(rt, p, source); r != nil {
+		if r := prepareTwice(rt, p, source); r != nil {
 			rt.Fatalf("%s was refused: %v", source, r)
 		}
 	})
 }
 
-// again prepares a text, and what is stored of it once more, and compares. It
-// returns why the text was refused the first time, if it was.
-func again(t rapid.TB, p *preparer, source string) *Refusal {
+// prepareTwice prepares a text and then its stored form, and compares the results. It
+// returns the refusal of the text, if it is refused.
+func prepareTwice(t rapid.TB, p *preparer, source string) *Refusal {
 	first, r := prepareText(p, source)
 	if r != nil {
 		return r
@@ -278,7 +279,7 @@ func again(t rapid.TB, p *preparer, source string) *Refusal {
 		t.Fatalf("%s is stored on several lines: %q", source, line)
 	}
 	if _, err := fastjson.ParseBytes(line); err != nil {
-		t.Fatalf("%s is stored as no JSON: %q", source, line)
+		t.Fatalf("the stored form of %s is not JSON: %q", source, line)
 	}
 	second, r := prepareText(p, string(line))
 	if r != nil {
@@ -296,8 +297,8 @@ func again(t rapid.TB, p *preparer, source string) *Refusal {
 	return nil
 }
 
-// FuzzLine: any bytes are refused, or stored such that they are stored the same
-// again. Nothing panics.
+// FuzzLine checks that any bytes are either refused or have a stored form that is stable,
+// without a panic.
 func FuzzLine(f *testing.F) {
 	for _, seed := range []string{
 		org("a"), `{"resourceType":"Practitioner","id":"p","gender":"male","name":[{"family":"W\u00e9n"}],"text":{"status":"generated","div":"<div/>"}}`,
@@ -309,5 +310,5 @@ func FuzzLine(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	p := newPreparer(f)
-	f.Fuzz(func(t *testing.T, text []byte) { again(t, p, string(text)) })
+	f.Fuzz(func(t *testing.T, text []byte) { prepareTwice(t, p, string(text)) })
 }

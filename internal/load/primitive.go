@@ -10,25 +10,26 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// primitives maps the primitive types of shapes.txt to a check that says what is
-// wrong with a value, or nothing.
+// primitives maps the primitive types of shapes.txt to a function that returns what is wrong
+// with a value, or "".
 var primitives = map[string]func(*fastjson.Value) string{
-	"boolean":   isBoolean,
-	"string":    isString,
-	"id":        isString, // the id itself is checked where it is read
-	"code":      isCode,
-	"uri":       isURI,
-	"decimal":   isDecimal,
-	"integer":   isInteger,
-	"date":      isDate,
-	"dateTime":  isDate,
-	"instant":   isInstant,
-	"time":      isTime,
-	"reference": isReference,
+	"boolean":   checkBoolean,
+	"string":    checkString,
+	"id":        checkString, // identify checks the id itself
+	"code":      checkCode,
+	"uri":       checkURI,
+	"decimal":   checkDecimal,
+	"integer":   checkInteger,
+	"date":      checkDate,
+	"dateTime":  checkDate,
+	"instant":   checkInstant,
+	"time":      checkTime,
+	"reference": checkReference,
 }
 
 const badReference = "this is not a reference: write Type/id, an absolute URL, a urn: or #id of a contained resource"
 
+// primitiveKind returns the kind of refusal for the result of a primitive check.
 func primitiveKind(wrong string) Kind {
 	if wrong == badReference {
 		return BadReference
@@ -36,70 +37,70 @@ func primitiveKind(wrong string) Kind {
 	return BadShape
 }
 
-func isBoolean(v *fastjson.Value) string {
+func checkBoolean(v *fastjson.Value) string {
 	if v.Type() != fastjson.TypeTrue && v.Type() != fastjson.TypeFalse {
 		return "this is not a boolean: write true or false without quotes"
 	}
 	return ""
 }
 
-func isString(v *fastjson.Value) string {
+func checkString(v *fastjson.Value) string {
 	if v.Type() != fastjson.TypeString {
 		return "this is not a string: put it in quotes"
 	}
 	return ""
 }
 
-func isCode(v *fastjson.Value) string {
-	if wrong := isString(v); wrong != "" {
+func checkCode(v *fastjson.Value) string {
+	if wrong := checkString(v); wrong != "" {
 		return wrong
 	}
 	code := v.GetStringBytes()
 	if len(bytes.TrimSpace(code)) != len(code) || bytes.Contains(code, []byte("  ")) || bytes.ContainsAny(code, "\t\n\r") {
-		return "a code has no spaces around it and only single ones inside"
+		return "this is not a code: write it without leading, trailing and double spaces"
 	}
 	return ""
 }
 
-func isURI(v *fastjson.Value) string {
-	if wrong := isString(v); wrong != "" {
+func checkURI(v *fastjson.Value) string {
+	if wrong := checkString(v); wrong != "" {
 		return wrong
 	}
 	if bytes.ContainsAny(v.GetStringBytes(), " \t\n\r") {
-		return "a URI has no spaces"
+		return "this is not a URI: write it without spaces"
 	}
 	return ""
 }
 
-func isDecimal(v *fastjson.Value) string {
+func checkDecimal(v *fastjson.Value) string {
 	if v.Type() != fastjson.TypeNumber {
 		return "this is not a number: write it without quotes"
 	}
 	return ""
 }
 
-func isInteger(v *fastjson.Value) string {
+func checkInteger(v *fastjson.Value) string {
 	if v.Type() != fastjson.TypeNumber || strings.ContainsAny(string(v.MarshalTo(nil)), ".eE") {
-		return "this is not a whole number"
+		return "this is not an integer: write a whole number without quotes"
 	}
 	return ""
 }
 
-func isDate(v *fastjson.Value) string {
+func checkDate(v *fastjson.Value) string {
 	if _, err := fhir.ParseDate(string(v.GetStringBytes()), time.UTC); err != nil {
 		return "this is not a date: write a year, month, day or instant, such as 2026, 2026-03-01 or 2026-03-01T09:30:00Z"
 	}
 	return ""
 }
 
-func isInstant(v *fastjson.Value) string {
+func checkInstant(v *fastjson.Value) string {
 	if _, err := fhir.ParseInstant(string(v.GetStringBytes())); err != nil {
 		return "this is not an instant: write date, time and zone, such as 2026-03-01T09:30:00+11:00"
 	}
 	return ""
 }
 
-func isTime(v *fastjson.Value) string {
+func checkTime(v *fastjson.Value) string {
 	text := string(v.GetStringBytes())
 	if _, err := time.Parse("15:04:05", text); err != nil || len(text) < len("15:04:05") {
 		return "this is not a time of day: write hh:mm:ss"
@@ -107,8 +108,8 @@ func isTime(v *fastjson.Value) string {
 	return ""
 }
 
-func isReference(v *fastjson.Value) string {
-	if wrong := isString(v); wrong != "" {
+func checkReference(v *fastjson.Value) string {
+	if wrong := checkString(v); wrong != "" {
 		return wrong
 	}
 	text := string(v.GetStringBytes())
@@ -126,7 +127,8 @@ func isReference(v *fastjson.Value) string {
 	return ""
 }
 
-// hasScheme reports whether text is an absolute URI: a scheme, a colon, and more.
+// hasScheme reports whether a text starts as an absolute URI does, with a scheme and a
+// colon.
 func hasScheme(text string) bool {
 	scheme, rest, ok := strings.Cut(text, ":")
 	if !ok || scheme == "" || rest == "" || scheme[0]|0x20 < 'a' || scheme[0]|0x20 > 'z' {

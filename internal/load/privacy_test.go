@@ -25,8 +25,8 @@ import (
 
 const base = "http://localhost:8080/fhir"
 
-// both runs a test on a new directory of either database.
-func both(t *testing.T, test func(*testing.T, *place)) {
+// both runs a test on a new directory in each database.
+func both(t *testing.T, test func(*testing.T, *directory)) {
 	registry, err := conformance.Load()
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func both(t *testing.T, test func(*testing.T, *place)) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		test(t, &place{t, s, extractor})
+		test(t, &directory{t, s, extractor})
 	}
 	t.Run("sqlite", func(t *testing.T) {
 		s, _, err := stores.SQLite(t.Context(), t.TempDir(), base, registry)
@@ -52,20 +52,20 @@ func both(t *testing.T, test func(*testing.T, *place)) {
 	})
 }
 
-// place is a directory to load into.
-type place struct {
+// directory is the target of loads.
+type directory struct {
 	*testing.T
 	store     store.Store
 	extractor *index.Extractor
 }
 
-// rejects gathers what a load says of refusals or warnings.
+// rejects collects the refusals or the warnings of a load.
 type rejects []load.Rejected
 
 func (r *rejects) Reject(one load.Rejected) error { *r = append(*r, one); return nil }
 
 // load loads lines, and returns the summary, the refusals and the warnings.
-func (p *place) load(lines string) (load.Summary, rejects, rejects) {
+func (p *directory) load(lines string) (load.Summary, rejects, rejects) {
 	p.Helper()
 	var refused, warned rejects
 	s, err := load.Run(p.Context(), load.Config{Directory: p.store, Extractor: p.extractor, Rejects: &refused, Warnings: &warned},
@@ -77,7 +77,7 @@ func (p *place) load(lines string) (load.Summary, rejects, rejects) {
 }
 
 // row returns the current row of a resource.
-func (p *place) row(t fhir.Type, id string) store.Row {
+func (p *directory) row(t fhir.Type, id string) store.Row {
 	p.Helper()
 	rows, err := p.store.Lookup(p.Context(), t, []string{id})
 	if err != nil || len(rows) != 1 {
@@ -87,7 +87,7 @@ func (p *place) row(t fhir.Type, id string) store.Row {
 }
 
 // line returns the stored line of a resource.
-func (p *place) line(t fhir.Type, id string) (line string) {
+func (p *directory) line(t fhir.Type, id string) (line string) {
 	p.Helper()
 	err := p.store.Bodies(p.Context(), []store.RowKey{p.row(t, id).Key}, func(_ store.Row, text []byte) error {
 		line = string(text)
@@ -99,7 +99,7 @@ func (p *place) line(t fhir.Type, id string) (line string) {
 	return line
 }
 
-// visible is a visible resource of a type; its last members are more.
+// visible returns a visible resource of a type with additional members.
 func visible(t fhir.Type, id, more string) string {
 	text := fmt.Sprintf(`{"resourceType":"%v","id":"%s"`, t, id)
 	switch t {
@@ -121,12 +121,12 @@ const (
 	goodOne = `{` + mark + `,"extension":[` + by + `]}`
 )
 
-// TestMalformedSuppressionHides: over a visible version comes one with a suppression that
-// is not exactly as the profile has it. Presence hides, on every type, whatever is inside:
-// the new version is stored, hidden, with a warning (SU-01, SU-10, A-01).
+// TestMalformedSuppressionHides loads a version with a malformed suppression over a visible
+// version. The presence of the extension hides a resource of any type, whatever its
+// content: the new version is stored hidden, with a warning (SU-01, SU-10, A-01).
 func TestMalformedSuppressionHides(t *testing.T) {
 	t.Attr("requirements", "SU-01 SU-02 SU-10 VI-08")
-	both(t, func(t *testing.T, p *place) {
+	both(t, func(t *testing.T, p *directory) {
 		for n, extension := range []string{
 			`{` + mark + `,"extension":[{"url":"suppressedBy","valueCodeableConcept":{"coding":[` + coding + `,{"system":"x","code":"y"}]}}]}`,
 			`{` + mark + `,"extension":[{"url":"suppressedBy","valueCodeableConcept":{"coding":[{"system":"` + policy.ResponsibleParty + `","code":"nobody"}]}}]}`,
@@ -161,25 +161,25 @@ func TestMalformedSuppressionHides(t *testing.T) {
 					t.Errorf("%v %s: stored as %+v", rt, extension, row)
 				}
 				if line := p.line(rt, id); !strings.Contains(line, mark) || !strings.Contains(line, `"suppressedBy"`) {
-					t.Errorf("%v %s: clients cannot tell: %s", rt, extension, line)
+					t.Errorf("%v %s: the stored line does not show it: %s", rt, extension, line)
 				}
 			}
 		}
 		p.load(visible(fhir.Organization, "o", ""))
 		_, _, warned := p.load(visible(fhir.Organization, "o", `,"extension":[{`+mark+`,"extension":[`+by+`,`+no+`]}]`))
 		if row := p.row(fhir.Organization, "o"); row.Visibility != 0 || slices.ContainsFunc(warned, func(w load.Rejected) bool { return w.Kind == load.BadSuppression }) {
-			t.Errorf("an Organization that suppresses its children only: %+v, %v", row, warned)
+			t.Errorf("an Organization that suppresses only its children: %+v, %v", row, warned)
 		}
 	})
 }
 
-// TestRefusedHidesTheOlderVersion: what is refused, and says that it is hidden, leaves no
-// visible version in place: the stored one gets a new version that is hidden. What says
-// nothing of the kind leaves the older version, and is named (SU-01, VI-03).
+// TestRefusedHidesTheOlderVersion checks that a refused resource that says that it is
+// hidden leaves no visible version: the stored resource gets a new, hidden version. Any
+// other refused resource leaves its older version, which is reported (SU-01, VI-03).
 func TestRefusedHidesTheOlderVersion(t *testing.T) {
 	t.Attr("requirements", "SU-01 VI-03 VI-08")
 	const bad = `,"birthDateTime":""` // refused: an empty string
-	both(t, func(t *testing.T, p *place) {
+	both(t, func(t *testing.T, p *directory) {
 		for n, c := range []struct {
 			t    fhir.Type
 			text string // with ID
@@ -245,21 +245,22 @@ func TestRefusedHidesTheOlderVersion(t *testing.T) {
 					t.Errorf("%s\nround %d: stored as %+v, want version %d in state %d", name, round, row, version, c.flag)
 				}
 			}
-			// The source corrects itself: the resource is visible again.
+			// After a correction of the source, the resource is visible again.
 			if s, _, _ := p.load(visible(c.t, id, `,"language":"en"`)); s.Updated != 1 || p.row(c.t, id).Visibility != 0 {
 				t.Errorf("%s\ncannot be corrected: %+v", name, s)
 			}
 		}
 		if s, refused, _ := p.load(`{"resourceType":"Location","id":"never","status":"Inactive"}`); len(s.Older) > 0 || len(refused) != 1 || refused[0].Stored != "" {
-			t.Errorf("what was never there: %+v, %+v", s, refused)
+			t.Errorf("a resource that was never stored: %+v, %+v", s, refused)
 		}
 	})
 }
 
-// TestHiddenVersionIsInDeltas: a delta tells clients of a version that was hidden.
+// TestHiddenVersionIsInDeltas checks that a delta contains the version that hides a
+// resource.
 func TestHiddenVersionIsInDeltas(t *testing.T) {
 	t.Attr("requirements", "SU-01 VI-10")
-	both(t, func(t *testing.T, p *place) {
+	both(t, func(t *testing.T, p *directory) {
 		p.load(visible(fhir.Location, "l", ""))
 		before := p.row(fhir.Location, "l")
 		time.Sleep(2 * time.Millisecond)
@@ -277,14 +278,14 @@ func TestHiddenVersionIsInDeltas(t *testing.T) {
 var rounds = flag.Int("privacy.rounds", 1, "how many times TestRandomPrivacy damages 2,000 resources")
 var seed = flag.Uint64("privacy.seed", 1, "of TestRandomPrivacy")
 
-// TestRandomPrivacy damages the suppression or the state of resources in random ways and
-// loads them over visible versions. No visible older version stays unless the summary
-// names it, and what has the suppressed extension is not visible at all, but for an
-// Organization that suppresses its children only. `-privacy.rounds 10` is 20,000 cases.
+// TestRandomPrivacy damages the suppression or the status of resources at random and loads
+// them over visible versions. A visible older version may stay only if the summary lists
+// it. A resource with the suppressed extension must not be visible, except an Organization
+// that suppresses only its children. `-privacy.rounds 10` tests 20,000 cases.
 func TestRandomPrivacy(t *testing.T) {
 	t.Attr("requirements", "SU-01 SU-10 VI-03 VI-08")
 	const cases = 2000
-	both(t, func(t *testing.T, p *place) {
+	both(t, func(t *testing.T, p *directory) {
 		var hidden, stays, replaced int
 		for round := range *rounds {
 			r := damager{rand.New(rand.NewPCG(*seed, uint64(round)))}
@@ -314,13 +315,13 @@ func TestRandomPrivacy(t *testing.T) {
 				case row.Version == 1:
 					stays++
 					if stored != load.StillServed {
-						t.Errorf("seed %d round %d: an older version is visible and not named (%q):\n%s", *seed, round, stored, damaged[n])
+						t.Errorf("seed %d round %d: an older version is visible and not reported (%q):\n%s", *seed, round, stored, damaged[n])
 					}
 				default:
 					replaced++
 				}
 				if shown && strings.Contains(damaged[n], policy.SuppressedURL) && !exempt(rt, damaged[n]) && !(row.Version > 1 && longerName.MatchString(damaged[n])) {
-					t.Errorf("seed %d round %d: it has the suppressed extension and is visible, in version %d:\n%s", *seed, round, row.Version, damaged[n])
+					t.Errorf("seed %d round %d: a resource with the suppressed extension is visible in version %d:\n%s", *seed, round, row.Version, damaged[n])
 				}
 			}
 		}
@@ -328,23 +329,24 @@ func TestRandomPrivacy(t *testing.T) {
 	})
 }
 
-// longerName is that of another extension, which hides nobody who could be read.
+// longerName is the URL of another extension, which does not hide a resource that can be
+// parsed.
 var longerName = regexp.MustCompile(`suppressed[A-Za-z0-9_-]`)
 
 var includeSelfForm = regexp.MustCompile(`includeSelf`)
 
-// exempt reports whether a text may be an Organization that suppresses its children only.
+// exempt reports whether a text may be an Organization that suppresses only its children.
 func exempt(t fhir.Type, text string) bool {
 	return t == fhir.Organization && strings.Count(text, policy.SuppressedURL) == 1 && len(includeSelfForm.FindAllString(text, -1)) == 1 &&
 		regexp.MustCompile(`"valueBoolean"\s*:\s*false`).MatchString(text)
 }
 
-// damager makes resources whose suppression or state is damaged.
+// damager draws resources with a damaged suppression or status.
 type damager struct{ *rand.Rand }
 
 func (d damager) pick(list ...string) string { return list[d.IntN(len(list))] }
 
-// value is a JSON value that somebody may take for a boolean, a code or a concept.
+// value draws a JSON value that a source may write for a boolean, a code or a concept.
 func (d damager) value() string {
 	return d.pick(`true`, `false`, `"true"`, `"false"`, `"False"`, `" false "`, `0`, `1`, `0.0`, `-0`, `"0"`, `null`, `[]`, `{}`, `[false]`, `[true,false]`, `["false"]`,
 		`"active"`, `"inactive"`, `"Inactive"`, `"INACTIVE "`, `"off"`, `"Off"`, `"suspended"`, `"closed"`, `"no"`, `"N"`, `""`, `"x"`, `{"value":false}`, by, coding)
@@ -355,7 +357,7 @@ func (d damager) part() string {
 		`{"url":"suppressedBy","valueCodeableConcept":`+d.value()+`}`, `{"url":"includeSelf","valueBoolean":`+d.value()+`}`)
 }
 
-// extension is one that suppresses, more or less.
+// extension draws a suppressing extension, damaged or not.
 func (d damager) extension() string {
 	url := d.pick(policy.SuppressedURL, policy.SuppressedURL, policy.SuppressedURL, policy.SuppressedOldURL, policy.SuppressedURL+"/", policy.SuppressedURL+"|26.0.0", " "+policy.SuppressedURL)
 	text := `{"url":"` + url + `"`
@@ -373,8 +375,8 @@ func (d damager) extension() string {
 	return text + `}`
 }
 
-// resource is one of a type with damaged suppression, state or both, and sometimes with
-// damage elsewhere.
+// resource draws a resource with a damaged suppression, status or both, and sometimes with
+// other damage.
 func (d damager) resource(t fhir.Type, id string) string {
 	var members []string
 	if d.IntN(3) > 0 {
@@ -397,7 +399,7 @@ func (d damager) resource(t fhir.Type, id string) string {
 	for _, m := range members {
 		tail += "," + m
 	}
-	if d.IntN(5) == 0 { // the bytes of it are damaged, but not those of its name
+	if d.IntN(5) == 0 { // damages bytes outside its name
 		raw := []byte(tail)
 		for range 1 + d.IntN(3) {
 			if len(raw) == 0 {
@@ -419,9 +421,10 @@ func (d damager) resource(t fhir.Type, id string) string {
 	return head + tail + "}"
 }
 
-// TestReindexTakesOutWhatMayNotBeHeld has a directory of an older program, which held
-// everything but what stood at the root of a Practitioner. Reindexing takes it out, in new
-// versions that deltas carry, once; what loads again is unchanged.
+// TestReindexTakesOutWhatMayNotBeHeld reindexes a directory of an older program, which
+// removed private elements only at the root of a Practitioner. Reindexing removes the
+// others once, in new versions that deltas contain. Loading the same resources again
+// changes nothing.
 func TestReindexTakesOutWhatMayNotBeHeld(t *testing.T) {
 	t.Attr("requirements", "ST-01 ST-02 ST-03 SU-01")
 	const (
@@ -441,7 +444,7 @@ func TestReindexTakesOutWhatMayNotBeHeld(t *testing.T) {
 		{fhir.Organization, "identifier", `,"identifier":[` + prescriber + `]`},
 		{fhir.Location, "suppressed", `,"contained":[{"resourceType":"Practitioner","extension":[` + goodOne + `]}]`},
 	}
-	both(t, func(t *testing.T, p *place) {
+	both(t, func(t *testing.T, p *directory) {
 		var changes []store.Change
 		var source strings.Builder
 		for _, c := range private {
@@ -469,12 +472,12 @@ func TestReindexTakesOutWhatMayNotBeHeld(t *testing.T) {
 			var cleaned int64
 			calls := 0
 			err := p.store.(store.Indexer).Reindex(t.Context(), store.Reindexing{
-				Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Remake: remake,
+				Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Extract: remake,
 				Cleaning: func(context.Context) error { calls++; return nil },
 				Progress: func(_, n int64) { cleaned = n },
 			})
 			if err != nil || cleaned != want || (calls == 1) != (want > 0) {
-				t.Fatalf("%d resources are cleaned, after %d calls of Cleaning, %v; want %d", cleaned, calls, err, want)
+				t.Fatalf("%d resources are cleaned after %d calls of Cleaning, %v; want %d", cleaned, calls, err, want)
 			}
 		}
 		for _, c := range private {
@@ -484,12 +487,12 @@ func TestReindexTakesOutWhatMayNotBeHeld(t *testing.T) {
 			}
 		}
 		if row := p.row(fhir.Location, "clean"); row.Version != 1 {
-			t.Errorf("what was clean has version %d", row.Version)
+			t.Errorf("an unaffected resource has version %d", row.Version)
 		}
 		if row := p.row(fhir.Location, "suppressed"); row.Visibility != index.Suppressed {
-			t.Errorf("a suppression that an older program did not see: %+v", row)
+			t.Errorf("a suppression that an older program did not recognise: %+v", row)
 		}
-		// But for the identifiers that a load derives, it gives the same resources.
+		// A load yields the same resources, except for derived identifiers.
 		s, _, _ := p.load(source.String())
 		if s.Created > 0 || s.RefusedTotal() > 0 || s.Unchanged < 3 {
 			t.Errorf("loaded again: %+v", s)
@@ -497,10 +500,10 @@ func TestReindexTakesOutWhatMayNotBeHeld(t *testing.T) {
 	})
 }
 
-// TestOneDamagedCharacter takes a structural character out of a file, or puts a quotation mark
-// in, at each place, in every layout that a file may have. The file holds a new version of a
-// visible resource, which is suppressed, and a good one. As long as type, id and URL are whole,
-// no older version stays visible without being named.
+// TestOneDamagedCharacter removes one structural character from a file, or inserts one
+// quotation mark, at each position and in every format. The file has a new, suppressed
+// version of a visible resource and a valid resource. As long as type, id and URL are
+// intact, no older version may stay visible without being reported.
 func TestOneDamagedCharacter(t *testing.T) {
 	t.Attr("requirements", "SU-01")
 	suppressed, good := visible(fhir.Location, "AAA", `,"extension":[`+goodOne+`]`), visible(fhir.Location, "BBB", "")
@@ -509,7 +512,7 @@ func TestOneDamagedCharacter(t *testing.T) {
 	bundle := func(entries ...string) string {
 		return `{"resourceType":"Bundle","type":"collection","entry":[{"resource":` + strings.Join(entries, `},{"resource":`) + `}]}`
 	}
-	both(t, func(t *testing.T, p *place) {
+	both(t, func(t *testing.T, p *directory) {
 		for layout, text := range map[string]string{
 			"line":          suppressed + "\n",
 			"lines":         good + "\n" + suppressed + "\n",
@@ -563,14 +566,14 @@ func TestOneDamagedCharacter(t *testing.T) {
 				id := fmt.Sprintf("%s-a%d", layout, n)
 				whole := strings.Contains(m, `"`+id+`"`) && strings.Count(m, `"Location"`) == strings.Count(text, `"Location"`) && strings.Contains(m, policy.SuppressedURL)
 				if row := p.row(fhir.Location, id); whole && row.Version == 1 && policy.Readable(row.Visibility) && !named["Location/"+id] {
-					t.Errorf("%s: an older version is visible and not named:\n%s", layout, m)
+					t.Errorf("%s: an older version is visible and not reported:\n%s", layout, m)
 				}
 			}
 		}
 	})
 }
 
-// sorted writes the members of all objects of a JSON text in the order of their names.
+// sorted returns a JSON text with the members of all objects sorted by name.
 func sorted(text string) string {
 	var v any
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
@@ -583,7 +586,7 @@ func sorted(text string) string {
 	return string(out)
 }
 
-// pretty writes a JSON text over several lines.
+// pretty returns a JSON text over several lines.
 func pretty(text string) string {
 	var out bytes.Buffer
 	if err := json.Indent(&out, []byte(text), "", " "); err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// The kinds of warnings, in the words of the summary. What is warned about is
-// loaded all the same: the directory also holds data that was made for other
-// profiles, and a mistake in one place must not hide the rest.
+// The kinds of warnings, as the summary prints them. A resource with warnings is loaded:
+// the directory also holds data made for other profiles, and one invalid element must not
+// hide the rest of a resource.
 const (
 	BadHealthcareID     Kind = "HPI-I, HPI-O or HSP-O not valid"
 	BadAhpra            Kind = "Ahpra number not valid"
@@ -22,25 +22,25 @@ const (
 	BadSuppression      Kind = "suppression not well-formed"
 	NoIncludeSelf       Kind = "suppression without includeSelf"
 	SharedHPII          Kind = "HPI-I of another Practitioner"
-	Dangling            Kind = "reference that leads nowhere"
+	Dangling            Kind = "dangling reference"
 	NotFollowed         Kind = "reference not followed"
 )
 
-// warning says which rule a loaded resource breaks. Like a refusal it names the
-// place and never repeats a value.
+// warning is a rule that a loaded resource breaks. Like a refusal, its reason names the
+// element and never repeats a value.
 type warning struct {
 	kind   Kind
 	reason string
 }
 
-// profileRule is one rule of the profiles that a resource is held against.
+// profileRule is one rule of the profiles.
 type profileRule struct {
 	of    fhir.Type
 	kind  Kind
-	broke func(v *fastjson.Value, say func(path, text string))
+	check func(v *fastjson.Value, report func(path, text string))
 }
 
-// Identifier systems and extensions that the rules speak of.
+// Identifier systems and extensions of the rules.
 const (
 	hpiiSystem  = "http://ns.electronichealth.net.au/id/hi/hpii/1.0"
 	hpioSystem  = "http://ns.electronichealth.net.au/id/hi/hpio/1.0"
@@ -54,9 +54,9 @@ const (
 	hiClassCodes    = hcpdDefinitions + "CodeSystem/hi-org-classification-cs"
 )
 
-// profileRules are the rules, with the keys of their invariants. Two more need
-// all of a load: SharedHPII and Dangling (links.go). What is wrong with a
-// suppression is found where that is brought into its stored form.
+// profileRules lists the rules with the keys of their invariants. Two more rules concern
+// several resources: SharedHPII and Dangling (crosscheck.go). Suppressions are
+// checked when they are converted to their stored form.
 var profileRules = []profileRule{
 	// inv-hpio-0, inv-hpio-1, inv-hpio-2
 	{fhir.Organization, BadHealthcareID, identifiers(hpioSystem, healthcareID("HPI-O", "800362"))},
@@ -68,13 +68,13 @@ var profileRules = []profileRule{
 	{fhir.Practitioner, BadAhpra, qualificationAhpra},
 	{fhir.PractitionerRole, BadAhpra, identifiers(ahpraSystem, fhir.CheckAhpraNumber)},
 	// inv-01-identifier-hpi-or-hsp-required, inv-02-identifier-not-both-hpio-hspo
-	// as it is meant, and identifier[hpio] and identifier[hspo] 0..1
+	// as intended, and identifier[hpio] and identifier[hspo] 0..1
 	{fhir.Organization, WrongOrganisationID, organisationID},
 	// inv-05-status-values of hcpd-location
-	{fhir.Location, WrongStatus, status("active", "inactive")},
+	{fhir.Location, WrongStatus, allowedStatus("active", "inactive")},
 	// inv-01-status-values of hcpd-endpoint
-	{fhir.Endpoint, WrongStatus, status("active", "suspended", "off")},
-	// required bindings whose codes the guide lists itself
+	{fhir.Endpoint, WrongStatus, allowedStatus("active", "suspended", "off")},
+	// required bindings to value sets of the guide itself
 	{fhir.HealthcareService, UnknownCode, serviceProvision},
 	{fhir.Organization, UnknownCode, identifierCodes},
 	{fhir.Practitioner, UnknownCode, identifierCodes},
@@ -88,41 +88,42 @@ var provisionCodes = map[string][]string{
 	hcpdDefinitions + "CodeSystem/hc-service-provision-code-cs":             {"MIX"},
 }
 
-// checkProfile returns what the profiles of the guide have against a resource.
+// checkProfile returns the rules of the guide's profiles that a resource breaks.
 func checkProfile(t fhir.Type, v *fastjson.Value) (found []warning) {
 	for _, rule := range profileRules {
 		if rule.of == t {
-			rule.broke(v, func(path, text string) { found = append(found, warning{rule.kind, path + ": " + text}) })
+			rule.check(v, func(path, text string) { found = append(found, warning{rule.kind, path + ": " + text}) })
 		}
 	}
 	return found
 }
 
+// healthcareID returns a check for numbers of the Healthcare Identifiers Service.
 func healthcareID(name, prefix string) func(string) string {
 	return func(value string) string {
 		if wrong := fhir.CheckHealthcareIdentifier(value, prefix); wrong != "" {
-			return "the " + name + " is wrong: " + wrong
+			return "the " + name + " is not valid: " + wrong
 		}
 		return ""
 	}
 }
 
-// identifiers holds the values of the identifiers of a system against a check.
-func identifiers(system string, check func(string) string) func(*fastjson.Value, func(path, text string)) {
-	return func(v *fastjson.Value, say func(path, text string)) {
+// identifiers returns a check of the values of all identifiers with the given system.
+func identifiers(system string, check func(string) string) func(v *fastjson.Value, report func(path, text string)) {
+	return func(v *fastjson.Value, report func(path, text string)) {
 		for i, identifier := range v.GetArray("identifier") {
 			if !isText(identifier.Get("system"), system) {
 				continue
 			}
 			if wrong := check(string(identifier.GetStringBytes("value"))); wrong != "" {
-				say(at("identifier", i)+".value", wrong)
+				report(indexed("identifier", i)+".value", wrong)
 			}
 		}
 	}
 }
 
-// hpiiOf returns the HPI-I of a Practitioner.
-func hpiiOf(t fhir.Type, v *fastjson.Value) (values []string) {
+// hpiiNumbers returns the HPI-I numbers of a Practitioner.
+func hpiiNumbers(t fhir.Type, v *fastjson.Value) (values []string) {
 	if t != fhir.Practitioner {
 		return nil
 	}
@@ -134,14 +135,16 @@ func hpiiOf(t fhir.Type, v *fastjson.Value) (values []string) {
 	return values
 }
 
-func qualificationAhpra(v *fastjson.Value, say func(path, text string)) {
+// qualificationAhpra checks the Ahpra numbers of qualifications.
+func qualificationAhpra(v *fastjson.Value, report func(path, text string)) {
 	check := identifiers(ahpraSystem, fhir.CheckAhpraNumber)
 	for i, qualification := range v.GetArray("qualification") {
-		check(qualification, func(path, text string) { say(at("qualification", i)+"."+path, text) })
+		check(qualification, func(path, text string) { report(indexed("qualification", i)+"."+path, text) })
 	}
 }
 
-func organisationID(v *fastjson.Value, say func(path, text string)) {
+// organisationID checks that an Organization has exactly one HPI-O or HSP-O.
+func organisationID(v *fastjson.Value, report func(path, text string)) {
 	hpio, hspo := 0, 0
 	for _, identifier := range v.GetArray("identifier") {
 		if system := identifier.Get("system"); isText(system, hpioSystem) {
@@ -152,59 +155,60 @@ func organisationID(v *fastjson.Value, say func(path, text string)) {
 	}
 	switch {
 	case hpio+hspo == 0:
-		say("identifier", "there is neither an HPI-O nor an HSP-O")
+		report("identifier", "there is neither an HPI-O nor an HSP-O")
 	case hpio > 0 && hspo > 0:
-		say("identifier", "there are both an HPI-O and an HSP-O")
+		report("identifier", "there are both an HPI-O and an HSP-O")
 	case hpio+hspo > 1:
-		say("identifier", "there is more than one HPI-O or HSP-O")
+		report("identifier", "there is more than one HPI-O or HSP-O")
 	}
 }
 
-// status wants one of the codes. A missing status is let pass: a service coverage
-// area need not have one, nor a resource of 0.3.0.
-func status(allowed ...string) func(*fastjson.Value, func(path, text string)) {
-	return func(v *fastjson.Value, say func(path, text string)) {
+// allowedStatus returns a check that status is one of the codes. A missing status passes,
+// since service coverage areas and resources of version 0.3.0 need not have one.
+func allowedStatus(allowed ...string) func(v *fastjson.Value, report func(path, text string)) {
+	return func(v *fastjson.Value, report func(path, text string)) {
 		if code := v.Get("status"); code != nil && !slices.ContainsFunc(allowed, func(a string) bool { return isText(code, a) }) {
-			say("status", "it is none of "+words(allowed))
+			report("status", "the status is not one of "+joinWords(allowed))
 		}
 	}
 }
 
-func serviceProvision(v *fastjson.Value, say func(path, text string)) {
+// serviceProvision checks the codes of serviceProvisionCode.
+func serviceProvision(v *fastjson.Value, report func(path, text string)) {
 	for i, concept := range v.GetArray("serviceProvisionCode") {
 		known := slices.ContainsFunc(concept.GetArray("coding"), func(coding *fastjson.Value) bool {
 			return slices.Contains(provisionCodes[string(coding.GetStringBytes("system"))], string(coding.GetStringBytes("code")))
 		})
 		if !known {
-			say(at("serviceProvisionCode", i), "it is none of NFE, FAP, MIX and BB in their code system")
+			report(indexed("serviceProvisionCode", i), "the code is not one of NFE, FAP, MIX and BB in their code system")
 		}
 	}
 }
 
-// identifierCodes checks the extensions of identifiers of the HI Service.
-func identifierCodes(v *fastjson.Value, say func(path, text string)) {
+// identifierCodes checks the codes in extensions of HI Service identifiers.
+func identifierCodes(v *fastjson.Value, report func(path, text string)) {
 	for i, identifier := range v.GetArray("identifier") {
 		for j, extension := range identifier.GetArray("extension") {
-			place := at("identifier", i) + "." + at("extension", j)
+			path := indexed("identifier", i) + "." + indexed("extension", j)
 			switch url := extension.Get("url"); {
 			case isText(url, hiStatusURL):
 				if !isCoding(extension.Get("valueCoding"), hiStatusCodes, "A", "D", "R") {
-					say(place, "the status of the identifier is none of A, D and R")
+					report(path, "the status of the identifier is not one of A, D and R")
 				}
 			case isText(url, hiClassURL):
 				if !slices.ContainsFunc(extension.GetArray("valueCodeableConcept", "coding"), func(coding *fastjson.Value) bool {
 					return isCoding(coding, hiClassCodes, "seed", "network")
 				}) {
-					say(place, "the classification of the organisation is neither seed nor network")
+					report(path, "the classification of the organisation is neither seed nor network")
 				}
 			}
 		}
 	}
 }
 
-// includeSelfUnsaid returns the places of suppressions that do not say whether they hide
-// the Organization itself.
-func includeSelfUnsaid(t fhir.Type, v *fastjson.Value) (places []string) {
+// withoutIncludeSelf returns the paths of suppressions that do not say whether they hide the
+// Organization itself.
+func withoutIncludeSelf(t fhir.Type, v *fastjson.Value) (paths []string) {
 	if t != fhir.Organization {
 		return nil
 	}
@@ -212,39 +216,41 @@ func includeSelfUnsaid(t fhir.Type, v *fastjson.Value) (places []string) {
 		if !policy.IsSuppression(extension.GetStringBytes("url")) {
 			continue
 		}
-		said := slices.ContainsFunc(extension.GetArray("extension"), func(part *fastjson.Value) bool { return isText(part.Get("url"), "includeSelf") })
-		if !said {
-			places = append(places, at("extension", i))
+		found := slices.ContainsFunc(extension.GetArray("extension"), func(part *fastjson.Value) bool { return isText(part.Get("url"), "includeSelf") })
+		if !found {
+			paths = append(paths, indexed("extension", i))
 		}
 	}
-	return places
+	return paths
 }
 
-// suppressionWarnings appends what is wrong with the suppression of a resource. It is
-// hidden all the same.
-func suppressionWarnings(found []warning, malformed []policy.Malformed, unsaid []string) []warning {
+// suppressionWarnings appends the warnings about the suppression of a resource. The
+// resource is hidden in any case.
+func suppressionWarnings(found []warning, malformed []policy.Malformed, incomplete []string) []warning {
 	for _, m := range malformed {
 		found = append(found, warning{BadSuppression, m.Path + ": " + m.Text})
 	}
-	for _, place := range unsaid {
-		found = append(found, warning{NoIncludeSelf, place + ": includeSelf is missing; the organisation itself is taken as suppressed"})
+	for _, path := range incomplete {
+		found = append(found, warning{NoIncludeSelf, path + ": includeSelf is missing: the organisation itself is treated as suppressed"})
 	}
 	return found
 }
 
+// isCoding reports whether a coding has the system and one of the codes.
 func isCoding(coding *fastjson.Value, system string, codes ...string) bool {
 	return isText(coding.Get("system"), system) && slices.Contains(codes, string(coding.GetStringBytes("code")))
 }
 
+// isText reports whether v is the given string.
 func isText(v *fastjson.Value, text string) bool {
 	return v != nil && v.Type() == fastjson.TypeString && string(v.GetStringBytes()) == text
 }
 
-// at names an item of a list.
-func at(name string, i int) string { return name + "[" + strconv.Itoa(i) + "]" }
+// indexed returns the path of an item: "identifier[2]".
+func indexed(name string, i int) string { return name + "[" + strconv.Itoa(i) + "]" }
 
-// words joins codes for people: "a, b and c".
-func words(codes []string) string {
+// joinWords joins codes for a message: "a, b and c".
+func joinWords(codes []string) string {
 	text := codes[0]
 	for i, code := range codes[1:] {
 		if i == len(codes)-2 {

@@ -17,21 +17,21 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// warningsOf loads inputs and returns the warnings: "Type/id" and kind.
+// warningsOf loads inputs and returns the summary and the warnings.
 func warningsOf(t *testing.T, inputs ...Input) (Summary, collect) {
 	t.Helper()
-	var said collect
-	s, err := Run(t.Context(), Config{Directory: newMemory(), Extractor: newExtractor(t), Warnings: &said}, inputs)
+	var warnings collect
+	s, err := Run(t.Context(), Config{Directory: newMemory(), Extractor: newExtractor(t), Warnings: &warnings}, inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if int64(len(said)) != s.WarnedTotal() || s.RefusedTotal() > 0 {
-		t.Errorf("%d warnings said, %v counted, %v refused", len(said), s.Warned, s.Refused)
+	if int64(len(warnings)) != s.WarnedTotal() || s.RefusedTotal() > 0 {
+		t.Errorf("%d warnings reported, %v counted, %v refused", len(warnings), s.Warned, s.Refused)
 	}
-	return s, said
+	return s, warnings
 }
 
-// kindOf is what the loader calls each way in which a generated record is broken.
+// kindOf maps the faults of generated records to kinds of warnings.
 var kindOf = map[string]Kind{
 	"bad-luhn":           BadHealthcareID,
 	"dangling-reference": Dangling,
@@ -42,9 +42,9 @@ var kindOf = map[string]Kind{
 	"duplicate-hpii":     SharedHPII,
 }
 
-// TestDirtyRecords: of a generated directory all is loaded, and what is warned
-// about is what the generator says it broke, and nothing else. Organisations that
-// do not say includeSelf are in clean data, too (A-01, A-77).
+// TestDirtyRecords loads a generated directory. All records are loaded, and the warnings
+// are exactly the faults that the generator lists, plus organisations without includeSelf,
+// which clean data also has (A-01, A-77).
 func TestDirtyRecords(t *testing.T) {
 	for _, dirty := range []bool{false, true} {
 		t.Run(fmt.Sprintf("dirty %v", dirty), func(t *testing.T) {
@@ -59,23 +59,23 @@ func TestDirtyRecords(t *testing.T) {
 			}
 			slices.Reverse(inputs) // so that most targets come later
 			want := map[string]Kind{}
-			unsaid(t, filepath.Join(dir, "Organization.ndjson"), want)
+			withoutSelf(t, filepath.Join(dir, "Organization.ndjson"), want)
 			if len(want) == 0 {
 				t.Fatal("no organisation leaves includeSelf out")
 			}
 			if dirty {
 				broken(t, filepath.Join(dir, "truth", "dirty.jsonl"), want)
 			}
-			s, said := warningsOf(t, inputs...)
+			s, warnings := warningsOf(t, inputs...)
 			got := map[string]Kind{}
-			for _, w := range said {
+			for _, w := range warnings {
 				got[fmt.Sprintf("%s:%d %s/%s", filepath.Base(w.File), w.Line, w.Type, w.ID)] = w.Kind
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("warnings (-want +got):\n%.3000s", diff)
 			}
-			if len(got) != len(said) {
-				t.Errorf("%d warnings about %d resources", len(said), len(got))
+			if len(got) != len(warnings) {
+				t.Errorf("%d warnings about %d resources", len(warnings), len(got))
 			}
 			var records int64
 			for _, f := range manifest.Files {
@@ -84,14 +84,14 @@ func TestDirtyRecords(t *testing.T) {
 				}
 			}
 			if s.Created != records {
-				t.Errorf("%d created of %d: a warning must not refuse", s.Created, records)
+				t.Errorf("%d created of %d: warnings must not refuse resources", s.Created, records)
 			}
 		})
 	}
 }
 
-// unsaid adds the organisations that are suppressed and leave includeSelf out.
-func unsaid(t *testing.T, path string, want map[string]Kind) {
+// withoutSelf adds the suppressed organisations without includeSelf.
+func withoutSelf(t *testing.T, path string, want map[string]Kind) {
 	t.Helper()
 	for n, line := range linesOf(t, path) {
 		if bytes.Contains(line, []byte("StructureDefinition/suppressed")) && !bytes.Contains(line, []byte("includeSelf")) {
@@ -104,7 +104,7 @@ func unsaid(t *testing.T, path string, want map[string]Kind) {
 	}
 }
 
-// broken adds what the generator says is broken.
+// broken adds the faults that the generator lists.
 func broken(t *testing.T, path string, want map[string]Kind) {
 	t.Helper()
 	seen := map[string]bool{}
@@ -123,7 +123,7 @@ func broken(t *testing.T, path string, want map[string]Kind) {
 		want[fmt.Sprintf("%s:%d %s/%s", b.File, b.Line, b.Type, b.ID)] = kindOf[b.Kind]
 	}
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(kindOf)), slices.Sorted(maps.Keys(seen))); diff != "" {
-		t.Errorf("ways to be broken (-known +generated):\n%s", diff)
+		t.Errorf("faults (-known +generated):\n%s", diff)
 	}
 }
 
@@ -140,8 +140,8 @@ func identifierJSON(system, value, more string) string {
 	return fmt.Sprintf(`{%s"system":%q,"value":%q}`, more, system, value)
 }
 
-// TestProfileRules: each rule, kept and broken; reasons name the place and repeat
-// no value.
+// TestProfileRules checks each rule with data that keeps it and data that breaks it.
+// Reasons name the element and do not repeat values.
 func TestProfileRules(t *testing.T) {
 	hpio := identifierJSON(hpioSystem, "8003626566707032", "")
 	hspo := identifierJSON(hspoSystem, "8003641000000209", "")
@@ -162,36 +162,36 @@ func TestProfileRules(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"HPI-O", organization(hpio), ""},
 		{"HSP-O", organization(hspo), ""},
-		{"HPI-O check digit", organization(identifierJSON(hpioSystem, "8003626566707033", "")), "identifier[0].value: the HPI-O is wrong: check digit"},
-		{"HSP-O prefix", organization(identifierJSON(hspoSystem, "8003626566707032", "")), "identifier[0].value: the HSP-O is wrong: does not start with 800364"},
+		{"HPI-O check digit", organization(identifierJSON(hpioSystem, "8003626566707033", "")), "identifier[0].value: the HPI-O is not valid: check digit"},
+		{"HSP-O prefix", organization(identifierJSON(hspoSystem, "8003626566707032", "")), "identifier[0].value: the HSP-O is not valid: does not start with 800364"},
 		{"both", organization(hpio, hspo), "identifier: there are both an HPI-O and an HSP-O"},
 		{"neither", organization(ahpra("x")), "identifier: there is neither an HPI-O nor an HSP-O"},
 		{"two", organization(hspo, hspo), "identifier: there is more than one HPI-O or HSP-O"},
 		{"classification", organization(class("network")), ""},
 		{"classification unknown", organization(class("other")), "identifier[0].extension[0]: the classification of the organisation is neither seed nor network"},
 		{"HPI-I", practitioner(`"identifier":[` + hiStatus("D") + `]`), ""},
-		{"HPI-I status", practitioner(`"identifier":[` + hiStatus("X") + `]`), "identifier[0].extension[0]: the status of the identifier is none of A, D and R"},
-		{"HPI-I length", practitioner(`"identifier":[` + identifierJSON(hpiiSystem, "80036199000157", "") + `]`), "identifier[0].value: the HPI-I is wrong: not sixteen digits"},
+		{"HPI-I status", practitioner(`"identifier":[` + hiStatus("X") + `]`), "identifier[0].extension[0]: the status of the identifier is not one of A, D and R"},
+		{"HPI-I length", practitioner(`"identifier":[` + identifierJSON(hpiiSystem, "80036199000157", "") + `]`), "identifier[0].value: the HPI-I is not valid: not sixteen digits"},
 		{"Ahpra", practitioner(`"qualification":[{"identifier":[` + ahpra("MED0000932945") + `]}]`), ""},
 		{"Ahpra short", practitioner(`"qualification":[{"code":{"text":"Nurse"}},{"identifier":[` + ahpra("MED000093294") + `]}]`), "qualification[1].identifier[0].value: not three letters and ten digits"},
 		{"Ahpra of a role", `{"resourceType":"PractitionerRole","id":"x","identifier":[` + ahpra("med0000932945") + `]}`, "identifier[0].value: not three letters and ten digits"},
 		{"Location", `{"resourceType":"Location","id":"x","status":"inactive"}`, ""},
 		{"Location without status", `{"resourceType":"Location","id":"x"}`, ""},
-		{"Location suspended", `{"resourceType":"Location","id":"x","status":"suspended"}`, "status: it is none of active and inactive"},
+		{"Location suspended", `{"resourceType":"Location","id":"x","status":"suspended"}`, "status: the status is not one of active and inactive"},
 		{"Endpoint", `{"resourceType":"Endpoint","id":"x","status":"suspended"}`, ""},
-		{"Endpoint entered in error", `{"resourceType":"Endpoint","id":"x","status":"entered-in-error"}`, "status: it is none of active, suspended and off"},
+		{"Endpoint entered in error", `{"resourceType":"Endpoint","id":"x","status":"entered-in-error"}`, "status: the status is not one of active, suspended and off"},
 		{"provision", provision(hcpdDefinitions+"CodeSystem/service-provision-cs", "BB"), ""},
 		{"provision of 0.3.0", provision("http://terminology.hl7.org.au/CodeSystem/service-provision-conditions", "BBO"), ""},
-		{"provision unknown", provision(hcpdDefinitions+"CodeSystem/service-provision-cs", "BBO"), "serviceProvisionCode[0]: it is none of NFE, FAP, MIX and BB in their code system"},
-		{"to nowhere", `{"resourceType":"Endpoint","id":"x","managingOrganization":{"reference":"Organization/nowhere"}}`, "managingOrganization: the Organization it refers to is not in the directory"},
+		{"provision unknown", provision(hcpdDefinitions+"CodeSystem/service-provision-cs", "BBO"), "serviceProvisionCode[0]: the code is not one of NFE, FAP, MIX and BB in their code system"},
+		{"dangling reference", `{"resourceType":"Endpoint","id":"x","managingOrganization":{"reference":"Organization/nowhere"}}`, "managingOrganization: the Organization it refers to is not in the directory"},
 		{"to another type", `{"resourceType":"Provenance","id":"x","agent":[{"who":{"reference":"Device/d"}}]}`, "agent: the Device it refers to is not in the directory"},
 		{"to itself", `{"resourceType":"Location","id":"x","partOf":{"reference":"Location/x"}}`, ""},
-		{"elsewhere", `{"resourceType":"Location","id":"x","partOf":{"reference":"https://example.org/fhir/Location/y"},"endpoint":[{"reference":"#e"}]}`, ""},
+		{"reference outside the directory", `{"resourceType":"Location","id":"x","partOf":{"reference":"https://example.org/fhir/Location/y"},"endpoint":[{"reference":"#e"}]}`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, said := warningsOf(t, text("in", c.text))
+			_, warnings := warningsOf(t, text("in", c.text))
 			var got []string
-			for _, w := range said {
+			for _, w := range warnings {
 				got = append(got, w.Reason)
 			}
 			if strings.Join(got, "; ") != c.want {
@@ -201,19 +201,19 @@ func TestProfileRules(t *testing.T) {
 	}
 }
 
-// TestReferencesWait: a target may come later in the load, in an earlier one, or
-// be refused; too many that wait are said not to be followed.
+// TestReferencesWait checks references whose target comes later in the load, is already
+// stored, or is refused. References beyond the limit are reported as not followed.
 func TestReferencesWait(t *testing.T) {
 	location := func(id, to string) string {
 		return fmt.Sprintf(`{"resourceType":"Location","id":%q,"partOf":{"reference":"Location/%s"}}`, id, to)
 	}
 	m := newMemory()
 	run := func(content string) (kinds []string) {
-		var said collect
-		if _, err := Run(t.Context(), Config{Directory: m, Extractor: newExtractor(t), Warnings: &said}, []Input{text("in", content)}); err != nil {
+		var warnings collect
+		if _, err := Run(t.Context(), Config{Directory: m, Extractor: newExtractor(t), Warnings: &warnings}, []Input{text("in", content)}); err != nil {
 			t.Fatal(err)
 		}
-		for _, w := range said {
+		for _, w := range warnings {
 			kinds = append(kinds, fmt.Sprint(w.Line, " ", w.ID, " ", w.Kind))
 		}
 		return kinds
@@ -233,17 +233,17 @@ func TestReferencesWait(t *testing.T) {
 		t.Errorf("refused target (-want +got):\n%s", diff)
 	}
 
-	few := newAcross(newMemory())
-	few.most = 1
-	var said collect
-	locations := []loaded{{id: "x", t: fhir.Location, links: []link{{"partOf", fhir.Reference{Type: "Location", ID: "later"}}, {"partOf", fhir.Reference{Type: "Location", ID: "never"}}}}, {id: "later", t: fhir.Location}}
-	if err := few.batch(t.Context(), locations, said.Reject); err != nil {
+	few := newCrossChecks(newMemory())
+	few.maxPending = 1
+	var warnings collect
+	locations := []committed{{id: "x", t: fhir.Location, links: []link{{"partOf", fhir.Reference{Type: "Location", ID: "later"}}, {"partOf", fhir.Reference{Type: "Location", ID: "never"}}}}, {id: "later", t: fhir.Location}}
+	if err := few.check(t.Context(), locations, warnings.Reject); err != nil {
 		t.Fatal(err)
 	}
-	if err := few.end(said.Reject); err != nil {
+	if err := few.reportDangling(warnings.Reject); err != nil {
 		t.Fatal(err)
 	}
-	if len(said) != 1 || said[0].Kind != NotFollowed || few.count != 0 {
-		t.Errorf("%+v said, %d wait, want one not followed and none waiting", said, few.count)
+	if len(warnings) != 1 || warnings[0].Kind != NotFollowed || few.pendingCount != 0 {
+		t.Errorf("warnings %+v, %d pending; want one not followed and none pending", warnings, few.pendingCount)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// dataFolder finds a folder or file of data that is kept outside the project, or
-// skips the test.
+// dataFolder returns the path of data outside the repository. It skips the test if the data
+// is missing.
 func dataFolder(t *testing.T, name string) string {
 	t.Helper()
 	path := filepath.Join("..", "..", "..", "shared", "data", name)
@@ -20,8 +20,8 @@ func dataFolder(t *testing.T, name string) string {
 	return path
 }
 
-// TestPublicData: the public Australian test data is read whole, each refusal is
-// explained, and nothing private stays in it.
+// TestPublicData loads the public Australian test data. Each refusal has a reason, and no
+// private element is stored.
 func TestPublicData(t *testing.T) {
 	inputs, err := Inputs([]string{dataFolder(t, "au-fhir-test-data.ndjson.gz")}, nil)
 	if err != nil {
@@ -56,8 +56,7 @@ func TestPublicData(t *testing.T) {
 	}
 }
 
-// TestGuideExamples: the guide's own examples load, but for what is not of the
-// seven types.
+// TestGuideExamples checks that the guide's examples of the seven types load.
 func TestGuideExamples(t *testing.T) {
 	inputs, err := Inputs([]string{dataFolder(t, "ig-examples")}, nil)
 	if err != nil {

@@ -12,52 +12,59 @@ import (
 	"muster/internal/fhir"
 )
 
-// peek is how much of an input is looked at to tell its format.
-const peek = 1 << 20
+// peekSize is the number of bytes that decide the format of an input.
+const peekSize = 1 << 20
 
 // piece is a piece of an input: the text of a resource, of a Bundle or of a Bundle
 // entry, or a refusal made while reading.
 type piece struct {
-	file    string
-	line    int    // of its start, from 1
-	text    []byte // of a refusal as far as it could be read; valid during the call only
-	entry   bool
-	refusal *Refusal
-	seen    *sighting // the resource that is refused, where there is no text
-	part    bool      // of a refusal: the resources in the text are refused with others
+	file      string
+	line      int    // of its start, from 1
+	text      []byte // of a refusal: as far as it could be read; valid only during the call
+	entry     bool
+	refusal   *Refusal
+	candidate *candidate // the refused resource, if there is no text
+	part      bool       // of a refusal: the resources in the text are refused with other lines
 }
 
-// source reads inputs one after the other and hands pieces to emit.
-type source struct {
-	emit func(piece) error
-	read int64 // bytes of all inputs so far, as they are stored
+// inputReader reads inputs one after the other and calls emit for each piece.
+type inputReader struct {
+	emit      func(piece) error
+	bytesRead int64 // of all inputs so far, before decompression
 
 	notices []string // see Summary.Notices
 }
 
-// brokenInput says that the rest of an input could not be read.
+// brokenInput is the error of an input that could not be read to its end.
 type brokenInput struct {
 	file string
 	line int
-	text []byte // the beginning of what could not be read whole
+	text []byte // the start of the piece that could not be read whole
 	err  error
 }
 
 func (b *brokenInput) Error() string {
-	return fmt.Sprintf("%s cannot be read beyond line %d: %v", b.file, b.line, b.err)
+	return fmt.Sprintf("read %s beyond line %d: %v", b.file, b.line, b.err)
 }
 
 func (b *brokenInput) Unwrap() error { return b.err }
 
-// input reads one input to its end. A [brokenInput] is its own trouble; other
-// errors are those of emit and end the load.
-func (s *source) input(ctx context.Context, in Input) error {
+// readInput reads one input to its end. It returns a [brokenInput] if the input cannot be
+// read. Other errors are those of emit and end the load.
+func (s *inputReader) readInput(ctx context.Context, in Input) error {
 	file, err := in.Open()
 	if err != nil {
 		return &brokenInput{in.Name, 0, nil, err}
 	}
 	defer file.Close()
-	raw := bufio.NewReaderSize(&counting{ctx, file, &s.read}, 1<<16)
+	raw := bufio.NewReaderSize(readerFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		n, err := file.Read(p)
+		s.bytesRead += int64(n)
+		return n, err
+	}), 1<<16)
 	var plain io.Reader = raw
 	if magic, _ := raw.Peek(2); bytes.Equal(magic, gzipMagic) {
 		unzipped, err := newGunzip(raw)
@@ -66,50 +73,50 @@ func (s *source) input(ctx context.Context, in Input) error {
 		}
 		defer func() {
 			if n := unzipped.trailing; n > 0 {
-				s.notices = append(s.notices, fmt.Sprintf("%s: %d bytes after the end of the gzip data are not gzip and were left out; all before them was read", in.Name, n))
+				s.notices = append(s.notices, fmt.Sprintf("%s: ignored %d bytes after the end of the gzip data; everything before them was read", in.Name, n))
 			}
 		}()
 		plain = unzipped
 	}
-	buffered := bufio.NewReaderSize(plain, peek)
-	head, _ := buffered.Peek(peek)
-	switch formatOf(head, len(head) < peek) {
+	buffered := bufio.NewReaderSize(plain, peekSize)
+	head, _ := buffered.Peek(peekSize)
+	switch formatOf(head, len(head) < peekSize) {
 	case bundle:
-		return s.bundles(in.Name, buffered)
+		return s.readBundles(in.Name, buffered)
 	case jsonText:
-		return s.documents(in.Name, buffered)
+		return s.readDocuments(in.Name, buffered)
 	}
-	return s.lines(in.Name, buffered)
+	return s.readLines(in.Name, buffered)
 }
 
-// lines reads NDJSON. Lines that are no resource by themselves are gathered: together
-// they may be one, written over several lines.
-func (s *source) lines(name string, r io.Reader) error {
+// readLines reads NDJSON. Consecutive lines that do not look like a resource are collected,
+// since together they may be one resource written over several lines.
+func (s *inputReader) readLines(name string, r io.Reader) error {
 	lines := fhir.NewLineReader(r)
-	var skipped []sighting
-	reading := &glimpser{found: func(one sighting) { skipped = append(skipped, one) }}
-	lines.Skipped = reading
-	broken := run{source: s, file: name}
+	var skipped []candidate
+	scanner := &lenientScanner{found: func(one candidate) { skipped = append(skipped, one) }}
+	lines.Skipped = scanner
+	fragments := lineRun{inputReader: s, file: name}
 	for {
 		text, err := lines.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return broken.flush()
+			return fragments.flush()
 		case errors.Is(err, fhir.ErrLineTooLong):
-			reading.end()
-			err = broken.flush()
+			scanner.end()
+			err = fragments.flush()
 			if err == nil {
 				err = s.refuse(piece{file: name, line: lines.Line(), refusal: refuse(TooLarge, "%v", fhir.ErrLineTooLong)}, skipped)
 			}
 			skipped = nil
 		case err != nil:
-			return errors.Join(broken.flush(), &brokenInput{name, lines.Line(), bytes.Clone(lines.Rest()), err})
+			return errors.Join(fragments.flush(), &brokenInput{name, lines.Line(), bytes.Clone(lines.Rest()), err})
 		case isWhole(text):
-			if err = broken.flush(); err == nil {
+			if err = fragments.flush(); err == nil {
 				err = s.emit(piece{file: name, line: lines.Line(), text: text})
 			}
 		default:
-			err = broken.add(lines.Line(), text)
+			err = fragments.add(lines.Line(), text)
 		}
 		if err != nil {
 			return err
@@ -117,22 +124,22 @@ func (s *source) lines(name string, r io.Reader) error {
 	}
 }
 
-// isWhole reports whether a line looks like a resource by itself.
+// isWhole reports whether a line looks like a whole resource.
 func isWhole(line []byte) bool {
 	return line[0] == '{' && line[len(line)-1] == '}' && bytes.Contains(line, []byte("resourceType"))
 }
 
-// run is lines in a row that are no resource by themselves, as far as can be seen.
-type run struct {
-	*source
+// lineRun is a run of consecutive lines that do not look like resources.
+type lineRun struct {
+	*inputReader
 	file  string
-	lines []int // their numbers
-	ends  []int // where they end in text
+	lines []int // line numbers
+	ends  []int // offsets of the line ends in text
 	text  []byte
 }
 
-// add adds a line. A run that is too long is ended.
-func (r *run) add(line int, text []byte) error {
+// add appends a line. It flushes a run that is too long.
+func (r *lineRun) add(line int, text []byte) error {
 	r.text = append(r.text, text...)
 	r.text = append(r.text, '\n')
 	r.lines, r.ends = append(r.lines, line), append(r.ends, len(r.text))
@@ -142,32 +149,31 @@ func (r *run) add(line int, text []byte) error {
 	return nil
 }
 
-// flush emits the lines, and a refusal for each resource that is written over several of
-// them.
-func (r *run) flush() error {
-	alone := map[sighting]bool{} // those that one line shows
+// flush emits the lines, and a refusal for each resource that several of them form.
+func (r *lineRun) flush() error {
+	single := map[candidate]bool{} // candidates within one line
 	several := len(r.lines) > 1
-	from := 0
-	for n, to := range r.ends {
-		line := bytes.TrimSuffix(r.text[from:to], []byte("\n"))
+	start := 0
+	for n, end := range r.ends {
+		line := bytes.TrimSuffix(r.text[start:end], []byte("\n"))
 		part := several && !bytes.Contains(line, []byte("resourceType"))
 		if several && !part {
-			for _, s := range glimpse(line) {
-				alone[s] = true
+			for _, s := range findCandidates(line) {
+				single[s] = true
 			}
 		}
 		if err := r.emit(piece{file: r.file, line: r.lines[n], text: line, part: part}); err != nil {
 			return err
 		}
-		from = to
+		start = end
 	}
-	var over []sighting
+	var spread []candidate // over several lines
 	if several {
-		over = slices.DeleteFunc(glimpse(r.text), func(s sighting) bool { return alone[s] })
+		spread = slices.DeleteFunc(findCandidates(r.text), func(s candidate) bool { return single[s] })
 	}
-	if len(over) > 0 {
-		p := piece{file: r.file, line: r.lines[0], refusal: refuse(BadJSON, "the resource is written over several lines among others; write it on one line, or in a file of its own")}
-		if err := r.refuse(p, over); err != nil {
+	if len(spread) > 0 {
+		p := piece{file: r.file, line: r.lines[0], refusal: refuse(BadJSON, "the resource is written over several lines of an NDJSON file: write it on one line, or in its own file")}
+		if err := r.refuse(p, spread); err != nil {
 			return err
 		}
 	}
@@ -175,14 +181,13 @@ func (r *run) flush() error {
 	return nil
 }
 
-// refuse emits a refusal for each resource that was seen in what is refused, or one if
-// none was.
-func (s *source) refuse(p piece, seen []sighting) error {
-	if len(seen) == 0 {
+// refuse emits a refusal for each candidate, or one refusal without a name if there is none.
+func (s *inputReader) refuse(p piece, candidates []candidate) error {
+	if len(candidates) == 0 {
 		return s.emit(p)
 	}
-	for n := range seen {
-		p.seen = &seen[n]
+	for n := range candidates {
+		p.candidate = &candidates[n]
 		if err := s.emit(p); err != nil {
 			return err
 		}
@@ -190,18 +195,8 @@ func (s *source) refuse(p piece, seen []sighting) error {
 	return nil
 }
 
-// counting counts the bytes that are read, and stops when ctx ends.
-type counting struct {
-	ctx context.Context
-	r   io.Reader
-	n   *int64
-}
+// readerFunc is a function as an [io.Reader].
+type readerFunc func(p []byte) (int, error)
 
-func (c *counting) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	n, err := c.r.Read(p)
-	*c.n += int64(n)
-	return n, err
-}
+// Read implements io.Reader.
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

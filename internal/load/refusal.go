@@ -1,11 +1,16 @@
 package load
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
 
-// Kind is the class of a refusal; the summary counts by it.
+	"muster/internal/strictjson"
+)
+
+// Kind classifies refusals and warnings. The summary counts by kind.
 type Kind string
 
-// The kinds, in the words of the summary.
+// The kinds of refusals, as the summary prints them.
 const (
 	BadJSON      Kind = "not valid JSON"
 	DuplicateKey Kind = "duplicate key"
@@ -16,20 +21,20 @@ const (
 	BadReference Kind = "reference not well-formed"
 	EmptyElement Kind = "empty element"
 	BadShape     Kind = "element of the wrong shape"
-	BadState     Kind = "state not well-formed"
-	BadEntry     Kind = "bundle entry that is not a put"
+	BadState     Kind = "status not well-formed"
+	BadEntry     Kind = "bundle entry that is not a PUT"
 	BadInput     Kind = "input not readable"
 )
 
-// Refusal says why a piece of input was not loaded. Its text names the place and
-// the way out and never repeats a value: values may be private.
+// Refusal is the reason why a piece of input was not loaded. Its text says what is wrong and
+// what to do. It never repeats a value, since values may be private.
 type Refusal struct {
 	Kind Kind
 	Path string // FHIRPath of the element at fault: "identifier[2].system", or empty
 	Text string
 }
 
-// Error returns the place and the text.
+// Error returns the path and the text.
 func (r *Refusal) Error() string {
 	if r.Path == "" {
 		return r.Text
@@ -37,19 +42,34 @@ func (r *Refusal) Error() string {
 	return r.Path + ": " + r.Text
 }
 
+// refuse returns a refusal without a path.
 func refuse(kind Kind, format string, args ...any) *Refusal {
 	return &Refusal{Kind: kind, Text: fmt.Sprintf(format, args...)}
 }
 
-// within puts the place of a refusal below a member or an item.
-func (r *Refusal) within(place string) *Refusal {
+// refuseJSON returns the refusal for an error of [strictjson.Validator.Validate].
+func refuseJSON(err error) *Refusal {
+	kind := BadJSON
+	if e, ok := errors.AsType[*strictjson.Error](err); ok {
+		switch e.Kind {
+		case strictjson.DuplicateKey:
+			kind = DuplicateKey
+		case strictjson.TooDeep:
+			kind = TooLarge
+		}
+	}
+	return refuse(kind, "%v", err)
+}
+
+// within prefixes the path of a refusal with a member or an item.
+func (r *Refusal) within(path string) *Refusal {
 	switch {
 	case r.Path == "":
-		r.Path = place
+		r.Path = path
 	case r.Path[0] == '[':
-		r.Path = place + r.Path
+		r.Path = path + r.Path
 	default:
-		r.Path = place + "." + r.Path
+		r.Path = path + "." + r.Path
 	}
 	return r
 }

@@ -11,18 +11,18 @@ import (
 //go:embed shapes.txt
 var shapeText string
 
-// shape is what is known of one member of an object.
+// shape describes one member of an object.
 type shape struct {
-	primitive func(*fastjson.Value) string // what is wrong with it, or ""; nil for an object
-	object    object                       // its members, when it is an object of a known type
-	resource  bool                         // an object whose type stands in resourceType
-	many      bool
+	primitive func(*fastjson.Value) string // returns what is wrong with a value, or ""; nil for an object
+	object    object                       // the members of an object of a known type
+	resource  bool                         // the member is an object whose resourceType is its type
+	many      bool                         // the element repeats
 }
 
 // object maps the members of one FHIR type.
 type object map[string]*shape
 
-// shapes maps type names to their members. Read once and never changed.
+// shapes maps type names to their members. It is immutable after readShapes.
 type shapes map[string]object
 
 // readShapes reads the table of shapes.txt.
@@ -30,7 +30,7 @@ func readShapes(text string) (shapes, error) {
 	table := shapes{}
 	var current object
 	type use struct {
-		at       *shape
+		by       *shape
 		typeName string
 	}
 	var uses []use
@@ -55,30 +55,30 @@ func readShapes(text string) (shapes, error) {
 		}
 	}
 	for _, u := range uses {
-		u.at.primitive = primitives[u.typeName]
-		u.at.object = table[u.typeName]
-		u.at.resource = u.typeName == "Resource"
-		if u.at.primitive == nil && u.at.object == nil && !u.at.resource {
-			return nil, fmt.Errorf("shapes.txt: the type %q is used and not described", u.typeName)
+		u.by.primitive = primitives[u.typeName]
+		u.by.object = table[u.typeName]
+		u.by.resource = u.typeName == "Resource"
+		if u.by.primitive == nil && u.by.object == nil && !u.by.resource {
+			return nil, fmt.Errorf("shapes.txt: the type %q is used but not described: add it", u.typeName)
 		}
 	}
 	return table, nil
 }
 
-// resource checks a whole resource of type t: nothing is empty, what repeats is
-// an array and what does not is none, and primitives have their form.
+// resource checks a whole resource of type t: no element is empty, exactly the elements that
+// repeat are arrays, and primitives are valid.
 func (s shapes) resource(t string, v *fastjson.Value) *Refusal { return s.members(s[t], v) }
 
-// extension reports whether an extension has the shape of one.
+// extension reports whether v has the shape of an extension.
 func (s shapes) extension(v *fastjson.Value) bool {
 	return v.Type() == fastjson.TypeObject && s.members(s["Extension"], v) == nil
 }
 
-// members checks an object; known is nil when its type is not in the table.
+// members checks an object. known is nil if its type is not in the table.
 func (s shapes) members(known object, v *fastjson.Value) *Refusal {
 	o := v.GetObject()
 	if o.Len() == 0 {
-		return refuse(EmptyElement, "an object without members; leave the element out")
+		return refuse(EmptyElement, "an object without members: leave the element out")
 	}
 	var refusal *Refusal
 	o.Visit(func(key []byte, member *fastjson.Value) {
@@ -86,15 +86,15 @@ func (s shapes) members(known object, v *fastjson.Value) *Refusal {
 			return
 		}
 		if refusal = s.member(known, o, key, member); refusal != nil {
-			refusal = refusal.within(place(key))
+			refusal = refusal.within(memberName(key))
 		}
 	})
 	return refusal
 }
 
-// place names a member in a refusal: FHIR names as they are, others not at all,
-// since a misplaced value could stand there.
-func place(key []byte) string {
+// memberName returns the name of a member for a refusal. Names that cannot be FHIR's are not
+// repeated, since they may be misplaced values.
+func memberName(key []byte) string {
 	for _, b := range key {
 		if b != '_' && (b < '0' || b > '9') && (b|0x20 < 'a' || b|0x20 > 'z') {
 			return "(a member)"
@@ -106,9 +106,10 @@ func place(key []byte) string {
 	return string(key)
 }
 
+// member checks one member of parent.
 func (s shapes) member(known object, parent *fastjson.Object, key []byte, v *fastjson.Value) *Refusal {
 	if len(key) == 0 {
-		return refuse(BadShape, "a member without a name")
+		return refuse(BadShape, "a member with an empty name: name it or leave it out")
 	}
 	want := known[string(key)]
 	if want == nil && key[0] == '_' {
@@ -123,16 +124,16 @@ func (s shapes) member(known object, parent *fastjson.Object, key []byte, v *fas
 		return s.single(want, v)
 	}
 	if want != nil && !want.many {
-		return refuse(BadShape, "the element does not repeat: write one value, no array")
+		return refuse(BadShape, "the element does not repeat: write one value, not an array")
 	}
 	return s.items(want, parent, key, v.GetArray())
 }
 
-// items checks the items of an array. A null keeps the place of a primitive whose
-// extensions stand in the sibling array, or the other way round.
+// items checks the items of an array. A null is allowed where the sibling array, with the
+// extensions of primitives or with the primitives themselves, has a value.
 func (s shapes) items(want *shape, parent *fastjson.Object, key []byte, items []*fastjson.Value) *Refusal {
 	if len(items) == 0 {
-		return refuse(EmptyElement, "an array without items; leave the element out")
+		return refuse(EmptyElement, "an array without items: leave the element out")
 	}
 	var sibling []*fastjson.Value
 	if key[0] == '_' {
@@ -151,23 +152,23 @@ func (s shapes) items(want *shape, parent *fastjson.Object, key []byte, items []
 	return nil
 }
 
-// single checks one value that is not the array of a repeating element.
+// single checks one value: an element that does not repeat, or an item of one that does.
 func (s shapes) single(want *shape, v *fastjson.Value) *Refusal {
 	switch v.Type() {
 	case fastjson.TypeNull:
-		return refuse(EmptyElement, "null says nothing in FHIR; leave the element out")
+		return refuse(EmptyElement, "null is not a value in FHIR: leave the element out")
 	case fastjson.TypeArray:
-		return refuse(BadShape, "an array directly in an array")
+		return refuse(BadShape, "an array inside an array: write the items in one array")
 	case fastjson.TypeString:
 		if len(v.GetStringBytes()) == 0 {
-			return refuse(EmptyElement, "an empty string; leave the element out")
+			return refuse(EmptyElement, "an empty string: leave the element out")
 		}
 	case fastjson.TypeObject:
 		switch {
 		case want == nil:
 			return s.members(nil, v)
 		case want.primitive != nil:
-			return refuse(BadShape, "an object where a plain value belongs")
+			return refuse(BadShape, "this is an object: write a primitive value")
 		case want.resource:
 			return s.members(s[string(v.GetStringBytes("resourceType"))], v)
 		}
@@ -177,7 +178,7 @@ func (s shapes) single(want *shape, v *fastjson.Value) *Refusal {
 		return nil
 	}
 	if want.primitive == nil {
-		return refuse(BadShape, "a plain value where an object belongs")
+		return refuse(BadShape, "this is a primitive value: write an object")
 	}
 	if wrong := want.primitive(v); wrong != "" {
 		return refuse(primitiveKind(wrong), "%s", wrong)

@@ -12,9 +12,9 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// appendValue appends the canonical text of v: no space, members in the order of
-// the source, numbers as they stood, strings with the fewest escapes that JSON
-// and NDJSON need (RE-07).
+// appendValue appends the canonical text of v: no white space, members in the order of the
+// source, numbers as in the source, and strings with the fewest escapes that JSON and NDJSON
+// need (RE-07).
 func appendValue(dst []byte, v *fastjson.Value) []byte {
 	switch v.Type() {
 	case fastjson.TypeObject:
@@ -33,11 +33,11 @@ func appendValue(dst []byte, v *fastjson.Value) []byte {
 	case fastjson.TypeString:
 		return appendString(dst, v.GetStringBytes())
 	}
-	return v.MarshalTo(dst) // numbers and words are kept as text
+	return v.MarshalTo(dst) // numbers and literals are kept as text
 }
 
-// appendMembers appends the members of an object without its braces, but for
-// those named in except.
+// appendMembers appends the members of an object without its braces, except those named in
+// except.
 func appendMembers(dst []byte, v *fastjson.Value, except ...string) []byte {
 	first := true
 	v.GetObject().Visit(func(key []byte, member *fastjson.Value) {
@@ -91,8 +91,8 @@ func appendString(dst, s []byte) []byte {
 	return append(dst, '"')
 }
 
-// document writes the resource as it will be stored, cut where version and time
-// belong. Its own versionId and lastUpdated must be gone from meta.
+// document returns the stored form of a resource, split where versionId and lastUpdated
+// belong. Its meta must not have them.
 func document(scratch []byte, t fhir.Type, id string, v *fastjson.Value) ([]byte, store.Document) {
 	text := append(scratch[:0], `{"resourceType":"`...)
 	text = append(text, t.String()...)
@@ -110,7 +110,7 @@ func document(scratch []byte, t fhir.Type, id string, v *fastjson.Value) ([]byte
 	return text, store.Document{Head: kept[:head:head], Tail: kept[head:]}
 }
 
-// appendTail appends members, each after a comma.
+// appendTail appends members, each preceded by a comma.
 func appendTail(dst []byte, v *fastjson.Value, except ...string) []byte {
 	dst = append(dst, ',')
 	length := len(dst)
@@ -120,7 +120,7 @@ func appendTail(dst []byte, v *fastjson.Value, except ...string) []byte {
 	return dst
 }
 
-// hasher computes source hashes. It keeps its buffers, so it serves one goroutine.
+// hasher computes source hashes. It reuses its buffers, so it serves one goroutine.
 type hasher struct {
 	text    []byte
 	members []member
@@ -131,9 +131,9 @@ type member struct {
 	value *fastjson.Value
 }
 
-// hash is over the canonical text with the members of each object in the order
-// of their keys, so a source that only orders them anew is unchanged (D3). An
-// empty meta counts as none.
+// hash returns the hash of the canonical text with the members of each object sorted by
+// key, so that a source that only reorders members is unchanged (D3). An empty meta counts
+// as absent.
 func (h *hasher) hash(v *fastjson.Value) [16]byte {
 	h.text = h.append(h.text[:0], v)
 	sum := sha256.Sum256(h.text)
@@ -161,11 +161,11 @@ func (h *hasher) appendObject(dst []byte, v *fastjson.Value) []byte {
 	v.GetObject().Visit(func(key []byte, value *fastjson.Value) {
 		h.members = append(h.members, member{key, value})
 	})
-	mine := h.members[first:]
-	slices.SortFunc(mine, func(a, b member) int { return bytes.Compare(a.key, b.key) })
+	sorted := h.members[first:]
+	slices.SortFunc(sorted, func(a, b member) int { return bytes.Compare(a.key, b.key) })
 	dst = append(dst, '{')
-	for i := range mine {
-		m := h.members[first+i] // deeper objects may move the slice
+	for i := range sorted {
+		m := h.members[first+i] // nested objects may reallocate the slice
 		dst = append(appendString(dst, m.key), ':')
 		dst = append(h.append(dst, m.value), ',')
 	}

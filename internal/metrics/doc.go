@@ -1,9 +1,9 @@
-// Package metrics counts what a server does, for Prometheus. It is told by the small
-// observer interfaces of the packages above and below (server.Observer,
-// export.Observer, store.Options.GateWaited, audit.Options.Lost), so that none of them knows
-// Prometheus; and it asks the store for the jobs when it is scraped.
+// Package metrics collects the metrics of a server for Prometheus. It implements the
+// observer interfaces of other packages (server.Observer, export.Observer,
+// store.Options.GateWaited, audit.Options.Lost), so that none of them imports Prometheus,
+// and reads the live jobs from the store at each scrape.
 //
-// The names are in docs/metrics.md, which a test holds against this package. Labels
-// are of a fixed set, whatever clients send: routes are patterns, never paths, and methods
-// that HTTP does not know are "other".
+// docs/metrics.md lists the names; a test compares it with this package. The set of label
+// values is fixed and does not depend on clients: routes are patterns instead of paths,
+// and methods that HTTP does not define are "other".
 package metrics

@@ -11,12 +11,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// WatchJobs lets every scrape read the live jobs. It is called once.
+// WatchJobs makes each scrape read the live jobs. It is called once.
 func (m *Metrics) WatchJobs(jobs store.Jobs, now func() time.Time) {
 	m.registry.MustRegister(&liveJobs{jobs: jobs, now: now})
 }
 
-// liveJobs collects the live jobs; those are few, however many have ended.
+// liveJobs collects metrics of the live jobs. They are few, however many jobs have ended.
 type liveJobs struct {
 	jobs store.Jobs
 	now  func() time.Time
@@ -24,9 +24,9 @@ type liveJobs struct {
 
 var (
 	jobsDesc    = prometheus.NewDesc("muster_jobs", "Live exports by state: accepted, selecting or writing.", []string{"state"}, nil)
-	queueDesc   = prometheus.NewDesc("muster_queue_age_seconds", "Age of the oldest export that waits for a worker; 0 without one.", nil, nil)
-	oldestDesc  = prometheus.NewDesc("muster_oldest_job_seconds", "Age of the oldest export that has not ended; 0 without one.", nil, nil)
-	stalledDesc = prometheus.NewDesc("muster_stalled_seconds", "Longest time that a live export stands still; 0 without one.", nil, nil)
+	queueDesc   = prometheus.NewDesc("muster_queue_age_seconds", "Age of the oldest export that waits for a worker, or 0.", nil, nil)
+	oldestDesc  = prometheus.NewDesc("muster_oldest_job_seconds", "Age of the oldest live export, or 0.", nil, nil)
+	stalledDesc = prometheus.NewDesc("muster_stalled_seconds", "Longest time for which a live export has made no progress, or 0.", nil, nil)
 )
 
 // Describe implements [prometheus.Collector].
@@ -36,26 +36,26 @@ func (l *liveJobs) Describe(to chan<- *prometheus.Desc) {
 	}
 }
 
-// readTime is how long a scrape waits for the database.
-const readTime = 3 * time.Second
+// readTimeout limits the database read of a scrape.
+const readTimeout = 3 * time.Second
 
 // Collect implements [prometheus.Collector].
 func (l *liveJobs) Collect(to chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), readTime)
+	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
-	live, err := l.jobs.Stalled(ctx, fhir.Instant(math.MaxInt64)) // all live jobs are without progress since then
+	live, err := l.jobs.Stalled(ctx, fhir.Instant(math.MaxInt64)) // all live jobs: none has progressed since that time
 	if err != nil {
 		to <- prometheus.NewInvalidMetric(jobsDesc, err)
 		return
 	}
 	counts := map[store.State]int{store.Accepted: 0, store.Selecting: 0, store.Writing: 0}
 	now := fhir.InstantOf(l.now())
-	var queue, oldest, still float64
+	var queue, oldest, stalled float64
 	for _, job := range live {
 		counts[job.State]++
 		age := seconds(now - job.Created)
 		oldest = max(oldest, age)
-		still = max(still, seconds(now-job.Progress))
+		stalled = max(stalled, seconds(now-job.Progress))
 		if job.State == store.Accepted {
 			queue = max(queue, age)
 		}
@@ -65,7 +65,7 @@ func (l *liveJobs) Collect(to chan<- prometheus.Metric) {
 	}
 	to <- prometheus.MustNewConstMetric(queueDesc, prometheus.GaugeValue, queue)
 	to <- prometheus.MustNewConstMetric(oldestDesc, prometheus.GaugeValue, oldest)
-	to <- prometheus.MustNewConstMetric(stalledDesc, prometheus.GaugeValue, still)
+	to <- prometheus.MustNewConstMetric(stalledDesc, prometheus.GaugeValue, stalled)
 }
 
 func seconds(span fhir.Instant) float64 { return float64(max(0, span)) / 1000 }

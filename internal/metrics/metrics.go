@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Metrics are the numbers of one server. Its methods are safe for use by several goroutines.
+// Metrics holds the metrics of one server. Its methods are safe for concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
 
@@ -31,7 +31,7 @@ type Metrics struct {
 	auditLost prometheus.Counter
 }
 
-// New returns the numbers of a server of the version, all zero.
+// New returns the metrics of a server of the given version.
 func New(version string) *Metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "muster", Name: name, Help: help})
@@ -42,17 +42,17 @@ func New(version string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "muster", Name: "http_request_seconds",
-			Help: "Time from a request to the last byte of its answer.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 9)}, []string{"route", "method", "status"}),
-		sent:      counters("http_sent_bytes_total", "Bytes of the bodies of answers.", "route"),
-		refused:   counters("http_refused_total", "Requests that a limit of clients has refused: poll, rate, download or job.", "limit"),
-		parts:     counter("export_parts_written_total", "Output files of exports that were finished."),
-		resources: counter("export_resources_written_total", "Resources in these files."),
-		written:   counter("export_written_bytes_total", "NDJSON bytes in these files."),
-		stored:    counter("export_stored_bytes_total", "Bytes of these files on disk, compressed."),
-		ended:     counters("jobs_ended_total", "Exports that ended here: complete, failed, or cancelled while they ran.", "state"),
-		removed:   counters("removed_total", "What was cleared away: exports whose time is over or that were deleted, and files that nothing names.", "what"),
+			Help: "Time from a request to the last byte of its response.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 9)}, []string{"route", "method", "status"}),
+		sent:      counters("http_sent_bytes_total", "Bytes of response bodies.", "route"),
+		refused:   counters("http_refused_total", "Requests rejected with 429, by limit: poll, rate, download, search or job.", "limit"),
+		parts:     counter("export_parts_written_total", "Output files written."),
+		resources: counter("export_resources_written_total", "Resources in output files."),
+		written:   counter("export_written_bytes_total", "Bytes of NDJSON in output files."),
+		stored:    counter("export_stored_bytes_total", "Compressed bytes of output files on disk."),
+		ended:     counters("jobs_ended_total", "Exports that ended on this server: complete, failed, or cancelled while live.", "state"),
+		removed:   counters("removed_total", "Exports that expired or were deleted, and files removed because no export named them.", "what"),
 		gate: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "muster", Name: "gate_wait_seconds",
-			Help: "Time that this process waited for the write gate.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9)}),
+			Help: "Waits of this process for the write gate.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9)}),
 		auditLost: counter("audit_lost_total", "Audit events that could not be written."),
 	}
 	about := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "muster", Name: "build_info",
@@ -60,13 +60,14 @@ func New(version string) *Metrics {
 	m.registry.MustRegister(about, m.requests, m.sent, m.refused, m.parts, m.resources, m.written, m.stored, m.ended, m.removed, m.gate, m.auditLost,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, state := range []store.State{store.Complete, store.Failed, store.Cancelled} {
-		m.ended.WithLabelValues(string(state)) // there from the start, so that a first failure is a rise
+		m.ended.WithLabelValues(string(state)) // present from the start, so that rate() sees the first failure
 	}
 	return m
 }
 
-// Handler serves the numbers in the formats of Prometheus. What cannot be had, such as the
-// jobs while the database is away, is left out and logged.
+// Handler serves the metrics in the formats of Prometheus. A metric that cannot be
+// collected, such as the live jobs while the database is down, is omitted, and the error
+// is logged.
 func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), MaxRequestsInFlight: 4,
@@ -77,7 +78,7 @@ var methods = []string{
 	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodConnect, http.MethodTrace,
 }
 
-// Request implements the observer of package server.
+// Request implements server.Observer.
 func (m *Metrics) Request(route, method string, status int, took time.Duration, sent int64) {
 	if !slices.Contains(methods, method) {
 		method = "other"
@@ -86,10 +87,10 @@ func (m *Metrics) Request(route, method string, status int, took time.Duration, 
 	m.sent.WithLabelValues(route).Add(float64(sent))
 }
 
-// Refused implements the observer of package server.
-func (m *Metrics) Refused(what string) { m.refused.WithLabelValues(what).Inc() }
+// Refused implements server.Observer.
+func (m *Metrics) Refused(limit string) { m.refused.WithLabelValues(limit).Inc() }
 
-// PartWritten implements the observer of package export.
+// PartWritten implements export.Observer.
 func (m *Metrics) PartWritten(resources, bytes, stored int64) {
 	m.parts.Inc()
 	m.resources.Add(float64(resources))
@@ -97,14 +98,14 @@ func (m *Metrics) PartWritten(resources, bytes, stored int64) {
 	m.stored.Add(float64(stored))
 }
 
-// JobEnded implements the observer of package export.
+// JobEnded implements export.Observer.
 func (m *Metrics) JobEnded(state store.State) { m.ended.WithLabelValues(string(state)).Inc() }
 
-// Removed implements the observer of package export.
+// Removed implements export.Observer.
 func (m *Metrics) Removed(what string, n int) { m.removed.WithLabelValues(what).Add(float64(n)) }
 
-// GateWaited counts one wait for the write gate.
+// GateWaited records a wait for the write gate.
 func (m *Metrics) GateWaited(d time.Duration) { m.gate.Observe(d.Seconds()) }
 
-// AuditLost counts one audit event that could not be written.
+// AuditLost counts an audit event that could not be written.
 func (m *Metrics) AuditLost() { m.auditLost.Inc() }

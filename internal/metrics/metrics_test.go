@@ -15,14 +15,14 @@ import (
 	"muster/internal/store"
 )
 
-// someJobs is a store with live jobs, or none that can be reached.
-type someJobs struct {
+// fakeJobs is a store with the given live jobs, or with an error.
+type fakeJobs struct {
 	store.Jobs
 	live []store.Job
 	err  error
 }
 
-func (j someJobs) Stalled(context.Context, fhir.Instant) ([]store.Job, error) { return j.live, j.err }
+func (j fakeJobs) Stalled(context.Context, fhir.Instant) ([]store.Job, error) { return j.live, j.err }
 
 func scrape(t *testing.T, m *Metrics) string {
 	t.Helper()
@@ -34,10 +34,10 @@ func scrape(t *testing.T, m *Metrics) string {
 	return w.Body.String()
 }
 
-func TestNumbers(t *testing.T) {
+func TestMetrics(t *testing.T) {
 	m := New("1.2.3")
 	now := time.UnixMilli(100_000)
-	m.WatchJobs(someJobs{live: []store.Job{
+	m.WatchJobs(fakeJobs{live: []store.Job{
 		{State: store.Accepted, Created: 90_000, Progress: 90_000},
 		{State: store.Accepted, Created: 95_000, Progress: 95_000},
 		{State: store.Writing, Created: 40_000, Progress: 99_000},
@@ -69,23 +69,23 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-// Without a database the other numbers still come.
-func TestJobsThatCannotBeRead(t *testing.T) {
+// TestUnreadableJobs checks that the other metrics are served without a database.
+func TestUnreadableJobs(t *testing.T) {
 	m := New("")
-	m.WatchJobs(someJobs{err: errors.New("gone")}, time.Now)
+	m.WatchJobs(fakeJobs{err: errors.New("gone")}, time.Now)
 	if text := scrape(t, m); !strings.Contains(text, "muster_audit_lost_total 0") || strings.Contains(text, "muster_jobs{") {
 		t.Errorf("got\n%s", text)
 	}
 }
 
-// TestPage holds the names against docs/metrics.md, both ways.
-func TestPage(t *testing.T) {
+// TestDocumentation compares the names with docs/metrics.md in both directions.
+func TestDocumentation(t *testing.T) {
 	page, err := os.ReadFile("../../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := New("")
-	m.WatchJobs(someJobs{}, time.Now)
+	m.WatchJobs(fakeJobs{}, time.Now)
 	m.Request("/", "GET", 200, 0, 0)
 	m.Refused("poll")
 	m.Removed("file", 1)
@@ -98,7 +98,7 @@ func TestPage(t *testing.T) {
 	}
 	for _, found := range regexp.MustCompile("`(muster_[a-z_]+)").FindAllStringSubmatch(string(page), -1) {
 		if !names[found[1]] {
-			t.Errorf("docs/metrics.md names %s, which is not there", found[1])
+			t.Errorf("docs/metrics.md names %s, which does not exist", found[1])
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
 
-// Word writes a text as one word of a shell, so that a command in a message can be copied.
+// Word quotes a text as one word of a POSIX shell, for commands in messages.
 func Word(text string) string {
 	if plainWord.MatchString(text) {
 		return text

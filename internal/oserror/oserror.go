@@ -1,5 +1,5 @@
-// Package oserror has the words for what a disk or a database does not let happen: for the
-// operator, with place and way out, and for a client, who is told what it is but not where.
+// Package oserror translates errors of the operating system and of the database into
+// messages for the operator, with the path and what to do, and for clients, without paths.
 package oserror
 
 import (
@@ -8,11 +8,11 @@ import (
 	"syscall"
 )
 
-// Error is a failure of what this program stands on.
+// Error is a failure of a disk or of the database.
 type Error struct {
-	Text string // for the operator: the place and the way out
-	Told string // for everybody: one sentence, without places
-	Err  error
+	Text   string // for the operator: what is wrong and what to do
+	Client string // for clients: one sentence without paths
+	Err    error
 }
 
 // Error implements error.
@@ -21,22 +21,22 @@ func (e *Error) Error() string { return e.Text + ": " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Reason is the sentence for everybody.
-func (e *Error) Reason() string { return e.Told }
+// Reason returns the sentence for clients.
+func (e *Error) Reason() string { return e.Client }
 
-// The sentences for everybody.
+// The sentences for clients.
 const (
-	ToldFull     = "The disk of the server is full."
-	ToldReadOnly = "The disk of the server cannot be written."
-	ToldBroken   = "The disk of the server fails."
-	ToldAway     = "The database of the server cannot be reached."
+	ClientDiskFull            = "The disk of the server is full."
+	ClientDiskReadOnly        = "The disk of the server is not writable."
+	ClientDiskFailed          = "The disk of the server failed."
+	ClientDatabaseUnavailable = "The database of the server is not available."
 )
 
-// Explain puts the way out before an error of the system about a file at place. Errors
-// that are not the disk's come back as they are, and so do explained ones.
-func Explain(place string, err error) error {
-	var explained *Error
-	if errors.As(err, &explained) {
+// Wrap returns an [*Error] for a disk error about a file at path. It returns other errors,
+// and wrapped ones, unchanged.
+func Wrap(path string, err error) error {
+	var wrapped *Error
+	if errors.As(err, &wrapped) {
 		return err
 	}
 	var number syscall.Errno
@@ -45,13 +45,13 @@ func Explain(place string, err error) error {
 	}
 	switch posix(number) {
 	case syscall.ENOSPC, syscall.EDQUOT:
-		return &Error{fmt.Sprintf("the disk of %s is full: make room on it", place), ToldFull, err}
+		return &Error{fmt.Sprintf("the disk of %s is full: free some space", path), ClientDiskFull, err}
 	case syscall.EROFS:
-		return &Error{fmt.Sprintf("the disk of %s is mounted read-only: mount it for writing", place), ToldReadOnly, err}
+		return &Error{fmt.Sprintf("the disk of %s is mounted read-only: mount it for writing", path), ClientDiskReadOnly, err}
 	case syscall.EACCES, syscall.EPERM:
-		return &Error{fmt.Sprintf("this program may not use %s: check the owner and the rights of it and of its folders", place), ToldReadOnly, err}
+		return &Error{fmt.Sprintf("no permission to use %s: check the owner and the permissions of it and of its folders", path), ClientDiskReadOnly, err}
 	case syscall.EIO:
-		return &Error{fmt.Sprintf("the disk of %s fails: check it", place), ToldBroken, err}
+		return &Error{fmt.Sprintf("the disk of %s failed: check it", path), ClientDiskFailed, err}
 	}
 	return err
 }

@@ -1,28 +1,28 @@
-// Package part is the format of an output file at rest: NDJSON lines in one gzip
-// stream that any gunzip reads from start to end, made of fragments that can be
-// decoded one by one, with an index of where they begin. So the gzip form is
-// served as it lies on disk, and a range of the identity form (the NDJSON bytes)
-// is served by decoding only the fragments that it touches (D4).
+// Package part implements the format of an output file on disk: NDJSON lines in one gzip
+// stream that any gunzip can read from start to end. The stream consists of fragments
+// that can be decoded independently, and an index has their positions. Therefore the gzip
+// form is served as it is stored, and a range of the identity form (the NDJSON bytes) is
+// served by decoding only the fragments that it overlaps (D4).
 //
 // # The stream
 //
-//	offset  bytes                          what
+//	offset  bytes                          meaning
 //	0       1f 8b                          gzip
 //	2       08                             deflate
 //	3       00                             no flags: no name, no comment
 //	4       00 00 00 00                    no time: equal lines give equal bytes
-//	8       04                             written by the fastest level
-//	9       ff                             system unknown
-//	10      … 00 00 ff ff                  fragment 1: deflate blocks that refer to nothing
-//	                                       before them, ended by an empty stored block on a
-//	                                       byte boundary (a flush)
+//	8       04                             fastest compression level
+//	9       ff                             unknown operating system
+//	10      … 00 00 ff ff                  fragment 1: deflate blocks without references to
+//	                                       earlier ones, ended by an empty stored block on
+//	                                       a byte boundary (a flush)
 //	        … 00 00 ff ff                  fragment 2, and so on
 //	n-10    03 00                          the last block, empty
 //	n-8     CRC-32 of the identity bytes   little endian
 //	n-4     their number modulo 2^32       little endian
 //
-// A fragment holds whole lines: it ends with the first line that takes it to 1
-// MiB or beyond. An empty part has no fragment.
+// A fragment holds whole lines: it ends with the first line that makes its size 1 MiB or
+// more. An empty part has no fragments.
 //
 // # The index
 //
@@ -32,22 +32,22 @@
 //	         gzip bytes of the fragment
 //	         CRC-32 of the identity bytes, four bytes, little endian
 //
-// Version 01 had no checksums; its parts are read unchecked.
+// Version 01 had no checksums; the parts that it describes are read unchecked.
 //
-// Offsets are the sums of what stands before. The sums over all fragments, with
-// the 10 bytes before and the 10 after them, must equal the sizes that the part
-// row holds, or [NewReader] refuses the index. For example 3,000,000 identity
-// bytes in three fragments take an index of about 31 bytes.
+// Offsets are the sums of the preceding sizes. The sums over all fragments, with the 10
+// bytes of the header and the 10 bytes of the trailer, must equal the sizes in the part
+// row, or [NewReader] rejects the index. For example, 3,000,000 identity bytes in three
+// fragments take an index of about 31 bytes.
 //
 // # When things fail
 //
-// A stream cut short or changed on disk gives an error on reading, with the
-// number of the fragment and its place. Bytes are given out as they are decoded, so
-// what stands before the error may be wrong; but the last byte of a fragment is
-// never given out unless the checksum of the whole fragment is right. So a download
-// breaks off, whole or resumed, and only a range that ends inside a spoilt fragment
-// can go unnoticed. The gzip form is served as it lies there: gunzip checks it.
-// A writer that was not closed leaves a stream without its last
-// block, which gunzip reports as unexpected end: package blob does not publish
-// it.
+// Reading a stream that was truncated or changed on disk returns an error with the number
+// and position of the fragment. Bytes are returned as they are decoded, so the bytes
+// before the error may be wrong. But the last byte of a fragment is returned only if the
+// checksum of the whole fragment is right. A full or resumed download of a damaged file
+// therefore fails; only a range that ends inside a damaged fragment can go undetected.
+// The gzip form is served unchecked: gunzip checks it.
+//
+// A writer that was not closed leaves a stream without its last block, which gunzip
+// reports as an unexpected end. Package blob does not publish such a file.
 package part

@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// indexVersion is the first byte of an index. One of indexUnchecked holds no checksums:
-// what it tells of is read unchecked.
+// indexVersion is the first byte of an index. An index of version indexUnchecked has no
+// checksums, and its part is read unchecked.
 const (
 	indexUnchecked = 1
 	indexVersion   = 2
@@ -15,7 +15,7 @@ const (
 
 const checksumSize = 4
 
-// fragment is a place in both forms of a part.
+// fragment is the position of a fragment in both forms of a part.
 type fragment struct {
 	identity, identitySize int64 // offset and length in the identity form
 	gzip, gzipSize         int64 // offset and length in the stream
@@ -24,7 +24,7 @@ type fragment struct {
 	crc     uint32 // CRC-32 of the identity bytes, if checked
 }
 
-// decodeIndex reads an index and holds it against the sizes of the part.
+// decodeIndex decodes an index and checks it against the sizes of the part.
 func decodeIndex(index []byte, gzipSize, bytes int64) ([]fragment, error) {
 	if len(index) == 0 {
 		return nil, errors.New("the fragment index of the part is empty")
@@ -32,7 +32,7 @@ func decodeIndex(index []byte, gzipSize, bytes int64) ([]fragment, error) {
 	if index[0] != indexVersion && index[0] != indexUnchecked {
 		return nil, fmt.Errorf("the fragment index of the part has version %d; this program reads versions %d and %d", index[0], indexUnchecked, indexVersion)
 	}
-	// A fragment takes at least two bytes of index, so this bounds the memory.
+	// A fragment takes at least two bytes in the index, so this bounds the memory.
 	fragments := make([]fragment, 0, len(index)/2)
 	identity, gzip := int64(0), int64(len(header))
 	for at := 1; at < len(index); {
@@ -43,17 +43,17 @@ func decodeIndex(index []byte, gzipSize, bytes int64) ([]fragment, error) {
 		}{{&f.identitySize, bytes - identity}, {&f.gzipSize, gzipSize - trailerSize - gzip}} {
 			n, width := binary.Uvarint(index[at:])
 			if width <= 0 {
-				return nil, fmt.Errorf("the fragment index of the part breaks off or overflows at byte %d", at)
+				return nil, fmt.Errorf("the fragment index of the part is truncated or overflows at byte %d", at)
 			}
 			if n == 0 || size.limit < 0 || n > uint64(size.limit) {
-				return nil, fmt.Errorf("the fragment index of the part does not fit its sizes at byte %d: a length of %d where 1 to %d are possible", at, n, max(size.limit, 0))
+				return nil, fmt.Errorf("the fragment index of the part does not match its sizes at byte %d: the length is %d, and 1 to %d are possible", at, n, max(size.limit, 0))
 			}
 			*size.to = int64(n)
 			at += width
 		}
 		if f.checked {
 			if len(index)-at < checksumSize {
-				return nil, fmt.Errorf("the fragment index of the part breaks off at byte %d", at)
+				return nil, fmt.Errorf("the fragment index of the part is truncated at byte %d", at)
 			}
 			f.crc = binary.LittleEndian.Uint32(index[at:])
 			at += checksumSize

@@ -20,7 +20,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// write makes a part of the lines.
+// write returns a part of the lines.
 func write(t interface{ Fatal(...any) }, lines [][]byte) ([]byte, Summary) {
 	var out bytes.Buffer
 	w := NewWriter(&out)
@@ -36,7 +36,7 @@ func write(t interface{ Fatal(...any) }, lines [][]byte) ([]byte, Summary) {
 	return out.Bytes(), sum
 }
 
-// someLines makes about size bytes of lines that compress as resources do.
+// someLines returns about size bytes of lines that compress like resources.
 func someLines(size int) [][]byte {
 	random := rand.New(rand.NewPCG(1, 2))
 	var lines [][]byte
@@ -56,7 +56,7 @@ func identity(lines [][]byte) []byte {
 	return all
 }
 
-func TestGunzipReadsTheWhole(t *testing.T) {
+func TestGunzip(t *testing.T) {
 	cases := map[string][][]byte{
 		"empty":     nil,
 		"one line":  {[]byte(`{"resourceType":"Organization"}`)},
@@ -84,7 +84,7 @@ func TestGunzipReadsTheWhole(t *testing.T) {
 			}
 			again, sumAgain := write(t, lines)
 			if !bytes.Equal(again, stream) || !cmp.Equal(sum, sumAgain) {
-				t.Error("the same lines gave another part")
+				t.Error("the same lines gave a different part")
 			}
 			part, err := NewReader(bytes.NewReader(stream), sum.GzipBytes, sum.Bytes, sum.Index)
 			if err != nil {
@@ -98,8 +98,8 @@ func TestGunzipReadsTheWhole(t *testing.T) {
 	}
 }
 
-// The program that people have reads the stream to its end, which it would not
-// if fragments were members or broke the checksum.
+// TestGunzipProgram checks that the gzip program reads the stream to its end, which fails
+// if fragments are separate members or the checksum is wrong.
 func TestGunzipProgram(t *testing.T) {
 	program, err := exec.LookPath("gzip")
 	if err != nil {
@@ -115,20 +115,20 @@ func TestGunzipProgram(t *testing.T) {
 	}
 }
 
-// counting notes which bytes are read.
-type counting struct {
+// countingReader records which bytes are read.
+type countingReader struct {
 	io.ReaderAt
 	from, to int64
 }
 
-func (c *counting) ReadAt(p []byte, at int64) (int, error) {
+func (c *countingReader) ReadAt(p []byte, at int64) (int, error) {
 	n, err := c.ReaderAt.ReadAt(p, at)
 	c.from = min(c.from, at)
 	c.to = max(c.to, at+int64(n))
 	return n, err
 }
 
-func TestReadTouchesOnlyItsFragment(t *testing.T) {
+func TestReadDecodesOnlyItsFragment(t *testing.T) {
 	lines := someLines(6 * fragmentSize)
 	stream, sum := write(t, lines)
 	want := identity(lines)
@@ -140,7 +140,7 @@ func TestReadTouchesOnlyItsFragment(t *testing.T) {
 		t.Fatalf("%d fragments, want at least 6", len(fragments))
 	}
 	for n, f := range fragments {
-		counted := &counting{ReaderAt: bytes.NewReader(stream), from: sum.GzipBytes}
+		counted := &countingReader{ReaderAt: bytes.NewReader(stream), from: sum.GzipBytes}
 		r, err := NewReader(counted, sum.GzipBytes, sum.Bytes, sum.Index)
 		if err != nil {
 			t.Fatal(err)
@@ -160,31 +160,31 @@ func TestReadTouchesOnlyItsFragment(t *testing.T) {
 	}
 }
 
-// Any walk of seeks and reads gives the bytes that a reader of the identity form
-// in memory gives.
+// TestReaderIsLikeMemory compares random seeks and reads with a reader of the identity
+// form in memory.
 func TestReaderIsLikeMemory(t *testing.T) {
 	lines := someLines(2*fragmentSize + fragmentSize/4)
 	stream, sum := write(t, lines)
-	naive := bytes.NewReader(identity(lines))
+	memory := bytes.NewReader(identity(lines))
 	rapid.Check(t, func(t *rapid.T) {
 		r, err := NewReader(bytes.NewReader(stream), sum.GzipBytes, sum.Bytes, sum.Index)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		_, _ = naive.Seek(0, io.SeekStart)
+		_, _ = memory.Seek(0, io.SeekStart)
 		for range rapid.IntRange(1, 4).Draw(t, "steps") {
 			whence := rapid.IntRange(0, 2).Draw(t, "whence")
 			offset := rapid.Int64Range(-sum.Bytes-5, sum.Bytes+5).Draw(t, "offset")
 			got, err := r.Seek(offset, whence)
-			want, wantErr := naive.Seek(offset, whence)
+			want, wantErr := memory.Seek(offset, whence)
 			if got != want || (err == nil) != (wantErr == nil) {
 				t.Fatalf("Seek(%d, %d) = %d, %v; want %d, %v", offset, whence, got, err, want, wantErr)
 			}
 			length := rapid.IntRange(0, 1<<17).Draw(t, "length")
 			a, b := make([]byte, length), make([]byte, length)
 			n, err := io.ReadFull(r, a)
-			m, wantErr := io.ReadFull(naive, b)
+			m, wantErr := io.ReadFull(memory, b)
 			if n != m || !errors.Is(err, wantErr) || !bytes.Equal(a[:n], b[:m]) {
 				t.Fatalf("read %d, %v; want %d, %v", n, err, m, wantErr)
 			}
@@ -192,18 +192,18 @@ func TestReaderIsLikeMemory(t *testing.T) {
 	})
 }
 
-func TestBrokenStreamIsAnError(t *testing.T) {
+func TestDamagedStream(t *testing.T) {
 	lines := someLines(3 * fragmentSize)
 	stream, sum := write(t, lines)
 	fragments, _ := decodeIndex(sum.Index, sum.GzipBytes, sum.Bytes)
 	middle := fragments[1]
-	for name, spoil := range map[string]func([]byte) []byte{
+	for name, damage := range map[string]func([]byte) []byte{
 		"cut":    func(b []byte) []byte { return b[:middle.gzip+middle.gzipSize/2] },
 		"zeroed": func(b []byte) []byte { clear(b[middle.gzip : middle.gzip+middle.gzipSize]); return b },
 		"ended":  func(b []byte) []byte { copy(b[middle.gzip:], lastBlock); return b },
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := NewReader(bytes.NewReader(spoil(bytes.Clone(stream))), sum.GzipBytes, sum.Bytes, sum.Index)
+			r, err := NewReader(bytes.NewReader(damage(bytes.Clone(stream))), sum.GzipBytes, sum.Bytes, sum.Index)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -213,7 +213,7 @@ func TestBrokenStreamIsAnError(t *testing.T) {
 				t.Errorf("%d bytes, %v; want an error that names fragment 2", n, err)
 			}
 			if n >= middle.identity+middle.identitySize {
-				t.Errorf("%d bytes were read, past the broken fragment", n)
+				t.Errorf("%d bytes were read, past the damaged fragment", n)
 			}
 			// The first fragment can still be read.
 			if _, err := r.Seek(0, io.SeekStart); err != nil {
@@ -226,9 +226,10 @@ func TestBrokenStreamIsAnError(t *testing.T) {
 	}
 }
 
-// TestChangedBytesBreakOff turns single bits of a stream. Most of such streams decode, to other
-// bytes: whoever reads the spoilt fragment to its end is told, also one who begins in it.
-func TestChangedBytesBreakOff(t *testing.T) {
+// TestChangedBytesAreDetected flips single bits of a stream. Most of these streams can be
+// decoded, to other bytes: a read to the end of the damaged fragment returns an error,
+// even if it starts inside it.
+func TestChangedBytesAreDetected(t *testing.T) {
 	lines := someLines(3 * fragmentSize)
 	stream, sum := write(t, lines)
 	whole := identity(lines)
@@ -236,9 +237,9 @@ func TestChangedBytesBreakOff(t *testing.T) {
 	middle := fragments[1]
 	decoded := 0
 	for bit := range 100 {
-		spoilt := bytes.Clone(stream)
-		spoilt[middle.gzip+int64(bit)*(middle.gzipSize-1)/100] ^= 1 << (bit % 8)
-		r, err := NewReader(bytes.NewReader(spoilt), sum.GzipBytes, sum.Bytes, sum.Index)
+		damaged := bytes.Clone(stream)
+		damaged[middle.gzip+int64(bit)*(middle.gzipSize-1)/100] ^= 1 << (bit % 8)
+		r, err := NewReader(bytes.NewReader(damaged), sum.GzipBytes, sum.Bytes, sum.Index)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -248,7 +249,7 @@ func TestChangedBytesBreakOff(t *testing.T) {
 			}
 			got, err := io.ReadAll(r)
 			if err == nil && bytes.Equal(got, whole[from:]) {
-				continue // some bits do not matter, as between two references to equal bytes
+				continue // some bits do not matter, for example between two references to equal bytes
 			}
 			if err == nil || !strings.Contains(err.Error(), "fragment 2 of") || from+int64(len(got)) >= middle.identity+middle.identitySize {
 				t.Fatalf("bit %d, from %d: %d bytes, %v; want an error before the end of fragment 2", bit, from, len(got), err)
@@ -260,11 +261,11 @@ func TestChangedBytesBreakOff(t *testing.T) {
 		_ = r.Close()
 	}
 	if decoded == 0 {
-		t.Error("no spoilt stream was decoded: the checksum was not tried")
+		t.Error("no damaged stream was decoded: the checksum was not tested")
 	}
 }
 
-// TestIndexWithoutChecksums reads a part that was written before there were any.
+// TestIndexWithoutChecksums reads a part with an index of the previous version.
 func TestIndexWithoutChecksums(t *testing.T) {
 	lines := someLines(2 * fragmentSize)
 	stream, sum := write(t, lines)
@@ -283,7 +284,7 @@ func TestIndexWithoutChecksums(t *testing.T) {
 	}
 }
 
-func TestIndexMustFit(t *testing.T) {
+func TestInvalidIndex(t *testing.T) {
 	stream, sum := write(t, someLines(2*fragmentSize))
 	size, bytesOf := sum.GzipBytes, sum.Bytes
 	for name, c := range map[string]struct {
@@ -342,8 +343,8 @@ func TestWriterReportsFailure(t *testing.T) {
 	}
 }
 
-// Whatever the index says, decoding it ends, and what it accepts covers both
-// forms without a gap.
+// FuzzIndex checks that the fragments of each accepted index cover both forms without a
+// gap.
 func FuzzIndex(f *testing.F) {
 	_, sum := write(f, someLines(2*fragmentSize))
 	f.Add(sum.Index, sum.GzipBytes, sum.Bytes)

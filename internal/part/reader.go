@@ -15,37 +15,37 @@ type reader struct {
 	r         io.ReaderAt
 	fragments []fragment
 	size      int64
-	at        int64 // the next byte to read
+	offset    int64 // of the next byte to read
 
-	inflate io.ReadCloser // stands in fragment open, before identity byte stand
-	open    int           // -1 for none
-	stand   int64
-	crc     uint32 // of the bytes of the open fragment before stand
+	inflate io.ReadCloser // decodes fragment current, at identity offset decoded
+	current int           // index of the fragment, or -1
+	decoded int64
+	crc     uint32 // of the bytes of the current fragment before decoded
 }
 
-// NewReader reads the identity bytes of the part in r: gzipSize is the length of
-// its stream, bytes that of its identity form, index the one of its [Summary].
-// A read decodes only the fragments that it touches, each from its beginning, so
-// a seek costs at most one fragment. An index that does not fit the sizes is an
-// error. The reader is not safe for use by several goroutines, but several
-// readers of one r are. Close frees the decoder and leaves r open.
+// NewReader returns a reader of the identity bytes of the part in r. gzipSize is the
+// length of its stream, bytes that of its identity form, and index the one of its
+// [Summary]. A read decodes only the fragments that it overlaps, each from its start, so
+// a seek costs at most one fragment. An index that does not match the sizes is an error.
+// The reader is not safe for concurrent use, but several readers of one r are. Close
+// frees the decoder and does not close r.
 func NewReader(r io.ReaderAt, gzipSize, bytes int64, index []byte) (io.ReadSeekCloser, error) {
 	fragments, err := decodeIndex(index, gzipSize, bytes)
 	if err != nil {
 		return nil, err
 	}
-	return &reader{r: r, fragments: fragments, size: bytes, open: -1}, nil
+	return &reader{r: r, fragments: fragments, size: bytes, current: -1}, nil
 }
 
-// Read implements [io.Reader]. One call reads from one fragment at most.
+// Read implements [io.Reader]. A call reads from at most one fragment.
 func (r *reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if r.at >= r.size {
+	if r.offset >= r.size {
 		return 0, io.EOF
 	}
-	n, found := slices.BinarySearchFunc(r.fragments, r.at, func(f fragment, at int64) int {
+	n, found := slices.BinarySearchFunc(r.fragments, r.offset, func(f fragment, at int64) int {
 		switch {
 		case at < f.identity:
 			return 1
@@ -55,59 +55,59 @@ func (r *reader) Read(p []byte) (int, error) {
 		return 0
 	})
 	if !found {
-		return 0, io.EOF // cannot be: fragments cover [0, size)
+		return 0, io.EOF // impossible: the fragments cover [0, size)
 	}
-	if err := r.moveTo(n); err != nil {
-		return 0, r.broken(n, err)
+	if err := r.seekTo(n); err != nil {
+		return 0, r.fail(n, err)
 	}
 	f := r.fragments[n]
-	got, err := r.decode(f, p[:min(int64(len(p)), f.identity+f.identitySize-r.at)])
+	got, err := r.decode(f, p[:min(int64(len(p)), f.identity+f.identitySize-r.offset)])
 	if errors.Is(err, errChanged) {
-		return 0, r.broken(n, err)
+		return 0, r.fail(n, err)
 	}
-	r.at += int64(got)
+	r.offset += int64(got)
 	if got > 0 {
-		return got, nil // an error comes again with the next read
+		return got, nil // the next read returns the error again
 	}
 	if err == nil {
 		return 0, nil
 	}
-	return 0, r.broken(n, err)
+	return 0, r.fail(n, err)
 }
 
-// errChanged tells that bytes were decoded that are not those that were written.
+// errChanged means that the decoded bytes differ from the written ones.
 var errChanged = errors.New("the checksum is wrong: the file was changed after it was written")
 
-// decode reads the next bytes of the open fragment f into p, which ends within it. With
-// the last of them it checks the fragment.
+// decode decodes the next bytes of the current fragment f into p, which ends within f.
+// With the last byte it verifies the checksum of the fragment.
 func (r *reader) decode(f fragment, p []byte) (int, error) {
 	n, err := r.inflate.Read(p)
-	r.stand += int64(n)
+	r.decoded += int64(n)
 	r.crc = crc32.Update(r.crc, crc32.IEEETable, p[:n])
-	if n > 0 && f.checked && r.stand == f.identity+f.identitySize && r.crc != f.crc {
+	if n > 0 && f.checked && r.decoded == f.identity+f.identitySize && r.crc != f.crc {
 		return 0, errChanged
 	}
 	return n, err
 }
 
-// moveTo lets the decoder stand in fragment n before byte r.at.
-func (r *reader) moveTo(n int) error {
+// seekTo moves the decoder to byte r.offset in fragment n.
+func (r *reader) seekTo(n int) error {
 	f := r.fragments[n]
-	if r.open != n || r.stand > r.at {
+	if r.current != n || r.decoded > r.offset {
 		stream := io.NewSectionReader(r.r, f.gzip, f.gzipSize)
 		if r.inflate == nil {
 			r.inflate = flate.NewReader(stream)
 		} else if err := r.inflate.(flate.Resetter).Reset(stream, nil); err != nil {
 			return err
 		}
-		r.open, r.stand, r.crc = n, f.identity, 0
+		r.current, r.decoded, r.crc = n, f.identity, 0
 	}
-	if r.stand == r.at {
+	if r.decoded == r.offset {
 		return nil
 	}
-	skipped := make([]byte, min(r.at-r.stand, 32<<10))
-	for r.stand < r.at {
-		got, err := r.decode(f, skipped[:min(r.at-r.stand, int64(len(skipped)))])
+	skipped := make([]byte, min(r.offset-r.decoded, 32<<10))
+	for r.decoded < r.offset {
+		got, err := r.decode(f, skipped[:min(r.offset-r.decoded, int64(len(skipped)))])
 		if err != nil && got == 0 {
 			return err
 		}
@@ -115,33 +115,33 @@ func (r *reader) moveTo(n int) error {
 	return nil
 }
 
-// broken tells where the stored bytes are not what the index promises. The
-// decoder is given up: the next read starts the fragment again.
-func (r *reader) broken(n int, err error) error {
-	r.open = -1
+// fail adds the position of the fragment to an error. The next read decodes the fragment
+// again from its start.
+func (r *reader) fail(n int, err error) error {
+	r.current = -1
 	if errors.Is(err, io.EOF) {
-		// Never io.EOF: the caller would take the rest for absent.
+		// io.EOF would mean that the part is complete.
 		err = io.ErrUnexpectedEOF
 	}
 	f := r.fragments[n]
-	return fmt.Errorf("reading a part: fragment %d of %d, gzip bytes %d to %d: %w", n+1, len(r.fragments), f.gzip, f.gzip+f.gzipSize, err)
+	return fmt.Errorf("read part: fragment %d of %d, gzip bytes %d to %d: %w", n+1, len(r.fragments), f.gzip, f.gzip+f.gzipSize, err)
 }
 
-// Seek implements [io.Seeker]. It costs nothing; the next read does the work.
+// Seek implements [io.Seeker]. It only sets the offset; the next read does the work.
 func (r *reader) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekStart:
 	case io.SeekCurrent:
-		offset += r.at
+		offset += r.offset
 	case io.SeekEnd:
 		offset += r.size
 	default:
-		return 0, fmt.Errorf("seeking in a part: unknown whence %d", whence)
+		return 0, fmt.Errorf("seek in part: unknown whence %d", whence)
 	}
 	if offset < 0 {
-		return 0, fmt.Errorf("seeking in a part: offset %d lies before its start", offset)
+		return 0, fmt.Errorf("seek in part: offset %d is before its start", offset)
 	}
-	r.at = offset
+	r.offset = offset
 	return offset, nil
 }
 
@@ -151,6 +151,6 @@ func (r *reader) Close() error {
 		return nil
 	}
 	inflate := r.inflate
-	r.inflate, r.open = nil, -1
+	r.inflate, r.current = nil, -1
 	return inflate.Close()
 }

@@ -13,11 +13,11 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// fragmentSize is the number of identity bytes from which a fragment is full.
+// fragmentSize is the number of identity bytes at which a fragment is full.
 const fragmentSize = 1 << 20
 
-// level is the effort of compression: export is bound by this step, and higher
-// levels save little on resources that repeat themselves anyway.
+// level is the compression level. Compression is the bottleneck of an export, and higher
+// levels save little, because resources are repetitive.
 const level = flate.BestSpeed
 
 var header = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 0xff}
@@ -33,30 +33,29 @@ type Summary struct {
 	Bytes     int64  // identity bytes, newlines included
 	GzipBytes int64  // bytes of the stream
 	SHA256    string // hex, of the identity bytes
-	Index     []byte // where the fragments begin; see the package story
+	Index     []byte // of the fragments; see the package documentation
 }
 
-// Writer writes one part. Equal lines give equal bytes, so a part that is
-// written again after a crash is the same part (D7). Not safe for use by
-// several goroutines.
+// Writer writes one part. Equal lines give equal bytes, so a part that is written again
+// after a crash is the same (D7). Not safe for concurrent use.
 type Writer struct {
-	w       counter
+	w       countingWriter
 	deflate *flate.Writer
-	pending []byte // lines of the fragment that is being filled
+	pending []byte // lines of the current fragment
 	sha     hash.Hash
 	crc     uint32
 	sum     Summary
-	err     error // the first failure; nothing works after it
+	err     error // the first error; all later calls return it
 }
 
-var errClosed = errors.New("the part is closed already")
+var errClosed = errors.New("the part is already closed")
 
-// NewWriter starts a part on w. Nothing is written before the first fragment is
-// full or the part is closed.
+// NewWriter returns a writer of a part to w. It writes nothing before the first fragment
+// is full or the part is closed.
 func NewWriter(w io.Writer) *Writer {
 	deflate, err := flate.NewWriter(nil, level)
 	return &Writer{
-		w:       counter{w: w},
+		w:       countingWriter{w: w},
 		deflate: deflate,
 		pending: make([]byte, 0, fragmentSize+fragmentSize/8),
 		sha:     sha256.New(),
@@ -65,8 +64,8 @@ func NewWriter(w io.Writer) *Writer {
 	}
 }
 
-// WriteLine adds one line; the newline is added here. The line must not hold a
-// newline itself: a resource is one line (RE-07). The bytes are copied.
+// WriteLine writes a line and adds the newline. The line must not contain a newline: a
+// resource is one line (RE-07). The bytes are copied.
 func (w *Writer) WriteLine(line []byte) error {
 	if w.err != nil {
 		return w.err
@@ -80,8 +79,8 @@ func (w *Writer) WriteLine(line []byte) error {
 	return w.err
 }
 
-// Close ends the stream and returns what was written. It does not close the
-// writer below. A part is closed once.
+// Close ends the stream and returns its summary. It does not close the underlying writer.
+// Close is called once.
 func (w *Writer) Close() (Summary, error) {
 	if len(w.pending) > 0 {
 		w.flush()
@@ -99,8 +98,8 @@ func (w *Writer) Close() (Summary, error) {
 	return w.sum, nil
 }
 
-// flush writes the pending lines as one fragment. The compressor starts afresh
-// for each, so that a fragment refers to nothing before it.
+// flush writes the pending lines as one fragment. The compressor is reset for each, so
+// that a fragment has no references to earlier ones.
 func (w *Writer) flush() {
 	w.start()
 	if w.err != nil {
@@ -125,7 +124,7 @@ func (w *Writer) flush() {
 	w.pending = w.pending[:0]
 }
 
-// start writes the gzip header before anything else.
+// start writes the gzip header first.
 func (w *Writer) start() {
 	if w.w.n == 0 {
 		w.write(header)
@@ -142,16 +141,16 @@ func (w *Writer) write(p []byte) {
 }
 
 func (w *Writer) fail(err error) {
-	w.err = fmt.Errorf("writing a part, at byte %d of its gzip stream: %w", w.w.n, err)
+	w.err = fmt.Errorf("write part: byte %d of the gzip stream: %w", w.w.n, err)
 }
 
-// counter counts what goes through it.
-type counter struct {
+// countingWriter counts the bytes written.
+type countingWriter struct {
 	w io.Writer
 	n int64
 }
 
-func (c *counter) Write(p []byte) (int, error) {
+func (c *countingWriter) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
 	c.n += int64(n)
 	return n, err

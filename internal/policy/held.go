@@ -10,32 +10,32 @@ import (
 	"muster/internal/fhir"
 )
 
-// fact is something about a person that a directory may neither hold nor be searched
-// by (ST-01, SR-30). The fields say where it is found.
+// fact is a fact about a person that a directory may neither hold nor be searched by
+// (ST-01, SR-30). RulesVersion hashes the names of the fields too: renaming one requires a
+// reindex of every directory.
 type fact struct {
 	name string // for people
 
-	// elements are members of a resource about a person (see [aboutPerson]), each with
-	// the sibling that holds its extensions, such as _gender.
+	// elements are members of a resource about a person (see [aboutPerson]). Each stands
+	// also for the sibling with its extensions, such as _gender.
 	elements []string
-	// fragments are parts of URLs, in small letters, that no other URL has. What has one in
-	// a member is removed wherever it stands, in every type: an extension, an identifier
-	// of a PractitionerRole, of a reference or of an extension.
+	// fragments are parts of URLs in lower case that no other URL contains. An object with
+	// such a URL is removed anywhere in a resource of any type: an extension, an
+	// identifier of a PractitionerRole, of a reference or of an extension.
 	fragments []string
-	// typeCode recognises an Identifier by the code of its type, and typeText by its text,
-	// in small letters.
+	// typeCode identifies an Identifier by the code of its type, and typeText, in lower
+	// case, by its text.
 	typeCode, typeText string
 
-	// params are the search parameters of a person that would ask for the fact. One that
-	// ends in a hyphen stands for all that begin with it. Parameters that take an
-	// identifier are refused by their value.
+	// params are the search parameters of a person that search by the fact. One that ends
+	// with a hyphen is a prefix. Parameters that take an identifier are refused by value.
 	params []string
-	wayOut string // what to search by instead
+	wayOut string // what to do instead
 }
 
-// notHeld is the one table of what a directory may not hold: [Strip] removes it, and
-// searches for it are refused (restriction). It concerns practitioners: an address of
-// a Location and a photo of a HealthcareService stay.
+// notHeld is the table of facts that a directory may not hold: [Strip] removes them, and
+// searches by them are refused. It applies to practitioners: a Location keeps its address,
+// a HealthcareService its photo.
 var notHeld = []fact{
 	{name: "gender", elements: []string{"gender"}, params: []string{"gender"}, wayOut: "use rsg (recorded sex or gender)"},
 	{name: "date of birth", elements: []string{"birthDate"}, fragments: []string{"/structuredefinition/patient-birthtime"}},
@@ -58,25 +58,26 @@ var notHeld = []fact{
 	},
 }
 
-// stripping is the version of the code that applies the table. Raise it when the same
-// table removes more than before.
+// stripping is the version of the code that applies the table. Increment it when the code
+// removes more than before by the same table.
 const stripping = 2
 
-// RulesVersion identifies what [Strip] removes, as 16 hexadecimal digits. A directory
-// that was written by other rules may hold what these remove, so it is refused until
-// it has been reindexed.
+// RulesVersion returns 16 hexadecimal digits that identify what [Strip] removes. A directory
+// that was written under another version may hold what this version removes, so it cannot
+// be opened until it is reindexed.
 func RulesVersion() string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %+v", stripping, notHeld))
 	return hex.EncodeToString(sum[:8])
 }
 
-// aboutPerson reports whether resources of the type, or contained ones of a type that
-// the directory does not know (0), describe a person.
+// aboutPerson reports whether resources of the type describe a person. Contained resources
+// of a type outside the directory (0) may.
 func aboutPerson(t fhir.Type) bool {
 	return t == 0 || t == fhir.Practitioner || t == fhir.PractitionerRole
 }
 
-// isHeldElement reports whether the table has an element of the name, in whatever letters.
+// isHeldElement reports whether the table has an element of the name, without regard to
+// case.
 func isHeldElement(name []byte) bool {
 	for _, f := range notHeld {
 		if slices.ContainsFunc(f.elements, func(element string) bool {
@@ -88,8 +89,8 @@ func isHeldElement(name []byte) bool {
 	return false
 }
 
-// heldText returns the fact that a text tells by a URL in it; nil if none. It is wide, so
-// that no way of writing a URL passes.
+// heldText returns the fact that a URL in the text identifies, nil if there is none. It
+// matches widely, so that no spelling of a URL escapes it.
 func heldText(text []byte) *fact {
 	for n := range notHeld {
 		for _, fragment := range notHeld[n].fragments {
@@ -101,8 +102,8 @@ func heldText(text []byte) *fact {
 	return nil
 }
 
-// heldType returns the fact that an identifier states whose type has the code or the
-// text; nil if none. The system of the type makes no difference.
+// heldType returns the fact that an identifier states by the code or text of its type, nil
+// if there is none. It ignores the system of the type.
 func heldType(code, text []byte) *fact {
 	for n := range notHeld {
 		f := &notHeld[n]
@@ -113,7 +114,8 @@ func heldType(code, text []byte) *fact {
 	return nil
 }
 
-// heldParam returns the fact that a search parameter of a person asks for, nil if none.
+// heldParam returns the fact that a search parameter of a person searches by, nil if there
+// is none.
 func heldParam(name string) *fact {
 	for n := range notHeld {
 		for _, p := range notHeld[n].params {
@@ -125,49 +127,48 @@ func heldParam(name string) *fact {
 	return nil
 }
 
-// containsFold reports whether a text has a word in it, in whatever case. The word is in
-// small letters.
+// containsFold reports whether a text contains a lower-case word, without regard to case.
 func containsFold(text []byte, word string) bool { return indexFold(text, word) >= 0 }
 
-// indexFold returns where a word in small letters begins in a text, in whatever case;
-// -1 if it is not there.
+// indexFold returns the offset of a lower-case word in a text, without regard to case, or
+// -1.
 func indexFold(text []byte, word string) int {
 	for i := 0; i+len(word) <= len(text); i++ {
-		if small(text[i]) == word[0] && beginsFold(text[i:], word) {
+		if lower(text[i]) == word[0] && beginsFold(text[i:], word) {
 			return i
 		}
 	}
 	return -1
 }
 
-// beginsFold reports whether a text, which is long enough, begins with a word in small
-// letters, in whatever case.
+// beginsFold reports whether a text begins with a lower-case word, without regard to case.
+// The text must not be shorter than the word.
 func beginsFold(text []byte, word string) bool {
 	for i := range len(word) {
-		if small(text[i]) != word[i] {
+		if lower(text[i]) != word[i] {
 			return false
 		}
 	}
 	return true
 }
 
-// small returns a letter of ASCII as a small one, and other bytes as they are.
-func small(b byte) byte {
+// lower returns an ASCII letter in lower case, and any other byte unchanged.
+func lower(b byte) byte {
 	if 'A' <= b && b <= 'Z' {
 		return b | 0x20
 	}
 	return b
 }
 
-// sameURL reports whether a URL of a source names the same thing as want. Case, http
-// or https, slashes and white space at the ends, and a version behind a bar make no
-// difference: what a rule about privacy recognises must not hang on them.
+// sameURL reports whether a URL of a source means the URL want. It ignores case, the
+// difference between http and https, slashes and white space at the ends, and a version
+// after a bar, so that a rule about privacy does not depend on them.
 func sameURL(got []byte, want string) bool {
 	if string(got) == want {
 		return true
 	}
 	if len(got) < len(want)-1 || len(got) > len(want)+100 {
-		return false // it is about every extension: most end here
+		return false // most URLs: this runs for every extension
 	}
 	text := strings.TrimSpace(string(got))
 	text, _, _ = strings.Cut(text, "|")

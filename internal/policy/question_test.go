@@ -4,11 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"muster/internal/conformance"
 	"muster/internal/fhir"
+	"muster/internal/search/bound"
 	"muster/internal/search/query"
 )
 
@@ -28,6 +26,12 @@ func read(t *testing.T, text string) query.Query {
 		t.Fatalf("%s: %v", text, err)
 	}
 	return q
+}
+
+// checkFilter returns what is refused to a client that may ask for suppressed resources.
+func checkFilter(reg *conformance.Registry, q query.Query) fhir.Issues {
+	_, issues := CheckFilter(bound.Bind(reg, q), FilterRules{}, SuppressedOffered)
+	return issues
 }
 
 // TestCheck holds the rules about questions. Each row tells the issues of a text
@@ -52,7 +56,7 @@ func TestCheck(t *testing.T) {
 		{"KO-32", "Location?name=a&_include:iterate=Location:organization", []string{unsupported + `"_include:iterate" at character 17`}},
 		{"KO-32", "Location?name=a&_revinclude=HealthcareService:location", []string{unsupported + `"_revinclude"`}},
 		{"KO-32", "Location?name=a&_revinclude:recurse=HealthcareService:location", []string{unsupported + `"_revinclude:recurse"`}},
-		{"KO-33", "Location?name=a&_sort=near", []string{invalid + `"_sort" at character 17 shapes the answer`}},
+		{"KO-33", "Location?name=a&_sort=near", []string{invalid + `"_sort" at character 17 shapes the response`}},
 		{"KO-33", "Location?name=a&_count=10&_elements=id", []string{invalid + `"_count"`, invalid + `"_elements"`}},
 		{"KO-33", "Location?_format=json", []string{invalid + `"_format"`, nothing}},
 		{"KO-39", "Practitioner?_lastUpdated=ge1900-01-01", nil},
@@ -89,8 +93,8 @@ func TestCheck(t *testing.T) {
 		{"SR-22", "PractitionerRole?organization.wibble=a", []string{invalid + `"wibble" at character 31 is not a search parameter of Organization`}},
 		{"SR-22", "Provenance?target.wibble=a", []string{invalid + `"wibble" at character 19 is not a search parameter of any of Organization, Location`}},
 		{"SR-22", "Organization?_has:Patient:organization:name=a", []string{invalid + `asks for Patient, which is not a type`}},
-		{"SR-22", "Organization?_has:Location:wibble:name=a", []string{invalid + `"_has:Location:wibble" at character 14 names no reference from Location to Organization: use one of endpoint (to Endpoint), organization`}},
-		{"SR-22", "Practitioner?_has:Location:organization:name=a", []string{invalid + `names no reference from Location to Practitioner`}},
+		{"SR-22", "Organization?_has:Location:wibble:name=a", []string{invalid + `"_has:Location:wibble" at character 14 does not name a reference from Location to Organization: use one of endpoint (to Endpoint), organization`}},
+		{"SR-22", "Practitioner?_has:Location:organization:name=a", []string{invalid + `does not name a reference from Location to Practitioner`}},
 		{"SR-22", "Organization?_has:Organization:partof:name=a", nil},
 		{"SR-22", "Practitioner?_has:Practitioner:partof:name=a", []string{invalid + `it has none in this directory`}},
 		{"SR-25", "Organization?name=a&_text=x&_content=x&_list=x&_query=x&_type=x&_contained=x", []string{
@@ -133,7 +137,7 @@ func TestCheck(t *testing.T) {
 			unsupported + `"gender"`, invalid + `"foo"`, invalid + `"_count"`, invalid + `"name="`}},
 	} {
 		t.Run(tc.req+" "+tc.text, func(t *testing.T) {
-			issues := Check(reg, read(t, tc.text))
+			issues := checkFilter(reg, read(t, tc.text))
 			if len(issues) != len(tc.want) {
 				t.Fatalf("%d issues, want %d:\n%v", len(issues), len(tc.want), issues)
 			}
@@ -149,88 +153,99 @@ func TestCheck(t *testing.T) {
 
 // TestPrescriberNumberStaysPrivate: a refusal does not repeat the number.
 func TestPrescriberNumberStaysPrivate(t *testing.T) {
-	issues := Check(registry(t), read(t, "Practitioner?identifier=http://ns.electronichealth.net.au/id/medicare-prescriber-number|7654321"))
+	issues := checkFilter(registry(t), read(t, "Practitioner?identifier=http://ns.electronichealth.net.au/id/medicare-prescriber-number|7654321"))
 	if len(issues) != 1 || strings.Contains(issues.Error(), "7654321") {
 		t.Errorf("issues %v, want one without the number", issues)
 	}
 }
 
-// TestStates holds the rules about state (VI-04, VI-05, VI-09..11, A-50, A-52).
-func TestStates(t *testing.T) {
-	since := func(q query.Query) query.Query { return ForDelta(q, false) }
-	hidden := func(q query.Query) query.Query { return ForDelta(q, true) }
+// TestVisibility holds the rules about state (VI-04, VI-05, VI-09..11, A-50, A-52): the
+// terms that restrict the query, and the state of what is found and followed.
+func TestVisibility(t *testing.T) {
+	var (
+		anyState     = bound.State{}
+		active       = bound.State{Active: true}
+		unsuppressed = bound.State{NotSuppressed: true}
+		visible      = bound.State{Active: true, NotSuppressed: true}
+	)
+	since := func(q bound.Query) bound.Query { return ForDelta(q, false) }
+	hidden := func(q bound.Query) bound.Query { return ForDelta(q, true) }
+	reg := registry(t)
 	for _, tc := range []struct {
-		req, text string
-		complete  func(query.Query) query.Query
-		want      string
+		req, text       string
+		complete        func(bound.Query) bound.Query
+		terms           string
+		found, followed bound.State
 	}{
-		{"VI-09", "Organization?name=a", ForSearch, "Organization?name=a&[active=true]&[suppressed=false]"},
-		{"VI-09", "HealthcareService?name=a", ForSearch, "HealthcareService?name=a&[active=true]&[suppressed=false]"},
-		{"VI-09", "Practitioner?name=a", ForSearch, "Practitioner?name=a&[active=true]&[suppressed=false]"},
-		{"VI-09", "PractitionerRole?_id=a", ForSearch, "PractitionerRole?_id=a&[active=true]&[suppressed=false]"},
-		{"VI-03", "Location?name=a", ForSearch, "Location?name=a&[status=active]&[suppressed=false]"},
-		{"VI-03", "Endpoint?name=a", ForSearch, "Endpoint?name=a&[status=active]&[suppressed=false]"},
-		{"VI-04 VI-06", "Organization?active=false&name=a", ForSearch, "Organization?active=false&name=a&[suppressed=false]"},
-		{"VI-04", "Organization?name=a&active=true,false", ForSearch, "Organization?name=a&active=true,false&[suppressed=false]"},
-		{"VI-05", "Endpoint?name=a&status=inactive", ForSearch, "Endpoint?name=a&status=inactive&[suppressed=false]"},
-		{"A-52", "Endpoint?name=a&status=suspended", ForSearch, "Endpoint?name=a&status=suspended&[suppressed=false]"},
-		{"A-50", "Organization?name=a&suppressed=true", ForSearch, "Organization?name=a&suppressed=true&[active=true]"},
-		{"A-50", "Organization?name=a&suppressed=true&active=false", ForSearch, "Organization?name=a&suppressed=true&active=false"},
-		{"VI-16", "PractitionerRole?organization.active=false", ForSearch, "PractitionerRole?organization[active=true][suppressed=false].active=false&[active=true]&[suppressed=false]"},
-		{"VI-14 A-24", "Provenance?target=a", ForSearch, "Provenance?target=a&[target:visible=true]&[suppressed=false]"},
-		{"VI-16 A-25", "Location?organization.name=a", ForSearch, "Location?organization[active=true][suppressed=false].name=a&[status=active]&[suppressed=false]"},
-		{"VI-16 A-25", "Organization?_has:Location:organization:_id=a", ForSearch, "Organization?_has:Location:organization[status=active][suppressed=false]:_id=a&[active=true]&[suppressed=false]"},
-		{"VI-16 A-25", "Organization?_has:Provenance:target:agent:Practitioner.name=a", ForSearch,
-			"Organization?_has:Provenance:target[target:visible=true][suppressed=false]:agent:Practitioner[active=true][suppressed=false].name=a&[active=true]&[suppressed=false]"},
-		{"VI-16 A-25", "Location?organization.suppressed=true", ForSearch, "Location?organization[active=true][suppressed=false].suppressed=true&[status=active]&[suppressed=false]"},
-		{"VI-16", "Location?organization.name=a", since, "Location?organization.name=a"},
-		{"VI-10", "Organization?name=a", since, "Organization?name=a"},
-		{"VI-11", "Organization?active=true&name=a&suppressed=false", since, "Organization?name=a"},
-		{"VI-11", "Location?name=a&status:not=active&suppressed:missing=true", since, "Location?name=a"},
-		{"VI-11", "PractitionerRole?organization.active=false", since, "PractitionerRole?organization.active=false"},
-		{"A-24", "Provenance?target=a", since, "Provenance?target=a"},
-		{"SU-01", "Organization?name=a&active=true&suppressed=true", hidden, "Organization?name=a&[suppressed=false]"},
-		{"SU-01", "Provenance?target=a", hidden, "Provenance?target=a&[target:not-suppressed=true]&[suppressed=false]"},
-		{"SU-01", "PractitionerRole?organization.active=false", hidden, "PractitionerRole?organization[suppressed=false].active=false&[suppressed=false]"},
-		{"SU-01", "Organization?_has:Provenance:target:agent:Practitioner.name=a", hidden,
-			"Organization?_has:Provenance:target[target:not-suppressed=true][suppressed=false]:agent:Practitioner[suppressed=false].name=a&[suppressed=false]"},
+		{"VI-09", "Organization?name=a", ForSearch, "Organization?name=a", visible, visible},
+		{"VI-09", "HealthcareService?name=a", ForSearch, "HealthcareService?name=a", visible, visible},
+		{"VI-09", "Practitioner?name=a", ForSearch, "Practitioner?name=a", visible, visible},
+		{"VI-09", "PractitionerRole?_id=a", ForSearch, "PractitionerRole?_id=a", visible, visible},
+		{"VI-03", "Location?name=a", ForSearch, "Location?name=a", visible, visible},
+		{"VI-03", "Endpoint?name=a", ForSearch, "Endpoint?name=a", visible, visible},
+		{"VI-04 VI-06", "Organization?active=false&name=a", ForSearch, "Organization?active=false&name=a", unsuppressed, visible},
+		{"VI-04", "Organization?name=a&active=true,false", ForSearch, "Organization?name=a&active=true,false", unsuppressed, visible},
+		{"VI-05", "Endpoint?name=a&status=inactive", ForSearch, "Endpoint?name=a&status=inactive", unsuppressed, visible},
+		{"A-52", "Endpoint?name=a&status=suspended", ForSearch, "Endpoint?name=a&status=suspended", unsuppressed, visible},
+		{"A-50", "Organization?name=a&suppressed=true", ForSearch, "Organization?name=a&suppressed=true", active, visible},
+		{"A-50", "Organization?name=a&suppressed=true&active=false", ForSearch, "Organization?name=a&suppressed=true&active=false", anyState, visible},
+		{"VI-16", "PractitionerRole?organization.active=false", ForSearch, "PractitionerRole?organization.active=false", visible, visible},
+		{"VI-14 A-24", "Provenance?target=a", ForSearch, "Provenance?target=a", visible, visible},
+		{"VI-16 A-25", "Location?organization.name=a", ForSearch, "Location?organization.name=a", visible, visible},
+		{"VI-16 A-25", "Organization?_has:Location:organization:_id=a", ForSearch, "Organization?_has:Location:organization:_id=a", visible, visible},
+		{"VI-16 A-25", "Organization?_has:Provenance:target:agent:Practitioner.name=a", ForSearch, "Organization?_has:Provenance:target:agent:Practitioner.name=a", visible, visible},
+		{"VI-16 A-25", "Location?organization.suppressed=true", ForSearch, "Location?organization.suppressed=true", visible, visible},
+		{"VI-16", "Location?organization.name=a", since, "Location?organization.name=a", anyState, anyState},
+		{"VI-10", "Organization?name=a", since, "Organization?name=a", anyState, anyState},
+		{"VI-11", "Organization?active=true&name=a&suppressed=false", since, "Organization?name=a", anyState, anyState},
+		{"VI-11", "Location?name=a&status:not=active&suppressed:missing=true", since, "Location?name=a", anyState, anyState},
+		{"VI-11", "PractitionerRole?organization.active=false", since, "PractitionerRole?organization.active=false", anyState, anyState},
+		{"A-24", "Provenance?target=a", since, "Provenance?target=a", anyState, anyState},
+		{"SU-01", "Organization?name=a&active=true&suppressed=true", hidden, "Organization?name=a", unsuppressed, unsuppressed},
+		{"SU-01", "Provenance?target=a", hidden, "Provenance?target=a", unsuppressed, unsuppressed},
+		{"SU-01", "PractitionerRole?organization.active=false", hidden, "PractitionerRole?organization.active=false", unsuppressed, unsuppressed},
+		{"SU-01", "Organization?_has:Provenance:target:agent:Practitioner.name=a", hidden, "Organization?_has:Provenance:target:agent:Practitioner.name=a", unsuppressed, unsuppressed},
 	} {
-		q := read(t, tc.text)
-		before := q.String()
-		once := tc.complete(q)
-		if got := once.String(); got != tc.want {
-			t.Errorf("%s %s: %s, want %s", tc.req, tc.text, got, tc.want)
+		q := bound.Bind(reg, read(t, tc.text))
+		got := tc.complete(q)
+		var terms []string
+		for n, term := range got.Terms {
+			if !term.Ignored {
+				terms = append(terms, term.Parsed().String())
+			}
+			if q.Terms[n].Ignored {
+				t.Errorf("%s: the caller's query is changed", tc.text)
+			}
 		}
-		if q.String() != before {
-			t.Errorf("%s: the question itself was changed to %s", tc.text, q)
+		if text := q.Type.String() + "?" + strings.Join(terms, "&"); text != tc.terms {
+			t.Errorf("%s %s: %s, want %s", tc.req, tc.text, text, tc.terms)
 		}
-		if diff := cmp.Diff(once, tc.complete(once), cmpopts.EquateEmpty()); diff != "" {
-			t.Errorf("%s: a second time adds something:\n%s", tc.text, diff)
+		if want := (bound.Visibility{Found: tc.found, Followed: tc.followed}); got.Visibility != want {
+			t.Errorf("%s %s %s, want: %s", tc.req, tc.text, got.Visibility, want)
 		}
 	}
 }
 
-// TestDefinitionsFitRules: what the rules call state by name, the definitions
-// call state by role, for every type but Provenance; system parameters likewise.
-func TestDefinitionsFitRules(t *testing.T) {
+// TestRoles: names without a definition count as their roles would, and every type but
+// Provenance has the state parameters.
+func TestRoles(t *testing.T) {
 	reg := registry(t)
 	for _, typ := range fhir.Types() {
+		var states []string
 		for _, p := range reg.Params(typ) {
 			if isState(p.Code) != (p.Role == conformance.State) {
-				t.Errorf("%s?%s has the role %s, which is not what the rules take it for", typ, p.Code, p.Role)
+				t.Errorf("%s?%s has the role %s, but isState says %v", typ, p.Code, p.Role, isState(p.Code))
 			}
-			if isSystem(p.Code) != (p.Role == conformance.System) {
-				t.Errorf("%s?%s has the role %s, which is not what the rules take it for", typ, p.Code, p.Role)
+			if p.Role == conformance.State {
+				states = append(states, p.Code)
+			}
+			unknown := bound.Criterion{Criterion: query.Criterion{Name: p.Code}}
+			if p.Code != "_id" && p.Code != "_lastUpdated" && role(unknown) != p.Role {
+				t.Errorf("%s?%s has the role %s, but without its definition it would be %s", typ, p.Code, p.Role, role(unknown))
 			}
 		}
-		if typ == fhir.Provenance {
-			continue
-		}
-		name, _ := activity(typ)
-		for _, code := range []string{name, suppressedParam} {
-			if _, ok := reg.Param(typ, code); !ok {
-				t.Errorf("%s has no parameter %s, which the rules imply", typ, code)
-			}
+		if want := (map[bool]int{true: 0, false: 2})[typ == fhir.Provenance]; len(states) != want {
+			t.Errorf("%s has the state parameters %v, want %d", typ, states, want)
 		}
 	}
 }
@@ -250,5 +265,39 @@ func TestOneTableOfWhatIsNotHeld(t *testing.T) {
 				t.Errorf("%s?%s: the table says %q, the definition %q", typ, p.Code, f.wayOut, p.Restricted)
 			}
 		}
+	}
+}
+
+// TestTypeTestSwitch: an operator can refuse the type test of Provenance (A-13), in
+// filters only.
+func TestTypeTestSwitch(t *testing.T) {
+	q := bound.Bind(registry(t), read(t, "Provenance?target.resolve().as(Organization)"))
+	allowed, issues := CheckFilter(q, FilterRules{RefuseTypeTest: true}, SuppressedOffered)
+	if len(allowed.Terms) != 0 || len(issues) != 1 || !strings.HasPrefix(issues[0].Diagnostics, `"target.resolve().as(Organization)" at character 12 is not a search parameter`) {
+		t.Errorf("allowed %v, issues %v", allowed.Terms, issues)
+	}
+	if _, issues := CheckSearch(q, SearchRules{RequireSubstantive: true}, SuppressedOffered); len(issues) > 0 {
+		t.Errorf("a search is refused: %v", issues)
+	}
+}
+
+// TestWithoutContacts: only the contacts of persons are restricted, and index entries stay
+// as they are (A-66).
+func TestWithoutContacts(t *testing.T) {
+	reg := registry(t)
+	strict := WithoutContacts(reg)
+	if strict.DefinitionsHash() != reg.DefinitionsHash() {
+		t.Error("the hash of the definitions changes")
+	}
+	for _, typ := range fhir.Types() {
+		for _, p := range reg.Params(typ) {
+			now, _ := strict.Param(typ, p.Code)
+			if restricted := now.Restricted != p.Restricted; restricted != p.Personal {
+				t.Errorf("%s?%s: personal %v, restricted %q", typ, p.Code, p.Personal, now.Restricted)
+			}
+		}
+	}
+	if issues := checkFilter(strict, read(t, "PractitionerRole?practitioner.phone=1")); len(issues) != 1 || issues[0].Code != fhir.CodeNotSupported {
+		t.Errorf("a chain to a contact has the issues %v", issues)
 	}
 }

@@ -11,20 +11,20 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// A resource that is refused is not stored, and an older version of it stays. That
-// version must not be more public than what the source says now, so here is read what a
-// damaged resource says, as widely as it can be meant.
+// A rejected resource is not stored, and its older version stays. That version must not be
+// more visible than the source says now, so the functions below read the state of a damaged
+// resource, and prefer to read it as hidden.
 
-// stateCodes are the codes that the status of a Location or an Endpoint has in FHIR.
+// stateCodes are the FHIR codes for the status of a Location or an Endpoint.
 var stateCodes = []string{"active", "inactive", "suspended", "off", "error", "entered-in-error", "test"}
 
-// hiddenWords are those by which sources say that something is not active.
+// hiddenWords are words by which sources state that a resource is not active.
 var hiddenWords = append([]string{
 	"false", "f", "no", "n", "0", "disabled", "deactivated", "deleted", "removed", "retired", "closed", "ended", "terminated", "deregistered",
 }, stateCodes[1:]...)
 
-// ReadsHidden reports whether a value of active or status, as text, means that the
-// resource is not active, in whatever way it is written.
+// ReadsHidden reports whether the text of an active or status means that the resource is
+// not active, in any spelling.
 func ReadsHidden(text string) bool {
 	word := strings.ToLower(strings.Trim(strings.TrimSpace(text), `"'`))
 	if n, err := strconv.ParseFloat(word, 64); err == nil && n == 0 {
@@ -33,8 +33,8 @@ func ReadsHidden(text string) bool {
 	return slices.Contains(hiddenWords, strings.TrimSpace(word))
 }
 
-// SaysHidden returns by which flags the refused resource v says that it is hidden: it
-// has a suppression anywhere (SU-01), or an active or status that can be read so.
+// SaysHidden returns the flags by which the rejected resource v states that it is hidden: it
+// contains a suppression anywhere (SU-01), or an active or status that may mean inactive.
 func SaysHidden(v *fastjson.Value) (state index.Visibility) {
 	if mentionsSuppression(nil, v, nil) {
 		state |= index.Suppressed
@@ -47,13 +47,13 @@ func SaysHidden(v *fastjson.Value) (state index.Visibility) {
 	return state
 }
 
-// IsState reports whether a member of a resource says, in whatever letters, whether it is
-// active (VI-03).
+// IsState reports whether a member of a resource is its active or status, without regard to
+// case (VI-03).
 func IsState(member string) bool {
 	return strings.EqualFold(member, activeParam) || strings.EqualFold(member, statusParam)
 }
 
-// readsHidden reads a value, and those within it.
+// readsHidden reports whether a value, or a value within it, reads as hidden.
 func readsHidden(v *fastjson.Value) bool {
 	switch v.Type() {
 	case fastjson.TypeFalse:
@@ -66,8 +66,8 @@ func readsHidden(v *fastjson.Value) bool {
 	return within(nil, v, func(_ []byte, inner, _ *fastjson.Value) bool { return readsHidden(inner) })
 }
 
-// mentionsSuppression reports whether the URL of an extension that suppresses stands
-// anywhere in v, which stands under key in parent.
+// mentionsSuppression reports whether v, the member key of parent, contains the URL of an
+// extension that suppresses.
 func mentionsSuppression(key []byte, v, parent *fastjson.Value) bool {
 	if AfterSuppression(key) >= 0 {
 		return true
@@ -79,14 +79,14 @@ func mentionsSuppression(key []byte, v, parent *fastjson.Value) bool {
 	return AfterSuppression(text) >= 0 && (suppresses(key, text, parent) || !isOldSuppression(text))
 }
 
-// suppresses reports whether a string that stands under key in parent has the URL of an
-// extension that suppresses in it. The member that holds it may be damaged.
+// suppresses reports whether a string, the member key of parent, contains the URL of an
+// extension that suppresses. The member may be damaged.
 func suppresses(key, text []byte, parent *fastjson.Value) bool {
 	return IsSuppression(text) || isOldSuppression(text) && !(string(key) == "url" && saysFalse(parent))
 }
 
-// within reports whether something holds for a member or an item of v, which stands
-// under key.
+// within reports whether holds returns true for a member or an item of v, the member key of
+// its parent.
 func within(key []byte, v *fastjson.Value, holds func(key []byte, inner, parent *fastjson.Value) bool) (found bool) {
 	switch v.Type() {
 	case fastjson.TypeArray:
@@ -97,8 +97,8 @@ func within(key []byte, v *fastjson.Value, holds func(key []byte, inner, parent 
 	return found
 }
 
-// AfterSuppression returns where the first URL of an extension that suppresses ends in a
-// text from a resource that cannot be read; -1 if there is none.
+// AfterSuppression returns the offset after the first URL of an extension that suppresses in
+// the text of a resource that cannot be parsed, or -1.
 func AfterSuppression(text []byte) int {
 	end := -1
 	for _, name := range []string{suppressedName, suppressedOldName} {
@@ -109,18 +109,17 @@ func AfterSuppression(text []byte) int {
 	return end
 }
 
-// MisspelledState returns the member that says whether the resource is active and is
-// misspelled, and what is wrong with it; both are empty if none is. It is a status that
-// reads as a code of FHIR but is not written as one, such as Inactive, or a member that is
-// active or status but for its letters. A code that FHIR does not know at all is no spelling
-// mistake: such a resource counts as not active.
+// MisspelledState returns the misspelled active or status of a resource and what to write
+// instead; both are empty if there is none. It is a status that differs from a FHIR code
+// only in case, such as Inactive, or a member whose name differs from active or status only
+// in case. An unknown code is not a spelling mistake: such a resource counts as not active.
 func MisspelledState(t fhir.Type, v *fastjson.Value) (member, problem string) {
 	v.GetObject().Visit(func(key []byte, _ *fastjson.Value) {
 		if len(key) != len(activeParam) && len(key) != len(statusParam) {
 			return
 		}
 		if name := string(key); IsState(name) && name != activeParam && name != statusParam {
-			member, problem = name, "write active and status in small letters"
+			member, problem = name, "write active and status in lower case"
 		}
 	})
 	if member != "" {
@@ -129,10 +128,10 @@ func MisspelledState(t fhir.Type, v *fastjson.Value) (member, problem string) {
 	if t != fhir.Location && t != fhir.Endpoint {
 		return "", "" // active is a boolean, or has the wrong shape
 	}
-	said := string(v.GetStringBytes(statusParam))
-	meant := func(code string) bool { return strings.EqualFold(said, code) }
-	if slices.Contains(stateCodes, said) || !slices.ContainsFunc(append([]string{"true", "false", "1", "0"}, stateCodes...), meant) {
+	status := string(v.GetStringBytes(statusParam))
+	meant := func(code string) bool { return strings.EqualFold(status, code) }
+	if slices.Contains(stateCodes, status) || !slices.ContainsFunc(append([]string{"true", "false", "1", "0"}, stateCodes...), meant) {
 		return "", ""
 	}
-	return statusParam, "this is not a code of FHIR: write active, inactive or off, in small letters"
+	return statusParam, "this is not a FHIR code: write active, inactive or off, in lower case"
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// Stripped says what [Strip] has found in a resource.
+// Stripped is what [Strip] has found in a resource.
 type Stripped struct {
-	Internal bool // it has removed the internal deactivated extension (SU-12)
-	Private  bool // it has removed something that a directory may not hold (ST-01)
-	// Suppressions counts the URLs of extensions that suppress, wherever they stand in the
-	// resource but in its narrative: at its root, in a contained resource, in another
+	Internal bool // Strip removed the internal deactivated extension (SU-12)
+	Private  bool // Strip removed something that a directory may not hold (ST-01)
+	// Suppressions is the number of URLs of extensions that suppress, anywhere in the
+	// resource except in its narrative: at its root, in a contained resource, in another
 	// extension.
 	Suppressions int
 }
@@ -25,16 +25,16 @@ type Stripped struct {
 func (s Stripped) Any() bool { return s.Internal || s.Private }
 
 // Strip removes from the resource v what the directory may not hold (ST-01..05):
-//   - the facts about a person that the table of held.go lists, and, when there was
-//     one of them, the narrative too, which may tell it again;
-//   - of every type the internal deactivated extension under both its urls, at
-//     the root and on active and status (SU-12).
+//   - the facts about a person in the table of held.go, and, if there was one, the
+//     narrative, which may repeat it;
+//   - from every type the internal deactivated extension under both its URLs, at the root
+//     and on active and status (SU-12).
 //
-// Resources within it, contained or not, are stripped by their own type; what was private
-// in them takes the narratives around them along. The suppressed extension
-// (SU-08) and the recorded sex or gender (ST-04) stay. Elements are removed
-// whatever their shape, so a bad birth date does not keep its resource out
-// (ST-02), and what is left empty goes too.
+// Resources within v, contained or not, are stripped by their own type. If something
+// private was in one of them, the narratives around it are removed too. The suppressed
+// extension (SU-08) and the recorded sex or gender (ST-04) stay. Elements are removed in any
+// shape, so that an invalid birth date does not reject its resource (ST-02). Objects and
+// arrays that become empty are removed too.
 func Strip(t fhir.Type, v *fastjson.Value) Stripped {
 	s := Stripped{Internal: stripDeactivated(v)}
 	if aboutPerson(t) {
@@ -47,8 +47,8 @@ func Strip(t fhir.Type, v *fastjson.Value) Stripped {
 	return s
 }
 
-// stripElements removes the elements of the table from a resource about a person, in
-// whatever letters their names are written.
+// stripElements removes the elements of the table from a resource about a person, without
+// regard to the case of their names.
 func stripElements(v *fastjson.Value) bool {
 	var gone []string
 	v.GetObject().Visit(func(key []byte, _ *fastjson.Value) {
@@ -62,9 +62,9 @@ func stripElements(v *fastjson.Value) bool {
 	return len(gone) > 0
 }
 
-// members walks the members of an object, removes those that are private, and reports
-// whether a plain one was: the object tells it then.
-func (s *Stripped) members(v *fastjson.Value) (told bool) {
+// members removes the private members of an object, at any depth. It reports whether a
+// string was among them, in which case the object itself is private.
+func (s *Stripped) members(v *fastjson.Value) (private bool) {
 	var gone []string
 	v.GetObject().Visit(func(key []byte, member *fastjson.Value) {
 		if len(key) >= shortestURL && suppresses(nil, key, nil) {
@@ -74,7 +74,7 @@ func (s *Stripped) members(v *fastjson.Value) (told bool) {
 		switch member.Type() {
 		case fastjson.TypeString:
 			remove = s.text(key, member, v)
-			told = told || remove
+			private = private || remove
 		case fastjson.TypeObject:
 			remove = s.object(key, member)
 		case fastjson.TypeArray:
@@ -87,11 +87,11 @@ func (s *Stripped) members(v *fastjson.Value) (told bool) {
 	for _, key := range gone {
 		v.Del(key)
 	}
-	return told
+	return private
 }
 
-// items walks the items of an array that stands under key, and reports whether none is
-// left because all were removed.
+// items removes the private items of an array, the member key of its parent, at any depth.
+// It reports whether the array became empty.
 func (s *Stripped) items(key []byte, list *fastjson.Value) (empty bool) {
 	items := list.GetArray()
 	removed := false
@@ -102,7 +102,7 @@ func (s *Stripped) items(key []byte, list *fastjson.Value) (empty bool) {
 			remove = s.text(key, items[i], nil)
 		case fastjson.TypeObject:
 			remove = s.object(key, items[i])
-		case fastjson.TypeArray: // not FHIR, but nothing hides in it
+		case fastjson.TypeArray: // not valid in FHIR
 			remove = s.items(key, items[i])
 		}
 		if remove {
@@ -113,11 +113,10 @@ func (s *Stripped) items(key []byte, list *fastjson.Value) (empty bool) {
 	return removed && len(list.GetArray()) == 0
 }
 
-// text looks at a string that stands under key in parent, and reports whether it is to be
-// removed.
+// text checks a string, the member key of parent, and reports whether it must be removed.
 func (s *Stripped) text(key []byte, v, parent *fastjson.Value) (remove bool) {
 	text := v.GetStringBytes()
-	if len(text) < shortestURL || !mayTell(text) {
+	if len(text) < shortestURL || !mayMatch(text) {
 		return false
 	}
 	if string(key) != "div" && suppresses(key, text, parent) {
@@ -128,16 +127,14 @@ func (s *Stripped) text(key []byte, v, parent *fastjson.Value) (remove bool) {
 	return remove
 }
 
-// shortestURL is the least length of a text that can have a URL in it which a rule
-// recognises.
+// shortestURL is the minimum length of a text that contains a URL to which a rule applies.
 const shortestURL = len("medicare-prescriber-number")
 
-// mayTell reports whether a text has the beginning of a word that all those URLs have:
-// gender, birth, prescriber or suppressed. Most strings have none, and are not looked at
-// any further.
-func mayTell(text []byte) bool {
+// mayMatch reports whether a text contains the beginning of a word of those URLs: gender,
+// birth, prescriber or suppressed. Most strings contain none and need no further check.
+func mayMatch(text []byte) bool {
 	for i := 0; i+3 <= len(text); i++ {
-		switch small(text[i]) {
+		switch lower(text[i]) {
 		case 'g':
 			if beginsFold(text[i:], "gen") {
 				return true
@@ -159,8 +156,8 @@ func mayTell(text []byte) bool {
 	return false
 }
 
-// object walks an object that stands under key, and reports whether it is to be
-// removed: it is private itself, or nothing is left of it.
+// object strips an object, the member key of its parent, and reports whether it must be
+// removed: it is private itself, or it became empty.
 func (s *Stripped) object(key []byte, v *fastjson.Value) (remove bool) {
 	if v.Exists("resourceType") || string(key) == "contained" {
 		s.resource(v)
@@ -172,10 +169,10 @@ func (s *Stripped) object(key []byte, v *fastjson.Value) (remove bool) {
 	}
 	before := s.Private
 	s.Private = false
-	told := s.members(v)
-	emptied := s.Private && (v.GetObject().Len() == 0 || v.Exists("url") && holdsNothing(v))
+	private := s.members(v)
+	emptied := s.Private && (v.GetObject().Len() == 0 || v.Exists("url") && isEmptyExtension(v))
 	s.Private = s.Private || before
-	return told || emptied
+	return private || emptied
 }
 
 // resource strips a resource within another one.
@@ -183,13 +180,13 @@ func (s *Stripped) resource(v *fastjson.Value) {
 	t, _ := fhir.ParseType(string(v.GetStringBytes("resourceType")))
 	found := Strip(t, v)
 	if found.Suppressions == 1 && isExempt(t, v.Get("extension")) {
-		found.Suppressions = 0 // it hides others, not itself
+		found.Suppressions = 0 // it suppresses others, not itself
 	}
 	s.Internal, s.Private, s.Suppressions = s.Internal || found.Internal, s.Private || found.Private, s.Suppressions+found.Suppressions
 }
 
-// isHeldIdentifier reports whether an object is an Identifier, as the name of its member
-// tells, whose type says that it may not be held.
+// isHeldIdentifier reports whether an object is an Identifier, by the name of its member,
+// with a type that a directory may not hold.
 func isHeldIdentifier(key []byte, v *fastjson.Value) bool {
 	if !strings.HasSuffix(strings.ToLower(string(key)), "identifier") {
 		return false
@@ -203,18 +200,18 @@ func isHeldIdentifier(key []byte, v *fastjson.Value) bool {
 	})
 }
 
-// holdsNothing reports whether an extension has neither a value nor parts.
-func holdsNothing(extension *fastjson.Value) bool {
-	nothing := true
+// isEmptyExtension reports whether an extension has neither a value nor parts.
+func isEmptyExtension(extension *fastjson.Value) bool {
+	empty := true
 	extension.GetObject().Visit(func(key []byte, _ *fastjson.Value) {
 		name := strings.TrimPrefix(string(key), "_")
-		nothing = nothing && name != "extension" && !strings.HasPrefix(name, "value")
+		empty = empty && name != "extension" && !strings.HasPrefix(name, "value")
 	})
-	return nothing
+	return empty
 }
 
-// stripDeactivated removes the internal extension wherever the two texts that
-// describe it put it.
+// stripDeactivated removes the internal extension from the places in which the two
+// publications that define it allow it.
 func stripDeactivated(v *fastjson.Value) bool {
 	stripped := removeItems(v, "extension", isDeactivated)
 	for _, name := range []string{"_active", "_status"} {
@@ -235,8 +232,8 @@ func isDeactivated(extension *fastjson.Value) bool {
 	return sameURL(url, DeactivatedURL) || sameURL(url, DeactivatedAliasURL)
 }
 
-// removeItems drops the items of the array parent.name that match, and the array
-// when nothing is left of it.
+// removeItems removes the matching items of the array parent.name, and the array if it
+// becomes empty.
 func removeItems(parent *fastjson.Value, name string, match func(*fastjson.Value) bool) bool {
 	list := parent.Get(name)
 	if list == nil || list.Type() != fastjson.TypeArray {

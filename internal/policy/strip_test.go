@@ -151,7 +151,7 @@ func TestMayTell(t *testing.T) {
 		urls = append(urls, f.fragments...)
 	}
 	for _, url := range urls {
-		if len(url) < shortestURL || !mayTell([]byte(strings.ToUpper(url))) {
+		if len(url) < shortestURL || !mayMatch([]byte(strings.ToUpper(url))) {
 			t.Errorf("%s is passed over", url)
 		}
 	}

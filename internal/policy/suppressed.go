@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"muster/internal/conformance"
-	"muster/internal/fhir"
+	"muster/internal/search/bound"
 	"muster/internal/search/query"
 )
 
@@ -14,7 +14,7 @@ type Suppressed uint8
 
 // The values.
 const (
-	// SuppressedHidden: the client may not ask for them, and its deltas leave them out.
+	// SuppressedHidden: the client may not ask for them, and its deltas do not hold them.
 	SuppressedHidden Suppressed = iota
 	// SuppressedInDeltas: the client may not ask for them, but its deltas hold them (VI-10).
 	SuppressedInDeltas
@@ -22,14 +22,14 @@ const (
 	SuppressedOffered
 )
 
-// SuppressedRules are an operator's answers to the question of who may learn of
-// suppressed resources. The zero value is the strictest.
+// SuppressedRules are an operator's switches for who may learn of suppressed resources. The
+// zero value is the strictest.
 type SuppressedRules struct {
 	Search bool // clients may ask for them
-	Local  bool // the server is reached from this machine alone
+	Local  bool // the server can be reached from this machine only
 }
 
-// For returns what one client may learn. This is the one place that decides it.
+// For returns what one client may learn.
 func (r SuppressedRules) For(authenticated bool) Suppressed {
 	switch {
 	case !r.Local && !authenticated:
@@ -46,45 +46,22 @@ func (s Suppressed) MayBeAskedFor() bool { return s >= SuppressedOffered }
 // InDeltas reports whether exports with _since hold suppressed resources.
 func (s Suppressed) InDeltas() bool { return s >= SuppressedInDeltas }
 
-// Check refuses each criterion that asks for suppressed resources, where the client
-// may not. A criterion asks for them when it names the parameter suppressed, also
-// behind the steps of chains and reverse chains, with a modifier or with any value but
-// false: a step tells of the resource behind it.
-func (s Suppressed) Check(reg *conformance.Registry, q query.Query) (issues fhir.Issues) {
-	if s.MayBeAskedFor() {
-		return nil
+// refuses reports whether the client may not ask a term because it asks for suppressed
+// resources, and where. A term asks for them when it names the parameter suppressed, also
+// at the end of a chain or reverse chain, with a modifier or with any value but false: a
+// step discloses the state of the resource behind it.
+func (s Suppressed) refuses(t bound.Term) (at query.Span, refused bool) {
+	c, ok := t.End.(bound.Criterion)
+	if s.MayBeAskedFor() || !ok || !namesSuppressed(c) {
+		return query.Span{}, false
 	}
-	for _, p := range q.Params {
-		if l, ok := asksForSuppressed(reg, []fhir.Type{q.Type}, p); ok {
-			issues = append(issues, fhir.Issue{Code: fhir.CodeForbidden, Diagnostics: q.Place(l.NameAt) +
-				" asks for suppressed resources, which this client may not ask for: write suppressed=false, or leave the parameter out"})
-		}
-	}
-	return issues
+	return c.NameAt, c.Modifier != "" || slices.ContainsFunc(c.Values, notFalse)
 }
 
-// asksForSuppressed returns the end of a criterion, and whether it asks for suppressed
-// resources. types are those that the resource at hand may have.
-func asksForSuppressed(reg *conformance.Registry, types []fhir.Type, p query.Param) (query.Criterion, bool) {
-	switch p := p.(type) {
-	case query.Criterion:
-		return p, namesSuppressed(reg, types, p.Name) && (p.Modifier != "" || slices.ContainsFunc(p.Values, isNotFalse))
-	case query.Chain:
-		return asksForSuppressed(reg, behind(reg, types, p), p.Next)
-	case query.Has:
-		from, _ := fhir.ParseType(p.Type) // of an unknown type the name alone counts
-		return asksForSuppressed(reg, []fhir.Type{from}, p.Next)
-	}
-	return query.Criterion{}, false
+// namesSuppressed reports whether a criterion has the name of the parameter suppressed, or
+// another name of it. Without a definition the name alone counts.
+func namesSuppressed(c bound.Criterion) bool {
+	return c.Name == suppressedParam || slices.ContainsFunc(c.Params, func(p conformance.Param) bool { return p.Code == suppressedParam })
 }
 
-// namesSuppressed reports whether a name, or another name of it, is the parameter
-// suppressed of one of the types.
-func namesSuppressed(reg *conformance.Registry, types []fhir.Type, name string) bool {
-	return name == suppressedParam || slices.ContainsFunc(types, func(t fhir.Type) bool {
-		p, ok := reg.Param(t, name)
-		return ok && p.Code == suppressedParam
-	})
-}
-
-func isNotFalse(v query.Value) bool { return len(v.Parts) != 1 || v.Parts[0] != "false" }
+func notFalse(v query.Value) bool { return len(v.Parts) != 1 || v.Parts[0] != "false" }

@@ -10,21 +10,21 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// IsSuppression reports whether an extension with the URL suppresses its resource
-// (SU-01). It is enough that the text has the URL in it, in whatever case and with
-// whatever around it, since what is not recognised would be shown. A longer name is
-// another extension.
+// IsSuppression reports whether an extension with the URL suppresses its resource (SU-01).
+// The text only has to contain the URL, in any case and with any surrounding text: an
+// extension that is not recognised would leave the resource visible. A URL with a longer
+// name is another extension.
 func IsSuppression(url []byte) bool { return endsName(url, suppressedName) }
 
 func isOldSuppression(url []byte) bool { return endsName(url, suppressedOldName) }
 
-// The URLs without their schemes, in small letters.
+// The URLs without their schemes, in lower case.
 var (
 	suppressedName    = strings.ToLower(strings.TrimPrefix(SuppressedURL, "http://"))
 	suppressedOldName = strings.ToLower(strings.TrimPrefix(SuppressedOldURL, "http://"))
 )
 
-// endsName reports whether a text has a URL in it that ends with the name.
+// endsName reports whether a text contains a URL that ends with the name.
 func endsName(text []byte, name string) bool {
 	at := indexFold(text, name)
 	if at < 0 {
@@ -34,32 +34,31 @@ func endsName(text []byte, name string) bool {
 	return len(after) == 0 || !isNameByte(after[0])
 }
 
-// isNameByte reports whether a byte goes on with the name at the end of a URL.
+// isNameByte reports whether a byte continues the name at the end of a URL.
 func isNameByte(b byte) bool {
 	return b == '-' || b == '_' || b >= '0' && b <= '9' || b|0x20 >= 'a' && b|0x20 <= 'z'
 }
 
-// Malformed says what is wrong with a suppression that hides its resource all the same.
+// Malformed is what is wrong with a suppression that still hides its resource.
 type Malformed struct{ Path, Text string }
 
 const suppressionForm = "write extension suppressedBy with a valueCodeableConcept of the responsible-party-type codes"
 
-// ConformSuppression brings the suppression of the resource v into the one form that is
-// stored, and returns what was wrong with it (SU-01..03, SU-10, A-01, A-29). The
-// presence of the extension hides, whatever is inside:
+// ConformSuppression rewrites the suppression of the resource v in the form that is stored,
+// and returns what was wrong with it (SU-01..03, SU-10, A-01, A-29). The presence of the
+// extension hides the resource, with any content:
 //
-//   - The boolean of 0.3.0 becomes the extension of 26.0.0, or goes when it says false
-//     or when that is there too.
-//   - An extension that no client could understand, since it names no initiator or is
-//     not FHIR (sound reports false), is replaced by a well-formed one.
-//   - On an Organization that does not stay visible, includeSelf is always written, and
-//     is true.
-//   - A suppression that stands elsewhere in the resource is also written at its root,
-//     where clients look for it. mentions is how many [Strip] found.
+//   - The boolean of 0.3.0 becomes the extension of 26.0.0. It is removed if it is false
+//     or if the resource has that extension too.
+//   - An extension that no client could interpret, because it has no initiator or is not
+//     valid in FHIR (sound returns false), is replaced by a well-formed one.
+//   - On an Organization that is hidden itself, includeSelf is always written, as true.
+//   - A suppression elsewhere in the resource is also written at the root, where clients
+//     expect it. mentions is the number that [Strip] found.
 func ConformSuppression(a *fastjson.Arena, t fhir.Type, v *fastjson.Value, mentions int, sound func(extension *fastjson.Value) bool) (found []Malformed) {
 	list := v.Get("extension")
 	if list != nil && list.Type() != fastjson.TypeArray {
-		return nil // it is refused
+		return nil // the resource is rejected
 	}
 	say := func(n int, problem string) {
 		found = append(found, Malformed{"extension[" + strconv.Itoa(n) + "]", problem})
@@ -73,12 +72,12 @@ func ConformSuppression(a *fastjson.Arena, t fhir.Type, v *fastjson.Value, menti
 			item = conformExtension(a, t, item, exempt, sound, func(problem string) { say(n, problem) })
 			list.SetArrayItem(n, item)
 			if kept = append(kept, item); len(kept) > 1 {
-				say(n, "a resource is suppressed once; put both initiators into one extension")
+				say(n, "a resource has one suppression; write both initiators into one extension")
 			}
 		case isOldSuppression(url) && !saysFalse(item):
 			old = true
 			if said := item.Get("valueBoolean"); said == nil || said.Type() != fastjson.TypeTrue {
-				say(n, "hc-suppressed has the valueBoolean true or false, and nothing else")
+				say(n, "hc-suppressed must have the valueBoolean true or false and nothing else")
 			}
 		}
 	}
@@ -88,7 +87,7 @@ func ConformSuppression(a *fastjson.Arena, t fhir.Type, v *fastjson.Value, menti
 		addSuppression(a, t, v)
 	case len(kept) == 0 && mentions > 0:
 		addSuppression(a, t, v)
-		found = append(found, Malformed{"extension", "the suppressed extension stands elsewhere in the resource; write it at the root"})
+		found = append(found, Malformed{"extension", "the suppressed extension is not at the root of the resource; write it there"})
 	case t == fhir.Organization && (old || !exempt):
 		for _, item := range kept {
 			includeSelf(a, item, true)
@@ -97,8 +96,9 @@ func ConformSuppression(a *fastjson.Arena, t fhir.Type, v *fastjson.Value, menti
 	return found
 }
 
-// isExempt reports whether the one suppression among the extensions of an Organization
-// says exactly once, as a boolean, that it does not hide the Organization itself (SU-10).
+// isExempt reports whether the suppression among the extensions of an Organization has
+// exactly one includeSelf, which is the boolean false: it does not hide the Organization
+// itself (SU-10).
 func isExempt(t fhir.Type, extensions *fastjson.Value) bool {
 	if t != fhir.Organization {
 		return false
@@ -121,8 +121,8 @@ func isExempt(t fhir.Type, extensions *fastjson.Value) bool {
 	return self == 1 && no == 1
 }
 
-// mentionsSelf reports whether a part of a suppression has the word includeSelf in it, in
-// whatever letters and wherever it stands: two of them exempt from nothing.
+// mentionsSelf reports whether a part of a suppression contains the text includeSelf, in any
+// case and at any depth: a suppression with two of them exempts nothing.
 func mentionsSelf(key []byte, v, _ *fastjson.Value) bool {
 	if v.Type() == fastjson.TypeString && strings.EqualFold(strings.TrimSpace(string(v.GetStringBytes())), "includeSelf") {
 		return true
@@ -130,12 +130,12 @@ func mentionsSelf(key []byte, v, _ *fastjson.Value) bool {
 	return within(key, v, mentionsSelf)
 }
 
-// conformExtension returns the extension to store in place of item, on an Organization
-// that is exempt or not.
+// conformExtension returns the extension to store instead of item. exempt is for an
+// Organization that is exempt.
 func conformExtension(a *fastjson.Arena, t fhir.Type, item *fastjson.Value, exempt bool, sound func(*fastjson.Value) bool, say func(string)) *fastjson.Value {
 	problem := suppressionProblem(t, item)
 	if problem == "" && string(item.GetStringBytes("url")) != SuppressedURL {
-		problem = "the url is not written as in the guide"
+		problem = "the url is not spelled as in the guide"
 	}
 	if problem != "" {
 		say(problem)
@@ -147,7 +147,7 @@ func conformExtension(a *fastjson.Arena, t fhir.Type, item *fastjson.Value, exem
 	item.Set("url", a.NewString(SuppressedURL))
 	if hasValue || !hasURL(item.Get("extension"), "suppressedBy") || !sound(item) {
 		if problem == "" {
-			say("it is not of the form that FHIR gives an extension")
+			say("it is not a valid FHIR extension")
 		}
 		item = newSuppression(a, t)
 		if exempt {
@@ -157,7 +157,7 @@ func conformExtension(a *fastjson.Arena, t fhir.Type, item *fastjson.Value, exem
 	return item
 }
 
-// saysFalse reports whether an extension of 0.3.0 says false and nothing else.
+// saysFalse reports whether an extension of 0.3.0 is false and has nothing else.
 func saysFalse(extension *fastjson.Value) bool {
 	said := extension.Get("valueBoolean")
 	if said == nil || said.Type() != fastjson.TypeFalse {
@@ -176,8 +176,8 @@ func hasURL(list *fastjson.Value, url string) bool {
 	return false
 }
 
-// suppressionProblem says what is wrong with a suppression extension (SU-01..03), empty
-// if it is well-formed.
+// suppressionProblem returns what is wrong with a suppression extension (SU-01..03), the
+// empty text if it is well-formed.
 func suppressionProblem(t fhir.Type, item *fastjson.Value) string {
 	if t == fhir.Provenance {
 		return "the guide has no suppression of a Provenance"
@@ -201,13 +201,13 @@ func suppressionProblem(t fhir.Type, item *fastjson.Value) string {
 		}
 	}
 	if by != 1 || self > 1 {
-		return "suppressedBy belongs there once and includeSelf at most once; " + suppressionForm
+		return "suppressedBy must occur once and includeSelf at most once; " + suppressionForm
 	}
 	return ""
 }
 
-// initiatorProblem checks who suppressed: one of the initiators that the type may
-// have, on a PractitionerRole either or both (SU-02). A display is let pass.
+// initiatorProblem checks the initiator: one of those that the type may have, on a
+// PractitionerRole one or both (SU-02). It ignores a display.
 func initiatorProblem(t fhir.Type, codings []*fastjson.Value) string {
 	seen := map[string]bool{}
 	for _, coding := range codings {
@@ -221,13 +221,13 @@ func initiatorProblem(t fhir.Type, codings []*fastjson.Value) string {
 		}
 	}
 	if len(codings) == 0 {
-		return "suppressedBy names nobody; " + suppressionForm
+		return "suppressedBy has no coding; " + suppressionForm
 	}
 	return ""
 }
 
-// initiator is who suppresses resources of a type when the source does not say. A
-// role may be suppressed from both sides; it is the practitioner's.
+// initiator returns the initiator of a suppression if the source does not state it. A
+// PractitionerRole may have both; it gets that of the practitioner.
 func initiator(t fhir.Type) string {
 	if t == fhir.Practitioner || t == fhir.PractitionerRole {
 		return PractitionerInitiated
@@ -240,7 +240,7 @@ func addSuppression(a *fastjson.Arena, t fhir.Type, v *fastjson.Value) {
 	appendItem(a, v, "extension", newSuppression(a, t))
 }
 
-// newSuppression makes a well-formed suppression extension for resources of a type.
+// newSuppression returns a well-formed suppression extension for resources of a type.
 func newSuppression(a *fastjson.Arena, t fhir.Type) *fastjson.Value {
 	coding := a.NewObject()
 	coding.Set("system", a.NewString(ResponsibleParty))
@@ -259,8 +259,7 @@ func newSuppression(a *fastjson.Arena, t fhir.Type) *fastjson.Value {
 	return suppressed
 }
 
-// includeSelf makes a suppression extension say once whether it hides the organisation
-// itself.
+// includeSelf sets whether a suppression extension hides the organisation itself.
 func includeSelf(a *fastjson.Arena, suppressed *fastjson.Value, hides bool) {
 	removeItems(suppressed, "extension", func(part *fastjson.Value) bool { return string(part.GetStringBytes("url")) == "includeSelf" })
 	self := a.NewObject()
@@ -272,7 +271,7 @@ func includeSelf(a *fastjson.Arena, suppressed *fastjson.Value, hides bool) {
 	appendItem(a, suppressed, "extension", self)
 }
 
-// appendItem appends to the array parent.name, which is made if it is not there.
+// appendItem appends to the array parent.name, which it creates if necessary.
 func appendItem(a *fastjson.Arena, parent *fastjson.Value, name string, item *fastjson.Value) {
 	list := parent.Get(name)
 	if list == nil {
@@ -282,9 +281,9 @@ func appendItem(a *fastjson.Arena, parent *fastjson.Value, name string, item *fa
 	list.SetArrayItem(len(list.GetArray()), item)
 }
 
-// Hide changes the stored resource v so that it is hidden by the flags of state as well:
-// it carries a suppression, or is not active. Clients that hold a copy learn of it by the
-// next delta.
+// Hide changes the stored resource v so that it has the flags of state: it adds a
+// suppression, or makes the resource inactive. Clients with a copy receive the change in
+// the next delta.
 func Hide(a *fastjson.Arena, t fhir.Type, v *fastjson.Value, state index.Visibility) {
 	missing := state &^ OwnState(t, v)
 	if missing&index.Suppressed != 0 {

@@ -11,17 +11,20 @@ import (
 	"strings"
 	"time"
 
+	"muster/internal/fhir"
+	"muster/internal/humanize"
+
 	"github.com/valyala/fastjson"
 )
 
-// largest is how many organisations a report lists.
+// largest is the number of organisations in a report.
 const largest = 15
 
-// key is the hash of a Type/id: 64 bits, so that two of ten million records
-// share one with a chance of three in a million.
+// key is the hash of a Type/id. With 64 bits, the chance that two of ten million records
+// have the same key is three in a million.
 type key uint64
 
-// collector gathers what one pass over the records shows.
+// collector collects the data of a report in one pass over the records.
 type collector struct {
 	seed   maphash.Seed
 	parser fastjson.Parser
@@ -29,7 +32,7 @@ type collector struct {
 
 	types     map[string]*TypeCount
 	known     map[key]bool
-	pending   map[key][]link // references whose target was not seen yet
+	pending   map[key][]link // references to records that have not been read yet
 	states    map[key]uint8  // of organisations and locations
 	orgs      map[key]*Organization
 	orgRoles  map[key]int
@@ -42,11 +45,11 @@ type collector struct {
 	days      map[int64]int // records by day since 1970
 }
 
-// link is a reference that waits for its target.
+// link is a reference whose target has not been read yet.
 type link struct{ from, to string }
 
-// Collect reads all records of a source. A line that is no resource is counted;
-// an error of the source, or of the context, ends the collection.
+// Collect reads all records of a source. It counts lines that are not resources. An error
+// of the source or of the context ends the collection.
 func Collect(ctx context.Context, source Source) (*Report, error) {
 	c := &collector{
 		seed: maphash.MakeSeed(), report: new(Report), types: map[string]*TypeCount{}, known: map[key]bool{}, pending: map[key][]link{},
@@ -69,9 +72,10 @@ func Collect(ctx context.Context, source Source) (*Report, error) {
 	return c.finish(), nil
 }
 
+// key returns the key of a Type/id.
 func (c *collector) key(s string) key { return key(maphash.String(c.seed, s)) }
 
-// record takes one record in.
+// record adds one record.
 func (c *collector) record(record Record) {
 	v, err := c.parser.ParseBytes(record.JSON)
 	typ, id := cmp.Or(record.Type, text(v, "resourceType")), text(v, "id")
@@ -121,6 +125,7 @@ func text(v *fastjson.Value, path ...string) string {
 	return string(v.GetStringBytes(path...))
 }
 
+// nameOf returns the name of an organisation.
 func nameOf(v *fastjson.Value) string {
 	if name := text(v, "name"); name != "" {
 		return name
@@ -128,6 +133,7 @@ func nameOf(v *fastjson.Value) string {
 	return "(name masked)"
 }
 
+// isInactive reports whether the flags of a record say that it is not active.
 func isInactive(v *fastjson.Value) bool {
 	if active := v.Get("active"); active != nil {
 		return active.Type() == fastjson.TypeFalse
@@ -136,6 +142,7 @@ func isInactive(v *fastjson.Value) bool {
 	return status != "" && status != "active"
 }
 
+// isSuppressed reports whether a record has a suppression of its own.
 func isSuppressed(v *fastjson.Value) bool {
 	for _, e := range v.GetArray("extension") {
 		if strings.HasSuffix(text(e, "url"), "/suppressed") {
@@ -145,8 +152,8 @@ func isSuppressed(v *fastjson.Value) bool {
 	return false
 }
 
-// stateOf returns the column of a record: by its own address, or that of its
-// location or organisation.
+// stateOf returns the column of a record, from its own address or that of its location or
+// organisation.
 func (c *collector) stateOf(typ string, k key, v *fastjson.Value) uint8 {
 	state := uint8(none)
 	named := func(name string) {
@@ -176,6 +183,7 @@ func (c *collector) stateOf(typ string, k key, v *fastjson.Value) uint8 {
 	return state
 }
 
+// age adds the meta.lastUpdated of a record.
 func (c *collector) age(v *fastjson.Value) {
 	t, err := time.Parse(time.RFC3339, text(v, "meta", "lastUpdated"))
 	if err != nil {
@@ -191,7 +199,7 @@ func (c *collector) age(v *fastjson.Value) {
 	c.days[int64(math.Floor(float64(t.Unix())/86400))]++
 }
 
-// references notes the references of a record that lead to nothing seen so far.
+// references adds the references of a record to records that have not been read yet.
 func (c *collector) references(self string, v *fastjson.Value) {
 	switch v.Type() {
 	case fastjson.TypeArray:
@@ -212,8 +220,8 @@ func (c *collector) references(self string, v *fastjson.Value) {
 	}
 }
 
-// identifiers checks the identifiers of a record. Only those of their own
-// record count as duplicates: roles repeat the numbers of their practitioner.
+// identifiers checks the identifiers of a record. A role repeats the numbers of its
+// practitioner, so its identifiers do not count as duplicates.
 func (c *collector) identifiers(self string, v *fastjson.Value) {
 	check := func(list []*fastjson.Value, unique bool) {
 		for _, identifier := range list {
@@ -224,7 +232,7 @@ func (c *collector) identifiers(self string, v *fastjson.Value) {
 			}
 			value := text(identifier, "value")
 			c.idents[i].Checked++
-			if why := rules[i].fails(value); why != "" {
+			if why := rules[i].check(value); why != "" {
 				c.idents[i].Failed++
 				c.reasons[i][why]++
 				if c.idents[i].Example == "" {
@@ -244,9 +252,10 @@ func (c *collector) identifiers(self string, v *fastjson.Value) {
 	}
 }
 
-// cellsPerDegree is how fine the map is.
+// cellsPerDegree is the resolution of the map.
 const cellsPerDegree = 10
 
+// position adds the position of a location.
 func (c *collector) position(v *fastjson.Value) {
 	position := v.Get("position")
 	if position == nil {
@@ -257,10 +266,14 @@ func (c *collector) position(v *fastjson.Value) {
 	c.cells[[2]int{cell("longitude"), cell("latitude")}]++
 }
 
-// finish turns what was gathered into the report.
+// finish completes the report.
 func (c *collector) finish() *Report {
 	r := c.report
-	for _, typ := range append(slices.Clone(loadOrder), slices.Sorted(maps.Keys(c.types))...) {
+	var types []string
+	for _, t := range fhir.Types() {
+		types = append(types, t.String())
+	}
+	for _, typ := range append(types, slices.Sorted(maps.Keys(c.types))...) {
 		if count := c.types[typ]; count != nil {
 			r.Types = append(r.Types, *count)
 			delete(c.types, typ)
@@ -272,10 +285,10 @@ func (c *collector) finish() *Report {
 	c.finishReferences()
 	c.finishAges()
 	for cell, n := range c.cells {
-		middle := func(i int) float64 { return (float64(i) + 0.5) / cellsPerDegree }
-		r.Positioned = append(r.Positioned, Point{Lon: middle(cell[0]), Lat: middle(cell[1]), Count: n})
+		centre := func(i int) float64 { return (float64(i) + 0.5) / cellsPerDegree }
+		r.Positioned = append(r.Positioned, Point{Lon: centre(cell[0]), Lat: centre(cell[1]), Count: n})
 	}
-	slices.SortFunc(r.Positioned, func(a, b Point) int { // the busiest last, so that they lie on top
+	slices.SortFunc(r.Positioned, func(a, b Point) int { // the largest last, so that they are drawn on top
 		return cmp.Or(a.Count-b.Count, cmp.Compare(a.Lon, b.Lon), cmp.Compare(a.Lat, b.Lat))
 	})
 	return r
@@ -292,12 +305,13 @@ func (c *collector) finishOrganizations() {
 	c.report.Organizations = c.report.Organizations[:min(largest, len(c.report.Organizations))]
 }
 
-// classes are upper ends of classes with their labels.
+// classes is a list of ranges, each with its upper bound and label.
 type classes []struct {
 	upTo  int
 	label string
 }
 
+// bars returns a bar for each class, with a count of 0.
 func (cs classes) bars() []Bar {
 	bars := make([]Bar, len(cs))
 	for i := range cs {
@@ -306,6 +320,7 @@ func (cs classes) bars() []Bar {
 	return bars
 }
 
+// find returns the index of the class of n.
 func (cs classes) find(n int) int {
 	for i := range cs {
 		if n <= cs[i].upTo {
@@ -381,5 +396,5 @@ func (c *collector) finishAges() {
 
 // String returns the first line of the report.
 func (r *Report) String() string {
-	return fmt.Sprintf("%s records, updated from %s to %s", thousands(r.Records), r.Oldest.Format(time.DateOnly), r.Newest.Format(time.DateOnly))
+	return fmt.Sprintf("%s records, updated from %s to %s", humanize.Int(r.Records), r.Oldest.Format(time.DateOnly), r.Newest.Format(time.DateOnly))
 }

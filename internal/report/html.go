@@ -7,12 +7,14 @@ import (
 	"io"
 	"math"
 	"strings"
+
+	"muster/internal/humanize"
 )
 
 //go:embed page.html.tmpl
 var pageText string
 
-// page is what the template shows.
+// page is the data of the template.
 type page struct {
 	*Report
 	Title    string
@@ -45,14 +47,14 @@ type barView struct {
 	Width              float64
 }
 
-// mapView is the map: a graticule, some towns for orientation, the points.
+// mapView is the map: a graticule, some towns for orientation, and the points.
 type mapView struct {
 	Width, Height    float64
 	Meridians, Lines []gridLine
-	Land             []string // polygons, as SVG wants their points
+	Land             []string // polygons, as points attributes of SVG
 	Towns            []town
 	Points           []dot
-	Outside          int // locations beyond the edges
+	Outside          int // number of locations outside the map
 }
 
 type gridLine struct {
@@ -69,8 +71,8 @@ type town struct {
 
 type dot struct{ X, Y, R float64 }
 
-// The edges of the map in degrees, and how many units a degree has. A degree
-// of longitude is narrower, as it is at 27 degrees south.
+// The edges of the map in degrees, and the units per degree. A degree of longitude is
+// narrower than one of latitude by the ratio at 27 degrees south.
 const (
 	west, east   = 111.0, 158.0
 	north, south = -9.0, -45.0
@@ -78,9 +80,9 @@ const (
 	perLon       = perLat * 0.891
 )
 
-// towns are the capitals and two more for orientation. Names stand where few
-// locations are: dx and dy lead from the town to its name, which ends there
-// when dx is negative.
+// towns lists the capitals and two more towns for orientation. dx and dy are the offset
+// from the point to the name, chosen so that the name covers few locations. A name with a
+// negative dx is right-aligned.
 var towns = []struct {
 	name     string
 	lon, lat float64
@@ -91,7 +93,7 @@ var towns = []struct {
 	{"Canberra", 149.13, -35.28, -12, 4}, {"Darwin", 130.84, -12.46, 12, 4}, {"Alice Springs", 133.88, -23.7, 10, 4}, {"Cairns", 145.77, -16.92, 12, 4},
 }
 
-// land is a coarse outline, drawn by hand: longitude and latitude in turns.
+// land is a coarse hand-drawn outline of alternating longitudes and latitudes.
 var land = [][]float64{
 	{ // mainland, clockwise from Cape York
 		142.5, -10.7, 143.3, -12.4, 143.8, -14.4, 144.9, -14.6, 145.4, -15.6, 145.5, -16.6, 146.1, -17.8, 146.3, -18.8, 147.6, -19.6, 148.7, -20.3,
@@ -171,13 +173,13 @@ func newPage(r *Report, title string) page {
 }
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"thousands": thousands,
+	"thousands": humanize.Int[int],
 	"percent":   percent,
 	"shorten":   shorten,
 }).Parse(pageText))
 
-// HTML writes the report as one page that needs nothing else: no network, no
-// script, no other file.
+// HTML writes the report as one self-contained page, without scripts or references to other
+// files.
 func (r *Report) HTML(w io.Writer, title string) error {
 	return pageTemplate.Execute(w, newPage(r, title))
 }

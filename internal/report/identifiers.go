@@ -9,11 +9,11 @@ import (
 // rule checks the identifiers of one system.
 type rule struct {
 	name, system string
-	fails        func(value string) string // why it fails; empty when it is right
+	check        func(value string) string // returns what is wrong with a value, or ""
 }
 
-// rules are the identifiers that can be checked. The check digits of ABN, ACN
-// and Medicare provider numbers are not rules of the guide.
+// rules lists the identifiers that can be checked. The check digits of ABN, ACN and Medicare
+// provider numbers are not rules of the guide.
 var rules = []rule{
 	{"HPI-O", "http://ns.electronichealth.net.au/id/hi/hpio/1.0", healthcareIdentifier("800362")},
 	{"HSP-O", "http://ns.electronichealth.net.au/id/hi/hspo/1.0", healthcareIdentifier("800364")},
@@ -32,7 +32,7 @@ func healthcareIdentifier(prefix string) func(string) string {
 
 func digits(value string) bool { return strings.Trim(value, "0123456789") == "" }
 
-// sum multiplies digits with weights.
+// sum returns the weighted sum of digits.
 func sum(value string, weights ...int) (total int) {
 	for i, w := range weights {
 		total += int(value[i]-'0') * w

@@ -5,13 +5,13 @@ import "time"
 // States are the columns of counts by state.
 var States = []string{"NSW", "VIC", "QLD", "WA", "SA", "TAS", "ACT", "NT", "none"}
 
-// none is the column of what has no state, or whose state is not known.
+// none is the column of records without a known state.
 const none = 8
 
 // Report is a description of a directory.
 type Report struct {
 	Records    int       `json:"records"`
-	Unreadable int       `json:"unreadable"` // lines that are no resource
+	Unreadable int       `json:"unreadable"` // lines that are not resources
 	Newest     time.Time `json:"newest"`     // the latest meta.lastUpdated
 	Oldest     time.Time `json:"oldest"`
 
@@ -36,7 +36,7 @@ type TypeCount struct {
 	ByState    []int  `json:"byState"`    // in the order of States
 }
 
-// Organization is an organisation by what belongs to it.
+// Organization is an organisation and the number of its roles.
 type Organization struct {
 	Name  string `json:"name"`
 	ID    string `json:"id"`
@@ -50,18 +50,18 @@ type Bar struct {
 	Count int    `json:"count"`
 }
 
-// Identifier counts the identifiers of one kind and those that fail.
+// Identifier counts the identifiers of one kind and those that fail their check.
 type Identifier struct {
 	Name       string `json:"name"`
 	System     string `json:"system"`
 	Checked    int    `json:"checked"`
 	Failed     int    `json:"failed"`
-	Duplicates int    `json:"duplicates"` // values seen before, on records that should differ
+	Duplicates int    `json:"duplicates"` // values that an earlier record has and that should be unique
 	Reasons    []Bar  `json:"reasons,omitempty"`
-	Example    string `json:"example,omitempty"` // of a record that fails: Type/id
+	Example    string `json:"example,omitempty"` // a record that fails: Type/id
 }
 
-// Dangling counts references from one type to another that lead nowhere.
+// Dangling counts dangling references from one type to another.
 type Dangling struct {
 	From    string `json:"from"`
 	To      string `json:"to"`
@@ -69,7 +69,7 @@ type Dangling struct {
 	Example string `json:"example"` // from Type/id to Type/id
 }
 
-// Point is a cell of the map: its middle in degrees and its locations.
+// Point is a cell of the map: its centre in degrees and the number of its locations.
 type Point struct {
 	Lon   float64 `json:"lon"`
 	Lat   float64 `json:"lat"`

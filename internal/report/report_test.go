@@ -13,7 +13,7 @@ import (
 	"muster/internal/testkit/golden"
 )
 
-// records turns lines into a source.
+// records returns a source of lines.
 func records(lines ...string) Source {
 	return func(yield func(Record, error) bool) {
 		for _, line := range lines {
@@ -33,8 +33,8 @@ func collect(t *testing.T, source Source) *Report {
 	return r
 }
 
-// TestSmall compares the report of testdata/small.ndjson, in which something of
-// everything is wrong, with its text and its JSON.
+// TestSmall compares the text and the JSON of the report of testdata/small.ndjson, which
+// has a fault of each kind.
 func TestSmall(t *testing.T) {
 	r := collect(t, Files("testdata/small.ndjson"))
 	var text bytes.Buffer
@@ -59,12 +59,12 @@ func TestHTML(t *testing.T) {
 		}
 		for _, no := range []string{"<b>title", "<script", "http://", "https://", "src=", "@import", "NaN", "ZgotmplZ", "<Fine>"} {
 			if strings.Contains(page.String(), no) {
-				t.Errorf("%s: the page holds %q", name, no)
+				t.Errorf("%s: the page contains %q", name, no)
 			}
 		}
-		for _, yes := range []string{"A &lt;b&gt;title", "<svg", "Where care is"} {
+		for _, yes := range []string{"A &lt;b&gt;title", "<svg", "<h2>Locations</h2>"} {
 			if !strings.Contains(page.String(), yes) {
-				t.Errorf("%s: the page does not hold %q", name, yes)
+				t.Errorf("%s: the page does not contain %q", name, yes)
 			}
 		}
 	}
@@ -108,7 +108,7 @@ func TestFiles(t *testing.T) {
 		got += string(r.JSON)
 	}
 	if got != "olpx" {
-		t.Errorf("read %q, want the files in load order", got)
+		t.Errorf("read %q, want the files in loading order", got)
 	}
 }
 
@@ -122,7 +122,7 @@ func TestFilesErrors(t *testing.T) {
 	if err := os.WriteFile(long, bytes.Repeat([]byte("x"), maxLine+1), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{"nowhere": "no such file", t.TempDir(): "holds no .ndjson", fake: "not gzip", long: "longer than"} {
+	for path, want := range map[string]string{"nowhere": "no such file", t.TempDir(): "has no .ndjson", fake: "not a gzip file", long: "longer than"} {
 		if _, err := Collect(t.Context(), Files(path)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one with %q", path, err, want)
 		}
@@ -149,7 +149,7 @@ func TestIdentifiers(t *testing.T) {
 	} {
 		for _, r := range rules {
 			if r.name == c.name {
-				if got := r.fails(c.value); got != c.want {
+				if got := r.check(c.value); got != c.want {
 					t.Errorf("%s %q: %q, want %q", c.name, c.value, got, c.want)
 				}
 			}
@@ -157,7 +157,7 @@ func TestIdentifiers(t *testing.T) {
 	}
 }
 
-// FuzzCollect feeds any lines: nothing may panic, and every line is counted.
+// FuzzCollect checks that no line causes a panic and that every line is counted.
 func FuzzCollect(f *testing.F) {
 	small, err := os.ReadFile("testdata/small.ndjson")
 	if err != nil {

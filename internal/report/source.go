@@ -12,26 +12,24 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"muster/internal/fhir"
 )
 
-// Record is one resource: its type, when the source knows it, and its JSON,
-// which is valid until the next record is asked for.
+// Record is one resource.
 type Record struct {
-	Type string
-	JSON []byte
+	Type string // empty if the source does not know it
+	JSON []byte // valid until the next record is read
 }
 
 // Source yields the records of a directory. An error is the last thing it yields.
 type Source = iter.Seq2[Record, error]
 
-// loadOrder are the types in the order in which references resolve best.
-var loadOrder = []string{"Organization", "Location", "Endpoint", "HealthcareService", "Practitioner", "PractitionerRole", "Provenance"}
-
-// maxLine is the longest line that is read, in bytes.
+// maxLine is the maximum length of a line, in bytes.
 const maxLine = 16 << 20
 
-// Files returns the records of NDJSON files, plain or gzip by their names
-// (.ndjson, .ndjson.gz). Of a folder it takes the files directly in it, in load order.
+// Files returns the records of NDJSON files. Files whose names end in .gz are decompressed.
+// A folder stands for the .ndjson and .ndjson.gz files directly in it, in loading order.
 func Files(paths ...string) Source {
 	return func(yield func(Record, error) bool) {
 		files, err := expand(paths)
@@ -66,7 +64,7 @@ func expand(paths []string) (files []string, err error) {
 		zipped, _ := filepath.Glob(filepath.Join(path, "*.ndjson.gz"))
 		found := append(plain, zipped...)
 		if len(found) == 0 {
-			return nil, fmt.Errorf("report: folder %s holds no .ndjson or .ndjson.gz files: name a folder that does, or the files", path)
+			return nil, fmt.Errorf("report: folder %s has no .ndjson or .ndjson.gz files: give a folder that has some, or the files", path)
 		}
 		slices.SortStableFunc(found, func(a, b string) int { return rank(a) - rank(b) })
 		files = append(files, found...)
@@ -74,15 +72,16 @@ func expand(paths []string) (files []string, err error) {
 	return files, nil
 }
 
-// rank is the place of a file in the load order, by the start of its name.
+// rank returns the position of a file in loading order, by the start of its name.
 func rank(file string) int {
 	name, _, _ := strings.Cut(filepath.Base(file), ".")
-	if i := slices.Index(loadOrder, name); i >= 0 {
-		return i
+	if t, ok := fhir.ParseType(name); ok {
+		return slices.Index(fhir.Types(), t)
 	}
-	return len(loadOrder)
+	return len(fhir.Types())
 }
 
+// readFile yields the lines of a file. more is false if yield ended the iteration.
 func readFile(file string, yield func(Record, error) bool) (more bool, err error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -92,7 +91,7 @@ func readFile(file string, yield func(Record, error) bool) (more bool, err error
 	var r io.Reader = f
 	if strings.HasSuffix(file, ".gz") {
 		if r, err = gzip.NewReader(f); err != nil {
-			return false, fmt.Errorf("report: %s is not gzip: %w", file, err)
+			return false, fmt.Errorf("report: read %s: not a gzip file: %w", file, err)
 		}
 	}
 	lines := bufio.NewScanner(r)
@@ -103,9 +102,9 @@ func readFile(file string, yield func(Record, error) bool) (more bool, err error
 		}
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return false, fmt.Errorf("report: %s has a line longer than %d MiB: it is no NDJSON of resources", file, maxLine>>20)
+		return false, fmt.Errorf("report: read %s: a line is longer than %d MiB: give an NDJSON file of resources", file, maxLine>>20)
 	} else if err != nil {
-		return false, fmt.Errorf("report: reading %s: %w", file, err)
+		return false, fmt.Errorf("report: read %s: %w", file, err)
 	}
 	return true, nil
 }

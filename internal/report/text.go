@@ -7,14 +7,10 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
+	"muster/internal/humanize"
 )
 
-// thousands writes a number with its thousands separated.
-func thousands(n int) string { return message.NewPrinter(language.English).Sprint(n) }
-
-// percent writes a share with one decimal.
+// percent formats a share with one decimal.
 func percent(n, of int) string {
 	if of == 0 {
 		return "–"
@@ -28,13 +24,13 @@ func (r *Report) Text(w io.Writer) error {
 	line := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
 	line("%v", r)
 	if r.Unreadable > 0 {
-		line("%s lines are no resource", thousands(r.Unreadable))
+		line("%s lines are not resources", humanize.Int(r.Unreadable))
 	}
 	r.textTypes(line)
 	if len(r.Organizations) > 0 {
 		line("\nLargest organisations, by roles")
 		for _, o := range r.Organizations {
-			line("%10s  %-4s %s", thousands(o.Roles), o.State, shorten(o.Name, 70))
+			line("%10s  %-4s %s", humanize.Int(o.Roles), o.State, shorten(o.Name, 70))
 		}
 	}
 	textBars(line, "Roles per practitioner", r.RolesPer)
@@ -43,17 +39,18 @@ func (r *Report) Text(w io.Writer) error {
 	for _, i := range r.Identifiers {
 		why := make([]string, len(i.Reasons))
 		for j, reason := range i.Reasons {
-			why[j] = reason.Label + " (" + thousands(reason.Count) + ")"
+			why[j] = reason.Label + " (" + humanize.Int(reason.Count) + ")"
 		}
-		line("%s", strings.TrimRight(fmt.Sprintf("%-26s %10s %10s %10s  %s", i.Name, thousands(i.Checked), thousands(i.Failed), thousands(i.Duplicates), strings.Join(why, ", ")), " "))
+		line("%s", strings.TrimRight(fmt.Sprintf("%-26s %10s %10s %10s  %s", i.Name, humanize.Int(i.Checked), humanize.Int(i.Failed), humanize.Int(i.Duplicates), strings.Join(why, ", ")), " "))
 	}
-	line("\nReferences that lead nowhere: %s", thousands(r.dangling()))
+	line("\nDangling references: %s", humanize.Int(r.dangling()))
 	for _, d := range r.References {
-		line("%10s  %s to %s, such as %s", thousands(d.Count), d.From, d.To, d.Example)
+		line("%10s  %s to %s, such as %s", humanize.Int(d.Count), d.From, d.To, d.Example)
 	}
 	return out.Flush()
 }
 
+// textTypes writes the table of types and states.
 func (r *Report) textTypes(line func(string, ...any)) {
 	columns := fmt.Sprintf("\n%-18s %9s %8s %8s", "", "total", "inactive", "suppr.")
 	for _, s := range States {
@@ -61,9 +58,9 @@ func (r *Report) textTypes(line func(string, ...any)) {
 	}
 	line("%s", columns)
 	for _, t := range r.Types {
-		row := fmt.Sprintf("%-18s %9s %8s %8s", t.Type, thousands(t.Total), thousands(t.Inactive), thousands(t.Suppressed))
+		row := fmt.Sprintf("%-18s %9s %8s %8s", t.Type, humanize.Int(t.Total), humanize.Int(t.Inactive), humanize.Int(t.Suppressed))
 		for _, n := range t.ByState {
-			row += fmt.Sprintf(" %7s", thousands(n))
+			row += fmt.Sprintf(" %7s", humanize.Int(n))
 		}
 		line("%s", row)
 	}
@@ -81,7 +78,7 @@ func textBars(line func(string, ...any), title string, bars []Bar) {
 	}
 	for _, b := range bars {
 		bar := strings.Repeat("█", b.Count*40/most)
-		line("%s", strings.TrimRight(fmt.Sprintf("%14s %10s %8s  %s", b.Label, thousands(b.Count), percent(b.Count, total), bar), " "))
+		line("%s", strings.TrimRight(fmt.Sprintf("%14s %10s %8s  %s", b.Label, humanize.Int(b.Count), percent(b.Count, total), bar), " "))
 	}
 }
 
@@ -93,7 +90,7 @@ func shorten(s string, n int) string {
 	return string([]rune(s)[:n-1]) + "…"
 }
 
-// dangling counts the references that lead nowhere.
+// dangling returns the number of dangling references.
 func (r *Report) dangling() (n int) {
 	for _, d := range r.References {
 		n += d.Count

@@ -6,7 +6,6 @@ import (
 
 	"muster/internal/conformance"
 	"muster/internal/fhir"
-	"muster/internal/policy"
 )
 
 // TestClaimsAndBehaviour asks for every parameter under every name with every
@@ -25,7 +24,7 @@ func TestClaimsAndBehaviour(t *testing.T) {
 			for _, name := range append(c.reg.Aliases(typ, p.Code), p.Code) {
 				for _, m := range modifiers {
 					text := typ.String() + "?_lastUpdated=ge1900&" + name + ":" + m + "=" + sample(p, m)
-					if _, err := c.ExportFilter(text, policy.SuppressedOffered); (err == nil) != p.Takes(m) {
+					if _, err := c.ExportFilter(text, full); (err == nil) != p.Takes(m) {
 						t.Errorf("%s: claimed %v, answered %v", text, p.Takes(m), err)
 					}
 					asked++
@@ -35,7 +34,7 @@ func TestClaimsAndBehaviour(t *testing.T) {
 						break // other types take the letters as part of the value
 					}
 					text := typ.String() + "?_lastUpdated=ge1900&" + name + "=" + prefix + sample(p, "")
-					if _, err := c.ExportFilter(text, policy.SuppressedOffered); (err == nil) != (prefix == "" || slices.Contains(p.Prefixes(), prefix)) {
+					if _, err := c.ExportFilter(text, full); (err == nil) != (prefix == "" || slices.Contains(p.Prefixes(), prefix)) {
 						t.Errorf("%s: claimed %v, answered %v", text, p.Prefixes(), err)
 					}
 					asked++
@@ -82,7 +81,7 @@ func TestIncludesLeadSomewhere(t *testing.T) {
 					t.Errorf("%s:%s is read as %v, %v", i.Source, name, again, err)
 				}
 				text := i.Source.String() + "?" + name + "._id=a"
-				if _, err := c.ExportFilter(text, policy.SuppressedOffered); err != nil {
+				if _, err := c.ExportFilter(text, full); err != nil {
 					t.Errorf("%s: %v", text, err)
 				}
 			}

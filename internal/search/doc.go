@@ -1,16 +1,22 @@
-// Package search is the front door of questions: text of a client in, plan out.
+// Package search compiles the text of searches: a _typeFilter or a search URL goes in, a
+// plan comes out.
 //
-// The flow: [Compiler.ExportFilter] reads the text of a _typeFilter (package
-// query), checks it against the rules (package policy) and plans it once (package
-// plan), so that everything that could be wrong with it is known before a job
-// exists. It returns a [Filter], whose canonical text a job keeps. The worker
-// reads that text again and asks for the plan of its export: [Compiler.ExportPlan].
-// For a filter that was accepted that cannot fail.
+// # Flow
 //
-// A search URL goes the same way: [Compiler.SearchURL] takes out what shapes the
-// answer (results.go, sorting.go, including.go), and the criteria that are left are
-// those of a filter. It returns a [SearchRequest] for package searchset.
+// [Compiler.ExportFilter] parses the text (package query), looks its names up (package
+// bound), checks it against the rules (package policy) and plans it (package plan). Each
+// package is entered once. The result is a [Filter] with its plan. A kick-off compiles its
+// filters, so that every problem is known before a job exists, and stores their canonical
+// text with the job. The worker compiles that text again under the rules of that time.
 //
-// Problems are fhir.Issues, one each, with the piece and its position in the
-// text. A Compiler never changes; all goroutines may share one.
+// [Compiler.SearchURL] does the same for a search URL. It also reads the result parameters
+// (results.go, sorting.go, including.go) and returns a [SearchRequest] for package
+// searchset.
+//
+// # When things fail
+//
+// The error is fhir.Issues, one issue for each problem, with the piece and its position in
+// the text. Issues with the code forbidden come first.
+//
+// A Compiler never changes and is safe for concurrent use.
 package search

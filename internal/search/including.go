@@ -10,7 +10,7 @@ import (
 )
 
 // include reads _include and _revinclude (TR-01 to TR-05): Type:parameter or
-// Type:parameter:Target, and the modifier iterate, which DSTU2 called recurse.
+// Type:parameter:Target. The modifier iterate is also accepted as recurse, its name in DSTU2.
 func (r *resultReader) include(l query.Criterion, reverse bool) {
 	iterate := l.Modifier == "iterate" || l.Modifier == "recurse"
 	if l.Modifier != "" && !iterate {
@@ -33,7 +33,7 @@ func (r *resultReader) include(l query.Criterion, reverse bool) {
 	}
 	next := Include{Include: parsed, Reverse: reverse, Iterate: iterate}
 	if reverse && !iterate && !next.Reaches(r.q.Type) {
-		r.invalid(value.At, "never refers to %s: use %s, or _revinclude:iterate behind another include", r.q.Type, r.offered(true))
+		r.invalid(value.At, "never refers to %s: use %s, or _revinclude:iterate after another include", r.q.Type, r.offered(true))
 		return
 	}
 	if !slices.ContainsFunc(r.results.Includes, next.equals) {
@@ -41,29 +41,30 @@ func (r *resultReader) include(l query.Criterion, reverse bool) {
 	}
 }
 
-// restrictedInclude refuses an include through a parameter that is restricted for
-// privacy, whatever its type (SR-32).
+// restrictedInclude refuses an include by a parameter of any type that is restricted for
+// privacy (SR-32).
 func (r *resultReader) restrictedInclude(value string) string {
 	parts := strings.SplitN(value, ":", 3)
 	source, ok := fhir.ParseType(parts[0])
 	if !ok || len(parts) < 2 {
 		return ""
 	}
-	return policy.Restriction(r.reg, source, parts[1])
+	p, _ := r.reg.Param(source, parts[1])
+	return policy.Restriction(source, parts[1], p)
 }
 
 func (i Include) equals(other Include) bool {
 	return i.String() == other.String() && i.Reverse == other.Reverse && i.Iterate == other.Iterate
 }
 
-// offered names the includes of the type at hand, as what to use instead.
+// offered lists the includes of the type that is searched, as what to use instead.
 func (r *resultReader) offered(reverse bool) string {
 	list := r.reg.Includes(r.q.Type)
 	if reverse {
 		list = r.reg.RevIncludes(r.q.Type)
 	}
 	if len(list) == 0 {
-		return "others: a search of " + r.q.Type.String() + " has none of its own"
+		return "another one: a search of " + r.q.Type.String() + " has none of its own"
 	}
 	names := make([]string, len(list))
 	for n, i := range list {
@@ -72,10 +73,10 @@ func (r *resultReader) offered(reverse bool) string {
 	return "one of " + strings.Join(names, ", ")
 }
 
-// checkSources looks at each _include that starts at another type than the one that
-// is searched. Written without iterate it would find nothing by the letter of R4; the
-// guide's own example means iterate by it, so that is what it gets when another
-// include brings resources to start from. If none does it is refused.
+// checkSources checks each _include whose source is not the type that is searched. By the
+// letter of R4 it finds nothing without iterate, but an example of the guide writes it and
+// means iterate. It becomes iterate if another include finds resources of its source, and
+// is refused otherwise.
 func (r *resultReader) checkSources() {
 	for n, i := range r.results.Includes {
 		if i.Reverse || i.Iterate || i.Source == r.q.Type {
@@ -83,14 +84,14 @@ func (r *resultReader) checkSources() {
 		}
 		if !slices.ContainsFunc(r.results.Includes, func(other Include) bool { return other.brings(i.Source) }) {
 			r.issues = append(r.issues, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "_include=" + i.String() + " starts at " + i.Source.String() +
-				", which a search of " + r.q.Type.String() + " does not find, nor another include: use " + r.offered(false) + "."})
+				", which neither a search of " + r.q.Type.String() + " nor another include finds: use " + r.offered(false) + "."})
 			continue
 		}
 		r.results.Includes[n].Iterate = true
 	}
 }
 
-// brings reports whether the include can bring resources of a type.
+// brings reports whether the include can find resources of type t.
 func (i Include) brings(t fhir.Type) bool {
 	if i.Reverse {
 		return i.Source == t

@@ -7,52 +7,68 @@ import (
 
 	"muster/internal/fhir"
 	"muster/internal/policy"
+	"muster/internal/search/bound"
 	"muster/internal/search/plan"
 	"muster/internal/search/query"
 )
 
-// SearchRequest is an accepted search URL: what to find, in which order, and what the
-// answer looks like.
+// SearchRequest is an accepted search URL: what to find, in which order, and in which form
+// to respond.
 type SearchRequest struct {
-	Query   query.Query // the criteria as the client asked, without implied ones
+	Query   query.Query // the criteria as the client wrote them, with the names of the definitions
+	Visible bound.Visibility
 	Plan    plan.Plan
 	Order   []plan.Order // empty without _sort
 	Results ResultParams
 
-	params []query.Param // all, in the order of the client
+	params []query.Param // criteria and result parameters in the order of the client
 }
 
-// SearchURL reads and checks the part of a search URL behind the question mark, as it
-// stands in the URL, of a client that may learn so much of suppressed resources. The error is fhir.Issues with every problem, each with its
-// place in "Type?…" (SR-03 to SR-54, TR-01 to TR-05).
+// SearchURL parses and checks the query of a search URL, the raw text after the question
+// mark. may says what the client may learn of suppressed resources. The error is
+// fhir.Issues with every problem, each with its place in "Type?…" (SR-03 to SR-54, TR-01
+// to TR-05).
 func (c *Compiler) SearchURL(t fhir.Type, rawQuery string, rules policy.SearchRules, may policy.Suppressed) (SearchRequest, error) {
-	all, err := parseURL(t, rawQuery)
-	all = policy.Resolve(c.reg, all)
-	issues, _ := fhir.AsIssues(err)
-	if err != nil && len(all.Params) == 0 {
-		return SearchRequest{}, err // nothing else to look at
+	all, unread := parseURL(t, rawQuery)
+	if unread != nil && len(all.Params) == 0 {
+		return SearchRequest{}, unread // there is nothing else to check
 	}
-	q := all
-	q.Params = slices.DeleteFunc(slices.Clone(all.Params), isResult)
-	// What could not be read may have been what narrows the search.
-	rules.RequireSubstantive = rules.RequireSubstantive && err == nil
-	issues = slices.Concat(may.Check(c.reg, q), issues, policy.CheckSearch(c.reg, q, rules))
-	found, err := plan.Build(c.reg, policy.ForSearch(c.sound(q)), c.set)
-	more, _ := fhir.AsIssues(err)
+	criteria := all
+	criteria.Params = slices.DeleteFunc(slices.Clone(all.Params), isResult)
+	// A part that could not be read may be the one that narrows the search.
+	rules.RequireSubstantive = rules.RequireSubstantive && unread == nil
+	found := bound.Bind(c.names, criteria)
+	allowed, refused := policy.CheckSearch(found, rules, may)
+	allowed = policy.ForSearch(allowed)
+	p, err := plan.Build(allowed, c.set)
 	r := c.readResults(all)
 	var order []plan.Order
 	if err == nil {
-		order = r.bindOrder(found)
+		order = r.bindOrder(p)
 	}
-	issues = append(append(issues, more...), r.issues...)
-	if err := issues.Err(); err != nil {
+	if err := append(join(unread, refused, err), r.issues...).Err(); err != nil {
 		return SearchRequest{}, err
 	}
-	return SearchRequest{Query: q, Plan: found, Order: order, Results: r.results, params: all.Params}, nil
+	return SearchRequest{
+		Query: found.Parsed, Visible: allowed.Visibility, Plan: p, Order: order, Results: r.results,
+		params: withNames(all.Params, found.Parsed.Params),
+	}, nil
 }
 
-// ReadURL reads and checks the part behind the question mark of the URL of one resource
-// (RD-07). The error is fhir.Issues with every problem.
+// withNames returns all parameters in their order, the criteria with the names of the
+// definitions.
+func withNames(all, criteria []query.Param) []query.Param {
+	named := slices.Clone(all)
+	for n, p := range named {
+		if !isResult(p) {
+			named[n], criteria = criteria[0], criteria[1:]
+		}
+	}
+	return named
+}
+
+// ReadURL parses and checks the query of the URL of one resource, the raw text after the
+// question mark (RD-07). The error is fhir.Issues with every problem.
 func (c *Compiler) ReadURL(t fhir.Type, rawQuery string) (Representation, error) {
 	all, err := parseURL(t, rawQuery)
 	if err != nil {
@@ -74,14 +90,15 @@ func (c *Compiler) ReadURL(t fhir.Type, rawQuery string) (Representation, error)
 	return r.results.Form, r.issues.Err()
 }
 
-// Visible plans the resources of a type with these ids, as far as everybody may see
-// them (VI-01, VI-02, VI-08, VI-14).
+// Visible plans a search for the visible resources of type t with these ids (VI-01, VI-02,
+// VI-08, VI-14).
 func (c *Compiler) Visible(t fhir.Type, ids []string) (plan.Plan, error) {
-	p, err := plan.Build(c.reg, policy.ForSearch(query.Query{Type: t}), c.set)
+	p, err := plan.Build(policy.ForSearch(bound.Query{Type: t}), c.set)
 	return p.With(plan.IDs(ids)), err
 }
 
-// onRead says why a parameter has no place in a read, empty if it has (RD-06, A-40).
+// onRead returns why a parameter is not allowed in a read, the empty text if it is (RD-06,
+//
 func onRead(t fhir.Type, p query.Param) string {
 	l, ok := p.(query.Criterion)
 	switch {
@@ -90,11 +107,11 @@ func onRead(t fhir.Type, p query.Param) string {
 	case ok && (l.Name == "_include" || l.Name == "_revinclude"):
 		return "belongs to a search: write " + t.String() + "?_id=…&" + l.Name + "=… to get a resource together with others"
 	}
-	return "has no place in a read, which takes " + strings.Join(readNames, ", ") + ": search with " + t.String() + "?_id=… for more"
+	return "is not allowed in a read, which takes " + strings.Join(readNames, ", ") + ": search with " + t.String() + "?_id=… for more"
 }
 
-// parseURL reads the query of a URL. A plus sign is a space there, as forms write it;
-// both are one character, so that places stay what they are.
+// parseURL parses the query of a URL. A plus sign in it is a space, as HTML forms encode
+// it. Both are one character, so places do not change.
 func parseURL(t fhir.Type, rawQuery string) (query.Query, error) {
 	return query.Parse(t.String() + "?" + strings.ReplaceAll(rawQuery, "+", " "))
 }
@@ -110,9 +127,8 @@ func (c *Compiler) readResults(all query.Query) *resultReader {
 	return r
 }
 
-// Text is the search as it was understood, in canonical form and without the base
-// URL, for the link self: the criteria and what shapes the answer, the size of the
-// page as it is.
+// Text returns the canonical text of the search without the base URL, for the link self:
+// the criteria, the result parameters, and the actual page size.
 func (q SearchRequest) Text() string {
 	shown := q.Query
 	shown.Params = nil

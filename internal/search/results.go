@@ -11,22 +11,22 @@ import (
 	"muster/internal/search/query"
 )
 
-// MaxCount is the number of matches of a full page: the most that _count gets, and
-// what it is without a value (PG-02, PG-03, A-19).
+// MaxCount is the maximum of _count, the number of matches on a page, and its default
+// (PG-02, PG-03, A-19).
 const MaxCount = 30
 
-// ResultParams are the result parameters of a search: what the answer looks like.
+// ResultParams are the search result parameters, which shape the response.
 type ResultParams struct {
-	Count    int // matches of a page, 1 to MaxCount
+	Count    int // matches on a page, 1 to MaxCount
 	Total    Total
 	Includes []Include // in the order of the client
 	Form     Representation
 }
 
-// Total says how far matches are counted.
+// Total is the value of _total: how far matches are counted.
 type Total string
 
-// The totals. Without _total the number is given where it is cheap to know.
+// The totals. Without _total the response has the total if counting is cheap.
 const (
 	TotalUsual    Total = ""
 	TotalNone     Total = "none"
@@ -34,18 +34,18 @@ const (
 	TotalAccurate Total = "accurate"
 )
 
-// Include is one _include, or _revinclude if Reverse is set. With Iterate it is
-// applied to included resources too.
+// Include is one _include, or one _revinclude if Reverse is set. With Iterate it also applies
+// to included resources.
 type Include struct {
 	conformance.Include
 	Reverse, Iterate bool
 }
 
-// Representation is the form of the resources in an answer, and of the answer.
+// Representation is the form of a response and of the resources in it.
 type Representation struct {
 	Summary  Summary
-	Elements []fhir.Element // those asked for with _elements; none means all
-	Pretty   bool           // with line breaks, for people
+	Elements []fhir.Element // of _elements; empty for all
+	Pretty   bool           // with line breaks and indentation
 }
 
 // Summary is the value of _summary.
@@ -60,8 +60,7 @@ const (
 	SummaryCount Summary = "count"
 )
 
-// resultNames are the parameters that shape the answer of a search and are no
-// criteria.
+// resultNames are the search result parameters, which are not criteria.
 var resultNames = []string{"_count", "_elements", "_format", "_include", "_pretty", "_revinclude", "_sort", "_summary", "_total"}
 
 func isResult(p query.Param) bool {
@@ -69,10 +68,10 @@ func isResult(p query.Param) bool {
 	return ok && slices.Contains(resultNames, l.Name)
 }
 
-// readNames are those of them that a read takes too (RD-07).
+// readNames are the result parameters that a read takes too (RD-07).
 var readNames = []string{"_elements", "_format", "_pretty", "_summary"}
 
-// resultReader reads the result parameters of one text.
+// resultReader reads the result parameters of one query.
 type resultReader struct {
 	reg     *conformance.Registry
 	q       query.Query
@@ -90,7 +89,7 @@ func (r *resultReader) invalid(at query.Span, format string, args ...any) {
 	r.refuse(fhir.CodeInvalid, at, format, args...)
 }
 
-// read takes one parameter.
+// read reads one parameter.
 func (r *resultReader) read(l query.Criterion) {
 	reverse := l.Name == "_revinclude"
 	if reverse || l.Name == "_include" {
@@ -102,7 +101,7 @@ func (r *resultReader) read(l query.Criterion) {
 		return
 	}
 	if r.seen[l.Name] {
-		r.invalid(l.At, "stands there a second time: write %s once", l.Name)
+		r.invalid(l.At, "is repeated: write %s once", l.Name)
 		return
 	}
 	r.seen[l.Name] = true
@@ -121,19 +120,19 @@ func (r *resultReader) read(l query.Criterion) {
 		}
 	case "_total":
 		r.results.Total = Total(r.word(l, "none", "estimate", "accurate"))
-	case "_format": // the HTTP side looks at it, together with Accept
+	case "_format": // package server reads it, together with the header Accept
 	}
 }
 
-// text is a value as it was written, but for the escapes.
+// text returns a value without its escapes.
 func text(v query.Value) string { return strings.Join(v.Parts, "|") }
 
-// word reads a value out of a list.
+// word reads a value that must be one of words.
 func (r *resultReader) word(l query.Criterion, words ...string) string {
 	if len(l.Values) == 1 && slices.Contains(words, text(l.Values[0])) {
 		return text(l.Values[0])
 	}
-	r.invalid(l.At, "has another value than %s takes: write one of %s", l.Name, strings.Join(words, ", "))
+	r.invalid(l.At, "has a value that %s does not take: write one of %s", l.Name, strings.Join(words, ", "))
 	return ""
 }
 
@@ -144,27 +143,27 @@ func (r *resultReader) count(l query.Criterion) {
 		n, err = ParseCount(text(l.Values[0]))
 	}
 	if n < 0 || err != nil {
-		r.invalid(l.At, "is no number of entries: write a whole number such as _count=%d, which is also the most that a page has", MaxCount)
+		r.invalid(l.At, "is not a valid page size: write a whole number such as _count=%d, which is also the maximum", MaxCount)
 		return
 	}
 	r.results.Count = n
 }
 
-// ParseCount reads the value of a _count as the size of a page: larger numbers and 0
-// are [MaxCount].
+// ParseCount parses the value of _count into a page size. It returns [MaxCount] for 0 and
+// for larger numbers.
 func ParseCount(text string) (int, error) {
 	digits := strings.TrimLeft(text, "0123456789")
 	if text == "" || digits != "" {
 		return 0, fmt.Errorf("%q is not a whole number from 0", text)
 	}
 	n, err := strconv.Atoi(text)
-	if err != nil || n == 0 || n > MaxCount { // digits that do not fit an int are many
+	if err != nil || n == 0 || n > MaxCount { // digits that overflow an int are a large number
 		return MaxCount, nil
 	}
 	return n, nil
 }
 
-// elements reads _elements: names of elements at the root of the type.
+// elements reads _elements: names of top-level elements of the type.
 func (r *resultReader) elements(l query.Criterion) {
 	known := fhir.Elements(r.q.Type)
 	for _, v := range l.Values {
@@ -187,7 +186,7 @@ func elementNames(list []fhir.Element) string {
 	return strings.Join(names, ", ")
 }
 
-// check refuses what only the parameters together show to be wrong.
+// check refuses result parameters that contradict each other.
 func (r *resultReader) check() {
 	form := r.results.Form
 	if len(form.Elements) > 0 && form.Summary != SummaryFalse && form.Summary != SummaryCount {

@@ -1,92 +1,96 @@
 package search
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
 	"muster/internal/conformance"
 	"muster/internal/fhir"
 	"muster/internal/policy"
+	"muster/internal/search/bound"
 	"muster/internal/search/plan"
 	"muster/internal/search/query"
 )
 
 // Compiler turns search text into plans, for one registry, base URL and zone.
 type Compiler struct {
-	reg *conformance.Registry
-	set plan.Settings
+	reg   *conformance.Registry
+	names bound.Registry // reg; a test counts the look-ups
+	set   plan.Settings
 }
 
-// New makes a compiler. References may be absolute URLs below baseURL (no
-// trailing slash); dates without a zone are read in loc.
+// New returns a compiler. Absolute references below baseURL, which has no trailing slash,
+// are references into the directory. Dates without a zone are in loc.
 func New(reg *conformance.Registry, baseURL string, loc *time.Location) *Compiler {
-	return &Compiler{reg: reg, set: plan.Settings{Base: baseURL, Zone: loc, Near: plan.DefaultNear}}
+	target, _ := reg.Param(fhir.Provenance, "target")
+	return &Compiler{reg: reg, names: reg, set: plan.Settings{Base: baseURL, Zone: loc, Near: plan.DefaultNear, Target: target}}
 }
 
-// WithNear returns a compiler that takes so many metres for the distance of a near
-// that names none.
+// WithNear returns a compiler whose near without a distance finds resources within metres.
 func (c Compiler) WithNear(metres float64) *Compiler {
 	c.set.Near = metres
 	return &c
 }
 
+// Export is what the plan of a filter depends on besides its text.
+type Export struct {
+	Rules policy.FilterRules
+	May   policy.Suppressed // what the client may learn of suppressed resources
+
+	Since             *fhir.Instant // finds what was committed strictly after it (VI-12); nil for a full export
+	WithoutSuppressed bool          // with Since: leaves out suppressed resources
+}
+
 // Filter is an accepted _typeFilter.
 type Filter struct {
-	Query query.Query // as the client asked, without implied criteria
+	Query query.Query // as the client wrote it, with the names of the definitions
+	Plan  plan.Plan   // of its export
 }
 
 // Text returns the canonical text, which [Compiler.ExportFilter] reads as the
 // same filter.
 func (f Filter) Text() string { return f.Query.String() }
 
-// ExportFilter reads and checks one _typeFilter (KO-25, KO-27, KO-30..35) of a client
-// that may learn so much of suppressed resources. The
-// error is fhir.Issues with every problem of the text, also what
-// [Compiler.ExportPlan] would refuse. State parameters are checked like others,
-// since _since exempts from nothing (KO-31).
-func (c *Compiler) ExportFilter(text string, may policy.Suppressed) (Filter, error) {
-	q, err := query.Parse(text)
-	q = policy.Resolve(c.reg, q)
-	issues, _ := fhir.AsIssues(err)
-	if err != nil && len(q.Params) == 0 {
-		return Filter{}, err // nothing else to look at
+// ExportFilter parses, binds, checks and plans a _typeFilter (KO-25, KO-27, KO-30..35). The
+// error is fhir.Issues with every problem of the text. Without a Since the plan finds what
+// a search finds (VI-09); with one it finds resources in any state (VI-10..13). State
+// parameters are checked in both cases, since _since exempts from nothing (KO-31).
+func (c *Compiler) ExportFilter(text string, e Export) (Filter, error) {
+	q, unread := query.Parse(text)
+	if unread != nil && len(q.Params) == 0 {
+		return Filter{}, unread // there is nothing else to check
 	}
-	issues = slices.Concat(may.Check(c.reg, q), issues, policy.Check(c.reg, q))
-	if _, err := plan.Build(c.reg, policy.ForSearch(c.sound(q)), c.set); err != nil {
-		more, _ := fhir.AsIssues(err)
-		issues = append(issues, more...)
+	found := bound.Bind(c.names, q)
+	allowed, refused := policy.CheckFilter(found, e.Rules, e.May)
+	if e.Since == nil {
+		allowed = policy.ForSearch(allowed)
+	} else {
+		allowed = policy.ForDelta(allowed, e.WithoutSuppressed)
 	}
-	if err := issues.Err(); err != nil {
+	p, err := plan.Build(allowed, c.set)
+	if err := join(unread, refused, err).Err(); err != nil {
 		return Filter{}, err
 	}
-	return Filter{Query: q}, nil
-}
-
-// sound leaves out the criteria that the policy refuses, so that the planner does
-// not report them a second time.
-func (c *Compiler) sound(q query.Query) query.Query {
-	q.Params = slices.DeleteFunc(slices.Clone(q.Params), func(p query.Param) bool {
-		return len(policy.CheckCriterion(c.reg, q, p)) > 0
-	})
-	return q
-}
-
-// SearchPlan plans accepted criteria for a search: visible resources only, unless
-// the client names the state (VI-01, VI-04).
-func (c *Compiler) SearchPlan(f Filter) (plan.Plan, error) {
-	return plan.Build(c.reg, policy.ForSearch(f.Query), c.set)
-}
-
-// ExportPlan plans an accepted filter for one export: with since nil as a search
-// does (VI-09), with a since for all that was committed strictly after it, in any
-// state (VI-10..13), or in any but suppressed.
-func (c *Compiler) ExportPlan(f Filter, since *fhir.Instant, withoutSuppressed bool) (plan.Plan, error) {
-	if since == nil {
-		return c.SearchPlan(f)
+	if e.Since != nil {
+		p = p.With(plan.Since{After: *e.Since})
 	}
-	p, err := plan.Build(c.reg, policy.ForDelta(f.Query, withoutSuppressed), c.set)
-	if err != nil {
-		return p, err
+	return Filter{Query: found.Parsed, Plan: p}, nil
+}
+
+// join puts the problems of the stages into one list: what the client may not ask comes
+// first, since it decides the status of the response.
+func join(unread error, refused fhir.Issues, unplanned error) fhir.Issues {
+	first, _ := fhir.AsIssues(unread)
+	last, _ := fhir.AsIssues(unplanned)
+	issues := slices.Concat(first, refused, last)
+	slices.SortStableFunc(issues, func(a, b fhir.Issue) int { return cmp.Compare(rank(a), rank(b)) })
+	return issues
+}
+
+func rank(i fhir.Issue) int {
+	if i.Code == fhir.CodeForbidden {
+		return 0
 	}
-	return p.With(plan.Since{After: *since}), nil
+	return 1
 }

@@ -12,29 +12,26 @@ import (
 	"pgregory.net/rapid"
 
 	"muster/internal/fhir"
-	"muster/internal/policy"
 	"muster/internal/search/plan"
 	"muster/internal/testkit/bound"
 )
 
 // requireStable fails unless the canonical text of an accepted filter is accepted
 // as the same filter with the same plans: that is what a worker relies on.
-func requireStable(t interface{ Fatalf(string, ...any) }, c *Compiler, f Filter) {
-	again, err := c.ExportFilter(f.Text(), policy.SuppressedOffered)
-	if err != nil {
-		t.Fatalf("the canonical text %q is refused: %v", f.Text(), err)
-	}
+func requireStable(t interface{ Fatalf(string, ...any) }, c *Compiler, text string, f Filter) {
 	for _, since := range []*fhir.Instant{nil, new(fhir.Instant)} {
-		one, err1 := c.ExportPlan(f, since, false)
-		two, err2 := c.ExportPlan(again, since, false)
+		export := full
+		export.Since = since
+		one, err1 := c.ExportFilter(text, export)
+		two, err2 := c.ExportFilter(f.Text(), export)
 		if err1 != nil || err2 != nil {
-			t.Fatalf("%q was accepted, but not planned: %v, %v", f.Text(), err1, err2)
+			t.Fatalf("%q is accepted, but with _since %v the errors are %v, %v", text, since, err1, err2)
 		}
-		if diff := cmp.Diff(one, two, cmpopts.EquateEmpty()); diff != "" {
-			t.Fatalf("%q has two plans:\n%s", f.Text(), diff)
+		if diff := cmp.Diff(one.Plan, two.Plan, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("%q has two plans:\n%s", text, diff)
 		}
-		if visible := visibleNodes(one) > 0; since != nil && visible {
-			t.Fatalf("%q: the plan of a delta asks for visibility:\n%s", f.Text(), one)
+		if visible := visibleNodes(one.Plan) > 0; since != nil && visible {
+			t.Fatalf("%q: the plan of a delta asks for visibility:\n%s", text, one.Plan)
 		}
 	}
 }
@@ -65,21 +62,18 @@ func TestRandomFilters(t *testing.T) {
 			p := params[rapid.IntRange(0, len(params)-1).Draw(t, "param")]
 			criteria = append(criteria, p.Code+"="+rapid.SampledFrom(values).Draw(t, "value"))
 		}
-		f, err := c.ExportFilter(typ.String()+"?"+strings.Join(criteria, "&"), policy.SuppressedOffered)
+		text := typ.String() + "?" + strings.Join(criteria, "&")
+		f, err := c.ExportFilter(text, full)
 		if err != nil {
 			if issues, ok := fhir.AsIssues(err); !ok || len(issues) == 0 {
 				t.Fatalf("the error is not a list of issues: %v", err)
 			}
 			return
 		}
-		requireStable(t, c, f)
-		p, err := c.ExportPlan(f, nil, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		nodes := len(p.Root.(plan.And)) - visibleNodes(p)
+		requireStable(t, c, text, f)
+		nodes := len(f.Plan.Root.(plan.And)) - visibleNodes(f.Plan)
 		if nodes != len(criteria) {
-			t.Fatalf("%s has %d criteria, its plan %d nodes:\n%s", f.Text(), len(criteria), nodes, p)
+			t.Fatalf("%s has %d criteria, its plan %d nodes:\n%s", f.Text(), len(criteria), nodes, f.Plan)
 		}
 	})
 }
@@ -92,7 +86,7 @@ func TestEveryParameterHasAPlan(t *testing.T) {
 	for _, typ := range fhir.Types() {
 		for _, p := range c.reg.Params(typ) {
 			text := typ.String() + "?_lastUpdated=ge1900&" + p.Code + "=" + value[string(p.Type)]
-			_, err := c.ExportFilter(text, policy.SuppressedOffered)
+			_, err := c.ExportFilter(text, full)
 			if refused := err != nil; refused != (p.Restricted != "") {
 				t.Errorf("%s: %v; restricted is %q", text, err, p.Restricted)
 			}
@@ -123,12 +117,12 @@ func TestGuideExamples(t *testing.T) {
 			if p.Name != "_typeFilter" {
 				continue
 			}
-			f, err := c.ExportFilter(p.ValueString, policy.SuppressedOffered)
+			f, err := c.ExportFilter(p.ValueString, full)
 			if err != nil {
 				t.Errorf("%s is refused: %v", p.ValueString, err)
 				continue
 			}
-			requireStable(t, c, f)
+			requireStable(t, c, p.ValueString, f)
 		}
 	}
 }
@@ -147,9 +141,9 @@ func FuzzExportFilter(f *testing.F) {
 	limits := bound.Limits{Base: 16 << 20, PerByte: 64 << 10}
 	f.Fuzz(func(t *testing.T, text string) {
 		limits.Run(t, len(text), func() {
-			filter, err := c.ExportFilter(text, policy.SuppressedOffered)
+			filter, err := c.ExportFilter(text, full)
 			if err == nil {
-				requireStable(t, c, filter)
+				requireStable(t, c, text, filter)
 				return
 			}
 			if issues, ok := fhir.AsIssues(err); !ok || len(issues) == 0 {
@@ -182,13 +176,11 @@ func TestEquivalentTexts(t *testing.T) {
 	} {
 		var plans [2]plan.Plan
 		for i, text := range pair {
-			f, err := c.ExportFilter(text, policy.SuppressedOffered)
+			f, err := c.ExportFilter(text, full)
 			if err != nil {
 				t.Fatalf("%s: %v", text, err)
 			}
-			if plans[i], err = c.ExportPlan(f, nil, false); err != nil {
-				t.Fatalf("%s: %v", text, err)
-			}
+			plans[i] = f.Plan
 		}
 		if diff := cmp.Diff(plans[0], plans[1]); diff != "" {
 			t.Errorf("%s and %s differ:\n%s", pair[0], pair[1], diff)
@@ -199,11 +191,7 @@ func TestEquivalentTexts(t *testing.T) {
 func BenchmarkExportFilter(b *testing.B) {
 	c := compiler(b)
 	for b.Loop() {
-		f, err := c.ExportFilter("PractitionerRole?location=l1,l2&organization=Organization/o1&_lastUpdated=ge2026-01-01&active=true", policy.SuppressedOffered)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := c.ExportPlan(f, nil, false); err != nil {
+		if _, err := c.ExportFilter("PractitionerRole?location=l1,l2&organization=Organization/o1&_lastUpdated=ge2026-01-01&active=true", full); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -11,15 +11,14 @@ import (
 	"muster/internal/search/query"
 )
 
-// sortKey is one key of _sort, before the plan is known: near takes its point from
-// there.
+// sortKey is one key of _sort before planning: near takes its point from the plan.
 type sortKey struct {
 	plan.Order
 	near bool
 	at   query.Span
 }
 
-// sortKinds are the index entries that parameters can be sorted by (SR-54).
+// sortKinds are the index entries by which parameters of each type are sorted (SR-54).
 var sortKinds = map[conformance.ParamType]index.Kind{
 	conformance.String: index.String,
 	conformance.Token:  index.Token,
@@ -28,8 +27,8 @@ var sortKinds = map[conformance.ParamType]index.Kind{
 	conformance.URI:    index.URI,
 }
 
-// sort reads _sort: names of parameters, with a minus sign in front for the other
-// direction (SR-51, SR-54).
+// sort reads _sort: names of parameters, each with a leading minus sign for descending
+// order (SR-51, SR-54).
 func (r *resultReader) sort(l query.Criterion) {
 	for _, v := range l.Values {
 		name, descending := strings.CutPrefix(text(v), "-")
@@ -40,17 +39,17 @@ func (r *resultReader) sort(l query.Criterion) {
 			r.order = append(r.order, key)
 			continue
 		}
-		if problem := policy.Restriction(r.reg, r.q.Type, name); problem != "" {
+		p, ok := r.reg.Param(r.q.Type, name)
+		if problem := policy.Restriction(r.q.Type, name, p); problem != "" {
 			r.refuse(fhir.CodeNotSupported, v.At, "%s", problem)
 			continue
 		}
-		p, ok := r.reg.Param(r.q.Type, name)
 		key.Param, key.Kind = p.ID, sortKinds[p.Type]
 		switch {
 		case ok && p.Type == conformance.Special:
 			key.near = true
 		case !ok || p.Column || key.Kind == 0:
-			r.invalid(v.At, "cannot be sorted by: use some of %s, with a minus sign in front for the other direction", r.sortable())
+			r.invalid(v.At, "cannot be sorted by: use some of %s, with a leading minus sign for descending order", r.sortable())
 			continue
 		}
 		r.order = append(r.order, key)
@@ -71,14 +70,15 @@ func (r *resultReader) sortable() string {
 	return strings.Join(names, ", ")
 }
 
-// bindOrder gives near the point that the search asks about (SR-51).
+// bindOrder returns the order of the search, in which near has the point of the plan
+// (SR-51).
 func (r *resultReader) bindOrder(p plan.Plan) []plan.Order {
 	var order []plan.Order
 	for _, key := range r.order {
 		if key.near {
 			points := p.Points(key.Param)
 			if len(points) != 1 {
-				r.invalid(key.at, "sorts by the distance from the point of the search, which has %d: write near=latitude|longitude|distance once, with one value", len(points))
+				r.invalid(key.at, "sorts by the distance from the point of the search, but the search has %d points: write near=latitude|longitude|distance once, with one value", len(points))
 				continue
 			}
 			key.Order = plan.Order{Param: key.Param, Kind: index.Location, Point: &points[0], Descending: key.Descending}

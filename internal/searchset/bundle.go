@@ -13,29 +13,29 @@ import (
 	"muster/internal/store"
 )
 
-// page is which piece of a set to write, and how.
-type page struct {
-	self   string // link of the page itself
-	offset int    // of its first match in the set
-	count  int    // matches of a full page
+// pageRequest selects a page of a result set and its format.
+type pageRequest struct {
+	self   string // URL of the page itself
+	offset int    // of the first match in the result set
+	count  int    // matches per page
 	pretty bool
 }
 
-// write writes one page of a set.
-func (s *Service) write(ctx context.Context, one set, p page) (Answer, error) {
-	b := &bundle{set: one, base: s.BaseURL}
+// writePage writes one page of a result set.
+func (s *Service) writePage(ctx context.Context, results resultSet, p pageRequest) (Answer, error) {
+	b := &bundle{results: results, base: s.BaseURL}
 	b.add(`{"resourceType":"Bundle","type":"searchset"`)
-	if one.total >= 0 {
-		b.add(`,"total":` + strconv.FormatInt(one.total, 10))
+	if results.total >= 0 {
+		b.add(`,"total":` + strconv.FormatInt(results.total, 10))
 	}
-	if err := s.links(ctx, b, p); err != nil {
+	if err := s.writeLinks(ctx, b, p); err != nil {
 		return Answer{}, err
 	}
-	if err := s.entries(ctx, b, p); err != nil {
+	if err := s.writeEntries(ctx, b, p); err != nil {
 		return Answer{}, err
 	}
 	if b.entries > 0 {
-		b.add("]") // a Bundle without entries has no list either (SR-08)
+		b.add("]") // a Bundle without entries has no member entry (SR-08)
 	}
 	b.add("}")
 	body := b.text.Bytes()
@@ -45,21 +45,21 @@ func (s *Service) write(ctx context.Context, one set, p page) (Answer, error) {
 	return Answer{Body: body, Resources: b.resources}, nil
 }
 
-// links writes self, next and previous (SR-07, PG-01). There is no next behind the
-// last match that can be paged to (PG-04).
-func (s *Service) links(ctx context.Context, b *bundle, p page) error {
+// writeLinks writes the links self, next and previous (SR-07, PG-01). The page with the
+// last match that paging can reach has no link next (PG-04).
+func (s *Service) writeLinks(ctx context.Context, b *bundle, p pageRequest) error {
 	next, previous := p.offset+p.count, max(0, p.offset-p.count)
 	b.add(`,"link":[`)
 	b.link("self", p.self)
-	if next >= len(b.set.keys) && p.offset == 0 {
+	if next >= len(b.results.keys) && p.offset == 0 {
 		b.add(`]`)
 		return nil
 	}
-	token, err := s.token(ctx, b.set)
+	token, err := s.newToken(ctx, b.results)
 	if err != nil {
 		return err
 	}
-	if next < len(b.set.keys) {
+	if next < len(b.results.keys) {
 		b.add(",")
 		b.link("next", s.pageURL(token, next, p.count, p.pretty))
 	}
@@ -71,66 +71,67 @@ func (s *Service) links(ctx context.Context, b *bundle, p page) error {
 	return nil
 }
 
-// entries writes the matches, what they include, and what the client should be told.
-func (s *Service) entries(ctx context.Context, b *bundle, p page) error {
-	keys := b.set.keys[min(p.offset, len(b.set.keys)):min(p.offset+p.count, len(b.set.keys))]
-	keys, err := s.current(ctx, b.set.typ, keys)
+// writeEntries writes the matches, the included resources and the warnings.
+func (s *Service) writeEntries(ctx context.Context, b *bundle, p pageRequest) error {
+	keys := b.results.keys[min(p.offset, len(b.results.keys)):min(p.offset+p.count, len(b.results.keys))]
+	keys, err := s.currentKeys(ctx, b.results.resourceType, keys)
 	if err != nil {
 		return err
 	}
 	var matches []store.Row
 	err = s.Store.Bodies(ctx, keys, func(row store.Row, line []byte) error {
-		if !b.set.visible.Shows(row.Visibility) {
+		if !b.results.visible.Shows(row.Visibility) {
 			return nil
 		}
 		matches = append(matches, row)
-		return b.resource(row, line, "match", b.set.form())
+		return b.resource(row, line, "match", b.results.representation())
 	})
 	if err != nil {
 		return err
 	}
-	if err := s.includes(ctx, b, matches); err != nil {
+	if err := s.writeIncludes(ctx, b, matches); err != nil {
 		return err
 	}
-	if b.set.more {
-		b.outcome(fhir.CodeTooCostly, fmt.Sprintf("There are more matches than the first %d, which are all that can be paged through: narrow the search, or use $export.", MaxMatches))
+	if b.results.hasMore {
+		b.outcome(fhir.CodeTooCostly, fmt.Sprintf("The search has more than %d matches, and paging stops there: narrow the search, or use $export.", MaxMatches))
 	}
 	return nil
 }
 
-// includes writes what the matches of the page include. _elements names elements of
-// the type that was searched, so included resources are whole; _summary is for all.
-func (s *Service) includes(ctx context.Context, b *bundle, matches []store.Row) error {
-	if len(b.set.includes) == 0 {
+// writeIncludes writes the resources that the matches of the page include. _elements
+// names elements of the searched type, so it does not apply to included resources;
+// _summary does.
+func (s *Service) writeIncludes(ctx context.Context, b *bundle, matches []store.Row) error {
+	if len(b.results.includes) == 0 {
 		return nil
 	}
-	e, err := s.include(ctx, matches, b.set.includes)
+	included, err := s.include(ctx, matches, b.results.includes)
 	if err != nil {
 		return err
 	}
-	keys := make([]store.RowKey, len(e.included))
-	for n, row := range e.included {
+	keys := make([]store.RowKey, len(included.rows))
+	for n, row := range included.rows {
 		keys[n] = row.Key
 	}
-	b.text.Grow(int(e.bytes))
+	b.text.Grow(int(included.bytes))
 	err = s.Store.Bodies(ctx, keys, func(row store.Row, line []byte) error {
 		if !policy.Readable(row.Visibility) {
 			return nil
 		}
-		return b.resource(row, line, "include", search.Representation{Summary: b.set.summary})
+		return b.resource(row, line, "include", search.Representation{Summary: b.results.summary})
 	})
 	if err != nil {
 		return err
 	}
-	if e.cut {
-		b.outcome(fhir.CodeTooCostly, fmt.Sprintf("Not everything that the includes name is here: a page includes up to %d resources, reached in up to %d steps. Search for the others by themselves.", MaxIncluded, MaxSteps))
+	if included.truncated {
+		b.outcome(fhir.CodeTooCostly, fmt.Sprintf("The includes of this page are incomplete: a page includes at most %d resources, reached in at most %d steps. Search for the others separately.", MaxIncluded, MaxSteps))
 	}
 	return nil
 }
 
-// bundle is a Bundle that is being written.
+// bundle is a Bundle under construction.
 type bundle struct {
-	set       set
+	results   resultSet
 	base      string
 	text      bytes.Buffer
 	entries   int
@@ -139,20 +140,20 @@ type bundle struct {
 
 func (b *bundle) add(text string) { b.text.WriteString(text) }
 
-// quote writes a text as a JSON string.
+// quote appends a text as a JSON string.
 func (b *bundle) quote(text string) {
-	quoted, _ := json.Marshal(text) // a string always becomes JSON
+	quoted, _ := json.Marshal(text) // never fails for a string
 	b.text.Write(quoted)
 }
 
 func (b *bundle) link(relation, url string) {
 	b.add(`{"relation":"` + relation + `","url":"`)
-	b.add(url) // percent-escaped, so there is nothing left that JSON would escape
+	b.add(url) // percent-encoded, so it contains no character that JSON escapes
 	b.add(`"}`)
 }
 
-// entry opens an entry.
-func (b *bundle) entry() {
+// beginEntry begins an entry.
+func (b *bundle) beginEntry() {
 	if b.entries == 0 {
 		b.add(`,"entry":[{`)
 	} else {
@@ -161,30 +162,30 @@ func (b *bundle) entry() {
 	b.entries++
 }
 
-// resource writes an entry with a resource.
+// resource appends an entry with a resource.
 func (b *bundle) resource(row store.Row, line []byte, mode string, form search.Representation) error {
-	b.entry()
+	b.beginEntry()
 	b.resources++
 	b.add(`"fullUrl":"` + b.base + "/" + row.Key.Type().String() + "/" + row.ID + `","resource":`)
 	b.text.Grow(len(line) + 256)
-	shaped, err := reshape(b.text.AvailableBuffer(), row.Key.Type(), line, form)
+	represented, err := represent(b.text.AvailableBuffer(), row.Key.Type(), line, form)
 	if err != nil {
 		return err
 	}
-	b.text.Write(shaped)
+	b.text.Write(represented)
 	b.add(`,"search":{"mode":"` + mode + `"}}`)
 	return nil
 }
 
-// outcome writes an entry that tells the client something (A-42).
+// outcome appends an entry with a warning for the client (A-42).
 func (b *bundle) outcome(code fhir.Code, text string) {
-	b.entry()
+	b.beginEntry()
 	b.add(`"resource":{"resourceType":"OperationOutcome","issue":[{"severity":"warning","code":"` + string(code) + `","diagnostics":`)
 	b.quote(text)
 	b.add(`}]},"search":{"mode":"outcome"}}`)
 }
 
-// pretty breaks JSON into lines.
+// pretty indents JSON.
 func pretty(body []byte) []byte {
 	var out bytes.Buffer
 	if json.Indent(&out, body, "", "  ") != nil {

@@ -1,30 +1,30 @@
-// Package searchset answers searches and reads: it asks the store what a search
-// finds and writes the Bundle.
+// Package searchset implements FHIR search and read over a store: it runs the search
+// and writes the searchset Bundle.
 //
-// # The flow
+// # Flow
 //
-// [Service.Search] lets package search read the URL, asks the store for the first
-// matches in order and for their number, and makes a [set] of them: the row keys of at
-// most [MaxMatches] matches with everything that their pages depend on. A page of a
-// set is written by one function, whether it is the first (Search) or a later one
-// ([Service.Page]): matches, then what _include and _revinclude bring along
-// (include.go), then what the client should be told. The bytes of a resource are those
-// that are stored; only _elements and _summary take them apart (form.go).
+// [Service.Search] parses the URL with package search, reads the first matches and their
+// total from the store, and builds a [resultSet]: the row keys of at most [MaxMatches]
+// matches, with all settings that later pages need. [Service.Page] restores the result
+// set of an earlier search. The same function writes the first page and the later
+// pages: the matches, the resources of _include and _revinclude (include.go), and
+// warnings. Resources are copied byte for byte from the store; only _elements and
+// _summary parse them (form.go).
 //
 // # Pages
 //
-// The set of a search is not kept: it travels in the link to the next page, packed and
-// authenticated (token.go), so pages survive a restart, work on every node and cost
-// no memory. All pages of a search come from the one list of keys that the search made:
-// nothing is on two pages and nothing falls between two, whatever is written
-// meanwhile (PG-09). Each page reads the current resources by these keys. One that was
-// removed or hidden since is left out (PG-08), so a page may be shorter than the
-// others; one that has changed is shown as it is now.
+// The server does not store result sets. The link to the next page contains the result
+// set, encrypted and authenticated (token.go). Pages therefore survive a restart, work
+// on every node and use no memory. All pages of a search use the list of keys of that
+// search, so concurrent writes cannot repeat or skip a match (PG-09). Each page reads the
+// current versions of its resources. It leaves out resources that were removed or hidden
+// after the search (PG-08), so it may have fewer matches than other pages.
 //
-// # When things fail
+// # Errors
 //
-// A page is written into memory before its first byte goes out: it is bounded by
-// [MaxMatches], [MaxIncluded] and [maxBytes]. So an error at any point becomes a whole
-// answer. What the limits cut off is told in an entry with an OperationOutcome. A
-// search that takes too long ends with store.ErrTooCostly.
+// A page is written to memory before it is sent; [MaxMatches], [MaxIncluded] and
+// [maxBytes] limit its size. An error at any point therefore produces a complete error
+// response. An entry with an OperationOutcome reports matches or included resources left
+// out because of these limits. A search that takes too long fails with
+// store.ErrTooCostly.
 package searchset

@@ -10,14 +10,14 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// subsetted marks a resource that is not all there.
-const subsetted = `{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED","display":"Resource encoded in summary mode"}`
+// subsettedTag marks an incomplete resource.
+const subsettedTag = `{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED","display":"Resource encoded in summary mode"}`
 
-// reshape appends a stored line in the form that was asked for: as it is, or with
-// some of its elements only, marked as such. Elements that must be there, and those
-// that change the meaning of others, always stay.
-func reshape(dst []byte, t fhir.Type, line []byte, form search.Representation) ([]byte, error) {
-	keep := keeps(t, form)
+// represent appends a stored line in the requested representation: unchanged, or with
+// some of its elements and a SUBSETTED tag. Mandatory elements and modifier elements are
+// always kept.
+func represent(dst []byte, t fhir.Type, line []byte, form search.Representation) ([]byte, error) {
+	keep := keptMembers(t, form)
 	if keep == nil {
 		return append(dst, line...), nil
 	}
@@ -26,9 +26,9 @@ func reshape(dst []byte, t fhir.Type, line []byte, form search.Representation) (
 	defer arenas.Put(arena)
 	v, err := parser.ParseBytes(line)
 	if err != nil {
-		return nil, fmt.Errorf("a stored %v is not JSON: %w", t, err)
+		return nil, fmt.Errorf("parse stored %v: %w", t, err)
 	}
-	shape(v, arena, keep)
+	subset(v, arena, keep)
 	return v.MarshalTo(dst), nil
 }
 
@@ -37,8 +37,8 @@ var (
 	arenas  fastjson.ArenaPool
 )
 
-// shape drops the members that are not kept and adds the tag.
-func shape(v *fastjson.Value, arena *fastjson.Arena, keep func(member string) bool) {
+// subset removes the members that are not kept and adds the SUBSETTED tag.
+func subset(v *fastjson.Value, arena *fastjson.Arena, keep func(member string) bool) {
 	var drop []string
 	v.GetObject().Visit(func(name []byte, _ *fastjson.Value) {
 		if !keep(string(name)) {
@@ -58,11 +58,12 @@ func shape(v *fastjson.Value, arena *fastjson.Arena, keep func(member string) bo
 		tags = arena.NewArray()
 		meta.Set("tag", tags)
 	}
-	tags.SetArrayItem(len(tags.GetArray()), fastjson.MustParse(subsetted))
+	tags.SetArrayItem(len(tags.GetArray()), fastjson.MustParse(subsettedTag))
 }
 
-// keeps tells which members of a resource a form has; nil means all.
-func keeps(t fhir.Type, form search.Representation) func(member string) bool {
+// keptMembers returns a function that reports whether a representation keeps a member
+// of the resource. It returns nil if all members are kept.
+func keptMembers(t fhir.Type, form search.Representation) func(member string) bool {
 	var wanted func(e fhir.Element) bool
 	switch {
 	case len(form.Elements) > 0:

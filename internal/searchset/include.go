@@ -9,45 +9,45 @@ import (
 	"muster/internal/store"
 )
 
-// expansion collects what the includes of a page bring along: each resource once,
-// never one of the page's matches, and only what may be read (TR-06, VI-02).
-type expansion struct {
+// includer collects the resources that a page includes: each once, without the matches
+// of the page, and only readable resources (TR-06, VI-02).
+type includer struct {
 	*Service
-	seen     map[store.RowKey]bool
-	included []store.Row
-	bytes    int64
-	cut      bool // a limit has kept something out (TR-08)
+	seen      map[store.RowKey]bool
+	rows      []store.Row
+	bytes     int64
+	truncated bool // a limit excluded some resources (TR-08)
 }
 
-// include follows the includes from the matches, and those with :iterate from what
-// they bring, until nothing new comes.
-func (s *Service) include(ctx context.Context, matches []store.Row, includes []search.Include) (*expansion, error) {
-	e := &expansion{Service: s, seen: map[store.RowKey]bool{}}
+// include applies the includes to the matches, and those with :iterate to the included
+// resources, until no new resources are found.
+func (s *Service) include(ctx context.Context, matches []store.Row, includes []search.Include) (*includer, error) {
+	e := &includer{Service: s, seen: map[store.RowKey]bool{}}
 	for _, row := range matches {
 		e.seen[row.Key] = true
 	}
 	from := matches
-	for step := 0; len(from) > 0 && !e.cut; step++ {
-		before := len(e.included)
+	for step := 0; len(from) > 0 && !e.truncated; step++ {
+		before := len(e.rows)
 		for _, i := range includes {
 			if step > 0 && !i.Iterate {
 				continue
 			}
 			if step == MaxSteps {
-				e.cut = e.cut || startsAt(i, from)
+				e.truncated = e.truncated || appliesTo(i, from)
 				continue
 			}
-			if err := e.follow(ctx, i, from); err != nil {
+			if err := e.apply(ctx, i, from); err != nil {
 				return nil, err
 			}
 		}
-		from = e.included[before:]
+		from = e.rows[before:]
 	}
 	return e, nil
 }
 
-// startsAt reports whether an include would be applied to one of the rows.
-func startsAt(i search.Include, from []store.Row) bool {
+// appliesTo reports whether an include applies to one of the rows.
+func appliesTo(i search.Include, from []store.Row) bool {
 	for _, row := range from {
 		if t := row.Key.Type(); !i.Reverse && t == i.Source || i.Reverse && i.Reaches(t) {
 			return true
@@ -56,16 +56,16 @@ func startsAt(i search.Include, from []store.Row) bool {
 	return false
 }
 
-// follow applies one include to the rows.
-func (e *expansion) follow(ctx context.Context, i search.Include, from []store.Row) error {
+// apply applies one include to rows.
+func (e *includer) apply(ctx context.Context, i search.Include, from []store.Row) error {
 	if i.Reverse {
-		return e.back(ctx, i, from)
+		return e.revInclude(ctx, i, from)
 	}
-	return e.forward(ctx, i, from)
+	return e.include(ctx, i, from)
 }
 
-// forward adds what the rows of the source type refer to.
-func (e *expansion) forward(ctx context.Context, i search.Include, from []store.Row) error {
+// include adds the resources that rows of the source type refer to.
+func (e *includer) include(ctx context.Context, i search.Include, from []store.Row) error {
 	var keys []store.RowKey
 	for _, row := range from {
 		if row.Key.Type() == i.Source {
@@ -80,11 +80,11 @@ func (e *expansion) forward(ctx context.Context, i search.Include, from []store.
 		return err
 	}
 	ids := map[fhir.Type][]string{}
-	asked := map[store.Reference]bool{}
+	seen := map[store.Reference]bool{}
 	for _, r := range references {
 		target := store.Reference{Type: r.Type, ID: r.ID}
-		if i.Reaches(r.Type) && !asked[target] {
-			asked[target] = true
+		if i.Reaches(r.Type) && !seen[target] {
+			seen[target] = true
 			ids[r.Type] = append(ids[r.Type], r.ID)
 		}
 	}
@@ -100,8 +100,8 @@ func (e *expansion) forward(ctx context.Context, i search.Include, from []store.
 	return nil
 }
 
-// back adds the resources of the source type that refer to the rows.
-func (e *expansion) back(ctx context.Context, i search.Include, from []store.Row) error {
+// revInclude adds the resources of the source type that refer to rows.
+func (e *includer) revInclude(ctx context.Context, i search.Include, from []store.Row) error {
 	ids := map[fhir.Type][]string{}
 	for _, row := range from {
 		if t := row.Key.Type(); i.Reaches(t) {
@@ -116,7 +116,7 @@ func (e *expansion) back(ctx context.Context, i search.Include, from []store.Row
 		if err != nil {
 			return err
 		}
-		e.cut = e.cut || len(rows) > MaxIncluded
+		e.truncated = e.truncated || len(rows) > MaxIncluded
 		if err := e.add(ctx, rows); err != nil {
 			return err
 		}
@@ -124,20 +124,20 @@ func (e *expansion) back(ctx context.Context, i search.Include, from []store.Row
 	return nil
 }
 
-// add takes rows of one type in as long as there is room.
-func (e *expansion) add(ctx context.Context, rows []store.Row) error {
-	rows, err := e.visible(ctx, slices.DeleteFunc(rows, func(row store.Row) bool { return e.seen[row.Key] }))
+// add adds rows of one type until a limit is reached.
+func (e *includer) add(ctx context.Context, rows []store.Row) error {
+	rows, err := e.filterVisible(ctx, slices.DeleteFunc(rows, func(row store.Row) bool { return e.seen[row.Key] }))
 	if err != nil {
 		return err
 	}
 	for _, row := range rows {
-		if len(e.included) >= MaxIncluded || e.bytes+row.Size > maxBytes {
-			e.cut = true
+		if len(e.rows) >= MaxIncluded || e.bytes+row.Size > maxBytes {
+			e.truncated = true
 			return nil
 		}
 		e.seen[row.Key] = true
 		e.bytes += row.Size
-		e.included = append(e.included, row)
+		e.rows = append(e.rows, row)
 	}
 	return nil
 }

@@ -13,42 +13,42 @@ import (
 	"muster/internal/search"
 )
 
-// Page answers a request for a page of a search (PG-01); rawQuery is the part of its
-// URL behind the question mark.
+// Page returns a page of an earlier search (PG-01). rawQuery is the query string of its
+// URL.
 func (s *Service) Page(ctx context.Context, rawQuery string) (Answer, error) {
-	asked, token, err := parsePage(rawQuery)
+	request, token, err := parsePage(rawQuery)
 	if err != nil {
 		return Answer{}, err
 	}
-	one, err := s.open(ctx, token)
+	results, err := s.openToken(ctx, token)
 	if err != nil {
 		return Answer{}, err
 	}
-	if !one.visible.NotSuppressed && !s.maySee(ctx).MayBeAskedFor() {
+	if !results.visible.NotSuppressed && !s.suppressedAccess(ctx).MayBeAskedFor() {
 		return Answer{}, errSuppressed
 	}
-	asked.self = s.pageURL(token, asked.offset, asked.count, asked.pretty)
-	return s.write(ctx, one, asked)
+	request.self = s.pageURL(token, request.offset, request.count, request.pretty)
+	return s.writePage(ctx, results, request)
 }
 
-// errSuppressed is the answer to a link of a search that could ask for suppressed
-// resources, where its client may not ask for them any more.
-var errSuppressed = fhir.Issue{Code: fhir.CodeForbidden, Diagnostics: "This page shows suppressed resources, which this client may not ask for: search again without the parameter suppressed."}
+// errSuppressed is returned for a page of a search that included suppressed resources,
+// if the client may no longer request them.
+var errSuppressed = fhir.Issue{Code: fhir.CodeForbidden, Diagnostics: "This page contains suppressed resources, which this client may not request: search again without the parameter suppressed."}
 
-// parsePage reads the URL of a page (PG-02, PG-03, PG-05, PG-06).
-func parsePage(rawQuery string) (p page, token string, err error) {
+// parsePage parses the query string of a page (PG-02, PG-03, PG-05, PG-06).
+func parsePage(rawQuery string) (p pageRequest, token string, err error) {
 	values, err := url.ParseQuery(rawQuery)
 	if err != nil {
-		return page{}, "", invalid("The address of a page cannot be read: follow the links in a Bundle as they are.")
+		return pageRequest{}, "", invalid("The URL of the page is malformed: follow the links of a Bundle unchanged.")
 	}
 	if _, ok := values["_getpages"]; !ok {
-		return page{}, "", fhir.Issue{Code: fhir.CodeNotSupported, Diagnostics: "A search over all types is not offered here: search one type, such as Organization?name=…, or follow the link to a page."}
+		return pageRequest{}, "", fhir.Issue{Code: fhir.CodeNotSupported, Diagnostics: "A search over all types is not supported: search one type, such as Organization?name=…, or follow a link of a Bundle."}
 	}
 	p.count = search.MaxCount
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		list := values[name]
 		if len(list) > 1 {
-			return page{}, "", invalid("The parameter %s stands there more than once: follow the links in a Bundle as they are.", name)
+			return pageRequest{}, "", invalid("The parameter %s is repeated: follow the links of a Bundle unchanged.", name)
 		}
 		switch value := list[0]; name {
 		case "_getpages":
@@ -63,26 +63,26 @@ func parsePage(rawQuery string) (p page, token string, err error) {
 			if p.pretty = value == "true"; value != "true" && value != "false" {
 				err = invalid("_pretty takes true or false.")
 			}
-		case "_format": // the HTTP side looks at it
+		case "_format": // package server handles it
 		default:
-			err = invalid("The parameter %s has no place in the address of a page, which takes _getpages, _getpagesoffset, _count, _format and _pretty.", name)
+			err = invalid("The parameter %s is not supported in the URL of a page: use _getpages, _getpagesoffset, _count, _format and _pretty.", name)
 		}
 		if err != nil {
-			return page{}, "", err
+			return pageRequest{}, "", err
 		}
 	}
 	return p, token, nil
 }
 
-// parseOffset reads the place of the first match of a page.
+// parseOffset parses the offset of the first match of a page.
 func parseOffset(text string) (int, error) {
 	if text == "" || strings.Trim(text, "0123456789") != "" {
-		return 0, invalid("_getpagesoffset: %q is not a whole number from 0.", text)
+		return 0, invalid("_getpagesoffset: %q is not a non-negative integer.", text)
 	}
 	n, err := strconv.Atoi(text)
-	if err != nil || n >= MaxMatches { // digits that do not fit an int are many
+	if err != nil || n >= MaxMatches { // digits that overflow an int are too many
 		return 0, fhir.Issue{Code: fhir.CodeTooCostly, Diagnostics: fmt.Sprintf(
-			"Only the first %d matches of a search can be paged through: narrow the search, or use $export.", MaxMatches)}
+			"Paging stops after the first %d matches of a search: narrow the search, or use $export.", MaxMatches)}
 	}
 	return n, nil
 }
@@ -91,7 +91,7 @@ func invalid(format string, args ...any) fhir.Issue {
 	return fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: fmt.Sprintf(format, args...)}
 }
 
-// pageURL is the link to a page.
+// pageURL returns the URL of a page.
 func (s *Service) pageURL(token string, offset, count int, pretty bool) string {
 	link := fmt.Sprintf("%s/?_getpages=%s&_getpagesoffset=%d&_count=%d", s.BaseURL, token, offset, count)
 	if pretty {
@@ -100,8 +100,8 @@ func (s *Service) pageURL(token string, offset, count int, pretty bool) string {
 	return link
 }
 
-// selfLink makes a link of the canonical text of a search: what may not stand in a
-// URL as it is gets escaped.
+// selfLink returns the URL of the canonical text of a search. Characters that a URL must
+// not contain are percent-encoded.
 func selfLink(base, text string) string {
 	var b strings.Builder
 	b.WriteString(base + "/")

@@ -25,8 +25,8 @@ import (
 
 const base = "http://directory.example/fhir"
 
-// served is a service on a data directory of its own.
-type served struct {
+// testService is a service on its own data directory.
+type testService struct {
 	*Service
 	testing.TB
 	dir       string
@@ -35,9 +35,9 @@ type served struct {
 	now       time.Time
 }
 
-func newServed(t testing.TB) *served {
+func newTestService(t testing.TB) *testService {
 	t.Helper()
-	s := &served{TB: t, dir: t.TempDir(), now: time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)}
+	s := &testService{TB: t, dir: t.TempDir(), now: time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)}
 	registry, err := conformance.Load()
 	s.must(err)
 	s.extractor, err = index.NewExtractor(registry, base)
@@ -46,15 +46,15 @@ func newServed(t testing.TB) *served {
 	return s
 }
 
-func (s *served) must(err error) {
+func (s *testService) must(err error) {
 	s.Helper()
 	if err != nil {
 		s.Fatal(err)
 	}
 }
 
-// open opens the directory, as a server that starts does.
-func (s *served) open(registry *conformance.Registry) (*sqlite.Store, *Service) {
+// open opens the directory like a server that starts.
+func (s *testService) open(registry *conformance.Registry) (*sqlite.Store, *Service) {
 	s.Helper()
 	clock := func() time.Time { return s.now }
 	db, err := sqlite.Open(s.Context(), s.dir, sqlite.Options{Now: clock, SearchDeadline: time.Minute, Create: &sqlite.CreateInfo{
@@ -70,8 +70,8 @@ func (s *served) open(registry *conformance.Registry) (*sqlite.Store, *Service) 
 	})
 }
 
-// load loads resources, one on a line.
-func (s *served) load(lines io.Reader) {
+// load loads resources, one per line.
+func (s *testService) load(lines io.Reader) {
 	s.Helper()
 	summary, err := load.Run(s.Context(), load.Config{Directory: s.store, Extractor: s.extractor}, []load.Input{load.FromReader("test", lines)})
 	s.must(err)
@@ -80,8 +80,9 @@ func (s *served) load(lines io.Reader) {
 	}
 }
 
-// many writes a line for each number from 0, and loads them.
-func (s *served) many(n int, format string) {
+// loadMany loads n resources: copies of the format with {n} replaced by the numbers from
+// 0.
+func (s *testService) loadMany(n int, format string) {
 	s.Helper()
 	var lines strings.Builder
 	for i := range n {
@@ -90,8 +91,8 @@ func (s *served) many(n int, format string) {
 	s.load(strings.NewReader(lines.String()))
 }
 
-// answered is a Bundle, read.
-type answered struct {
+// parsedBundle is a parsed searchset Bundle.
+type parsedBundle struct {
 	Total *int64
 	Link  []struct{ Relation, URL string }
 	Entry []struct {
@@ -100,19 +101,19 @@ type answered struct {
 	}
 }
 
-func (s *served) read(a Answer, err error) (b answered) {
+func (s *testService) read(a Answer, err error) (b parsedBundle) {
 	s.Helper()
 	s.must(err)
 	s.must(json.Unmarshal(a.Body, &b))
 	return b
 }
 
-func (s *served) find(t fhir.Type, rawQuery string) answered {
+func (s *testService) search(t fhir.Type, rawQuery string) parsedBundle {
 	s.Helper()
 	return s.read(s.Search(s.Context(), t, rawQuery))
 }
 
-func (s *served) follow(link string) answered {
+func (s *testService) follow(link string) parsedBundle {
 	s.Helper()
 	return s.read(s.Page(s.Context(), queryOf(link)))
 }
@@ -122,8 +123,8 @@ func queryOf(link string) string {
 	return rawQuery
 }
 
-// link returns a link, empty if it is not there.
-func (b answered) link(relation string) string {
+// link returns the URL of a link, or an empty string if the Bundle does not have it.
+func (b parsedBundle) link(relation string) string {
 	for _, l := range b.Link {
 		if l.Relation == relation {
 			return l.URL
@@ -132,8 +133,8 @@ func (b answered) link(relation string) string {
 	return ""
 }
 
-// ids returns the ids of a mode.
-func (b answered) ids(mode string) (ids []string) {
+// ids returns the ids of the entries with a search mode.
+func (b parsedBundle) ids(mode string) (ids []string) {
 	for _, e := range b.Entry {
 		if e.Search.Mode == mode {
 			ids = append(ids, e.Resource.ID)
@@ -142,40 +143,40 @@ func (b answered) ids(mode string) (ids []string) {
 	return ids
 }
 
-const room = `{"resourceType":"Location","id":"loc-{n}","status":"active","name":"Rooms {n}","address":{"city":"Balmain"},"managingOrganization":{"reference":"Organization/org"}}`
+const roomTemplate = `{"resourceType":"Location","id":"loc-{n}","status":"active","name":"Rooms {n}","address":{"city":"Balmain"},"managingOrganization":{"reference":"Organization/org"}}`
 
-// Links to pages work after a restart and on another node, for their client alone, and
-// not on another directory.
+// TestTokenBelongsToDirectoryAndClient checks that the link to a page works after a
+// restart and on another node, but not for another client or on another directory.
 func TestTokenBelongsToDirectoryAndClient(t *testing.T) {
 	t.Attr("requirements", "PG-06 PG-08")
-	s := newServed(t)
-	s.many(3, room)
-	next := s.find(fhir.Location, "address-city=Balmain&_count=1").link("next")
+	s := newTestService(t)
+	s.loadMany(3, roomTemplate)
+	next := s.search(fhir.Location, "address-city=Balmain&_count=1").link("next")
 	_, other := s.open(s.Registry)
 	if got := s.read(other.Page(t.Context(), queryOf(next))).ids("match"); !slices.Equal(got, []string{"loc-00001"}) {
 		t.Errorf("another node finds %v", got)
 	}
-	wantGone := func(what string, ctx context.Context, on *Service) {
+	wantNotFound := func(what string, ctx context.Context, on *Service) {
 		t.Helper()
 		_, err := on.Page(ctx, queryOf(next))
 		if issues, _ := fhir.AsIssues(err); len(issues) != 1 || issues[0].Code != fhir.CodeNotFound {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	wantGone("another client", auth.With(t.Context(), auth.Principal{ID: "somebody"}), s.Service)
-	wantGone("another directory", t.Context(), newServed(t).Service)
+	wantNotFound("another client", auth.With(t.Context(), auth.Principal{ID: "other"}), s.Service)
+	wantNotFound("another directory", t.Context(), newTestService(t).Service)
 	s.now = s.now.Add(s.PageLife - time.Minute)
 	s.follow(next)
 	s.now = s.now.Add(3 * time.Minute)
-	wantGone("later", t.Context(), s.Service)
+	wantNotFound("expired", t.Context(), s.Service)
 }
 
-// A token in which anything was changed is none.
+// TestChangedTokenIsRefused checks that a changed or truncated token is refused.
 func TestChangedTokenIsRefused(t *testing.T) {
 	t.Attr("requirements", "PG-06")
-	s := newServed(t)
-	s.many(2, room)
-	token := strings.TrimPrefix(strings.Split(queryOf(s.find(fhir.Location, "address-city=Balmain&_count=1").link("next")), "&")[0], "_getpages=")
+	s := newTestService(t)
+	s.loadMany(2, roomTemplate)
+	token := strings.TrimPrefix(strings.Split(queryOf(s.search(fhir.Location, "address-city=Balmain&_count=1").link("next")), "&")[0], "_getpages=")
 	for i := range token {
 		for _, c := range "Aa0_" {
 			changed := token[:i] + string(c) + token[i+1:]
@@ -187,22 +188,22 @@ func TestChangedTokenIsRefused(t *testing.T) {
 			}
 		}
 		if _, err := s.Page(t.Context(), "_getpages="+token[:i]); !errorIs(err, fhir.CodeNotFound) {
-			t.Fatalf("cut at %d: %v", i, err)
+			t.Fatalf("truncated at %d: %v", i, err)
 		}
 	}
 }
 
-// The links of a search for suppressed resources do not outlive the right to ask for
-// them; those of other searches do.
+// TestPagesOfSuppressed checks that links to pages with suppressed resources stop working
+// when the client loses the right to request them, and that other links keep working.
 func TestPagesOfSuppressed(t *testing.T) {
 	t.Attr("requirements", "PG-08 VI-07 SU-01")
-	s := newServed(t)
-	s.many(3, room)
-	s.many(3, strings.Replace(room, `"loc-{n}",`, `"hidden-{n}","extension":[{"url":"`+index.SuppressedURL+`","extension":[`+
+	s := newTestService(t)
+	s.loadMany(3, roomTemplate)
+	s.loadMany(3, strings.Replace(roomTemplate, `"loc-{n}",`, `"hidden-{n}","extension":[{"url":"`+index.SuppressedURL+`","extension":[`+
 		`{"url":"suppressedBy","valueCodeableConcept":{"coding":[{"system":"`+policy.ResponsibleParty+`","code":"`+policy.OrganisationInitiated+`"}]}}]}],`, 1))
-	hidden := s.find(fhir.Location, "address-city=Balmain&suppressed=true&_count=1").link("next")
-	mixed := s.find(fhir.Location, "address-city=Balmain&suppressed=true,false&_count=1").link("next")
-	plain := s.find(fhir.Location, "address-city=Balmain&_count=1").link("next")
+	hidden := s.search(fhir.Location, "address-city=Balmain&suppressed=true&_count=1").link("next")
+	mixed := s.search(fhir.Location, "address-city=Balmain&suppressed=true,false&_count=1").link("next")
+	plain := s.search(fhir.Location, "address-city=Balmain&_count=1").link("next")
 	for _, rules := range []policy.SuppressedRules{{Local: true}, {Search: true}, {}} {
 		_, restarted := s.open(s.Registry)
 		restarted.Suppressed = rules
@@ -223,28 +224,28 @@ func errorIs(err error, code fhir.Code) bool {
 	return len(issues) == 1 && issues[0].Code == code
 }
 
-// TestPagesWhileTheDirectoryChanges turns pages while a writer adds, removes, hides and
-// changes resources that the search finds. What was not touched is on the pages once,
-// in order; what was may be left out, and is there once at most.
+// TestPagesWhileTheDirectoryChanges reads pages while a writer adds, removes, hides and
+// changes resources that the search finds. Unchanged resources must be on the pages
+// exactly once and in order. Changed resources may be missing, but must not repeat.
 func TestPagesWhileTheDirectoryChanges(t *testing.T) {
 	t.Attr("requirements", "PG-08 PG-09 TR-06")
-	s := newServed(t)
+	s := newTestService(t)
 	s.load(strings.NewReader(`{"resourceType":"Organization","id":"org","active":true,"name":"Health"}`))
-	s.many(120, room)
+	s.loadMany(120, roomTemplate)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		for n := 0; ctx.Err() == nil; n++ {
-			id := fmt.Sprintf("%05d", (n*7)%120/2*2) // even ones only
-			changed := strings.ReplaceAll(room, "{n}", id)
+			id := fmt.Sprintf("%05d", (n*7)%120/2*2) // even numbers only
+			changed := strings.ReplaceAll(roomTemplate, "{n}", id)
 			switch n % 4 {
 			case 0:
 				changed = strings.Replace(changed, "Balmain", "Perth", 1)
 			case 1:
 				changed = strings.Replace(changed, `"active"`, `"inactive"`, 1)
 			case 2:
-				changed = strings.ReplaceAll(room, "{n}", fmt.Sprintf("new-%d", n))
+				changed = strings.ReplaceAll(roomTemplate, "{n}", fmt.Sprintf("new-%d", n))
 			case 3:
 				_, _ = s.store.Apply(ctx, []store.Change{{Type: fhir.Location, ID: "loc-" + id, Remove: true}})
 			}
@@ -253,12 +254,12 @@ func TestPagesWhileTheDirectoryChanges(t *testing.T) {
 	}()
 	for range 15 {
 		seen := map[string]int{}
-		page := s.find(fhir.Location, "address-city=Balmain&_sort=_id&_count=10&_include=Location:organization")
+		page := s.search(fhir.Location, "address-city=Balmain&_sort=_id&_count=10&_include=Location:organization")
 		var odd []string
 		for {
 			for _, id := range page.ids("match") {
 				if seen[id]++; seen[id] > 1 {
-					t.Fatalf("%s is there twice", id)
+					t.Fatalf("%s is repeated", id)
 				}
 				if len(id) == len("loc-00000") && (id[len(id)-1]-'0')%2 == 1 {
 					odd = append(odd, id)
@@ -273,30 +274,30 @@ func TestPagesWhileTheDirectoryChanges(t *testing.T) {
 			page = s.follow(page.link("next"))
 		}
 		if len(odd) != 60 || !slices.IsSorted(odd) {
-			t.Fatalf("%d of 60 resources that nobody touched: %v", len(odd), odd)
+			t.Fatalf("%d of 60 unchanged resources: %v", len(odd), odd)
 		}
 	}
 	stop()
 	<-ended
 }
 
-// TestIncludesEnd holds the limits of includes (TR-08): resources, steps, and circles.
+// TestIncludesEnd checks the limits of includes (TR-08): resources, steps and cycles.
 func TestIncludesEnd(t *testing.T) {
 	t.Attr("requirements", "TR-08 TR-03")
-	s := newServed(t)
+	s := newTestService(t)
 	var lines bytes.Buffer
-	for n := range 14 { // a chain of organisations, and a circle of two
+	for n := range 14 { // a chain of organisations, followed by a cycle of two
 		fmt.Fprintf(&lines, `{"resourceType":"Organization","id":"org-%02d","active":true,"name":"Health","partOf":{"reference":"Organization/org-%02d"}}`+"\n", n, n+1)
 	}
 	fmt.Fprintln(&lines, `{"resourceType":"Organization","id":"round-1","active":true,"name":"Health","partOf":{"reference":"Organization/round-2"}}`)
 	fmt.Fprintln(&lines, `{"resourceType":"Organization","id":"round-2","active":true,"name":"Health","partOf":{"reference":"Organization/round-1"}}`)
 	fmt.Fprintln(&lines, `{"resourceType":"Organization","id":"org","active":true,"name":"Health"}`)
 	s.load(&lines)
-	s.many(MaxIncluded+1, room)
+	s.loadMany(MaxIncluded+1, roomTemplate)
 	for _, c := range []struct {
 		query string
 		want  int
-		tells bool
+		warns bool
 	}{
 		{"_id=org-00&_include=Organization:partof", 1, false},
 		{"_id=org-00&_include:iterate=Organization:partof", MaxSteps, true},
@@ -306,21 +307,22 @@ func TestIncludesEnd(t *testing.T) {
 		{"_id=org&_revinclude=Location:organization", MaxIncluded, true},
 		{"_id=org&_revinclude=Location:organization&_revinclude=Organization:partof", MaxIncluded, true},
 	} {
-		b := s.find(fhir.Organization, c.query)
-		if got, tells := len(b.ids("include")), len(b.ids("outcome")) > 0; got != c.want || tells != c.tells {
-			t.Errorf("%s: %d included, warning %v; want %d, %v", c.query, got, tells, c.want, c.tells)
+		b := s.search(fhir.Organization, c.query)
+		if got, warns := len(b.ids("include")), len(b.ids("outcome")) > 0; got != c.want || warns != c.warns {
+			t.Errorf("%s: %d included, warning %v; want %d, %v", c.query, got, warns, c.want, c.warns)
 		}
 	}
 }
 
-// Large resources end a page before their number does.
+// TestIncludesEndByBytes checks that a page of large resources reaches the size limit
+// before the number limit.
 func TestIncludesEndByBytes(t *testing.T) {
 	t.Attr("requirements", "TR-08")
-	s := newServed(t)
+	s := newTestService(t)
 	s.load(strings.NewReader(`{"resourceType":"Organization","id":"org","active":true,"name":"Health"}`))
-	s.many(40, strings.Replace(room, "Rooms", strings.Repeat("Rooms ", 100_000), 1))
-	b := s.find(fhir.Organization, "_id=org&_revinclude=Location:organization")
+	s.loadMany(40, strings.Replace(roomTemplate, "Rooms", strings.Repeat("Rooms ", 100_000), 1))
+	b := s.search(fhir.Organization, "_id=org&_revinclude=Location:organization")
 	if n := len(b.ids("include")); n != maxBytes/600_500 || len(b.ids("outcome")) != 1 {
-		t.Errorf("%d included, told %d", n, len(b.ids("outcome")))
+		t.Errorf("%d included, %d warnings", n, len(b.ids("outcome")))
 	}
 }

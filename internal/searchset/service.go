@@ -17,120 +17,121 @@ import (
 
 // Limits of one search.
 const (
-	// MaxMatches is how many matches of a search can be paged through (PG-04).
+	// MaxMatches is the maximum number of matches that paging can reach (PG-04).
 	MaxMatches = 150
-	// MaxIncluded is how many resources a page includes beside its matches (TR-08).
+	// MaxIncluded is the maximum number of included resources of a page (TR-08).
 	MaxIncluded = 1000
-	// MaxSteps is how often the includes with :iterate are applied (TR-08).
+	// MaxSteps is the maximum number of times that includes with :iterate are applied
+	// (TR-08).
 	MaxSteps = 10
-	// maxBytes is how large the included resources of a page may be together.
+	// maxBytes is the maximum total size of the included resources of a page.
 	maxBytes = 16 << 20
-	// countedUpTo is how far matches are counted when the client does not say.
-	countedUpTo = 1000
+	// defaultTotalLimit is the number up to which matches are counted by default.
+	defaultTotalLimit = 1000
 )
 
-// Store is what the service asks of a store.
+// Store is the part of a store that the service uses.
 type Store interface {
 	store.Searcher
 	store.Secrets
 }
 
-// Config is what a [Service] needs. Fields without "optional" are needed.
+// Config configures a [Service]. All fields are required unless marked optional.
 type Config struct {
 	Store    Store
 	Compiler *search.Compiler
 	Registry *conformance.Registry
-	BaseURL  string // without a slash at the end (D11)
+	BaseURL  string // without a trailing slash (D11)
 	Rules    policy.SearchRules
-	// Suppressed says which clients may learn of suppressed resources; the zero value is
-	// the strictest.
+	// Suppressed defines which clients have access to suppressed resources. Optional:
+	// the zero value is the strictest.
 	Suppressed policy.SuppressedRules
 
-	Now func() time.Time // optional: time.Now
-	// PageLife is how long the link to a page can be followed. Optional: one hour.
+	// Now returns the current time. Optional: defaults to time.Now.
+	Now func() time.Time
+	// PageLife is how long the link to a page is valid. Optional: defaults to one hour.
 	PageLife time.Duration
 }
 
-// Service answers searches and reads. Safe for use by several goroutines. Who asks is
-// the principal in the context (package auth): links to pages work for the client that
-// made the search.
+// Service answers searches and reads. The client is the principal in the context
+// (package auth); a link to a page works only for the client that made the search. A
+// Service is safe for concurrent use.
 type Service struct {
 	Config
 
 	mu     sync.Mutex
-	secret []byte // of the tokens; read from the store once
+	secret []byte // authenticates and encrypts tokens; read from the store once
 }
 
-// New creates the service.
+// New returns a Service.
 func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	c.PageLife = cmp.Or(c.PageLife, time.Hour)
+	c.PageLife = cmp.Or(c.PageLife, DefaultPageLife)
 	return &Service{Config: c}
 }
 
 // Answer is a searchset Bundle.
 type Answer struct {
 	Body      []byte
-	Resources int // matches and included resources in it
+	Resources int // number of matches and included resources
 }
 
-// Search answers a search of one type; rawQuery is the part of its URL behind the
-// question mark. What is wrong with the question is fhir.Issues.
+// Search returns the first page of a search of one type. rawQuery is the query string of
+// its URL. If the search is invalid, the error is fhir.Issues.
 func (s *Service) Search(ctx context.Context, t fhir.Type, rawQuery string) (Answer, error) {
-	q, err := s.Compiler.SearchURL(t, rawQuery, s.Rules, s.maySee(ctx))
+	q, err := s.Compiler.SearchURL(t, rawQuery, s.Rules, s.suppressedAccess(ctx))
 	if err != nil {
 		return Answer{}, err
 	}
-	found, err := s.Store.Search(ctx, ask(q))
+	found, err := s.Store.Search(ctx, storeSearch(q))
 	if err != nil {
 		return Answer{}, err
 	}
-	set := newSet(q, found)
-	return s.write(ctx, set, page{self: selfLink(s.BaseURL, q.Text()), count: q.Results.Count, pretty: q.Results.Form.Pretty})
+	return s.writePage(ctx, newResultSet(q, found), pageRequest{self: selfLink(s.BaseURL, q.Text()), count: q.Results.Count, pretty: q.Results.Form.Pretty})
 }
 
-// maySee is what the client may learn of suppressed resources.
-func (s *Service) maySee(ctx context.Context) policy.Suppressed {
+// suppressedAccess returns the client's access to suppressed resources.
+func (s *Service) suppressedAccess(ctx context.Context) policy.Suppressed {
 	return s.Suppressed.For(auth.From(ctx).Authenticated())
 }
 
-// ask is what a question needs of the store: one match more than can be paged through
-// tells that there are more.
-func ask(q search.SearchRequest) store.Search {
-	one := store.Search{Plan: q.Plan, Order: q.Order, Limit: MaxMatches + 1}
+// storeSearch returns the search of the store for a request. It reads one match more
+// than paging can reach, to detect that there are more.
+func storeSearch(q search.SearchRequest) store.Search {
+	s := store.Search{Plan: q.Plan, Order: q.Order, Limit: MaxMatches + 1}
 	if q.Results.Form.Summary == search.SummaryCount {
-		one.Limit, one.Order, one.Total = 0, nil, -1
-		return one
+		s.Limit, s.Order, s.Total = 0, nil, -1
+		return s
 	}
 	switch q.Results.Total {
 	case search.TotalNone:
 	case search.TotalAccurate:
-		one.Total = -1
+		s.Total = -1
 	default:
-		one.Total = countedUpTo
+		s.Total = defaultTotalLimit
 	}
-	return one
+	return s
 }
 
-// Resource is one resource, read by its id.
+// Resource is the result of a read.
 type Resource struct {
 	Body []byte
-	Row  store.Row // version and lastUpdated become headers
+	Row  store.Row // its version and lastUpdated are sent as headers
 }
 
-// Read answers a read; rawQuery is the part of its URL behind the question mark.
-// A resource that is not there, or that nobody may see, is [ErrNotFound] (RD-03).
+// Read returns a resource by its id. rawQuery is the query string of the URL. Read
+// returns [ErrNotFound] if the resource does not exist or is not visible (RD-03).
 func (s *Service) Read(ctx context.Context, t fhir.Type, id, rawQuery string) (Resource, error) {
 	if !fhir.ValidID(id) {
-		return Resource{}, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The id of a resource has 1 to 64 letters, digits, '-' and '.': use one from a link or a search."}
+		return Resource{}, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The id of a resource consists of 1 to 64 letters, digits, '-' and '.': use an id from a link or a search."}
 	}
 	form, err := s.Compiler.ReadURL(t, rawQuery)
 	if err != nil {
 		return Resource{}, err
 	}
-	rows, err := s.lookUp(ctx, t, []string{id})
+	rows, err := s.lookUpVisible(ctx, t, []string{id})
 	if err != nil {
 		return Resource{}, err
 	}
@@ -141,7 +142,7 @@ func (s *Service) Read(ctx context.Context, t fhir.Type, id, rawQuery string) (R
 				return nil
 			}
 			read.Row = row
-			read.Body, err = reshape(nil, t, line, form)
+			read.Body, err = represent(nil, t, line, form)
 			return err
 		}))
 	}
@@ -157,6 +158,6 @@ func (s *Service) Read(ctx context.Context, t fhir.Type, id, rawQuery string) (R
 	return read, nil
 }
 
-// ErrNotFound is the answer to a read of what is not there or may not be seen, which
-// are not told apart (RD-03).
+// ErrNotFound is returned by a read of a resource that does not exist or is not visible.
+// Clients cannot distinguish the two (RD-03).
 var ErrNotFound = fhir.Issue{Code: fhir.CodeNotFound, Diagnostics: "There is no such resource in this directory."}

@@ -18,7 +18,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func registry(t testing.TB) *conformance.Registry {
+func loadRegistry(t testing.TB) *conformance.Registry {
 	t.Helper()
 	reg, err := conformance.Load()
 	if err != nil {
@@ -27,14 +27,14 @@ func registry(t testing.TB) *conformance.Registry {
 	return reg
 }
 
-// TestTokenHoldsTheSet packs random sets and unpacks them.
-func TestTokenHoldsTheSet(t *testing.T) {
-	reg := registry(t)
+// TestPackRoundTrip packs random result sets and unpacks them.
+func TestPackRoundTrip(t *testing.T) {
+	reg := loadRegistry(t)
 	rapid.Check(t, func(t *rapid.T) {
 		typ := rapid.SampledFrom(fhir.Types()).Draw(t, "type")
 		_, last := store.KeyRange(typ)
-		want := set{
-			typ: typ, more: rapid.Bool().Draw(t, "more"), total: rapid.Int64Range(-1, 1<<40).Draw(t, "total"),
+		want := resultSet{
+			resourceType: typ, hasMore: rapid.Bool().Draw(t, "more"), total: rapid.Int64Range(-1, 1<<40).Draw(t, "total"),
 			visible:  plan.Visible{Active: rapid.Bool().Draw(t, "active"), NotSuppressed: rapid.Bool().Draw(t, "not suppressed")},
 			summary:  rapid.SampledFrom(summaries).Draw(t, "summary"),
 			elements: rapid.SliceOfN(rapid.SampledFrom(fhir.Elements(typ)), 0, 5).Draw(t, "elements"),
@@ -53,51 +53,51 @@ func TestTokenHoldsTheSet(t *testing.T) {
 		if err != nil || at != expiry {
 			t.Fatalf("unpacked with %v, expiry %d, want %d", err, at, expiry)
 		}
-		if diff := cmp.Diff(want, got, cmp.AllowUnexported(set{}), cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(resultSet{}), cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("(-want +got)\n%s", diff)
 		}
 		for n := range packed {
 			if _, _, err := unpack(packed[:n], reg); err == nil {
-				t.Fatalf("%d of %d bytes were read as a set", n, len(packed))
+				t.Fatalf("%d of %d bytes were unpacked without an error", n, len(packed))
 			}
 		}
 	})
 }
 
-// TestTokenTellsNothing looks for the keys of a set in its token: gaps between them
-// would tell how many resources are hidden.
-func TestTokenTellsNothing(t *testing.T) {
-	s := newServed(t)
-	one := set{typ: fhir.Location, total: -1}
+// TestTokenIsEncrypted checks that a token does not contain the packed keys of its result
+// set: gaps between them would reveal how many resources are hidden.
+func TestTokenIsEncrypted(t *testing.T) {
+	s := newTestService(t)
+	results := resultSet{resourceType: fhir.Location, total: -1}
 	for n := range int64(60) {
-		one.keys = append(one.keys, store.Key(fhir.Location, 1+3*n))
+		results.keys = append(results.keys, store.Key(fhir.Location, 1+3*n))
 	}
-	token, err := s.token(t.Context(), one)
+	token, err := s.newToken(t.Context(), results)
 	s.must(err)
 	raw, err := base64.RawURLEncoding.DecodeString(token)
 	s.must(err)
-	if packed := one.pack(0); bytes.Contains(raw, packed[len(packed)-40:]) {
-		t.Errorf("the token has the keys in the open: %q", raw)
+	if packed := results.pack(0); bytes.Contains(raw, packed[len(packed)-40:]) {
+		t.Errorf("the token contains the unencrypted keys: %q", raw)
 	}
-	if back, err := s.Service.open(t.Context(), token); err != nil || !slices.Equal(back.keys, one.keys) {
-		t.Errorf("opened: %v, %v", back.keys, err)
+	if opened, err := s.Service.openToken(t.Context(), token); err != nil || !slices.Equal(opened.keys, results.keys) {
+		t.Errorf("openToken returned keys %v, %v", opened.keys, err)
 	}
 }
 
-// TestLinksAreShort measures the links of a national directory: 150 of five million
-// resources in no order, with elements and includes. Some clients and proxies take
+// TestLinksAreShort checks the length of a link in a national directory: 150 unsorted
+// resources of five million, with elements and includes. Some clients and proxies accept
 // no more than about 2,000 characters.
 func TestLinksAreShort(t *testing.T) {
-	s := newServed(t)
-	one := set{typ: fhir.PractitionerRole, more: true, total: 5_000_000, elements: fhir.Elements(fhir.PractitionerRole)[:8]}
+	s := newTestService(t)
+	results := resultSet{resourceType: fhir.PractitionerRole, hasMore: true, total: 5_000_000, elements: fhir.Elements(fhir.PractitionerRole)[:8]}
 	random := rand.New(rand.NewPCG(1, 2))
 	for range MaxMatches {
-		one.keys = append(one.keys, store.Key(fhir.PractitionerRole, 1+random.Int64N(5_000_000)))
+		results.keys = append(results.keys, store.Key(fhir.PractitionerRole, 1+random.Int64N(5_000_000)))
 	}
 	for _, i := range s.Registry.Includes(fhir.PractitionerRole) {
-		one.includes = append(one.includes, search.Include{Include: i}, search.Include{Include: i, Iterate: true})
+		results.includes = append(results.includes, search.Include{Include: i}, search.Include{Include: i, Iterate: true})
 	}
-	token, err := s.token(t.Context(), one)
+	token, err := s.newToken(t.Context(), results)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,8 +107,8 @@ func TestLinksAreShort(t *testing.T) {
 }
 
 func FuzzUnpack(f *testing.F) {
-	reg := registry(f)
-	f.Add(set{typ: fhir.Location, total: 3, keys: []store.RowKey{store.Key(fhir.Location, 1)}}.pack(1))
+	reg := loadRegistry(f)
+	f.Add(resultSet{resourceType: fhir.Location, total: 3, keys: []store.RowKey{store.Key(fhir.Location, 1)}}.pack(1))
 	f.Add([]byte{tokenFormat, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(_ *testing.T, body []byte) {
 		_, _, _ = unpack(body, reg)

@@ -9,10 +9,10 @@ import (
 	"muster/internal/store"
 )
 
-// visible keeps the rows of one type that everybody may see, in their order (VI-02).
-// The state in the row decides, but of a Provenance the state of all that it is about
-// (VI-14), which the store is asked for.
-func (s *Service) visible(ctx context.Context, rows []store.Row) ([]store.Row, error) {
+// filterVisible keeps the rows of one type that are visible to all clients, in their
+// order (VI-02). The state in the row decides; for a Provenance the states of all its
+// targets decide (VI-14), so filterVisible searches the store for it.
+func (s *Service) filterVisible(ctx context.Context, rows []store.Row) ([]store.Row, error) {
 	rows = slices.DeleteFunc(rows, func(row store.Row) bool { return !policy.Readable(row.Visibility) })
 	if len(rows) == 0 || rows[0].Key.Type() != fhir.Provenance {
 		return rows, nil
@@ -21,18 +21,18 @@ func (s *Service) visible(ctx context.Context, rows []store.Row) ([]store.Row, e
 	for n, row := range rows {
 		ids[n] = row.ID
 	}
-	seen, err := s.lookUp(ctx, fhir.Provenance, ids)
+	visible, err := s.lookUpVisible(ctx, fhir.Provenance, ids)
 	if err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(rows, func(row store.Row) bool {
-		return !slices.ContainsFunc(seen, func(one store.Row) bool { return one.Key == row.Key })
+		return !slices.ContainsFunc(visible, func(v store.Row) bool { return v.Key == row.Key })
 	}), nil
 }
 
-// lookUp finds the resources of a type with these ids that everybody may see, in the
-// order of their keys.
-func (s *Service) lookUp(ctx context.Context, t fhir.Type, ids []string) ([]store.Row, error) {
+// lookUpVisible returns the resources of a type with the ids that are visible to all
+// clients, in the order of their keys.
+func (s *Service) lookUpVisible(ctx context.Context, t fhir.Type, ids []string) ([]store.Row, error) {
 	p, err := s.Compiler.Visible(t, ids)
 	if err != nil {
 		return nil, err
@@ -41,16 +41,16 @@ func (s *Service) lookUp(ctx context.Context, t fhir.Type, ids []string) ([]stor
 	return found.Rows, err
 }
 
-// current returns the keys of a page whose resources are still what the search may
-// show (PG-08). The state of a row is looked at when its bytes are read; here is what it
-// does not tell.
-func (s *Service) current(ctx context.Context, t fhir.Type, keys []store.RowKey) ([]store.RowKey, error) {
+// currentKeys returns the keys of a page that may still be visible (PG-08). For all types
+// except Provenance, the state in the row is checked when the resource is read. For a
+// Provenance, currentKeys checks the states of its targets.
+func (s *Service) currentKeys(ctx context.Context, t fhir.Type, keys []store.RowKey) ([]store.RowKey, error) {
 	if t != fhir.Provenance {
 		return keys, nil
 	}
 	rows, err := s.Store.Rows(ctx, keys)
 	if err == nil {
-		rows, err = s.visible(ctx, rows)
+		rows, err = s.filterVisible(ctx, rows)
 	}
 	keys = make([]store.RowKey, len(rows))
 	for n, row := range rows {

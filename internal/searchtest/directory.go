@@ -7,8 +7,8 @@ import (
 	"muster/internal/fhir"
 )
 
-// Directory holds resources as parsed JSON. It remembers what it has read of them,
-// so it serves one goroutine.
+// Directory holds resources as parsed JSON. It caches values, so it is not safe for
+// concurrent use.
 type Directory struct {
 	base   string
 	zone   zone
@@ -20,20 +20,21 @@ type Directory struct {
 type Resource struct {
 	Type  fhir.Type
 	ID    string
-	Batch int // which load it came with, from 1: what _since asks about
+	Batch int // number of the load that wrote it, from 1, for _since
 
 	body   map[string]any
-	values map[string][]value // by code, once read
-	hidden *bool
+	values map[string][]value // cached, by code
+	hidden *bool              // cached
 }
 
-// NewDirectory makes an empty directory. References may be absolute URLs below
-// base; dates without a zone are those of the zone.
+// NewDirectory returns an empty directory. References may be absolute URLs below base.
+// Dates without a time zone are in loc.
 func NewDirectory(base string, loc zone) *Directory {
 	return &Directory{base: base, zone: loc, byType: map[fhir.Type][]*Resource{}, byName: map[string]*Resource{}}
 }
 
-// Add reads one resource, as the directory serves it.
+// Add adds a resource as the directory serves it. batch is the number of the load that
+// wrote it, from 1.
 func (d *Directory) Add(line []byte, batch int) error {
 	r := &Resource{Batch: batch, values: map[string][]value{}}
 	if err := json.Unmarshal(line, &r.body); err != nil {
@@ -42,12 +43,12 @@ func (d *Directory) Add(line []byte, batch int) error {
 	name, _ := r.body["resourceType"].(string)
 	t, ok := fhir.ParseType(name)
 	if !ok {
-		return fmt.Errorf("%q is none of the seven types", name)
+		return fmt.Errorf("%q is not one of the seven resource types", name)
 	}
 	r.Type = t
 	r.ID, _ = r.body["id"].(string)
-	if _, twice := d.byName[r.name()]; twice {
-		return fmt.Errorf("%s stands twice", r.name())
+	if _, exists := d.byName[r.name()]; exists {
+		return fmt.Errorf("duplicate resource %s", r.name())
 	}
 	d.byType[t] = append(d.byType[t], r)
 	d.byName[r.name()] = r
@@ -56,10 +57,10 @@ func (d *Directory) Add(line []byte, batch int) error {
 
 func (r *Resource) name() string { return r.Type.String() + "/" + r.ID }
 
-// Size is the number of resources.
+// Size returns the number of resources.
 func (d *Directory) Size() int { return len(d.byName) }
 
-// at follows the names from an element, through every item of a list.
+// at returns the elements at a path, through every item of the lists on the path.
 func at(from any, path ...string) []any {
 	if list, ok := from.([]any); ok {
 		var found []any
@@ -81,7 +82,7 @@ func at(from any, path ...string) []any {
 	return at(object[path[0]], path[1:]...)
 }
 
-// text is the string at the path, empty if there is none.
+// text returns the first string at the path, or an empty string.
 func text(from any, path ...string) string {
 	for _, found := range at(from, path...) {
 		s, _ := found.(string)
@@ -90,7 +91,7 @@ func text(from any, path ...string) string {
 	return ""
 }
 
-// extensions are the extensions of an element under a url.
+// extensions returns the extensions of an element with the url.
 func extensions(from any, url string) []any {
 	var found []any
 	for _, e := range at(from, "extension") {
@@ -101,7 +102,7 @@ func extensions(from any, url string) []any {
 	return found
 }
 
-// Names are the Type/id of all resources, type by type.
+// Names returns the Type/id of all resources, grouped by type.
 func (d *Directory) Names() []string {
 	var list []string
 	for _, t := range fhir.Types() {

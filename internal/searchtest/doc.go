@@ -1,19 +1,21 @@
-// Package searchtest says by itself what a search must find, for tests that hold
-// the engine against it.
+// Package searchtest implements a reference evaluator for searches over raw JSON, and a
+// generator of random directories and queries. Tests compare the search engine with it.
 //
-// It shares nothing with the engine but the query tree: no plan, no index, no
-// statement, no registry. [Directory.Find] walks the JSON of every resource for
-// every criterion, with element access written by hand for each parameter
-// (elements.go), after the text of the guide. It is slow, and short enough to be
-// read against the guide line by line; where the two differ, one of them is wrong.
+// The evaluator shares only the query tree with the engine: no plan, no index, no SQL, no
+// registry. [Directory.Find] evaluates every criterion on the JSON of every resource.
+// The elements of each parameter are listed by hand from the text of the guide
+// (elements.go). The evaluator is slow, but short enough to compare with the guide line
+// by line. If the engine and the evaluator differ, one of them is wrong.
 //
-// The flow: [NewDirectory] takes resources as lines of JSON. [Directory.Find]
-// answers one query: state first (state.go), then each criterion (evaluate.go), which
-// compares the values of a parameter (values.go) with those of the query (match.go).
-// [Generate] makes small ugly directories out of a random source, and
-// [Directory.Query] makes queries about them, most of which find something, because
-// each begins at a resource of the directory and goes where its references lead.
-// [Mix] counts what came out, so that a test can refuse a poor mixture.
+// [Directory.Add] parses resources. [Directory.Find] answers a query: it checks that the
+// query is valid (validate.go), then the state of each resource (state.go), then each
+// criterion (evaluate.go), by comparing the values of a parameter (values.go) with those
+// of the query (match.go).
 //
-// Package compare, below this one, runs both and looks for differences.
+// [Generate] generates small directories with many edge cases from a random source.
+// [Directory.RandomQuery] generates queries for them. Most queries find something,
+// because each follows the references of a resource in the directory. [Coverage] counts
+// the forms of the queries, so that a test can require a minimum.
+//
+// Package compare runs the engine and the evaluator and reports differences.
 package searchtest

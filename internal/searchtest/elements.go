@@ -7,7 +7,7 @@ import (
 	"muster/internal/fhir"
 )
 
-// kind is how a parameter compares.
+// kind is the FHIR search parameter type, which decides how values are compared.
 type kind string
 
 const (
@@ -20,19 +20,19 @@ const (
 	near      kind = "special"
 )
 
-// parameter is one search parameter of a type: how it compares and where its
-// values stand.
+// parameter describes a search parameter of a type: how values are compared and which
+// elements contain them.
 type parameter struct {
-	kind     kind
-	read     reader
-	targets  []fhir.Type          // of a reference
-	caseless bool                 // codes compare without regard to case
-	anySpace bool                 // a space of the query may be a lost plus
-	contains bool                 // a token that takes :contains and :exact (SR-41)
-	loose    bool                 // :exact is not offered (SR-40)
-	column   bool                 // takes no modifier
-	present  func(*Resource) bool // what :missing asks; nil: whether there are values
-	role     string               // "state", "system", or empty for substantive
+	kind        kind
+	read        reader
+	targets     []fhir.Type          // of a reference
+	caseless    bool                 // codes are case-insensitive
+	spaceIsPlus bool                 // a space in the query may be a decoded plus sign
+	contains    bool                 // a token that supports :contains and :exact (SR-41)
+	noExact     bool                 // :exact is not supported (SR-40)
+	noModifiers bool                 // no modifier is supported
+	isPresent   func(*Resource) bool // what :missing tests; nil: whether there are values
+	role        string               // "state", "system", or empty for substantive
 }
 
 const (
@@ -40,30 +40,30 @@ const (
 	cc   = "http://digitalhealth.gov.au/fhir/cc/StructureDefinition/"
 )
 
-var stateful = []fhir.Type{fhir.Organization, fhir.Location, fhir.Endpoint, fhir.HealthcareService, fhir.Practitioner, fhir.PractitionerRole}
+var statefulTypes = []fhir.Type{fhir.Organization, fhir.Location, fhir.Endpoint, fhir.HealthcareService, fhir.Practitioner, fhir.PractitionerRole}
 
-// common are the parameters of all types (section 1 of the guide's table).
-var common = map[string]parameter{
-	"_id":          {kind: token, read: plain("id"), column: true},
-	"_lastUpdated": {kind: date, read: dates("meta", "lastUpdated"), column: true},
+// commonParameters are the parameters of all types (section 1 of the guide's table).
+var commonParameters = map[string]parameter{
+	"_id":          {kind: token, read: plain("id"), noModifiers: true},
+	"_lastUpdated": {kind: date, read: dates("meta", "lastUpdated"), noModifiers: true},
 	"_tag":         {kind: token, read: codings("meta", "tag"), role: "system"},
 	"_security":    {kind: token, read: codings("meta", "security"), role: "system"},
 	"_profile":     {kind: uri, read: uris("meta", "profile"), role: "system"},
 	"_source":      {kind: uri, read: uris("meta", "source"), role: "system"},
 }
 
-// own are the parameters of each type (sections 2 to 7).
-var own = map[fhir.Type]map[string]parameter{
+// parametersByType are the parameters of each type (sections 2 to 7).
+var parametersByType = map[fhir.Type]map[string]parameter{
 	fhir.Organization: {
 		"identifier": {kind: token, read: identifiers("identifier")},
-		"name":       {kind: str, read: both(texts("name"), texts("alias"))},
+		"name":       {kind: str, read: concat(texts("name"), texts("alias"))},
 		"type":       {kind: token, read: concepts("type")},
 		"endpoint":   {kind: reference, read: references("endpoint"), targets: []fhir.Type{fhir.Endpoint}},
 		"partof":     {kind: reference, read: references("partOf"), targets: []fhir.Type{fhir.Organization}},
 	},
 	fhir.Practitioner: {
 		"identifier":    {kind: token, read: identifiers("identifier")},
-		"identifier-r5": {kind: token, read: both(identifiers("identifier"), identifiers("qualification", "identifier")), contains: true},
+		"identifier-r5": {kind: token, read: concat(identifiers("identifier"), identifiers("qualification", "identifier")), contains: true},
 		"name":          {kind: str, read: names("name")},
 		"family":        {kind: str, read: texts("name", "family")},
 		"given":         {kind: str, read: texts("name", "given")},
@@ -114,8 +114,8 @@ var own = map[fhir.Type]map[string]parameter{
 	},
 	fhir.Location: {
 		"identifier":           {kind: token, read: identifiers("identifier")},
-		"name":                 {kind: str, read: both(texts("name"), texts("alias"))},
-		"locmailaddress":       {kind: str, read: mailAddresses, loose: true},
+		"name":                 {kind: str, read: concat(texts("name"), texts("alias"))},
+		"locmailaddress":       {kind: str, read: mailAddresses, noExact: true},
 		"locationamenities":    {kind: token, read: extensionConcepts(cc + "amenity"), caseless: true},
 		"locationphysicaltype": {kind: token, read: concepts("physicalType")},
 		"type":                 {kind: token, read: concepts("type")},
@@ -129,14 +129,14 @@ var own = map[fhir.Type]map[string]parameter{
 		"identifier":      {kind: token, read: identifiers("identifier")},
 		"name":            {kind: str, read: texts("name")},
 		"epurl":           {kind: uri, read: uris("address")},
-		"payloadmimetype": {kind: token, read: plain("payloadMimeType"), anySpace: true},
+		"payloadmimetype": {kind: token, read: plain("payloadMimeType"), spaceIsPlus: true},
 		"hcepi":           {kind: token, read: endpointNumbers},
 		"connection-type": {kind: token, read: codings("connectionType")},
 		"payload-type":    {kind: token, read: concepts("payloadType")},
 		"organization":    {kind: reference, read: references("managingOrganization"), targets: []fhir.Type{fhir.Organization}},
 	},
 	fhir.Provenance: {
-		"target":         {kind: reference, read: references("target"), targets: stateful},
+		"target":         {kind: reference, read: references("target"), targets: statefulTypes},
 		"agent":          {kind: reference, read: references("agent", "who"), targets: []fhir.Type{fhir.Organization, fhir.Practitioner, fhir.PractitionerRole}},
 		"entity":         {kind: reference, read: references("entity", "what"), targets: fhir.Types()},
 		"location":       {kind: reference, read: references("location"), targets: []fhir.Type{fhir.Location}},
@@ -148,7 +148,7 @@ var own = map[fhir.Type]map[string]parameter{
 	},
 }
 
-// aliases are other names of parameters.
+// aliases maps other names of parameters to their codes.
 var aliases = map[fhir.Type]map[string]string{
 	fhir.HealthcareService: {"type": "service-type"},
 	fhir.Organization:      {"partOf": "partof"},
@@ -161,25 +161,25 @@ var restricted = []string{"gender", "gender-identity", "address", "address-city"
 
 func init() {
 	for _, t := range fhir.Types() {
-		for code, p := range common {
-			own[t][code] = p
+		for code, p := range commonParameters {
+			parametersByType[t][code] = p
 		}
 	}
-	for _, t := range stateful {
-		own[t]["suppressed"] = parameter{kind: token, read: suppressions, present: saysSuppressed, role: "state"}
-		own[t][stateElement(t)] = parameter{kind: token, read: states, present: saysState, role: "state"}
+	for _, t := range statefulTypes {
+		parametersByType[t]["suppressed"] = parameter{kind: token, read: suppressions, isPresent: hasSuppressionExtension, role: "state"}
+		parametersByType[t][stateElement(t)] = parameter{kind: token, read: states, isPresent: hasStateElement, role: "state"}
 	}
 	for _, t := range []fhir.Type{fhir.Organization, fhir.Location} {
-		own[t]["address"] = parameter{kind: str, read: addresses("address")}
-		own[t]["address-city"] = parameter{kind: str, read: texts("address", "city")}
-		own[t]["address-state"] = parameter{kind: str, read: texts("address", "state")}
-		own[t]["address-postalcode"] = parameter{kind: str, read: texts("address", "postalCode")}
-		own[t]["address-country"] = parameter{kind: str, read: texts("address", "country")}
-		own[t]["address-use"] = parameter{kind: token, read: plain("address", "use")}
+		parametersByType[t]["address"] = parameter{kind: str, read: addresses("address")}
+		parametersByType[t]["address-city"] = parameter{kind: str, read: texts("address", "city")}
+		parametersByType[t]["address-state"] = parameter{kind: str, read: texts("address", "state")}
+		parametersByType[t]["address-postalcode"] = parameter{kind: str, read: texts("address", "postalCode")}
+		parametersByType[t]["address-country"] = parameter{kind: str, read: texts("address", "country")}
+		parametersByType[t]["address-use"] = parameter{kind: token, read: plain("address", "use")}
 	}
 }
 
-// recordedSex is the value of the recorded sex or gender (rsg).
+// recordedSex returns the values of the recorded sex or gender (rsg).
 func recordedSex(d *Directory, r *Resource) []value {
 	var list []value
 	for _, e := range extensions(r.body, "http://hl7.org/fhir/StructureDefinition/individual-recordedSexOrGender") {
@@ -190,7 +190,7 @@ func recordedSex(d *Directory, r *Resource) []value {
 	return list
 }
 
-// extensionConcepts are the codings of an extension's CodeableConcept.
+// extensionConcepts returns a reader of the codings of an extension's CodeableConcept.
 func extensionConcepts(url string) reader {
 	return func(d *Directory, r *Resource) []value {
 		var list []value
@@ -201,8 +201,8 @@ func extensionConcepts(url string) reader {
 	}
 }
 
-// mailAddresses are the parts of the postal address beside the address, under both
-// urls (8.10).
+// mailAddresses returns the parts of the alternate postal address, from both extensions
+// (8.10).
 func mailAddresses(_ *Directory, r *Resource) []value {
 	var list []value
 	for _, url := range []string{hcpd + "hcpd-alternate-postal-address", hcpd + "hc-alternate-postal-address"} {
@@ -213,7 +213,7 @@ func mailAddresses(_ *Directory, r *Resource) []value {
 	return list
 }
 
-// endpointNumbers are the identifiers typed XX or RI (8.7, A-36).
+// endpointNumbers returns the identifiers of type XX or RI (8.7, A-36).
 func endpointNumbers(d *Directory, r *Resource) []value {
 	var list []value
 	for _, i := range at(r.body, "identifier") {
@@ -227,20 +227,20 @@ func endpointNumbers(d *Directory, r *Resource) []value {
 	return list
 }
 
-// Known is what the evaluator knows of a parameter.
-type Known struct {
+// ParameterInfo describes a parameter that the evaluator supports.
+type ParameterInfo struct {
 	Code      string
 	Type      string   // FHIR search parameter type
 	Modifiers []string // in alphabetical order
-	Aliases   []string // other names, in alphabetical order
+	Aliases   []string // in alphabetical order
 }
 
-// Parameters lists what the evaluator knows of a type, in the order of the codes.
-func Parameters(t fhir.Type) []Known {
-	var list []Known
-	for _, code := range slices.Sorted(maps.Keys(own[t])) {
-		p := own[t][code]
-		k := Known{Code: code, Type: string(p.kind), Modifiers: p.modifiers()[1:]}
+// Parameters lists the parameters of a type that the evaluator supports, by code.
+func Parameters(t fhir.Type) []ParameterInfo {
+	var list []ParameterInfo
+	for _, code := range slices.Sorted(maps.Keys(parametersByType[t])) {
+		p := parametersByType[t][code]
+		k := ParameterInfo{Code: code, Type: string(p.kind), Modifiers: p.modifiers()[1:]}
 		slices.Sort(k.Modifiers)
 		for alias, of := range aliases[t] {
 			if of == code {

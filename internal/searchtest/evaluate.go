@@ -9,52 +9,53 @@ import (
 	"muster/internal/search/query"
 )
 
-// Answer is what a query finds.
+// Answer is the result of a query.
 type Answer struct {
-	IDs    []string // in ascending order
-	Unsure bool     // a place lies so near the edge of a circle that both answers are right
+	IDs       []string // in ascending order
+	Ambiguous bool     // a position is so close to the edge of a circle that both results are right
 }
 
-// Find answers a query of the search API or of an export without _since: visible
-// resources, or those whose state the query names (VI-01, VI-04, VI-06, VI-09). The
-// error says why the query must be refused.
+// Find answers a query of the search API or of an export without _since. It finds
+// visible resources, or those in the state that the query names (VI-01, VI-04, VI-06,
+// VI-09). It returns an error if the query must be refused.
 func (d *Directory) Find(q query.Query) (Answer, error) {
 	return d.find(q, 0, d.visible)
 }
 
-// FindSince answers a query of an export with _since: what came with a load after
-// the given one, in any state, through links in any state; what the query says of
-// the state at its top is left out (VI-10, VI-11, VI-16).
+// FindSince answers a query of an export with _since. It finds resources of later loads
+// than batch, in any state; chains lead through resources in any state. State criteria
+// at the top level are ignored (VI-10, VI-11, VI-16).
 func (d *Directory) FindSince(q query.Query, batch int) (Answer, error) {
 	return d.find(q, batch, func(*Resource) bool { return true })
 }
 
-// FindSinceUnsuppressed does the same for a client that may not see what is suppressed,
-// nor infer it: links lead through nothing suppressed either.
+// FindSinceUnsuppressed is like [Directory.FindSince] for a client without access to
+// suppressed resources: it finds no suppressed resources, and chains do not lead through
+// them.
 func (d *Directory) FindSinceUnsuppressed(q query.Query, batch int) (Answer, error) {
 	return d.find(q, batch, d.unsuppressed)
 }
 
-// find answers a query; counts tells which resources may be a step of a chain, and after
-// a batch be found.
-func (d *Directory) find(q query.Query, after int, counts func(*Resource) bool) (Answer, error) {
-	e := &evaluation{d: d, counts: counts}
+// find answers a query. If after is positive, it finds resources of later loads for which
+// mayTraverse is true. mayTraverse also decides which resources a chain may lead through.
+func (d *Directory) find(q query.Query, after int, mayTraverse func(*Resource) bool) (Answer, error) {
+	e := &evaluation{d: d, mayTraverse: mayTraverse}
 	since := after > 0
 	named := map[string]bool{}
-	narrows := false
+	substantive := false
 	var params []query.Param
 	for _, p := range q.Params {
-		p = unchained(p)
-		if err := e.check([]fhir.Type{q.Type}, p); err != nil {
+		p = resolveAgentWho(p)
+		if err := e.validate([]fhir.Type{q.Type}, p); err != nil {
 			return Answer{}, err
 		}
 		l, ok := p.(query.Criterion)
 		role := ""
 		if ok {
-			of, _, _ := known(q.Type, l.Name)
+			of, _, _ := lookUpParameter(q.Type, l.Name)
 			role = of.role
 		}
-		narrows = narrows || role == ""
+		substantive = substantive || role == ""
 		if role == "state" {
 			named[l.Name] = true
 			if since {
@@ -63,22 +64,23 @@ func (d *Directory) find(q query.Query, after int, counts func(*Resource) bool) 
 		}
 		params = append(params, p)
 	}
-	if !narrows {
-		return Answer{}, fmt.Errorf("nothing narrows the search (SR-10)")
+	if !substantive {
+		return Answer{}, fmt.Errorf("the search has no substantive criterion (SR-10)")
 	}
 	var a Answer
 	for _, r := range d.byType[q.Type] {
-		shown := since && counts(r) || !since && d.shown(r, named)
-		if r.Batch > after && shown && e.meets(r, params) {
+		shown := since && mayTraverse(r) || !since && d.shown(r, named)
+		if r.Batch > after && shown && e.matchesAll(r, params) {
 			a.IDs = append(a.IDs, r.ID)
 		}
 	}
 	slices.Sort(a.IDs)
-	a.Unsure = e.unsure
+	a.Ambiguous = e.ambiguous
 	return a, nil
 }
 
-// shown tells whether a resource is visible on the axes that the query does not name.
+// shown reports whether a resource is visible by the state elements that the query does
+// not name.
 func (d *Directory) shown(r *Resource, named map[string]bool) bool {
 	if r.Type == fhir.Provenance {
 		return d.visible(r)
@@ -86,43 +88,43 @@ func (d *Directory) shown(r *Resource, named map[string]bool) bool {
 	return (named[stateElement(r.Type)] || active(r)) && (named["suppressed"] || !suppressed(r))
 }
 
-// evaluation is one query being answered.
+// evaluation is the evaluation of one query.
 type evaluation struct {
-	d      *Directory
-	counts func(*Resource) bool // whether a resource may be a step of a chain
-	unsure bool
+	d           *Directory
+	mayTraverse func(*Resource) bool // whether chains may lead through a resource
+	ambiguous   bool
 }
 
-func (e *evaluation) meets(r *Resource, params []query.Param) bool {
+func (e *evaluation) matchesAll(r *Resource, params []query.Param) bool {
 	for _, p := range params {
-		if !e.holds(r, p) {
+		if !e.matches(r, p) {
 			return false
 		}
 	}
 	return true
 }
 
-// holds tells whether a criterion is true of a resource.
-func (e *evaluation) holds(r *Resource, p query.Param) bool {
+// matches reports whether a resource matches a criterion.
+func (e *evaluation) matches(r *Resource, p query.Param) bool {
 	switch p := p.(type) {
 	case query.Criterion:
-		return e.leaf(r, p)
+		return e.matchesCriterion(r, p)
 	case query.Chain:
-		ref, code, ok := known(r.Type, p.Ref)
+		ref, code, ok := lookUpParameter(r.Type, p.Ref)
 		if !ok {
 			return false
 		}
 		for _, v := range e.d.read(r, code) {
 			next := e.d.byName[v.target]
-			if next != nil && ref.pointsTo(next.Type.String()) && (p.Type == "" || p.Type == next.Type.String()) && e.counts(next) && e.holds(next, p.Next) {
+			if next != nil && ref.pointsTo(next.Type.String()) && (p.Type == "" || p.Type == next.Type.String()) && e.mayTraverse(next) && e.matches(next, p.Next) {
 				return true
 			}
 		}
 	case query.Has:
 		from, _ := fhir.ParseType(p.Type)
-		_, code, _ := known(from, p.Ref)
+		_, code, _ := lookUpParameter(from, p.Ref)
 		for _, back := range e.d.byType[from] {
-			if e.counts(back) && e.leadsTo(back, code, r) && e.holds(back, p.Next) {
+			if e.mayTraverse(back) && e.refersTo(back, code, r) && e.matches(back, p.Next) {
 				return true
 			}
 		}
@@ -136,8 +138,8 @@ func (e *evaluation) holds(r *Resource, p query.Param) bool {
 	return false
 }
 
-func (e *evaluation) leadsTo(from *Resource, ref string, to *Resource) bool {
-	if !own[from.Type][ref].pointsTo(to.Type.String()) {
+func (e *evaluation) refersTo(from *Resource, ref string, to *Resource) bool {
+	if !parametersByType[from.Type][ref].pointsTo(to.Type.String()) {
 		return false
 	}
 	for _, v := range e.d.read(from, ref) {
@@ -148,28 +150,28 @@ func (e *evaluation) leadsTo(from *Resource, ref string, to *Resource) bool {
 	return false
 }
 
-func (e *evaluation) leaf(r *Resource, l query.Criterion) bool {
-	p, code, ok := known(r.Type, l.Name)
+func (e *evaluation) matchesCriterion(r *Resource, l query.Criterion) bool {
+	p, code, ok := lookUpParameter(r.Type, l.Name)
 	if !ok {
 		return false
 	}
 	l.Name = code
 	values := e.d.read(r, l.Name)
 	if l.Modifier == "missing" {
-		present := p.has(values)
-		if p.present != nil {
-			present = p.present(r)
+		present := p.hasValue(values)
+		if p.isPresent != nil {
+			present = p.isPresent(r)
 		}
 		return present == (l.Values[0].Parts[0] == "false")
 	}
-	for _, asked := range l.Values {
+	for _, want := range l.Values {
 		plain := l
 		if l.Modifier == "not" || l.Modifier == "exact" && p.kind == token {
 			plain.Modifier = ""
 		}
-		matches, err := e.test(p, plain, asked)
+		matches, err := e.predicate(p, plain, want)
 		if err != nil {
-			return false // of another type than the one the value was written for
+			return false // the value is for another type
 		}
 		for _, v := range values {
 			if matches(v) {
@@ -180,9 +182,9 @@ func (e *evaluation) leaf(r *Resource, l query.Criterion) bool {
 	return l.Modifier == "not"
 }
 
-// has tells whether there is a value: of references one that can be asked for, by where
-// it leads or by its identifier.
-func (p parameter) has(values []value) bool {
+// hasValue reports whether there is a value. Of references it counts those that can be
+// searched for, by target or identifier.
+func (p parameter) hasValue(values []value) bool {
 	for _, v := range values {
 		t, _, _ := strings.Cut(v.target, "/")
 		if p.kind != reference || p.pointsTo(t) || len(v.identifier) > 0 {
@@ -192,11 +194,11 @@ func (p parameter) has(values []value) bool {
 	return false
 }
 
-// read returns the values of a parameter, which it remembers.
+// read returns the values of a parameter from the cache, or reads them.
 func (d *Directory) read(r *Resource, code string) []value {
 	values, ok := r.values[code]
 	if !ok {
-		values = own[r.Type][code].read(d, r)
+		values = parametersByType[r.Type][code].read(d, r)
 		r.values[code] = values
 	}
 	return values

@@ -9,15 +9,15 @@ import (
 	"muster/internal/fhir"
 )
 
-// Lines are resources as JSON, in the batches in which they are to be loaded. A line
-// "-Type/id" removes a resource when the others of its batch are there.
-type Lines [][]string
+// Batches are resources as lines of JSON, grouped by load. A line "-Type/id" removes a
+// resource after the other resources of its batch are loaded.
+type Batches [][]string
 
-// Generate makes a small directory of all seven types: a few tens of resources that
-// refer to each other, to nothing, and out of the directory, in all states, with
-// names that are hard to compare, and values that several of them share. Some change, and
-// some are removed.
-func Generate(r *rand.Rand, base string) Lines {
+// Generate generates a small directory of all seven types: a few tens of resources in all
+// states, with names that are hard to compare and values that several resources share.
+// They refer to each other, to missing resources and to other servers. Some are updated,
+// and some are removed.
+func Generate(r *rand.Rand, base string) Batches {
 	g := &generator{r: r, base: base}
 	for _, t := range fhir.Types() {
 		ids := r.Perm(len(idPool))[:3+r.IntN(7)]
@@ -25,7 +25,7 @@ func Generate(r *rand.Rand, base string) Lines {
 			g.ids[t] = append(g.ids[t], idPool[i])
 		}
 	}
-	batches := make(Lines, 3)
+	batches := make(Batches, 3)
 	for _, t := range fhir.Types() {
 		for _, id := range g.ids[t] {
 			n := r.IntN(len(batches))
@@ -34,7 +34,7 @@ func Generate(r *rand.Rand, base string) Lines {
 				continue
 			}
 			switch r.IntN(10) {
-			case 0, 1: // another version
+			case 0, 1: // a new version
 				batches[n] = append(batches[n], g.resource(t, id))
 			case 2:
 				batches[n] = append(batches[n], "-"+t.String()+"/"+id)
@@ -44,11 +44,12 @@ func Generate(r *rand.Rand, base string) Lines {
 	return batches
 }
 
-// Ids differ in case alone, and types share them.
+// idPool contains ids, some of which differ only in case. Resources of different types
+// share ids.
 var idPool = []string{"a", "A", "a1", "a-1", "a.1", "b", "b1", "c", "C1", "10", "100", "1", "x-y.z"}
 
-// Texts that are hard to compare: case, accents in both forms, space, what means
-// something in a query, in a pattern, in SQL.
+// textPool contains texts that are hard to compare: case, composed and decomposed
+// accents, spaces, and characters with a meaning in queries, patterns and SQL.
 var textPool = []string{
 	"Balmain", "BALMAIN", "balmain east", "Balmain East Medical", "Café", "Cafe\u0301 Noir", "CAFE", "Zoë", "Zoe Élan", "O'Brien", "O’Brien",
 	"100%", "100", "10", "a_b", "axb", "a%b", "ab", "a,b", "a|b", `a\b`, `a\\b`, "😀 Clinic", "clinic 😀", "Mc  Donald", "  Spaced\tout ", "İzmir", "STRASSE", "Straße",
@@ -67,7 +68,7 @@ var datePool = []string{"2025", "2025-12", "2026-01", "2026-01-01", "2026-02-28"
 
 var instantPool = []string{"2026-03-01T09:30:00Z", "2026-03-01T09:30:00.250+11:00", "2025-12-31T23:59:59.999Z", "2026-01-01T00:00:00Z", "2026-02-28T13:00:00+11:00"}
 
-// object is a JSON object in the making.
+// object is a JSON object under construction.
 type object map[string]any
 
 type generator struct {
@@ -82,11 +83,11 @@ func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
 
 func (g *generator) text() string { return pick(g.r, textPool) }
 
-// resource makes one resource of a type.
+// resource returns a random resource of a type.
 func (g *generator) resource(t fhir.Type, id string) string {
 	o := object{"resourceType": t.String(), "id": id}
-	g.meta(o)
-	g.state(t, o)
+	g.addMeta(o)
+	g.addState(t, o)
 	switch t {
 	case fhir.Organization:
 		g.organization(o)
@@ -105,30 +106,31 @@ func (g *generator) resource(t fhir.Type, id string) string {
 	}
 	line, err := json.Marshal(o)
 	if err != nil {
-		panic(fmt.Sprintf("a generated resource is no JSON: %v", err)) // cannot happen: strings, numbers, lists
+		panic(fmt.Sprintf("encode generated resource: %v", err)) // unreachable: strings, numbers and lists
 	}
 	return string(line)
 }
 
-// some puts a list of one to most values under a name, in most cases.
-func (g *generator) some(o object, name string, most int, make func() any) {
+// addList usually adds a member with one to maxItems values.
+func (g *generator) addList(o object, name string, maxItems int, newItem func() any) {
 	if !g.chance(70) {
 		return
 	}
 	var list []any
-	for range 1 + g.r.IntN(most) {
-		list = append(list, make())
+	for range 1 + g.r.IntN(maxItems) {
+		list = append(list, newItem())
 	}
 	o[name] = list
 }
 
-func (g *generator) maybe(o object, name string, make func() any) {
+// addOptional usually adds a member with one value.
+func (g *generator) addOptional(o object, name string, newValue func() any) {
 	if g.chance(70) {
-		o[name] = make()
+		o[name] = newValue()
 	}
 }
 
-func (g *generator) meta(o object) {
+func (g *generator) addMeta(o object) {
 	meta := object{}
 	if g.chance(50) {
 		meta["lastUpdated"] = pick(g.r, instantPool)
@@ -154,8 +156,8 @@ var profilePool = []string{hcpd + "hcpd-location", hcpd + "hc-location", hcpd + 
 
 var uriPool = []string{"http://example.org/x", "http://example.org/X", "http://example.org/x/", "http://example.org/a,b", "urn:oid:1.2.3", "http://example.org/%20"}
 
-// state makes a resource inactive or suppressed now and then, in all the forms.
-func (g *generator) state(t fhir.Type, o object) {
+// addState makes some resources inactive or suppressed, in all possible forms.
+func (g *generator) addState(t fhir.Type, o object) {
 	switch n := g.r.IntN(10); {
 	case n < 2 || t == fhir.Provenance:
 	case t == fhir.Location:
@@ -181,7 +183,7 @@ func (g *generator) state(t fhir.Type, o object) {
 	if t == fhir.Organization && g.chance(70) {
 		parts = append(parts, object{"url": "includeSelf", "valueBoolean": g.chance(40)})
 	}
-	if g.chance(10) { // malformed, and hides all the same
+	if g.chance(10) { // malformed, but it still hides the resource
 		parts = append(parts, pick(g.r, []object{{"url": "includeSelf", "valueString": "false"}, {"url": "includeSelf", "valueBoolean": false}, {"url": "other", "valueBoolean": false}}))
 	}
 	addExtension(o, object{"url": suppressedURL, "extension": parts})
@@ -229,20 +231,20 @@ func (g *generator) identifier() any {
 	return i
 }
 
-// reference leads to a resource of one of the types mostly, and now and then to
-// nothing, out of the directory, or is written in an unusual way.
+// reference returns a reference. Most refer to a resource of one of the types, some to a
+// missing resource or to another server, and some have an unusual form.
 func (g *generator) reference(types ...fhir.Type) any {
 	t := pick(g.r, types)
 	relative := t.String() + "/" + pick(g.r, g.ids[t])
 	switch g.r.IntN(20) {
 	case 0:
-		return object{"reference": t.String() + "/nowhere"}
+		return object{"reference": t.String() + "/missing"}
 	case 1:
 		return object{"reference": g.base + "/" + relative}
 	case 2:
 		return object{"reference": relative + "/_history/1"}
 	case 3:
-		return object{"reference": "https://elsewhere.example/fhir/" + relative}
+		return object{"reference": "https://other.example/fhir/" + relative}
 	case 4:
 		return object{"identifier": g.identifier(), "display": "x"}
 	case 5:
@@ -253,19 +255,19 @@ func (g *generator) reference(types ...fhir.Type) any {
 	return object{"reference": relative}
 }
 
-func (g *generator) references(o object, name string, types ...fhir.Type) {
-	g.some(o, name, 3, func() any { return g.reference(types...) })
+func (g *generator) addReferences(o object, name string, types ...fhir.Type) {
+	g.addList(o, name, 3, func() any { return g.reference(types...) })
 }
 
-func (g *generator) oneReference(o object, name string, types ...fhir.Type) {
-	g.maybe(o, name, func() any { return g.reference(types...) })
+func (g *generator) addReference(o object, name string, types ...fhir.Type) {
+	g.addOptional(o, name, func() any { return g.reference(types...) })
 }
 
 func (g *generator) plainText() any { return g.text() }
 
 func (g *generator) address() any {
 	a := object{}
-	g.some(a, "line", 2, g.plainText)
+	g.addList(a, "line", 2, g.plainText)
 	for _, part := range []string{"city", "state", "postalCode", "country", "district", "text"} {
 		if g.chance(50) {
 			a[part] = g.text()

@@ -16,37 +16,38 @@ import (
 	"muster/internal/search/query"
 )
 
-// test is whether a value of a resource is what one value of a query asks for.
-type test func(v value) bool
+// A predicate reports whether a value of a resource matches one value of a query.
+type predicate func(v value) bool
 
-// read makes the test of one value of a query, or says what is wrong with it.
-func (e *evaluation) test(p parameter, l query.Criterion, v query.Value) (test, error) {
+// predicate returns the predicate for one value of a criterion, or an error if the value
+// is invalid.
+func (e *evaluation) predicate(p parameter, l query.Criterion, v query.Value) (predicate, error) {
 	switch p.kind {
 	case token:
 		if l.Name == "_id" && (len(v.Parts) > 1 || !fhir.ValidID(v.Parts[0])) {
-			return nil, fmt.Errorf("%q is no id", v.Parts)
+			return nil, fmt.Errorf("%q is not an id", v.Parts)
 		}
 		if len(v.Parts) > 2 {
-			return nil, fmt.Errorf("%q is no token", v.Parts)
+			return nil, fmt.Errorf("%q is not a token", v.Parts)
 		}
-		return tokenTest(p, l, v), nil
+		return tokenPredicate(p, l, v), nil
 	case str:
-		return stringTest(l.Modifier, strings.Join(v.Parts, "|")), nil
+		return stringPredicate(l.Modifier, strings.Join(v.Parts, "|")), nil
 	case uri:
-		return uriTest(l.Name, v), nil
+		return uriPredicate(l.Name, v), nil
 	case date:
-		return dateTest(e.d.zone, strings.Join(v.Parts, "|"))
+		return datePredicate(e.d.zone, strings.Join(v.Parts, "|"))
 	case hhmm:
-		return numberTest(strings.Join(v.Parts, "|"))
+		return numberPredicate(strings.Join(v.Parts, "|"))
 	case reference:
-		return e.referenceTest(p, l, v)
+		return e.referencePredicate(p, l, v)
 	case near:
-		return e.nearTest(v.Parts)
+		return e.nearPredicate(v.Parts)
 	}
-	return nil, fmt.Errorf("no parameter is of kind %q", p.kind)
+	return nil, fmt.Errorf("unknown parameter type %q", p.kind)
 }
 
-// fold is a text without case, accents and superfluous space (SR-04).
+// fold removes case, accents and redundant spaces from a text (SR-04).
 func fold(s string) string {
 	bare, _, err := transform.String(transform.Chain(norm.NFD, runes.Remove(runes.In(unicode.Mn)), norm.NFC), s)
 	if err != nil {
@@ -55,31 +56,31 @@ func fold(s string) string {
 	return strings.Join(strings.Fields(strings.ToLower(bare)), " ")
 }
 
-func stringTest(modifier, asked string) test {
+func stringPredicate(modifier, want string) predicate {
 	switch modifier {
 	case "exact":
-		return func(v value) bool { return v.text == asked }
+		return func(v value) bool { return v.text == want }
 	case "contains":
-		asked = fold(asked)
-		return func(v value) bool { return strings.Contains(v.folded(), asked) }
+		want = fold(want)
+		return func(v value) bool { return strings.Contains(v.folded(), want) }
 	}
-	asked = fold(asked)
-	return func(v value) bool { return strings.HasPrefix(v.folded(), asked) }
+	want = fold(want)
+	return func(v value) bool { return strings.HasPrefix(v.folded(), want) }
 }
 
 func (v value) folded() string { return fold(v.text) }
 
-// tokenTest reads code, system|code, system| and |code (SR-05).
-func tokenTest(p parameter, l query.Criterion, v query.Value) test {
+// tokenPredicate parses code, system|code, system| and |code (SR-05).
+func tokenPredicate(p parameter, l query.Criterion, v query.Value) predicate {
 	system, code := "*", v.Parts[0]
 	if len(v.Parts) > 1 {
 		system, code = v.Parts[0], strings.Join(v.Parts[1:], "|")
 	}
-	if p.anySpace {
+	if p.spaceIsPlus {
 		code = strings.ReplaceAll(code, " ", "+")
 	}
 	return func(has value) bool {
-		if system != "*" && sameSystem(system) != sameSystem(has.system) {
+		if system != "*" && canonicalSystem(system) != canonicalSystem(has.system) {
 			return false
 		}
 		switch {
@@ -90,15 +91,15 @@ func tokenTest(p parameter, l query.Criterion, v query.Value) test {
 		case p.caseless:
 			return strings.EqualFold(has.code, code)
 		case l.Name == "hsbilling":
-			return sameBilling(has.code) == sameBilling(code)
+			return canonicalBilling(has.code) == canonicalBilling(code)
 		}
 		return has.code == code
 	}
 }
 
-// sameSystem brings the names that mean one code system or one set of numbers to
-// one of them (A-29, A-64, 8.3, section 5 on SNOMED CT).
-func sameSystem(s string) string {
+// canonicalSystem returns one name for all names of a code system or identifier system
+// (A-29, A-64, 8.3, section 5 on SNOMED CT).
+func canonicalSystem(s string) string {
 	if strings.HasPrefix(s, "http://snomed.info/sct/") {
 		return "http://snomed.info/sct"
 	}
@@ -118,25 +119,26 @@ func sameSystem(s string) string {
 	return s
 }
 
-// sameBilling: bulk billing only is BBO in the older code system, BB in the newer.
-func sameBilling(code string) string {
+// canonicalBilling replaces BBO, the code for bulk billing only in the older code system,
+// by BB, the code in the newer one.
+func canonicalBilling(code string) string {
 	if code == "BBO" {
 		return "BB"
 	}
 	return code
 }
 
-// uriTest compares to the letter; profiles without their version, and the names of
-// both guides as one (section 1).
-func uriTest(name string, v query.Value) test {
-	asked := strings.Join(v.Parts, "|")
+// uriPredicate compares URIs exactly. Profiles are compared without their version, and
+// the profile names of both guides are equivalent (section 1).
+func uriPredicate(name string, v query.Value) predicate {
+	want := strings.Join(v.Parts, "|")
 	if name != "_profile" {
-		return func(has value) bool { return has.text == asked }
+		return func(has value) bool { return has.text == want }
 	}
-	return func(has value) bool { return sameProfile(has.text) == sameProfile(asked) }
+	return func(has value) bool { return canonicalProfile(has.text) == canonicalProfile(want) }
 }
 
-func sameProfile(url string) string {
+func canonicalProfile(url string) string {
 	url, _, _ = strings.Cut(url, "|")
 	if name, ok := strings.CutPrefix(url, hcpd+"hc-"); ok {
 		return hcpd + "hcpd-" + name
@@ -144,16 +146,16 @@ func sameProfile(url string) string {
 	return url
 }
 
-// dateTest compares the time that the value names with that of the resource
-// (FHIR search, 3.1.1.4.5).
-func dateTest(z zone, asked string) (test, error) {
+// datePredicate compares the period of the query value with that of the resource (FHIR
+// search, 3.1.1.4.5).
+func datePredicate(z zone, want string) (predicate, error) {
 	prefix := "eq"
-	if asked != "" && asked[0] >= 'a' && asked[0] <= 'z' && len(asked) > 2 {
-		prefix, asked = asked[:2], asked[2:]
+	if want != "" && want[0] >= 'a' && want[0] <= 'z' && len(want) > 2 {
+		prefix, want = want[:2], want[2:]
 	}
-	from, to, ok := z.read(asked)
+	from, to, ok := z.parse(want)
 	if !ok {
-		return nil, fmt.Errorf("%q is no date", asked)
+		return nil, fmt.Errorf("%q is not a date", want)
 	}
 	inside := func(v value) bool { return from <= v.from && v.to <= to }
 	switch prefix {
@@ -177,18 +179,18 @@ func dateTest(z zone, asked string) (test, error) {
 		length := to - from
 		return func(v value) bool { return v.from < to+length && v.to > from-length }, nil
 	}
-	return nil, fmt.Errorf("%q is no prefix", prefix)
+	return nil, fmt.Errorf("%q is not a prefix", prefix)
 }
 
-// numberTest compares HHMM numbers (8.13).
-func numberTest(asked string) (test, error) {
-	prefix, digits := "eq", asked
-	if len(asked) > 2 && asked[0] >= 'a' {
-		prefix, digits = asked[:2], asked[2:]
+// numberPredicate compares HHMM numbers (8.13).
+func numberPredicate(want string) (predicate, error) {
+	prefix, digits := "eq", want
+	if len(want) > 2 && want[0] >= 'a' {
+		prefix, digits = want[:2], want[2:]
 	}
 	n, err := strconv.Atoi(digits)
 	if err != nil || n < 0 {
-		return nil, fmt.Errorf("%q is no time of day", digits)
+		return nil, fmt.Errorf("%q is not a time of day", digits)
 	}
 	switch prefix {
 	case "eq":
@@ -204,29 +206,28 @@ func numberTest(asked string) (test, error) {
 	case "le":
 		return func(v value) bool { return v.number <= n }, nil
 	}
-	return nil, fmt.Errorf("%q is no prefix of a number", prefix)
+	return nil, fmt.Errorf("%q is not a prefix of a number", prefix)
 }
 
-// referenceTest compares where references lead: an id, Type/id, or the same below the
-// base. What stands in the resource is enough: the target need not be in the directory,
-// nor be visible.
-func (e *evaluation) referenceTest(p parameter, l query.Criterion, v query.Value) (test, error) {
+// referencePredicate compares the targets of references: an id, Type/id, or Type/id below
+// the base URL. The target need not exist or be visible.
+func (e *evaluation) referencePredicate(p parameter, l query.Criterion, v query.Value) (predicate, error) {
 	if l.Modifier == "identifier" {
-		asks := tokenTest(p, query.Criterion{Name: "identifier"}, v)
+		asks := tokenPredicate(p, query.Criterion{Name: "identifier"}, v)
 		return func(has value) bool { return slices.ContainsFunc(has.identifier, asks) }, nil
 	}
-	asked := strings.TrimPrefix(strings.Join(v.Parts, "|"), e.d.base+"/")
-	t, id, typed := strings.Cut(asked, "/")
+	want := strings.TrimPrefix(strings.Join(v.Parts, "|"), e.d.base+"/")
+	t, id, typed := strings.Cut(want, "/")
 	if !typed {
-		t, id = l.Modifier, asked
+		t, id = l.Modifier, want
 	}
 	switch {
 	case !fhir.ValidID(id):
-		return nil, fmt.Errorf("%q is no reference", asked)
+		return nil, fmt.Errorf("%q is not a reference", want)
 	case t != "" && !p.pointsTo(t):
-		return nil, fmt.Errorf("the reference never leads to %s", t)
+		return nil, fmt.Errorf("the parameter does not refer to %s", t)
 	case t != "" && l.Modifier != "" && t != l.Modifier:
-		return nil, fmt.Errorf("%q is no %s", asked, l.Modifier)
+		return nil, fmt.Errorf("%q is not a reference to %s", want, l.Modifier)
 	}
 	return func(has value) bool {
 		of, its, _ := strings.Cut(has.target, "/")
@@ -243,14 +244,15 @@ func (p parameter) pointsTo(t string) bool {
 	return false
 }
 
-// DefaultNear is the distance of near=lat|lon, in metres (SR-53).
+// DefaultNear is the default distance of near=lat|lon, in metres (SR-53).
 const DefaultNear = 5000
 
 const earthRadius = 6371008.8 // metres, the mean radius
 
-// nearTest reads lat|lon|distance|unit (8.17). The test of a point within a
-// thousandth of the distance is marked as unsure: nobody says how round the earth is.
-func (e *evaluation) nearTest(parts []string) (test, error) {
+// nearPredicate parses lat|lon|distance|unit (8.17). A position within a thousandth of
+// the distance from the edge makes the result ambiguous, since the shape of the earth is
+// not specified.
+func (e *evaluation) nearPredicate(parts []string) (predicate, error) {
 	if len(parts) < 2 || len(parts) > 4 {
 		return nil, fmt.Errorf("near takes lat|lon|distance|unit, not %q", parts)
 	}
@@ -271,25 +273,25 @@ func (e *evaluation) nearTest(parts []string) (test, error) {
 	}
 	scale, ok := map[string]float64{"km": 1000, "m": 1, "mi": 1609.344, "[mi_i]": 1609.344}[unit]
 	if !ok {
-		return nil, fmt.Errorf("%q is no unit of near", unit)
+		return nil, fmt.Errorf("%q is not a unit of near", unit)
 	}
 	limit := numbers[2] * scale
 	if len(parts) < 3 || parts[2] == "" {
 		limit = DefaultNear
 	}
 	if limit <= 0 || math.Abs(numbers[0]) > 90 || math.Abs(numbers[1]) > 180 {
-		return nil, fmt.Errorf("near=%q is no circle on the earth", parts)
+		return nil, fmt.Errorf("near=%q is not a circle on the earth", parts)
 	}
 	return func(v value) bool {
 		away := greatCircle(v.lat, v.lon, numbers[0], numbers[1])
 		if math.Abs(away-limit) < limit/1000+0.01 {
-			e.unsure = true
+			e.ambiguous = true
 		}
 		return away <= limit
 	}, nil
 }
 
-// greatCircle is the distance of two points in metres (haversine).
+// greatCircle returns the distance of two points in metres (haversine).
 func greatCircle(lat1, lon1, lat2, lon2 float64) float64 {
 	rad := func(degrees float64) float64 { return degrees * math.Pi / 180 }
 	half := func(angle float64) float64 { return math.Pow(math.Sin(angle/2), 2) }

@@ -12,8 +12,9 @@ import (
 
 const testBase = "http://directory.example/fhir"
 
-// generated is a directory as it would be if the loader changed nothing.
-func generated(t testing.TB, r *rand.Rand) *Directory {
+// generateDirectory returns a generated directory with the current version of each
+// resource.
+func generateDirectory(t testing.TB, r *rand.Rand) *Directory {
 	t.Helper()
 	zone, err := time.LoadLocation("Australia/Sydney")
 	if err != nil {
@@ -22,13 +23,13 @@ func generated(t testing.TB, r *rand.Rand) *Directory {
 	d := NewDirectory(testBase, NewZone(zone))
 	seen := map[string]bool{}
 	batches := Generate(r, testBase)
-	for n := len(batches) - 1; n >= 0; n-- { // the newest version of each
+	for n := len(batches) - 1; n >= 0; n-- { // newest first
 		for _, line := range batches[n] {
-			name, gone := strings.CutPrefix(line, "-")
-			if !gone {
+			name, removed := strings.CutPrefix(line, "-")
+			if !removed {
 				name = nameOf(t, line)
 			}
-			if seen[name] || gone {
+			if seen[name] || removed {
 				seen[name] = true
 				continue
 			}
@@ -50,38 +51,38 @@ func nameOf(t testing.TB, line string) string {
 	return r.ResourceType + "/" + r.ID
 }
 
-// TestMixture: what is generated is rich enough, whatever the seed; queries print
-// as texts that are read as the same query, unless they must be refused.
-func TestMixture(t *testing.T) {
+// TestGeneratedQueries checks that generated queries have enough coverage with any seed,
+// and that the text of each query parses to an equivalent query.
+func TestGeneratedQueries(t *testing.T) {
 	seed := rand.Uint64()
-	var mix Mix
+	var coverage Coverage
 	for n := range uint64(4) {
 		r := rand.New(rand.NewPCG(seed, n))
-		d := generated(t, r)
+		d := generateDirectory(t, r)
 		for range 500 {
-			q := d.Query(r)
+			q := d.RandomQuery(r)
 			a, err := d.Find(q)
-			mix.Add(q, a, err != nil)
-			again, parsing := query.Parse(q.String())
-			if parsing != nil || again.String() != q.String() {
-				t.Fatalf("seed %d: %s is read as %s, %v", seed, q, again, parsing)
+			coverage.Add(q, a, err != nil)
+			parsed, parseErr := query.Parse(q.String())
+			if parseErr != nil || parsed.String() != q.String() {
+				t.Fatalf("seed %d: %s parses to %s, %v", seed, q, parsed, parseErr)
 			}
-			b, err2 := d.Find(again)
+			b, err2 := d.Find(parsed)
 			if len(a.IDs) != len(b.IDs) || (err == nil) != (err2 == nil) {
-				t.Fatalf("seed %d: %s finds %v, and read again %v; %v, %v", seed, q, a.IDs, b.IDs, err, err2)
+				t.Fatalf("seed %d: %s finds %v, the parsed query finds %v; %v, %v", seed, q, a.IDs, b.IDs, err, err2)
 			}
 		}
 	}
-	t.Logf("seed %d: %s", seed, &mix)
-	if poor := mix.Poor(); poor != "" {
-		t.Errorf("seed %d: %s\n%s", seed, poor, &mix)
+	t.Logf("seed %d: %s", seed, &coverage)
+	if gap := coverage.Gap(); gap != "" {
+		t.Errorf("seed %d: %s\n%s", seed, gap, &coverage)
 	}
 }
 
 func BenchmarkFind(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 2))
-	d := generated(b, r)
+	d := generateDirectory(b, r)
 	for b.Loop() {
-		_, _ = d.Find(d.Query(r))
+		_, _ = d.Find(d.RandomQuery(r))
 	}
 }

@@ -11,7 +11,7 @@ const (
 	suppressedOldURL = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hc-suppressed"
 )
 
-// stateElement is the element that says whether a resource is active (VI-03).
+// stateElement returns the element that states whether a resource is active (VI-03).
 func stateElement(t fhir.Type) string {
 	switch t {
 	case fhir.Location, fhir.Endpoint:
@@ -22,23 +22,25 @@ func stateElement(t fhir.Type) string {
 	return "active"
 }
 
-// active tells whether a resource is; one that does not say is.
+// active reports whether a resource is active. A resource without the state element is
+// active.
 func active(r *Resource) bool {
-	switch said := r.body[stateElement(r.Type)].(type) {
+	switch state := r.body[stateElement(r.Type)].(type) {
 	case bool:
-		return said
+		return state
 	case string:
-		return said == "active"
+		return state == "active"
 	}
 	return true
 }
 
-// suppressed tells whether a resource is hidden by suppression: by the extension,
-// whatever is inside (8.16), but not an Organization that says once, in one extension,
-// that includeSelf is false. The old extension hides unless it says false.
+// suppressed reports whether a resource is hidden by suppression. Any suppression
+// extension hides it, whatever its content (8.16), except for an Organization with
+// exactly one extension that has exactly one includeSelf with the value false. The
+// old extension hides the resource unless its value is false.
 func suppressed(r *Resource) bool {
 	for _, e := range extensions(r.body, suppressedOldURL) {
-		if !saysFalse(e) {
+		if !isFalse(e) {
 			return true
 		}
 	}
@@ -47,55 +49,55 @@ func suppressed(r *Resource) bool {
 		return false
 	}
 	self := extensions(current[0], "includeSelf")
-	return r.Type != fhir.Organization || len(current) > 1 || len(self) != 1 || !saysFalse(self[0])
+	return r.Type != fhir.Organization || len(current) > 1 || len(self) != 1 || !isFalse(self[0])
 }
 
-// saysFalse tells whether the value of an extension is the boolean false.
-func saysFalse(extension any) bool {
-	said, ok := extension.(map[string]any)["valueBoolean"].(bool)
-	return ok && !said
+// isFalse reports whether the value of an extension is the boolean false.
+func isFalse(extension any) bool {
+	value, ok := extension.(map[string]any)["valueBoolean"].(bool)
+	return ok && !value
 }
 
-// visible tells whether a resource is seen by those who do not ask for other
-// states: active and not suppressed (VI-01); a Provenance, that is never inactive, when
-// all that it tells about is visible, too.
+// visible reports whether a query that names no state finds a resource: it must be active
+// and not suppressed (VI-01). A Provenance is never inactive, but all its targets must be
+// visible too.
 func (d *Directory) visible(r *Resource) bool {
 	if r.hidden == nil {
-		hidden := !active(r) || suppressed(r) || r.Type == fhir.Provenance && d.hidesTarget(r, d.visible)
+		hidden := !active(r) || suppressed(r) || r.Type == fhir.Provenance && d.hasHiddenTarget(r, d.visible)
 		r.hidden = &hidden
 	}
 	return !*r.hidden
 }
 
-// unsuppressed tells whether a resource is seen by those who may not see what is
-// suppressed, but may see all else: a Provenance when nothing that it tells about is
-// suppressed or gone.
+// unsuppressed reports whether a client with access to all but suppressed resources finds
+// a resource. It does not find a Provenance with a suppressed or missing target.
 func (d *Directory) unsuppressed(r *Resource) bool {
-	return !suppressed(r) && !(r.Type == fhir.Provenance && d.hidesTarget(r, d.unsuppressed))
+	return !suppressed(r) && !(r.Type == fhir.Provenance && d.hasHiddenTarget(r, d.unsuppressed))
 }
 
-// hidesTarget tells whether a Provenance is about something that is not to be seen,
-// or not there, or about nothing in the directory at all.
-func (d *Directory) hidesTarget(r *Resource, seen func(*Resource) bool) bool {
-	some := false
+// hasHiddenTarget reports whether a Provenance has a hidden or missing target, or no
+// target in the directory.
+func (d *Directory) hasHiddenTarget(r *Resource, visible func(*Resource) bool) bool {
+	found := false
 	for _, v := range d.read(r, "target") {
-		if t, _, _ := strings.Cut(v.target, "/"); !own[r.Type]["target"].pointsTo(t) {
+		if t, _, _ := strings.Cut(v.target, "/"); !parametersByType[r.Type]["target"].pointsTo(t) {
 			continue
 		}
-		about := d.byName[v.target]
-		if about == nil || !seen(about) {
+		target := d.byName[v.target]
+		if target == nil || !visible(target) {
 			return true
 		}
-		some = true
+		found = true
 	}
-	return !some
+	return !found
 }
 
-// states are the tokens of active or status: what stands there, or what is assumed.
+// states returns the tokens of active or status: the value of the element, or its
+// default.
 func states(_ *Directory, r *Resource) []value {
-	said, ok := r.body[stateElement(r.Type)]
+	state, ok := r.body[stateElement(r.Type)]
 	if ok {
-		return plainCode(nil, said)
+		return plainCode(nil, state)
 	}
 	if stateElement(r.Type) == "active" {
 		return []value{{code: "true"}}
@@ -103,7 +105,8 @@ func states(_ *Directory, r *Resource) []value {
 	return []value{{code: "active"}}
 }
 
-// suppressions are the tokens of suppressed: true or false, and who suppressed (8.16).
+// suppressions returns the tokens of suppressed: true or false, and the responsible party
+// (8.16).
 func suppressions(d *Directory, r *Resource) []value {
 	list := plainCode(nil, suppressed(r))
 	for _, e := range extensions(r.body, suppressedURL) {
@@ -114,14 +117,14 @@ func suppressions(d *Directory, r *Resource) []value {
 	return list
 }
 
-// saysSuppressed tells whether there is anything about suppression, which is what
-// suppressed:missing asks (8.16).
-func saysSuppressed(r *Resource) bool {
+// hasSuppressionExtension reports whether a resource has a suppression extension, which
+// is what suppressed:missing tests (8.16).
+func hasSuppressionExtension(r *Resource) bool {
 	return len(extensions(r.body, suppressedURL))+len(extensions(r.body, suppressedOldURL)) > 0
 }
 
-// saysState tells whether the state element is there.
-func saysState(r *Resource) bool {
+// hasStateElement reports whether a resource has the state element.
+func hasStateElement(r *Resource) bool {
 	_, ok := r.body[stateElement(r.Type)]
 	return ok
 }

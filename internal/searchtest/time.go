@@ -5,16 +5,15 @@ import (
 	"time"
 )
 
-// zone is where dates without a zone of their own are.
 type zone = *Zone
 
-// Zone reads dates of FHIR.
+// Zone parses FHIR dates.
 type Zone struct{ loc *time.Location }
 
-// NewZone reads dates without a zone in loc.
+// NewZone returns a Zone that parses dates without a time zone in loc.
 func NewZone(loc *time.Location) *Zone { return &Zone{loc} }
 
-// precisions are the forms of a date, and how long each lasts.
+// precisions are the formats of a date and the duration of each.
 var precisions = []struct {
 	layout string
 	years  int
@@ -30,9 +29,8 @@ var precisions = []struct {
 	{layout: "2006-01-02T15:04:05.000", length: time.Millisecond},
 }
 
-// read is the time that a date names, as ms since 1970: its first and the first
-// after it.
-func (z *Zone) read(s string) (from, to int64, ok bool) {
+// parse returns the period of a date in ms since 1970: from inclusive, to exclusive.
+func (z *Zone) parse(s string) (from, to int64, ok bool) {
 	for _, p := range precisions {
 		for _, suffix := range []string{"", "Z07:00"} {
 			if suffix != "" && !strings.Contains(p.layout, "T") {
@@ -42,7 +40,7 @@ func (z *Zone) read(s string) (from, to int64, ok bool) {
 			if err != nil || len(s) < len(p.layout) {
 				continue
 			}
-			// Parse takes fractions behind seconds that the layout does not have.
+			// time.Parse accepts fractional seconds that the layout does not have.
 			if strings.Contains(s, ".") != strings.Contains(p.layout, ".") {
 				continue
 			}

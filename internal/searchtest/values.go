@@ -6,27 +6,27 @@ import (
 	"strings"
 )
 
-// value is one thing that a resource can be found by under a parameter. Which
-// fields hold something follows from the kind of the parameter.
+// value is one value of a parameter in a resource. The kind of the parameter decides
+// which fields are set.
 type value struct {
-	system, code string // token: as they stand; see [sameSystem]
+	system, code string // token: as in the resource; see [canonicalSystem]
 	text         string // string, uri
 	from, to     int64  // date: ms since 1970, from inclusive, to exclusive
-	target       string // reference: Type/id, empty if it leads out of the directory
+	target       string // reference: Type/id, empty if the target is on another server
 	identifier   []value
 	number       int
 	lat, lon     float64
 }
 
-// reader reads the values of one parameter from a resource.
+// A reader returns the values of one parameter in a resource.
 type reader func(d *Directory, r *Resource) []value
 
-// both joins what two readers find.
-func both(one, two reader) reader {
+// concat returns a reader of the values of two readers.
+func concat(one, two reader) reader {
 	return func(d *Directory, r *Resource) []value { return append(one(d, r), two(d, r)...) }
 }
 
-// each reads the elements at a path with a function for one element.
+// each returns a reader that applies read to each element at a path.
 func each(read func(d *Directory, element any) []value, path ...string) reader {
 	return func(d *Directory, r *Resource) []value {
 		var list []value
@@ -64,7 +64,7 @@ func identifier(_ *Directory, element any) []value {
 	return tokenOf(text(element, "system"), text(element, "value"))
 }
 
-// tokenOf is a token. One that has a system alone can be asked for by it.
+// tokenOf returns a token. A token with only a system can be searched for by system.
 func tokenOf(system, code string) []value {
 	if code == "" && system == "" {
 		return nil
@@ -72,7 +72,7 @@ func tokenOf(system, code string) []value {
 	return []value{{system: system, code: code}}
 }
 
-// plainCode is an element of type code or boolean: it names no system.
+// plainCode returns the token of a code or boolean, which has no system.
 func plainCode(_ *Directory, element any) []value {
 	switch e := element.(type) {
 	case bool:
@@ -83,7 +83,7 @@ func plainCode(_ *Directory, element any) []value {
 	return nil
 }
 
-// contacts are the values of contact points, of one system or of all.
+// contacts returns a reader of the values of contact points, of one system or of all.
 func contacts(system string) reader {
 	return each(func(_ *Directory, element any) []value {
 		if system != "" && text(element, "system") != system {
@@ -101,7 +101,7 @@ func plainText(_ *Directory, element any) []value {
 	return []value{{text: s}}
 }
 
-// parts are the texts of some members of an element, each by itself.
+// parts returns the texts of some members of an element as separate values.
 func parts(element any, members ...string) []value {
 	var list []value
 	for _, member := range members {
@@ -130,8 +130,7 @@ func uris(path ...string) reader {
 	}, path...)
 }
 
-// referenceValue is a reference with where it leads, and the identifier that it
-// may have beside.
+// referenceValue returns the target of a reference and its identifier, if any.
 func referenceValue(d *Directory, element any) []value {
 	v := value{target: d.target(text(element, "reference")), identifier: each(identifier, "identifier")(d, &Resource{body: element.(map[string]any)})}
 	if v.target == "" && v.identifier == nil {
@@ -140,30 +139,30 @@ func referenceValue(d *Directory, element any) []value {
 	return []value{v}
 }
 
-// target reads a literal reference as Type/id: relative, below the base, with or
-// without a version. It is empty for all others.
+// target returns the Type/id of a literal reference: relative or below the base URL, with
+// or without a version. It returns an empty string for other references.
 func (d *Directory) target(reference string) string {
 	reference = strings.TrimPrefix(reference, d.base+"/")
-	steps := strings.Split(reference, "/")
-	if len(steps) == 4 && steps[2] == "_history" {
-		steps = steps[:2]
+	segments := strings.Split(reference, "/")
+	if len(segments) == 4 && segments[2] == "_history" {
+		segments = segments[:2]
 	}
-	if len(steps) != 2 || steps[0] == "" || steps[1] == "" || strings.ContainsAny(reference, ":#") {
+	if len(segments) != 2 || segments[0] == "" || segments[1] == "" || strings.ContainsAny(reference, ":#") {
 		return ""
 	}
-	return steps[0] + "/" + steps[1]
+	return segments[0] + "/" + segments[1]
 }
 
 func dateValue(d *Directory, element any) []value {
 	s, _ := element.(string)
-	from, to, ok := d.zone.read(s)
+	from, to, ok := d.zone.parse(s)
 	if !ok {
 		return nil
 	}
 	return []value{{from: from, to: to}}
 }
 
-// periodValue is a period; a side that is not there is open.
+// periodValue returns the value of a Period. A missing start or end is open.
 func periodValue(d *Directory, element any) []value {
 	v := value{from: -1 << 62, to: 1 << 62}
 	start, end := text(element, "start"), text(element, "end")
@@ -171,15 +170,15 @@ func periodValue(d *Directory, element any) []value {
 		return nil
 	}
 	if start != "" {
-		v.from, _, _ = d.zone.read(start)
+		v.from, _, _ = d.zone.parse(start)
 	}
 	if end != "" {
-		_, v.to, _ = d.zone.read(end)
+		_, v.to, _ = d.zone.parse(end)
 	}
 	return []value{v}
 }
 
-// timesOfDay are the HHMM numbers of one member of the available times (8.13).
+// timesOfDay returns a reader of the HHMM numbers of a member of availableTime (8.13).
 func timesOfDay(member string) reader {
 	return each(func(_ *Directory, element any) []value {
 		s, _ := element.(string)
@@ -194,7 +193,7 @@ func timesOfDay(member string) reader {
 	}, "availableTime", member)
 }
 
-// position is where a Location is (SR-53).
+// position returns the position of a Location (SR-53).
 func position(_ *Directory, r *Resource) []value {
 	lat, ok1 := number(r.body, "position", "latitude")
 	lon, ok2 := number(r.body, "position", "longitude")

@@ -10,21 +10,21 @@ import (
 	"muster/internal/export"
 )
 
-// noteJob notes the job that a request is about.
-func noteJob(r *http.Request, id string) { exchangeOf(r).event.Job = audit.Shorten(id) }
+// noteJob adds the job of a request to its audit event.
+func noteJob(r *http.Request, id string) { stateOf(r).event.Job = audit.Shorten(id) }
 
-// noteFile notes the file that a request is about.
-func noteFile(r *http.Request, id string) { exchangeOf(r).event.File = audit.Shorten(id) }
+// noteFile adds the file of a request to its audit event.
+func noteFile(r *http.Request, id string) { stateOf(r).event.File = audit.Shorten(id) }
 
-// noteResources notes how many resources the answer gives away.
-func noteResources(r *http.Request, n int64) { exchangeOf(r).event.Resources = n }
+// noteResources adds the number of resources in the response.
+func noteResources(r *http.Request, n int64) { stateOf(r).event.Resources = n }
 
-// noteQuery notes the query of a search, without secrets.
-func noteQuery(r *http.Request, raw string) { exchangeOf(r).event.Query = audit.Query(raw) }
+// noteQuery adds the query of a search, without secrets.
+func noteQuery(r *http.Request, raw string) { stateOf(r).event.Query = audit.Query(raw) }
 
-// noteRequest notes what an export is to hold.
+// noteRequest adds the filters and _since of an export.
 func noteRequest(r *http.Request, request export.Request) {
-	e := &exchangeOf(r).event
+	e := &stateOf(r).event
 	for _, filter := range request.Filters {
 		e.Filters = append(e.Filters, audit.Shorten(filter.Text()))
 	}
@@ -33,9 +33,9 @@ func noteRequest(r *http.Request, request export.Request) {
 	}
 }
 
-// record gives the event of a request to the audit log. Health checks and whatever else
-// comes are in it too: what is left out cannot be asked for afterwards.
-func (s *Server) record(r *http.Request, x *exchange, out *recorder, start time.Time, took time.Duration) {
+// recordAudit writes the audit event of a request. Health checks and unknown paths are
+// recorded too: an event that is not written cannot be recovered later.
+func (s *Server) recordAudit(r *http.Request, x *requestState, out *responseRecorder, start time.Time, took time.Duration) {
 	if s.Audit == nil {
 		return
 	}

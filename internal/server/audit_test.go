@@ -21,25 +21,25 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 )
 
-// recorded is an audit log whose events a test waits for: a client may have its answer
-// a moment before the event is written.
-type recorded chan audit.Event
+// auditChannel is an audit log that lets a test wait for events: a client may receive its
+// response shortly before the event is written.
+type auditChannel chan audit.Event
 
-func (c recorded) Record(e audit.Event) { c <- e }
+func (c auditChannel) Record(e audit.Event) { c <- e }
 
-func (c recorded) next(t *testing.T) audit.Event {
+func (c auditChannel) next(t *testing.T) audit.Event {
 	t.Helper()
 	select {
 	case e := <-c:
 		return e
 	case <-time.After(30 * time.Second):
-		t.Fatal("no event came")
+		t.Fatal("no event was recorded")
 		return audit.Event{}
 	}
 }
 
-// parseForReal reads kick-offs as the program does.
-func parseForReal(t testing.TB) func(ctx context.Context, body []byte) (export.Request, error) {
+// newExportParser returns the parser that the program uses.
+func newExportParser(t testing.TB) func(ctx context.Context, body []byte) (export.Request, error) {
 	t.Helper()
 	registry, err := conformance.Load()
 	if err != nil {
@@ -51,21 +51,21 @@ func parseForReal(t testing.TB) func(ctx context.Context, body []byte) (export.R
 	}
 }
 
-const realKickOff = `{"resourceType":"Parameters","parameter":[
+const validKickOff = `{"resourceType":"Parameters","parameter":[
 	{"name":"_outputFormat","valueString":"application/fhir+ndjson"},
 	{"name":"_type","valueString":"Practitioner"},
 	{"name":"_typeFilter","valueString":"Practitioner?family=Smith"},
 	{"name":"_since","valueInstant":"2026-01-01T00:00:00+11:00"}]}`
 
-// TestEveryRequestIsAudited makes each kind of request and looks at the event it leaves.
-func TestEveryRequestIsAudited(t *testing.T) {
+// TestRequestsAreAudited sends each kind of request and checks its event.
+func TestRequestsAreAudited(t *testing.T) {
 	t.Attr("requirements", "AD-01 AD-02 AU-05")
 	const poll = "/api/v1/fhir/$export-poll-status?_jobId=" + knownJob
-	text := someResources(3)
+	text := ndjsonOfSize(3)
 	lines := int64(strings.Count(text, "\n"))
-	events := make(recorded, 10)
-	u := start(t, func(c *Config) {
-		c.Audit, c.ParseExport = events, parseForReal(t)
+	events := make(auditChannel, 10)
+	u := startServer(t, func(c *Config) {
+		c.Audit, c.ParseExport = events, newExportParser(t)
 		c.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("n 1\n")) })
 	})
 	u.fake.file = storedFile(t, text)
@@ -75,7 +75,7 @@ func TestEveryRequestIsAudited(t *testing.T) {
 		status                   export.Status
 		want                     audit.Event
 	}{
-		{name: "kick-off", method: "POST", path: "/api/v1/fhir/$export", body: realKickOff, headers: []string{"Content-Type: application/fhir+json", "Prefer: respond-async"},
+		{name: "kick-off", method: "POST", path: "/api/v1/fhir/$export", body: validKickOff, headers: []string{"Content-Type: application/fhir+json", "Prefer: respond-async"},
 			want: audit.Event{Interaction: audit.KickOff, Status: 202, Job: knownJob, Since: "2025-12-31T13:00:00.000Z"}},
 		{name: "refused kick-off", method: "POST", path: "/api/v1/fhir/$export", body: "{}", headers: []string{"Content-Type: application/fhir+json", "Prefer: respond-async"},
 			want: audit.Event{Interaction: audit.KickOff, Status: 400, Issue: "invalid"}},
@@ -93,19 +93,19 @@ func TestEveryRequestIsAudited(t *testing.T) {
 		{name: "unknown file", method: "GET", path: "/api/v1/fhir/Binary/no", want: audit.Event{Interaction: audit.Download, Status: 404, File: "no", Issue: "not-found"}},
 		{name: "capabilities", method: "GET", path: "/api/v1/fhir/metadata?access_token=eyJsecret", want: audit.Event{Interaction: audit.Capabilities, Status: 200}},
 		{name: "health", method: "GET", path: "/healthz", want: audit.Event{Interaction: audit.Health, Status: 200, Bytes: 3}},
-		{name: "numbers", method: "GET", path: "/metrics", want: audit.Event{Interaction: audit.Metrics, Status: 200, Bytes: 4}},
+		{name: "metrics", method: "GET", path: "/metrics", want: audit.Event{Interaction: audit.Metrics, Status: 200, Bytes: 4}},
 		{name: "search", method: "GET", path: "/api/v1/fhir/Practitioner?family=Smith&access_token=eyJsecret",
 			want: audit.Event{Interaction: audit.SearchType, Status: 200, Resources: 1, Bytes: 25, Query: "family=Smith&access_token=…"}},
 		{name: "page", method: "GET", path: "/api/v1/fhir/?_getpages=abc",
 			want: audit.Event{Interaction: audit.SearchType, Status: 200, Resources: 1, Bytes: 25, Query: "_getpages=abc"}},
 		{name: "read", method: "GET", path: "/api/v1/fhir/Practitioner/1", want: audit.Event{Interaction: audit.Read, Status: 200, Resources: 1, Bytes: 31}},
-		{name: "read of nothing", method: "GET", path: "/api/v1/fhir/Practitioner/2", want: audit.Event{Interaction: audit.Read, Status: 404, Issue: "not-found"}},
-		{name: "nowhere", method: "GET", path: "/favicon.ico?token=eyJsecret", want: audit.Event{Interaction: audit.Other, Status: 404, Issue: "not-supported"}},
+		{name: "read of an unknown id", method: "GET", path: "/api/v1/fhir/Practitioner/2", want: audit.Event{Interaction: audit.Read, Status: 404, Issue: "not-found"}},
+		{name: "unknown path", method: "GET", path: "/favicon.ico?token=eyJsecret", want: audit.Event{Interaction: audit.Other, Status: 404, Issue: "not-supported"}},
 		{name: "wrong method", method: "PUT", path: poll, want: audit.Event{Interaction: audit.Other, Status: 405, Issue: "not-supported"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			u.t, u.fake.status = t, c.status
-			r := u.ask(c.method, c.path, c.body, append(c.headers, "X-Request-ID: "+requestID)...)
+			r := u.request(c.method, c.path, c.body, append(c.headers, "X-Request-ID: "+requestID)...)
 			got := events.next(t)
 			if c.name == "kick-off" && (len(got.Filters) != 1 || !strings.HasPrefix(got.Filters[0], "Practitioner?family=Smith")) {
 				t.Errorf("filters %q", got.Filters)
@@ -134,27 +134,27 @@ func TestEveryRequestIsAudited(t *testing.T) {
 	}
 }
 
-// TestBrokenDownloadIsAudited has a download that cannot be read to its end: the event
-// says how many bytes went out, and that it broke.
+// TestBrokenDownloadIsAudited downloads a damaged file: the event has the number of bytes
+// sent, and is marked as broken.
 func TestBrokenDownloadIsAudited(t *testing.T) {
 	t.Attr("requirements", "AD-01")
-	events := make(recorded, 1)
-	u := start(t, func(c *Config) { c.Audit = events })
-	text := someResources(fragments)
-	u.fake.file = storedFileAs(t, text, func(stored []byte) []byte {
+	events := make(auditChannel, 1)
+	u := startServer(t, func(c *Config) { c.Audit = events })
+	text := ndjsonOfSize(threeFragments)
+	u.fake.file = alteredFile(t, text, func(stored []byte) []byte {
 		clear(stored[len(stored)/2:])
 		return stored
 	})
-	r := u.ask("GET", "/api/v1/fhir/Binary/"+knownFile, "")
+	r := u.request("GET", "/api/v1/fhir/Binary/"+knownFile, "")
 	if r.err == nil {
-		t.Fatalf("a spoilt file was read whole: %d, %d of %d bytes", r.StatusCode, len(r.body), len(text))
+		t.Fatalf("a damaged file was read completely: %d, %d of %d bytes", r.StatusCode, len(r.body), len(text))
 	}
 	if e := events.next(t); !e.Broken || e.Bytes == 0 || e.Bytes >= int64(len(text)) || e.Status != 200 {
 		t.Errorf("the event is %+v", e)
 	}
 }
 
-// TestAddressBehindProxy takes the address that the proxy wrote, and no other.
+// TestAddressBehindProxy checks that only the address written by the proxy is used.
 func TestAddressBehindProxy(t *testing.T) {
 	t.Attr("requirements", "AD-01")
 	for _, c := range []struct {
@@ -167,20 +167,20 @@ func TestAddressBehindProxy(t *testing.T) {
 		{true, "", "127.0.0.1"},
 		{false, "192.0.2.7", "127.0.0.1"},
 	} {
-		events := make(recorded, 1)
-		u := start(t, func(c2 *Config) { c2.Audit, c2.BehindProxy = events, c.behind })
+		events := make(auditChannel, 1)
+		u := startServer(t, func(c2 *Config) { c2.Audit, c2.BehindProxy = events, c.behind })
 		var headers []string
 		if c.forwarded != "" {
 			headers = []string{"X-Forwarded-For: " + c.forwarded}
 		}
-		u.ask("GET", "/healthz", "", headers...)
+		u.request("GET", "/healthz", "", headers...)
 		if got := events.next(t).Remote; got != c.want {
 			t.Errorf("behind %t, X-Forwarded-For %q: remote %q, want %q", c.behind, c.forwarded, got, c.want)
 		}
 	}
 }
 
-// TestAuditFile joins server and file: what comes out is a line that a script can read.
+// TestAuditFile records events in a file, whose lines are JSON.
 func TestAuditFile(t *testing.T) {
 	t.Attr("requirements", "AD-01")
 	path := filepath.Join(t.TempDir(), "audit.log")
@@ -188,9 +188,9 @@ func TestAuditFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := start(t, func(c *Config) { c.Audit = file })
-	u.ask("GET", "/api/v1/fhir/metadata", "", "X-Request-ID: "+requestID)
-	u.Close() // answers under way have ended, so the event is there
+	u := startServer(t, func(c *Config) { c.Audit = file })
+	u.request("GET", "/api/v1/fhir/metadata", "", "X-Request-ID: "+requestID)
+	u.Close() // waits for the requests, so the event is written
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -20,31 +20,31 @@ import (
 func (s *Server) binaryRoutes() []route {
 	methods := map[string]handler{http.MethodGet: s.file}
 	if s.PostDownload {
-		methods[http.MethodPost] = s.file // RE-02; a body is not looked at
+		methods[http.MethodPost] = s.file // RE-02; the body is ignored
 	}
 	return []route{{
-		path:    s.basePath + "/Binary/{id}",
-		about:   "fetch a file of an export",
-		methods: methods,
-		as:      map[string]audit.Interaction{http.MethodGet: audit.Download, http.MethodPost: audit.Download},
-		stream:  true,
+		path:         s.basePath + "/Binary/{id}",
+		about:        "download a file of an export",
+		methods:      methods,
+		interactions: map[string]audit.Interaction{http.MethodGet: audit.Download, http.MethodPost: audit.Download},
+		stream:       true,
 	}}
 }
 
-// form is a shape in which a file is served.
+// form is a representation of a file.
 type form int
 
 const (
-	lines    form = 1 + iota // the NDJSON itself
-	resource                 // a Binary resource that holds it in Base64 (RE-04)
+	formNDJSON form = 1 + iota // the NDJSON itself
+	formBinary                 // a Binary resource that holds the NDJSON in Base64 (RE-04)
 )
 
-// lineNames are other names under which clients ask for NDJSON (RE-05).
-var lineNames = []string{"application/ndjson", "application/x-ndjson", "ndjson"}
+// ndjsonAliases are other names by which clients request NDJSON (RE-05).
+var ndjsonAliases = []string{"application/ndjson", "application/x-ndjson", "ndjson"}
 
 // file serves a file of an export (RE-01 to RE-15).
 func (s *Server) file(w http.ResponseWriter, r *http.Request) error {
-	shape, err := shapeOf(r)
+	shape, err := negotiateForm(r)
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) error {
 	noteJob(r, file.Part.JobID)
 	noteResources(r, file.Part.Stored.Count)
 	if got, want := file.Blob.Size(), file.Part.Stored.GzipBytes; got != want {
-		return fmt.Errorf("%w: file %s (%s) has %d bytes on disk where %d were written: put it back, or delete job %s and export again",
+		return fmt.Errorf("%w: file %s (%s) has %d bytes on disk, but %d were written: restore it, or delete job %s and export again",
 			export.ErrFileLost, id, file.Part.Object, got, want, file.Part.JobID)
 	}
 	h := w.Header()
@@ -66,15 +66,15 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Content-Disposition", "Attachment;")
 	h.Set("Vary", "Accept, Accept-Encoding")
 	setExpires(w, file.Expires)
-	if shape == resource {
-		return s.serveResource(w, r, id, file)
+	if shape == formBinary {
+		return s.serveBinary(w, r, id, file)
 	}
-	return s.serveLines(w, r, file)
+	return s.serveNDJSON(w, r, file)
 }
 
-// shapeOf chooses the form: NDJSON unless the Binary resource is more welcome
-// (RE-03 to RE-05).
-func shapeOf(r *http.Request) (form, error) {
+// negotiateForm chooses the form: NDJSON unless Accept prefers the Binary resource (RE-03
+// to RE-05).
+func negotiateForm(r *http.Request) (form, error) {
 	format, err := formatOf(r)
 	if err != nil {
 		return 0, err
@@ -83,30 +83,30 @@ func shapeOf(r *http.Request) (form, error) {
 	if format != "" {
 		accept = acceptance{{value: format}}
 	}
-	asLines := accept.under(fhirNDJSON, lineNames...)
-	asResource := accept.of(fhirJSON)
+	asLines := accept.qualityWithAliases(fhirNDJSON, ndjsonAliases...)
+	asResource := accept.quality(fhirJSON)
 	switch {
 	case asLines == 0 && asResource == 0:
-		return 0, refusal{kind: notAcceptable, text: "A file is available as application/fhir+ndjson, or as application/fhir+json for a Binary resource: ask for one of them in Accept."}
+		return 0, refusal{kind: notAcceptable, text: "A file is available as application/fhir+ndjson, or as application/fhir+json for a Binary resource: send one of them in Accept."}
 	case asResource > asLines:
-		return resource, nil
+		return formBinary, nil
 	}
-	return lines, nil
+	return formNDJSON, nil
 }
 
-// serveLines serves the NDJSON, compressed as it is stored or plain, whole or in
-// ranges. The two have different tags, so that a download resumed with If-Range
-// never mixes them.
-func (s *Server) serveLines(w http.ResponseWriter, r *http.Request, file *export.File) error {
+// serveNDJSON serves the NDJSON, compressed as it is stored or decompressed, whole or in
+// ranges. The two encodings have different ETags, so that a download that is resumed with
+// If-Range never mixes them.
+func (s *Server) serveNDJSON(w http.ResponseWriter, r *http.Request, file *export.File) error {
 	h := w.Header()
 	h.Set("Content-Type", fhirNDJSON)
 	var content io.ReadSeeker
-	var watched watchedContent
-	if wantsGzip(r) {
+	var recorded errorRecorder
+	if prefersGzip(r) {
 		h.Set("Content-Encoding", "gzip")
 		h.Set("ETag", `"`+file.Part.Stored.SHA256+`-gzip"`)
-		h.Set("Content-Length", strconv.FormatInt(file.Blob.Size(), 10)) // ServeContent leaves it out for encoded content
-		content = file.Blob                                              // as it is, so that the system can send it without us
+		h.Set("Content-Length", strconv.FormatInt(file.Blob.Size(), 10)) // ServeContent omits it for encoded content
+		content = file.Blob                                              // the file itself, so that the kernel can send it
 	} else {
 		identity, err := file.Identity()
 		if err != nil {
@@ -114,73 +114,76 @@ func (s *Server) serveLines(w http.ResponseWriter, r *http.Request, file *export
 		}
 		defer identity.Close()
 		h.Set("ETag", `"`+file.Part.Stored.SHA256+`"`)
-		watched.ReadSeeker = identity
-		content = &watched
+		recorded.ReadSeeker = identity
+		content = &recorded
 	}
-	guarded := &errorGuard{ResponseWriter: w}
-	http.ServeContent(guarded, asGet(r), "", time.Time{}, content)
-	if err := guarded.refusal(); err != nil {
+	intercepted := &errorInterceptor{ResponseWriter: w}
+	http.ServeContent(intercepted, contentRequest(r), "", time.Time{}, content)
+	if err := intercepted.refusal(); err != nil {
 		return err
 	}
-	s.noteBroken(r, watched.err)
+	s.logBrokenDownload(r, recorded.err)
 	return nil
 }
 
-// mostRanges is how many ranges one request may have. Each costs up to a fragment
-// of decoding; a request for more gets the whole file, which is allowed.
-const mostRanges = 16
+// maxRanges is the maximum number of ranges in a request. Each range costs the decoding
+// of up to one fragment. A request for more ranges gets the whole file, which HTTP
+// permits.
+const maxRanges = 16
 
-// asGet returns the request as http.ServeContent shall see it: POST is the same as
-// GET, conditions included, ranges that are not in bytes or too many are not there, and
-// the others are within what it can count.
-func asGet(r *http.Request) *http.Request {
+// contentRequest returns the request for http.ServeContent. POST becomes GET, so that
+// conditions and ranges apply. Ranges that are not in bytes, or are too many, are
+// removed, and the others are clamped to the numbers that ServeContent can parse.
+func contentRequest(r *http.Request) *http.Request {
 	get := *r
 	if r.Method == http.MethodPost {
 		get.Method = http.MethodGet
 	}
 	ranges, inBytes := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
 	get.Header = r.Header.Clone()
-	if !inBytes || strings.Count(ranges, ",") >= mostRanges {
+	if !inBytes || strings.Count(ranges, ",") >= maxRanges {
 		get.Header.Del("Range")
 		return &get
 	}
 	list := strings.Split(ranges, ",")
 	for n := range list {
-		list[n] = countable(list[n])
+		list[n] = clampRange(list[n])
 	}
 	get.Header.Set("Range", "bytes="+strings.Join(list, ","))
 	return &get
 }
 
-const highest = "9223372036854775807" // of an int64
+// maxPosition is the largest int64.
+const maxPosition = "9223372036854775807"
 
-// countable returns a range as http.ServeContent reads it right. A position that does
-// not fit its numbers becomes the highest that does, which is behind the end of every
-// file too; and the last zero bytes, which it would serve, become a range behind the end.
-func countable(one string) string {
-	first, last, ok := strings.Cut(one, "-")
+// clampRange returns a range that http.ServeContent parses correctly. A position that
+// does not fit an int64 becomes the largest one, which is beyond the end of each file
+// too. A suffix range of zero bytes, which ServeContent would serve, becomes a range
+// beyond the end.
+func clampRange(text string) string {
+	first, last, ok := strings.Cut(text, "-")
 	if !ok {
-		return one
+		return text
 	}
-	first, last = position(first), position(last)
+	first, last = clampPosition(first), clampPosition(last)
 	if first == "" && last != "" && strings.Trim(last, "0") == "" {
-		return highest + "-"
+		return maxPosition + "-"
 	}
 	return first + "-" + last
 }
 
-// position returns digits that fit an int64; other text comes back as it is.
-func position(text string) string {
+// clampPosition returns digits that fit an int64. Other text is returned unchanged.
+func clampPosition(text string) string {
 	text = strings.Trim(text, " \t")
 	if _, err := strconv.ParseInt(text, 10, 64); errors.Is(err, strconv.ErrRange) && text[0] != '-' {
-		return highest
+		return maxPosition
 	}
 	return text
 }
 
-// serveResource serves a Binary resource, encoding while it reads (RE-04). It has
-// no ranges.
-func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, id string, file *export.File) error {
+// serveBinary serves a Binary resource, which is encoded while the file is read (RE-04).
+// It does not support ranges.
+func (s *Server) serveBinary(w http.ResponseWriter, r *http.Request, id string, file *export.File) error {
 	identity, err := file.Identity()
 	if err != nil {
 		return err
@@ -200,41 +203,41 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, id string
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	watched := &watchedContent{ReadSeeker: identity}
+	recorded := &errorRecorder{ReadSeeker: identity}
 	if _, err := w.Write(head); err != nil {
 		return nil
 	}
 	encoder := base64.NewEncoder(base64.StdEncoding, w)
-	_, err = io.CopyBuffer(onlyWriter{encoder}, io.LimitReader(watched, file.Part.Stored.Bytes), make([]byte, 96<<10))
+	_, err = io.CopyBuffer(onlyWriter{encoder}, io.LimitReader(recorded, file.Part.Stored.Bytes), make([]byte, 96<<10))
 	if err == nil {
 		err = encoder.Close()
 	}
 	if err == nil {
 		_, err = io.WriteString(w, tail)
 	}
-	s.noteBroken(r, watched.err)
-	_ = err // the client has gone, or noteBroken has told
+	s.logBrokenDownload(r, recorded.err)
+	_ = err // the client has disconnected, or logBrokenDownload has logged the cause
 	return nil
 }
 
-// noteBroken logs that the bytes of a file could not be read. The answer is
-// shorter than announced, so the client sees that it broke off.
-func (s *Server) noteBroken(r *http.Request, err error) {
+// logBrokenDownload logs that the bytes of a file could not be read. The response is
+// shorter than announced, which the client detects.
+func (s *Server) logBrokenDownload(r *http.Request, err error) {
 	if err == nil {
 		return
 	}
-	x := exchangeOf(r)
+	x := stateOf(r)
 	x.cause = err
-	s.Logger.LogAttrs(r.Context(), slog.LevelError, "a download broke off", slog.String("request_id", x.id), slog.String("path", r.URL.Path), slog.Any("cause", err))
+	s.Logger.LogAttrs(r.Context(), slog.LevelError, "download aborted", slog.String("request_id", x.id), slog.String("path", r.URL.Path), slog.Any("cause", err))
 }
 
-// watchedContent keeps the error that reading ended with.
-type watchedContent struct {
+// errorRecorder records the error that ended reading.
+type errorRecorder struct {
 	io.ReadSeeker
 	err error
 }
 
-func (c *watchedContent) Read(p []byte) (int, error) {
+func (c *errorRecorder) Read(p []byte) (int, error) {
 	n, err := c.ReadSeeker.Read(p)
 	if err != nil && err != io.EOF {
 		c.err = err
@@ -242,16 +245,16 @@ func (c *watchedContent) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// errorGuard holds back the error answers of http.ServeContent, which are plain
-// text, so that an OperationOutcome can take their place (ER-01).
-type errorGuard struct {
+// errorInterceptor suppresses the error responses of http.ServeContent, which are plain
+// text, so that an OperationOutcome can be sent instead (ER-01).
+type errorInterceptor struct {
 	http.ResponseWriter
-	failed int // status of the answer held back
+	failed int // status of the suppressed response
 }
 
-func (g *errorGuard) Unwrap() http.ResponseWriter { return g.ResponseWriter }
+func (g *errorInterceptor) Unwrap() http.ResponseWriter { return g.ResponseWriter }
 
-func (g *errorGuard) WriteHeader(status int) {
+func (g *errorInterceptor) WriteHeader(status int) {
 	if status >= 400 {
 		g.failed = status
 		return
@@ -259,34 +262,35 @@ func (g *errorGuard) WriteHeader(status int) {
 	g.ResponseWriter.WriteHeader(status)
 }
 
-func (g *errorGuard) Write(p []byte) (int, error) {
+func (g *errorInterceptor) Write(p []byte) (int, error) {
 	if g.failed != 0 {
 		return len(p), nil
 	}
 	return g.ResponseWriter.Write(p)
 }
 
-// ReadFrom implements [io.ReaderFrom] for the way of a file to the connection.
-func (g *errorGuard) ReadFrom(from io.Reader) (int64, error) {
+// ReadFrom implements [io.ReaderFrom], so that a file is sent to the connection without a
+// copy in user space.
+func (g *errorInterceptor) ReadFrom(from io.Reader) (int64, error) {
 	if g.failed != 0 {
 		return io.Copy(io.Discard, from)
 	}
 	return io.Copy(g.ResponseWriter, from)
 }
 
-// refusal is the error held back, in our words, or nil.
-func (g *errorGuard) refusal() error {
+// refusal returns the error for the suppressed response, or nil.
+func (g *errorInterceptor) refusal() error {
 	switch g.failed {
 	case 0:
 		return nil
 	case http.StatusRequestedRangeNotSatisfiable:
 		return refusal{
-			kind:   wrongRange,
-			text:   "The file does not have the bytes that Range asks for: see Content-Range for its length.",
+			kind:   rangeNotSatisfiable,
+			text:   "The file does not have the bytes of Range: see Content-Range for its length.",
 			header: http.Header{"Content-Range": g.Header().Values("Content-Range")},
 		}
 	case http.StatusPreconditionFailed:
-		return refusal{kind: preconditionFailed, text: "The file is not the one that If-Match or If-None-Match asks for."}
+		return refusal{kind: preconditionFailed, text: "The file does not match If-Match or If-None-Match: request it without these headers."}
 	}
-	return refusal{kind: notNow, text: "The file cannot be read now: try again later."}
+	return refusal{kind: unavailable, text: "The file cannot be read now: try again later."}
 }

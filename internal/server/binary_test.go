@@ -9,16 +9,21 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
+	"muster/internal/blob"
 	"muster/internal/export"
 	"muster/internal/fhir"
+	"muster/internal/part"
+	"muster/internal/store"
 )
 
-// someResources is NDJSON of about size bytes.
-func someResources(size int) string {
+// ndjsonOfSize returns NDJSON of about size bytes.
+func ndjsonOfSize(size int) string {
 	var b strings.Builder
 	for n := 0; b.Len() < size; n++ {
 		fmt.Fprintf(&b, `{"resourceType":"Location","id":"%d","name":"%s"}`+"\n", n, strings.Repeat(strconv.Itoa(n*7919), n%9))
@@ -26,19 +31,19 @@ func someResources(size int) string {
 	return b.String()
 }
 
-func startWithFile(t *testing.T, text string, change ...func(*Config)) *under {
+func startWithFile(t *testing.T, text string, change ...func(*Config)) *testServer {
 	t.Helper()
-	u := start(t, change...)
+	u := startServer(t, change...)
 	u.fake.file = storedFile(t, text)
 	return u
 }
 
-// fragments is a size that makes more than two fragments of a part.
-const fragments = 2<<20 + 1<<18
+// threeFragments is a size that takes more than two fragments of a part.
+const threeFragments = 2<<20 + 1<<18
 
 const filePath = "/api/v1/fhir/Binary/" + knownFile
 
-// readForm returns the NDJSON in an answer, whatever its form, and names the form.
+// readForm decodes the NDJSON of a response, and returns the name of its form.
 func readForm(t *testing.T, r reply) (form, text string) {
 	t.Helper()
 	if r.err != nil {
@@ -73,7 +78,7 @@ func readForm(t *testing.T, r reply) (form, text string) {
 }
 
 func TestFileForms(t *testing.T) {
-	text := someResources(1 << 16)
+	text := ndjsonOfSize(1 << 16)
 	u := startWithFile(t, text)
 	for _, c := range []struct {
 		req, name, query string
@@ -117,12 +122,12 @@ func TestFileForms(t *testing.T) {
 		t.Run(c.req+" "+c.name, func(t *testing.T) {
 			for _, method := range []string{"GET", "POST"} {
 				t.Attr("requirements", "RE-01 RE-02 RE-06 RE-07")
-				r := u.ask(method, filePath+c.query, "", c.headers...)
+				r := u.request(method, filePath+c.query, "", c.headers...)
 				if c.want == "" {
-					u.expect(r, 406, fhir.CodeNotSupported)
+					u.wantStatus(r, 406, fhir.CodeNotSupported)
 					continue
 				}
-				u.expect(r, 200, "")
+				u.wantStatus(r, 200, "")
 				if form, got := readForm(t, r); form != c.want || got != text {
 					t.Errorf("%s: form %s with %d bytes, want %s with %d", method, form, len(got), c.want, len(text))
 				}
@@ -140,7 +145,7 @@ func TestFileForms(t *testing.T) {
 						t.Errorf("%s: %q, want %q", name, got, want)
 					}
 				}
-				head := u.ask("HEAD", filePath+c.query, "", c.headers...)
+				head := u.request("HEAD", filePath+c.query, "", c.headers...)
 				if head.StatusCode != 200 || len(head.body) != 0 || head.ContentLength != int64(len(r.body)) || head.Header.Get("ETag") != r.Header.Get("ETag") {
 					t.Errorf("HEAD: %d, length %d, ETag %q; GET has %d, %q", head.StatusCode, head.ContentLength, head.Header.Get("ETag"), len(r.body), r.Header.Get("ETag"))
 				}
@@ -154,7 +159,7 @@ func TestBinaryPadding(t *testing.T) {
 	for n := range 5 {
 		text := "{" + strings.Repeat(" ", n) + "}\n"
 		u := startWithFile(t, text)
-		if _, got := readForm(t, u.ask("GET", filePath, "", "Accept: application/fhir+json")); got != text {
+		if _, got := readForm(t, u.request("GET", filePath, "", "Accept: application/fhir+json")); got != text {
 			t.Errorf("%q came back as %q", text, got)
 		}
 	}
@@ -162,10 +167,10 @@ func TestBinaryPadding(t *testing.T) {
 
 func TestFileRanges(t *testing.T) {
 	t.Attr("requirements", "RE-15")
-	text := someResources(fragments)
+	text := ndjsonOfSize(threeFragments)
 	u := startWithFile(t, text)
-	plain := u.ask("GET", filePath, "")
-	packed := u.ask("GET", filePath, "", "Accept-Encoding: gzip")
+	plain := u.request("GET", filePath, "")
+	packed := u.request("GET", filePath, "", "Accept-Encoding: gzip")
 	plainTag, packedTag := plain.Header.Get("ETag"), packed.Header.Get("ETag")
 	if plainTag == packedTag || !strings.HasPrefix(plainTag, `"`) || !strings.HasPrefix(packedTag, `"`) {
 		t.Fatalf("tags %s and %s must be strong and differ", plainTag, packedTag)
@@ -189,7 +194,7 @@ func TestFileRanges(t *testing.T) {
 		{"resumed gzip", []string{"Accept-Encoding: gzip", "Range: bytes=100-", "If-Range: " + packedTag}, 206, string(packed.body[100:])},
 		{"resumed gzip in the other form", []string{"Accept-Encoding: gzip", "Range: bytes=100-", "If-Range: " + plainTag}, 200, string(packed.body)},
 		{"other unit", []string{"Range: lines=1-2"}, 200, text},
-		{"too many", []string{"Range: bytes=" + strings.Repeat("1-2,", mostRanges) + "1-2"}, 200, text},
+		{"too many", []string{"Range: bytes=" + strings.Repeat("1-2,", maxRanges) + "1-2"}, 200, text},
 		{"behind the end", []string{fmt.Sprintf("Range: bytes=%d-", len(text))}, 416, ""},
 		{"the last zero bytes", []string{"Range: bytes=-0"}, 416, ""},
 		{"the last zero bytes, gzip", []string{"Accept-Encoding: gzip", "Range: bytes= -00 "}, 416, ""},
@@ -206,19 +211,19 @@ func TestFileRanges(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, method := range []string{"GET", "POST"} {
-				r := u.ask(method, filePath, "", c.headers...)
+				r := u.request(method, filePath, "", c.headers...)
 				switch c.status {
 				case 416:
-					u.expect(r, 416, fhir.CodeInvalid)
+					u.wantStatus(r, 416, fhir.CodeInvalid)
 					if got := r.Header.Get("Content-Range"); !strings.Contains(c.name, "nonsense") && !strings.Contains(c.name, "gzip") && got != fmt.Sprintf("bytes */%d", len(text)) {
 						t.Errorf("Content-Range: %q", got)
 					}
 					continue
 				case 412:
-					u.expect(r, 412, fhir.CodeConflict)
+					u.wantStatus(r, 412, fhir.CodeConflict)
 					continue
 				}
-				u.expect(r, c.status, "")
+				u.wantStatus(r, c.status, "")
 				if c.want == "binary" {
 					if form, got := readForm(t, r); form != "Binary" || got != text {
 						t.Errorf("form %s, %d bytes", form, len(got))
@@ -235,8 +240,8 @@ func TestFileRanges(t *testing.T) {
 		})
 	}
 	t.Run("several", func(t *testing.T) {
-		r := u.ask("GET", filePath, "", "Range: bytes=0-9,2000000-2000009")
-		u.expect(r, 206, "")
+		r := u.request("GET", filePath, "", "Range: bytes=0-9,2000000-2000009")
+		u.wantStatus(r, 206, "")
 		_, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 		if err != nil {
 			t.Fatal(err)
@@ -252,9 +257,9 @@ func TestFileRanges(t *testing.T) {
 			}
 		}
 	})
-	t.Run("errors do not wear the headers of the file", func(t *testing.T) {
+	t.Run("errors do not have the headers of the file", func(t *testing.T) {
 		for _, header := range []string{"Range: bytes=99999999-", `If-Match: "other"`} {
-			r := u.ask("GET", filePath, "", "Accept-Encoding: gzip", header)
+			r := u.request("GET", filePath, "", "Accept-Encoding: gzip", header)
 			for _, name := range []string{"ETag", "Content-Encoding", "Content-Disposition", "Content-Location", "Accept-Ranges"} {
 				if got := r.Header.Get(name); got != "" {
 					t.Errorf("%s: %s: %q", header, name, got)
@@ -264,53 +269,53 @@ func TestFileRanges(t *testing.T) {
 	})
 }
 
-func TestFileRefusals(t *testing.T) {
+func TestRejectedFiles(t *testing.T) {
 	u := startWithFile(t, "{}\n")
 	t.Attr("requirements", "RE-09 RE-10")
 	for _, path := range []string{"unknown", "f2b1a7a0-52c1-4d65-8e9e-0d3a8f5a9999", "%2e%2e", "a%2Fb"} {
-		u.expect(u.ask("GET", "/api/v1/fhir/Binary/"+path, ""), 404, fhir.CodeNotFound)
+		u.wantStatus(u.request("GET", "/api/v1/fhir/Binary/"+path, ""), 404, fhir.CodeNotFound)
 	}
-	u.expect(u.ask("GET", filePath+"/_history/1", ""), 404, fhir.CodeNotSupported)
+	u.wantStatus(u.request("GET", filePath+"/_history/1", ""), 404, fhir.CodeNotSupported)
 	u = startWithFile(t, "{}\n", func(c *Config) { c.PostDownload = false })
-	r := u.ask("POST", filePath, "")
-	u.expect(r, 405, fhir.CodeNotSupported)
+	r := u.request("POST", filePath, "")
+	u.wantStatus(r, 405, fhir.CodeNotSupported)
 	if got := r.Header.Get("Allow"); got != "GET, HEAD" {
 		t.Errorf("Allow: %q", got)
 	}
-	u.expect(u.ask("GET", filePath, ""), 200, "")
+	u.wantStatus(u.request("GET", filePath, ""), 200, "")
 }
 
-// A file that is broken on disk is never served as if it were whole. Where that
-// shows before the first byte it is an error; later the answer is shorter than
-// announced, which the client notices. The log tells both.
-func TestBrokenFile(t *testing.T) {
-	text := someResources(fragments)
+// TestDamagedFile checks that a damaged file is never served as if it were complete.
+// Damage that is detected before the first byte is an error response; later damage makes
+// the response shorter than announced. Both are logged.
+func TestDamagedFile(t *testing.T) {
+	text := ndjsonOfSize(threeFragments)
 	for _, header := range []string{"Accept: application/fhir+ndjson", "Accept: application/fhir+json"} {
 		t.Run(header, func(t *testing.T) {
-			u := start(t)
-			u.fake.file = storedFileAs(t, text, func(stream []byte) []byte { clear(stream[len(stream)/2:]); return stream })
-			r := u.ask("GET", filePath, "", header)
+			u := startServer(t)
+			u.fake.file = alteredFile(t, text, func(stream []byte) []byte { clear(stream[len(stream)/2:]); return stream })
+			r := u.request("GET", filePath, "", header)
 			if r.err == nil {
 				t.Errorf("%d bytes came without an error", len(r.body))
 			}
 			u.Close()
-			if log := u.log.String(); !strings.Contains(log, "a download broke off") || !strings.Contains(log, "fragment") {
-				t.Errorf("the log does not tell: %s", log)
+			if log := u.log.String(); !strings.Contains(log, "download aborted") || !strings.Contains(log, "fragment") {
+				t.Errorf("the log lacks the cause: %s", log)
 			}
 		})
 	}
 	for _, header := range []string{"Accept: application/fhir+ndjson", "Accept: application/fhir+json", "Accept-Encoding: gzip"} {
 		t.Run("cut, "+header, func(t *testing.T) {
-			u := start(t)
-			u.fake.file = storedFileAs(t, text, func(stream []byte) []byte { return stream[:len(stream)/2] })
-			u.expect(u.ask("GET", filePath, "", header), 500, fhir.CodeException)
+			u := startServer(t)
+			u.fake.file = alteredFile(t, text, func(stream []byte) []byte { return stream[:len(stream)/2] })
+			u.wantStatus(u.request("GET", filePath, "", header), 500, fhir.CodeException)
 			if log := u.log.String(); !strings.Contains(log, "bytes on disk") {
-				t.Errorf("the log does not tell: %s", log)
+				t.Errorf("the log lacks the cause: %s", log)
 			}
 		})
 	}
 	t.Run("index", func(t *testing.T) {
-		u := start(t)
+		u := startServer(t)
 		open := storedFile(t, text)
 		u.fake.file = func() (*export.File, error) {
 			f, err := open()
@@ -319,6 +324,53 @@ func TestBrokenFile(t *testing.T) {
 			}
 			return f, err
 		}
-		u.expect(u.ask("GET", filePath, ""), 500, fhir.CodeException)
+		u.wantStatus(u.request("GET", filePath, ""), 500, fhir.CodeException)
 	})
 }
+
+// storedFile writes a part of the lines in text, and returns a function that opens it.
+func storedFile(t *testing.T, text string) func() (*export.File, error) {
+	t.Helper()
+	return alteredFile(t, text, func(stream []byte) []byte { return stream })
+}
+
+// alteredFile is storedFile with a stream that alter has changed.
+func alteredFile(t testing.TB, text string, alter func([]byte) []byte) func() (*export.File, error) {
+	t.Helper()
+	var stream bytes.Buffer
+	w := part.NewWriter(&stream)
+	for line := range strings.Lines(text) {
+		if err := w.WriteLine([]byte(strings.TrimSuffix(line, "\n"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sum, err := w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "part.gz")
+	stored := alter(stream.Bytes())
+	if err := os.WriteFile(name, stored, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return func() (*export.File, error) {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		return &export.File{
+			Part: store.Part{File: knownFile, Stored: store.Stored{Count: sum.Count, Bytes: sum.Bytes, GzipBytes: sum.GzipBytes, SHA256: sum.SHA256, Index: sum.Index}},
+			Blob: sizedFile{f, int64(len(stored))},
+		}, nil
+	}
+}
+
+// sizedFile is a file that implements [blob.Reader].
+type sizedFile struct {
+	*os.File
+	size int64
+}
+
+func (f sizedFile) Size() int64 { return f.size }
+
+var _ blob.Reader = sizedFile{}

@@ -1,33 +1,33 @@
-// Package server is the HTTP side of muster: it turns requests into calls of
-// packages export and searchset, and what comes back into answers of the guide. It knows no
-// database.
+// Package server implements the HTTP API of muster on top of packages export and
+// searchset. It imports no database driver.
 //
 // # The flow
 //
-// A request passes the middleware (access log, X-Request-ID, no-store, panics,
-// principal), then the route for its path, then the endpoint for its method:
+// A request passes the middleware (request log, X-Request-ID, no-store, panics,
+// principal), then the route for its path, then the handler for its method:
 //
 //	export.go    [base]/$export                kick-off
 //	poll.go      [base]/$export-poll-status    status and cancel
 //	binary.go    [base]/Binary/{id}            files
-//	metadata.go  [base]/metadata               what this server can do
-//	health.go    /healthz, /readyz             for machines that watch it
+//	metadata.go  [base]/metadata               CapabilityStatement
+//	health.go    /healthz, /readyz, /metrics   monitoring
 //	search.go    [base]/{type}, [base]/{type}/{id}, [base]/   search, read, pages
-//	elsewhere.go everything else               what is not offered, said clearly
+//	notfound.go  all other paths               404
 //
-// Before the endpoint, limits.go holds the request and its client against the limits: sizes,
-// requests in a second, downloads at a time. After the last byte, audit.go gives one event
-// to the audit log.
+// Before the handler, limits.go checks the request and its client against the limits:
+// sizes, requests per second, concurrent downloads and searches. After the last byte,
+// audit.go writes one event to the audit log.
 //
-// Each owner gives its routes; [Server.Routes] lists them all. The public
-// address is configured and never guessed from headers (D11): everything absolute
-// that a client gets begins with the base URL.
+// Each of these files defines its routes; [Server.Routes] lists them all. The public
+// address is configured and never derived from headers (D11): each absolute URL in a
+// response begins with the base URL.
 //
 // # When things fail
 //
-// Endpoints return errors. outcome.go holds the only table from an error to a
-// status; it writes the OperationOutcome with the request id, and keeps causes that are
-// not the client's business for the log (D10). Once the first byte of a file is
-// out nothing can be said any more: the answer breaks off before its announced
-// length, the client sees that, and the cause is in the log.
+// Handlers return errors. outcome.go maps errors to statuses, in one table and two
+// functions for the operations that deviate from it (poll and cancel). It writes the
+// OperationOutcome with the request id, and logs internal causes instead of sending them
+// to the client (D10). After the first byte of a file the status cannot change: the
+// response ends before its announced length, which the client detects, and the cause is
+// logged.
 package server

@@ -15,15 +15,15 @@ import (
 
 func (s *Server) exportRoutes() []route {
 	return []route{{
-		path:    s.basePath + "/$export",
-		about:   "start a bulk export",
-		methods: map[string]handler{http.MethodPost: s.kickOff},
-		as:      map[string]audit.Interaction{http.MethodPost: audit.KickOff},
+		path:         s.basePath + "/$export",
+		about:        "start a bulk export",
+		methods:      map[string]handler{http.MethodPost: s.kickOff},
+		interactions: map[string]audit.Interaction{http.MethodPost: audit.KickOff},
 	}}
 }
 
-// kickOff starts an export (KO-01 to KO-06, KO-50). The checks stand in the order
-// of section 1.4 of the requirements: the first stage that fails decides.
+// kickOff starts an export (KO-01 to KO-06, KO-50). The checks are in the order of
+// section 1.4 of the requirements: the first one that fails decides.
 func (s *Server) kickOff(w http.ResponseWriter, r *http.Request) error {
 	if err := checkKickOffMedia(r); err != nil {
 		return err
@@ -32,7 +32,7 @@ func (s *Server) kickOff(w http.ResponseWriter, r *http.Request) error {
 		return fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "An export is asynchronous: send the header Prefer: respond-async."}
 	}
 	if r.URL.RawQuery != "" {
-		return fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The address of $export takes no query: move every parameter into the Parameters resource of the body."}
+		return fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The URL of $export takes no query: move all parameters into the Parameters resource in the body."}
 	}
 	body, err := readBody(w, r, s.Limits.Body)
 	if err != nil {
@@ -46,7 +46,7 @@ func (s *Server) kickOff(w http.ResponseWriter, r *http.Request) error {
 	job, err := s.Exports.KickOff(r.Context(), request)
 	if err != nil {
 		if errors.Is(err, store.ErrTooManyJobs) {
-			s.refused(RefusedJob)
+			s.countRefusal(RefusedJob)
 		}
 		return err
 	}
@@ -57,50 +57,50 @@ func (s *Server) kickOff(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// statusURL is where a job is polled (KO-50).
+// statusURL returns the URL at which a job is polled (KO-50).
 func (s *Server) statusURL(job string) string {
 	return s.BaseURL + "/$export-poll-status?_jobId=" + url.QueryEscape(job)
 }
 
-// checkKickOffMedia looks at Content-Type and Accept (KO-05, KO-06). Plain JSON is
-// taken in both, whatever StrictAccept says: the answer has no body.
+// checkKickOffMedia checks Content-Type and Accept (KO-05, KO-06). Plain JSON is accepted
+// in both, also with StrictAccept, because a successful response has no body.
 func checkKickOffMedia(r *http.Request) error {
 	if t := mediaTypeOf(r); t != fhirJSON && t != plainJSON {
-		return refusal{kind: wrongMedia, text: fmt.Sprintf("The body of a kick-off is a Parameters resource in JSON: send it with Content-Type: application/fhir+json, not %q.", t)}
+		return refusal{kind: unsupportedMediaType, text: fmt.Sprintf("The body of a kick-off is a Parameters resource in JSON: send it with Content-Type: application/fhir+json, not %q.", t)}
 	}
 	if charset := foreignCharset(r); charset != "" {
-		return refusal{kind: wrongMedia, text: fmt.Sprintf("FHIR JSON is written in UTF-8: send the body so, with charset=utf-8 or without charset, not %s.", charset)}
+		return refusal{kind: unsupportedMediaType, text: fmt.Sprintf("FHIR JSON is encoded in UTF-8: send the body in UTF-8, with charset=utf-8 or without charset, not %s.", charset)}
 	}
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
-		return refusal{kind: wrongMedia, text: fmt.Sprintf("The body of a kick-off is sent as it is: leave out Content-Encoding: %s.", coding)}
+		return refusal{kind: unsupportedMediaType, text: fmt.Sprintf("The body of a kick-off must not be encoded: omit Content-Encoding: %s.", coding)}
 	}
-	if accept := acceptanceOf(r); accept.under(fhirJSON, plainJSON) == 0 {
-		return refusal{kind: notAcceptable, text: "Answers to a kick-off are FHIR JSON: send Accept: application/fhir+json, or leave it out."}
+	if accept := acceptanceOf(r); accept.qualityWithAliases(fhirJSON, plainJSON) == 0 {
+		return refusal{kind: notAcceptable, text: "Responses to a kick-off are FHIR JSON: send Accept: application/fhir+json, or omit it."}
 	}
 	return nil
 }
 
-// readBody reads the body up to its limit in bytes.
-func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+// readBody reads a body of at most limit bytes.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	var body bytes.Buffer
-	if err := copyBody(&body, w, r, most); err != nil {
+	if err := copyBody(&body, w, r, limit); err != nil {
 		return nil, err
 	}
 	return body.Bytes(), nil
 }
 
-// copyBody reads the body up to its limit in bytes. One that says it is longer is refused
-// before it comes.
-func copyBody(to io.Writer, w http.ResponseWriter, r *http.Request, most int64) error {
+// copyBody copies a body of at most limit bytes. A body whose Content-Length is larger is
+// rejected unread.
+func copyBody(to io.Writer, w http.ResponseWriter, r *http.Request, limit int64) error {
 	var err error
-	if r.ContentLength <= most {
-		_, err = io.Copy(to, http.MaxBytesReader(w, r.Body, most))
+	if r.ContentLength <= limit {
+		_, err = io.Copy(to, http.MaxBytesReader(w, r.Body, limit))
 	}
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok || r.ContentLength > most {
-		return refusal{kind: tooLarge, text: fmt.Sprintf("The body is larger than %d bytes: ask for less in one request.", most)}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok || r.ContentLength > limit {
+		return refusal{kind: bodyTooLarge, text: fmt.Sprintf("The body is larger than %d bytes: request less at a time.", limit)}
 	}
 	if err != nil {
-		return fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The body broke off or did not come to its end in time: send it again."}
+		return fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The body is incomplete or was not received in time: send the request again."}
 	}
 	return nil
 }

@@ -8,28 +8,28 @@ import (
 	"muster/internal/audit"
 )
 
-var watching = map[string]audit.Interaction{http.MethodGet: audit.Health}
+var healthInteractions = map[string]audit.Interaction{http.MethodGet: audit.Health}
 
-// healthRoutes are for the machines that watch the server. They stand outside
-// of the API: no client of the directory needs them.
+// healthRoutes are the routes for monitoring. They are outside of the FHIR API, and no
+// client of the directory needs them.
 func (s *Server) healthRoutes() []route {
 	return []route{{
-		path:  "/healthz",
-		as:    watching,
-		free:  true,
-		about: "whether the program runs",
+		path:         "/healthz",
+		interactions: healthInteractions,
+		unlimited:    true,
+		about:        "liveness: whether the program runs",
 		methods: map[string]handler{http.MethodGet: func(w http.ResponseWriter, r *http.Request) error {
 			return writeOK(w)
 		}},
 	}, {
-		path:  "/readyz",
-		as:    watching,
-		free:  true,
-		about: "whether requests can be served",
+		path:         "/readyz",
+		interactions: healthInteractions,
+		unlimited:    true,
+		about:        "readiness: whether requests can be served",
 		methods: map[string]handler{http.MethodGet: func(w http.ResponseWriter, r *http.Request) error {
 			if s.Ready != nil {
 				if err := s.Ready(r.Context()); err != nil {
-					return refusal{kind: notNow, text: "The server is not ready: try again later.", cause: err}
+					return refusal{kind: unavailable, text: "The server is not ready: try again later.", cause: err}
 				}
 			}
 			return writeOK(w)
@@ -37,21 +37,21 @@ func (s *Server) healthRoutes() []route {
 	}}
 }
 
-// metricsRoutes serve the numbers of this server to this machine only: they say how
-// busy the directory is, and whom that concerns is not known. Without a Config.Metrics, and
-// behind a proxy, from where everything seems to come from this machine, there are none.
+// metricsRoutes serves the metrics to clients on this machine only, since they show how
+// busy the directory is. Without Config.Metrics there is no route, and neither behind a
+// proxy, where every request appears to be local.
 func (s *Server) metricsRoutes() []route {
 	if s.Metrics == nil || s.BehindProxy {
 		return nil
 	}
 	return []route{{
-		path:  "/metrics",
-		about: "numbers for Prometheus, for this machine only",
-		as:    map[string]audit.Interaction{http.MethodGet: audit.Metrics},
-		free:  true,
+		path:         "/metrics",
+		about:        "metrics for Prometheus, for this machine only",
+		interactions: map[string]audit.Interaction{http.MethodGet: audit.Metrics},
+		unlimited:    true,
 		methods: map[string]handler{http.MethodGet: func(w http.ResponseWriter, r *http.Request) error {
-			if address, err := netip.ParseAddr(remoteOf(r)); err != nil || !address.Unmap().IsLoopback() {
-				return s.nowhere(w, r)
+			if address, err := netip.ParseAddr(remoteAddress(r)); err != nil || !address.Unmap().IsLoopback() {
+				return s.notFound(w, r)
 			}
 			s.Metrics.ServeHTTP(w, r)
 			return nil

@@ -18,50 +18,55 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits are those of requests and of clients. Zero values stand for the defaults
-// named here; negative ones, where a field says so, for no limit.
+// Limits are the limits of requests and of clients. The limits of a request cannot be
+// disabled: zero selects the default. For the limits of a client, zero means no limit.
 type Limits struct {
-	Body       int64 // bytes of a body (413): 1 MiB
-	Header     int   // bytes of all header fields (431): 32 KiB
-	URL        int   // bytes of the address (414): 16 KiB
-	Parameters int   // parameters in the address (400): 200
+	// Body is the maximum number of bytes of a body (413). Defaults to 1 MiB.
+	Body int64
+	// Header is the maximum number of bytes of all header fields (431). Defaults to 32 KiB.
+	Header int
+	// URL is the maximum number of bytes of a URL (414). Defaults to 16 KiB.
+	URL int
+	// Parameters is the maximum number of parameters in a URL (400). Defaults to 200.
+	Parameters int
 
-	// Rate is how many requests a client may make in a second, with bursts of up to
-	// Burst (429, RL-04): no limit, and twice Rate.
-	Rate  float64
+	// Rate is the maximum number of requests of a client per second (429, RL-04). Zero means
+	// no limit.
+	Rate float64
+	// Burst is the number of requests that a client may send at once. Defaults to twice Rate.
 	Burst int
-	// Downloads is how many files a client may fetch at a time (429): 16; negative for
+	// Downloads is the maximum number of concurrent downloads of a client (429). Zero means
 	// no limit.
 	Downloads int
-	// Searches is how many searches of a client run at a time: 4; negative for no limit.
-	// Those beyond wait for one to end, for searchWait at most (429). The connections to
-	// the database that searches share are more, so that nobody gets them all.
+	// Searches is the maximum number of concurrent searches of a client. Further searches
+	// wait up to searchWait for a slot (429). The pool of database connections for searches
+	// is larger, so that one client cannot occupy all of them. Zero means no limit.
 	Searches int
 }
 
 func (l Limits) withDefaults() Limits {
-	l.Body = cmp.Or(max(0, l.Body), 1<<20)
-	l.Header = cmp.Or(max(0, l.Header), 32<<10)
-	l.URL = cmp.Or(max(0, l.URL), 16<<10)
-	l.Parameters = cmp.Or(max(0, l.Parameters), 200)
+	l.Body = cmp.Or(max(0, l.Body), DefaultMaxBody)
+	l.Header = cmp.Or(max(0, l.Header), DefaultMaxHeader)
+	l.URL = cmp.Or(max(0, l.URL), DefaultMaxURL)
+	l.Parameters = cmp.Or(max(0, l.Parameters), DefaultMaxParameters)
 	l.Rate = max(0, l.Rate)
 	l.Burst = cmp.Or(max(0, l.Burst), int(math.Ceil(2*l.Rate)))
-	l.Downloads = max(0, cmp.Or(l.Downloads, 16))
-	l.Searches = max(0, cmp.Or(l.Searches, 4))
+	l.Downloads = max(0, l.Downloads)
+	l.Searches = max(0, l.Searches)
 	return l
 }
 
-// HeaderBytes is what http.Server.MaxHeaderBytes must be, so that these limits are
-// met first, and answered with an OperationOutcome.
+// HeaderBytes returns the value for http.Server.MaxHeaderBytes with which these limits
+// apply first and are answered with an OperationOutcome.
 func (l Limits) HeaderBytes() int {
 	l = l.withDefaults()
 	return 2 * (l.URL + l.Header)
 }
 
-// check holds a request against its limits, before anything reads it.
+// check checks the size of a request before its body is read.
 func (l Limits) check(r *http.Request) error {
 	if len(r.RequestURI) > l.URL {
-		return refusal{kind: tooLong, text: fmt.Sprintf("The address has %d bytes and may have %d: ask for less in one request.", len(r.RequestURI), l.URL)}
+		return refusal{kind: urlTooLong, text: fmt.Sprintf("The URL has %d bytes, and the limit is %d: request less at a time.", len(r.RequestURI), l.URL)}
 	}
 	size := 0
 	for name, values := range r.Header {
@@ -70,19 +75,19 @@ func (l Limits) check(r *http.Request) error {
 		}
 	}
 	if size > l.Header {
-		return refusal{kind: tooManyFields, text: fmt.Sprintf("The header has %d bytes and may have %d: send fewer or shorter fields.", size, l.Header)}
+		return refusal{kind: headerTooLarge, text: fmt.Sprintf("The header has %d bytes, and the limit is %d: send fewer or shorter fields.", size, l.Header)}
 	}
 	if n := strings.Count(r.URL.RawQuery, "&") + 1; n > l.Parameters {
-		return refusal{kind: tooManyParameters, text: fmt.Sprintf("The address has %d parameters and may have %d: ask for less in one request.", n, l.Parameters)}
+		return refusal{kind: tooManyParameters, text: fmt.Sprintf("The URL has %d parameters, and the limit is %d: request less at a time.", n, l.Parameters)}
 	}
 	return nil
 }
 
-// identify finds out who asks, for the audit log and for the limits.
-func (s *Server) identify(r *http.Request, x *exchange) {
-	x.event.Remote = remoteOf(r)
+// identify determines the client of a request, for the audit log and the limits.
+func (s *Server) identify(r *http.Request, x *requestState) {
+	x.event.Remote = remoteAddress(r)
 	if forwarded := r.Header.Values("X-Forwarded-For"); s.BehindProxy && len(forwarded) > 0 {
-		// The last entry is the proxy's own; those before it are what the client says.
+		// The proxy has written the last entry; the client may have written the others.
 		list := forwarded[len(forwarded)-1]
 		last := strings.TrimSpace(list[strings.LastIndexByte(list, ',')+1:])
 		if address, err := netip.ParseAddr(last); err == nil {
@@ -93,11 +98,11 @@ func (s *Server) identify(r *http.Request, x *exchange) {
 		x.client = "principal " + p.ID
 		return
 	}
-	x.client = "address " + network(x.event.Remote)
+	x.client = "address " + clientNetwork(x.event.Remote)
 }
 
-// remoteOf is the address of the other end of the connection, without its port.
-func remoteOf(r *http.Request) string {
+// remoteAddress returns the address of the peer, without its port.
+func remoteAddress(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr
@@ -105,9 +110,9 @@ func remoteOf(r *http.Request) string {
 	return host
 }
 
-// network is the part of an address that one client has to itself: of IPv6 the first
-// 64 bits, for the others it may choose at will.
-func network(address string) string {
+// clientNetwork returns the part of an address that identifies one client. For IPv6 this
+// is the first 64 bits: a client can choose the others.
+func clientNetwork(address string) string {
 	a, err := netip.ParseAddr(address)
 	if err != nil || a.Unmap().Is4() {
 		return address
@@ -119,74 +124,75 @@ func network(address string) string {
 	return prefix.String()
 }
 
-// clients are those that asked lately, with what they have used up.
+// clients are the recent clients and their usage.
 type clients struct {
 	limits Limits
 	now    func() time.Time
 
 	mu      sync.Mutex
-	all     map[string]*client
-	cleared time.Time
+	byName  map[string]*client
+	evicted time.Time
 }
 
-// client is one of them. Its fields belong to clients.mu.
+// client is the usage of one client. Its fields are protected by clients.mu.
 type client struct {
 	rate      *rate.Limiter
 	downloads int
 	searches  chan struct{} // holds one for each search that runs
-	seen      time.Time
+	lastSeen  time.Time
 }
 
-// A client that was not seen for forgetAfter, and downloads nothing, is forgotten. There
-// are never more than mostClients: beyond, new ones share one entry.
+// A client without requests for idleTimeout and without downloads is evicted. There are
+// never more than maxClients entries; further clients share the entry overflow.
 const (
-	forgetAfter = time.Minute
-	mostClients = 100_000
-	overflow    = "everybody else"
+	idleTimeout = time.Minute
+	maxClients  = 100_000
+	overflow    = "other clients"
 )
 
 func newClients(l Limits, now func() time.Time) *clients {
-	return &clients{limits: l, now: now, all: map[string]*client{}, cleared: now()}
+	return &clients{limits: l, now: now, byName: map[string]*client{}, evicted: now()}
 }
 
-// of returns the entry of a client. The caller holds mu.
-func (c *clients) of(name string) *client {
+// entry returns the entry of a client. The caller holds mu.
+func (c *clients) entry(name string) *client {
 	now := c.now()
-	c.forget(now)
-	one := c.all[name]
-	if one == nil && len(c.all) >= mostClients {
+	c.evictIdle(now)
+	one := c.byName[name]
+	if one == nil && len(c.byName) >= maxClients {
 		name = overflow
-		one = c.all[name]
+		one = c.byName[name]
 	}
 	if one == nil {
 		one = &client{rate: rate.NewLimiter(rate.Limit(c.limits.Rate), c.limits.Burst), searches: make(chan struct{}, c.limits.Searches)}
-		c.all[name] = one
+		c.byName[name] = one
 	}
-	one.seen = now
+	one.lastSeen = now
 	return one
 }
 
-// forget drops those who have gone. By then their allowance is whole again or nearly.
-func (c *clients) forget(now time.Time) {
-	if now.Sub(c.cleared) < forgetAfter {
+// evictIdle evicts idle clients. Their rate limiters are full again, or nearly so.
+func (c *clients) evictIdle(now time.Time) {
+	if now.Sub(c.evicted) < idleTimeout {
 		return
 	}
-	c.cleared = now
-	for name, one := range c.all {
-		if one.downloads == 0 && now.Sub(one.seen) >= forgetAfter {
-			delete(c.all, name)
+	c.evicted = now
+	for name, one := range c.byName {
+		if one.downloads == 0 && now.Sub(one.lastSeen) >= idleTimeout {
+			delete(c.byName, name)
 		}
 	}
 }
 
-// allow takes one request from the client's allowance, or tells how long to wait.
-func (c *clients) allow(name string) (wait time.Duration) {
+// takeRequest takes one request from the client's rate limiter, or returns how long to
+// wait.
+func (c *clients) takeRequest(name string) (wait time.Duration) {
 	if c.limits.Rate == 0 {
 		return 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	one, now := c.of(name), c.now()
+	one, now := c.entry(name), c.now()
 	taken := one.rate.ReserveN(now, 1)
 	if wait = taken.DelayFrom(now); wait > 0 {
 		taken.CancelAt(now)
@@ -194,15 +200,15 @@ func (c *clients) allow(name string) (wait time.Duration) {
 	return wait
 }
 
-// startDownload counts a download until ended is called; ended is nil when the client has
-// as many as it may have.
-func (c *clients) startDownload(name string) (ended func()) {
+// startDownload counts a download until done is called. A nil done means that the client
+// has reached its limit.
+func (c *clients) startDownload(name string) (done func()) {
 	if c.limits.Downloads == 0 {
 		return func() {}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	one := c.of(name)
+	one := c.entry(name)
 	if one.downloads >= c.limits.Downloads {
 		return nil
 	}
@@ -211,49 +217,49 @@ func (c *clients) startDownload(name string) (ended func()) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		one.downloads--
-		one.seen = c.now()
+		one.lastSeen = c.now()
 	}
 }
 
-// searches returns what holds the searches of a client that run.
+// searches returns the semaphore of a client's searches.
 func (c *clients) searches(name string) chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.of(name).searches
+	return c.entry(name).searches
 }
 
-// allow holds the client of a request against its rate (RL-04).
-func (s *Server) allow(r *http.Request) error {
-	wait := s.clients.allow(exchangeOf(r).client)
+// checkRate checks the request rate of the client (RL-04).
+func (s *Server) checkRate(r *http.Request) error {
+	wait := s.clients.takeRequest(stateOf(r).client)
 	if wait == 0 {
 		return nil
 	}
-	s.refused(RefusedRate)
-	return throttled(int(math.Ceil(wait.Seconds())), fmt.Sprintf("You ask faster than %g times a second: wait the seconds in Retry-After before the next request.", s.Limits.Rate))
+	s.countRefusal(RefusedRate)
+	return throttled(int(math.Ceil(wait.Seconds())), fmt.Sprintf("You sent more than %g requests per second: wait for the number of seconds in Retry-After before the next request.", s.Limits.Rate))
 }
 
-// downloadWait is the Retry-After, in seconds, for a client that has too many downloads.
+// downloadWait is the Retry-After for a client with too many downloads, in seconds.
 const downloadWait = 5
 
-// startDownload holds the client of a request against its downloads.
-func (s *Server) startDownload(r *http.Request) (ended func(), err error) {
-	if ended = s.clients.startDownload(exchangeOf(r).client); ended != nil {
-		return ended, nil
+// startDownload checks the number of downloads of the client.
+func (s *Server) startDownload(r *http.Request) (done func(), err error) {
+	if done = s.clients.startDownload(stateOf(r).client); done != nil {
+		return done, nil
 	}
-	s.refused(RefusedDownload)
-	return nil, throttled(downloadWait, fmt.Sprintf("You are fetching %d files already, and may fetch no more at a time: wait for one to end.", s.Limits.Downloads))
+	s.countRefusal(RefusedDownload)
+	return nil, throttled(downloadWait, fmt.Sprintf("You are downloading %d files, which is the limit: wait for a download to end.", s.Limits.Downloads))
 }
 
-// searchWait is how long a search waits for others of the same client to end. It is how
-// long the store lets a search run, so that those that wait do so behind as slow ones.
+// searchWait is how long a search waits for a slot. It equals the time limit of a search
+// in the store, so that a slot becomes free even if all searches that hold one are slow.
 const searchWait = 5 * time.Second
 
-// inTurn runs a search when the client has fewer running than it may.
-func (s *Server) inTurn(r *http.Request, search func() error) error {
+// withSearchSlot runs a search when the client has a free slot.
+func (s *Server) withSearchSlot(r *http.Request, search func() error) error {
 	if s.clients.limits.Searches == 0 {
 		return search()
 	}
-	running := s.clients.searches(exchangeOf(r).client)
+	running := s.clients.searches(stateOf(r).client)
 	late := time.NewTimer(searchWait)
 	defer late.Stop()
 	select {
@@ -264,17 +270,17 @@ func (s *Server) inTurn(r *http.Request, search func() error) error {
 		return context.Cause(r.Context())
 	case <-late.C:
 	}
-	s.refused(RefusedSearch)
-	return throttled(int(searchWait.Seconds()), fmt.Sprintf("%d searches of yours are running already, and no more may at a time: wait for one to end.", s.clients.limits.Searches))
+	s.countRefusal(RefusedSearch)
+	return throttled(int(searchWait.Seconds()), fmt.Sprintf("You are running %d searches, which is the limit: wait for a search to end.", s.clients.limits.Searches))
 }
 
 func throttled(seconds int, text string) error {
-	return refusal{kind: tooFast, text: text, header: http.Header{"Retry-After": {strconv.Itoa(max(1, seconds))}}}
+	return refusal{kind: rateLimited, text: text, header: http.Header{"Retry-After": {strconv.Itoa(max(1, seconds))}}}
 }
 
-// refused tells the observer what a limit has refused.
-func (s *Server) refused(what string) {
+// countRefusal reports an exceeded limit to the observer.
+func (s *Server) countRefusal(limit string) {
 	if s.Observer != nil {
-		s.Observer.Refused(what)
+		s.Observer.Refused(limit)
 	}
 }

@@ -8,21 +8,22 @@ import (
 	"muster/internal/fhir"
 )
 
-// The media types of the answers (HD-06).
+// The media types of responses (HD-06).
 const (
 	fhirJSON   = "application/fhir+json"
 	plainJSON  = "application/json"
 	fhirNDJSON = "application/fhir+ndjson"
 )
 
-// item is one element of a comma list in a header: a value, the text before the
-// first semicolon, and its parameters with lower-case names.
+// item is one element of a comma-separated list in a header: a value, which is the text
+// before the first semicolon, and its parameters with lower-case names.
 type item struct {
 	value  string
 	params map[string]string
 }
 
-// quality is the q parameter, from 0 to 1; 1 without one.
+// quality returns the parameter q, from 0 to 1. It defaults to 1, and an invalid value is
+// 0.
 func (i item) quality() float64 {
 	text, ok := i.params["q"]
 	if !ok {
@@ -35,14 +36,16 @@ func (i item) quality() float64 {
 	return q
 }
 
-// parseList reads the comma list of a header that may be repeated: Accept,
-// Accept-Encoding, Prefer. Commas and semicolons inside quotes do not cut. Empty
-// elements are left out.
+// parseList parses a list header that may be repeated: Accept, Accept-Encoding, Prefer.
+// Commas and semicolons inside quotes do not separate. Empty elements are ignored. Accept
+// could be parsed by goautoneg, but that package splits inside quotes, compares names
+// with case, accepts qualities such as 7 and NaN, and drops elements without a slash,
+// such as ndjson.
 func parseList(lines []string) []item {
 	var list []item
 	for _, line := range lines {
-		for _, element := range cut(line, ',') {
-			pieces := cut(element, ';')
+		for _, element := range splitUnquoted(line, ',') {
+			pieces := splitUnquoted(element, ';')
 			i := item{value: strings.TrimSpace(pieces[0]), params: map[string]string{}}
 			for _, p := range pieces[1:] {
 				name, value, _ := strings.Cut(p, "=")
@@ -56,8 +59,9 @@ func parseList(lines []string) []item {
 	return list
 }
 
-// cut cuts text at a separator outside of quotes. It returns at least one piece.
-func cut(text string, separator byte) []string {
+// splitUnquoted splits text at a separator outside of quotes. It returns at least one
+// piece.
+func splitUnquoted(text string, separator byte) []string {
 	var pieces []string
 	quoted, start := false, 0
 	for n := 0; n < len(text); n++ {
@@ -74,29 +78,29 @@ func cut(text string, separator byte) []string {
 	return append(pieces, text[start:])
 }
 
-// acceptance is an Accept header.
+// acceptance is a parsed Accept header.
 type acceptance []item
 
 func acceptanceOf(r *http.Request) acceptance { return parseList(r.Header.Values("Accept")) }
 
-// of returns how welcome a media type is, from 0 (not at all) to 1: the most
-// specific range decides, and without a header everything is welcome. Parameters
-// other than q are not looked at (FM-03).
-func (a acceptance) of(mediaType string) float64 {
+// quality returns the quality of a media type, from 0 (not acceptable) to 1. The most
+// specific range decides. Without a header every media type is acceptable. Parameters
+// other than q are ignored (FM-03).
+func (a acceptance) quality(mediaType string) float64 {
 	if len(a) == 0 {
 		return 1
 	}
 	group, _, _ := strings.Cut(mediaType, "/")
 	for _, wanted := range []string{mediaType, group + "/*", "*/*"} {
-		if quality, found := a.named(wanted); found {
+		if quality, found := a.exact(wanted); found {
 			return quality
 		}
 	}
 	return 0
 }
 
-// named returns the quality that is given to exactly this name, and whether it is there.
-func (a acceptance) named(name string) (quality float64, found bool) {
+// exact returns the quality of exactly this name, and whether the header contains it.
+func (a acceptance) exact(name string) (quality float64, found bool) {
 	for _, i := range a {
 		if strings.EqualFold(i.value, name) {
 			quality, found = max(quality, i.quality()), true
@@ -105,35 +109,36 @@ func (a acceptance) named(name string) (quality float64, found bool) {
 	return quality, found
 }
 
-// under returns how welcome a media type is that clients also ask for under other
-// names. Those count only where the header has them, for a wildcard means the
-// type itself; and who rules the type out by its own name does not get it under another.
-func (a acceptance) under(mediaType string, aliases ...string) float64 {
-	best := a.of(mediaType)
-	if _, found := a.named(mediaType); found && best == 0 {
+// qualityWithAliases returns the quality of a media type that clients also request by
+// other names. An alias counts only if the header contains it, because a wildcard means
+// the media type itself. A client that excludes the media type by its own name does not
+// get it by an alias.
+func (a acceptance) qualityWithAliases(mediaType string, aliases ...string) float64 {
+	best := a.quality(mediaType)
+	if _, found := a.exact(mediaType); found && best == 0 {
 		return 0
 	}
 	for _, alias := range aliases {
-		quality, _ := a.named(alias)
+		quality, _ := a.exact(alias)
 		best = max(best, quality)
 	}
 	return best
 }
 
-// wantsGzip reads Accept-Encoding: gzip must be named, and not be less welcome
-// than the identity form (RE-11).
-func wantsGzip(r *http.Request) bool {
+// prefersGzip reports whether Accept-Encoding contains gzip with a quality not below that
+// of identity (RE-11).
+func prefersGzip(r *http.Request) bool {
 	codings := acceptance(parseList(r.Header.Values("Accept-Encoding")))
-	gzip, found := codings.named("gzip")
+	gzip, found := codings.exact("gzip")
 	if !found {
-		gzip, _ = codings.named("x-gzip")
+		gzip, _ = codings.exact("x-gzip")
 	}
-	identity, _ := codings.named("identity")
+	identity, _ := codings.exact("identity")
 	return gzip > 0 && gzip >= identity
 }
 
-// prefers reports whether the header Prefer names a preference, which is compared
-// without case, among others and over repeated headers (KO-04).
+// prefers reports whether the header Prefer contains a preference. It may be one of
+// several, and the header may be repeated; case is ignored (KO-04).
 func prefers(r *http.Request, preference string) bool {
 	for _, i := range parseList(r.Header.Values("Prefer")) {
 		if name, _, _ := strings.Cut(i.value, "="); strings.EqualFold(strings.TrimSpace(name), preference) {
@@ -144,16 +149,16 @@ func prefers(r *http.Request, preference string) bool {
 }
 
 // mediaTypeOf returns the media type of the request body in lower case, without
-// parameters; empty when none is given.
+// parameters, or "".
 func mediaTypeOf(r *http.Request) string {
 	name, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	return strings.ToLower(strings.TrimSpace(name))
 }
 
-// foreignCharset returns a charset of the request body other than UTF-8, as the header
-// has it; empty without one.
+// foreignCharset returns the quoted charset of the request body if it is not UTF-8, or
+// "".
 func foreignCharset(r *http.Request) string {
-	for _, p := range cut(r.Header.Get("Content-Type"), ';')[1:] {
+	for _, p := range splitUnquoted(r.Header.Get("Content-Type"), ';')[1:] {
 		name, value, _ := strings.Cut(p, "=")
 		if value = strings.TrimSpace(value); strings.EqualFold(strings.TrimSpace(name), "charset") && !strings.EqualFold(strings.Trim(value, `"`), "utf-8") {
 			return strconv.Quote(value)
@@ -162,17 +167,17 @@ func foreignCharset(r *http.Request) string {
 	return ""
 }
 
-// formatOf returns the media type that the parameter _format asks for, which
-// counts more than Accept (FM-04); empty without the parameter.
+// formatOf returns the media type of the parameter _format, which takes precedence over
+// Accept (FM-04), or "".
 func formatOf(r *http.Request) (string, error) {
 	values, ok := r.URL.Query()["_format"]
 	if !ok {
 		return "", nil
 	}
 	if len(values) > 1 {
-		return "", fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The parameter _format is there more than once."}
+		return "", fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The parameter _format is repeated: give it once."}
 	}
-	// A plus that was not escaped has become a space.
+	// An unescaped plus sign has become a space.
 	format := strings.ToLower(strings.ReplaceAll(values[0], " ", "+"))
 	if format == "json" {
 		return fhirJSON, nil
@@ -180,8 +185,8 @@ func formatOf(r *http.Request) (string, error) {
 	return format, nil
 }
 
-// checkJSON refuses a request whose _format or Accept leaves no room for FHIR
-// JSON (FM-01, FM-03, FM-04).
+// checkJSON rejects a request whose _format or Accept excludes FHIR JSON (FM-01, FM-03,
+// FM-04).
 func (s *Server) checkJSON(r *http.Request) error {
 	format, err := formatOf(r)
 	if err != nil {
@@ -191,8 +196,8 @@ func (s *Server) checkJSON(r *http.Request) error {
 	if format != "" {
 		accept = acceptance{{value: format}}
 	}
-	if accept.of(fhirJSON) > 0 || (!s.StrictAccept && accept.under(fhirJSON, plainJSON) > 0) {
+	if accept.quality(fhirJSON) > 0 || (!s.StrictAccept && accept.qualityWithAliases(fhirJSON, plainJSON) > 0) {
 		return nil
 	}
-	return refusal{kind: notAcceptable, text: "This is available as application/fhir+json only: ask for that in Accept or _format."}
+	return refusal{kind: notAcceptable, text: "This resource is available as application/fhir+json only: send that in Accept or _format."}
 }

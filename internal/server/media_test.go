@@ -54,13 +54,14 @@ func TestAcceptance(t *testing.T) {
 		{"application/fhir+json;q=NaN", fhirJSON, 0},
 		{"application/fhir+json;q=0.2, application/fhir+json;q=0.6", fhirJSON, 0.6},
 	} {
-		if got := acceptance(parseList([]string{c.accept})).of(c.mediaType); got != c.want {
+		if got := acceptance(parseList([]string{c.accept})).quality(c.mediaType); got != c.want {
 			t.Errorf("%q gives %s %v, want %v", c.accept, c.mediaType, got, c.want)
 		}
 	}
 }
 
-// Whatever stands in a header, reading it ends, and qualities are qualities.
+// FuzzHeaders checks that each header can be parsed and that qualities are between 0 and
+// 1.
 func FuzzHeaders(f *testing.F) {
 	for _, seed := range []string{"", "*/*", `a;q=0.5, "b;,";c=d`, "respond-async, handling=lenient", "gzip;q=0,*", `\",;`} {
 		f.Add(seed)
@@ -75,10 +76,10 @@ func FuzzHeaders(f *testing.F) {
 				t.Errorf("quality %v", q)
 			}
 		}
-		if q := acceptance(list).of(fhirNDJSON); !(q >= 0 && q <= 1) {
+		if q := acceptance(list).quality(fhirNDJSON); !(q >= 0 && q <= 1) {
 			t.Errorf("acceptance %v", q)
 		}
 		r := &http.Request{Header: http.Header{"Accept-Encoding": {header}, "Prefer": {header}, "Content-Type": {header}}}
-		_, _, _ = wantsGzip(r), prefers(r, "respond-async"), mediaTypeOf(r)
+		_, _, _ = prefersGzip(r), prefers(r, "respond-async"), mediaTypeOf(r)
 	})
 }

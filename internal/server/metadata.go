@@ -11,8 +11,8 @@ import (
 	"muster/internal/fhir"
 )
 
-// metadataRoutes serves the CapabilityStatement, which is computed once: what
-// the server can do does not change while it runs (CS-01).
+// metadataRoutes serves the CapabilityStatement, which is computed once: it does not
+// change while the server runs (CS-01).
 func (s *Server) metadataRoutes() []route {
 	compact := conformance.CapabilityStatement(s.Registry, conformance.CapabilityOptions{
 		BaseURL: s.BaseURL, Version: s.Version, Date: fhir.InstantOf(s.Now()),
@@ -23,9 +23,9 @@ func (s *Server) metadataRoutes() []route {
 		pretty.Write(compact)
 	}
 	return []route{{
-		path:  s.basePath + "/metadata",
-		about: "what this server can do",
-		as:    map[string]audit.Interaction{http.MethodGet: audit.Capabilities},
+		path:         s.basePath + "/metadata",
+		about:        "read the CapabilityStatement",
+		interactions: map[string]audit.Interaction{http.MethodGet: audit.Capabilities},
 		methods: map[string]handler{http.MethodGet: func(w http.ResponseWriter, r *http.Request) error {
 			if err := s.checkJSON(r); err != nil {
 				return err

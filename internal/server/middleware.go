@@ -16,46 +16,45 @@ import (
 	"github.com/google/uuid"
 )
 
-// Limits of one request.
+// The timeouts of a request.
 const (
-	answerTime   = 30 * time.Second // to read a request and find its answer
-	bodyTime     = 10 * time.Second // to read a body that is not looked at
-	progressTime = time.Minute      // for a client to take the next progressStep bytes of a file
-	progressStep = 256 << 10
+	requestTimeout  = 30 * time.Second // to read a request and compute its response
+	bodyTimeout     = 10 * time.Second // to read a body whose content is ignored
+	progressTimeout = time.Minute      // for a client to read the next progressStep bytes of a file
+	progressStep    = 256 << 10
 )
 
-// exchange is one request with its answer, for everything on the way.
-type exchange struct {
-	id      string // X-Request-ID: the client's, or ours
-	refused error  // why the request is refused before its endpoint, or nil
+// requestState is the state of a request that middleware, routes and handlers share.
+type requestState struct {
+	id      string // X-Request-ID: the client's, or a generated one
+	refused error  // why the request is rejected before its handler runs, or nil
 	route   string
-	cause   error       // what went wrong inside, for the log
-	client  string      // whose limits count: the principal, or the address of an anonymous one
-	event   audit.Event // what the endpoints note of it (audit.go)
+	cause   error       // the internal cause of a failure
+	client  string      // key of the limits: the principal, or the network of an anonymous client
+	event   audit.Event // filled in by the handlers (audit.go)
 }
 
-type exchangeKey struct{}
+type requestStateKey struct{}
 
-// exchangeOf returns the exchange of a request. The middleware gives every
-// request one.
-func exchangeOf(r *http.Request) *exchange {
-	if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok {
+// stateOf returns the state of a request, which the middleware has put into the context.
+func stateOf(r *http.Request) *requestState {
+	if x, ok := r.Context().Value(requestStateKey{}).(*requestState); ok {
 		return x
 	}
-	return &exchange{}
+	return &requestState{}
 }
 
-// middleware does what every request needs: an id (HD-01 to HD-03), no-store
-// (HD-04), a principal, an answer to panics, a line in the log.
+// middleware handles what all requests have in common: an id (HD-01 to HD-03), no-store
+// (HD-04), a principal, panics, and a line in the log.
 func (s *Server) middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := s.Now()
-		x := s.newExchange(r)
-		ctx := context.WithValue(r.Context(), exchangeKey{}, x)
+		x := s.newRequestState(r)
+		ctx := context.WithValue(r.Context(), requestStateKey{}, x)
 		r = r.WithContext(auth.With(ctx, auth.Anonymous))
 		s.identify(r, x)
-		out := &recorder{ResponseWriter: w, control: http.NewResponseController(w)}
-		out.allowTime()
+		out := &responseRecorder{ResponseWriter: w, control: http.NewResponseController(w)}
+		out.extendWriteDeadline()
 		out.Header().Set("X-Request-ID", x.id)
 		out.Header().Set("Cache-Control", "no-store")
 		defer func() {
@@ -63,29 +62,30 @@ func (s *Server) middleware(next http.Handler) http.Handler {
 			if problem != nil {
 				s.answerPanic(out, r, problem)
 			}
-			took := max(0, s.Now().Sub(start)) // a clock of a database may be set back
-			s.logAccess(r, x, out, took)
-			s.record(r, x, out, start, took)
+			took := max(0, s.Now().Sub(start)) // the clock of a database may be set back
+			s.logRequest(r, x, out, took)
+			s.recordAudit(r, x, out, start, took)
 			if s.Observer != nil {
 				s.Observer.Request(x.route, r.Method, out.status, took, out.bytes)
 			}
 			if out.broken || problem == http.ErrAbortHandler {
-				panic(http.ErrAbortHandler) // the only way to break off an answer
+				panic(http.ErrAbortHandler) // the only way to abort a response
 			}
 		}()
 		next.ServeHTTP(out, r)
 	})
 }
 
-// newExchange reads the request id or makes one.
-func (s *Server) newExchange(r *http.Request) *exchange {
+// newRequestState reads the request id or generates one, and checks the limits of the
+// request.
+func (s *Server) newRequestState(r *http.Request) *requestState {
 	given := r.Header.Values("X-Request-ID")
 	if len(given) == 1 && len(given[0]) == 36 && uuid.Validate(given[0]) == nil {
-		return &exchange{id: given[0], refused: s.Limits.check(r)}
+		return &requestState{id: given[0], refused: s.Limits.check(r)}
 	}
-	x := &exchange{id: uuid.NewString()}
+	x := &requestState{id: uuid.NewString()}
 	if len(given) > 0 && s.RequestIDStrict {
-		x.refused = fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The header X-Request-ID is not one UUID: write it as xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, or leave it out."}
+		x.refused = fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The header X-Request-ID is not a single UUID: write it as xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, or omit it."}
 	}
 	if err := s.Limits.check(r); err != nil {
 		x.refused = err
@@ -93,24 +93,24 @@ func (s *Server) newExchange(r *http.Request) *exchange {
 	return x
 }
 
-// answerPanic turns a panic into 500, or breaks off an answer that has begun.
-func (s *Server) answerPanic(out *recorder, r *http.Request, problem any) {
+// answerPanic answers a panic with 500, or aborts a response that has begun.
+func (s *Server) answerPanic(out *responseRecorder, r *http.Request, problem any) {
 	if problem == http.ErrAbortHandler {
 		return
 	}
 	err := fmt.Errorf("panic: %v\n%s", problem, debug.Stack())
 	if out.status != 0 {
-		exchangeOf(r).cause = err
+		stateOf(r).cause = err
 		out.broken = true
-		s.Logger.LogAttrs(r.Context(), slog.LevelError, "an answer broke off", slog.String("request_id", exchangeOf(r).id), slog.Any("cause", err))
+		s.Logger.LogAttrs(r.Context(), slog.LevelError, "response aborted", slog.String("request_id", stateOf(r).id), slog.Any("cause", err))
 		return
 	}
 	s.writeOutcome(out, r, err)
 }
 
-// logAccess writes one line for each request. Queries and headers stay out:
-// they may hold job ids and tokens (AD-02).
-func (s *Server) logAccess(r *http.Request, x *exchange, out *recorder, took time.Duration) {
+// logRequest logs one line for each request. Queries and headers are left out, since they
+// may hold job ids and tokens (AD-02).
+func (s *Server) logRequest(r *http.Request, x *requestState, out *responseRecorder, took time.Duration) {
 	attrs := []slog.Attr{
 		slog.String("request_id", x.id),
 		slog.String("principal", auth.From(r.Context()).ID),
@@ -124,37 +124,36 @@ func (s *Server) logAccess(r *http.Request, x *exchange, out *recorder, took tim
 	s.Logger.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
 }
 
-// limitTime runs an endpoint with its limit of time. Files may take longer: they
-// must only make progress, which recorder watches.
-func (s *Server) limitTime(w http.ResponseWriter, r *http.Request, route route, serve func(*http.Request) error) error {
-	// Wall time on purpose: this is a deadline of the connection, which net/http
-	// takes back before the next request. A writer without deadlines is a test's.
+// withDeadline runs a handler with the timeout of a request. A download may take longer,
+// as long as it makes progress, which responseRecorder enforces.
+func (s *Server) withDeadline(w http.ResponseWriter, r *http.Request, route route, serve func(*http.Request) error) error {
+	// This uses the wall clock instead of Config.Now: it is a deadline of the connection,
+	// which net/http resets before the next request. Only writers of tests have no deadlines.
 	control := http.NewResponseController(w)
 	if route.stream {
-		_ = control.SetReadDeadline(time.Now().Add(s.bodyTime)) // until dropBody
+		_ = control.SetReadDeadline(time.Now().Add(s.bodyTimeout)) // discardBody removes it
 		return serve(r)
 	}
-	_ = control.SetReadDeadline(time.Now().Add(answerTime))
-	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
+	_ = control.SetReadDeadline(time.Now().Add(requestTimeout))
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
 	return serve(r.WithContext(ctx))
 }
 
-// dropBody reads the body of a request whose answer takes as long as it takes,
-// and then lifts the deadline for reading, which would end the request in the middle of
-// a download. As long as there is more of the body to come the deadline stays: a
-// client that never sends it must not hold the connection.
-func dropBody(w http.ResponseWriter, r *http.Request, most int64) error {
-	if err := copyBody(io.Discard, w, r, most); err != nil {
+// discardBody reads the body of a download request and then removes the read deadline,
+// which would end the request during the download. Until the body is complete the
+// deadline remains, so that a client that never sends it cannot hold the connection.
+func discardBody(w http.ResponseWriter, r *http.Request, limit int64) error {
+	if err := copyBody(io.Discard, w, r, limit); err != nil {
 		return err
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	return nil
 }
 
-// recorder notes status and length of an answer, and gives a client time as
-// long as it goes on reading.
-type recorder struct {
+// responseRecorder records status and length of a response, and extends the write
+// deadline as long as the client continues to read.
+type responseRecorder struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	status  int
@@ -162,29 +161,29 @@ type recorder struct {
 	broken  bool
 }
 
-// Unwrap lets http.ResponseController find the writer below.
-func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+// Unwrap lets http.ResponseController find the underlying writer.
+func (w *responseRecorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // WriteHeader implements [http.ResponseWriter].
-func (w *recorder) WriteHeader(status int) {
+func (w *responseRecorder) WriteHeader(status int) {
 	if w.status == 0 && status >= 200 {
 		w.status = status
 	}
-	w.allowTime()
+	w.extendWriteDeadline()
 	w.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements [http.ResponseWriter].
-func (w *recorder) Write(p []byte) (int, error) {
+func (w *responseRecorder) Write(p []byte) (int, error) {
 	w.begin()
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)
 	return n, err
 }
 
-// ReadFrom implements [io.ReaderFrom]: a file goes to the connection without a
-// copy through this program, step by step so that the deadline can move on.
-func (w *recorder) ReadFrom(from io.Reader) (total int64, err error) {
+// ReadFrom implements [io.ReaderFrom]. A file is sent to the connection without a copy in
+// user space, in steps, so that the deadline can be extended.
+func (w *responseRecorder) ReadFrom(from io.Reader) (total int64, err error) {
 	limited, ok := from.(*io.LimitedReader)
 	if !ok {
 		return io.Copy(onlyWriter{w}, from)
@@ -197,25 +196,25 @@ func (w *recorder) ReadFrom(from io.Reader) (total int64, err error) {
 		w.bytes += n
 		total += n
 		if err == io.EOF {
-			return total, nil // a copy ends with its source
+			return total, nil // the source has ended
 		}
 	}
 	return total, err
 }
 
-// begin is called before bytes of the body go out.
-func (w *recorder) begin() {
+// begin is called before bytes of the body are written.
+func (w *responseRecorder) begin() {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	w.allowTime()
+	w.extendWriteDeadline()
 }
 
-// allowTime moves the deadline for writing on. It is of the connection, not of the
-// request: one left behind would cut a later answer on the same connection, so every
-// answer sets its own.
-func (w *recorder) allowTime() {
-	_ = w.control.SetWriteDeadline(time.Now().Add(progressTime))
+// extendWriteDeadline extends the write deadline. The deadline belongs to the connection,
+// not to the request: a remaining one would abort a later response on the same
+// connection, so each response sets its own.
+func (w *responseRecorder) extendWriteDeadline() {
+	_ = w.control.SetWriteDeadline(time.Now().Add(progressTimeout))
 }
 
 // onlyWriter hides ReadFrom.

@@ -15,64 +15,65 @@ import (
 	"muster/internal/store"
 )
 
-// kind is a reason of the HTTP side to refuse a request.
+// kind is a reason for which the HTTP layer rejects a request.
 type kind int
 
 const (
-	wrongMethod kind = 1 + iota
-	wrongMedia
+	methodNotSupported kind = 1 + iota
+	unsupportedMediaType
 	notAcceptable
-	tooLarge
-	wrongRange
+	bodyTooLarge
+	rangeNotSatisfiable
 	preconditionFailed
 	unknownPlace
-	notOffered
-	tooLong
-	tooManyFields
+	pathNotFound
+	urlTooLong
+	headerTooLarge
 	tooManyParameters
-	tooFast
+	rateLimited
 	pollTooEarly
 	jobFailed
-	notNow
+	unavailable
 )
 
-// refusal is an error of the HTTP side.
+// refusal is an error of the HTTP layer.
 type refusal struct {
 	kind   kind
 	text   string      // for the client
-	header http.Header // more headers of the answer, or nil
-	cause  error       // for the log only, or nil
+	header http.Header // additional headers of the response, or nil
+	cause  error       // logged and not sent to the client, or nil
 }
 
 func (r refusal) Error() string { return r.text }
 func (r refusal) Unwrap() error { return r.cause }
 
-// answer is what an error becomes.
-type answer struct {
+// response is the status and code that an error is answered with.
+type response struct {
 	status int
 	code   fhir.Code
 }
 
-// The table from errors to answers, in three pieces: what the HTTP side refuses,
-// issues by reason, issues by code. Errors of the services are turned into issues
-// by serviceIssue. What stands nowhere is 500 exception, and its cause hidden.
+// The table that maps errors to statuses has three parts: refusals of the HTTP layer by kind,
+// issues by reason, and issues by code. serviceIssue converts errors of the services to
+// issues. Any other error is 500 exception, and its cause is logged only. pollError and
+// cancelError apply the rules of the guide for their operations before the table.
 var (
-	byKind = map[kind]answer{
-		wrongMethod:        {http.StatusMethodNotAllowed, fhir.CodeNotSupported},
-		wrongMedia:         {http.StatusUnsupportedMediaType, fhir.CodeNotSupported},
-		notAcceptable:      {http.StatusNotAcceptable, fhir.CodeNotSupported},
-		tooLarge:           {http.StatusRequestEntityTooLarge, fhir.CodeTooCostly},
-		wrongRange:         {http.StatusRequestedRangeNotSatisfiable, fhir.CodeInvalid},
-		preconditionFailed: {http.StatusPreconditionFailed, fhir.CodeConflict},
-		unknownPlace:       {http.StatusNotFound, fhir.CodeNotFound},
-		notOffered:         {http.StatusNotFound, fhir.CodeNotSupported},
-		tooLong:            {http.StatusRequestURITooLong, fhir.CodeTooCostly},
-		tooManyFields:      {http.StatusRequestHeaderFieldsTooLarge, fhir.CodeTooCostly},
-		tooManyParameters:  {http.StatusBadRequest, fhir.CodeTooCostly},
-		tooFast:            {http.StatusTooManyRequests, fhir.CodeThrottled}, // RL-04
-		pollTooEarly:       {http.StatusTooManyRequests, fhir.CodeThrottled},
-		jobFailed:          {http.StatusInternalServerError, fhir.CodeException},
-		notNow:             {http.StatusServiceUnavailable, fhir.CodeTransient},
+	byKind = map[kind]response{
+		methodNotSupported:   {http.StatusMethodNotAllowed, fhir.CodeNotSupported},
+		unsupportedMediaType: {http.StatusUnsupportedMediaType, fhir.CodeNotSupported},
+		notAcceptable:        {http.StatusNotAcceptable, fhir.CodeNotSupported},
+		bodyTooLarge:         {http.StatusRequestEntityTooLarge, fhir.CodeTooCostly},
+		rangeNotSatisfiable:  {http.StatusRequestedRangeNotSatisfiable, fhir.CodeInvalid},
+		preconditionFailed:   {http.StatusPreconditionFailed, fhir.CodeConflict},
+		unknownPlace:         {http.StatusNotFound, fhir.CodeNotFound},
+		pathNotFound:         {http.StatusNotFound, fhir.CodeNotSupported},
+		urlTooLong:           {http.StatusRequestURITooLong, fhir.CodeTooCostly},
+		headerTooLarge:       {http.StatusRequestHeaderFieldsTooLarge, fhir.CodeTooCostly},
+		tooManyParameters:    {http.StatusBadRequest, fhir.CodeTooCostly},
+		rateLimited:          {http.StatusTooManyRequests, fhir.CodeThrottled}, // RL-04
+		pollTooEarly:         {http.StatusTooManyRequests, fhir.CodeThrottled},
+		jobFailed:            {http.StatusInternalServerError, fhir.CodeException},
+		unavailable:          {http.StatusServiceUnavailable, fhir.CodeTransient},
 	}
 	byReason = map[fhir.Reason]int{
 		fhir.TypeNotExportable: http.StatusForbidden, // KO-25
@@ -91,36 +92,57 @@ var (
 	}
 )
 
-// serviceIssue gives the errors of the services the words of an issue.
+// serviceIssue returns the issue for an error of the services.
 func serviceIssue(err error) (fhir.Issue, bool) {
 	var broken *oserror.Error
 	switch {
 	case errors.Is(err, export.ErrAlreadyDeleted):
 		return fhir.Issue{Code: fhir.CodeNotFound, Diagnostics: "This export was deleted."}, true
 	case errors.Is(err, store.ErrNotFound):
-		return fhir.Issue{Code: fhir.CodeNotFound, Diagnostics: "There is no such export or file: it never was, was deleted, or is no longer kept."}, true
+		return fhir.Issue{Code: fhir.CodeNotFound, Diagnostics: "There is no such export or file: it does not exist, was deleted, or has expired."}, true
 	case errors.Is(err, store.ErrTooManyJobs):
 		return fhir.Issue{Code: fhir.CodeThrottled, Diagnostics: "Too many of your exports are running: wait for one to end, or delete one."}, true
 	case errors.Is(err, export.ErrFileLost):
-		return fhir.Issue{Code: fhir.CodeException, Diagnostics: "This file of the export is lost: asking again will not help. Start the export again, and tell the operator the X-Request-ID of this answer."}, true
+		return fhir.Issue{Code: fhir.CodeException, Diagnostics: "This file of the export is lost, and retrying will not help: start the export again, and report the X-Request-ID of this response to the operator."}, true
 	case errors.As(err, &broken):
 		return fhir.Issue{Code: fhir.CodeTransient, Diagnostics: broken.Reason() + " Try again later."}, true
 	case errors.Is(err, store.ErrTooCostly):
-		return fhir.Issue{Code: fhir.CodeTooCostly, Diagnostics: "The search took longer than it may: narrow it, such as by a place or an identifier, sort by nothing, or use $export."}, true
+		return fhir.Issue{Code: fhir.CodeTooCostly, Diagnostics: "The search took too long: narrow it, for example by a location or an identifier, omit _sort, or use $export."}, true
 	case errors.Is(err, context.DeadlineExceeded):
-		return fhir.Issue{Code: fhir.CodeTransient, Diagnostics: "The answer took too long: try again later."}, true
+		return fhir.Issue{Code: fhir.CodeTransient, Diagnostics: "The request took too long: try again later."}, true
 	}
 	return fhir.Issue{}, false
 }
 
-// ofOperator reports whether an error that clients are told of is for the operator to mend,
-// and so belongs into the log with its cause.
-func ofOperator(err error) bool {
+// pollError maps the errors of a poll. An internal error is 503, which keeps it apart from a
+// failed job, so that the client polls again (PO-12).
+func pollError(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if _, ok := fhir.AsIssues(err); ok {
+		return err
+	}
+	return refusal{kind: unavailable, text: "The status of the export cannot be read now: poll again later.", cause: err}
+}
+
+// cancelError maps the errors of a DELETE. A job that does not exist, or belongs to another
+// client, is 400, although it is 404 for a poll: the guide requires it (DE-04).
+func cancelError(err error) error {
+	if errors.Is(err, store.ErrNotFound) && !errors.Is(err, export.ErrAlreadyDeleted) {
+		return fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "Endpoint artefact not found for the provided job ID."}
+	}
+	return err
+}
+
+// needsOperator reports whether an error that is sent to clients must be fixed by the
+// operator, and is therefore logged with its cause.
+func needsOperator(err error) bool {
 	return errors.Is(err, export.ErrFileLost) || errors.As(err, new(*oserror.Error))
 }
 
-// resolve finds status and issues of an error; internal means that the client
-// is not told the cause.
+// resolve returns status and issues of an error. If internal is true, the error is
+// logged.
 func resolve(err error) (status int, issues fhir.Issues, internal bool) {
 	if r, ok := errors.AsType[refusal](err); ok {
 		a := byKind[r.kind]
@@ -130,11 +152,11 @@ func resolve(err error) (status int, issues fhir.Issues, internal bool) {
 	if !ok || len(issues) == 0 {
 		one, known := serviceIssue(err)
 		if !known {
-			one = fhir.Issue{Code: fhir.CodeException, Diagnostics: "An internal error happened. Tell the operator the X-Request-ID of this answer."}
+			one = fhir.Issue{Code: fhir.CodeException, Diagnostics: "An internal error occurred: report the X-Request-ID of this response to the operator."}
 		}
-		issues, internal = fhir.Issues{one}, !known || ofOperator(err)
+		issues, internal = fhir.Issues{one}, !known || needsOperator(err)
 	}
-	// All issues come from one stage of reading, so the first one decides.
+	// All issues come from one stage of parsing, so the first one decides.
 	if status, ok = byReason[issues[0].Reason]; !ok {
 		if status, ok = byCode[issues[0].Code]; !ok {
 			status = http.StatusInternalServerError
@@ -151,59 +173,58 @@ type outcomeIssue struct {
 	Expression  []string  `json:"expression,omitempty"`
 }
 
-// mostIssues is how many issues an answer lists. A body of a megabyte can have
-// hundreds of thousands, and nobody reads them.
-const mostIssues = 100
+// maxIssues is the maximum number of issues in a response. A body of a megabyte can have
+// hundreds of thousands, more than a reader can use.
+const maxIssues = 100
 
-// outcomeJSON writes the OperationOutcome of issues, with the additional issue
-// that names the request (ER-01).
+// outcomeJSON returns the OperationOutcome of issues, with the additional issue that
+// names the request (ER-01).
 func outcomeJSON(issues fhir.Issues, requestID string) []byte {
 	outcome := struct {
 		ResourceType string         `json:"resourceType"`
 		Issue        []outcomeIssue `json:"issue"`
 	}{ResourceType: "OperationOutcome"}
-	told := issues[:min(len(issues), mostIssues)]
-	for _, i := range told {
+	listed := issues[:min(len(issues), maxIssues)]
+	for _, i := range listed {
 		o := outcomeIssue{Severity: "error", Code: i.Code, Diagnostics: i.Diagnostics}
 		if i.Expression != "" {
 			o.Expression = []string{i.Expression}
 		}
 		outcome.Issue = append(outcome.Issue, o)
 	}
-	if left := len(issues) - len(told); left > 0 {
+	if left := len(issues) - len(listed); left > 0 {
 		outcome.Issue = append(outcome.Issue, outcomeIssue{Severity: "information", Code: fhir.CodeInformational,
-			Diagnostics: fmt.Sprintf("%d more issues were found and are left out here: mend those above and try again.", left)})
+			Diagnostics: fmt.Sprintf("%d more issues were found and are omitted: fix the issues above and try again.", left)})
 	}
 	outcome.Issue = append(outcome.Issue, outcomeIssue{Severity: "information", Code: fhir.CodeInformational, Diagnostics: "X-Request-ID: " + requestID})
 	body, err := json.Marshal(outcome)
 	if err != nil {
-		return nil // cannot be: the struct holds strings only
+		return nil // impossible: the struct holds strings only
 	}
 	return body
 }
 
-// contentHeaders describe the answer that an error takes the place of.
+// contentHeaders describe a successful response; they are removed from an error.
 var contentHeaders = []string{
 	"Accept-Ranges", "Content-Disposition", "Content-Encoding", "Content-Length", "Content-Location",
 	"Content-Range", "ETag", "Expires", "Last-Modified",
 }
 
-// unwell is the Retry-After, in seconds, of an answer that says that this server is not
-// well just now.
-const unwell = 30
+// retryAfterUnavailable is the default Retry-After of a 503 response, in seconds.
+const retryAfterUnavailable = 30
 
-// writeOutcome answers with the OperationOutcome of an error (ER-01, ER-04).
+// writeOutcome writes the OperationOutcome of an error (ER-01, ER-04).
 func (s *Server) writeOutcome(w http.ResponseWriter, r *http.Request, err error) {
-	x := exchangeOf(r)
+	x := stateOf(r)
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
-		x.cause = err // the client has gone; nobody reads an answer
+		x.cause = err // the client has disconnected
 		return
 	}
 	status, issues, internal := resolve(err)
 	x.event.Issue = string(issues[0].Code)
 	if internal {
 		x.cause = err
-		s.Logger.LogAttrs(r.Context(), slog.LevelError, "a request failed", slog.String("request_id", x.id), slog.String("path", r.URL.Path), slog.Any("cause", causeOf(err)))
+		s.Logger.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("request_id", x.id), slog.String("path", r.URL.Path), slog.Any("cause", causeOf(err)))
 	}
 	h := w.Header()
 	for _, name := range contentHeaders {
@@ -218,9 +239,9 @@ func (s *Server) writeOutcome(w http.ResponseWriter, r *http.Request, err error)
 		h.Set("Retry-After", strconv.Itoa(many.RetryAfter)) // KO-52
 	}
 	if status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
-		h.Set("Retry-After", strconv.Itoa(unwell)) // PO-12
+		h.Set("Retry-After", strconv.Itoa(retryAfterUnavailable)) // PO-12
 	}
-	h.Set("Cache-Control", "no-store") // net/http takes it away with some errors
+	h.Set("Cache-Control", "no-store") // net/http removes it from some errors
 	body := outcomeJSON(issues, x.id)
 	h.Set("Content-Type", fhirJSON)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
@@ -228,7 +249,7 @@ func (s *Server) writeOutcome(w http.ResponseWriter, r *http.Request, err error)
 	_, _ = w.Write(body)
 }
 
-// causeOf is the error to log.
+// causeOf returns the error to log.
 func causeOf(err error) error {
 	if r, ok := errors.AsType[refusal](err); ok && r.cause != nil {
 		return r.cause

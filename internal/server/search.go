@@ -11,8 +11,9 @@ import (
 	"muster/internal/searchset"
 )
 
-// searchRoutes are search and read of each type, and the pages of a search. What FHIR
-// knows at these places and this server does not do is said clearly (SR-02).
+// searchRoutes are search and read for each type, and the pages of a search. Interactions
+// that FHIR defines at these paths and the server does not support are rejected with an
+// explanation (SR-02).
 func (s *Server) searchRoutes() []route {
 	var routes []route
 	for _, t := range fhir.Types() {
@@ -20,10 +21,10 @@ func (s *Server) searchRoutes() []route {
 	}
 	pages := route{
 		path: s.basePath + "/{$}", about: "follow the pages of a search",
-		methods: map[string]handler{http.MethodGet: s.page},
-		as:      map[string]audit.Interaction{http.MethodGet: audit.SearchType},
+		methods:      map[string]handler{http.MethodGet: s.page},
+		interactions: map[string]audit.Interaction{http.MethodGet: audit.SearchType},
 	}
-	routes = append(routes, pages, s.knownTo(s.basePath+"/_history"), s.knownTo(s.basePath+"/_search"))
+	routes = append(routes, pages, s.unsupportedInteraction(s.basePath+"/_history"), s.unsupportedInteraction(s.basePath+"/_search"))
 	if s.basePath != "" {
 		pages.path, pages.about = s.basePath, ""
 		routes = append(routes, pages)
@@ -37,30 +38,30 @@ func (s *Server) typeRoutes(t fhir.Type) []route {
 	read := func(w http.ResponseWriter, r *http.Request) error { return s.read(w, r, t) }
 	other := func(_ http.ResponseWriter, r *http.Request) error {
 		if strings.HasPrefix(r.PathValue("id"), "$") {
-			return s.nowhere(nil, r)
+			return s.notFound(nil, r)
 		}
 		return methodNotAllowed(r, "GET, HEAD")
 	}
 	return []route{
 		{path: path, about: "search " + t.String(), methods: map[string]handler{http.MethodGet: search},
-			as: map[string]audit.Interaction{http.MethodGet: audit.SearchType}},
-		{path: path + "/{id}", about: "read one " + t.String(), methods: map[string]handler{http.MethodGet: read}, every: other,
-			as: map[string]audit.Interaction{http.MethodGet: audit.Read}},
-		s.knownTo(path + "/_search"),
-		s.knownTo(path + "/_history"),
-		s.knownTo(path + "/{id}/_history"),
-		s.knownTo(path + "/{id}/_history/{version}"),
-		{path: path + "/{rest...}", every: s.nowhere},
+			interactions: map[string]audit.Interaction{http.MethodGet: audit.SearchType}},
+		{path: path + "/{id}", about: "read one " + t.String(), methods: map[string]handler{http.MethodGet: read}, fallback: other,
+			interactions: map[string]audit.Interaction{http.MethodGet: audit.Read}},
+		s.unsupportedInteraction(path + "/_search"),
+		s.unsupportedInteraction(path + "/_history"),
+		s.unsupportedInteraction(path + "/{id}/_history"),
+		s.unsupportedInteraction(path + "/{id}/_history/{version}"),
+		{path: path + "/{rest...}", fallback: s.notFound},
 	}
 }
 
-// knownTo is the route of an interaction that FHIR knows and this server does not
-// offer, by whatever method.
-func (s *Server) knownTo(path string) route {
-	return route{path: path, every: func(_ http.ResponseWriter, r *http.Request) error {
+// unsupportedInteraction is the route of an interaction that FHIR defines and the server
+// does not support with any method.
+func (s *Server) unsupportedInteraction(path string) route {
+	return route{path: path, fallback: func(_ http.ResponseWriter, r *http.Request) error {
 		return refusal{
-			kind:   wrongMethod,
-			text:   fmt.Sprintf("%s is not supported here: search with GET and read the current version; see %s/metadata for what is offered.", r.URL.Path, s.BaseURL),
+			kind:   methodNotSupported,
+			text:   fmt.Sprintf("%s is not supported: search with GET and read the current version; see %s/metadata for the supported interactions.", r.URL.Path, s.BaseURL),
 			header: http.Header{"Allow": {""}},
 		}
 	}}
@@ -76,22 +77,22 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) error {
 	return s.writeBundle(w, r, func() (searchset.Answer, error) { return s.Searches.Page(r.Context(), r.URL.RawQuery) })
 }
 
-// writeBundle answers with what a search finds, in the client's turn.
+// writeBundle runs a search when the client has a free slot, and writes its Bundle.
 func (s *Server) writeBundle(w http.ResponseWriter, r *http.Request, search func() (searchset.Answer, error)) error {
 	noteQuery(r, r.URL.RawQuery)
 	if err := s.checkJSON(r); err != nil {
 		return err
 	}
-	var found searchset.Answer
-	err := s.inTurn(r, func() (err error) {
-		found, err = search()
+	var result searchset.Answer
+	err := s.withSearchSlot(r, func() (err error) {
+		result, err = search()
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	noteResources(r, int64(found.Resources))
-	writeFHIR(w, found.Body)
+	noteResources(r, int64(result.Resources))
+	writeFHIR(w, result.Body)
 	return nil
 }
 
@@ -99,20 +100,20 @@ func (s *Server) writeBundle(w http.ResponseWriter, r *http.Request, search func
 func (s *Server) read(w http.ResponseWriter, r *http.Request, t fhir.Type) error {
 	id := r.PathValue("id")
 	if strings.HasPrefix(id, "$") {
-		return s.nowhere(w, r)
+		return s.notFound(w, r)
 	}
 	noteQuery(r, r.URL.RawQuery)
 	if err := s.checkJSON(r); err != nil {
 		return err
 	}
-	one, err := s.Searches.Read(r.Context(), t, id, r.URL.RawQuery)
+	resource, err := s.Searches.Read(r.Context(), t, id, r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
 	noteResources(r, 1)
-	w.Header().Set("ETag", `W/"`+strconv.FormatInt(one.Row.Version, 10)+`"`)
-	w.Header().Set("Last-Modified", one.Row.LastUpdated.Time().Format(http.TimeFormat))
-	writeFHIR(w, one.Body)
+	w.Header().Set("ETag", `W/"`+strconv.FormatInt(resource.Row.Version, 10)+`"`)
+	w.Header().Set("Last-Modified", resource.Row.LastUpdated.Time().Format(http.TimeFormat))
+	writeFHIR(w, resource.Body)
 	return nil
 }
 

@@ -15,41 +15,41 @@ import (
 	"muster/internal/fhir"
 )
 
-// wire is a connection on which a test writes what no client of net/http would.
-type wire struct {
+// rawConn is a connection for requests that net/http's client would not send.
+type rawConn struct {
 	net.Conn
-	u *under
+	u *testServer
 	r *bufio.Reader
 }
 
-func (u *under) dial() *wire {
+func (u *testServer) dial() *rawConn {
 	u.t.Helper()
 	c, err := (&net.Dialer{}).DialContext(u.t.Context(), "tcp", u.Listener.Addr().String())
 	if err != nil {
 		u.t.Fatal(err)
 	}
 	u.t.Cleanup(func() { _ = c.Close() })
-	// Only so that a broken server fails the test instead of holding it.
+	// A broken server fails the test instead of blocking it.
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-	return &wire{c, u, bufio.NewReader(c)}
+	return &rawConn{c, u, bufio.NewReader(c)}
 }
 
-// send writes lines and a blank one.
-func (w *wire) send(lines ...string) {
+// send writes the lines and an empty one.
+func (w *rawConn) send(lines ...string) {
 	w.u.t.Helper()
 	if _, err := io.WriteString(w, strings.Join(lines, "\r\n")+"\r\n\r\n"); err != nil {
 		w.u.t.Fatal(err)
 	}
 }
 
-// receive reads an answer.
-func (w *wire) receive(method string) reply {
+// receive reads a response.
+func (w *rawConn) receive(method string) reply {
 	w.u.t.Helper()
 	request, err := http.NewRequestWithContext(w.u.t.Context(), method, "/", nil)
 	if err != nil {
 		w.u.t.Fatal(err)
 	}
-	// The answer to a refused CONNECT has a body as any other.
+	// The response to a rejected CONNECT has a body like any other.
 	reading := *request
 	reading.Method = strings.Replace(method, http.MethodConnect, http.MethodGet, 1)
 	response, err := http.ReadResponse(w.r, &reading)
@@ -63,15 +63,16 @@ func (w *wire) receive(method string) reply {
 }
 
 // closed waits until the server closes the connection.
-func (w *wire) closed() {
+func (w *rawConn) closed() {
 	w.u.t.Helper()
 	if _, err := w.r.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		w.u.t.Errorf("the connection stays open: %v", err)
 	}
 }
 
-// A client that announces a body and does not send it does not hold the connection.
-func TestBodyThatNeverComes(t *testing.T) {
+// TestMissingBody checks that a client that announces a body and does not send it cannot
+// hold the connection.
+func TestMissingBody(t *testing.T) {
 	for _, c := range []struct {
 		method, path string
 		status       int
@@ -84,7 +85,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 		for _, length := range []string{"Content-Length: 10", "Transfer-Encoding: chunked"} {
 			t.Run(c.method+" "+c.path+" "+length, func(t *testing.T) {
 				u := startWithFile(t, "{}\n")
-				u.Config.Handler.(*Server).bodyTime = 50 * time.Millisecond
+				u.Config.Handler.(*Server).bodyTimeout = 50 * time.Millisecond
 				w := u.dial()
 				w.send(c.method+" "+c.path+" HTTP/1.1", "Host: x", length)
 				r := w.receive(c.method)
@@ -98,11 +99,11 @@ func TestBodyThatNeverComes(t *testing.T) {
 	}
 }
 
-// A body that comes is read and forgotten, and the connection serves the next
-// request. One that is too large ends the connection.
+// TestBodyOfDownload checks that the body of a download request is discarded and the
+// connection is reused. A body that is too large ends the connection.
 func TestBodyOfDownload(t *testing.T) {
 	t.Attr("requirements", "RE-02")
-	text := someResources(1 << 20)
+	text := ndjsonOfSize(1 << 20)
 	u := startWithFile(t, text)
 	w := u.dial()
 	for range 2 {
@@ -112,16 +113,16 @@ func TestBodyOfDownload(t *testing.T) {
 		}
 	}
 	w.send("POST "+filePath+" HTTP/1.1", "Host: x", fmt.Sprintf("Content-Length: %d", 2*(1<<20)), "", strings.Repeat(" ", (1<<20)))
-	u.expect(w.receive("POST"), 413, fhir.CodeTooCostly)
+	u.wantStatus(w.receive("POST"), 413, fhir.CodeTooCostly)
 	w.closed()
 }
 
-// Requests that are not for a path, and methods that nobody knows, are answered as
-// all others.
-func TestOddRequests(t *testing.T) {
+// TestUnusualRequests checks that requests without a path and unknown methods are
+// answered like any other request.
+func TestUnusualRequests(t *testing.T) {
 	t.Attr("requirements", "ER-01 HD-02 HD-04")
-	u := start(t)
-	u.Config.DisableGeneralOptionsHandler = true // else OPTIONS * does not come to us
+	u := startServer(t)
+	u.Config.DisableGeneralOptionsHandler = true // otherwise net/http answers OPTIONS *
 	for _, c := range []struct {
 		method, target string
 		status         int

@@ -9,61 +9,60 @@ import (
 	"muster/internal/search/index"
 )
 
-// Inspector shows what a driver keeps, as it lies there, damaged or not. It is
-// made for a check and writes nothing. Each call is one short read of one moment,
-// so writers and a server go on meanwhile. Not safe for use by several goroutines.
+// Inspector reads the contents of a directory as they are stored, damaged or not, for
+// package check. It writes nothing. Each call reads one snapshot in a short transaction, so
+// writers and servers continue meanwhile. It is not safe for use by several goroutines.
 type Inspector interface {
-	// Keeps reports whether entries of a kind are kept here.
-	Keeps(kind index.Kind) bool
+	// StoresKind reports whether the driver stores index entries of a kind.
+	StoresKind(kind index.Kind) bool
 
-	// Excerpt returns everything that is stored under the row keys from first to
-	// last, in ascending order, but stops after about limit resources.
+	// Excerpt returns everything that is stored under the row keys from first to last,
+	// in ascending order. It stops after about limit resources.
 	Excerpt(ctx context.Context, first, last RowKey, limit int) (Excerpt, error)
 
 	// OldVersions returns up to limit rows of history that follow (after, version).
 	OldVersions(ctx context.Context, after RowKey, version int64, limit int) ([]OldVersion, error)
 
-	// Tombstones returns up to limit tombstones that follow after in the order of
-	// type, id and version; the zero value starts.
+	// Tombstones returns up to limit tombstones that follow after in the order of type,
+	// id and version. The zero value of after returns the first ones.
 	Tombstones(ctx context.Context, after Tombstone, limit int) ([]Tombstone, error)
 
-	// Clock returns the last moment that was given out.
+	// Clock returns the last time that the clock of the directory has issued.
 	Clock(ctx context.Context) (fhir.Instant, error)
 
-	// EachJob yields every job with its parts and selections, as one moment has
-	// them all.
+	// EachJob yields every job with its parts and selections, all from one snapshot.
 	EachJob(ctx context.Context, yield func(JobRecord) error) error
 
-	// JobRecord returns one job as it stands now, or [ErrNotFound].
+	// JobRecord returns the current state of one job, or [ErrNotFound].
 	JobRecord(ctx context.Context, id string) (JobRecord, error)
 
-	// Readable returns how many bytes the lines of the keys have as of t, newlines
-	// too, and the keys that have no version of that time.
+	// Readable returns the total size of the lines of the keys as of t, with newlines,
+	// and the keys that have no version at that time.
 	Readable(ctx context.Context, keys []RowKey, t fhir.Instant) (bytes int64, missing []RowKey, err error)
 
-	// Integrity lets the database check itself, both directions of each index
-	// included when deep, and yields what it complains of in words for people.
-	// What cannot be checked here is yielded with skipped set.
-	Integrity(ctx context.Context, deep bool, yield func(c Complaint) error) error
+	// Integrity runs the checks of the database itself and yields the problems that it
+	// reports. With deep, the checks include both directions of each index. A check that
+	// cannot run is yielded with Skipped set.
+	Integrity(ctx context.Context, deep bool, yield func(c IntegrityProblem) error) error
 }
 
-// Complaint is one thing that a database says of itself.
-type Complaint struct {
-	Place   string // the database, table or index
-	Text    string
-	Way     string // what to do about it
-	Skipped bool   // nothing is wrong, but something could not be looked at
+// IntegrityProblem is a problem that the database reports about itself.
+type IntegrityProblem struct {
+	Place   string // database, table or index
+	Problem string
+	Remedy  string // what to do about it
+	Skipped bool   // not a problem: a check could not run
 }
 
-// Excerpt is a run of row keys with what is stored under them.
+// Excerpt is a range of row keys with everything that is stored under them.
 type Excerpt struct {
-	Clock    fhir.Instant // the last moment given out, at the moment of the excerpt
-	Sequence int64        // the last sequence number given out for the type of the first key
-	Through  RowKey       // the excerpt covers the keys up to here
-	Found    []StoredRecord
+	Clock    fhir.Instant // last issued time, in the snapshot of the excerpt
+	Sequence int64        // last issued sequence number for the type of the first key
+	Through  RowKey       // last key that the excerpt covers
+	Records  []StoredRecord
 }
 
-// StoredRecord is what is stored under one row key. A part that is missing is nil.
+// StoredRecord is everything that is stored under one row key. Missing parts are nil.
 type StoredRecord struct {
 	Key     RowKey
 	Row     *StoredRow
@@ -71,10 +70,10 @@ type StoredRecord struct {
 	Entries []index.Entry // in any order
 }
 
-// StoredRecords gathers what a driver finds under row keys, table by table.
+// StoredRecords collects the contents of several tables by row key.
 type StoredRecords map[RowKey]*StoredRecord
 
-// At returns the specimen of a key, an empty one if it is new.
+// At returns the record of a key. It adds an empty one if there is none.
 func (s StoredRecords) At(key RowKey) *StoredRecord {
 	if s[key] == nil {
 		s[key] = &StoredRecord{Key: key}
@@ -82,8 +81,8 @@ func (s StoredRecords) At(key RowKey) *StoredRecord {
 	return s[key]
 }
 
-// InOrder returns the specimens in ascending order of keys.
-func (s StoredRecords) InOrder() []StoredRecord {
+// Sorted returns the records in ascending order of keys.
+func (s StoredRecords) Sorted() []StoredRecord {
 	found := make([]StoredRecord, 0, len(s))
 	for _, key := range slices.Sorted(maps.Keys(s)) {
 		found = append(found, *s[key])
@@ -91,7 +90,7 @@ func (s StoredRecords) InOrder() []StoredRecord {
 	return found
 }
 
-// StoredRow is the narrow row with what only a check looks at.
+// StoredRow is the narrow row of a resource with the columns that only a check reads.
 type StoredRow struct {
 	Row
 	Type           fhir.Type
@@ -109,26 +108,26 @@ type OldVersion struct {
 	Current    int64 // version of the current row; 0 if there is none
 }
 
-// Tombstone is the row that a removal leaves.
+// Tombstone is the row that a removal leaves behind.
 type Tombstone struct {
 	Type      fhir.Type
 	ID        string
 	Version   int64
 	Key       RowKey
 	Committed fhir.Instant
-	Current   int64 // version of the current row of the id; 0 if there is none
-	KeyLives  bool  // a current row has the key
+	Current   int64 // version of the current row with the id; 0 if there is none
+	KeyInUse  bool  // a current row has the same key
 }
 
-// JobRecord is a job with everything that belongs to it.
+// JobRecord is a job with its parts and selections.
 type JobRecord struct {
 	Job        Job
 	Parts      []Part
 	Selections []SelectionRecord
 }
 
-// SelectionRecord is a stored selection, or why it cannot be read.
+// SelectionRecord is a stored selection, or the error that decoding it returned.
 type SelectionRecord struct {
 	Selection
-	Damage error
+	Err error
 }

@@ -5,91 +5,92 @@ import (
 	"time"
 )
 
-// CreateInfo says what a directory is for. It is fixed when the directory is made,
-// but for a base URL that is not known yet.
-type CreateInfo struct {
+// Identity says what a directory is for. It is fixed when the directory is created, except
+// for a base URL that is not known yet.
+type Identity struct {
 	BaseURL         string // public base URL; absolute references below it are indexed; may be empty
 	Mode            string // "authoritative" or "mirror"
-	DefinitionsHash string // of the search parameters that the index was built by
-	// Rules identify what was taken out of the resources before they were stored
-	// (policy.RulesVersion). Empty for a directory of a muster that had no such rules.
+	DefinitionsHash string // of the search parameters that the index was built with
+	// Rules is the version of the rules by which resources were cleaned before they were
+	// stored (policy.RulesVersion). It is empty for a directory that was created by a
+	// muster without such rules.
 	Rules string
 }
 
-// Options are the settings of opening a directory, whatever its database.
+// Options configures how a driver opens a directory.
 type Options struct {
-	// Now is the clock; nil means the one of the database: time.Now, where that is
-	// part of this program.
+	// Now is the clock. Defaults to the clock of the database, which is time.Now for a
+	// database that is part of this program.
 	Now func() time.Time
-	// Create makes the directory if there is none. If there is one, it must be as
-	// Create says.
-	Create *CreateInfo
-	// Expect lists what an existing directory must be; empty fields are not looked
-	// at. Unlike Create it makes nothing.
-	Expect CreateInfo
-	// Deadline ends a selection that runs longer; 0 means ten minutes.
+	// Create creates the directory if it does not exist. An existing directory must match
+	// it.
+	Create *Identity
+	// Expect lists what an existing directory must match; empty fields are ignored. Unlike
+	// Create, it never creates a directory.
+	Expect Identity
+	// Deadline limits the time of a selection. Defaults to DefaultDeadline.
 	Deadline time.Duration
-	// SearchDeadline ends a search, or a reading for one, that runs longer; 0 means
-	// five seconds.
+	// SearchDeadline limits the time of a search and of each read for it. Defaults to
+	// DefaultSearchDeadline.
 	SearchDeadline time.Duration
-	// GateWaited is told how long each write and each snapshot has waited for the write
-	// gate. Optional; called by several goroutines at once.
+	// GateWaited is called with the time that each write and each snapshot has waited for
+	// the write gate. Several goroutines may call it at once. Optional.
 	GateWaited func(time.Duration)
 }
 
-// How long a selection and a search may take.
+// The default limits of selections and searches.
 const (
 	DefaultDeadline       = 10 * time.Minute
 	DefaultSearchDeadline = 5 * time.Second
 )
 
-// Establish says what a directory is of which found was read, or that is new
-// (known is false): found, or what must be written as that. A directory that is not
-// as the caller wants is an error.
-func (o Options) Establish(found CreateInfo, known bool) (_ CreateInfo, write bool, err error) {
+// ResolveIdentity returns the identity of a directory: the stored one, or, for a new
+// directory (known is false), the one to store (write is true). It returns an error if the
+// directory does not match the options.
+func (o Options) ResolveIdentity(stored Identity, known bool) (_ Identity, write bool, err error) {
 	if !known {
 		if o.Create == nil {
-			return CreateInfo{}, false, fmt.Errorf("its making was interrupted: run 'muster load' on it")
+			return Identity{}, false, fmt.Errorf("its initialisation was interrupted: run 'muster load' again")
 		}
 		return *o.Create, true, nil
 	}
 	if o.Create != nil {
-		if err := found.Check(*o.Create); err != nil {
-			return CreateInfo{}, false, err
+		if err := stored.Check(*o.Create); err != nil {
+			return Identity{}, false, err
 		}
 	}
-	return found, false, found.Check(o.Expect)
+	return stored, false, stored.Check(o.Expect)
 }
 
-// Check compares the fields that want holds with what was found.
-func (found CreateInfo) Check(want CreateInfo) error {
+// Check compares the identity of a directory with the non-empty fields of want.
+func (id Identity) Check(want Identity) error {
 	switch {
-	case want.Mode != "" && want.Mode != found.Mode:
-		return fmt.Errorf("it was made in mode %s, and mode %s is asked for: a directory keeps its mode, so use another directory", found.Mode, want.Mode)
-	case want.BaseURL != "" && found.BaseURL != "" && want.BaseURL != found.BaseURL:
-		return fmt.Errorf("it is served at the base URL %s, and %s is asked for: set that base URL, or load the data into a new directory", found.BaseURL, want.BaseURL)
+	case want.Mode != "" && want.Mode != id.Mode:
+		return fmt.Errorf("it was created in mode %s, not %s: use another directory, because a directory keeps its mode", id.Mode, want.Mode)
+	case want.BaseURL != "" && id.BaseURL != "" && want.BaseURL != id.BaseURL:
+		return fmt.Errorf("its base URL is %s, not %s: set that base URL, or load the data into a new directory", id.BaseURL, want.BaseURL)
 	}
-	if err := found.checkDefinitions(want.DefinitionsHash); err != nil {
+	if err := id.checkDefinitions(want.DefinitionsHash); err != nil {
 		return err
 	}
-	return found.checkRules(want.Rules)
+	return id.checkRules(want.Rules)
 }
 
-// Meta are the rows of table meta for the info, as key and value.
-func (info CreateInfo) Meta() [][2]string {
-	return [][2]string{{"base_url", info.BaseURL}, {"mode", info.Mode}, {"definitions", info.DefinitionsHash}, {rulesKey, info.Rules}}
+// MetaRows returns the identity as the keys and values of table meta.
+func (id Identity) MetaRows() [][2]string {
+	return [][2]string{{"base_url", id.BaseURL}, {"mode", id.Mode}, {"definitions", id.DefinitionsHash}, {rulesKey, id.Rules}}
 }
 
-// SetMeta takes one row of table meta.
-func (info *CreateInfo) SetMeta(key, value string) {
+// SetMetaRow sets the field that a row of table meta holds. It ignores other rows.
+func (id *Identity) SetMetaRow(key, value string) {
 	switch key {
 	case "base_url":
-		info.BaseURL = value
+		id.BaseURL = value
 	case "mode":
-		info.Mode = value
+		id.Mode = value
 	case "definitions":
-		info.DefinitionsHash = value
+		id.DefinitionsHash = value
 	case rulesKey:
-		info.Rules = value
+		id.Rules = value
 	}
 }

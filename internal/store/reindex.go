@@ -10,102 +10,103 @@ import (
 	"muster/internal/search/index"
 )
 
-// Remake says what a stored resource, given as its line, is found by: it adds the
-// index entries to dst. Where the line holds what a directory may not hold, it also
-// returns the change to a version without it; the entries are then those of that
+// ExtractFunc extracts the index entries of a stored resource, given as its line, and
+// appends them to dst. If the line holds content that a directory may not hold, it also
+// returns the change to a version without that content; the entries are then those of that
 // version. The line is valid during the call only.
-type Remake func(dst []index.Entry, t fhir.Type, line []byte) (entries []index.Entry, clean *Change, err error)
+type ExtractFunc func(dst []index.Entry, t fhir.Type, line []byte) (entries []index.Entry, clean *Change, err error)
 
-// Reindexing says how to rebuild the index of a directory.
+// Reindexing configures [Indexer.Reindex].
 type Reindexing struct {
-	Definitions string // of the search parameters that Remake goes by
-	Rules       string // by which Remake cleans
-	Remake      Remake
-	// Cleaning is called before the first cleaned version is written, and after an
-	// interruption perhaps again. Optional.
+	Definitions string // hash of the search parameters that Extract uses
+	Rules       string // version of the rules by which Extract cleans
+	Extract     ExtractFunc
+	// Cleaning is called before the first cleaned version is written. It may be called
+	// again after an interruption. Optional.
 	Cleaning func(ctx context.Context) error
-	// Progress is told after each batch how many resources this call has done, and of
-	// how many it has written a clean version. Optional.
+	// Progress is called after each batch with the number of resources that this call has
+	// processed, and with the number of clean versions that it has written. Optional.
 	Progress func(done, cleaned int64)
 }
 
-// Indexer rebuilds the index of a directory from the stored documents: after the
-// definitions of search parameters have changed, after a base URL has become known below
-// which absolute references are followed, or after the rules have changed about what a
-// directory may hold.
+// Indexer rebuilds the index of a directory from the stored documents. This is necessary
+// when the definitions of search parameters have changed, when the base URL has become
+// known (absolute references below it are followed), and when the rules about the content
+// of a directory have changed.
 type Indexer interface {
-	// Reindex gives every current resource the entries that r.Remake finds, in batches
-	// that pass the write gate as those of Apply do. A resource that has to be cleaned
-	// gets a new version, with the commit time of its batch, so that deltas carry it.
-	// Nothing else changes: versions and times stay, and so do the jobs. At the end the old
-	// versions go that no job needs, as by Vacuum, and with them what was cleaned.
+	// Reindex replaces the entries of every current resource by those that r.Extract
+	// returns, in batches that pass the write gate as those of Apply do. A resource that
+	// must be cleaned gets a new version with the commit time of its batch, so deltas
+	// include it. Reindex changes nothing else: versions, times and jobs stay. At the end
+	// it deletes the old versions that no job needs, as Vacuum does, including the
+	// versions that were cleaned.
 	//
-	// From the first batch on, the directory is refused to everybody who expects any
-	// definitions at all, and writers that had it open before end with an error; the
-	// last batch notes the new definitions and rules and ends that. A call that was cut
-	// off in between, in whatever way, is taken up by the next one where it ended, if
-	// that is for the same definitions, rules and base URL, and begun again if not.
+	// From the first batch until Reindex completes, opening the directory with a
+	// definitions hash fails, and writers that opened it before fail. The last batch
+	// stores the new definitions and rules. An interrupted Reindex resumes where it
+	// stopped if definitions, rules and base URL are unchanged; otherwise it restarts.
 	Reindex(ctx context.Context, r Reindexing) error
 }
 
-// unfinished begins the definitions of a directory whose index is being made anew.
-const unfinished = "unfinished "
+// reindexMarker starts the stored definitions of a directory whose reindex has not
+// completed.
+const reindexMarker = "unfinished "
 
-// Unfinished is what stands for the definitions of a directory while it is being
-// reindexed.
-func (info CreateInfo) Unfinished(r Reindexing) string {
-	return unfinished + r.Definitions + " " + r.Rules + " " + info.BaseURL
+// ReindexMarker returns the value that replaces the definitions of the directory while it
+// is being reindexed.
+func (id Identity) ReindexMarker(r Reindexing) string {
+	return reindexMarker + r.Definitions + " " + r.Rules + " " + id.BaseURL
 }
 
-// ReindexKey is the key of the row of table meta that holds the next row key to
-// index while the index is being made anew.
-const ReindexKey = "reindex_next"
+// ReindexNextKey is the key of the row of table meta that holds the next row key to
+// reindex.
+const ReindexNextKey = "reindex_next"
 
-// ReindexFrom says where to go on, from the definitions that stand in table meta and
-// the row of [ReindexKey] (empty if there is none): at its row key, if the same work
-// was cut off there, else at the first of all.
-func (info CreateInfo) ReindexFrom(r Reindexing, noted, next string) (RowKey, error) {
-	if noted != info.Unfinished(r) || next == "" {
+// ResumeReindexAt returns the row key at which a reindex starts, given the stored
+// definitions and the row of [ReindexNextKey] (empty if there is none). It returns the
+// stored row key if the same reindex was interrupted, and otherwise 0.
+func (id Identity) ResumeReindexAt(r Reindexing, stored, next string) (RowKey, error) {
+	if stored != id.ReindexMarker(r) || next == "" {
 		return 0, nil
 	}
 	key, err := strconv.ParseInt(next, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("its note on how far the index is made is damaged (%q): restore it from a copy", next)
+		return 0, fmt.Errorf("the stored position of an interrupted reindex is damaged (%q): restore a backup", next)
 	}
 	return RowKey(key), nil
 }
 
-// Same refuses to write into an index that another program has begun to make anew
-// since this one opened the directory: its entries would be those of before. noted are
-// the definitions that stand in table meta now.
-func (info CreateInfo) Same(noted string) error {
-	if noted != info.DefinitionsHash {
-		return fmt.Errorf("another program has made the index anew since this one opened the directory: run this one again")
+// CheckUnchanged returns an error if another process has started to reindex the directory
+// since this process opened it: entries by the old definitions must not be written. stored
+// are the definitions that table meta holds now.
+func (id Identity) CheckUnchanged(stored string) error {
+	if stored != id.DefinitionsHash {
+		return fmt.Errorf("another process has reindexed the directory since this process opened it: run this command again")
 	}
 	return nil
 }
 
-// checkDefinitions tells what to do about an index that was not built as wanted.
-func (found CreateInfo) checkDefinitions(want string) error {
+// checkDefinitions returns an error if the index was not built with the wanted definitions.
+func (id Identity) checkDefinitions(want string) error {
 	switch {
-	case want == "" || want == found.DefinitionsHash:
+	case want == "" || want == id.DefinitionsHash:
 		return nil
-	case strings.HasPrefix(found.DefinitionsHash, unfinished):
-		return fmt.Errorf("its index is being made anew, and that was not finished: run 'muster reindex' on it, which goes on where it was cut off")
+	case strings.HasPrefix(id.DefinitionsHash, reindexMarker):
+		return fmt.Errorf("its reindex was not finished: run 'muster reindex' on it, which resumes where it stopped")
 	}
-	return fmt.Errorf("its index was built with other search parameters (definitions %.12s, this program has %.12s): run 'muster reindex' on it once", found.DefinitionsHash, want)
+	return fmt.Errorf("its index was built with other search parameters (definitions %.12s, this program has %.12s): run 'muster reindex' on it once", id.DefinitionsHash, want)
 }
 
-// rulesKey is the key of the row of table meta that holds [CreateInfo].Rules.
+// rulesKey is the key of the row of table meta that holds [Identity].Rules.
 const rulesKey = "rules"
 
-// RulesRow is the row of table meta to write when a directory meets the rules.
+// RulesRow returns the row of table meta to write when all resources conform to the rules.
 func RulesRow(rules string) (key, value string) { return rulesKey, rules }
 
-// checkRules tells what to do about a directory that may hold what the rules take out.
-func (found CreateInfo) checkRules(want string) error {
-	if want == "" || want == found.Rules {
+// checkRules returns an error if the directory may hold content that the rules remove.
+func (id Identity) checkRules(want string) error {
+	if want == "" || want == id.Rules {
 		return nil
 	}
-	return fmt.Errorf("it was written by a muster with other rules about what may be held, such as prescriber numbers, and may hold what this one must not show: run 'muster reindex' on it once")
+	return fmt.Errorf("it was written with other rules about its content, and may hold content that this program must not show, such as prescriber numbers: run 'muster reindex' on it once")
 }

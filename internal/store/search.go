@@ -8,20 +8,20 @@ import (
 	"muster/internal/search/plan"
 )
 
-// Search is one question of the search API: what to find, in which order, how many
-// rows of it, and how far to count.
+// Search is one search request: the plan, the order, and how many rows and matches are
+// wanted.
 type Search struct {
 	Plan  plan.Plan
-	Order []plan.Order // empty: any; by row key when no match is left out
-	Limit int          // rows at most; 0 for none, which only counts
-	// Total says how far matches are counted: 0 not at all, n up to n, a negative
-	// number exactly.
+	Order []plan.Order // empty: any order; by row key if the result holds all matches
+	Limit int          // maximum number of rows; 0 only counts
+	// Total is how far matches are counted: 0 does not count, n counts up to n, and a
+	// negative number counts all.
 	Total int64
-	// Gather is up to how many rows a set is gathered; beyond that an index is walked
-	// in the order asked for. 0 leaves it to the driver. It changes the order of work,
-	// never the answer.
-	Gather int64
-	// Trace, if set, is told each statement that ran, for operators.
+	// MaterializeLimit is the largest set that is materialised and sorted; for a larger
+	// set the driver scans an index in the requested order. 0 lets the driver decide. It
+	// changes the execution, never the result.
+	MaterializeLimit int64
+	// Trace is called with each statement that ran, for operators. Optional.
 	Trace func(TracedStatement)
 }
 
@@ -30,60 +30,60 @@ type TracedStatement struct {
 	What string // count, page or total
 	SQL  string
 	Args []any
-	Rows int64 // counted, or read
+	Rows int64 // rows counted or read
 	Took time.Duration
 }
 
-// SearchResult is the answer to a [Search].
+// SearchResult is the result of a [Search].
 type SearchResult struct {
 	Rows []Row // the first Limit matches in order
-	// Total is the number of matches as far as counted; Exact tells whether it is
-	// the true number or only where counting stopped.
+	// Total is the number of matches as far as they were counted. Exact reports whether
+	// counting was complete.
 	Total int64
 	Exact bool
 }
 
-// Searcher answers searches at the present moment. Each call is one short read
-// transaction with a deadline, and ends with [ErrTooCostly] when it runs into that.
-// Safe for use by several goroutines.
+// Searcher searches the current resources. Each call is one short read transaction with a
+// deadline; it returns [ErrTooCostly] when it exceeds the deadline. It is safe for use by
+// several goroutines.
 type Searcher interface {
 	Reader
-	// Search finds what the question asks for.
+	// Search returns the matches of the request.
 	Search(ctx context.Context, s Search) (SearchResult, error)
 }
 
-// Reader reads current resources and follows their references, for pages, reads
-// and includes. Each call is one short read transaction with a deadline, and ends with
-// [ErrTooCostly] when it runs into that. Safe for use by several goroutines.
+// Reader reads current resources and follows their references, for result pages, reads and
+// includes. Each call is one short read transaction with a deadline; it returns
+// [ErrTooCostly] when it exceeds the deadline. It is safe for use by several goroutines.
 type Reader interface {
-	// Rows returns the current rows of the keys that still are in the directory, in
-	// the order given, hidden ones too.
+	// Rows returns the current rows of the keys that still exist, in the order given,
+	// including hidden ones.
 	Rows(ctx context.Context, keys []RowKey) ([]Row, error)
 
 	// Lookup returns the current rows of the ids of one type, in the order given,
-	// hidden ones too; absent ids are left out (read, _include).
+	// including hidden ones. It omits ids that do not exist (read, _include).
 	Lookup(ctx context.Context, t fhir.Type, ids []string) ([]Row, error)
 
-	// References returns, for each of the rows, the targets of one reference
-	// parameter, in the order of the rows (_include). References to types that the
-	// directory does not have are left out.
+	// References returns the targets of one reference parameter for each of the rows, in
+	// the order of the rows (_include). It omits references to types that the directory
+	// does not have.
 	References(ctx context.Context, keys []RowKey, param int) ([]Reference, error)
 
-	// Referrers returns up to limit rows of type t with a reference of the parameter
-	// to one of the ids of type target (_revinclude), each once, hidden ones too, in
-	// ascending order of keys.
+	// Referrers returns up to limit rows of type t whose reference parameter refers to
+	// one of the ids of type target (_revinclude). Each row is returned once, including
+	// hidden ones, in ascending order of keys.
 	Referrers(ctx context.Context, t fhir.Type, param int, target fhir.Type, ids []string, limit int) ([]Row, error)
 
 	// Bodies yields the stored line of the current version of each key, in the order
-	// given; keys without a row are left out. Lines are valid during the call of
-	// yield only. An error of yield ends the reading and is returned.
+	// given. It omits keys without a row. Lines are valid during the call of yield only.
+	// An error of yield ends the iteration and is returned.
 	Bodies(ctx context.Context, keys []RowKey, yield func(row Row, line []byte) error) error
 }
 
-// Secrets keeps random keys with the directory, so that what one node has signed is
-// known to the others and after a restart.
+// Secrets stores random keys with the directory, so that all nodes can verify what one node
+// has signed, also after a restart.
 type Secrets interface {
-	// Secret returns the 32 bytes under a name, drawing them at the first call.
+	// Secret returns the 32 bytes under a name. The first call generates them.
 	Secret(ctx context.Context, name string) ([]byte, error)
 }
 

@@ -11,17 +11,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The table in docs/states.md says what the code does, state by state.
-func TestStatesAreAsDrawn(t *testing.T) {
-	drawn := map[store.State][]store.State{}
-	for _, row := range tableRows(t, filepath.Join("..", "..", "docs", "states.md"), "| state | what it means | may become |") {
+// TestStatesMatchDocs compares the table of docs/states.md with State.CanBecome.
+func TestStatesMatchDocs(t *testing.T) {
+	documented := map[store.State][]store.State{}
+	for _, row := range tableRows(t, filepath.Join("..", "..", "docs", "states.md"), "| state | meaning | next states |") {
 		var next []store.State
 		for name := range strings.SplitSeq(row[2], ",") {
 			if name = strings.TrimSpace(name); name != "" {
 				next = append(next, store.State(name))
 			}
 		}
-		drawn[store.State(row[0])] = next
+		documented[store.State(row[0])] = next
 	}
 	coded := map[store.State][]store.State{}
 	for _, from := range store.States() {
@@ -32,12 +32,12 @@ func TestStatesAreAsDrawn(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff(coded, drawn); diff != "" {
-		t.Errorf("docs/states.md differs from State.CanBecome (-code +drawing):\n%s", diff)
+	if diff := cmp.Diff(coded, documented); diff != "" {
+		t.Errorf("docs/states.md differs from State.CanBecome (-code +docs):\n%s", diff)
 	}
 }
 
-// tableRows reads the cells of the Markdown table with the given heading line.
+// tableRows returns the cells of the Markdown table with the given heading line.
 func tableRows(t *testing.T, path, heading string) (rows [][]string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -63,7 +63,8 @@ func tableRows(t *testing.T, path, heading string) (rows [][]string) {
 	return rows
 }
 
-// Nothing that has ended comes back to life, and every way ends.
+// TestStatesMoveForward checks that no ended job restarts and that every state leads to
+// an end.
 func TestStatesMoveForward(t *testing.T) {
 	order := map[store.State]int{}
 	for n, s := range store.States() {
@@ -75,14 +76,14 @@ func TestStatesMoveForward(t *testing.T) {
 				continue
 			}
 			if order[to] < order[from] || (to == from && from != store.Selecting) {
-				t.Errorf("%s may become %s, which is not forward", from, to)
+				t.Errorf("%s may become %s, which is a step back", from, to)
 			}
 			if !from.Live() && to.Live() {
-				t.Errorf("%s may become %s: an ended job comes back to life", from, to)
+				t.Errorf("%s may become %s: an ended job restarts", from, to)
 			}
 		}
 		if from != store.Expired && !from.CanBecome(store.Expired) && !from.CanBecome(store.Cancelled) {
-			t.Errorf("%s has no way out", from)
+			t.Errorf("%s leads to no end", from)
 		}
 	}
 }

@@ -1,24 +1,23 @@
 package synth
 
-// archetype is one kind of organisation. Numbers are national; the extra
-// figures say how many locations, services and roles the kind has beyond the
-// one that every organisation gets.
+// archetype is a kind of organisation. Numbers are national. The extra fields count the
+// locations, services and roles of the kind beyond the one that every organisation has.
 type archetype struct {
 	name                          string
 	count                         int
 	extraLoc, extraSvc, extraRole int
-	endpoints                     int // percent of organisations with endpoints
+	endpoints                     int // percentage of organisations with endpoints
 	services                      []code
-	suffix                        []string // organisation names: place or family name, then one of these
+	suffix                        []string // of organisation names, after a place or a family name
 	named                         bool     // named after a person instead of a place
-	tree                          bool     // has seeds with network organisations below
-	exact                         bool     // locations stand on the exact point of their place
+	tree                          bool     // has seed organisations with network organisations below them
+	exact                         bool     // locations have the exact position of their place
 	hsp                           bool     // identified by an HSP-O
 	locationType                  code     // of v3-RoleCode
 	affinity                      [professionCount]int
 }
 
-// Positions of the archetypes the code speaks of by name.
+// Indices of the archetypes that the code refers to.
 const (
 	archNetwork = iota
 	archPrivateHospital

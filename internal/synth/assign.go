@@ -2,12 +2,12 @@ package synth
 
 import "math/bits"
 
-// planPractitioners lays practitioners out in blocks by profession and state,
-// decides how many roles each has, and fills the roles with them.
+// planPractitioners assigns practitioners to blocks by profession and state, draws the
+// number of roles of each, and assigns them to roles.
 //
-// A role's state is its organisation's. Its profession is drawn from the
-// archetype's mix after that was fitted, within each state, to the roles that
-// the state's practitioners can take. So shares hold on both sides.
+// The state of a role is that of its organisation. Its profession is drawn from the mix of
+// the archetype, after the mix is fitted within each state to the roles that the state's
+// practitioners can take. The shares of organisations and of practitioners are both met.
 func (p *Plan) planPractitioners() {
 	p.layPractitioners()
 	p.drawRoleCounts()
@@ -16,11 +16,11 @@ func (p *Plan) planPractitioners() {
 	p.fillRoles()
 }
 
-// block numbers the blocks of practitioners: per profession the eight states,
-// then those without a principal place of practice.
+// block returns the number of a block of practitioners: for each profession, the eight
+// states and then those without a principal place of practice.
 func block(profession, state int) int { return profession*9 + state }
 
-// layPractitioners sizes the blocks by the national table.
+// layPractitioners sets the sizes of the blocks from the national table.
 func (p *Plan) layPractitioners() {
 	total := 0
 	for _, profession := range professions {
@@ -42,7 +42,7 @@ func (p *Plan) layPractitioners() {
 	}
 }
 
-// practitionerBlock returns profession and state (8: none) of a practitioner.
+// practitionerBlock returns the profession and the state (8: none) of a practitioner.
 func (p *Plan) practitionerBlock(prac int) (profession, state int) {
 	lo, hi := 0, len(p.pracEnd)-1
 	for lo < hi {
@@ -55,6 +55,7 @@ func (p *Plan) practitionerBlock(prac int) (profession, state int) {
 	return lo / 9, lo % 9
 }
 
+// blockSpan returns the practitioners of a block.
 func (p *Plan) blockSpan(b int) (start, end int) {
 	if b > 0 {
 		start = p.pracEnd[b-1]
@@ -62,14 +63,14 @@ func (p *Plan) blockSpan(b int) (start, end int) {
 	return start, p.pracEnd[b]
 }
 
-// manyRoles is the number of roles of the practitioner with the most.
+// manyRoles is the maximum number of roles of a practitioner.
 const manyRoles = 60
 
-// Shares of practitioners by number of roles, of those with a principal place
-// of practice, in thousandths: none, 1, 2, 3, 4 to 6, 7 to 20, 21 to 60.
+// roleShares holds the shares, in thousandths, of practitioners with a principal place of
+// practice by number of roles: none, 1, 2, 3, 4 to 6, 7 to 20, 21 to 60.
 var roleShares = cumulate([]int{201, 389, 185, 103, 87, 33, 2})
 
-// drawRoleCounts decides how many roles each practitioner has.
+// drawRoleCounts draws the number of roles of each practitioner.
 func (p *Plan) drawRoleCounts() {
 	p.slots = make([]uint8, p.count[practitioner])
 	for b := range p.pracEnd {
@@ -96,11 +97,11 @@ func (p *Plan) drawRoleCounts() {
 	}
 }
 
-// professionMix is, per state and archetype, the running sums of professions.
+// professionMix holds the cumulative weights of professions by state and archetype.
 type professionMix [8][archCount][]int
 
-// fitProfessions fits the archetypes' mixes to the roles that each state's
-// practitioners can take, by iterative proportional fitting in integers.
+// fitProfessions fits the mixes of the archetypes to the roles that the practitioners of
+// each state can take, by iterative proportional fitting in integers.
 func (p *Plan) fitProfessions() *professionMix {
 	var rows [8][archCount]int64
 	for i := range p.arch {
@@ -128,11 +129,12 @@ func (p *Plan) fitProfessions() *professionMix {
 	return mix
 }
 
-// fitRounds are enough for the sums to be met within one part in a thousand.
+// fitRounds is the number of iterations. It meets the sums within one part in a thousand.
 const fitRounds = 24
 
+// fit returns the fitted matrix for the given row and column sums.
 func fit(rows *[archCount]int64, columns *[professionCount]int64) *[archCount][professionCount]int64 {
-	const unit = 1 << 16 // cells are roles in this many parts
+	const unit = 1 << 16 // cells count roles in fractions of 1/unit
 	cells := new([archCount][professionCount]int64)
 	for a := range cells {
 		for c := range cells[a] {
@@ -162,8 +164,8 @@ func fit(rows *[archCount]int64, columns *[professionCount]int64) *[archCount][p
 	return cells
 }
 
-// mulDiv returns a*b/c without overflow in between, for numbers that are not
-// negative and a result that fits; 0 when c is 0.
+// mulDiv returns a*b/c without intermediate overflow. The arguments must not be negative
+// and the result must fit. It returns 0 if c is 0.
 func mulDiv(a, b, c int64) int64 {
 	if c == 0 {
 		return 0
@@ -176,7 +178,7 @@ func mulDiv(a, b, c int64) int64 {
 	return int64(quotient)
 }
 
-// drawProfessions gives every role a profession.
+// drawProfessions draws the profession of every role.
 func (p *Plan) drawProfessions(mix *professionMix) {
 	p.roleProf = make([]uint8, p.count[role])
 	for org := range p.arch {
@@ -196,7 +198,7 @@ func (p *Plan) drawProfessions(mix *professionMix) {
 	}
 }
 
-// fillRoles deals the practitioners of each block out to the block's roles.
+// fillRoles assigns the practitioners of each block to the roles of the block.
 func (p *Plan) fillRoles() {
 	p.rolePrac = make([]uint32, p.count[role])
 	perBlock := make([][]uint32, professionCount*9)
@@ -222,8 +224,8 @@ func (p *Plan) fillRoles() {
 	}
 }
 
-// staffed returns the block to take a practitioner from: that of profession
-// and state, or where a small directory has nobody there, a larger one.
+// staffed returns the block of a profession and state. If that block is empty, as it may be
+// in a small directory, it returns a larger one.
 func (p *Plan) staffed(profession, state int) int {
 	for _, b := range [4]int{block(profession, state), block(profession, stateNSW), block(nurse, state), block(nurse, stateNSW)} {
 		if start, end := p.blockSpan(b); start < end {
@@ -233,8 +235,8 @@ func (p *Plan) staffed(profession, state int) int {
 	return block(medical, stateNSW)
 }
 
-// deck returns n practitioners of a block, each as often as it has roles, in
-// keyed order. When there are more roles than that, those with roles get more.
+// deck returns n practitioners of a block in random order, each as often as it has roles.
+// If n is larger than their roles, practitioners with roles are repeated.
 func (p *Plan) deck(b, n int) []uint32 {
 	start, end := p.blockSpan(b)
 	cards := make([]uint32, 0, n)

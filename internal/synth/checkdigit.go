@@ -13,9 +13,8 @@ func appendDigits(b []byte, v, width int) []byte {
 	return b
 }
 
-// luhnDigit returns the digit that makes digits and it pass the Luhn check of
-// the HI Service: counted from the right, the check digit first, every second
-// digit is doubled.
+// luhnDigit returns the Luhn check digit of the HI Service for digits: counted from the
+// right, starting with the check digit, every second digit is doubled.
 func luhnDigit(digits []byte) byte {
 	sum := 0
 	for i := range digits {
@@ -30,9 +29,8 @@ func luhnDigit(digits []byte) byte {
 	return byte('0' + (10-sum%10)%10)
 }
 
-// abn returns the eleven digits of the Australian Business Number over nine
-// digits n: two leading check digits so that the weighted sum is 0 modulo 89.
-// Without valid they are one too high.
+// abn returns the Australian Business Number of nine digits n: two leading check digits
+// make the weighted sum 0 modulo 89. If valid is false, they are one too high.
 func abn(n int, valid bool) []byte {
 	b := appendDigits(make([]byte, 2, 11), n, 9)
 	sum := 0
@@ -47,8 +45,8 @@ func abn(n int, valid bool) []byte {
 	return b
 }
 
-// acn returns the nine digits of the Australian Company Number over eight
-// digits n. Without valid the check digit is one too high.
+// acn returns the Australian Company Number of eight digits n. If valid is false, the check
+// digit is one too high.
 func acn(n int, valid bool) []byte {
 	b := appendDigits(make([]byte, 0, 9), n, 8)
 	sum := 0
@@ -62,16 +60,16 @@ func acn(n int, valid bool) []byte {
 	return append(b, byte('0'+check))
 }
 
-// Letters of Medicare provider numbers: the value of a practice location
-// character is its place in the first, the check character comes from the second.
+// Characters of Medicare provider numbers: the value of a practice location character is
+// its index in the first list, and the check character comes from the second.
 const (
 	medicareLocations = "0123456789ABCDEFGHJKLMNPQRTUVWXY"
 	medicareChecks    = "YXWTLKJHFBA"
 )
 
-// medicareNumber returns a Medicare provider number: a six-digit stem, a
-// practice location character and a check character. Without valid the check
-// character is the next one of its list.
+// medicareNumber returns a Medicare provider number: a six-digit stem, a practice location
+// character and a check character. If valid is false, the check character is the next one
+// of its list.
 func medicareNumber(stem, location int, valid bool) []byte {
 	b := appendDigits(make([]byte, 0, 8), stem, 6)
 	sum := location * 6

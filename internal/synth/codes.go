@@ -3,7 +3,7 @@ package synth
 // code is a coded value with its display.
 type code struct{ code, display string }
 
-// Service types (SNOMED CT-AU) that archetypes choose from.
+// Service types (SNOMED CT-AU) of the archetypes.
 var (
 	svcCardiology   = code{"789718008", "Cardiology service"}
 	svcAcute        = code{"2421000175108", "Acute care inpatient service"}
@@ -36,10 +36,10 @@ var (
 	svcMidwifery    = code{"714088003", "Midwifery service"}
 )
 
-// mentalHealth are the service types that carry IAR levels of care.
+// mentalHealth lists the service types with IAR levels of care.
 var mentalHealth = map[string]bool{svcCrisis.code: true, svcCounselling.code: true, svcPsychology.code: true}
 
-// specialistRole gives the role of a doctor in rooms of one service type.
+// specialistRole maps a service type to the role of a doctor in rooms of that type.
 var specialistRole = map[string]code{
 	svcCardiology.code: {"17561000", "Cardiologist"},
 	svcSurgery.code:    {"78703002", "General surgeon"},
@@ -53,7 +53,7 @@ var specialistRole = map[string]code{
 	svcGP.code:         {"62247001", "General practitioner"},
 }
 
-// doctorRoles are the roles of doctors elsewhere, mostly in hospitals.
+// doctorRoles lists the roles of other doctors, mostly in hospitals.
 var doctorRoles = []code{
 	{"62247001", "General practitioner"}, {"309294001", "Emergency department physician"}, {"88189002", "Anesthesiologist"},
 	{"78703002", "General surgeon"}, {"80584001", "Psychiatrist"}, {"82296001", "Pediatrician"}, {"17561000", "Cardiologist"},
@@ -63,10 +63,10 @@ var doctorRoles = []code{
 	{"85733003", "General pathologist"}, {"1726731000168108", "Interventional radiologist"}, {"304292004", "Surgeon"},
 }
 
-// professionCount is the number of registers and the peak bodies after them.
+// professionCount is the number of registers, plus one for the peak bodies.
 const professionCount = 16
 
-// The professions that the code speaks of by name.
+// Professions that the code refers to.
 const (
 	nurse = iota
 	medical
@@ -91,11 +91,12 @@ type profession struct {
 	name   string // qualification.code.text
 	prefix string // of the Ahpra registration number
 	female int    // ppm
-	roles  []code // drawn evenly; without a code it is given as text
-	// byState are the registrations in the order of states, and those without a
-	// principal place of practice: national figures of 30 June 2025, modelled.
+	roles  []code // drawn evenly; a role without a code is written as text
+	// byState lists the registrations in the order of states, then those without a
+	// principal place of practice. They are modelled on the national figures of 30 June
+	// 2025.
 	byState [9]int
-	// items says that the profession claims Medicare items.
+	// items reports whether the profession claims Medicare items.
 	items bool
 }
 
@@ -121,7 +122,7 @@ var professions = [professionCount]profession{
 	peakBody:         {"Allied health, peak body member", "", 800_000, nil, [9]int{1045, 18700, 562, 12320, 4140, 1270, 15410, 6553, 0}, true},
 }
 
-// peakBodies pair a peak body with the profession and role of its members.
+// peakBodies lists peak bodies with the profession and role of their members.
 var peakBodies = []struct {
 	acronym, name, profession string
 	role                      code
@@ -136,7 +137,7 @@ var peakBodies = []struct {
 	{"asar", "Australian Sonographer Accreditation Registry", "Sonographer", code{"789543004", "Sonographer"}},
 }
 
-// languages are those other than English, with weights by Census 2021.
+// languages lists languages other than English, weighted by the Census 2021.
 var languages = []code{
 	{"cmn", "Mandarin"}, {"ar", "Arabic"}, {"vi", "Vietnamese"}, {"yue", "Cantonese"}, {"pa", "Punjabi"}, {"el", "Greek"}, {"it", "Italian"},
 	{"hi", "Hindi"}, {"zh", "Chinese"}, {"es", "Spanish"}, {"ne", "Nepali"}, {"fil", "Filipino"}, {"ko", "Korean"}, {"fa", "Persian"},
@@ -146,13 +147,13 @@ var languages = []code{
 
 var languageWeights = cumulate([]int{270, 140, 130, 120, 90, 90, 90, 80, 70, 65, 50, 50, 45, 40, 40, 35, 22, 20, 20, 20, 20, 20, 18, 18, 15, 15, 15, 8, 5})
 
-// billing are the codes of service-provision-cs; billingWeights go with them.
+// billing lists the codes of service-provision-cs, with their weights in billingWeights.
 var (
 	billing        = []code{{"MIX", "Mixed Billing"}, {"FAP", "Fees Apply"}, {"BB", "Bulk Billing"}, {"NFE", "No Fee"}}
 	billingWeights = cumulate([]int{35, 30, 20, 15})
 )
 
-// payloads are payload types of secure messages.
+// payloads lists payload types of secure messages.
 var payloads = []code{
 	{"http://ns.hl7.org.au/hl7v2/profiles/HL7AU-OO-REF-SIMPLIFIED-201706", "HL7 V2.4 REF message (Level 2)"},
 	{"http://ns.hl7.org.au/hl7v2/profiles/HL7AU-OO-REF-SIMPLIFIED-201706-L1", "HL7 V2.4 REF message (Level 1)"},

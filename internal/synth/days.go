@@ -1,6 +1,6 @@
 package synth
 
-// op is what happened to a record on a day.
+// op is a kind of change of a record.
 type op string
 
 const (
@@ -14,8 +14,8 @@ const (
 	opRemove     op = "remove"
 )
 
-// dailyOps are the changes of a day, in ppm of all records, in the order in
-// which they are drawn.
+// dailyOps lists the changes of a day in ppm of all records, in the order in which they are
+// drawn.
 var dailyOps = []struct {
 	op   op
 	rate int
@@ -24,26 +24,26 @@ var dailyOps = []struct {
 	{opDeactivate, 300}, {opReactivate, 50}, {opMove, 200}, {opRemove, 20},
 }
 
-// change is one line of changes.jsonl with the record after it.
+// change is one line of changes.jsonl, with the record after the change.
 type change struct {
 	op     op
-	before int // version, 0 for a record that was not there
+	before int // version, or 0 for a new record
 	after  record
 }
 
-// dayDraw makes the changes of one day.
+// dayDraw draws the changes of one day.
 type dayDraw struct {
 	c       *census
 	day     int
 	s       stream
-	order   permutation // of all records but Provenance
+	order   permutation // of all records except Provenance
 	next    int
 	changed map[int]bool
 	changes []change
 }
 
-// advance makes the changes of a day and applies them to the census. Days must
-// follow one another from 1.
+// advance draws the changes of a day and applies them to the census. Days must be
+// consecutive, starting from 1.
 func (c *census) advance(dayNumber int) []change {
 	p := c.p
 	d := &dayDraw{c: c, day: dayNumber, s: p.stream(aspectDay, kindCount, dayNumber), changed: map[int]bool{}}
@@ -61,15 +61,15 @@ func (c *census) advance(dayNumber int) []change {
 // total is the number of records of day 0 without Provenance.
 func (p *Plan) total() int { return p.base[role] + p.count[role] }
 
-// quota is how many of something there are on a day, when there are millionths
-// a day in the long run; always one or more on day 1.
+// quota returns the number of changes on a day for a rate in millionths per day. On day 1
+// it is at least one.
 func quota(dayNumber, millionths int) int {
 	upTo := func(d int) int { return (d*millionths + 999_999) / 1_000_000 }
 	return upTo(dayNumber) - upTo(dayNumber-1)
 }
 
-// networks suppresses the children of one network organisation on the first
-// day of each week and lifts that on the third.
+// networks suppresses the children of one network organisation on the first day of each
+// week, and removes the suppression on the third.
 func (d *dayDraw) networks() {
 	week := (d.day - 1) / 7
 	s := d.c.p.stream(aspectDay, location, week)
@@ -89,7 +89,7 @@ func (d *dayDraw) networks() {
 	}
 }
 
-// one makes one change of a kind; none when no record fits it.
+// one makes one change of a kind, or none if no record is suitable.
 func (d *dayDraw) one(what op) {
 	if what == opCreate {
 		k, _ := d.c.p.locate(d.s.n(d.c.p.total()))
@@ -120,7 +120,7 @@ func (d *dayDraw) one(what op) {
 	}
 }
 
-// candidate walks the day's permutation to the next record that a change fits.
+// candidate returns the next record in the day's permutation that is suitable for a change.
 func (d *dayDraw) candidate(what op) (int, bool) {
 	for ; d.next < d.c.p.total(); d.next++ {
 		position := d.order.at(d.next)
@@ -132,6 +132,7 @@ func (d *dayDraw) candidate(what op) (int, bool) {
 	return 0, false
 }
 
+// fits reports whether a record is suitable for a change.
 func (d *dayDraw) fits(what op, k kind, i int) bool {
 	p, f := d.c.p, d.c.flags[k][i]
 	if f&removed != 0 || p.protected(k, i) {
@@ -156,8 +157,8 @@ func (d *dayDraw) fits(what op, k kind, i int) bool {
 	return false
 }
 
-// movable says whether a role has another service to go to, or an organisation
-// another parent.
+// movable reports whether a role can move to another service, or an organisation to another
+// parent.
 func (p *Plan) movable(k kind, i int) bool {
 	switch k {
 	case organization:
@@ -169,7 +170,7 @@ func (p *Plan) movable(k kind, i int) bool {
 	return false
 }
 
-// removable says whether nothing but a Provenance about it refers to a record.
+// removable reports whether only a Provenance about the record may refer to it.
 func (p *Plan) removable(k kind, i int) bool {
 	switch k {
 	case practitioner:
@@ -180,10 +181,10 @@ func (p *Plan) removable(k kind, i int) bool {
 	return false
 }
 
-// at is a time of the day, later than all before the day.
+// at draws a time on the day, later than all times of earlier days.
 func (d *dayDraw) at() int64 { return lastDay + int64(d.day-1)*day + 1 + int64(d.s.n(int(day-1))) }
 
-// current returns the present version of a record.
+// current returns the current version of a record.
 func (c *census) current(position int) record {
 	if r, ok := c.touched[position]; ok {
 		return r
@@ -191,6 +192,7 @@ func (c *census) current(position int) record {
 	return c.p.original(c.p.locate(position))
 }
 
+// apply changes a record.
 func (d *dayDraw) apply(what op, position int, edit func(*record)) {
 	r := d.c.current(position)
 	before := r.version
@@ -203,13 +205,14 @@ func (d *dayDraw) apply(what op, position int, edit func(*record)) {
 	d.changes = append(d.changes, change{op: what, before: before, after: r})
 }
 
+// create creates a record.
 func (d *dayDraw) create(k kind, edit func(*record)) {
 	c := d.c
 	r := c.p.original(k, c.p.count[k]+c.made[k])
 	r.updated = d.at()
 	if edit != nil {
 		edit(&r)
-		r.updated = d.changes[len(d.changes)-1].after.updated // a Provenance goes with its target
+		r.updated = d.changes[len(d.changes)-1].after.updated // a Provenance has the time of its target
 		c.targets = append(c.targets, struct {
 			kind  kind
 			index int
@@ -220,7 +223,7 @@ func (d *dayDraw) create(k kind, edit func(*record)) {
 	d.changes = append(d.changes, change{op: opCreate, after: r})
 }
 
-// remove takes a record away for good, and the Provenance about it.
+// remove removes a record and the Provenance about it.
 func (d *dayDraw) remove(position int) {
 	d.apply(opRemove, position, func(r *record) { r.flags |= removed })
 	p := d.c.p

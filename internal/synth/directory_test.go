@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestDirectory checks a directory of scale 3 against the rules of the resource
-// model and the shares of the design.
+// TestDirectory checks a directory of scale 3 against the rules of the resource model and
+// the intended shares.
 func TestDirectory(t *testing.T) {
 	d := readAll(t, Options{Scale: 3000, Seed: 3})
 	t.Run("references", func(t *testing.T) { d.t = t; checkReferences(d) })
@@ -168,21 +168,21 @@ func checkUnique(t *testing.T, d *directory) {
 		for _, i := range values {
 			system, value := text(i, "system"), text(i, "value")
 			if r.typ == "PractitionerRole" && (system == sysMed || system == sysAhpra || strings.Contains(system, "peakbody")) {
-				continue // those of the practitioner
+				continue // the identifiers of the practitioner
 			}
 			key := system + "|" + value
 			if strings.Contains(system, "location-specific") || strings.Contains(system, "nata-site") {
-				continue // six digits only
+				continue // has only six digits
 			}
 			if other := seen[key]; other != "" {
-				t.Errorf("%s is of %s/%s and of %s", key, r.typ, r.id, other)
+				t.Errorf("%s identifies %s/%s and %s", key, r.typ, r.id, other)
 			}
 			seen[key] = r.typ + "/" + r.id
 		}
 	}
 }
 
-// checkGraph checks that records agree with those they refer to.
+// checkGraph checks that records are consistent with the records they refer to.
 func checkGraph(t *testing.T, d *directory) {
 	ref := func(r *resource, path ...any) string { return text(r.body, append(path, "reference")...) }
 	for _, r := range d.order {
@@ -191,22 +191,22 @@ func checkGraph(t *testing.T, d *directory) {
 			depth := 0
 			for up := ref(r, "partOf"); up != ""; up = ref(d.target(up), "partOf") {
 				if depth++; depth >= depthLimit {
-					t.Fatalf("Organization/%s is %d deep", r.id, depth)
+					t.Fatalf("Organization/%s is %d levels deep", r.id, depth)
 				}
 			}
 		case "HealthcareService":
 			if ref(d.target(ref(r, "location", 0)), "managingOrganization") != ref(r, "providedBy") {
-				t.Fatalf("HealthcareService/%s stands at a location of another organisation", r.id)
+				t.Fatalf("HealthcareService/%s has a location of another organisation", r.id)
 			}
 			for i := range list(r.body, "coverageArea") {
 				if area := d.target(ref(r, "coverageArea", i)); !strings.HasSuffix(text(area.body, "meta", "profile", 0), "coverage-area") {
-					t.Fatalf("HealthcareService/%s covers a location that is no coverage area", r.id)
+					t.Fatalf("HealthcareService/%s covers a location that is not a coverage area", r.id)
 				}
 			}
 		case "PractitionerRole":
 			svc, prac := d.target(ref(r, "healthcareService", 0)), d.target(ref(r, "practitioner"))
 			if ref(svc, "providedBy") != ref(r, "organization") || ref(svc, "location", 0) != ref(r, "location", 0) {
-				t.Fatalf("PractitionerRole/%s is not where its service is", r.id)
+				t.Fatalf("PractitionerRole/%s does not have the location of its service", r.id)
 			}
 			found := false
 			for _, i := range list(r.body, "identifier") {
@@ -215,13 +215,13 @@ func checkGraph(t *testing.T, d *directory) {
 				}
 			}
 			if !found {
-				t.Fatalf("PractitionerRole/%s has a registration its practitioner has not", r.id)
+				t.Fatalf("PractitionerRole/%s has a registration that its practitioner does not have", r.id)
 			}
 		}
 	}
 }
 
-// checkShares compares shares, in percent, with the tables of the design.
+// checkShares compares shares, in percent, with the intended ones.
 func checkShares(t *testing.T, d *directory) {
 	share := func(what string, want, tolerance float64, typ string, fits func(*resource) bool) {
 		t.Helper()
@@ -280,7 +280,7 @@ func checkShares(t *testing.T, d *directory) {
 	})
 }
 
-// checkSkew checks the special cases that every directory has.
+// checkSkew checks the special cases of every directory.
 func checkSkew(t *testing.T, d *directory, scale int) {
 	most := func(typ string, path ...any) (string, int) {
 		n, best := map[string]int{}, ""
@@ -345,8 +345,7 @@ func checkSkew(t *testing.T, d *directory, scale int) {
 	}
 }
 
-// TestExampleOne runs the queries of the guide's first export example over the
-// records themselves.
+// TestExampleOne evaluates the queries of the guide's first export example on the records.
 func TestExampleOne(t *testing.T) {
 	for _, scale := range []Scale{MinScale, 333, 1750} {
 		d := readAll(t, Options{Scale: scale, Seed: 99})

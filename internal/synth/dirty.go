@@ -1,12 +1,12 @@
 package synth
 
-// dirtyEvery is how many clean records stand between two broken ones: 2 %.
+// dirtyEvery is the number of clean records between two broken ones: 2 %.
 const dirtyEvery = 50
 
-// dirtyKey is where the identities of dirty records start, beyond any clean one.
+// dirtyKey is the first key of broken records, beyond the keys of clean ones.
 const dirtyKey = 4_000_000
 
-// faultName is one way to be broken.
+// faultName names a fault of a broken record.
 type faultName string
 
 const (
@@ -19,16 +19,15 @@ const (
 	duplicateHPII     faultName = "duplicate-hpii"
 )
 
-// warned is what a loader should do with a dirty record: say what is wrong with
-// it, and load it all the same.
+// warned is the expected handling of a broken record: it is loaded with a warning.
 const warned = "warned"
 
-// fault describes what is wrong with a dirty record and what a loader should
-// make of it. The nil fault is none.
+// fault describes what is wrong with a broken record and how a load should handle it. A nil
+// fault means none.
 type fault struct {
 	Kind     faultName `json:"kind"`
 	Expected string    `json:"expected"` // always warned
-	Rule     string    `json:"rule"`     // the rule of the guide, or where there is none "impl"
+	Rule     string    `json:"rule"`     // the rule of the guide, or "impl" if there is none
 	Reason   string    `json:"reason"`
 }
 
@@ -44,8 +43,8 @@ var faults = map[faultName]*fault{
 	duplicateHPII:     {duplicateHPII, warned, "A-77", "identifier[HPI-I].value: another Practitioner has the same"},
 }
 
-// dirtyCount returns how many broken records of a type there are. Coverage
-// areas, the last locations, have none.
+// dirtyCount returns the number of broken records of a type. Coverage areas, the last
+// locations, are never broken.
 func (p *Plan) dirtyCount(k kind) int {
 	switch {
 	case !p.opts.Dirty:
@@ -56,8 +55,8 @@ func (p *Plan) dirtyCount(k kind) int {
 	return p.count[k] / dirtyEvery
 }
 
-// dirty returns the n-th broken record of a type, which stands behind n+1 times
-// dirtyEvery clean ones.
+// dirty returns the n-th broken record of a type, which follows n+1 times dirtyEvery clean
+// ones.
 func (p *Plan) dirty(k kind, n int) record {
 	r := p.original(k, n*dirtyEvery)
 	r.key, r.flags = dirtyKey+2*n, 0
@@ -65,9 +64,10 @@ func (p *Plan) dirty(k kind, n int) record {
 	return r
 }
 
-// dirtyLine is the number of the line on which the n-th broken record stands.
+// dirtyLine returns the line number of the n-th broken record.
 func dirtyLine(n int) int { return (dirtyEvery + 1) * (n + 1) }
 
+// faultOf returns the fault of the n-th broken record of a type.
 func (p *Plan) faultOf(k kind, n int) *fault {
 	name := danglingReference
 	switch k {

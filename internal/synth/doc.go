@@ -1,57 +1,53 @@
-// Package synth makes a synthetic Australia: a national healthcare provider
-// directory of any size, the same bytes for everyone who asks for the same
-// scale and seed.
+// Package synth generates a synthetic national healthcare provider directory for Australia,
+// of any size. The same scale and seed always yield the same bytes.
 //
 // # Flow
 //
-// [New] draws a plan: how many records of each type there are, which
-// organisation runs which locations, services and roles, and which
-// practitioner fills which role. The plan is a handful of integer tables
-// (about 20 bytes per role), never the records themselves. [Plan.Write] then
-// writes one type as NDJSON: chunks of records are made by several workers and
-// written in order, so that the bytes do not depend on how many workers there
-// were. [Generate] writes all files of a data set into a folder:
+// [New] draws a plan: the number of records of each type, the locations, services and roles
+// of each organisation, and the practitioner of each role. The plan is a few integer tables
+// (about 20 bytes per role) and contains no records. [Plan.Write] writes one type as
+// NDJSON. Several workers generate chunks of records, which are written in order, so that
+// the bytes do not depend on the number of workers. [Generate] writes all files of a data
+// set to a folder:
 //
-//	Organization.ndjson … Provenance.ndjson   day 0, in load order
+//	Organization.ndjson … Provenance.ndjson   day 0, in loading order
 //	delta/d001/*.ndjson                       full new versions of day 1
 //	delta/d001/changes.jsonl                  op, type, id, version before and after
-//	delta/d001/removed.ids                    "Type/id" of what is gone for good
-//	truth/d000/visible.ids                    "Type/id" of what a search may show
-//	truth/dirty.jsonl                         the broken records and why they are broken
+//	delta/d001/removed.ids                    "Type/id" of records that were removed
+//	truth/d000/visible.ids                    "Type/id" of records that a search may return
+//	truth/dirty.jsonl                         the broken records, and what is wrong with them
 //	manifest.json                             counts, bytes, SHA-256, hashes of the lists used
 //
 // # Determinism
 //
-// Every record is a pure function of (seed, [Version], scale, type, index).
-// All draws come from keyed splitmix64 streams (stream.go); probabilities and
-// coordinates are integers; no clock, no locale, no map order, no global state.
-// A change of a single byte at scale 1, seed 42 needs a new [Version]: the
-// golden test refuses anything else.
+// Every record is a pure function of (seed, [Version], scale, type, index). All draws come
+// from keyed splitmix64 streams (stream.go). Probabilities and coordinates are integers. No
+// record depends on a clock, a locale, map order or global state. A change of a single byte
+// at scale 1, seed 42 requires a new [Version]; the golden test enforces this.
 //
-// # What is true
+// # Visibility
 //
-// Records carry only the flags somebody set on them: active or status, and the
-// extensions suppressed and deactivated. What follows from a flag for other
-// records (SU-04, SU-05, SU-11, A-24) is left to whoever loads the data. The
-// files under truth say what must be visible after that, worked out here from
-// the plan alone (truth.go), so that a server can be compared with an answer
-// it did not compute itself. A suppressed organisation without includeSelf
-// counts as hidden. An endpoint is referred to by records of its own
-// organisation only; the one that many share belongs to organisations that
-// are never suppressed or inactive, so that the rule for sharing cannot matter.
-// Broken records are to be loaded with a warning; of these, one that refers to
-// nobody counts as hidden, since nobody can say that it may be shown.
+// Records have only flags that were set on them explicitly: active or status, and the
+// extensions suppressed and deactivated. The effect of a flag on other records (SU-04,
+// SU-05, SU-11, A-24) is left to the program that loads the data. The files under truth
+// list the records that must be visible after that. They are computed from the plan alone
+// (truth.go), so that a server can be compared with a result that it did not compute
+// itself. A suppressed organisation without includeSelf counts as hidden. Only
+// records of its own organisation refer to an endpoint. The one endpoint that many records
+// share belongs to organisations that are never suppressed or inactive, so that the rule
+// for sharing has no effect. Broken records are to be loaded with a warning. A broken
+// record without an organisation counts as hidden, since nothing shows that it may be
+// returned.
 //
-// # Nobody real
+// # Fictitious data
 //
-// Identifiers come from ranges that are not in use, and ABN, ACN and Medicare
-// provider numbers carry wrong check digits unless Options.ValidCheckDigits
-// asks for right ones. The national figures behind the shares are those of
-// Ahpra, AIHW and the ABS; the shares themselves are assumptions, not facts.
+// Identifiers come from unused ranges. ABN, ACN and Medicare provider numbers have wrong
+// check digits unless Options.ValidCheckDigits is set. The national figures are those of
+// Ahpra, AIHW and the ABS. The shares derived from them are assumptions.
 //
-// # When things fail
+// # Errors
 //
-// The only failures are bad options, a full or forbidden disk and a cancelled
-// context. [Generate] then returns an error that names the file; what was
-// already written stays, without a manifest.json, which is always written last.
+// The only errors are invalid options, a folder that cannot be written, a full disk and a
+// cancelled context. [Generate] then returns an error that names the file. Files that were
+// already written stay, without manifest.json, which is written last.
 package synth

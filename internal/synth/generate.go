@@ -18,20 +18,20 @@ import (
 
 // File describes one file of a data set.
 type File struct {
-	Path   string `json:"path"` // below the folder of the manifest, with slashes
+	Path   string `json:"path"` // relative to the folder of the manifest, with slashes
 	Type   string `json:"type,omitempty"`
 	Count  int    `json:"count"` // lines
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
 }
 
-// List is an embedded list the records were drawn from.
+// List is an embedded list from which records are drawn.
 type List struct {
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"`
 }
 
-// Manifest is manifest.json: what was asked for and what was written.
+// Manifest is manifest.json: the options and the files of a data set.
 type Manifest struct {
 	Generator        int    `json:"generator"` // [Version]
 	Scale            Scale  `json:"scale"`
@@ -44,7 +44,7 @@ type Manifest struct {
 	Files            []File `json:"files"`
 }
 
-// attribution is what the licences of the data ask to be said.
+// attribution is required by the licences of the data.
 const attribution = "Places: GeoNames, CC BY 4.0. Contains SNOMED CT content, which needs a SNOMED CT licence. Persons and organisations are invented."
 
 // writer writes the files of one data set.
@@ -54,9 +54,9 @@ type writer struct {
 	manifest Manifest
 }
 
-// Generate writes a data set into a folder, which must be empty or not there,
-// and returns its manifest. The package comment lists the files. It stops when
-// the context is cancelled; manifest.json is written last.
+// Generate writes a data set to a folder and returns its manifest. The folder must be empty
+// or must not exist. The package documentation lists the files. Generate stops when the
+// context is cancelled. It writes manifest.json last.
 func Generate(ctx context.Context, dir string, o Options) (*Manifest, error) {
 	plan, err := New(o)
 	if err != nil {
@@ -82,21 +82,22 @@ func Generate(ctx context.Context, dir string, o Options) (*Manifest, error) {
 	return &w.manifest, w.finish()
 }
 
+// emptyFolder creates a folder, or checks that an existing one is empty.
 func emptyFolder(dir string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return fmt.Errorf("output folder: %w", err)
+		return fmt.Errorf("create output folder: %w", err)
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return fmt.Errorf("output folder: %w", err)
+		return fmt.Errorf("create output folder: %w", err)
 	}
 	if len(entries) > 0 {
-		return fmt.Errorf("output folder %s is not empty: remove it or name another", dir)
+		return fmt.Errorf("output folder %s is not empty: delete it or give another one", dir)
 	}
 	return nil
 }
 
-// lists notes the hashes of the embedded lists.
+// lists adds the hashes of the embedded lists to the manifest.
 func (w *writer) lists() error {
 	return fs.WalkDir(lists, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -109,6 +110,7 @@ func (w *writer) lists() error {
 	})
 }
 
+// dayZero writes the files of day 0.
 func (w *writer) dayZero(ctx context.Context) error {
 	for k := range kindCount {
 		err := w.file(Types[k]+".ndjson", Types[k], func(f *output) (err error) {
@@ -148,6 +150,7 @@ func (p *Plan) describeDirty(f *output) error {
 	return nil
 }
 
+// truth writes the visible records of a day.
 func (w *writer) truth(ctx context.Context, c *census, dayNumber int) error {
 	return w.file(fmt.Sprintf("truth/d%03d/visible.ids", dayNumber), "", func(f *output) error { return c.write(ctx, f) })
 }
@@ -183,8 +186,8 @@ func (w *writer) delta(dayNumber int, changes []change) error {
 	return errors.Join(put("changes.jsonl", "", lines.b), put("removed.ids", "", gone.b))
 }
 
-// changeLine writes one line of changes.jsonl. Before and after are versions;
-// 0 means that there was, or is, no such record.
+// changeLine writes one line of changes.jsonl. Before and after are versions. A version of
+// 0 means that the record does not exist.
 func (p *Plan) changeLine(e *enc, c *change) {
 	after := c.after.version
 	if c.op == opRemove {
@@ -194,7 +197,7 @@ func (p *Plan) changeLine(e *enc, c *change) {
 	e.b = fmt.Appendf(e.b, `{"op":%q,"type":%q,"id":%q,"before":%d,"after":%d}`+"\n", string(c.op), Types[c.after.kind], id[:], c.before, after)
 }
 
-// output is a file that counts and hashes what is written to it.
+// output is a file that counts and hashes the bytes written to it.
 type output struct {
 	f    *os.File
 	sum  hash.Hash
@@ -202,6 +205,7 @@ type output struct {
 	n    int
 }
 
+// Write implements io.Writer.
 func (o *output) Write(b []byte) (int, error) {
 	o.sum.Write(b)
 	o.n += bytes.Count(b, []byte{'\n'})
@@ -209,24 +213,25 @@ func (o *output) Write(b []byte) (int, error) {
 	return o.f.Write(b)
 }
 
-// file writes one file of the data set and notes it in the manifest.
+// file writes one file of the data set and adds it to the manifest.
 func (w *writer) file(name, fhirType string, fill func(*output) error) error {
 	full := filepath.Join(w.dir, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(full), 0o777); err != nil {
-		return fmt.Errorf("writing %s: %w", full, err)
+		return fmt.Errorf("write %s: %w", full, err)
 	}
 	f, err := os.Create(full)
 	if err != nil {
-		return fmt.Errorf("writing %s: %w", full, err)
+		return fmt.Errorf("write %s: %w", full, err)
 	}
 	o := &output{f: f, sum: sha256.New()}
 	if err := errors.Join(fill(o), f.Close()); err != nil {
-		return fmt.Errorf("writing %s: %w", full, err)
+		return fmt.Errorf("write %s: %w", full, err)
 	}
 	w.manifest.Files = append(w.manifest.Files, File{Path: name, Type: fhirType, Count: o.n, Bytes: o.size, SHA256: hex.EncodeToString(o.sum.Sum(nil))})
 	return nil
 }
 
+// finish writes the manifest.
 func (w *writer) finish() error {
 	text, err := json.MarshalIndent(&w.manifest, "", "  ")
 	if err != nil {
@@ -234,7 +239,7 @@ func (w *writer) finish() error {
 	}
 	name := filepath.Join(w.dir, "manifest.json")
 	if err := os.WriteFile(name, append(text, '\n'), 0o666); err != nil {
-		return fmt.Errorf("writing %s: %w", name, err)
+		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
 }

@@ -1,12 +1,12 @@
 package synth
 
-// enc writes JSON by appending to a byte slice: the caller gives the members in
-// the order of the FHIR specification, enc the commas and the escapes.
+// enc encodes JSON by appending to a byte slice. The caller writes the members in the order
+// of the FHIR specification; enc adds commas and escapes.
 type enc struct{ b []byte }
 
 const hexDigits = "0123456789abcdef"
 
-// key starts a member, or with an empty name an element of an array.
+// key starts a member. With an empty name, it starts an item of an array.
 func (e *enc) key(name string) {
 	if last := e.b[len(e.b)-1]; last != '{' && last != '[' {
 		e.b = append(e.b, ',')
@@ -23,7 +23,7 @@ func (e *enc) arr(name string) { e.key(name); e.b = append(e.b, '[') }
 func (e *enc) end()            { e.b = append(e.b, '}') }
 func (e *enc) endArr()         { e.b = append(e.b, ']') }
 
-// str writes a string member, built from parts.
+// str writes a string member that is the concatenation of parts.
 func (e *enc) str(name string, parts ...string) {
 	e.key(name)
 	e.b = append(e.b, '"')
@@ -85,7 +85,7 @@ func (e *enc) degrees(name string, v int) {
 	}
 }
 
-// coding writes a Coding; without a display when it is empty.
+// coding writes a Coding. It omits an empty display.
 func (e *enc) coding(name, system string, c code) {
 	e.obj(name)
 	e.str("system", system)
@@ -105,7 +105,7 @@ func (e *enc) concept(name, system string, c code) {
 	e.end()
 }
 
-// extension opens an extension with its url; the caller writes the value and ends it.
+// extension opens an extension with its url. The caller writes the value and closes it.
 func (e *enc) extension(url string) {
 	e.obj("")
 	e.str("url", url)

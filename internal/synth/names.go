@@ -5,21 +5,21 @@ import (
 	"strings"
 )
 
-// names are the lists that people and streets are named from.
+// names holds the lists of names of people and streets.
 type names struct {
 	family, female, male, streets []string
 	familyWeights                 []int // running sums, Zipf over the rank
 }
 
-// unusualFamilies and unusualGivens test letters, apostrophes (straight and
-// typographic), hyphens and spaces.
+// unusualFamilies and unusualGivens have letters outside ASCII, straight and typographic
+// apostrophes, hyphens and spaces.
 var (
 	unusualFamilies = []string{"O'Brien", "O’Connor", "D’Souza", "D'Angelo", "Müller", "Nguyễn", "Đặng", "Núñez", "García-López", "Søndergaard", "Łukaszewski", "Šimić", "Çelik", "van der Berg", "de la Cruz", "St John", "Smith-Jones", "Al-Hassan", "Ó Súilleabháin", "Żuk", "Ibáñez", "Björk", "Ngāpuhi", "Þórsson", "Lê"}
 	unusualGivens   = []string{"Zoë", "Renée", "Siân", "José", "Anaïs", "Noël", "Chloë", "Seán", "Máire", "Jean-Luc", "Mary Anne", "Thị Hương", "Björn", "Łucja", "D’Arcy", "Aña"}
 	streetTypes     = []string{"Street", "Street", "Street", "Road", "Road", "Avenue", "Drive", "Lane", "Parade", "Place", "Court", "Crescent", "Terrace", "Highway", "Esplanade", "Way"}
 )
 
-// zipfOffset flattens the head of the family names so that the first has 1 %.
+// zipfOffset flattens the head of the distribution, so that the first family name has 1 %.
 const zipfOffset = 43
 
 func loadNames() (*names, error) {
@@ -30,7 +30,7 @@ func loadNames() (*names, error) {
 	} {
 		text, err := lists.ReadFile("data/" + file)
 		if err != nil {
-			return nil, fmt.Errorf("embedded names: %w", err)
+			return nil, fmt.Errorf("read embedded names: %w", err)
 		}
 		*list = strings.Split(strings.TrimSpace(string(text)), "\n")
 	}
@@ -42,7 +42,7 @@ func loadNames() (*names, error) {
 	return n, nil
 }
 
-// unusualShare is the part of names with something beyond plain letters, in ppm.
+// unusualShare is the share of unusual names, in ppm.
 const unusualShare = 10_000
 
 func (n *names) drawFamily(s *stream) string {

@@ -47,7 +47,7 @@ func medicareOK(number string) bool {
 	return len(number) == 8 && number[7] == "YXWTLKJHFBA"[sum%11]
 }
 
-// TestKnownNumbers uses numbers published by others.
+// TestKnownNumbers compares check digits with published numbers.
 func TestKnownNumbers(t *testing.T) {
 	for _, number := range []string{"8003619900015717", "8003641000000209", "8003639900027009"} {
 		if got := string(sixteen(number[:15], 0)[:15]) + string(luhnDigit([]byte(number[:15]))); got != number {
@@ -92,7 +92,7 @@ func TestPermutation(t *testing.T) {
 		for i := range n {
 			x := p.at(i)
 			if x < 0 || x >= n || seen[x] {
-				t.Fatalf("at(%d) = %d is outside or twice", i, x)
+				t.Fatalf("at(%d) = %d is out of range or repeated", i, x)
 			}
 			seen[x] = true
 			if back := p.position(x); back != i {
@@ -116,13 +116,13 @@ func TestShareOut(t *testing.T) {
 		first := shareOut(least, weight, 0, total)
 		for i := range n {
 			if start, got := span(first, i); got < least[i][0] {
-				t.Fatalf("organisation %d gets %d, at least %d", i, got, least[i][0])
+				t.Fatalf("organisation %d gets %d, want at least %d", i, got, least[i][0])
 			} else if got > 0 && (owner(first, start) != i || owner(first, start+got-1) != i) {
-				t.Fatalf("owner does not find organisation %d", i)
+				t.Fatalf("owner does not return organisation %d", i)
 			}
 		}
 		if int(first[n]) != total {
-			t.Fatalf("shared out %d of %d", first[n], total)
+			t.Fatalf("distributed %d of %d", first[n], total)
 		}
 	})
 }
@@ -207,7 +207,7 @@ func FuzzParseScale(f *testing.F) {
 			return
 		}
 		if again, err := ParseScale(s.String()); err != nil || again != s {
-			t.Errorf("%q is %v, which reads as %v, %v", text, s, again, err)
+			t.Errorf("%q is %v, which parses as %v, %v", text, s, again, err)
 		}
 	})
 }

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// lists holds the data files, whose origins are in data/README.md.
+// lists holds the data files. data/README.md lists their sources.
 //
 //go:embed data/au-places.tsv data/*.txt
 var lists embed.FS
 
-// states are the states and territories in the order of every table here.
+// states lists the states and territories in the order of all tables of the package.
 var states = [8]string{"ACT", "NSW", "NT", "QLD", "SA", "TAS", "VIC", "WA"}
 
 const (
@@ -20,36 +20,36 @@ const (
 	stateQLD = 3
 )
 
-// areaCodes are the telephone area codes, in the order of states.
+// areaCodes lists the telephone area codes in the order of states.
 var areaCodes = [8]string{"02", "02", "08", "07", "08", "03", "03", "08"}
 
-// place is one suburb or town. Coordinates are in units of 1e-5 degrees, so
-// that no floating point number is ever involved.
+// place is one suburb or town. Coordinates are in units of 1e-5 degrees, which avoids
+// floating point numbers.
 type place struct {
 	name, postcode, zone string
 	state                uint8
 	lat, lon             int
 }
 
-// gazetteer is the table of places with what is needed to draw from it.
+// gazetteer is the table of places with the weights for drawing from it.
 type gazetteer struct {
 	places   []place
 	byState  [8][]int // indices into places
-	weights  [8][]int // running sums of the weights of byState
+	weights  [8][]int // cumulative weights of byState
 	balmain  int
 	sydney   int
-	capitals [8]int // the heaviest place of each state
+	capitals [8]int // the place with the largest weight in each state
 }
 
-// sydneyShare is the part of New South Wales's locations that stand in Sydney
-// 2000, in ppm: enough that the country has 4,000 of them.
+// sydneyShare is the share of the locations of New South Wales in Sydney 2000, in ppm. It
+// yields 4,000 locations in a national directory.
 const sydneyShare = 56_000
 
 // loadGazetteer reads the embedded table of places.
 func loadGazetteer() (*gazetteer, error) {
 	text, err := lists.ReadFile("data/au-places.tsv")
 	if err != nil {
-		return nil, fmt.Errorf("embedded places: %w", err)
+		return nil, fmt.Errorf("read embedded places: %w", err)
 	}
 	g := &gazetteer{balmain: -1, sydney: -1}
 	var weights, heaviest [8]int
@@ -59,7 +59,7 @@ func loadGazetteer() (*gazetteer, error) {
 		}
 		p, weight, err := parsePlace(line)
 		if err != nil {
-			return nil, fmt.Errorf("embedded places, line %d: %w", i+1, err)
+			return nil, fmt.Errorf("read embedded places: line %d: %w", i+1, err)
 		}
 		index := len(g.places)
 		g.places = append(g.places, p)
@@ -77,7 +77,7 @@ func loadGazetteer() (*gazetteer, error) {
 		}
 	}
 	if g.balmain < 0 || g.sydney < 0 {
-		return nil, fmt.Errorf("embedded places: Balmain 2041 or Sydney 2000 is missing")
+		return nil, fmt.Errorf("read embedded places: Balmain 2041 or Sydney 2000 is missing")
 	}
 	return g, nil
 }
@@ -97,12 +97,12 @@ func parsePlace(line string) (place, int, error) {
 	lon, err2 := parseDegrees(f[4])
 	weight, err3 := strconv.Atoi(f[6])
 	if state < 0 || err1 != nil || err2 != nil || err3 != nil {
-		return place{}, 0, fmt.Errorf("cannot read %q", line)
+		return place{}, 0, fmt.Errorf("%q is not a place", line)
 	}
 	return place{name: f[0], postcode: f[2], zone: f[7], state: uint8(state), lat: lat, lon: lon}, weight, nil
 }
 
-// parseDegrees reads decimal degrees as units of 1e-5 degrees.
+// parseDegrees parses decimal degrees as units of 1e-5 degrees.
 func parseDegrees(text string) (int, error) {
 	digits, negative := strings.CutPrefix(text, "-")
 	whole, fraction, _ := strings.Cut(digits, ".")
@@ -113,7 +113,7 @@ func parseDegrees(text string) (int, error) {
 	return n, err
 }
 
-// draw picks a place of a state by weight.
+// draw draws a place of a state by weight.
 func (g *gazetteer) draw(s *stream, state int) int {
 	if state == stateNSW && s.chance(sydneyShare) {
 		return g.sydney

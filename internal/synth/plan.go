@@ -2,7 +2,7 @@ package synth
 
 import "sort"
 
-// kind is one of the seven types, in load order.
+// kind is one of the seven types, in loading order.
 type kind uint8
 
 const (
@@ -16,11 +16,11 @@ const (
 	kindCount
 )
 
-// Types are the seven FHIR types in the order in which they are written and
-// must be loaded: a reference never points to a later type.
+// Types lists the seven FHIR types in the order in which they are written and must be
+// loaded. A reference never points to a later type.
 var Types = [kindCount]string{"Organization", "Location", "Endpoint", "HealthcareService", "Practitioner", "PractitionerRole", "Provenance"}
 
-// national are the numbers of records of the whole country.
+// national holds the numbers of records of a national directory.
 var national = [kindCount]int{150_000, 260_000, 110_000, 420_000, 1_020_000, 1_900_000, 1_200_000}
 
 // The first records of several types are special cases that exist at every scale.
@@ -34,8 +34,9 @@ const (
 	endpointBalmain = 0
 )
 
-// Plan is the graph of one directory: who runs what and who works where. It
-// holds no record, and may be used by several goroutines once made.
+// Plan is the graph of one directory: the locations, services, roles and endpoints of each
+// organisation, and the practitioner of each role. It contains no records. It is immutable
+// and safe for use by several goroutines.
 type Plan struct {
 	opts  Options
 	seed  uint64
@@ -46,26 +47,26 @@ type Plan struct {
 	locations int            // locations without the coverage areas
 
 	arch     []uint8 // archetype of each organisation
-	parent   []int32 // -1 without
+	parent   []int32 // -1 for none
 	orgPlace []uint16
 	firstLoc, firstSvc,
-	firstRole, firstEnd []uint32 // one more than organisations
+	firstRole, firstEnd []uint32 // one entry more than organisations
 
 	rolePrac []uint32 // practitioner of each role
 	roleProf []uint8
 	pracEnd  []int   // end of each (profession, state) block of practitioners
-	slots    []uint8 // how many roles each practitioner has, at most 255
+	slots    []uint8 // number of roles of each practitioner, at most 255
 
 	diagnostic     [2]int // start and end of the pathology and imaging groups
 	homeCare       [2]int // start and end of the home care organisations
-	sharedEndpoint int    // of the first sharedServices services of diagnostics
+	sharedEndpoint int    // the endpoint of the first sharedServices services of diagnostics
 	sharedServices int
 
 	perm struct{ hpii, hpio, hspo, abn, acn, ahpra, medicare, provenance permutation }
-	base [6]int // start of each type but Provenance in the space of all their records
+	base [6]int // start of each type except Provenance among all their records
 }
 
-// New draws the plan of a directory. The error is about the options.
+// New draws the plan of a directory. It returns an error for invalid options.
 func New(o Options) (*Plan, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -92,8 +93,8 @@ func New(o Options) (*Plan, error) {
 
 func (p *Plan) stream(a aspect, k kind, index int) stream { return newStream(p.seed, a, k, index) }
 
-// Count returns how many records of a type day 0 has, without dirty ones; 0
-// for a type that is not among [Types].
+// Count returns the number of records of a type on day 0, without broken ones. It returns 0
+// for a type that is not in [Types].
 func (p *Plan) Count(fhirType string) int {
 	for k, name := range Types {
 		if name == fhirType {
@@ -103,7 +104,7 @@ func (p *Plan) Count(fhirType string) int {
 	return 0
 }
 
-// planOrganizations lays the archetypes out in blocks and gives every
+// planOrganizations assigns each archetype a block of organisations. It gives every
 // organisation a place and, in trees, a parent with a lower index.
 func (p *Plan) planOrganizations() {
 	n := p.count[organization]
@@ -140,7 +141,7 @@ func (p *Plan) planOrganizations() {
 // depthLimit is the depth of the deepest tree of organisations.
 const depthLimit = 4
 
-// planBlock places the organisations start to end of one archetype.
+// planBlock places the organisations from start to end, which have one archetype.
 func (p *Plan) planBlock(a, start, end int) {
 	size := end - start
 	seeds := size
@@ -160,7 +161,7 @@ func (p *Plan) planBlock(a, start, end int) {
 			p.orgPlace[start+i] = uint16(p.gaz.draw(&s, p.orgState(start+up)))
 			continue
 		}
-		state := i // the first eight stand in the eight states
+		state := i // the first eight are in the eight states
 		if i >= 8 || size < 16 {
 			state = s.pick(practitionerStates)
 		}
@@ -174,7 +175,7 @@ func (p *Plan) planBlock(a, start, end int) {
 	}
 }
 
-// parentless is the part of organisations below no other in trees, in ppm.
+// parentless is the share of root organisations in trees, in ppm.
 var parentless = [archCount]int{archNetwork: 0, archPrivateHospital: 0, archGP: 840_000, archAgedCare: 200_000}
 
 // practitionerStates weighs the states by their practitioners.
@@ -190,18 +191,18 @@ var practitionerStates = func() []int {
 
 func (p *Plan) orgState(org int) int { return int(p.gaz.places[p.orgPlace[org]].state) }
 
-// planExtent decides how many locations, services and roles each organisation
-// has: one, or for closed ones perhaps none, and a share of the rest by weight.
-// Roles are shared out within each state, so that they match its practitioners.
+// planExtent draws the number of locations, services and roles of each organisation: one
+// (inactive organisations may have none), and a share of the rest by weight. Roles are
+// distributed within each state, so that they match its practitioners.
 func (p *Plan) planExtent() {
 	n := p.count[organization]
-	least := make([][3]int, n)    // locations, services, roles that must be
-	weight := make([][3]int64, n) // and how strongly it asks for more
+	least := make([][3]int, n)    // minimum numbers of locations, services and roles
+	weight := make([][3]int64, n) // weights for more of them
 	blocks := [archCount]int64{}
 	for _, a := range p.arch {
 		blocks[a]++
 	}
-	var sums [3]int64 // about what the weights of each column come to
+	var sums [3]int64 // approximate sums of the weights of each column
 	for _, a := range archetypes {
 		for j, extra := range [3]int{a.extraLoc, a.extraSvc, a.extraRole} {
 			sums[j] += int64(extra) << 16
@@ -224,7 +225,7 @@ func (p *Plan) planExtent() {
 		}
 		size := s.skew()
 		if a.count < 100 {
-			size = 256 // so few that each is large
+			size = 256 // there are so few that each is large
 		}
 		for j, extra := range [3]int{a.extraLoc, a.extraSvc, a.extraRole} {
 			mean := int64(extra) << 16 / blocks[p.arch[i]]
@@ -240,7 +241,7 @@ func (p *Plan) planExtent() {
 	} {
 		least[org], weight[org] = size, [3]int64{}
 	}
-	for range 6 { // each undoes a little of the other
+	for range 6 { // each step partly undoes the other
 		p.balanceStates(least, weight)
 		limitRoles(weight)
 	}
@@ -250,14 +251,13 @@ func (p *Plan) planExtent() {
 	p.firstRole = shareOut(least, weight, 2, p.count[role])
 }
 
-// tailLimit is how many times the mean of its archetype an organisation may be.
-// In a small directory, where that would be much of everything, a sixtieth of
-// all is the limit.
+// tailLimit is the maximum size of an organisation as a multiple of the mean of its
+// archetype. In a small directory, the limit is a sixtieth of the total.
 const tailLimit = 24
 
-// limitRoles keeps organisations from outgrowing the largest network: their
-// weight for roles is at most a hundredth of all, or in a small directory four
-// times the mean, and for most a little less, so that they differ.
+// limitRoles keeps organisations smaller than the largest network. Their weight for roles
+// is at most a hundredth of the total, or four times the mean in a small directory. For
+// most it is a little less, so that they differ.
 func limitRoles(weight [][3]int64) {
 	sum := int64(0)
 	for i := range weight {
@@ -270,8 +270,8 @@ func limitRoles(weight [][3]int64) {
 	}
 }
 
-// balanceStates scales the weights for roles so that each state's roles are in
-// proportion to its practitioners.
+// balanceStates scales the weights for roles so that the roles of each state are
+// proportional to its practitioners.
 func (p *Plan) balanceStates(least [][3]int, weight [][3]int64) {
 	var sum, want [8]int64
 	for s := range want {
@@ -292,9 +292,9 @@ func (p *Plan) balanceStates(least [][3]int, weight [][3]int64) {
 	}
 }
 
-// shareOut gives every organisation its least and shares the rest of total out
-// by weight. It returns the running sums, one more than organisations. When
-// the least are already too many, the last organisations go short.
+// shareOut gives every organisation its minimum and distributes the rest of total by
+// weight. It returns the cumulative sums, one more than organisations. If the minimums
+// exceed the total, the last organisations get less.
 func shareOut(least [][3]int, weight [][3]int64, column, total int) []uint32 {
 	rest, sum := total, int64(0)
 	for i := range least {
@@ -317,18 +317,18 @@ func shareOut(least [][3]int, weight [][3]int64, column, total int) []uint32 {
 	return first
 }
 
-// owner returns the organisation whose range in first holds index.
+// owner returns the organisation whose range in first contains index.
 func owner(first []uint32, index int) int {
 	return sort.Search(len(first)-1, func(i int) bool { return int(first[i+1]) > index })
 }
 
-// span returns the start and the length of an organisation's range.
+// span returns the start and the length of the range of an organisation.
 func span(first []uint32, org int) (start, n int) {
 	return int(first[org]), int(first[org+1] - first[org])
 }
 
-// planEndpoints gives endpoints to the organisations that have any, more to
-// the large ones.
+// planEndpoints distributes endpoints to the organisations that have any. Large ones get
+// more.
 func (p *Plan) planEndpoints() {
 	n := p.count[organization]
 	least := make([][3]int, n)
@@ -347,7 +347,7 @@ func (p *Plan) planEndpoints() {
 	p.sharedServices = max(2, p.opts.Scale.of(12_000))
 }
 
-// planIdentifiers prepares the bijections that keep identifiers unique.
+// planIdentifiers creates the bijections that keep identifiers unique.
 func (p *Plan) planIdentifiers() {
 	key := func(i int) stream { return p.stream(aspectIdentifier, kindCount, i) }
 	p.perm.hpii = newPermutation(9_000_000, key(0))

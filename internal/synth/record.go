@@ -2,23 +2,23 @@ package synth
 
 import "time"
 
-// flags are what somebody explicitly set on a record.
+// flags are the flags that are set explicitly on a record.
 type flags uint8
 
 const (
 	inactive flags = 1 << iota
 	suppressed
-	variant1 // of suppression: see the two groups below
+	variant1 // of a suppression: see the two groups below
 	variant2
 	suspended // Endpoint only, instead of off
 	removed
-	touched // by a day of changes
+	touched // changed or created after day 0
 
 	variants = variant1 | variant2
 )
 
-// Variants of suppression. An organisation says whether it hides itself; a
-// role says who asked.
+// Variants of a suppression: whether an organisation hides itself, and who requested the
+// suppression of a role.
 const (
 	selfHidden flags = 0
 	selfShown  flags = variant1
@@ -29,20 +29,19 @@ const (
 	byBoth         flags = variant2
 )
 
-// record is one version of one record: all that its bytes depend on beside the
-// plan.
+// record is one version of one record. Its bytes depend only on it and the plan.
 type record struct {
 	kind    kind
-	index   int // place in the plan
-	key     int // identity: the index, or for a dirty record a number of its own
+	index   int // in the plan
+	key     int // identity: the index, or another number for a broken record
 	version int
-	content int // how often the content was updated
-	moved   int // how often it moved to another service or parent
+	content int // number of updates of the content
+	moved   int // number of moves to another service or parent
 	flags   flags
 	updated int64 // milliseconds since 1970
 	fault   *fault
 
-	// target is what a Provenance of a day is about.
+	// target is the subject of a Provenance created after day 0.
 	target struct {
 		kind  kind
 		index int
@@ -50,8 +49,8 @@ type record struct {
 	}
 }
 
-// original returns version 1 of a record. Records at or beyond the count of
-// their type are those that days create; the caller sets their time.
+// original returns version 1 of a record. Records at or beyond the count of their type are
+// created after day 0; the caller sets their time.
 func (p *Plan) original(k kind, index int) record {
 	r := record{kind: k, index: index, key: index, version: 1}
 	if index < p.count[k] {
@@ -67,8 +66,8 @@ var (
 	suppressedShare = [kindCount]int{organization: 15_000, location: 10_000, endpoint: 5_000, service: 10_000, practitioner: 25_000, role: 30_000}
 )
 
-// flagsOf draws the flags of a record of day 0. Whether an organisation is
-// inactive is its archetype, so that its size fits.
+// flagsOf draws the flags of a record of day 0. The archetype decides whether an
+// organisation is inactive, so that its size fits.
 func (p *Plan) flagsOf(k kind, index int) flags {
 	if k == provenance || p.protected(k, index) {
 		return 0
@@ -87,6 +86,7 @@ func (p *Plan) flagsOf(k kind, index int) flags {
 	return f
 }
 
+// drawVariant draws the variant of a suppression.
 func drawVariant(s *stream, k kind) flags {
 	draw := s.n(10)
 	switch {
@@ -106,8 +106,8 @@ func drawVariant(s *stream, k kind) flags {
 	return 0
 }
 
-// protected says whether a record is always active and never suppressed: the
-// special cases, and all that the shared endpoint's visibility could hang on.
+// protected reports whether a record is always active and never suppressed: the special
+// cases, and all records that affect the visibility of the shared endpoint.
 func (p *Plan) protected(k kind, index int) bool {
 	switch k {
 	case organization:
@@ -136,12 +136,12 @@ const (
 	day    = 24 * hour
 )
 
-// lastDay is the end of day 0, 20 August 2026 in UTC: a constant, never the
-// clock. Day d of changes is the d-th after it.
+// lastDay is the end of day 0, 20 August 2026 in UTC. It is a constant and does not depend
+// on the clock. Day d of changes is the d-th day after it.
 var lastDay = time.Date(2026, 8, 20, 0, 0, 0, 0, time.UTC).UnixMilli()
 
-// bulkDays are the days, before lastDay, on which sources were loaded in bulk:
-// many records share an instant.
+// bulkDays lists the days before lastDay on which sources were loaded in bulk. Many records
+// share an instant.
 var bulkDays = [6]int64{690, 540, 410, 300, 190, 120}
 
 // updatedAt draws the time of version 1 of a record.
@@ -165,8 +165,8 @@ func (p *Plan) updatedAt(k kind, index int) int64 {
 	return workingHour(&s, lastDay-back*day)
 }
 
-// workingHour draws an instant between eight and six in eastern Australia on
-// the weekday at or before a day.
+// workingHour draws an instant between 8:00 and 18:00 in eastern Australia, on the given
+// day or the weekday before it.
 func workingHour(s *stream, midnight int64) int64 {
 	switch time.UnixMilli(midnight).UTC().Weekday() {
 	case time.Saturday:
@@ -177,10 +177,8 @@ func workingHour(s *stream, midnight int64) int64 {
 	return midnight - 2*hour + int64(s.n(int(10*hour)))
 }
 
-// --- who belongs to whom ---
-
-// locationOrg returns the organisation that manages a location; for a coverage
-// area a home care organisation, or -1.
+// locationOrg returns the organisation that manages a location, or -1. A coverage area
+// belongs to a home care organisation or to none.
 func (p *Plan) locationOrg(index int) int {
 	s := p.stream(aspectLink, location, index)
 	switch {
@@ -197,8 +195,10 @@ func (p *Plan) locationOrg(index int) int {
 	return -1
 }
 
+// isCoverage reports whether a location is a coverage area.
 func (p *Plan) isCoverage(index int) bool { return index >= p.locations && index < p.count[location] }
 
+// serviceOrg returns the organisation of a service.
 func (p *Plan) serviceOrg(index int) int {
 	if index < p.count[service] {
 		return owner(p.firstSvc, index)
@@ -207,6 +207,7 @@ func (p *Plan) serviceOrg(index int) int {
 	return owner(p.firstLoc, s.n(p.locations))
 }
 
+// serviceLocation returns the location of a service of an organisation.
 func (p *Plan) serviceLocation(index, org int) int {
 	start, n := span(p.firstLoc, org)
 	s := p.stream(aspectLink, service, index)
@@ -214,7 +215,7 @@ func (p *Plan) serviceLocation(index, org int) int {
 	if first, services := span(p.firstSvc, org); index < first+services {
 		j = index - first
 		if org == orgBig {
-			// Every third service stands at the largest location.
+			// Every third service is at the largest location.
 			if j%3 == 0 {
 				return start
 			}
@@ -227,8 +228,8 @@ func (p *Plan) serviceLocation(index, org int) int {
 	return start + j
 }
 
-// roleBase returns the role of day 0 that a role takes its practitioner and
-// organisation from: itself, unless a day created it.
+// roleBase returns the role of day 0 whose practitioner and organisation a role has: the
+// role itself, unless it was created after day 0.
 func (p *Plan) roleBase(index int) int {
 	if index < p.count[role] {
 		return index
@@ -237,10 +238,11 @@ func (p *Plan) roleBase(index int) int {
 	return s.n(p.count[role])
 }
 
+// roleOrg returns the organisation of a role.
 func (p *Plan) roleOrg(index int) int { return owner(p.firstRole, p.roleBase(index)) }
 
-// roleService returns the service of a role of an organisation that was moved
-// so many times.
+// roleService returns the service of a role of an organisation after the given number of
+// moves.
 func (p *Plan) roleService(index, org, moved int) int {
 	start, n := span(p.firstSvc, org)
 	s := p.stream(aspectLink, role, index+moved<<32)
@@ -257,6 +259,7 @@ func (p *Plan) roleService(index, org, moved int) int {
 	return start + min(s.n(n), s.n(n))
 }
 
+// endpointOrg returns the organisation of an endpoint.
 func (p *Plan) endpointOrg(index int) int {
 	if index < p.count[endpoint] {
 		return owner(p.firstEnd, index)
@@ -265,13 +268,13 @@ func (p *Plan) endpointOrg(index int) int {
 	return owner(p.firstLoc, s.n(p.locations))
 }
 
-// provenanceTarget returns what a Provenance of day 0 is about. No two are
-// about the same record.
+// provenanceTarget returns the subject of a Provenance of day 0. No two have the same
+// subject.
 func (p *Plan) provenanceTarget(index int) (kind, int) {
 	return p.locate(p.perm.provenance.at(index))
 }
 
-// locate finds the record at a position in the space of all records but Provenance.
+// locate returns the record at a position among all records except Provenance.
 func (p *Plan) locate(position int) (kind, int) {
 	k := kind(len(p.base) - 1)
 	for p.base[k] > position {

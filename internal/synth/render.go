@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Systems and urls of the guide.
+// Systems and URLs of the guide.
 const (
 	hcpd  = "http://digitalhealth.gov.au/fhir/hcpd/"
 	cc    = "http://digitalhealth.gov.au/fhir/cc/"
@@ -69,9 +69,10 @@ func (p *Plan) render(e *enc, r *record) {
 	e.b = append(e.b, '}', '\n')
 }
 
-// id returns the UUID of a record: version 4 in form, but drawn from its key.
+// id returns the UUID of a record. It has the form of version 4, but is drawn from the key.
 func (p *Plan) id(k kind, key int) [36]byte { return uuid(p.stream(aspectID, k, key)) }
 
+// uuid draws a UUID.
 func uuid(s stream) (text [36]byte) {
 	hi, lo := s.next(), s.next()
 	hi = hi&^0xf000 | 0x4000
@@ -121,8 +122,8 @@ func (p *Plan) reference(e *enc, name string, k kind, index int) {
 	e.end()
 }
 
-// statusExtensions writes the extensions suppressed and deactivated. The
-// caller has opened the array, and only does so when there is one to write.
+// statusExtensions writes the extensions suppressed and deactivated. The caller opens the
+// array, which must not be empty.
 func statusExtensions(e *enc, r *record) {
 	if r.flags&suppressed != 0 {
 		e.extension(cc + "StructureDefinition/suppressed")
@@ -143,7 +144,7 @@ func statusExtensions(e *enc, r *record) {
 		e.arr("extension")
 		e.extension("deactivatedBy")
 		initiator := "organisation-initiated"
-		if r.kind == practitioner || r.kind == service { // the profile of services fixes it so
+		if r.kind == practitioner || r.kind == service { // fixed by the profile of services
 			initiator = "practitioner-initiated"
 		}
 		e.concept("valueCodeableConcept", cc+"CodeSystem/responsible-party-type", code{code: initiator})
@@ -153,8 +154,8 @@ func statusExtensions(e *enc, r *record) {
 	}
 }
 
-// responsible writes who asked for a suppression. The fixed values of the
-// profiles have no display.
+// responsible writes who requested a suppression. The fixed values of the profiles have no
+// display.
 func responsible(e *enc, r *record) {
 	byOrg, byPrac := r.kind != practitioner, r.kind == practitioner
 	if r.kind == role {
@@ -172,8 +173,8 @@ func responsible(e *enc, r *record) {
 	e.end()
 }
 
-// optionalExtensions opens and closes the extension array around the status
-// extensions, for types that may have none.
+// optionalExtensions writes the extension array with the status extensions, for types
+// without other extensions.
 func optionalExtensions(e *enc, r *record) {
 	if r.flags&(suppressed|inactive) != 0 {
 		e.arr("extension")
@@ -209,13 +210,13 @@ func hiStatus(e *enc, s *stream) {
 	e.end()
 }
 
-// sixteen returns an identifier of the HI Service: a prefix, a number, a check digit.
+// sixteen returns an identifier of the HI Service: a prefix, a number and a check digit.
 func sixteen(prefix string, n int) []byte {
 	b := appendDigits([]byte(prefix), n, 15-len(prefix))
 	return append(b, luhnDigit(b))
 }
 
-// telecom writes one contact point, with a purpose when there is one.
+// telecom writes one contact point. The purpose is optional.
 func telecom(e *enc, system, use string, purpose code, value ...string) {
 	e.obj("")
 	if purpose.code != "" {
@@ -231,7 +232,7 @@ func telecom(e *enc, system, use string, purpose code, value ...string) {
 	e.end()
 }
 
-// phone returns a number of the ranges reserved for fiction.
+// phone returns a telephone number of the ranges reserved for fiction.
 func phone(s *stream, state int) string {
 	exchange := " 5550 "
 	if s.chance(300_000) {
@@ -305,10 +306,10 @@ func drawLanguage(s *stream, ppm int) (code, bool) {
 	return languages[s.pick(languageWeights)], true
 }
 
-// week are the codes of the days.
+// week lists the codes of the days.
 var week = [7]string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
 
-// hours writes availableTime by one of the usual patterns.
+// hours writes availableTime with one of the usual patterns.
 func hours(e *enc, s *stream, zone string, late bool) {
 	from, to := 7+s.n(3), 16+s.n(4)
 	if late {
@@ -371,7 +372,7 @@ func clock(e *enc, name string, hour int, zone string) {
 	e.end()
 }
 
-// notAvailable writes a closure over new year.
+// notAvailable writes a closure over New Year.
 func notAvailable(e *enc, s *stream) {
 	if !s.chance(100_000) {
 		return

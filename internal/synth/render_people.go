@@ -13,7 +13,7 @@ func (p *Plan) serviceType(index, org int) code {
 	}
 	s := p.stream(aspectName, service, index)
 	a := &archetypes[p.archOf(org)]
-	// Small organisations do one thing: the first service says what.
+	// Small organisations offer one type of service, that of their first one.
 	if _, n := p.orgServices(org); n < 4 {
 		s = p.stream(aspectName, service, -org-1)
 	}
@@ -90,7 +90,7 @@ func (p *Plan) renderService(e *enc, r *record) {
 	p.serviceEndpoint(e, r, &s, org)
 }
 
-// serviceExtensions writes what a service says beyond the base resource.
+// serviceExtensions writes the extensions of a service.
 func (p *Plan) serviceExtensions(e *enc, r *record, s *stream, kindOf code) {
 	statusExtensions(e, r)
 	if mentalHealth[kindOf.code] {
@@ -119,7 +119,7 @@ func (p *Plan) serviceExtensions(e *enc, r *record, s *stream, kindOf code) {
 	e.end()
 }
 
-// coverage writes the areas that services of home care and mobile units cover.
+// coverage writes the coverage areas of home care services and mobile units.
 func (p *Plan) coverage(e *enc, r *record, s *stream, org int) {
 	areas := p.count[location] - p.locations
 	n := 0
@@ -160,8 +160,8 @@ func (p *Plan) serviceEndpoint(e *enc, r *record, s *stream, org int) {
 	}
 }
 
-// practitionerProfession returns the profession of a practitioner, for those
-// created by a day, too.
+// practitionerProfession returns the profession of a practitioner, also of one created
+// after day 0.
 func (p *Plan) practitionerProfession(prac int) int {
 	if prac >= p.count[practitioner] {
 		s := p.stream(aspectPlan, practitioner, prac)
@@ -171,8 +171,7 @@ func (p *Plan) practitionerProfession(prac int) int {
 	return profession
 }
 
-// registration writes the registration identifier of a practitioner, which
-// their roles repeat.
+// registration writes the registration identifier of a practitioner. The roles repeat it.
 func (p *Plan) registration(e *enc, profession, key int, f *fault) {
 	number := 9_000_000_000 + p.perm.ahpra.at(key)
 	if profession == peakBody {
@@ -241,8 +240,8 @@ func (p *Plan) renderPractitioner(e *enc, r *record) {
 	}
 }
 
-// secondQualification writes another registration: nurses are midwives, too,
-// others hold a further division.
+// secondQualification writes a second registration: nurses are also midwives, and others are
+// registered in a further division.
 func (p *Plan) secondQualification(e *enc, r *record, profession int) {
 	text := professions[profession].name
 	if profession == nurse {
@@ -314,7 +313,7 @@ func (p *Plan) personNames(e *enc, s *stream, female bool, profession int) {
 	e.endArr()
 }
 
-// roleCode returns what a practitioner does in a role.
+// roleCode returns the code of a role.
 func (p *Plan) roleCode(profession, prac, arch int, kindOf code) code {
 	switch profession {
 	case peakBody:
@@ -467,8 +466,8 @@ func (p *Plan) referenceText(k kind, index int) string {
 	return Types[k] + "/" + string(id[:])
 }
 
-// agent writes who made a change: an organisation, or the practitioner or role
-// that is an organisation's first. Those are never removed.
+// agent writes the agent of a change: an organisation, or its first practitioner or role.
+// These are never removed.
 func (p *Plan) agent(e *enc, s *stream) {
 	org := s.n(p.count[organization])
 	who := p.referenceText(organization, org)

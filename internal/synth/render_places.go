@@ -2,7 +2,7 @@ package synth
 
 import "strings"
 
-// longName is how long the name of one organisation in every directory is.
+// longName is the length of the name of one organisation in every directory.
 const longName = 200
 
 // orgName returns the name of an organisation.
@@ -36,12 +36,12 @@ func (p *Plan) orgName(org int) string {
 	return name
 }
 
-// longNamed and masked are one organisation each that exists at every scale.
+// longNamed and masked return one organisation each, which exists at every scale.
 func (p *Plan) longNamed() int { return p.count[organization] / 2 }
 func (p *Plan) masked() int    { return p.count[organization] / 3 }
 
-// archOf and placeOf hold for organisations created by a day, too: those are
-// allied health practices.
+// archOf and placeOf also accept organisations created after day 0, which are allied health
+// practices.
 func (p *Plan) archOf(org int) int {
 	if org < len(p.arch) {
 		return int(p.arch[org])
@@ -132,8 +132,8 @@ func (p *Plan) renderOrganization(e *enc, r *record) {
 	}
 }
 
-// parentOf returns the parent of an organisation that was moved so many times,
-// or -1. Parents always have lower indices.
+// parentOf returns the parent of an organisation after the given number of moves, or -1. A
+// parent has a lower index.
 func (p *Plan) parentOf(org, moved int) int {
 	if org >= len(p.parent) {
 		return -1
@@ -190,7 +190,7 @@ func (p *Plan) hpio(e *enc, key int, s *stream, class string) {
 	e.end()
 }
 
-// site is where a location is.
+// site is the place and the position of a location.
 type site struct {
 	place           *place
 	virtual, mobile bool
@@ -201,7 +201,7 @@ type site struct {
 // sydneyPoints is the number of distinct points of the locations in Sydney 2000.
 const sydneyPoints = 300
 
-// siteOf works out where a location of an organisation is.
+// siteOf returns the site of a location of an organisation.
 func (p *Plan) siteOf(index, org int) site {
 	s := p.stream(aspectPlace, location, index)
 	at := p.placeOf(org)
@@ -226,7 +226,7 @@ func (p *Plan) siteOf(index, org int) site {
 	return w
 }
 
-// around draws an offset of about a kilometre, small ones more often.
+// around draws an offset of up to about a kilometre. Small offsets are more frequent.
 func around(s *stream) int { return s.n(1000) + s.n(1000) - 1000 }
 
 func (p *Plan) renderLocation(e *enc, r *record) {
@@ -354,7 +354,8 @@ func (p *Plan) orgLocations(org int) (start, n int) {
 	return span(p.firstLoc, org)
 }
 
-// ownEndpoint draws one of an organisation's endpoints, for ppm of those asking.
+// ownEndpoint draws one of the organisation's endpoints with a probability of ppm in a
+// million.
 func (p *Plan) ownEndpoint(s *stream, org, ppm int) (int, bool) {
 	if org < 0 || org >= p.count[organization] || !s.chance(ppm) {
 		return 0, false
@@ -366,8 +367,8 @@ func (p *Plan) ownEndpoint(s *stream, org, ppm int) (int, bool) {
 	return start + s.n(n), true
 }
 
-// renderCoverage writes a service coverage area: the first is Balmain, then
-// the country, then the states, then suburbs.
+// renderCoverage writes a service coverage area. The first is Balmain, followed by the
+// country, the states and suburbs.
 func (p *Plan) renderCoverage(e *enc, r *record) {
 	s := p.stream(aspectPlace, location, r.index)
 	optionalExtensions(e, r)
@@ -482,8 +483,8 @@ func (p *Plan) renderEndpoint(e *enc, r *record) {
 	e.str("address", "https://", host(name), path, "/", string(local[:8]))
 }
 
-// fakeCertificate returns a base64 text of the size of a certificate, with no
-// certificate in it.
+// fakeCertificate returns a base64 text of the size of a certificate. It does not contain
+// one.
 func fakeCertificate(s *stream) []byte {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 	b := make([]byte, 0, 1088)

@@ -5,12 +5,12 @@ import "math/bits"
 // goldenGamma is the increment of splitmix64: 2^64 divided by the golden ratio.
 const goldenGamma = 0x9e3779b97f4a7c15
 
-// stream is a splitmix64 generator. Its whole state is one word, so a stream
-// for any record can be made anywhere, in any order.
+// stream is a splitmix64 generator. Its state is one word, so a stream for any record can be
+// created at any time, in any order.
 type stream uint64
 
-// aspect separates the draws about one record, so that its state can be known
-// without making its body, and a new draw in one aspect moves no other.
+// aspect separates the draws for one record, so that its flags can be computed without its
+// body, and a new draw in one aspect does not affect the others.
 type aspect uint64
 
 const (
@@ -49,16 +49,16 @@ func (s *stream) next() uint64 {
 	return mix(uint64(*s))
 }
 
-// n returns a number in [0, n). The bias of the multiplication is below n/2^64.
+// n returns a number in [0, n). The bias of the multiplication is less than n/2^64.
 func (s *stream) n(n int) int {
 	hi, _ := bits.Mul64(s.next(), uint64(n))
 	return int(hi)
 }
 
-// chance is true in ppm of a million cases.
+// chance returns true with a probability of ppm in a million.
 func (s *stream) chance(ppm int) bool { return s.n(1_000_000) < ppm }
 
-// skew is a heavy-tailed weight: three of four draws are from 64 to 255, each
+// skew returns a heavy-tailed weight: three of four draws are from 64 to 255, and each
 // doubling beyond that is half as frequent, up to 255 << 8.
 func (s *stream) skew() int64 {
 	tail := min(bits.TrailingZeros64(s.next()|1<<9), 9)
@@ -66,8 +66,7 @@ func (s *stream) skew() int64 {
 	return weight << max(0, tail-1)
 }
 
-// pick returns the position of a draw in cumulative weights, the last of which
-// is the sum.
+// pick draws an index with the given cumulative weights, the last of which is the sum.
 func (s *stream) pick(cumulative []int) int {
 	draw := s.n(cumulative[len(cumulative)-1])
 	lo, hi := 0, len(cumulative)-1
@@ -82,7 +81,7 @@ func (s *stream) pick(cumulative []int) int {
 	return lo
 }
 
-// cumulate turns weights into the running sums that [stream.pick] wants.
+// cumulate converts weights to cumulative weights for [stream.pick].
 func cumulate(weights []int) []int {
 	sums := make([]int, len(weights))
 	total := 0
@@ -93,8 +92,8 @@ func cumulate(weights []int) []int {
 	return sums
 }
 
-// permutation is a keyed bijection of [0, n): a Feistel network over the next
-// even power of two, walked until the value falls inside.
+// permutation is a keyed bijection of [0, n): a Feistel network over the next even power of
+// two, applied repeatedly until the value is in range.
 type permutation struct {
 	n    uint64
 	half uint
@@ -125,7 +124,7 @@ func (p *permutation) at(i int) int {
 	}
 }
 
-// position returns the i whose image is x.
+// position returns the index whose image is x.
 func (p *permutation) position(x int) int {
 	y := uint64(x)
 	mask := uint64(1)<<p.half - 1

@@ -18,10 +18,10 @@ import (
 
 const goldenFile = "testdata/golden-scale1-seed42.txt"
 
-// goldenOptions make everything the generator can make.
+// goldenOptions enables every feature of the generator.
 var goldenOptions = Options{Scale: 1000, Seed: 42, Days: 8, Dirty: true}
 
-// goldenText lists the hash of each file of a data set.
+// goldenText returns the hash of each file of a data set.
 func goldenText(t *testing.T, o Options) string {
 	t.Helper()
 	m, err := Generate(t.Context(), filepath.Join(t.TempDir(), "out"), o)
@@ -51,7 +51,7 @@ func TestGolden(t *testing.T) {
 	for _, workers := range []int{1, 7, 7} {
 		o.Workers = workers
 		if diff := cmp.Diff(got, goldenText(t, o)); diff != "" {
-			t.Errorf("%d workers write other bytes (-2 workers +%d):\n%s", workers, workers, diff)
+			t.Errorf("%d workers write different bytes (-2 workers +%d):\n%s", workers, workers, diff)
 		}
 	}
 }
@@ -61,7 +61,7 @@ func TestCleanIsDirtyWithoutTheBroken(t *testing.T) {
 	for _, typ := range Types {
 		for id, r := range clean.byID[typ] {
 			if d := dirty.byID[typ][id]; d == nil || !bytes.Equal(d.line, r.line) {
-				t.Fatalf("%s/%s differs when dirty records stand around it", typ, id)
+				t.Fatalf("%s/%s differs in a data set with broken records", typ, id)
 			}
 		}
 	}
@@ -80,7 +80,7 @@ func TestSeedsDiffer(t *testing.T) {
 		return sha256.Sum256(b.Bytes())
 	}
 	if sum(1) == sum(2) {
-		t.Error("seeds 1 and 2 give the same practitioners")
+		t.Error("seeds 1 and 2 yield the same practitioners")
 	}
 }
 
@@ -98,7 +98,7 @@ func TestGenerateRefusesFullFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Generate(t.Context(), dir, Options{Scale: MinScale}); err == nil || !strings.Contains(err.Error(), "not empty") {
-		t.Errorf("got %v, want an error that the folder is not empty", err)
+		t.Errorf("got %v, want an error about the folder", err)
 	}
 }
 
@@ -107,10 +107,10 @@ func TestGenerateStops(t *testing.T) {
 	cancel()
 	dir := t.TempDir()
 	if _, err := Generate(ctx, dir, Options{Scale: MinScale}); err == nil {
-		t.Error("a cancelled context gave no error")
+		t.Error("no error for a cancelled context")
 	}
 	if _, err := os.Stat(filepath.Join(dir, "manifest.json")); err == nil {
-		t.Error("manifest.json is there although generation was cancelled")
+		t.Error("manifest.json exists although generation was cancelled")
 	}
 }
 
@@ -131,7 +131,7 @@ type resource struct {
 	body    map[string]any
 }
 
-// directory is a data set read back.
+// directory is a data set that was read from its files.
 type directory struct {
 	t     *testing.T
 	order []*resource
@@ -146,7 +146,7 @@ func newDirectory(t *testing.T) *directory {
 	return d
 }
 
-// readAll makes day 0 of a data set and reads it back.
+// readAll generates day 0 of a data set and reads it.
 func readAll(t *testing.T, o Options) *directory {
 	t.Helper()
 	p, err := New(o)
@@ -161,13 +161,13 @@ func readAll(t *testing.T, o Options) *directory {
 			t.Fatal(err)
 		}
 		if lines := d.add(b.Bytes()); lines != n {
-			t.Fatalf("%s: Write says %d records, wrote %d", typ, n, lines)
+			t.Fatalf("%s: Write returned %d, wrote %d records", typ, n, lines)
 		}
 	}
 	return d
 }
 
-// add reads NDJSON; a record that is there already is replaced.
+// add reads NDJSON. It replaces existing records.
 func (d *directory) add(ndjson []byte) int {
 	n := 0
 	for line := range bytes.Lines(ndjson) {
@@ -185,7 +185,7 @@ func (d *directory) add(ndjson []byte) int {
 	return n
 }
 
-// at walks members and array elements; nil when there is nothing.
+// at returns the value at a path of members and items, or nil.
 func at(v any, path ...any) any {
 	for _, step := range path {
 		switch s := step.(type) {
@@ -207,7 +207,7 @@ func text(v any, path ...any) string { s, _ := at(v, path...).(string); return s
 
 func list(v any, path ...any) []any { l, _ := at(v, path...).([]any); return l }
 
-// ext returns the extension with a url that ends so, or nil.
+// ext returns the extension whose url has the given suffix, or nil.
 func ext(v any, suffix string) any {
 	for _, e := range list(v, "extension") {
 		if strings.HasSuffix(text(e, "url"), suffix) {
@@ -217,7 +217,7 @@ func ext(v any, suffix string) any {
 	return nil
 }
 
-// ident returns the values of the identifiers of a system.
+// ident returns the values of the identifiers with the given system.
 func ident(v any, system string) (values []string) {
 	for _, i := range list(v, "identifier") {
 		if text(i, "system") == system {

@@ -5,13 +5,13 @@ import (
 	"io"
 )
 
-// census is what is known of every record on one day: its flags, and for those
-// a day touched or created, the whole record.
+// census is the state of all records on one day: the flags of each, and the whole record of
+// those that were changed or created after day 0.
 type census struct {
 	p       *Plan
 	flags   [kindCount][]flags
-	touched map[int]record // by position in the space of all records but Provenance
-	made    [kindCount]int // how many a day created so far
+	touched map[int]record // by position among all records except Provenance
+	made    [kindCount]int // number of records created after day 0
 	targets []struct {
 		kind  kind
 		index int
@@ -29,15 +29,15 @@ func newCensus(p *Plan) *census {
 	return c
 }
 
-// own says whether a record by itself may be shown.
+// own reports whether the record's own flags allow it to be visible.
 func (c *census) own(k kind, i int) bool { return c.flags[k][i]&(inactive|suppressed|removed) == 0 }
 
-// orgOpen says whether what belongs to an organisation may be shown (SU-04,
-// SU-11). Nobody's belongings may.
+// orgOpen reports whether records of an organisation may be visible (SU-04, SU-11). Records
+// without an organisation may.
 func (c *census) orgOpen(org int) bool { return org < 0 || c.own(organization, org) }
 
-// visible says whether a search may show a record, after all that follows from
-// the flags of others (VI-01, SU-03 to SU-06, SU-11, A-01, A-24).
+// visible reports whether a search may return a record, given its own flags and those of
+// other records (VI-01, SU-03 to SU-06, SU-11, A-01, A-24).
 func (c *census) visible(k kind, i int) bool {
 	if k == organization {
 		f := c.flags[k][i]
@@ -66,9 +66,9 @@ func (c *census) visible(k kind, i int) bool {
 	return true
 }
 
-// dirtyVisible says whether a search may show a broken record, which is loaded
-// with a warning. Nothing is known to be open about what belongs to nobody, and
-// any status but active is not active.
+// dirtyVisible reports whether a search may return a broken record, which is loaded with a
+// warning. A record whose organisation does not exist is hidden, and so is one with a
+// status other than active.
 func (c *census) dirtyVisible(r *record) bool {
 	switch r.fault.Kind {
 	case danglingReference, suspendedLocation:
@@ -79,7 +79,7 @@ func (c *census) dirtyVisible(r *record) bool {
 	return true
 }
 
-// write writes "Type/id" of every visible record, in load order.
+// write writes "Type/id" of every visible record, in loading order.
 func (c *census) write(ctx context.Context, w io.Writer) error {
 	for k := range kindCount {
 		err := c.p.inChunks(ctx, w, len(c.flags[k]), func(e *enc, i int) {
@@ -103,6 +103,7 @@ func (c *census) write(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
+// idLine appends a line with Type/id.
 func (p *Plan) idLine(e *enc, k kind, key int) {
 	e.b = append(e.b, p.referenceText(k, key)...)
 	e.b = append(e.b, '\n')

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// open says whether a resource by its own flags may be shown.
+// open reports whether the own flags of a resource allow it to be visible.
 func open(r *resource) bool {
 	if ext(r.body, "/suppressed") != nil && !(r.typ == "Organization" && at(ext(ext(r.body, "/suppressed"), "includeSelf"), "valueBoolean") == false) {
 		return false
@@ -24,9 +24,9 @@ func open(r *resource) bool {
 	return status == "" || status == "active"
 }
 
-// naiveVisible works out from the resources alone what may be shown.
+// naiveVisible computes the visible records from the resources alone.
 func naiveVisible(d *directory) map[string]bool {
-	hides := func(reference string) bool { // for what belongs to the resource
+	hides := func(reference string) bool { // reports whether it hides resources that belong to it
 		r := d.target(reference)
 		return r == nil || ext(r.body, "/suppressed") != nil || !open(r)
 	}
@@ -58,8 +58,8 @@ type changeLine struct {
 	Before, After int
 }
 
-// TestTruth replays the days from the files and compares what must be visible
-// with a naive answer.
+// TestTruth replays the days from the files and compares visible.ids with a naive
+// computation.
 func TestTruth(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	const days = 10
@@ -88,7 +88,7 @@ func TestTruth(t *testing.T) {
 			for _, id := range strings.Fields(string(read("delta", name, "removed.ids"))) {
 				r := d.target(id)
 				if r == nil {
-					t.Fatalf("day %d removes %s, which is not there", day, id)
+					t.Fatalf("day %d removes %s, which does not exist", day, id)
 				}
 				delete(d.byID[r.typ], r.id)
 			}
@@ -101,7 +101,7 @@ func TestTruth(t *testing.T) {
 			got[id] = true
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatalf("day %d: visible.ids differ from the naive answer (-naive +file):\n%.2000s", day, diff)
+			t.Fatalf("day %d: visible.ids differ from the naive computation (-naive +file):\n%.2000s", day, diff)
 		}
 	}
 	for _, daily := range dailyOps {
@@ -121,7 +121,7 @@ func versions(d *directory) map[string]string {
 	return v
 }
 
-// checkChanges compares changes.jsonl with what really changed.
+// checkChanges compares changes.jsonl with the changes in the files.
 func checkChanges(t *testing.T, day int, lines []byte, before, after map[string]string, ops map[string]int) {
 	t.Helper()
 	listed := map[string]bool{}
@@ -154,7 +154,7 @@ func checkChanges(t *testing.T, day int, lines []byte, before, after map[string]
 	}
 }
 
-// checkReferences reports references that do not resolve.
+// checkReferences checks that references resolve.
 func checkReferences(d *directory) {
 	d.t.Helper()
 	bad := 0
@@ -163,7 +163,7 @@ func checkReferences(d *directory) {
 			walkReferences(r.body, func(reference string) {
 				if d.target(reference) == nil {
 					if bad++; bad < 10 {
-						d.t.Errorf("%s/%s refers to %s, which is not there", r.typ, r.id, reference)
+						d.t.Errorf("%s/%s refers to %s, which does not exist", r.typ, r.id, reference)
 					}
 				}
 			})
@@ -218,7 +218,7 @@ func TestDirty(t *testing.T) {
 		shown[id] = true
 	}
 	if diff := cmp.Diff(naiveVisible(all), shown); diff != "" {
-		t.Errorf("visible.ids differ from the naive answer (-naive +file):\n%.2000s", diff)
+		t.Errorf("visible.ids differ from the naive computation (-naive +file):\n%.2000s", diff)
 	}
 	seen, total := map[string]int{}, 0
 	for line := range bytes.Lines(b) {
@@ -238,16 +238,16 @@ func TestDirty(t *testing.T) {
 			t.Fatalf("%s line %d is not %s/%s", dirty.File, dirty.Line, dirty.Type, dirty.ID)
 		}
 		if !broken(clean, r, dirty.Kind) {
-			t.Errorf("%s/%s is not broken by %s: %s", r.typ, r.id, dirty.Kind, r.line)
+			t.Errorf("%s/%s does not have the fault %s: %s", r.typ, r.id, dirty.Kind, r.line)
 		}
 	}
 	for name := range faults {
 		if seen[string(name)] == 0 {
-			t.Errorf("no dirty record is broken by %s", name)
+			t.Errorf("no broken record has the fault %s", name)
 		}
 	}
 	if n := len(clean.order); total < n*18/1000 || total > n*22/1000 {
-		t.Errorf("%d of %d records are dirty, want 2 %%", total, n)
+		t.Errorf("%d of %d records are broken, want 2 %%", total, n)
 	}
 }
 

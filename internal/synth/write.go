@@ -7,21 +7,22 @@ import (
 	"sync"
 )
 
-// chunkRecords is how many records a worker makes at a time: a few megabytes.
+// chunkRecords is the number of records in a chunk, a few megabytes.
 const chunkRecords = 2048
 
-// Write writes all records of one of [Types], as of day 0, as NDJSON, and
-// returns how many there were. It is safe to call from several goroutines. An
-// unknown type, a failing writer and a cancelled context are errors.
+// Write writes all records of one of [Types] on day 0 as NDJSON and returns their number.
+// It is safe for use by several goroutines. It returns an error for an unknown type, a
+// failing writer and a cancelled context.
 func (p *Plan) Write(ctx context.Context, fhirType string, w io.Writer) (int, error) {
 	for k, name := range Types {
 		if name == fhirType {
 			return p.writeKind(ctx, kind(k), w)
 		}
 	}
-	return 0, fmt.Errorf("type %q: want one of %v", fhirType, Types)
+	return 0, fmt.Errorf("type %q: write one of %v", fhirType, Types)
 }
 
+// writeKind writes all records of a type, including broken ones.
 func (p *Plan) writeKind(ctx context.Context, k kind, w io.Writer) (int, error) {
 	broken := p.dirtyCount(k)
 	err := p.inChunks(ctx, w, p.count[k], func(e *enc, i int) {
@@ -35,8 +36,8 @@ func (p *Plan) writeKind(ctx context.Context, k kind, w io.Writer) (int, error) 
 	return p.count[k] + broken, err
 }
 
-// inChunks calls line for 0 to n-1, each of which appends to an encoder, in
-// several goroutines, and writes what they appended in order.
+// inChunks calls line for 0 to n-1 in several goroutines and writes the encoded records in
+// order.
 func (p *Plan) inChunks(ctx context.Context, w io.Writer, n int, line func(e *enc, i int)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -47,7 +48,7 @@ func (p *Plan) inChunks(ctx context.Context, w io.Writer, n int, line func(e *en
 		for start := 0; start < n; start += chunkRecords {
 			chunk := make(chan *enc, 1)
 			select {
-			case order <- chunk: // waits while enough chunks are being made
+			case order <- chunk: // limits the chunks in progress
 			case <-ctx.Done():
 				return
 			}

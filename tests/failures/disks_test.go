@@ -14,8 +14,8 @@ import (
 
 const filler = "filler"
 
-// fill writes until nothing fits any more, and gives back what is to be left.
-func (s *stage) fill(ts *testscript.TestScript, args []string) {
+// fill writes until the disk is full, and then frees the space that the script asks for.
+func (e *environment) fill(ts *testscript.TestScript, args []string) {
 	f, err := os.Create(filepath.Join(ts.MkAbs(args[0]), filler))
 	ts.Check(err)
 	page := make([]byte, 4096)
@@ -33,7 +33,7 @@ func (s *stage) fill(ts *testscript.TestScript, args []string) {
 	ts.Check(f.Close())
 }
 
-// size reads a number of bytes such as 60k or 2m.
+// size parses a number of bytes such as 60k or 2m.
 func size(ts *testscript.TestScript, text string) int64 {
 	units := map[byte]int64{'k': 1 << 10, 'm': 1 << 20}
 	n, err := strconv.ParseInt(text[:len(text)-1], 10, 64)
@@ -41,12 +41,12 @@ func size(ts *testscript.TestScript, text string) int64 {
 	return n * units[text[len(text)-1]]
 }
 
-func (s *stage) free(ts *testscript.TestScript, args []string) {
+func (e *environment) free(ts *testscript.TestScript, args []string) {
 	ts.Check(os.Remove(filepath.Join(ts.MkAbs(args[0]), filler)))
 }
 
-// practitioners writes NDJSON whose compressed form is not tiny.
-func (s *stage) practitioners(ts *testscript.TestScript, args []string) {
+// practitioners writes NDJSON that does not compress to almost nothing.
+func (e *environment) practitioners(ts *testscript.TestScript, args []string) {
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	f, err := os.Create(ts.MkAbs(args[0]))

@@ -1,15 +1,11 @@
-// Package failures takes away what the program stands on, disks, files and databases,
-// while it works, and looks at what it says and what is left. README.md has the
-// language of the scripts.
+// Package failures tests the program while disks, files and databases fail: it checks its
+// messages and the remaining state. README.md describes the commands of the scripts.
 package failures
 
 import (
-	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"testing"
 	"time"
 
@@ -19,7 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// muster is the program under test, and where it stands.
+// muster is the program under test.
 var muster testkit.Program
 
 func TestMain(m *testing.M) { os.Exit(testkit.Main(m, &muster)) }
@@ -34,82 +30,68 @@ func TestFailures(t *testing.T) {
 	for _, script := range scripts {
 		name := filepath.Base(script)
 		t.Run(name[:len(name)-len(".txt")], func(t *testing.T) {
-			s := &stage{t: t}
+			e := &environment{t: t}
 			testscript.Run(t, testscript.Params{
 				Files:               []string{script},
 				RequireExplicitExec: true,
 				Setup: func(env *testscript.Env) error {
 					env.Setenv("PATH", filepath.Dir(string(muster))+string(filepath.ListSeparator)+env.Getenv("PATH"))
-					env.Defer(s.end)
+					env.Defer(e.cleanUp)
 					return nil
 				},
-				Cmds: s.commands(),
+				Cmds: e.commands(),
 			})
 		})
 	}
 }
 
-// stage is what one script plays on.
-type stage struct {
+// environment is the environment of one script.
+type environment struct {
 	t        *testing.T
 	server   *testkit.Server
 	address  string
-	read     int // of the log
+	logRead  int // bytes of the log that the command log has matched
 	postgres *pgtest.Server
 	database string
 	mounts   []string
 }
 
-func (s *stage) commands() map[string]func(*testscript.TestScript, bool, []string) {
+func (e *environment) commands() map[string]func(*testscript.TestScript, bool, []string) {
 	commands := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, c := range map[string]struct {
 		least, most int
 		run         func(ts *testscript.TestScript, args []string)
 	}{
-		"practitioners": {3, 3, s.practitioners},
-		"disk":          {2, 2, s.disk}, "readonly": {1, 1, s.readonly}, "writable": {1, 1, s.writable}, "fill": {1, 2, s.fill}, "free": {1, 1, s.free},
-		"postgres": {0, 1, s.runPostgres},
-		"serve":    {0, 99, s.serve}, "crash": {0, 0, s.crash}, "terminate": {0, 0, s.terminate}, "log": {1, 1, s.log}, "ready": {1, 1, s.ready},
-		"kickoff": {0, 1, s.kickoff}, "poll": {1, 1, s.poll}, "download": {2, 2, s.download}, "exported": {1, 2, s.exported}, "cancel": {1, 1, s.cancel},
-		"exits": {2, 99, exits}, "eventually": {1, 99, eventually}, "whole": {0, 0, s.whole},
+		"practitioners": {3, 3, e.practitioners},
+		"disk":          {2, 2, e.disk}, "readonly": {1, 1, e.readonly}, "writable": {1, 1, e.writable}, "fill": {1, 2, e.fill}, "free": {1, 1, e.free},
+		"postgres": {0, 1, e.runPostgres},
+		"serve":    {0, 99, e.serve}, "crash": {0, 0, e.crash}, "terminate": {0, 0, e.terminate}, "log": {1, 1, e.log}, "ready": {1, 1, e.ready},
+		"kickoff": {0, 1, e.kickoff}, "poll": {1, 1, e.poll}, "download": {2, 2, e.download}, "exported": {1, 2, e.exported}, "cancel": {1, 1, e.cancel},
+		"eventually": {1, 99, eventually}, "verify": {0, 0, e.verify},
 	} {
 		commands[name] = func(ts *testscript.TestScript, neg bool, args []string) {
 			if neg || len(args) < c.least || len(args) > c.most {
-				ts.Fatalf("%s: see README.md for how to write it", name)
+				ts.Fatalf("%s: wrong arguments: see README.md", name)
 			}
 			c.run(ts, args)
 		}
 	}
+	commands["exits"] = testkit.Exits
 	return commands
 }
 
 var requests = regexp.MustCompile(`(?m)^.* msg=(request|route) .*\n`)
 
-// end takes everything down, disks last.
-func (s *stage) end() {
-	if s.server != nil {
-		s.server.Kill()
-		if s.t.Failed() {
-			s.t.Logf("log of the server, without requests:\n%s", requests.ReplaceAllString(s.server.Log(), ""))
+// cleanUp ends the server, and then unmounts the disks.
+func (e *environment) cleanUp() {
+	if e.server != nil {
+		e.server.Kill()
+		if e.t.Failed() {
+			e.t.Logf("log of the server, without requests:\n%s", requests.ReplaceAllString(e.server.Log(), ""))
 		}
 	}
-	for n := len(s.mounts) - 1; n >= 0; n-- {
-		unmount(s.t, s.mounts[n])
-	}
-}
-
-func exits(ts *testscript.TestScript, args []string) {
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	code := 0
-	var exit *exec.ExitError
-	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
-		code = exit.ExitCode()
-	} else {
-		ts.Check(err)
-	}
-	if code != want {
-		ts.Fatalf("exit code %d, want %d", code, want)
+	for n := len(e.mounts) - 1; n >= 0; n-- {
+		unmount(e.t, e.mounts[n])
 	}
 }
 
@@ -117,7 +99,7 @@ func eventually(ts *testscript.TestScript, args []string) {
 	wait(ts, func() error { return ts.Exec(args[0], args[1:]...) })
 }
 
-// wait tries until it works.
+// wait retries until try succeeds.
 func wait(ts *testscript.TestScript, try func() error) {
 	deadline := time.Now().Add(testkit.Patience)
 	for {
@@ -132,17 +114,17 @@ func wait(ts *testscript.TestScript, try func() error) {
 	}
 }
 
-// where are the options that name the directory.
-func (s *stage) where(ts *testscript.TestScript) []string {
-	where := []string{"--data", ts.MkAbs("data")}
-	if s.database != "" {
-		where = append(where, "--database", s.database)
+// options returns the options that name the directory.
+func (e *environment) options(ts *testscript.TestScript) []string {
+	options := []string{"--data", ts.MkAbs("data")}
+	if e.database != "" {
+		options = append(options, "--database", e.database)
 	}
-	return where
+	return options
 }
 
-func (s *stage) whole(ts *testscript.TestScript, _ []string) {
-	if err := ts.Exec("muster", append([]string{"check", "--deep"}, s.where(ts)...)...); err != nil {
+func (e *environment) verify(ts *testscript.TestScript, _ []string) {
+	if err := ts.Exec("muster", append([]string{"check", "--deep"}, e.options(ts)...)...); err != nil {
 		ts.Fatalf("the check: %v", err)
 	}
 }

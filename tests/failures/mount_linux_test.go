@@ -10,15 +10,15 @@ import (
 )
 
 // disk mounts a small file system in memory.
-func (s *stage) disk(ts *testscript.TestScript, args []string) {
+func (e *environment) disk(ts *testscript.TestScript, args []string) {
 	dir := ts.MkAbs(args[0])
 	ts.Check(os.MkdirAll(dir, 0o700))
 	err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0700,size="+args[1])
 	if errors.Is(err, syscall.EPERM) && os.Getenv("CI") != "true" {
-		s.t.Skip("skipped: only root can mount a file system")
+		e.t.Skip("skipped: only root can mount a file system")
 	}
 	ts.Check(err)
-	s.mounts = append(s.mounts, dir)
+	e.mounts = append(e.mounts, dir)
 }
 
 func unmount(t *testing.T, dir string) {
@@ -27,10 +27,10 @@ func unmount(t *testing.T, dir string) {
 	}
 }
 
-func (s *stage) readonly(ts *testscript.TestScript, args []string) {
+func (e *environment) readonly(ts *testscript.TestScript, args []string) {
 	ts.Check(syscall.Mount("", ts.MkAbs(args[0]), "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""))
 }
 
-func (s *stage) writable(ts *testscript.TestScript, args []string) {
+func (e *environment) writable(ts *testscript.TestScript, args []string) {
 	ts.Check(syscall.Mount("", ts.MkAbs(args[0]), "", syscall.MS_REMOUNT|syscall.MS_BIND, ""))
 }

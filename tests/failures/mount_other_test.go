@@ -10,8 +10,8 @@ import (
 
 const noMounts = "skipped: these tests mount file systems only on Linux"
 
-func (s *stage) disk(*testscript.TestScript, []string)     { s.t.Skip(noMounts) }
-func (s *stage) readonly(*testscript.TestScript, []string) { s.t.Skip(noMounts) }
-func (s *stage) writable(*testscript.TestScript, []string) { s.t.Skip(noMounts) }
+func (e *environment) disk(*testscript.TestScript, []string)     { e.t.Skip(noMounts) }
+func (e *environment) readonly(*testscript.TestScript, []string) { e.t.Skip(noMounts) }
+func (e *environment) writable(*testscript.TestScript, []string) { e.t.Skip(noMounts) }
 
 func unmount(*testing.T, string) {}

@@ -17,49 +17,51 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-func (s *stage) serve(ts *testscript.TestScript, args []string) {
-	if s.server != nil {
-		s.server.Kill()
+func (e *environment) serve(ts *testscript.TestScript, args []string) {
+	if e.server != nil {
+		e.server.Kill()
 	}
-	if s.address == "" {
+	if e.address == "" {
 		address, err := testkit.FreeAddress()
 		ts.Check(err)
-		s.address = address
+		e.address = address
 	}
-	if s.database != "" {
-		args = append([]string{"--database", s.database}, args...)
+	if e.database != "" {
+		args = append([]string{"--database", e.database}, args...)
 	}
-	server, err := muster.Serve(ts.MkAbs("data"), s.address, "", args...)
+	server, err := muster.Serve(ts.MkAbs("data"), e.address, "", args...)
 	ts.Check(err)
-	s.server, s.read = server, 0
+	e.server, e.logRead = server, 0
 	ts.Setenv("BASE", server.Base)
 }
 
-func (s *stage) crash(*testscript.TestScript, []string) { s.server.Kill() }
+func (e *environment) crash(*testscript.TestScript, []string) { e.server.Kill() }
 
-func (s *stage) terminate(ts *testscript.TestScript, _ []string) { ts.Check(s.server.Terminate()) }
+func (e *environment) terminate(ts *testscript.TestScript, _ []string) {
+	ts.Check(e.server.Terminate())
+}
 
-func (s *stage) log(ts *testscript.TestScript, args []string) {
+func (e *environment) log(ts *testscript.TestScript, args []string) {
 	pattern, err := regexp.Compile(args[0])
 	ts.Check(err)
 	wait(ts, func() error {
-		place := pattern.FindStringIndex(s.server.Log()[s.read:])
-		if place == nil {
+		match := pattern.FindStringIndex(e.server.Log()[e.logRead:])
+		if match == nil {
 			return fmt.Errorf("nothing in the log matches %s", args[0])
 		}
-		s.read += place[1]
+		e.logRead += match[1]
 		return nil
 	})
 }
 
-func (s *stage) ready(ts *testscript.TestScript, args []string) {
+func (e *environment) ready(ts *testscript.TestScript, args []string) {
 	wait(ts, func() error {
-		return s.expect(ts, strings.TrimSuffix(s.server.Base, "/fhir")+"/readyz", args[0], "ready")
+		return e.expect(ts, strings.TrimSuffix(e.server.Base, "/fhir")+"/readyz", args[0], "ready")
 	})
 }
 
-// expect gets a URL, keeps the body in a file and wants the status.
-func (s *stage) expect(ts *testscript.TestScript, url, status, file string) error {
+// expect gets a URL, writes the body to a file, and checks the status.
+func (e *environment) expect(ts *testscript.TestScript, url, status, file string) error {
 	body, code, err := testkit.Fetch(context.Background(), url, nil)
 	if err != nil {
 		return err
@@ -71,11 +73,11 @@ func (s *stage) expect(ts *testscript.TestScript, url, status, file string) erro
 	return nil
 }
 
-func (s *stage) kickoff(ts *testscript.TestScript, args []string) {
-	status, err := s.server.KickOff(testkit.Parameters("", "Practitioner?_lastUpdated=ge1900-01-01T00:00:00Z"))
+func (e *environment) kickoff(ts *testscript.TestScript, args []string) {
+	status, err := e.server.KickOff(testkit.Parameters("", "Practitioner?_lastUpdated=ge1900-01-01T00:00:00Z"))
 	if len(args) == 1 {
 		if err == nil || !strings.HasPrefix(err.Error(), "kick-off: "+args[0]) {
-			ts.Fatalf("the kick-off answers %v, want %s", err, args[0])
+			ts.Fatalf("the kick-off returned %v, want %s", err, args[0])
 		}
 		ts.Check(os.WriteFile(ts.MkAbs("answer"), []byte(err.Error()), 0o600))
 		return
@@ -84,34 +86,34 @@ func (s *stage) kickoff(ts *testscript.TestScript, args []string) {
 	ts.Setenv("STATUS", status)
 }
 
-func (s *stage) poll(ts *testscript.TestScript, args []string) {
+func (e *environment) poll(ts *testscript.TestScript, args []string) {
 	if args[0] == "202" {
-		ts.Check(s.expect(ts, ts.Getenv("STATUS"), "202", "answer"))
+		ts.Check(e.expect(ts, ts.Getenv("STATUS"), "202", "answer"))
 		return
 	}
-	wait(ts, func() error { return s.expect(ts, ts.Getenv("STATUS"), args[0], "answer") })
+	wait(ts, func() error { return e.expect(ts, ts.Getenv("STATUS"), args[0], "answer") })
 }
 
-func (s *stage) manifest(ts *testscript.TestScript) (m testkit.Manifest) {
+func (e *environment) manifest(ts *testscript.TestScript) (m testkit.Manifest) {
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile("answer")), &m))
 	return m
 }
 
-func (s *stage) download(ts *testscript.TestScript, args []string) {
+func (e *environment) download(ts *testscript.TestScript, args []string) {
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	output := s.manifest(ts).Output
+	output := e.manifest(ts).Output
 	if n > len(output) {
 		ts.Fatalf("the manifest has %d files", len(output))
 	}
-	ts.Check(s.expect(ts, output[n-1].URL, args[1], "file"))
+	ts.Check(e.expect(ts, output[n-1].URL, args[1], "file"))
 }
 
-func (s *stage) exported(ts *testscript.TestScript, args []string) {
+func (e *environment) exported(ts *testscript.TestScript, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	ids := map[string]bool{}
-	for _, o := range s.manifest(ts).Output {
+	for _, o := range e.manifest(ts).Output {
 		body, code, err := testkit.Fetch(context.Background(), o.URL, map[string]string{"Accept": "application/fhir+ndjson"})
 		ts.Check(err)
 		if code != http.StatusOK {
@@ -121,11 +123,11 @@ func (s *stage) exported(ts *testscript.TestScript, args []string) {
 			var r struct{ ID string }
 			ts.Check(json.Unmarshal(line, &r))
 			if ids[r.ID] {
-				ts.Fatalf("%s comes twice", r.ID)
+				ts.Fatalf("%s is repeated", r.ID)
 			}
 			ids[r.ID] = true
 			if len(args) == 2 && !bytes.Contains(line, []byte(`"family":"`+args[1]+`"`)) {
-				ts.Fatalf("not of %s: %s", args[1], line)
+				ts.Fatalf("the family name is not %s: %s", args[1], line)
 			}
 		}
 	}
@@ -134,7 +136,7 @@ func (s *stage) exported(ts *testscript.TestScript, args []string) {
 	}
 }
 
-func (s *stage) cancel(ts *testscript.TestScript, args []string) {
+func (e *environment) cancel(ts *testscript.TestScript, args []string) {
 	req, err := http.NewRequest(http.MethodDelete, ts.Getenv("STATUS"), nil)
 	ts.Check(err)
 	resp, err := http.DefaultClient.Do(req)
@@ -145,16 +147,16 @@ func (s *stage) cancel(ts *testscript.TestScript, args []string) {
 	}
 }
 
-func (s *stage) runPostgres(ts *testscript.TestScript, args []string) {
+func (e *environment) runPostgres(ts *testscript.TestScript, args []string) {
 	switch strings.Join(args, "") {
 	case "":
-		s.postgres = pgtest.StartServer(s.t)
-		s.database = pgtest.DatabaseOn(s.t, s.postgres.URL)
-		ts.Setenv("DATABASE", s.database)
+		e.postgres = pgtest.StartServer(e.t)
+		e.database = pgtest.DatabaseOn(e.t, e.postgres.URL)
+		ts.Setenv("DATABASE", e.database)
 	case "stop":
-		s.postgres.Stop(s.t)
+		e.postgres.Stop(e.t)
 	case "start":
-		s.postgres.Start(s.t)
+		e.postgres.Start(e.t)
 	default:
 		ts.Fatalf("postgres %s: see README.md", args[0])
 	}

@@ -21,14 +21,14 @@ import (
 	"muster/internal/testkit"
 )
 
-// TestBackupUnderLoad copies a directory while a loader writes and exports run. The
-// copy is whole, its live jobs end, and what it holds is the directory at its
-// moment: with the changes since then it gives what the directory has later.
+// TestBackupUnderLoad backs up a directory while a loader writes and exports run. The
+// copy is complete, its live jobs complete, and it is the directory at the time of the
+// backup: together with the changes since that time it equals the later directory.
 func TestBackupUnderLoad(t *testing.T) {
-	onBoth(t, func(t *testing.T, newPlace func(*testing.T) place) { backupUnderLoad(t, newPlace(t)) })
+	onBothDatabases(t, func(t *testing.T, newDeployment func(*testing.T) deployment) { backupUnderLoad(t, newDeployment(t)) })
 }
 
-func backupUnderLoad(t *testing.T, p place) {
+func backupUnderLoad(t *testing.T, p deployment) {
 	waves := []string{practitioners(t, 3000, "Ebb"), practitioners(t, 3000, "Flood")}
 	p.load(t, waves[0])
 	s := p.serve(t, "", "--part-bytes", "60000", "--jobs", "0", "--sweep-every", "200ms")
@@ -36,7 +36,7 @@ func backupUnderLoad(t *testing.T, p place) {
 	var work sync.WaitGroup
 	stop := make(chan struct{})
 	end := sync.OnceFunc(func() { close(stop); work.Wait() })
-	t.Cleanup(end) // also when the test ends before its time
+	t.Cleanup(end) // also if the test fails
 	running := func() bool {
 		select {
 		case <-stop:
@@ -64,32 +64,32 @@ func backupUnderLoad(t *testing.T, p place) {
 		}
 	})
 	<-kicked
-	s.wait(s.kickOff(everyPractitioner)) // writers and exports are well under way
+	s.wait(s.kickOff(everyPractitioner)) // writers and exports are running
 	for range 6 {
 		s.kickOff(everyPractitioner)
 	}
 	out := filepath.Join(t.TempDir(), "copy")
-	said, err := muster.Run(append([]string{"backup", "--out", out}, p.where()...)...)
+	output, err := muster.Run(append([]string{"backup", "--out", out}, p.options()...)...)
 	end()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Log(strings.TrimSpace(said))
-	moment := regexp.MustCompile(`is of (\S+),`).FindStringSubmatch(said)[1]
-	since := testkit.Parameters(moment, "Practitioner?_lastUpdated=ge1900-01-01T00:00:00Z")
+	t.Log(strings.TrimSpace(output))
+	at := regexp.MustCompile(`is of (\S+),`).FindStringSubmatch(output)[1]
+	since := testkit.Parameters(at, "Practitioner?_lastUpdated=ge1900-01-01T00:00:00Z")
 	delta := versions(t, files(t, s.wait(s.kickOff(since))))
 	now := versions(t, files(t, s.wait(s.kickOff(everyPractitioner))))
-	p.whole(t)
+	p.verify(t)
 	s.Kill()
 
-	restored := place{data: out, address: p.address}
+	restored := deployment{data: out, address: p.address}
 	if p.database != "" {
 		restored.database = restoreDump(t, p.database, filepath.Join(out, "directory.dump"))
 	}
-	restored.whole(t)
+	restored.verify(t)
 	live := restored.liveJobs(t)
 	if len(live) == 0 {
-		t.Error("no job was live at the moment of the copy: the test shows too little")
+		t.Error("no job was live at the time of the backup: the test proves too little")
 	}
 	again := restored.serve(t, "", "--part-bytes", "60000", "--jobs", "0")
 	for _, id := range live {
@@ -106,13 +106,13 @@ func backupUnderLoad(t *testing.T, p place) {
 	}
 	maps.Copy(then, delta)
 	if !maps.Equal(then, now) {
-		t.Errorf("the copy with the changes after it has not what the directory has: %d and %d resources", len(then), len(now))
+		t.Errorf("the copy with the later changes differs from the directory: %d and %d resources", len(then), len(now))
 	}
-	restored.whole(t)
+	restored.verify(t)
 }
 
-// restoreDump makes a database on the server of another one, restores a dump of that
-// into it, and returns its URL.
+// restoreDump creates a database on the server of another one, restores a dump into it,
+// and returns its URL.
 func restoreDump(t *testing.T, other, dump string) string {
 	t.Helper()
 	u, err := url.Parse(other)
@@ -137,13 +137,13 @@ func restoreDump(t *testing.T, other, dump string) string {
 	run(name, "CREATE SCHEMA IF NOT EXISTS "+schema)
 	u.Path = "/" + name
 	restore := exec.Command("pg_restore", "--no-owner", "--schema="+schema, "--dbname="+plainURL(t, u.String()), dump)
-	if said, err := restore.CombinedOutput(); err != nil {
-		t.Fatalf("pg_restore: %v\n%s", err, said)
+	if output, err := restore.CombinedOutput(); err != nil {
+		t.Fatalf("pg_restore: %v\n%s", err, output)
 	}
 	return u.String()
 }
 
-// schemaOf is the schema that holds the tables.
+// schemaOf returns the schema of the tables.
 func schemaOf(t *testing.T, database string) string {
 	t.Helper()
 	u, err := url.Parse(database)
@@ -153,7 +153,7 @@ func schemaOf(t *testing.T, database string) string {
 	return cmp.Or(u.Query().Get("search_path"), "public")
 }
 
-// plainURL is the URL of a database as the programs of PostgreSQL understand it.
+// plainURL returns the URL of a database as PostgreSQL's programs accept it.
 func plainURL(t *testing.T, database string) string {
 	t.Helper()
 	u, err := url.Parse(database)
@@ -163,8 +163,7 @@ func plainURL(t *testing.T, database string) string {
 	return (&url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host, Path: u.Path}).String()
 }
 
-// versions reads NDJSON into ids with their versions; an id that comes twice fails
-// the test.
+// versions returns the versions in NDJSON by id; a repeated id fails the test.
 func versions(t *testing.T, parts [][]byte) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -186,8 +185,8 @@ func versions(t *testing.T, parts [][]byte) map[string]string {
 	return found
 }
 
-// liveJobs returns the ids of the jobs that are not finished.
-func (p place) liveJobs(t *testing.T) (ids []string) {
+// liveJobs returns the ids of the live jobs.
+func (p deployment) liveJobs(t *testing.T) (ids []string) {
 	t.Helper()
 	rows, err := p.jobs(t).Query("SELECT id FROM job WHERE state IN ('accepted', 'selecting', 'writing')")
 	if err != nil {
@@ -204,10 +203,10 @@ func (p place) liveJobs(t *testing.T) (ids []string) {
 	return ids
 }
 
-// TestBackupKilled kills a backup early and late: under its name is nothing, or, when
-// it was killed after its last step, a whole copy.
+// TestBackupKilled kills a backup early and late: it leaves no copy or, if it was killed
+// after its last step, a complete one.
 func TestBackupKilled(t *testing.T) {
-	p := newPlace(t)
+	p := newDeployment(t)
 	p.load(t, practitioners(t, 5000, "Before"))
 	out := filepath.Join(t.TempDir(), "copy")
 	for _, after := range []time.Duration{5, 20, 40} {
@@ -218,16 +217,16 @@ func TestBackupKilled(t *testing.T) {
 		if globErr != nil {
 			t.Fatal(globErr)
 		}
-		if err == nil || len(left) > 0 { // it was faster
-			place{data: out}.whole(t)
+		if err == nil || len(left) > 0 { // the backup had completed
+			deployment{data: out}.verify(t)
 			return
 		}
 	}
 	if _, err := muster.Run("backup", "--data", p.data, "--out", out); err != nil {
 		t.Fatal(err)
 	}
-	restored := place{data: out}
-	restored.whole(t)
+	restored := deployment{data: out}
+	restored.verify(t)
 	if !slices.Contains(fileNames(t, out), "directory.db") {
 		t.Error("the copy has no directory.db")
 	}

@@ -11,11 +11,11 @@ import (
 	"testing"
 )
 
-// TestClientsReadTheSameBytes downloads every part with curl, Go, Node and Python,
-// plain and compressed, and with ranges at random offsets.
+// TestClientsReadTheSameBytes downloads all parts with curl, Go, Node and Python, plain
+// and compressed, and with ranges at random offsets.
 func TestClientsReadTheSameBytes(t *testing.T) {
 	t.Attr("requirements", "RE-03 RE-07 RE-11 RE-15")
-	p := newPlace(t)
+	p := newDeployment(t)
 	p.load(t, practitioners(t, 6000, "Ümläut\u2028"))
 	s := p.serve(t, "", "--part-bytes", "600000")
 	m := s.wait(s.kickOff(everyPractitioner))
@@ -40,7 +40,7 @@ func TestClientsReadTheSameBytes(t *testing.T) {
 				t.Errorf("RE-11: part %d by %s: %d bytes that differ from the %d of Go", n, client.name, len(got), len(want))
 			}
 		}
-		resp, err := http.Get(o.URL) // Go asks for gzip and decodes it by itself
+		resp, err := http.Get(o.URL) // Go requests gzip and decodes it
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,20 +62,20 @@ func TestClientsReadTheSameBytes(t *testing.T) {
 const pythonDownload = `
 import sys, urllib.request, gzip
 request = urllib.request.Request(sys.argv[1], headers={"Accept-Encoding": "gzip", "Accept": "application/fhir+ndjson"})
-with urllib.request.urlopen(request) as answer:
-    body = answer.read()
-    if answer.headers.get("Content-Encoding") == "gzip":
+with urllib.request.urlopen(request) as response:
+    body = response.read()
+    if response.headers.get("Content-Encoding") == "gzip":
         body = gzip.decompress(body)
 sys.stdout.buffer.write(body)
 `
 
-// run calls a client program. Where it is absent the comparison is left out with a
-// line in the log; continuous integration installs it, and must not leave it out.
+// run runs a client program. If it is not installed the test is skipped; in CI the test
+// fails.
 func run(t *testing.T, name string, args ...string) ([]byte, error) {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
 		if os.Getenv("CI") != "" {
-			t.Fatalf("%s is not installed, and this is continuous integration", name)
+			t.Fatalf("%s is not installed, but CI requires it", name)
 		}
 		t.Skipf("%s is not installed: its downloads are not compared", name)
 	}

@@ -12,16 +12,16 @@ import (
 	"muster/internal/testkit"
 )
 
-// TestKilledInEveryState kills the server at each fault point of an export, changes
-// the directory while it is down, starts it again, and compares what the job gives
-// with an export that nothing disturbed. From writing on, T is fixed: the files
-// hold the versions from before the change.
+// TestKilledInEveryState kills the server at each failpoint of an export, changes the
+// directory while the server is down, starts it again, and compares the export with an
+// undisturbed one. From writing on, T is fixed: the files have the versions from before
+// the change.
 func TestKilledInEveryState(t *testing.T) {
 	t.Attr("requirements", "MA-01 MA-04 RE-13")
-	onBoth(t, testKilledInEveryState)
+	onBothDatabases(t, testKilledInEveryState)
 }
 
-func testKilledInEveryState(t *testing.T, newPlace func(*testing.T) place) {
+func testKilledInEveryState(t *testing.T, newDeployment func(*testing.T) deployment) {
 	before, after := practitioners(t, 2000, "Before"), practitioners(t, 2000, "After")
 	for _, c := range []struct {
 		point string
@@ -41,18 +41,18 @@ func testKilledInEveryState(t *testing.T, newPlace func(*testing.T) place) {
 	} {
 		t.Run(c.point, func(t *testing.T) {
 			t.Parallel()
-			p := newPlace(t)
+			p := newDeployment(t)
 			p.load(t, before)
 
 			undisturbed := p.serve(t, "", "--part-bytes", "40000")
 			want := files(t, undisturbed.wait(undisturbed.kickOff(everyPractitioner)))
 			if len(want) < 5 {
-				t.Fatalf("only %d parts: the test wants many", len(want))
+				t.Fatalf("only %d parts: the test requires at least 5", len(want))
 			}
 			undisturbed.Kill()
 
-			// A lease that outlasts the test: the next server must take up the work of the
-			// dead. On PostgreSQL it is not alone, and waits for the end of a lease.
+			// The lease outlasts the test: the next server must resume the work of the killed
+			// one. On PostgreSQL other servers may exist, so it waits until the lease expires.
 			lease := "1h"
 			if p.database != "" {
 				lease = "1s"
@@ -62,7 +62,7 @@ func testKilledInEveryState(t *testing.T, newPlace func(*testing.T) place) {
 			if waited := dying.WaitKilled(); waited != nil {
 				t.Fatal(waited)
 			}
-			if err != nil { // it died before it could answer
+			if err != nil { // it was killed before it responded
 				status = dying.Base + "/$export-poll-status?_jobId=" + liveJob(t, p)
 			}
 			p.load(t, after)
@@ -90,21 +90,20 @@ func testKilledInEveryState(t *testing.T, newPlace func(*testing.T) place) {
 			}
 			again.noOrphans(p.data, len(want)+len(got))
 			if p.database == "" {
-				p.whole(t)
+				p.verify(t)
 			}
 		})
 	}
 }
 
-// TestCancelledStaysCancelled kills the server after a cancel: the job does not
-// come back.
+// TestCancelledStaysCancelled kills the server after a cancel: the job remains cancelled.
 func TestCancelledStaysCancelled(t *testing.T) {
 	t.Attr("requirements", "DE-01 DE-02 DE-03 PO-09")
-	onBoth(t, testCancelledStaysCancelled)
+	onBothDatabases(t, testCancelledStaysCancelled)
 }
 
-func testCancelledStaysCancelled(t *testing.T, newPlace func(*testing.T) place) {
-	p := newPlace(t)
+func testCancelledStaysCancelled(t *testing.T, newDeployment func(*testing.T) deployment) {
+	p := newDeployment(t)
 	p.load(t, practitioners(t, 500, "Before"))
 	s := p.serve(t, "", "--part-bytes", "40000")
 	status := s.kickOff(everyPractitioner)
@@ -132,18 +131,18 @@ func testCancelledStaysCancelled(t *testing.T, newPlace func(*testing.T) place) 
 	}
 }
 
-// liveJob returns the id of the one job that is not finished. A server that died
-// before it answered the kick-off leaves the client without it.
-func liveJob(t *testing.T, p place) string {
+// liveJob returns the id of the only live job. A client does not know it if the server
+// was killed before it responded to the kick-off.
+func liveJob(t *testing.T, p deployment) string {
 	t.Helper()
 	var id string
 	if err := p.jobs(t).QueryRow("SELECT id FROM job WHERE state IN ('accepted', 'selecting', 'writing')").Scan(&id); err != nil {
-		t.Fatalf("looking for the live job: %v", err)
+		t.Fatalf("find the live job: %v", err)
 	}
 	return id
 }
 
-// files fetches all parts of a manifest and checks their counts.
+// files downloads all parts of a manifest and checks their counts.
 func files(t *testing.T, m testkit.Manifest) [][]byte {
 	t.Helper()
 	var all [][]byte
@@ -157,7 +156,7 @@ func files(t *testing.T, m testkit.Manifest) [][]byte {
 	return all
 }
 
-// noOrphans waits until the janitor has removed the files that no part names.
+// noOrphans waits until the janitor has removed all files that no part names.
 func (s server) noOrphans(data string, named int) {
 	s.t.Helper()
 	deadline := time.Now().Add(testkit.Patience)

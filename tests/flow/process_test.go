@@ -1,5 +1,5 @@
-// Package flow starts the real program, speaks HTTP to it, kills it, and looks at
-// what is left.
+// Package flow tests the real program: it starts it, sends HTTP requests, kills it, and
+// checks the remaining state.
 package flow
 
 import (
@@ -31,42 +31,42 @@ type server struct {
 	t *testing.T
 }
 
-// place is where a test serves: a data directory, a PostgreSQL database or "" for the
-// one in the data directory, and an address.
-type place struct{ data, database, address string }
+// deployment is a data directory, the URL of a PostgreSQL database or "" for SQLite, and
+// an address.
+type deployment struct{ data, database, address string }
 
-func newPlace(t *testing.T) place {
+func newDeployment(t *testing.T) deployment {
 	t.Helper()
 	address, err := testkit.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return place{data: filepath.Join(t.TempDir(), "data"), address: address}
+	return deployment{data: filepath.Join(t.TempDir(), "data"), address: address}
 }
 
-// onBoth runs a test on a data directory and on a PostgreSQL database.
-func onBoth(t *testing.T, test func(t *testing.T, newPlace func(*testing.T) place)) {
-	t.Run("SQLite", func(t *testing.T) { test(t, newPlace) })
-	t.Run("PostgreSQL", func(t *testing.T) { test(t, newPostgresPlace) })
+// onBothDatabases runs a test on SQLite and on PostgreSQL.
+func onBothDatabases(t *testing.T, test func(t *testing.T, newDeployment func(*testing.T) deployment)) {
+	t.Run("SQLite", func(t *testing.T) { test(t, newDeployment) })
+	t.Run("PostgreSQL", func(t *testing.T) { test(t, newPostgresDeployment) })
 }
 
-func newPostgresPlace(t *testing.T) place {
+func newPostgresDeployment(t *testing.T) deployment {
 	t.Helper()
-	p := newPlace(t)
+	p := newDeployment(t)
 	p.database = pgtest.Database(t)
 	return p
 }
 
-// directory are the options that name the directory.
-func (p place) directory() []string {
+// directory returns the options that name the directory.
+func (p deployment) directory() []string {
 	if p.database != "" {
 		return []string{"--database", p.database}
 	}
 	return []string{"--data", p.data}
 }
 
-// jobs opens the database that the jobs are in.
-func (p place) jobs(t *testing.T) *sql.DB {
+// jobs opens the database of the jobs.
+func (p deployment) jobs(t *testing.T) *sql.DB {
 	t.Helper()
 	driver, source := "sqlite", "file:"+filepath.Join(p.data, "jobs.db")+"?mode=ro"
 	if p.database != "" {
@@ -80,8 +80,8 @@ func (p place) jobs(t *testing.T) *sql.DB {
 	return db
 }
 
-// start starts a server that a test kills itself; see [testkit.Program.Serve].
-func (p place) start(t *testing.T, faultPoint string, args ...string) *testkit.Server {
+// start starts a server that the test kills; see [testkit.Program.Serve].
+func (p deployment) start(t *testing.T, faultPoint string, args ...string) *testkit.Server {
 	t.Helper()
 	if p.database != "" {
 		args = append([]string{"--database", p.database}, args...)
@@ -93,8 +93,8 @@ func (p place) start(t *testing.T, faultPoint string, args ...string) *testkit.S
 	return s
 }
 
-// serve starts the program, which ends with the test.
-func (p place) serve(t *testing.T, faultPoint string, args ...string) server {
+// serve starts a server that ends with the test.
+func (p deployment) serve(t *testing.T, faultPoint string, args ...string) server {
 	t.Helper()
 	s := p.start(t, faultPoint, args...)
 	t.Cleanup(func() {
@@ -106,27 +106,27 @@ func (p place) serve(t *testing.T, faultPoint string, args ...string) server {
 	return server{s, t}
 }
 
-// load runs `muster load` and fails the test unless it exits 0.
-func (p place) load(t *testing.T, paths ...string) {
+// load runs `muster load` and fails the test unless it succeeds.
+func (p deployment) load(t *testing.T, paths ...string) {
 	t.Helper()
 	if _, err := muster.Run(append(append([]string{"load"}, p.directory()...), paths...)...); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// where are the options that name the directory and the folder of its files.
-func (p place) where() []string {
-	where := []string{"--data", p.data}
+// options returns the options that name the directory and its data directory.
+func (p deployment) options() []string {
+	options := []string{"--data", p.data}
 	if p.database != "" {
-		where = append(where, "--database", p.database)
+		options = append(options, "--database", p.database)
 	}
-	return where
+	return options
 }
 
-// whole runs `muster check --deep` and fails the test unless it finds nothing.
-func (p place) whole(t *testing.T) {
+// verify runs `muster check --deep` and fails the test unless it finds no problems.
+func (p deployment) verify(t *testing.T) {
 	t.Helper()
-	if _, err := muster.Run(append([]string{"check", "--deep"}, p.where()...)...); err != nil {
+	if _, err := muster.Run(append([]string{"check", "--deep"}, p.options()...)...); err != nil {
 		t.Error(err)
 	}
 }

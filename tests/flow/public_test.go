@@ -19,30 +19,30 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// shared is where data lies that tests may read but the project does not contain.
+// shared is the folder of test data that are not part of the project.
 var shared = filepath.Join("..", "..", "..", "shared", "data")
 
-// everything asks for all seven types.
-var everything = testkit.Parameters("",
+// allTypes requests all seven types.
+var allTypes = testkit.Parameters("",
 	"Organization?_lastUpdated=ge1900-01-01T00:00:00Z", "Location?_lastUpdated=ge1900-01-01T00:00:00Z",
 	"Endpoint?_lastUpdated=ge1900-01-01T00:00:00Z", "HealthcareService?_lastUpdated=ge1900-01-01T00:00:00Z",
 	"Practitioner?_lastUpdated=ge1900-01-01T00:00:00Z", "PractitionerRole?_lastUpdated=ge1900-01-01T00:00:00Z",
 	"Provenance?_lastUpdated=ge1900-01-01T00:00:00Z")
 
-// TestPublicTestData loads the public Australian test resources and compares a
-// national export with what their own state makes visible, worked out here from
-// the source and by nothing of muster's.
+// TestPublicTestData loads the public Australian test resources and compares a national
+// export with the resources that are visible by their own state. The test determines that
+// from the source without muster's code.
 func TestPublicTestData(t *testing.T) {
 	t.Attr("requirements", "KO-24 KO-39 MA-04 RE-07 VI-01 VI-03 VI-09 VI-15")
 	path := filepath.Join(shared, "au-fhir-test-data.ndjson.gz")
 	want := visible(t, path)
 
-	p := newPlace(t)
+	p := newDeployment(t)
 	rejects := filepath.Join(t.TempDir(), "rejects.ndjson")
 	out, err := muster.Run("load", "--data", p.data, "--rejects", rejects, path)
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 3 {
-		t.Fatalf("muster load ended with %v, want exit code 3 for refusals\n%s", err, out)
+		t.Fatalf("muster load ended with %v, want exit code 3 for rejected resources\n%s", err, out)
 	}
 	if !regexp.MustCompile(`(?m)^read +1,131$`).MatchString(out) {
 		t.Errorf("not all 1,131 resources were read:\n%s", out)
@@ -57,13 +57,13 @@ func TestPublicTestData(t *testing.T) {
 			Line         int
 		}
 		if err := json.Unmarshal(line, &r); err != nil || r.File == "" || r.Line == 0 || r.Reason == "" {
-			t.Errorf("a refusal without file, line or reason: %s", line)
+			t.Errorf("a rejected resource without file, line or reason: %s", line)
 		}
 	}
 
 	s := p.serve(t, "", "--part-bytes", "100000")
 	got := map[string]bool{}
-	for _, o := range s.wait(s.kickOff(everything)).Output {
+	for _, o := range s.wait(s.kickOff(allTypes)).Output {
 		lines := bytes.Split(bytes.TrimSuffix(get(t, o.URL), []byte("\n")), []byte("\n"))
 		if len(lines) != o.Count {
 			t.Errorf("%d lines in a file of %s, the manifest says %d", len(lines), o.Type, o.Count)
@@ -71,13 +71,13 @@ func TestPublicTestData(t *testing.T) {
 		for _, line := range lines {
 			var r struct{ ResourceType, ID string }
 			if err := json.Unmarshal(line, &r); err != nil {
-				t.Fatalf("a line that does not parse: %v", err)
+				t.Fatalf("an invalid line: %v", err)
 			}
 			if r.ResourceType != o.Type {
 				t.Errorf("a %s in a file of %s", r.ResourceType, o.Type)
 			}
 			if key := r.ResourceType + "/" + r.ID; got[key] {
-				t.Errorf("%s is there twice", key)
+				t.Errorf("%s is repeated", key)
 			} else {
 				got[key] = true
 			}
@@ -88,13 +88,13 @@ func TestPublicTestData(t *testing.T) {
 	}
 }
 
-// visible reads the source and returns Type/id of what its own state shows; the
-// last resource of an id counts.
+// visible reads the source and returns Type/id of the resources that are visible by their
+// own state; the last resource of an id counts.
 func visible(t *testing.T, path string) map[string]bool {
 	t.Helper()
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
-		t.Skipf("%s is not there: the public test data are not part of the project", path)
+		t.Skipf("%s does not exist: the public test data are not part of the project", path)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -139,12 +139,12 @@ func visible(t *testing.T, path string) map[string]bool {
 	return all
 }
 
-// TestExamplesOfTheGuide posts the five requests of the guide's submission page to a
-// directory with what they must find and what they must not (testdata/guide.ndjson).
+// TestExamplesOfTheGuide sends the five requests of the guide's submission page to a
+// directory with resources that match and resources that do not (testdata/guide.ndjson).
 func TestExamplesOfTheGuide(t *testing.T) {
 	t.Attr("requirements", "KO-22 KO-26 KO-29 KO-30 KO-34 KO-38 SR-52 VI-16")
-	onBoth(t, func(t *testing.T, newPlace func(*testing.T) place) {
-		p := newPlace(t)
+	onBothDatabases(t, func(t *testing.T, newDeployment func(*testing.T) deployment) {
+		p := newDeployment(t)
 		p.load(t, filepath.Join("testdata", "guide.ndjson"))
 		s := p.serve(t, "")
 		balmain := []string{
@@ -175,17 +175,17 @@ func TestExamplesOfTheGuide(t *testing.T) {
 		two := strings.Replace(testkit.Parameters("2025-02-01T00:00:00Z", balmain...), `"_type","valueString":"Location"`, `"_type","valueString":"Location,Endpoint,Provenance"`, 1)
 		_, err := s.KickOff(two)
 		if err == nil {
-			t.Fatal("example 2 is not refused")
+			t.Fatal("example 2 is not rejected")
 		}
 		for _, want := range []string{"400 Bad Request", "Endpoint", "Provenance", "_typeFilter"} {
 			if !strings.Contains(err.Error(), want) {
-				t.Errorf("example 2: the refusal does not say %s:\n%v", want, err)
+				t.Errorf("example 2: the error does not contain %s:\n%v", want, err)
 			}
 		}
 	})
 }
 
-// exported returns Type/id of every resource in the files of an export, sorted.
+// exported returns Type/id of all resources in the files of an export, sorted.
 func exported(t *testing.T, m testkit.Manifest) []string {
 	t.Helper()
 	var all []string

@@ -15,27 +15,27 @@ import (
 	"muster/internal/testkit"
 )
 
-// TestRestoreBesideProduction is the restore drill: while production serves, a database is
-// restored from its backup and started on production's folder of files, by a mistake that the
-// same name of the folder invites. It is refused with the way out, and not a file is gone. With
-// the folder of the backup it starts.
-func TestRestoreBesideProduction(t *testing.T) { onBoth(t, restoreBesideProduction) }
+// TestRestoreBesideProduction is a restore drill: while production runs, a database is
+// restored from its backup and by mistake started on production's folder of export files.
+// The server refuses to start and says what to do, and no file is removed. With the
+// folder of the backup it starts.
+func TestRestoreBesideProduction(t *testing.T) { onBothDatabases(t, restoreBesideProduction) }
 
-func restoreBesideProduction(t *testing.T, newPlace func(*testing.T) place) {
-	p := newPlace(t)
+func restoreBesideProduction(t *testing.T, newDeployment func(*testing.T) deployment) {
+	p := newDeployment(t)
 	p.load(t, practitioners(t, 500, "Drill"))
 	production := p.serve(t, "", "--part-bytes", "20000", "--sweep-every", "200ms")
 	production.wait(production.kickOff(everyPractitioner)) // is in the backup
 	out := filepath.Join(t.TempDir(), "copy")
 	p.command(t, "backup", "--out", out)
-	later := production.wait(production.kickOff(everyPractitioner)) // is not
+	later := production.wait(production.kickOff(everyPractitioner)) // is not in the backup
 	want := files(t, later)
 	before := tree(t, p.data)
-	if mark, own := mark(t, out), mark(t, p.data); own == "" || mark == own || (mark == "") != (p.database != "") {
-		t.Errorf("the files of production carry the mark %q, those of the copy %q", own, mark)
+	if copied, own := ownerID(t, out), ownerID(t, p.data); own == "" || copied == own || (copied == "") != (p.database != "") {
+		t.Errorf("the owner of production's files is %q, that of the copy %q", own, copied)
 	}
 
-	restored := newPlace(t)
+	restored := newDeployment(t)
 	if p.database != "" {
 		restored.database = restoreDump(t, p.database, filepath.Join(out, "directory.dump"))
 		restored.data = p.data
@@ -53,29 +53,30 @@ func restoreBesideProduction(t *testing.T, newPlace func(*testing.T) place) {
 	}
 	for n, part := range files(t, later) {
 		if string(part) != string(want[n]) {
-			t.Errorf("part %d is not what it was before", n)
+			t.Errorf("part %d has changed", n)
 		}
 	}
-	p.whole(t)
+	p.verify(t)
 
 	restored.data = out
 	again := restored.serve(t, "", "--base-url", production.Base, "--sweep-every", "200ms")
 	again.noOrphans(out, len(want))
-	restored.whole(t)
+	restored.verify(t)
 
-	// Production goes on, started anew too.
+	// Production continues, also after a restart.
 	production.Kill()
 	p.serve(t, "", "--sweep-every", "200ms")
 	files(t, later)
 }
 
-// TestFolderTakenOver lets a restored directory take production's folder over on purpose: its own
-// files stay, those that it does not know too, for an hour. Production is stopped first, and refused later.
-func TestFolderTakenOver(t *testing.T) { onBoth(t, folderTakenOver) }
+// TestFolderTakenOver takes production's folder over for a restored directory: the
+// directory's own files are kept, and files of unknown jobs are kept for an hour.
+// Production is stopped first, and refuses to start later.
+func TestFolderTakenOver(t *testing.T) { onBothDatabases(t, folderTakenOver) }
 
-func folderTakenOver(t *testing.T, newPlace func(*testing.T) place) {
-	p, other := newPlace(t), newPlace(t)
-	for _, at := range []place{p, other} {
+func folderTakenOver(t *testing.T, newDeployment func(*testing.T) deployment) {
+	p, other := newDeployment(t), newDeployment(t)
+	for _, at := range []deployment{p, other} {
 		at.load(t, practitioners(t, 300, "Taken"))
 	}
 	production := p.serve(t, "", "--part-bytes", "20000", "--sweep-every", "50ms")
@@ -88,12 +89,12 @@ func folderTakenOver(t *testing.T, newPlace func(*testing.T) place) {
 		t.Fatal(err)
 	}
 	other.refused(t, p, "run: muster adopt --data "+other.data)
-	if _, err := muster.Run(append([]string{"adopt"}, other.where()...)...); err == nil || !strings.Contains(err.Error(), "is used by a server: stop that server first") {
+	if _, err := muster.Run(append([]string{"adopt"}, other.options()...)...); err == nil || !strings.Contains(err.Error(), "is used by a server: stop that server first") {
 		t.Errorf("adopt while another server uses the folder: %v", err)
 	}
 	production.Kill()
 	said := other.command(t, "adopt")
-	for _, want := range []string{"belongs to this directory now; it carried the mark of another one", fmt.Sprintf("the exports of %d files", len(before))} {
+	for _, want := range []string{"belongs to this directory now; it belonged to another directory", fmt.Sprintf("the exports of %d files", len(before))} {
 		if !strings.Contains(said, want) {
 			t.Errorf("adopt says %q, want %q", said, want)
 		}
@@ -107,22 +108,23 @@ func folderTakenOver(t *testing.T, newPlace func(*testing.T) place) {
 			t.Error(err)
 		}
 	}
-	// Served, a directory cannot take a folder over: its own server is using one.
-	if _, err := muster.Run(append([]string{"adopt"}, other.where()...)...); err == nil || !strings.Contains(err.Error(), "served") {
+	// A directory that is being served cannot take a folder over: its server is using one.
+	if _, err := muster.Run(append([]string{"adopt"}, other.options()...)...); err == nil || !strings.Contains(err.Error(), "served") {
 		t.Errorf("adopt while it is served: %v", err)
 	}
 }
 
-// TestEqualCopies serves an equal copy of a directory, made with cp, on the folder of files of the
-// original: no mark tells the two apart, so the second server is refused while the first runs.
+// TestEqualCopies serves a copy of a directory, made with cp, on the export folder of the
+// original: both have the same owner id, so the second server is refused while the first
+// runs.
 func TestEqualCopies(t *testing.T) {
-	p := newPlace(t)
+	p := newDeployment(t)
 	p.load(t, practitioners(t, 300, "Equal"))
 	first := p.serve(t, "")
 	if err := first.Terminate(); err != nil {
 		t.Fatal(err)
 	}
-	copied := newPlace(t)
+	copied := newDeployment(t)
 	for _, name := range []string{"directory.db", "jobs.db"} {
 		copyFile(t, filepath.Join(p.data, name), filepath.Join(copied.data, name))
 	}
@@ -139,10 +141,10 @@ func TestEqualCopies(t *testing.T) {
 	files(t, m)
 }
 
-// TestRestoredInPlace restores a dump into the database that it is of, over what is there: the
-// restored state does not know the exports made since, and is refused the folder.
+// TestRestoredInPlace restores a dump into its own database, over the current state. The
+// restored state does not have the later exports, so the server is refused the folder.
 func TestRestoredInPlace(t *testing.T) {
-	p := newPostgresPlace(t)
+	p := newPostgresDeployment(t)
 	p.load(t, practitioners(t, 300, "Place"))
 	s := p.serve(t, "", "--part-bytes", "20000")
 	out := filepath.Join(t.TempDir(), "copy")
@@ -154,8 +156,8 @@ func TestRestoredInPlace(t *testing.T) {
 	}
 	restore := exec.Command("pg_restore", "--clean", "--if-exists", "--no-owner", "--schema="+schemaOf(t, p.database), "--dbname="+plainURL(t, p.database),
 		filepath.Join(out, "directory.dump"))
-	if said, err := restore.CombinedOutput(); err != nil {
-		t.Fatalf("pg_restore: %v\n%s", err, said)
+	if output, err := restore.CombinedOutput(); err != nil {
+		t.Fatalf("pg_restore: %v\n%s", err, output)
 	}
 	p.refused(t, p, "holds the export files of another directory", "run: muster adopt --data "+p.data)
 	if after := tree(t, p.data); !maps.Equal(before, after) {
@@ -164,13 +166,13 @@ func TestRestoredInPlace(t *testing.T) {
 	p.command(t, "adopt")
 	again := p.serve(t, "", "--sweep-every", "50ms")
 	again.wait(again.kickOff(everyPractitioner))
-	again.noOrphans(p.data, len(before)+1) // those that it does not know stay for an hour
+	again.noOrphans(p.data, len(before)+1) // files of unknown jobs are kept for an hour
 }
 
-// TestJobStoreOfBackup puts the jobs.db of a backup beside a younger directory.db: the server,
-// which would take younger exports for nobody's, is refused and removes none.
+// TestJobStoreOfBackup combines the jobs.db of a backup with a newer directory.db: the
+// server, to which newer exports would be orphans, refuses to start and removes no file.
 func TestJobStoreOfBackup(t *testing.T) {
-	p := newPlace(t)
+	p := newDeployment(t)
 	p.load(t, practitioners(t, 300, "Older"))
 	s := p.serve(t, "", "--part-bytes", "20000")
 	out := filepath.Join(t.TempDir(), "copy")
@@ -182,24 +184,24 @@ func TestJobStoreOfBackup(t *testing.T) {
 	before := tree(t, p.data)
 	copyFile(t, filepath.Join(out, "jobs.db"), filepath.Join(p.data, "jobs.db"))
 	p.refused(t, p, "belongs to another directory, or to another copy", "run: muster adopt --data "+p.data)
-	if said := p.command(t, "adopt"); !strings.Contains(said, "is kept as "+filepath.Join(p.data, "jobs.db.foreign-")) {
-		t.Errorf("adopt says %q", said)
+	if output := p.command(t, "adopt"); !strings.Contains(output, "is kept as "+filepath.Join(p.data, "jobs.db.foreign-")) {
+		t.Errorf("adopt says %q", output)
 	}
 	again := p.serve(t, "", "--part-bytes", "20000", "--sweep-every", "50ms")
 	again.wait(again.kickOff(everyPractitioner))
 	again.noOrphans(p.data, 2*len(before))
-	p.whole(t)
+	p.verify(t)
 }
 
-// TestJobStoreLost takes jobs.db away: a server, which would take all files for nobody's, is
-// refused and removes none.
+// TestJobStoreLost removes jobs.db: a server, to which all files would be orphans,
+// refuses to start and removes no file.
 func TestJobStoreLost(t *testing.T) {
 	for name, lose := range map[string]func(path string) error{
 		"missing": os.Remove,
 		"empty":   func(path string) error { return os.Truncate(path, 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newPlace(t)
+			p := newDeployment(t)
 			p.load(t, practitioners(t, 300, "Lost"))
 			s := p.serve(t, "", "--part-bytes", "20000")
 			s.wait(s.kickOff(everyPractitioner))
@@ -219,21 +221,21 @@ func TestJobStoreLost(t *testing.T) {
 			if after := tree(t, p.data); !maps.Equal(before, after) {
 				t.Errorf("the files are %v, before %v", after, before)
 			}
-			if said := p.command(t, "adopt"); !strings.Contains(said, "a new, empty jobs.db was made") || !strings.Contains(said, fmt.Sprintf("the exports of %d files", len(before))) {
-				t.Errorf("adopt says %q", said)
+			if output := p.command(t, "adopt"); !strings.Contains(output, "a new, empty jobs.db was made") || !strings.Contains(output, fmt.Sprintf("the exports of %d files", len(before))) {
+				t.Errorf("adopt says %q", output)
 			}
 			again := p.serve(t, "", "--part-bytes", "20000", "--sweep-every", "50ms")
 			again.wait(again.kickOff(everyPractitioner))
-			again.noOrphans(p.data, 2*len(before)) // the lost ones stay for an hour
-			p.whole(t)
+			again.noOrphans(p.data, 2*len(before)) // lost files are kept for an hour
+			p.verify(t)
 		})
 	}
 }
 
-// TestMovedDirectory moves a data directory with all that is in it, puts a backup in its place,
-// and makes a backup of a backup: each goes on without a word.
+// TestMovedDirectory moves a data directory, puts a backup in its place, and makes a
+// backup of a backup: each of them can be served.
 func TestMovedDirectory(t *testing.T) {
-	p := newPlace(t)
+	p := newDeployment(t)
 	p.load(t, practitioners(t, 300, "Moved"))
 	s := p.serve(t, "", "--part-bytes", "20000")
 	m := s.wait(s.kickOff(everyPractitioner))
@@ -244,11 +246,11 @@ func TestMovedDirectory(t *testing.T) {
 	}
 	serves := func(data string) {
 		t.Helper()
-		s := place{data: data, address: p.address}.serve(t, "", "--sweep-every", "50ms")
+		s := deployment{data: data, address: p.address}.serve(t, "", "--sweep-every", "50ms")
 		files(t, m)
 		s.noOrphans(data, len(m.Output))
 		s.Kill()
-		place{data: data}.whole(t)
+		deployment{data: data}.verify(t)
 	}
 	s.Kill()
 	moved := filepath.Join(t.TempDir(), "moved")
@@ -263,12 +265,12 @@ func TestMovedDirectory(t *testing.T) {
 	serves(second)
 }
 
-// refused starts a server that must not start, at the public address of the other place, and
-// fails the test unless it ends with code 1 and the words.
-func (p place) refused(t *testing.T, public place, words ...string) {
+// refused starts a server with the base URL of the deployment public, and fails the test
+// unless the server exits with code 1 and the texts in its log.
+func (p deployment) refused(t *testing.T, public deployment, words ...string) {
 	t.Helper()
 	base := "http://" + public.address + "/fhir"
-	r, err := muster.Start("", append([]string{"serve", "--listen", p.address, "--base-url", base, "--sweep-every", "50ms"}, p.where()...)...)
+	r, err := muster.Start("", append([]string{"serve", "--listen", p.address, "--base-url", base, "--sweep-every", "50ms"}, p.options()...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,17 +290,17 @@ func (p place) refused(t *testing.T, public place, words ...string) {
 	}
 }
 
-// command runs a command on the place and returns what it prints.
-func (p place) command(t *testing.T, args ...string) string {
+// command runs a command on the deployment and returns its output.
+func (p deployment) command(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := muster.Run(append(args, p.where()...)...)
+	out, err := muster.Run(append(args, p.options()...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return out
 }
 
-// tree returns the export files of a data directory by name, with their sizes.
+// tree returns the sizes of the export files of a data directory by name.
 func tree(t *testing.T, data string) map[string]int64 {
 	t.Helper()
 	found := map[string]int64{}
@@ -319,13 +321,13 @@ func tree(t *testing.T, data string) map[string]int64 {
 		t.Fatal(err)
 	}
 	if len(found) < 2 {
-		t.Fatalf("only %d files: the test wants more", len(found))
+		t.Fatalf("only %d files: the test requires at least 2", len(found))
 	}
 	return found
 }
 
-// mark reads the mark of a folder of files, "" if there is none.
-func mark(t *testing.T, data string) string {
+// ownerID returns the owner id of a folder of export files, or "".
+func ownerID(t *testing.T, data string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(data, "files", ".owner"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

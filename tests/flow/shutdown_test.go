@@ -5,10 +5,10 @@ import (
 	"testing"
 )
 
-// TestTerminatedServerGivesWorkBack ends a server in the middle of an export: it
-// ends by itself, and the next one goes on with the job at once.
-func TestTerminatedServerGivesWorkBack(t *testing.T) {
-	p := newPlace(t)
+// TestShutdownReleasesWork shuts a server down during an export: it exits, and the next
+// one resumes the job at once.
+func TestShutdownReleasesWork(t *testing.T) {
+	p := newDeployment(t)
 	p.load(t, practitioners(t, 5000, "Kept"))
 	s := p.serve(t, "", "--part-bytes", "40000")
 	status := s.kickOff(everyPractitioner)

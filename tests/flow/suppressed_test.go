@@ -10,8 +10,8 @@ import (
 	"muster/internal/testkit"
 )
 
-// What clients may learn of suppressed resources follows from the options of the
-// program, the same in searches and exports, on both databases.
+// TestSuppressedByOptions checks that the options of the program decide which suppressed
+// resources clients may see, in searches and exports, on both databases.
 func TestSuppressedByOptions(t *testing.T) {
 	t.Attr("req", "VI-07 VI-10 SU-01 MA-07")
 	lines := filepath.Join(t.TempDir(), "lines.ndjson")
@@ -21,10 +21,10 @@ func TestSuppressedByOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	onBoth(t, func(t *testing.T, newPlace func(*testing.T) place) {
+	onBothDatabases(t, func(t *testing.T, newDeployment func(*testing.T) deployment) {
 		for _, c := range []struct {
 			options []string
-			asked   int // status of who asks
+			status  int // of a search for suppressed resources
 			delta   int // resources in a delta
 		}{
 			{nil, http.StatusOK, 2},
@@ -33,14 +33,14 @@ func TestSuppressedByOptions(t *testing.T) {
 			{[]string{"--behind-proxy", "--no-compat-suppressed-search"}, http.StatusForbidden, 1},
 		} {
 			t.Run(strings.Join(c.options, " "), func(t *testing.T) {
-				p := newPlace(t)
+				p := newDeployment(t)
 				p.load(t, lines)
 				s := p.serve(t, "", c.options...)
-				if _, status, err := testkit.Fetch(t.Context(), s.Base+"/Practitioner?family=smith&suppressed=true", nil); err != nil || status != c.asked {
-					t.Errorf("a search is answered with %d, %v, want %d", status, err, c.asked)
+				if _, status, err := testkit.Fetch(t.Context(), s.Base+"/Practitioner?family=smith&suppressed=true", nil); err != nil || status != c.status {
+					t.Errorf("a search is answered with %d, %v, want %d", status, err, c.status)
 				}
 				_, err := s.KickOff(testkit.Parameters("", "Practitioner?family=smith&suppressed=true"))
-				if refused := err != nil && strings.Contains(err.Error(), "forbidden"); refused != (c.asked == http.StatusForbidden) || err != nil && !refused {
+				if refused := err != nil && strings.Contains(err.Error(), "forbidden"); refused != (c.status == http.StatusForbidden) || err != nil && !refused {
 					t.Errorf("a kick-off is answered with %v", err)
 				}
 				m := s.wait(s.kickOff(testkit.Parameters("2020-01-01T00:00:00Z", "Practitioner?_lastUpdated=ge1900-01-01")))

@@ -29,7 +29,7 @@ func (a *answer) bundle() (b bundle, err error) {
 		return b, fmt.Errorf("the body is not JSON: %w", err)
 	}
 	if b.ResourceType != "Bundle" || b.Type != "searchset" {
-		return b, errors.New("the body is no searchset Bundle")
+		return b, errors.New("the body is not a searchset Bundle")
 	}
 	for _, e := range b.Entry {
 		if want := a.known["base"] + "/" + e.Resource.ResourceType + "/" + e.Resource.ID; e.Search.Mode != "outcome" && e.FullURL != want {
@@ -40,7 +40,7 @@ func (a *answer) bundle() (b bundle, err error) {
 }
 
 // checkBundle compares the entries of one mode: ids of matches in order, included
-// resources as Type/id in any order, and the words of outcomes.
+// resources as Type/id in any order, and the diagnostics of outcomes.
 func (a *answer) checkBundle(f fact) error {
 	b, err := a.bundle()
 	if err != nil {
@@ -53,12 +53,12 @@ func (a *answer) checkBundle(f fact) error {
 			got = append(got, e.Resource.ID)
 		case f.about == "includes" && e.Search.Mode == "include":
 			got = append(got, e.Resource.ResourceType+"/"+e.Resource.ID)
-		case f.about == "tells" && e.Search.Mode == "outcome":
+		case f.about == "outcome" && e.Search.Mode == "outcome":
 			got = append(got, e.Resource.Issue[0].Diagnostics)
 		}
 	}
-	if f.about == "tells" {
-		return tells(f.text, got)
+	if f.about == "outcome" {
+		return matchOutcome(f.text, got)
 	}
 	want := ids(f.text)
 	if f.about == "includes" {
@@ -71,7 +71,7 @@ func (a *answer) checkBundle(f fact) error {
 	return nil
 }
 
-func tells(pattern string, got []string) error {
+func matchOutcome(pattern string, got []string) error {
 	if pattern == "nothing" {
 		pattern = "^$"
 	}
@@ -80,14 +80,15 @@ func tells(pattern string, got []string) error {
 		return err
 	}
 	if !form.MatchString(strings.Join(got, "\n")) {
-		return fmt.Errorf("the Bundle tells %q, want a match of %s", got, form)
+		return fmt.Errorf("the outcomes of the Bundle are %q, want a match of %s", got, form)
 	}
 	return nil
 }
 
 var rangeForm = regexp.MustCompile(`^(.*?)([0-9]+)\.\.(.*?)([0-9]+)$`)
 
-// ids reads a list of ids, where a-001..a-030 stands for thirty, upwards or downwards.
+// ids parses a list of ids, where a-001..a-030 is a range of thirty, ascending or
+// descending.
 func ids(text string) (list []string) {
 	for word := range strings.FieldsSeq(text) {
 		m := rangeForm.FindStringSubmatch(word)
@@ -112,7 +113,7 @@ func ids(text string) (list []string) {
 	return list
 }
 
-// checkLink looks at the link with a relation.
+// checkLink checks the link with a relation.
 func (a *answer) checkLink(f fact) error {
 	b, err := a.bundle()
 	if err != nil {

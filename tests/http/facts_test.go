@@ -13,15 +13,15 @@ import (
 	"strings"
 )
 
-// answer is a response under examination.
+// answer is a response that is checked.
 type answer struct {
 	*http.Response
-	body  string // unpacked as far as facts said so
-	raw   int    // bytes of the body as it came
-	known holes
+	body  string // decoded by "unpack" facts
+	raw   int    // bytes of the body as received
+	known captures
 }
 
-// implied lists the facts that hold for every answer.
+// implied returns the facts that are checked for each response.
 func (a *answer) implied(q *http.Request) []fact {
 	facts := []fact{
 		{about: "Cache-Control", verb: "=", text: "no-store"},
@@ -41,7 +41,7 @@ func (a *answer) implied(q *http.Request) []fact {
 	)
 }
 
-// check says why a fact does not hold, or nil.
+// check returns an error if a fact does not hold.
 func (a *answer) check(f fact) error {
 	switch f.about {
 	case "status":
@@ -62,7 +62,7 @@ func (a *answer) check(f fact) error {
 		return a.checkLines(f)
 	case "unpack":
 		return a.unpack(f.text)
-	case "matches", "includes", "tells":
+	case "matches", "includes", "outcome":
 		return a.checkBundle(f)
 	case "link":
 		return a.checkLink(f)
@@ -80,7 +80,7 @@ func (a *answer) check(f fact) error {
 	return a.compare(f, values[0])
 }
 
-// compare holds one text against a pattern or a regular expression.
+// compare compares a text with a pattern or a regular expression.
 func (a *answer) compare(f fact, got string) error {
 	if f.verb == "=" {
 		if !a.known.match(f.text, got) {
@@ -116,7 +116,7 @@ func (a *answer) checkJSON(f fact) error {
 	if err := json.Unmarshal([]byte(a.body), &root); err != nil {
 		return fmt.Errorf("the body is not JSON: %w", err)
 	}
-	value, found := place(root, f.path)
+	value, found := lookup(root, f.path)
 	switch {
 	case f.verb == "absent" && found:
 		return fmt.Errorf("json %s is %v, want it absent", f.path, value)
@@ -141,8 +141,8 @@ func (a *answer) checkJSON(f fact) error {
 	return a.compare(f, string(text))
 }
 
-// place walks a path such as issue[0].code; an index of -1 is the last element.
-func place(value any, path string) (any, bool) {
+// lookup returns the value at a path such as issue[0].code. Index -1 is the last element.
+func lookup(value any, path string) (any, bool) {
 	for name := range strings.SplitSeq(strings.ReplaceAll(path, "[", ".["), ".") {
 		if number, ok := strings.CutPrefix(name, "["); ok {
 			list, _ := value.([]any)
@@ -166,14 +166,14 @@ func place(value any, path string) (any, bool) {
 	return value, true
 }
 
-// checkLines counts NDJSON lines the way the strictest client does: every
-// character that some program takes for a line end is one (RE-07).
+// checkLines counts NDJSON lines as the strictest client does: each character that some
+// program treats as a line end is one (RE-07).
 func (a *answer) checkLines(f fact) error {
 	if !strings.HasSuffix(a.body, "\n") {
 		return errors.New("the last line has no newline")
 	}
 	if strings.ContainsAny(a.body, "\r\u0085\u2028\u2029\v\f\ufeff") {
-		return errors.New("there are characters that some readers take for line ends")
+		return errors.New("the body contains characters that some readers treat as line ends")
 	}
 	lines := strings.Split(strings.TrimSuffix(a.body, "\n"), "\n")
 	for n, line := range lines {
@@ -188,7 +188,7 @@ func (a *answer) checkLines(f fact) error {
 	return nil
 }
 
-// unpack replaces the body by what is inside.
+// unpack replaces the body by its decoded content.
 func (a *answer) unpack(form string) error {
 	switch form {
 	case "gzip":
@@ -208,5 +208,5 @@ func (a *answer) unpack(form string) error {
 		a.body = string(inside)
 		return err
 	}
-	return fmt.Errorf("%q cannot be unpacked: say gzip or Binary", form)
+	return fmt.Errorf("%q cannot be unpacked: write gzip or Binary", form)
 }

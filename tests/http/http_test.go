@@ -1,11 +1,10 @@
-// Package http holds transcripts of conversations with the server: text files of
-// requests and of facts about the answers, each with the ids of the guide's
-// requirements that it proves. README.md explains their little language; the
-// tests run every transcript against a real server with a real data directory, in
-// one process, with a clock that only the transcript moves.
+// Package http tests the server with transcripts: text files of requests and of facts
+// about the responses, each with the ids of the requirements that it covers. README.md
+// describes the format. The tests run each transcript in one process, against a server
+// with a data directory on disk and a clock that only the transcript moves.
 //
-// A fact that does not hold fails the test with file, line, and what came
-// instead; the transcript then goes on, so that one run shows all.
+// A fact that does not hold is reported with file, line and the response. The transcript
+// then continues, so that one run shows all errors.
 package http
 
 import (
@@ -41,8 +40,8 @@ import (
 	"muster/internal/store/sqlite"
 )
 
-// base is the public address. Nothing listens there: the client of the
-// transcripts takes every connection to the server in test.
+// base is the public base URL. No server listens there: the client of the transcripts
+// connects to the server under test.
 const base = "http://directory.example/fhir"
 
 func TestTranscripts(t *testing.T) {
@@ -56,7 +55,7 @@ func TestTranscripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := &runner{t: t, file: file, known: holes{"base": base}}
+			r := &runner{t: t, file: file, known: captures{"base": base}}
 			for _, s := range steps {
 				r.run(s)
 			}
@@ -64,7 +63,7 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-// clock is a time that only the transcript moves.
+// clock is a clock that only the transcript moves.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -82,11 +81,11 @@ func (c *clock) move(by time.Duration) {
 	c.now = c.now.Add(by)
 }
 
-// runner is one transcript with its server.
+// runner runs one transcript with its server.
 type runner struct {
 	t     *testing.T
 	file  string
-	known holes
+	known captures
 
 	clock     *clock
 	store     *sqlite.Store
@@ -100,7 +99,7 @@ func (r *runner) fatalf(line int, format string, args ...any) {
 	r.t.Fatalf("%s:%d: %s", r.file, line, fmt.Sprintf(format, args...))
 }
 
-// run does one step.
+// run runs one step.
 func (r *runner) run(s step) {
 	r.t.Helper()
 	if s.command == "start" {
@@ -121,7 +120,7 @@ func (r *runner) run(s step) {
 	case "put":
 		r.load(s, "put", strings.NewReader(strings.Join(s.args, " ")))
 	case "fill":
-		r.load(s, "fill", strings.NewReader(r.filled(s)))
+		r.load(s, "fill", strings.NewReader(r.repeat(s)))
 	case "remove":
 		r.remove(s)
 	case "wait":
@@ -142,7 +141,7 @@ func (r *runner) run(s step) {
 	}
 }
 
-// start opens a data directory and a server on it.
+// start starts a server on a new data directory.
 func (r *runner) start(s step) {
 	r.t.Helper()
 	dir := filepath.Join(r.t.TempDir(), "data")
@@ -181,7 +180,7 @@ func (r *runner) start(s step) {
 			r.fatalf(s.line, "%v", err)
 		}
 	}
-	searches.Suppressed = exports.Suppressed // one control for both
+	searches.Suppressed = exports.Suppressed // one option for both
 	service := export.New(exports)
 	config.Exports, config.ParseExport = service, service.ParseRequest
 	config.Searches = searchset.New(searches)
@@ -199,7 +198,7 @@ func (r *runner) must(s step, err error) {
 	}
 }
 
-// setOption changes one setting: NAME=VALUE.
+// setOption applies an option NAME=VALUE.
 func setOption(option string, exports *export.Config, searches *searchset.Config, config *server.Config) (err error) {
 	name, value, _ := strings.Cut(option, "=")
 	switch name {
@@ -245,7 +244,7 @@ func (r *runner) background(run func(context.Context) error) {
 	})
 }
 
-// serve starts the server and a client that finds it under the base URL.
+// serve starts the server and a client that connects to it for the base URL.
 func (r *runner) serve(handler http.Handler) {
 	s := httptest.NewServer(handler)
 	r.t.Cleanup(s.Close)
@@ -259,7 +258,7 @@ func (r *runner) serve(handler http.Handler) {
 	r.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// load writes resources into the directory.
+// load loads resources into the directory.
 func (r *runner) load(s step, name string, lines io.Reader) {
 	r.t.Helper()
 	summary, err := load.Run(r.t.Context(), load.Config{Directory: r.store, Extractor: r.extractor}, []load.Input{load.FromReader(name, lines)})
@@ -269,19 +268,19 @@ func (r *runner) load(s step, name string, lines io.Reader) {
 	}
 }
 
-// filled repeats a resource with the numbers 001, 002, … where it has {n}.
-func (r *runner) filled(s step) string {
+// repeat returns copies of a resource with the numbers 001, 002, … in place of {n}.
+func (r *runner) repeat(s step) string {
 	r.t.Helper()
-	many, err := strconv.Atoi(s.args[0])
+	count, err := strconv.Atoi(s.args[0])
 	r.must(s, err)
 	var lines strings.Builder
-	for n := range many {
+	for n := range count {
 		lines.WriteString(strings.ReplaceAll(strings.Join(s.args[1:], " "), "{n}", fmt.Sprintf("%03d", n+1)) + "\n")
 	}
 	return lines.String()
 }
 
-// remove takes a resource out of the directory.
+// remove removes a resource from the directory.
 func (r *runner) remove(s step) {
 	r.t.Helper()
 	name, id, _ := strings.Cut(s.args[0], "/")
@@ -289,12 +288,12 @@ func (r *runner) remove(s step) {
 	outcomes, err := r.store.Apply(r.t.Context(), []store.Change{{Type: t, ID: id, Remove: true}})
 	r.must(s, err)
 	if outcomes[0] != store.Removed {
-		r.fatalf(s.line, "%s is not there", s.args[0])
+		r.fatalf(s.line, "%s does not exist", s.args[0])
 	}
 }
 
-// finish opens the gate and waits until the job has ended. It looks each time
-// that the work says it has come further.
+// finish opens the gate and waits until the job has ended. It checks the job whenever the
+// work reports progress.
 func (r *runner) finish(s step) {
 	r.t.Helper()
 	name := "job"
@@ -316,7 +315,7 @@ func (r *runner) finish(s step) {
 	}
 }
 
-// gate stops the work of exports, and tells of its progress.
+// gate blocks the work of exports and reports its progress.
 type gate struct {
 	mu       sync.Mutex
 	closed   chan struct{} // nil when open
@@ -373,15 +372,15 @@ func (r *runner) request(s step) {
 	r.t.Helper()
 	body, headers, err := s.content(r.known.fill)
 	r.must(s, err)
-	address := r.known.fill(s.address)
-	if strings.HasPrefix(address, "/") {
-		address = strings.TrimSuffix(base, "/fhir") + address
+	target := r.known.fill(s.target)
+	if strings.HasPrefix(target, "/") {
+		target = strings.TrimSuffix(base, "/fhir") + target
 	}
 	var content io.Reader
 	if body != "" {
 		content = strings.NewReader(body)
 	}
-	q, err := http.NewRequestWithContext(r.t.Context(), s.method, address, content)
+	q, err := http.NewRequestWithContext(r.t.Context(), s.method, target, content)
 	r.must(s, err)
 	for _, h := range headers {
 		if !slices.ContainsFunc(s.headers, func(own header) bool { return strings.EqualFold(own.name, h.name) }) {
@@ -401,9 +400,9 @@ func (r *runner) request(s step) {
 	a := &answer{Response: response, body: string(read), raw: len(read), known: r.known}
 	for _, f := range append(s.facts, a.implied(q)...) {
 		if err := a.check(f); err != nil {
-			r.t.Errorf("%s:%d: %s %s %v: %v\nthe answer is %s\n%s", r.file, max(f.line, s.line), s.method, address, s.req, err, response.Status, shorten(string(read)))
+			r.t.Errorf("%s:%d: %s %s %v: %v\nthe response is %s\n%s", r.file, max(f.line, s.line), s.method, target, s.req, err, response.Status, shorten(string(read)))
 			if f.about == "status" {
-				return // the other facts are about another answer
+				return // the other facts are about a response with another status
 			}
 		}
 	}

@@ -8,28 +8,28 @@ import (
 	"strings"
 )
 
-// step is one command or one request of a transcript.
+// step is a command or a request of a transcript.
 type step struct {
 	line    int
 	command string   // "start", "load", …; empty for a request
 	args    []string // of the command
-	req     []string // ids that the request proves
+	req     []string // requirements that the request covers
 
-	method, address string
-	headers         []header
-	parameters      []parameter
-	body            []string
-	facts           []fact
+	method, target string
+	headers        []header
+	parameters     []parameter
+	body           []string
+	facts          []fact
 }
 
 type header struct{ name, value string }
 
 type parameter struct{ name, value string }
 
-// fact is one line that starts with ">".
+// fact is a line that starts with ">".
 type fact struct {
 	line  int
-	about string // "status", "body", "json", "ndjson", "length", "unpack", or the name of a header
+	about string // "status", "body", "json", "ndjson", "length", "unpack", … or the name of a header
 	path  string // of json
 	verb  string // "=", "~", "absent", "empty", "count", or empty
 	text  string
@@ -42,7 +42,7 @@ var (
 	statusForm  = regexp.MustCompile(`^[1-5][0-9]{2}$`)
 )
 
-// readScript reads a transcript. Errors name file and line.
+// readScript parses a transcript. Errors have file and line.
 func readScript(name string) ([]step, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -59,13 +59,13 @@ func readScript(name string) ([]step, error) {
 			ids = strings.Fields(rest)
 			for _, id := range ids {
 				if !idForm.MatchString(id) {
-					return nil, fmt.Errorf("%s:%d: %q is not the id of a requirement", name, n+1, id)
+					return nil, fmt.Errorf("%s:%d: %q is not a requirement id", name, n+1, id)
 				}
 			}
 			continue
 		}
 		if m := requestForm.FindStringSubmatch(line); m != nil {
-			steps = append(steps, step{line: n + 1, method: m[1], address: m[2], req: ids})
+			steps = append(steps, step{line: n + 1, method: m[1], target: m[2], req: ids})
 			ids = nil
 			continue
 		}
@@ -96,7 +96,7 @@ func isCommand(word string) bool {
 	return false
 }
 
-// add reads a line that belongs to a request.
+// add parses a line of a request.
 func (s *step) add(n int, line string) error {
 	switch {
 	case strings.HasPrefix(line, "> "):
@@ -104,7 +104,7 @@ func (s *step) add(n int, line string) error {
 		s.facts = append(s.facts, f)
 		return err
 	case len(s.facts) > 0:
-		return fmt.Errorf("%q stands after the facts of its request", line)
+		return fmt.Errorf("%q follows the facts of its request", line)
 	case strings.HasPrefix(line, "+ "):
 		name, value, _ := strings.Cut(line[2:], " ")
 		s.parameters = append(s.parameters, parameter{name, value})
@@ -113,14 +113,14 @@ func (s *step) add(n int, line string) error {
 	default:
 		m := headerForm.FindStringSubmatch(line)
 		if m == nil {
-			return fmt.Errorf("%q is no header, parameter, body or fact", line)
+			return fmt.Errorf("%q is not a header, parameter, body or fact", line)
 		}
 		s.headers = append(s.headers, header{m[1], m[2]})
 	}
 	return nil
 }
 
-// readFact reads what follows "> ".
+// readFact parses the text after "> ".
 func readFact(n int, text string) (fact, error) {
 	f := fact{line: n}
 	if statusForm.MatchString(text) {
@@ -131,7 +131,7 @@ func readFact(n int, text string) (fact, error) {
 	switch f.about {
 	case "length":
 		return f, nil
-	case "ndjson", "unpack", "matches", "includes", "tells":
+	case "ndjson", "unpack", "matches", "includes", "outcome":
 		f.text = text
 		return f, nil
 	case "link":
@@ -159,7 +159,7 @@ func readFact(n int, text string) (fact, error) {
 	return f, fmt.Errorf("%q is not a fact; README.md lists them", text)
 }
 
-// content returns the body of a request, and the headers that go with it.
+// content returns the body of a request and its default headers.
 func (s *step) content(fill func(string) string) (string, []header, error) {
 	if len(s.parameters) == 0 {
 		return fill(strings.Join(s.body, "\n")), nil, nil
@@ -184,42 +184,42 @@ func (s *step) content(fill func(string) string) (string, []header, error) {
 	return string(text), []header{{"Content-Type", "application/fhir+json"}, {"Prefer", "respond-async"}}, err
 }
 
-// holes are the texts that a transcript has caught, by name.
-type holes map[string]string
+// captures are the texts captured by a transcript, by name.
+type captures map[string]string
 
-var holeForm = regexp.MustCompile(`\{[a-z][a-z0-9]*\}`)
+var captureForm = regexp.MustCompile(`\{[a-z][a-z0-9]*\}`)
 
-// fill puts caught texts into text. Holes that caught nothing stay.
-func (h holes) fill(text string) string {
-	return holeForm.ReplaceAllStringFunc(text, func(hole string) string {
-		if caught, ok := h[hole[1:len(hole)-1]]; ok {
-			return caught
+// fill replaces {name} by the captured text. Unknown names are unchanged.
+func (h captures) fill(text string) string {
+	return captureForm.ReplaceAllStringFunc(text, func(placeholder string) string {
+		if captured, ok := h[placeholder[1:len(placeholder)-1]]; ok {
+			return captured
 		}
-		return hole
+		return placeholder
 	})
 }
 
-// match holds text against a pattern and keeps what new holes catch.
-func (h holes) match(pattern, text string) bool {
+// match matches text with a pattern and stores new captures.
+func (h captures) match(pattern, text string) bool {
 	expression, names, at := "", []string{}, 0
-	for _, place := range holeForm.FindAllStringIndex(pattern, -1) {
+	for _, place := range captureForm.FindAllStringIndex(pattern, -1) {
 		expression += regexp.QuoteMeta(pattern[at:place[0]])
 		at = place[1]
 		name := pattern[place[0]+1 : place[1]-1]
-		if caught, ok := h[name]; ok {
-			expression += regexp.QuoteMeta(caught)
+		if captured, ok := h[name]; ok {
+			expression += regexp.QuoteMeta(captured)
 			continue
 		}
 		expression += "(.+)"
 		names = append(names, name)
 	}
 	expression += regexp.QuoteMeta(pattern[at:])
-	caught := regexp.MustCompile("(?s)^" + expression + "$").FindStringSubmatch(text)
-	if caught == nil {
+	captured := regexp.MustCompile("(?s)^" + expression + "$").FindStringSubmatch(text)
+	if captured == nil {
 		return false
 	}
 	for n, name := range names {
-		h[name] = caught[n+1]
+		h[name] = captured[n+1]
 	}
 	return true
 }

@@ -16,39 +16,39 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// TestEveryClaimIsInAScript: each parameter of each type, with each modifier and prefix
-// that the registry claims, under each of its names, and each include has a search that
-// is answered. A restricted parameter has one that is refused.
+// TestEveryClaimIsInAScript checks that the scripts cover the registry. Each parameter of
+// each type, with each modifier, prefix and alias, and each include must be in a search
+// that is answered. Each restricted parameter must be in a search that is refused.
 func TestEveryClaimIsInAScript(t *testing.T) {
 	t.Attr("requirements", "CS-04 SR-40 SR-46 TR-02 TR-04")
 	reg, err := conformance.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	asked := map[string]bool{}
+	covered := map[string]bool{}
 	for _, s := range scripts(t) {
 		for _, q := range s.searches {
-			note(asked, reg, q)
+			addCovered(covered, reg, q)
 		}
 	}
 	var missing []string
 	for _, want := range claims(reg) {
-		if !asked[want] {
+		if !covered[want] {
 			missing = append(missing, want)
 		}
 	}
 	if len(missing) > 0 {
-		t.Errorf("no script asks for\n  %s", strings.Join(missing, "\n  "))
+		t.Errorf("no script covers\n  %s", strings.Join(missing, "\n  "))
 	}
 }
 
-// prefixes are those of a parameter type.
+// prefixes lists the prefixes of a parameter type.
 var prefixes = map[conformance.ParamType][]string{
 	conformance.Date:   {"eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"},
 	conformance.Number: {"eq", "ne", "gt", "lt", "ge", "le"},
 }
 
-// claims lists what the registry says can be asked, each in the form of [note].
+// claims lists what the registry supports, in the form of [addCovered].
 func claims(reg *conformance.Registry) []string {
 	var list []string
 	for _, t := range reg.Types() {
@@ -79,8 +79,8 @@ func claims(reg *conformance.Registry) []string {
 	return list
 }
 
-// note records what one search asks for.
-func note(asked map[string]bool, reg *conformance.Registry, s question) {
+// addCovered adds what one search covers.
+func addCovered(covered map[string]bool, reg *conformance.Registry, s testCase) {
 	typeName, params, _ := strings.Cut(s.query, "?")
 	t, ok := fhir.ParseType(typeName)
 	if !ok {
@@ -92,11 +92,11 @@ func note(asked map[string]bool, reg *conformance.Registry, s question) {
 		if name == "_include" || name == "_revinclude" {
 			value, _ = url.QueryUnescape(value)
 			if s.refused == "" {
-				asked[typeName+"?"+name+"="+value] = true
+				covered[typeName+"?"+name+"="+value] = true
 			}
 			continue
 		}
-		if plain(typeName + "?" + p) {
+		if onlyCriteria(typeName + "?" + p) {
 			criteria = append(criteria, p)
 		}
 	}
@@ -107,50 +107,50 @@ func note(asked map[string]bool, reg *conformance.Registry, s question) {
 	for _, p := range q.Params {
 		switch p := p.(type) {
 		case query.Criterion:
-			noteLeaf(asked, reg, t, p, s.refused)
-		case query.Chain: // agent.who reads like a chain
+			addCriterion(covered, reg, t, p, s.refused)
+		case query.Chain: // agent.who looks like a chain
 			if l, ok := p.Next.(query.Criterion); ok {
-				asked[typeName+"?"+p.Ref+"."+l.Name] = true
+				covered[typeName+"?"+p.Ref+"."+l.Name] = true
 			}
 		}
 	}
 }
 
-func noteLeaf(asked map[string]bool, reg *conformance.Registry, t fhir.Type, l query.Criterion, refused string) {
+func addCriterion(covered map[string]bool, reg *conformance.Registry, t fhir.Type, l query.Criterion, refused string) {
 	p, ok := reg.Param(t, l.Name)
 	if !ok {
 		return
 	}
 	if refused != "" {
-		asked[t.String()+"?"+p.Code+" refused"] = true
+		covered[t.String()+"?"+p.Code+" refused"] = true
 		return
 	}
-	asked[t.String()+"?"+l.Name] = true
+	covered[t.String()+"?"+l.Name] = true
 	name := t.String() + "?" + p.Code
-	asked[name] = true
+	covered[name] = true
 	if l.Modifier != "" {
-		asked[name+":"+l.Modifier] = true
+		covered[name+":"+l.Modifier] = true
 		return
 	}
 	for _, v := range l.Values {
 		if prefix := v.Parts[0][:min(2, len(v.Parts[0]))]; slices.Contains(prefixes[p.Type], prefix) {
-			asked[name+"="+prefix] = true
+			covered[name+"="+prefix] = true
 		}
 	}
 }
 
-// TestEvaluatorKnowsWhatTheRegistryClaims: nothing can be searched for without a second
-// opinion, and the two agree on types, modifiers and other names.
+// TestEvaluatorKnowsWhatTheRegistryClaims checks that the evaluator and the registry have
+// the same parameters, types, modifiers and aliases.
 func TestEvaluatorKnowsWhatTheRegistryClaims(t *testing.T) {
 	reg, err := conformance.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, typ := range fhir.Types() {
-		var claimed []searchtest.Known
+		var claimed []searchtest.ParameterInfo
 		for _, p := range reg.Params(typ) {
 			if p.Restricted == "" {
-				claimed = append(claimed, searchtest.Known{Code: p.Code, Type: string(p.Type), Modifiers: p.Modifiers, Aliases: reg.Aliases(typ, p.Code)})
+				claimed = append(claimed, searchtest.ParameterInfo{Code: p.Code, Type: string(p.Type), Modifiers: p.Modifiers, Aliases: reg.Aliases(typ, p.Code)})
 			}
 		}
 		if diff := cmp.Diff(searchtest.Parameters(typ), claimed, cmpopts.EquateEmpty()); diff != "" {

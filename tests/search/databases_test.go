@@ -12,7 +12,7 @@ import (
 	"muster/internal/testkit/stores"
 )
 
-// databases are those that the scripts run on.
+// databases are the databases that the scripts run on.
 var databases = map[string]func(t *testing.T, reg *conformance.Registry) compare.Config{
 	"sqlite": func(t *testing.T, reg *conformance.Registry) compare.Config {
 		return compare.Config{Registry: reg, Zone: index.Zone(), New: func(ctx context.Context) (store.Store, func() error, error) {

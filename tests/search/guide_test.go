@@ -25,8 +25,9 @@ func compiler(t *testing.T) *search.Compiler {
 	return search.New(reg, compare.Base, index.Zone())
 }
 
-// TestFiltersForSomeTypesOnly: the guide's second example asks for seven types and has
-// filters for five of them. It is refused, and the refusal names the two others (A-02).
+// TestFiltersForSomeTypesOnly checks that the guide's second example is refused: it
+// requests seven types, but has filters for only five of them. The error must name the
+// other two (A-02).
 func TestFiltersForSomeTypesOnly(t *testing.T) {
 	t.Attr("requirements", "KO-26 KO-29")
 	body := `{"resourceType":"Parameters","parameter":[{"name":"_outputFormat","valueString":"application/fhir+ndjson"},` +
@@ -44,21 +45,21 @@ func TestFiltersForSomeTypesOnly(t *testing.T) {
 	}
 	for _, want := range []string{"invalid", "Endpoint", "Provenance"} {
 		if !strings.Contains(text, want) {
-			t.Errorf("the refusal does not say %s:\n%s", want, text)
+			t.Errorf("the error does not contain %s:\n%s", want, text)
 		}
 	}
 	if strings.Contains(text, "Location?") || strings.Contains(text, "Practitioner?") {
-		t.Errorf("the refusal complains about filters that are sound:\n%s", text)
+		t.Errorf("the error names valid filters:\n%s", text)
 	}
 }
 
-// TestShippedRequests: the two export requests that the guide ships are accepted as they
-// are.
+// TestShippedRequests checks that the two export requests published with the guide are
+// accepted unchanged.
 func TestShippedRequests(t *testing.T) {
 	t.Attr("requirements", "KO-30 KO-35")
 	files, _ := filepath.Glob("../../../shared/data/ig-examples/Parameters-*.json")
 	if len(files) == 0 {
-		t.Skip("the guide's examples are not beside the project: nothing to read")
+		t.Skip("the guide's examples are not available next to the project")
 	}
 	for _, file := range files {
 		body, err := os.ReadFile(file)

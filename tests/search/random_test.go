@@ -7,15 +7,15 @@ import (
 	"muster/internal/conformance"
 )
 
-// cases are a fiftieth of what bench/soak/search compares, and half of that where a
-// query takes a way to another process.
+// cases is the number of queries for each database: a fiftieth of what bench/soak/search
+// compares, and half of that for a database in another process.
 var cases = map[string]int{"sqlite": 2000, "postgres": 1000}
 
-// enough is how many queries make a rich mixture whatever the seed.
-const enough = 2000
+// minForCoverage is the number of queries that have enough coverage with any seed.
+const minForCoverage = 2000
 
-// TestEngineEqualsEvaluator: for random queries over random directories, the engine finds
-// what the naive evaluator finds, as an export, a search and a delta.
+// TestEngineEqualsEvaluator checks that the engine finds what the reference evaluator
+// finds, as an export, a search and a delta, for random queries of random directories.
 func TestEngineEqualsEvaluator(t *testing.T) {
 	reg, err := conformance.Load()
 	if err != nil {
@@ -27,17 +27,17 @@ func TestEngineEqualsEvaluator(t *testing.T) {
 			t.Parallel()
 			seed := rand.Uint64()
 			c := open(t, reg)
-			mix, found, err := c.Run(t.Context(), seed, cases[name], nil)
+			coverage, failure, err := c.Run(t.Context(), seed, cases[name], nil)
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-			if found != nil {
-				small, err := c.Shrink(t.Context(), *found)
-				t.Fatalf("%v\n%v", small, err)
+			if failure != nil {
+				smallest, err := c.Shrink(t.Context(), *failure)
+				t.Fatalf("%v\n%v", smallest, err)
 			}
-			t.Logf("seed %d: %s", seed, &mix)
-			if poor := mix.Poor(); poor != "" && cases[name] >= enough {
-				t.Errorf("seed %d: the mixture proves too little: %s\n%s", seed, poor, &mix)
+			t.Logf("seed %d: %s", seed, &coverage)
+			if gap := coverage.Gap(); gap != "" && cases[name] >= minForCoverage {
+				t.Errorf("seed %d: insufficient coverage: %s\n%s", seed, gap, &coverage)
 			}
 		})
 	}

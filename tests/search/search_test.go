@@ -1,12 +1,10 @@
-// Package search holds scripts of searches: text files with a tiny directory, queries,
-// and what each of them finds or why it is refused. README.md explains their little
-// language.
+// Package search contains search scripts: text files with a small directory, queries, and
+// the expected answer or error of each query. README.md describes the format.
 //
 // The tests run every script on each database, in three ways that must agree with the
-// script: as an export from the store, as a request to the HTTP handler, and through
-// the naive evaluator of package searchtest. A test of its own sees to it that no
-// parameter, modifier, prefix, alias or include that the registry claims is missing
-// from the scripts.
+// script: as an export from the store, as a request to the HTTP handler, and through the
+// reference evaluator of package searchtest. Another test checks that the scripts cover
+// every parameter, modifier, prefix, alias and include of the registry.
 package search
 
 import (
@@ -60,7 +58,7 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-// run asks everything a script asks, of all sides.
+// run runs all searches of a script on the evaluator, as exports and over HTTP.
 func run(t *testing.T, c compare.Config, s *script) {
 	trial, err := c.Open(t.Context(), s.loads)
 	if err != nil {
@@ -81,32 +79,33 @@ func run(t *testing.T, c compare.Config, s *script) {
 		t.Fatal(err)
 	}
 	for _, q := range s.searches {
-		for _, side := range []struct {
-			name string
-			ask  func(question) (answer, error)
-			can  bool
+		for _, implementation := range []struct {
+			name       string
+			run        func(testCase) (answer, error)
+			applicable bool
 		}{
-			{"the evaluator", func(q question) (answer, error) { return evaluated(trial, q) }, q.kind != "read" && plain(q.query)},
-			{"an export", func(q question) (answer, error) { return exported(t, trial, q) }, q.kind == "export" || q.kind != "read" && plain(q.query)},
-			{"the search API", func(q question) (answer, error) { return searched(t, client, q) }, q.kind == "search" || q.kind == "read"},
+			{"the evaluator", func(q testCase) (answer, error) { return evaluate(trial, q) }, q.kind != "read" && onlyCriteria(q.query)},
+			{"an export", func(q testCase) (answer, error) { return exportIDs(t, trial, q) }, q.kind == "export" || q.kind != "read" && onlyCriteria(q.query)},
+			{"the search API", func(q testCase) (answer, error) { return get(t, client, q) }, q.kind == "search" || q.kind == "read"},
 		} {
-			if !side.can {
+			if !implementation.applicable {
 				continue
 			}
-			got, err := side.ask(q)
+			got, err := implementation.run(q)
 			if err != nil {
-				t.Errorf("%s:%d: %s: %s fails: %v", s.file, q.line, q.query, side.name, err)
+				t.Errorf("%s:%d: %s: %s fails: %v", s.file, q.line, q.query, implementation.name, err)
 				continue
 			}
-			if problem := q.differs(got); problem != "" {
-				t.Errorf("%s:%d: %s: %s %s", s.file, q.line, q.query, side.name, problem)
+			if problem := q.compare(got); problem != "" {
+				t.Errorf("%s:%d: %s: %s %s", s.file, q.line, q.query, implementation.name, problem)
 			}
 		}
 	}
 }
 
-// plain tells whether a query has criteria alone, so that a filter may say the same.
-func plain(text string) bool {
+// onlyCriteria reports whether a query has no search result parameters, so that an export
+// filter can express it.
+func onlyCriteria(text string) bool {
 	_, params, _ := strings.Cut(text, "?")
 	for _, p := range strings.Split(params, "&") {
 		name, _, _ := strings.Cut(p, "=")
@@ -119,20 +118,20 @@ func plain(text string) bool {
 	return true
 }
 
-// answer is what a side says.
+// answer is the answer of one implementation.
 type answer struct {
 	ids      []string
-	ordered  bool         // the order of ids means something
-	includes []string     // Type/id, if the side has includes
-	total    int          // -1 if it has none
-	refused  *fhir.Issues // the refusal
-	codeless bool         // the side refuses without a code
+	ordered  bool         // the order of ids is significant
+	includes []string     // Type/id
+	total    int          // -1 if there is none
+	refused  *fhir.Issues // errors of a refused query
+	codeless bool         // the query is refused without a code
 }
 
-// differs says in which way an answer is not what the script says.
-func (q question) differs(got answer) string {
+// compare returns how an answer differs from the expected answer, or an empty string.
+func (q testCase) compare(got answer) string {
 	if got.refused != nil || q.refused != "" {
-		return q.refusalDiffers(got)
+		return q.compareRefusal(got)
 	}
 	want, have := slices.Clone(q.ids), slices.Clone(got.ids)
 	if !q.ordered || !got.ordered {
@@ -156,21 +155,21 @@ func (q question) differs(got answer) string {
 	return ""
 }
 
-func (q question) refusalDiffers(got answer) string {
+func (q testCase) compareRefusal(got answer) string {
 	switch {
 	case got.refused == nil:
-		return fmt.Sprintf("finds %v and does not refuse", got.ids)
+		return fmt.Sprintf("finds %v, but must refuse", got.ids)
 	case q.refused == "":
 		return fmt.Sprintf("refuses: %v", *got.refused)
 	case got.codeless:
 		return ""
 	}
 	for _, issue := range *got.refused {
-		if string(issue.Code) == q.refused && strings.Contains(issue.Diagnostics, q.why) {
+		if string(issue.Code) == q.refused && strings.Contains(issue.Diagnostics, q.diagnostics) {
 			return ""
 		}
 	}
-	return fmt.Sprintf("refuses otherwise: %v %v", (*got.refused)[0].Code, *got.refused)
+	return fmt.Sprintf("refuses with another error: %v %v", (*got.refused)[0].Code, *got.refused)
 }
 
 func refusal(err error) (answer, error) {
@@ -181,8 +180,8 @@ func refusal(err error) (answer, error) {
 	return answer{refused: &issues}, nil
 }
 
-// evaluated is what the naive evaluator says.
-func evaluated(trial *compare.Trial, q question) (answer, error) {
+// evaluate returns the answer of the reference evaluator.
+func evaluate(trial *compare.Trial, q testCase) (answer, error) {
 	parsed, err := query.Parse(q.query)
 	if err != nil {
 		return refusal(err)
@@ -194,17 +193,17 @@ func evaluated(trial *compare.Trial, q question) (answer, error) {
 	if err != nil {
 		return answer{refused: &fhir.Issues{}, codeless: true}, nil
 	}
-	if found.Unsure {
-		return answer{}, errors.New("a place is too near the edge of a circle: move it")
+	if found.Ambiguous {
+		return answer{}, errors.New("a position is too close to the edge of a circle: move it")
 	}
 	return answer{ids: found.IDs}, nil
 }
 
-// exported is what an export holds.
-func exported(t *testing.T, trial *compare.Trial, q question) (answer, error) {
+// exportIDs returns the ids that an export contains.
+func exportIDs(t *testing.T, trial *compare.Trial, q testCase) (answer, error) {
 	ids, err := []string(nil), error(nil)
 	if q.since > 0 {
-		ids, err = trial.Delta(t.Context(), q.query, q.since)
+		ids, err = trial.ExportSince(t.Context(), q.query, q.since)
 	} else {
 		ids, err = trial.Export(t.Context(), q.query)
 	}
@@ -214,8 +213,8 @@ func exported(t *testing.T, trial *compare.Trial, q question) (answer, error) {
 	return answer{ids: ids}, nil
 }
 
-// searched is what the search API answers.
-func searched(t *testing.T, c *compare.Client, q question) (answer, error) {
+// get returns the answer of the HTTP API.
+func get(t *testing.T, c *compare.Client, q testCase) (answer, error) {
 	a, err := c.Get(t.Context(), q.query)
 	switch {
 	case err != nil:

@@ -19,10 +19,11 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// A Provenance that carries the suppressed extension is hidden wherever a resource can
-// be met, though all that it is about is visible (SU-01). It comes in deltas, but not in
-// those that leave suppressed resources out; neither does a Provenance of something
-// suppressed or gone. One of something closed comes in every delta.
+// TestSuppressedProvenance checks that a Provenance with the suppression extension is
+// hidden in every interaction, although its target is visible (SU-01). A delta contains it
+// unless the delta excludes suppressed resources. Such a delta also excludes a Provenance
+// with a suppressed or missing target. Every delta contains a Provenance with an inactive
+// target.
 func TestSuppressedProvenance(t *testing.T) {
 	t.Attr("req", "SU-01 VI-01 VI-02 VI-08 VI-09 VI-10 VI-14 VI-16")
 	reg, err := conformance.Load()
@@ -41,15 +42,15 @@ func TestSuppressedProvenance(t *testing.T) {
 				{"Organization?_has:Provenance:target:_id=hidden", ""},
 				{"Organization?_has:Provenance:target:_id=plain", "seen"},
 			} {
-				if got := p.searched(c.text); got != c.want {
+				if got := p.search(c.text); got != c.want {
 					t.Errorf("%s finds %q, want %q", c.text, got, c.want)
 				}
 			}
 			if got := p.read("Provenance/hidden"); got != "not-found" {
-				t.Errorf("a read of the hidden one: %s", got)
+				t.Errorf("read of the hidden Provenance: %s", got)
 			}
 			if got := p.read("Provenance/plain"); got != "plain" {
-				t.Errorf("a read of the other one: %s", got)
+				t.Errorf("read of the other Provenance: %s", got)
 			}
 			for _, c := range []struct{ filter, snapshot, delta, unsuppressed string }{
 				{"Provenance?recorded=2026-01-15", "plain", "closed gone hidden ofhidden plain", "closed plain"},
@@ -64,8 +65,8 @@ func TestSuppressedProvenance(t *testing.T) {
 					since      *fhir.Instant
 					without    bool
 				}{{"snapshot", c.snapshot, nil, false}, {"delta", c.delta, new(fhir.Instant), false}, {"delta without suppressed", c.unsuppressed, new(fhir.Instant), true}} {
-					if got := p.exported(c.filter, kind.since, kind.without); got != kind.want {
-						t.Errorf("%s of %s holds %q, want %q", kind.name, c.filter, got, kind.want)
+					if got := p.export(c.filter, kind.since, kind.without); got != kind.want {
+						t.Errorf("%s of %s contains %q, want %q", kind.name, c.filter, got, kind.want)
 					}
 				}
 			}
@@ -83,11 +84,11 @@ type provenances struct {
 
 func newProvenances(t *testing.T, c compare.Config, reg *conformance.Registry) *provenances {
 	t.Helper()
-	hidden, err := spellOut("Organization", "hidden", `{"name":"A","extension":["suppressed(organisation-initiated|true)"]}`)
+	hidden, err := expandResource("Organization", "hidden", `{"name":"A","extension":["suppressed(organisation-initiated|true)"]}`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial, err := c.Open(t.Context(), searchtest.Lines{{
+	trial, err := c.Open(t.Context(), searchtest.Batches{{
 		`{"resourceType":"Organization","id":"seen","name":"A"}`,
 		`{"resourceType":"Organization","id":"closed","name":"A","active":false}`,
 		hidden,
@@ -105,11 +106,11 @@ func newProvenances(t *testing.T, c compare.Config, reg *conformance.Registry) *
 		t.Fatal(err)
 	}
 	var changes []store.Change
-	for _, one := range []struct{ id, target, extension string }{
-		{"plain", "seen", ""}, {"closed", "closed", ""}, {"ofhidden", "hidden", ""}, {"gone", "nobody", ""},
+	for _, p := range []struct{ id, target, extension string }{
+		{"plain", "seen", ""}, {"closed", "closed", ""}, {"ofhidden", "hidden", ""}, {"gone", "missing", ""},
 		{"hidden", "seen", `"extension":[{"url":"` + index.SuppressedURL + `"}],`},
 	} {
-		changes = append(changes, provenance(extractor, one.id, one.target, one.extension))
+		changes = append(changes, provenance(extractor, p.id, p.target, p.extension))
 	}
 	if _, err := trial.Store.Apply(t.Context(), changes); err != nil {
 		t.Fatal(err)
@@ -126,7 +127,7 @@ func newProvenances(t *testing.T, c compare.Config, reg *conformance.Registry) *
 	return &provenances{t, trial.Store.(store.Searcher), search.New(reg, compare.Base, index.Zone()), client}
 }
 
-// provenance is the change that writes one.
+// provenance returns the change that writes a Provenance.
 func provenance(e *index.Extractor, id, target, extension string) store.Change {
 	rest := extension + `"target":[{"reference":"Organization/` + target + `"}],"recorded":"2026-01-15T00:00:00Z","agent":[{"who":{"reference":"Organization/seen"}}]}`
 	v := fastjson.MustParse(`{"resourceType":"Provenance","id":"` + id + `",` + rest)
@@ -136,8 +137,8 @@ func provenance(e *index.Extractor, id, target, extension string) store.Change {
 	}
 }
 
-// searched are the ids of the matches and the Type/id of what comes with them.
-func (p *provenances) searched(text string) string {
+// search returns the ids of the matches and the Type/id of the included resources.
+func (p *provenances) search(text string) string {
 	p.Helper()
 	a, err := p.client.Get(p.Context(), text)
 	if err != nil || a.Refused != nil {
@@ -147,7 +148,7 @@ func (p *provenances) searched(text string) string {
 	return strings.Join(append(a.Matches, a.Includes...), " ")
 }
 
-// read is the id of what is read, or the code of the refusal.
+// read returns the id of the resource, or the code of the error.
 func (p *provenances) read(name string) string {
 	p.Helper()
 	a, err := p.client.Get(p.Context(), name)
@@ -160,18 +161,14 @@ func (p *provenances) read(name string) string {
 	return a.ID
 }
 
-// exported are the ids of what an export holds for a filter.
-func (p *provenances) exported(filter string, since *fhir.Instant, withoutSuppressed bool) string {
+// export returns the ids of an export with a filter.
+func (p *provenances) export(filter string, since *fhir.Instant, withoutSuppressed bool) string {
 	p.Helper()
-	f, err := p.compiler.ExportFilter(filter, policy.SuppressedOffered)
+	f, err := p.compiler.ExportFilter(filter, search.Export{May: policy.SuppressedOffered, Since: since, WithoutSuppressed: withoutSuppressed})
 	if err != nil {
 		p.Fatal(err)
 	}
-	plan, err := p.compiler.ExportPlan(f, since, withoutSuppressed)
-	if err != nil {
-		p.Fatal(err)
-	}
-	found, err := p.store.Search(p.Context(), store.Search{Plan: plan, Limit: 100})
+	found, err := p.store.Search(p.Context(), store.Search{Plan: f.Plan, Limit: 100})
 	if err != nil {
 		p.Fatal(err)
 	}

@@ -1,9 +1,9 @@
-// Command deltas proves chained exports under writers.
+// Command deltas tests chained exports during writes.
 //
 //	go run ./bench/soak/deltas --rounds 500 --database sqlite --seed 42
 //
-// It prints the seed and its figures as Markdown rows for bench/RESULTS.md, and ends with
-// code 1 when a promise is broken. See package soak.
+// It prints the seed and the figures as Markdown rows for bench/RESULTS.md, and exits
+// with code 1 when a promise is broken. See package soak.
 package main
 
 import (
@@ -21,8 +21,8 @@ import (
 func main() {
 	plan := soak.DeltasPlan{Batch: 60, Long: 2500}
 	flag.IntVar(&plan.Rounds, "rounds", 500, "rounds of the main chain")
-	flag.Uint64Var(&plan.Seed, "seed", rand.Uint64N(1_000_000), "of the plan")
-	database := flag.String("database", "sqlite", "sqlite or postgres")
+	flag.Uint64Var(&plan.Seed, "seed", rand.Uint64N(1_000_000), "seed of the schedule")
+	database := flag.String("database", "sqlite", "database: sqlite or postgres")
 	flag.Parse()
 	fmt.Printf("deltas: --rounds %d --database %s --seed %d\n", plan.Rounds, *database, plan.Seed)
 	soak.Main("deltas", func(ctx context.Context, program testkit.Program, dir string) error {
@@ -30,17 +30,17 @@ func main() {
 		if err != nil {
 			return err
 		}
-		ground, err := soak.NewGround(ctx, program, filepath.Join(dir, "ground"), postgres)
+		env, err := soak.NewEnv(ctx, program, filepath.Join(dir, "env"), postgres)
 		if err != nil {
 			return err
 		}
 		start := time.Now()
-		r, err := soak.Deltas(ctx, ground, plan)
+		r, err := soak.Deltas(ctx, env, plan)
 		if r.Main != nil {
-			fmt.Printf("| chained rounds, %s, seed %d | %d and %d beside, %d of them begun while a load ran, in %.0f s |\n",
-				*database, plan.Seed, r.Main.Rounds, r.Beside.Rounds, r.Amid, time.Since(start).Seconds())
-			fmt.Printf("| written meanwhile | %d versions by %d loads, %d removals |\n", r.Versions, r.Loads, r.Removed)
-			fmt.Printf("| read | %d lines; kick-off until manifest p50 %v, p99 %v |\n", r.Main.Lines+r.Beside.Lines, soak.Quantile(r.Main.Took, 0.5), soak.Quantile(r.Main.Took, 0.99))
+			fmt.Printf("| chained rounds, %s, seed %d | %d, and %d of a second chain; %d of them began during a load; in %.0f s |\n",
+				*database, plan.Seed, r.Main.Rounds, r.Second.Rounds, r.DuringLoad, time.Since(start).Seconds())
+			fmt.Printf("| writes | %d versions by %d loads, %d removals |\n", r.Versions, r.Loads, r.Removed)
+			fmt.Printf("| reads | %d lines; kick-off to manifest p50 %v, p99 %v |\n", r.Main.Lines+r.Second.Lines, soak.Quantile(r.Main.Took, 0.5), soak.Quantile(r.Main.Took, 0.99))
 		}
 		for _, w := range r.Warnings {
 			fmt.Println("the server logged:", w)
@@ -48,6 +48,6 @@ func main() {
 		if err != nil {
 			return err
 		}
-		return ground.Clear(ctx)
+		return env.Cleanup(ctx)
 	})
 }

@@ -1,13 +1,13 @@
-// Command pollers lets hundreds of clients poll while exports run, against a real server
-// on this machine, and says whether the server keeps its promise: no error but 429, a poll
-// answered within 100 ms in 99 of 100 cases, every export complete and whole.
+// Command pollers runs hundreds of polling clients during exports against a real server
+// on this machine. It checks the promise of the server: no error except 429, 99 % of the
+// polls answered within 100 ms, and every export complete.
 //
-//	go run ./bench/soak/pollers                            a minute on SQLite
+//	go run ./bench/soak/pollers                            one minute on SQLite
 //	go run ./bench/soak/pollers -database postgres://…     on an empty PostgreSQL database
 //
-// All traffic goes to 127.0.0.1 and ends with the run. The exit code is 1 when the promise
-// is broken. Clients and server share the machine, so the figures are those of a server
-// with much less than the whole of it.
+// All traffic goes to 127.0.0.1 and ends with the run. The exit code is 1 when the
+// promise is broken. Clients and server share the machine, so the server has only a part
+// of its capacity.
 package main
 
 import (
@@ -29,7 +29,7 @@ import (
 	"muster/internal/testkit"
 )
 
-// options say how much there is of everything.
+// options are the flags of the command.
 type options struct {
 	database string
 	scale    string
@@ -41,12 +41,12 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.database, "database", "", "URL of an empty PostgreSQL database; SQLite without it")
+	flag.StringVar(&o.database, "database", "", "URL of an empty PostgreSQL database; defaults to SQLite")
 	flag.StringVar(&o.scale, "scale", "2", "size of the directory, as for muster generate")
-	flag.IntVar(&o.pollers, "pollers", 500, "clients that poll")
-	flag.IntVar(&o.exports, "exports", 20, "exports that run at once")
-	flag.DurationVar(&o.lasting, "for", time.Minute, "how long")
-	flag.DurationVar(&o.pause, "pause", time.Second, "between two polls of one client")
+	flag.IntVar(&o.pollers, "pollers", 500, "number of polling clients")
+	flag.IntVar(&o.exports, "exports", 20, "number of concurrent exports")
+	flag.DurationVar(&o.lasting, "for", time.Minute, "duration of the run")
+	flag.DurationVar(&o.pause, "pause", time.Second, "interval between two polls of one client")
 	flag.Parse()
 	ok, err := run(o)
 	if err != nil {
@@ -57,7 +57,7 @@ func main() {
 	}
 }
 
-// run makes the directory, serves it, lets the clients loose and judges.
+// run creates and serves the directory, runs the clients and reports the result.
 func run(o options) (ok bool, err error) {
 	dir, err := os.MkdirTemp("", "muster-pollers")
 	if err != nil {
@@ -69,15 +69,15 @@ func run(o options) (ok bool, err error) {
 		return false, err
 	}
 	defer server.Kill()
-	c := newCrowd(o, server, total)
+	c := newClients(o, server, total)
 	if err := c.run(); err != nil {
 		return false, fmt.Errorf("%w\n%s", err, tail(server.Log(), 2000))
 	}
 	return c.report(os.Stdout), nil
 }
 
-// serve starts the real program over a synthetic directory, and returns how many resources
-// an export of everything holds.
+// serve starts the real program on a synthetic directory. It returns the number of
+// resources in an export of all types.
 func serve(o options, dir string) (*testkit.Server, int, error) {
 	program, err := testkit.Build(dir)
 	if err != nil {
@@ -97,8 +97,8 @@ func serve(o options, dir string) (*testkit.Server, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	// All clients come from one address here and are one principal: what limits one client is
-	// lifted, what limits polls is not.
+	// All clients have the same address and are one principal, so the limits of a client
+	// are switched off. The limit of polls is not.
 	server, err := program.StartServer(address, "", append(where, "--poll-limit", "enforce", "--jobs", "0", "--rate", "0", "--part-bytes", "4194304")...)
 	if err != nil {
 		return nil, 0, err
@@ -115,12 +115,12 @@ func serve(o options, dir string) (*testkit.Server, int, error) {
 	return server, total, nil
 }
 
-// everything asks for all resources of the types that a directory has most of.
+// everything is the request for all resources of the most frequent types.
 var everything = testkit.Parameters("",
 	"Practitioner?_lastUpdated=ge1900-01-01", "PractitionerRole?_lastUpdated=ge1900-01-01", "Organization?_lastUpdated=ge1900-01-01",
 	"HealthcareService?_lastUpdated=ge1900-01-01", "Location?_lastUpdated=ge1900-01-01")
 
-// countAll runs one export alone.
+// countAll runs a single export and returns its number of resources.
 func countAll(server *testkit.Server) (int, error) {
 	status, err := server.KickOff(everything)
 	if err != nil {
@@ -137,10 +137,10 @@ func countAll(server *testkit.Server) (int, error) {
 		case http.StatusAccepted, http.StatusTooManyRequests:
 			time.Sleep(time.Second)
 		default:
-			return 0, fmt.Errorf("a poll ended with %d: %s", code, body)
+			return 0, fmt.Errorf("a poll was answered with %d: %s", code, body)
 		}
 	}
-	return 0, errors.New("it does not end")
+	return 0, errors.New("the export does not end")
 }
 
 func countOf(manifest []byte) (n int, err error) {
@@ -151,14 +151,14 @@ func countOf(manifest []byte) (n int, err error) {
 	return n, err
 }
 
-// crowd are the clients and what they met.
-type crowd struct {
+// clients are the clients and their results.
+type clients struct {
 	options
 	server *testkit.Server
 	total  int
 	client *http.Client
 
-	jobs []atomic.Pointer[string] // status URL of each export that runs
+	jobs []atomic.Pointer[string] // status URLs of the running exports
 
 	mu       sync.Mutex
 	took     []time.Duration
@@ -167,33 +167,34 @@ type crowd struct {
 	finished int
 }
 
-func newCrowd(o options, server *testkit.Server, total int) *crowd {
+func newClients(o options, server *testkit.Server, total int) *clients {
 	transport := &http.Transport{MaxIdleConns: o.pollers + o.exports, MaxIdleConnsPerHost: o.pollers + o.exports, DisableCompression: true}
-	return &crowd{options: o, server: server, total: total, client: &http.Client{Transport: transport, Timeout: 30 * time.Second},
+	return &clients{options: o, server: server, total: total, client: &http.Client{Transport: transport, Timeout: 30 * time.Second},
 		jobs: make([]atomic.Pointer[string], o.exports), byStatus: map[int]int{}}
 }
 
-// run lasts as long as it is to, and then until the exports under way have ended.
-func (c *crowd) run() error {
+// run runs the clients for the configured time, and then until the running exports have
+// ended.
+func (c *clients) run() error {
 	for n := range c.jobs {
 		if err := c.kickOff(n); err != nil {
 			return err
 		}
 	}
 	end := time.Now().Add(c.lasting)
-	var all sync.WaitGroup
+	var running sync.WaitGroup
 	for n := range c.jobs {
-		all.Go(func() { c.keepExporting(n, end) })
+		running.Go(func() { c.keepExporting(n, end) })
 	}
 	for n := range c.pollers {
-		all.Go(func() { c.keepPolling(n, end) })
+		running.Go(func() { c.keepPolling(n, end) })
 	}
-	all.Wait()
+	running.Wait()
 	c.client.CloseIdleConnections()
 	return nil
 }
 
-func (c *crowd) kickOff(n int) error {
+func (c *clients) kickOff(n int) error {
 	status, err := c.server.KickOff(everything)
 	if err != nil {
 		return err
@@ -202,13 +203,13 @@ func (c *crowd) kickOff(n int) error {
 	return nil
 }
 
-// longestWait is how long who waits for an export waits at most between two polls, whatever
-// the server asks for: an early poll costs a 429.
+// longestWait limits the time between two polls of an exporting client, even if the
+// server requests a longer wait: an early poll is answered with 429.
 const longestWait = 5 * time.Second
 
-// keepExporting waits for one export after the other: where one has ended the next
-// begins. The last may take two minutes more than the run.
-func (c *crowd) keepExporting(n int, end time.Time) {
+// keepExporting runs one export after the other. The last may take two minutes longer
+// than the run.
+func (c *clients) keepExporting(n int, end time.Time) {
 	for time.Now().Before(end.Add(2 * time.Minute)) {
 		wait, body, code := c.poll(*c.jobs[n].Load())
 		if code != http.StatusOK {
@@ -232,9 +233,9 @@ func (c *crowd) keepExporting(n int, end time.Time) {
 	c.problem("an export does not end")
 }
 
-// keepPolling is one client: it asks at its own pace, whatever it is told.
-func (c *crowd) keepPolling(n int, end time.Time) {
-	time.Sleep(c.pause * time.Duration(n) / time.Duration(c.pollers)) // not all at once
+// keepPolling is one client. It polls at its own interval, regardless of Retry-After.
+func (c *clients) keepPolling(n int, end time.Time) {
+	time.Sleep(c.pause * time.Duration(n) / time.Duration(c.pollers)) // spread the clients
 	for time.Now().Before(end) {
 		start := time.Now()
 		c.poll(*c.jobs[n%len(c.jobs)].Load())
@@ -242,8 +243,8 @@ func (c *crowd) keepPolling(n int, end time.Time) {
 	}
 }
 
-// poll asks once and notes what came. The wait is what the server asks for.
-func (c *crowd) poll(status string) (wait time.Duration, body []byte, code int) {
+// poll polls once and records the answer. wait is the Retry-After of the answer.
+func (c *clients) poll(status string) (wait time.Duration, body []byte, code int) {
 	start := time.Now()
 	response, err := c.client.Get(status)
 	if err == nil {
@@ -269,22 +270,22 @@ func (c *crowd) poll(status string) (wait time.Duration, body []byte, code int) 
 	return time.Duration(seconds) * time.Second, body, code
 }
 
-// mostProblems is how many are kept; the first ones tell enough.
-const mostProblems = 20
+// maxProblems is how many problems are kept; the first ones are sufficient.
+const maxProblems = 20
 
-func (c *crowd) problem(text string) {
+func (c *clients) problem(text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.problems) < mostProblems {
+	if len(c.problems) < maxProblems {
 		c.problems = append(c.problems, text)
 	}
 }
 
-// slowest is how long a poll may take in 99 of 100 cases.
+// slowest is the limit of the 99th percentile of polls.
 const slowest = 100 * time.Millisecond
 
-// report prints the figures and says whether the promise was kept.
-func (c *crowd) report(w io.Writer) bool {
+// report prints the figures and reports whether the promise was kept.
+func (c *clients) report(w io.Writer) bool {
 	slices.Sort(c.took)
 	at := func(share float64) time.Duration {
 		if len(c.took) == 0 {
@@ -296,10 +297,10 @@ func (c *crowd) report(w io.Writer) bool {
 	if c.database != "" {
 		store = "PostgreSQL"
 	}
-	fmt.Fprintf(w, "%s: %d clients, %d exports of %d resources at once, %v: %d exports complete\n", store, c.pollers, c.exports, c.total, c.lasting, c.finished)
+	fmt.Fprintf(w, "%s: %d clients, %d concurrent exports of %d resources, %v: %d exports complete\n", store, c.pollers, c.exports, c.total, c.lasting, c.finished)
 	fmt.Fprintf(w, "%d polls (202: %d, 200: %d, 429: %d): p50 %v, p90 %v, p99 %v, p99.9 %v, worst %v\n", len(c.took), c.byStatus[202], c.byStatus[200], c.byStatus[429],
 		at(0.5).Round(10*time.Microsecond), at(0.9).Round(10*time.Microsecond), at(0.99).Round(10*time.Microsecond), at(0.999).Round(10*time.Microsecond), at(1).Round(10*time.Microsecond))
-	if load, err := os.ReadFile("/proc/loadavg"); err == nil { // on a busy machine the figures are the machine's
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil { // a busy machine distorts the figures
 		fmt.Fprintf(w, "load of the machine: %.14s on %d processors\n", load, runtime.NumCPU())
 	}
 	for _, p := range c.problems {
@@ -307,7 +308,7 @@ func (c *crowd) report(w io.Writer) bool {
 	}
 	kept := len(c.problems) == 0
 	if p99 := at(0.99); p99 > slowest {
-		fmt.Fprintf(w, "MISSED: p99 is %v, may be %v\n", p99, slowest)
+		fmt.Fprintf(w, "MISSED: p99 is %v, the limit is %v\n", p99, slowest)
 		kept = false
 	}
 	return kept

@@ -1,13 +1,14 @@
-// Command search holds the search engine against the naive evaluator, for many random
-// queries over many small random directories in real stores.
+// Command search compares the search engine with the reference evaluator, for many random
+// queries of many small random directories in real stores.
 //
 //	go run ./bench/soak/search --cases 100000 --database sqlite --seed 42
 //	go run ./bench/soak/search --cases 100000 --database postgres --url postgres://…
 //
-// Each query is asked as an export, as a search and as an export with _since, and with
-// --http of the server too, page by page; all must find what the evaluator finds. It prints the mixture of queries and a Markdown row
-// for bench/RESULTS.md. At the first difference it prints the smallest directory and
-// query that still show it, and ends with code 1. See packages searchtest and compare.
+// Each query runs as an export, as a search and as an export with _since; with --http it
+// also runs over HTTP, page by page. All must find what the evaluator finds. The command
+// prints the coverage of the queries and a Markdown row for bench/RESULTS.md. At the first
+// difference it prints the smallest directory and query that still show it, and exits with
+// code 1. See packages searchtest and compare.
 package main
 
 import (
@@ -28,11 +29,11 @@ import (
 )
 
 func main() {
-	cases := flag.Int("cases", 100_000, "queries to compare")
-	seed := flag.Uint64("seed", rand.Uint64N(1_000_000), "of directories and queries")
+	cases := flag.Int("cases", 100_000, "number of queries")
+	seed := flag.Uint64("seed", rand.Uint64N(1_000_000), "seed of the directories and queries")
 	database := flag.String("database", "sqlite", "sqlite or postgres")
-	url := flag.String("url", os.Getenv("MUSTER_TEST_POSTGRES"), "of an empty PostgreSQL database, for postgres")
-	http := flag.Bool("http", false, "ask searches over HTTP as well, page by page")
+	url := flag.String("url", os.Getenv("MUSTER_TEST_POSTGRES"), "URL of an empty PostgreSQL database, for postgres")
+	http := flag.Bool("http", false, "also run searches over HTTP, page by page")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, *cases, *seed, *database, *url, *http)
@@ -67,7 +68,7 @@ func run(ctx context.Context, cases int, seed uint64, database, url string, http
 		c.Blobs = blobs
 	}
 	start := time.Now()
-	mix, found, err := c.Run(ctx, seed, cases, func(done int) {
+	coverage, failure, err := c.Run(ctx, seed, cases, func(done int) {
 		if done%10_000 == 0 {
 			fmt.Printf("%d of %d, %.0f s\n", done, cases, time.Since(start).Seconds())
 		}
@@ -75,18 +76,18 @@ func run(ctx context.Context, cases int, seed uint64, database, url string, http
 	if err != nil {
 		return err
 	}
-	if found != nil {
-		small, err := c.Shrink(ctx, *found)
-		return errors.Join(fmt.Errorf("the engine and the evaluator differ\n%v", small), err)
+	if failure != nil {
+		smallest, err := c.Shrink(ctx, *failure)
+		return errors.Join(fmt.Errorf("the engine and the evaluator differ\n%v", smallest), err)
 	}
-	fmt.Println(&mix)
+	fmt.Println(&coverage)
 	if http {
 		database += " and HTTP"
 	}
-	fmt.Printf("| random queries, engine = evaluator, %s, seed %d | %d, none differs; %d find nothing, %d are refused; %d forms of criteria; %.0f s |\n",
-		database, seed, mix.Queries, mix.Empty, mix.Refused, len(mix.Shapes), time.Since(start).Seconds())
-	if poor := mix.Poor(); poor != "" {
-		return fmt.Errorf("the mixture proves too little: %s", poor)
+	fmt.Printf("| random queries, engine = evaluator, %s, seed %d | %d, no differences; %d find nothing, %d are refused; %d forms of criteria; %.0f s |\n",
+		database, seed, coverage.Queries, coverage.Empty, coverage.Refused, len(coverage.Shapes), time.Since(start).Seconds())
+	if gap := coverage.Gap(); gap != "" {
+		return fmt.Errorf("insufficient coverage: %s", gap)
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"muster/internal/testkit/stores"
 )
 
-// newStores returns what makes one empty store after the other.
+// newStores returns a function that returns a new empty store at each call.
 func newStores(reg *conformance.Registry, database, url, dir string) (func(context.Context) (store.Store, func() error, error), error) {
 	switch database {
 	case "sqlite":
@@ -20,11 +20,11 @@ func newStores(reg *conformance.Registry, database, url, dir string) (func(conte
 		}, nil
 	case "postgres":
 		if url == "" {
-			return nil, errors.New("name the empty PostgreSQL database to use with --url")
+			return nil, errors.New("no PostgreSQL database: name an empty one with --url")
 		}
 		return func(ctx context.Context) (store.Store, func() error, error) {
 			return stores.Postgres(ctx, url, compare.Base, reg)
 		}, nil
 	}
-	return nil, fmt.Errorf("there is no database %q: use sqlite or postgres", database)
+	return nil, fmt.Errorf("unknown database %q: use sqlite or postgres", database)
 }

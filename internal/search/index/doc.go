@@ -1,24 +1,22 @@
-// Package index turns a resource into the entries that searches find it by, and
-// says what the tables that hold them mean. It runs when a resource is written;
-// searches only read what it left.
+// Package index turns a resource into index entries, and defines the tables that hold
+// them. It runs when a resource is written; searches read the entries.
 //
 // # Flow
 //
 // [NewExtractor] compiles each indexed parameter of the registry once: its
-// expression (package fhirpath) and the rule for its data type (values.go), or a
-// rule in code where the published expression is not what the directory means
-// (native.go). [Extractor.Extract] runs them over one parsed resource. [Fold],
-// [System] and [Spell] bring texts, code systems, codes and uris to the form in which
-// they are compared, and [Zone] is where days without a zone lie; who asks must use
-// the same four.
+// expression (package fhirpath) and the rule for its data type (values.go), or a rule in
+// code where the published expression does not match the directory (native.go).
+// [Extractor.Extract] applies them to one parsed resource. [Fold], [System] and [Spell]
+// normalise texts, code systems, codes and uris for comparison, and [Zone] is the time zone
+// of dates without one. A search must use the same four.
 //
 // # Tables
 //
-// A store keeps one table for each [Kind]. Every row ends in the parameter's
-// number, which stands for type and code together, and the row key of the
-// resource, whose upper bits are the type again. Each table can be read both ways:
-// by value, for finding, with row keys in ascending order behind it; and by row,
-// for deleting the entries of an old version, :missing and :not.
+// A store has one table for each [Kind]. Every row has the number of the parameter, which
+// identifies type and code, and the row key of the resource, whose upper bits are the type.
+// Each table has two indexes: by value and row key, to find resources in ascending order of
+// row keys; and by row key, to delete the entries of an old version and for :missing and
+// :not.
 //
 //	ix_token      row_key, param, code, system   system "" for none
 //	ix_string     row_key, param, norm, exact    norm is folded, exact is not
@@ -28,17 +26,16 @@
 //	ix_number     row_key, param, value      times of day as HHMM
 //	ix_position   row_key, param, cell, lat, lon   an S2 cell and degrees
 //
-// A token whose parts can be searched for has a string entry beside it ([TokenText]).
-// A reference that names its target by an identifier has a token entry under the
-// same parameter beside, or instead of, its reference entry (:identifier).
+// A token whose parts can be searched for also has a string entry ([TokenText]). A
+// reference with an identifier has a token entry of the same parameter, in addition to or
+// instead of its reference entry (:identifier).
 //
-// Three columns of the row itself take the place of entries: the id (_id), the
-// last update (_lastUpdated) and the [Visibility].
+// Three columns of the resource's row replace entries: the id (_id), the last update
+// (_lastUpdated) and the [Visibility].
 //
 // # An example
 //
-// This role, stored under row key 77, with the numbers that the definitions give
-// to its parameters:
+// A role with row key 77, and the numbers that the definitions give to its parameters:
 //
 //	{"resourceType":"PractitionerRole","id":"r1",
 //	 "identifier":[{"system":"http://x/prn","value":"A1"}],
@@ -50,11 +47,11 @@
 //	ix_token      77, 48 (suppressed),   "false",  ""
 //	ix_reference  77, 46 (practitioner), "p1",     "Practitioner"
 //
-// PractitionerRole?identifier=A1 reads ix_token from (43, "A1", …) on and meets 77.
+// PractitionerRole?identifier=A1 reads ix_token from (43, "A1", …) and finds 77.
 //
 // # When things fail
 //
-// A definition that cannot be compiled is an error of [NewExtractor]. Extraction
-// cannot fail: an element of the wrong form gives no entry, and a resource that
-// must not have one is refused before, by the validator.
+// [NewExtractor] returns an error for a definition that cannot be compiled. Extraction
+// cannot fail: an element of the wrong form has no entry. Package load rejects resources
+// that must not have such elements.
 package index

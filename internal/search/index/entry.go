@@ -2,8 +2,8 @@ package index
 
 import "muster/internal/fhir"
 
-// Entry is one thing that a resource can be found by: a row of one of the index
-// tables. Which fields hold something follows from Kind.
+// Entry is a row of one of the index tables: a value by which a resource is found. The Kind
+// decides which fields are set.
 type Entry struct {
 	Kind  Kind
 	Param int // conformance.Param.ID
@@ -12,12 +12,12 @@ type Entry struct {
 	Code   string // Token: code or identifier value. Reference: the target's id. URI: the value
 
 	Norm  string // String: the text folded by [Fold]
-	Exact string // String: the text as it stands
+	Exact string // String: the text itself
 
-	Period fhir.Period // Date: what the element names
+	Period fhir.Period // Date: the period that the element names
 
 	Number   int64    // Number: the value; starttime and endtime are HHMM
-	Position Position // Location: where it is
+	Position Position // Location: the position
 }
 
 // Position is a point on the earth in decimal degrees (WGS 84).
@@ -34,5 +34,5 @@ const (
 	Reference
 	URI
 	Number
-	Location // a position, which near searches around
+	Location // a position, for near
 )

@@ -11,14 +11,13 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// Extractor finds the index entries of resources. It does not change after
-// [NewExtractor], so several goroutines may use it at once, each on resources of
-// its own.
+// Extractor extracts the index entries of resources. It is safe for concurrent use on
+// different resources.
 type Extractor struct {
 	rules [fhir.Provenance + 1][]rule // by type
 }
 
-// rule is how the entries of one parameter come about.
+// rule extracts the entries of one parameter.
 type rule struct {
 	param   conformance.Param
 	path    *fhirpath.Expression
@@ -28,10 +27,9 @@ type rule struct {
 	baseURL string
 }
 
-// NewExtractor compiles the parameters of the registry. baseURL is the public
-// base of the directory without a slash at the end: absolute references below it
-// are references into the directory. An error is a mistake in the definitions and
-// names the parameter.
+// NewExtractor compiles the parameters of the registry. baseURL is the public base of the
+// directory without a trailing slash: absolute references below it are references into the
+// directory. An error is a mistake in the definitions and names the parameter.
 func NewExtractor(reg *conformance.Registry, baseURL string) (*Extractor, error) {
 	e := &Extractor{}
 	for _, t := range reg.Types() {
@@ -73,10 +71,10 @@ func newRule(p conformance.Param, baseURL string) (rule, error) {
 	return r, nil
 }
 
-// Extract adds the entries of a resource of type t to dst and returns it. Entries
-// stand in the order of the parameters' codes, each at most once; the same
-// resource always gives the same entries. Texts are copied, so v may be reused.
-// Elements of the wrong form give no entry: refusing them is the validator's work.
+// Extract appends the entries of a resource of type t to dst and returns it. Entries are in
+// the order of the parameters' codes, without duplicates; the same resource always has the
+// same entries. Texts are copied, so v may be reused. Elements of the wrong form have no
+// entry: package load validates resources.
 func (e *Extractor) Extract(dst []Entry, t fhir.Type, v *fastjson.Value) []Entry {
 	if int(t) >= len(e.rules) {
 		return dst
@@ -90,7 +88,7 @@ func (e *Extractor) Extract(dst []Entry, t fhir.Type, v *fastjson.Value) []Entry
 	return dst
 }
 
-// extract adds the entries of one parameter.
+// extract appends the entries of one parameter.
 func (r *rule) extract(dst []Entry, resource *fastjson.Value) []Entry {
 	var room [8]*fastjson.Value
 	found := r.path.Append(room[:0], resource)
@@ -100,7 +98,7 @@ func (r *rule) extract(dst []Entry, resource *fastjson.Value) []Entry {
 	return r.plain(dst, found)
 }
 
-// plain adds the entries of elements by the rule for their data type alone.
+// plain appends the entries of elements by the rule for their data type.
 func (r *rule) plain(dst []Entry, found []*fastjson.Value) []Entry {
 	for _, element := range found {
 		dst = r.value(dst, r, element)
@@ -108,8 +106,8 @@ func (r *rule) plain(dst []Entry, found []*fastjson.Value) []Entry {
 	return dst
 }
 
-// unique removes entries of dst[from:] that stand there already. There are few
-// of them, so looking through them costs less than a map.
+// unique removes duplicates from dst[from:]. There are few entries, so comparing them costs
+// less than a map.
 func unique(dst []Entry, from int) []Entry {
 	if len(dst)-from < 2 {
 		return dst

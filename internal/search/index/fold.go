@@ -8,10 +8,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Fold brings a text to the form in which string searches compare: lower case,
-// without accents, runs of white space as one space, none at the ends. Folding a
-// folded text changes nothing, and both sides of a comparison are folded here, so
-// that "  SYDNEY " and "sydney", "Café" and "cafe" are the same.
+// Fold returns a text in the form in which string searches compare: lower case, without
+// accents, runs of white space as one space, trimmed. It is idempotent. Both sides of a
+// comparison are folded, so that "  SYDNEY " equals "sydney" and "Café" equals "cafe".
 func Fold(s string) string {
 	switch folded, ascii := inspect(s); {
 	case folded:
@@ -39,7 +38,8 @@ func Fold(s string) string {
 	return b.String()
 }
 
-// inspect looks through a text once: most are plain ASCII, and many need no change.
+// inspect reports whether a text is folded already and whether it is ASCII. Most texts are
+// ASCII, and many need no change.
 func inspect(s string) (folded, ascii bool) {
 	folded = true
 	for i := 0; i < len(s); i++ {

@@ -6,13 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// GramLength is how many characters the pieces of [Grams] have at most.
+// GramLength is the maximum number of characters in a gram of [Grams].
 const GramLength = 5
 
-// Grams returns the pieces of a folded text by which texts are found that contain
-// another: from each character on the next five, or fewer at the end, each once and
-// in order. A text contains a needle of up to five characters if and only if one of
-// its pieces begins with the needle.
+// Grams returns the grams of a folded text, by which a search for a substring finds it: from
+// each character the next five, or fewer at the end, sorted and without duplicates. A text
+// contains a needle of up to five characters if and only if one of its grams begins with
+// the needle.
 func Grams(norm string) []string {
 	var starts []int
 	for i := range norm {
@@ -30,9 +30,8 @@ func Grams(norm string) []string {
 	return slices.Compact(grams)
 }
 
-// Probes returns pieces of a needle, from which to look for the texts that contain
-// it: the needle itself if it is short, else some whole grams spread over it, the
-// first and the last among them.
+// Probes returns grams that a text must have to contain a needle: the needle itself if it
+// is short, otherwise some whole grams of it, the first and the last among them.
 func Probes(needle string) []string {
 	n := utf8.RuneCountInString(needle)
 	if n <= GramLength {
@@ -50,13 +49,12 @@ func Probes(needle string) []string {
 	return probes
 }
 
-// TokenText is the string entry that a token parameter has beside each token when
-// parts of its codes can be searched for (identifier-r5:contains). It stands under
-// the number of the same parameter: the code folded, and system and code to the
-// letter, so that system and part are looked for in one entry.
+// TokenText returns the string entry that a token parameter with :contains has for each
+// token (identifier-r5:contains). It has the number of the same parameter, the folded code,
+// and the exact system and code, so that one entry holds both.
 func TokenText(param int, system, code string) Entry {
 	return Entry{Kind: String, Param: param, Norm: Fold(code), Exact: TokenPrefix(system) + code}
 }
 
-// TokenPrefix is how the Exact of the [TokenText] of a system begins.
+// TokenPrefix returns the prefix of Exact in each [TokenText] of a system.
 func TokenPrefix(system string) string { return strings.ReplaceAll(system, "|", "%7C") + "|" }

@@ -2,11 +2,11 @@ package index
 
 import "github.com/valyala/fastjson"
 
-// nativeFunc adds the entries of a parameter whose meaning an expression alone
-// cannot say. found is what the expression of the definitions finds in resource.
+// nativeFunc appends the entries of a parameter that an expression alone cannot define.
+// found is what the expression of the definition finds in resource.
 type nativeFunc func(dst []Entry, r *rule, resource *fastjson.Value, found []*fastjson.Value) []Entry
 
-// natives holds the rules that definitions name in "native".
+// natives are the rules that definitions name in "native".
 var natives = map[string]nativeFunc{
 	"active":      active,
 	"status":      status,
@@ -14,8 +14,8 @@ var natives = map[string]nativeFunc{
 	"mailAddress": mailAddress,
 }
 
-// active takes an absent element for true: FHIR assumes a resource to be
-// in use, and active=true must find what is visible.
+// active indexes an absent element as true: FHIR assumes that a resource is in use,
+// and active=true must find what is visible.
 func active(dst []Entry, r *rule, _ *fastjson.Value, found []*fastjson.Value) []Entry {
 	if len(found) == 0 {
 		return r.mark(r.token(dst, nil, []byte("true")))
@@ -23,7 +23,7 @@ func active(dst []Entry, r *rule, _ *fastjson.Value, found []*fastjson.Value) []
 	return r.plain(dst, found)
 }
 
-// status is active for types that say it in a code.
+// status indexes an absent element as active.
 func status(dst []Entry, r *rule, _ *fastjson.Value, found []*fastjson.Value) []Entry {
 	if len(found) == 0 {
 		return r.mark(r.token(dst, nil, []byte("active")))
@@ -31,8 +31,8 @@ func status(dst []Entry, r *rule, _ *fastjson.Value, found []*fastjson.Value) []
 	return r.plain(dst, found)
 }
 
-// mark adds the entry that answers :missing, where the entries of the parameter
-// itself cannot: see [conformance.Param.Marker].
+// mark appends the entry for :missing if the parameter has one: see
+// [conformance.Param.Marker].
 func (r *rule) mark(dst []Entry) []Entry {
 	if r.param.Marker == 0 {
 		return dst
@@ -40,9 +40,8 @@ func (r *rule) mark(dst []Entry) []Entry {
 	return append(dst, Entry{Kind: Token, Param: r.param.Marker, Code: string(r.param.Marks)})
 }
 
-// suppressed gives true or false, always one of them, and the codes of the
-// initiators beside it: the guide's parameter yields a boolean, its own
-// queries use the codes. [IsSuppressed] decides which.
+// suppressed indexes true or false by [IsSuppressed], and the codes of the initiators
+// the guide's parameter is a boolean, but its own queries use the codes.
 func suppressed(dst []Entry, r *rule, resource *fastjson.Value, found []*fastjson.Value) []Entry {
 	for _, extension := range found {
 		for _, part := range extension.GetArray("extension") {
@@ -69,9 +68,9 @@ func hasOldSuppression(resource *fastjson.Value) bool {
 	return false
 }
 
-// mailAddress gives the parts of a postal address that the guide's expression lists,
-// one path for each. Country and district are not among them. The addresses are found
-// once and taken apart here, instead of walking ten paths.
+// mailAddress indexes the parts of a postal address that the guide's expression lists,
+// without country and district. The guide has one path for each part; here the addresses
+// are found once.
 func mailAddress(dst []Entry, r *rule, _ *fastjson.Value, found []*fastjson.Value) []Entry {
 	for _, address := range found {
 		dst = r.texts(dst, address.GetArray("line"))

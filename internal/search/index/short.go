@@ -7,15 +7,15 @@ import (
 )
 
 const (
-	longest = 1000 // bytes of a text in an entry
-	kept    = 900  // of a longer one
+	longest = 1000 // maximum bytes of a text in an entry
+	kept    = 900  // bytes that are kept of a longer text
 )
 
-// Short brings a text to the length that an index can hold: PostgreSQL's takes 2.7 KB
-// for an entry, and a resource may have texts of any length. A text of more than 1,000
-// bytes is indexed by its first 900 and a hash of the whole: it is found as a whole, by
-// how it begins, and by what stands in those 900 bytes. Entries and questions pass
-// here, both after folding. Shortening a short text changes nothing.
+// Short returns a text of a length that an index can hold: PostgreSQL's limit is 2.7 KB, and
+// a resource may have texts of any length. A text of more than 1,000 bytes is indexed by its
+// first 900 bytes and a hash of the whole text: a search finds it by the whole text, by its
+// start, and by a substring of the 900 bytes. Entries and queries are shortened after
+// folding. Shortening is idempotent.
 func Short(text string) string {
 	if len(text) <= longest {
 		return text

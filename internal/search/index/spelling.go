@@ -6,9 +6,8 @@ import (
 	"muster/internal/conformance"
 )
 
-// spellings are the rules that definitions name in "spelling": they bring the codes
-// or uris of one parameter to the form that its entries hold. Doing so twice changes
-// nothing.
+// spellings are the rules that definitions name in "spelling". Each normalises the codes or
+// uris of a parameter, and is idempotent.
 var spellings = map[string]func(string) string{
 	"ignoreCase": strings.ToLower,
 	"lostPlus":   lostPlus,
@@ -16,8 +15,8 @@ var spellings = map[string]func(string) string{
 	"profile":    Profile,
 }
 
-// Spell brings a code or uri that somebody asks for to the form in which entries of
-// the parameter hold it. Only parameters with a rule of their own change it.
+// Spell returns the code or uri of a query in the form in which entries of the parameter
+// hold it. Parameters without a spelling do not change it.
 func Spell(p conformance.Param, text string) string {
 	if rule, ok := spellings[p.Spelling]; ok {
 		return rule(text)
@@ -25,13 +24,12 @@ func Spell(p conformance.Param, text string) string {
 	return text
 }
 
-// lostPlus puts the plus signs back that a form decoder has made spaces:
-// application/fhir+json. In a media type a space never tells two apart.
+// lostPlus restores the plus signs that a form decoder has turned into spaces:
+// application/fhir+json. Media types contain no spaces.
 func lostPlus(code string) string { return strings.ReplaceAll(code, " ", "+") }
 
-// billing names the one code of the guide's service provision that changed its name
-// when the code system changed: bulk billed was BBO and is BB. The other codes kept
-// theirs.
+// billing renames the only code of the guide's service provision that changed with the code
+// system: bulk billed was BBO and is now BB.
 func billing(code string) string {
 	if code == "BBO" {
 		return "BB"
@@ -45,7 +43,8 @@ const (
 	newProfiles = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hcpd-"
 )
 
-// Profile drops the version of a canonical and names a profile of 0.3.0 as in 26.0.0.
+// Profile removes the version of a canonical and renames profiles of 0.3.0 to those of
+// 26.0.0.
 func Profile(canonical string) string {
 	canonical, _, _ = strings.Cut(canonical, "|")
 	if name, old := strings.CutPrefix(canonical, oldProfiles); old {

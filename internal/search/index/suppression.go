@@ -15,12 +15,12 @@ const (
 )
 
 // IsSuppressed reports whether a resource of type t is suppressed by its own root
-// extensions. The extension of 26.0.0 hides by its presence, whatever is inside
-// (SU-01). One form exempts: an Organization with exactly one such extension, which
-// says exactly once, and as a boolean, that includeSelf is false (SU-10). It hides
-// only the children of the organisation then. What is not said clearly must not make
-// a resource visible. The extension of 0.3.0 hides unless it says the boolean
-// false. Nothing of resource is changed but its strings, which are decoded in place.
+// extensions. The extension of 26.0.0 suppresses by its presence, with any content
+// (SU-01). There is one exemption: an Organization with exactly one such extension that has
+// exactly one includeSelf, which is the boolean false (SU-10). It suppresses only the
+// children of the organisation. Unclear content must not make a resource visible.
+// The extension of 0.3.0 suppresses unless its value is the boolean false. IsSuppressed
+// decodes strings of the resource in place and changes nothing else.
 func IsSuppressed(t fhir.Type, resource *fastjson.Value) bool {
 	var present, exempting int
 	for _, extension := range resource.GetArray("extension") {
@@ -40,8 +40,8 @@ func IsSuppressed(t fhir.Type, resource *fastjson.Value) bool {
 	return present > 0 && !exempt
 }
 
-// exemptsSelf reports whether a suppression extension has exactly one includeSelf, and
-// that one is the boolean false.
+// exemptsSelf reports whether a suppression extension has exactly one includeSelf, which is
+// the boolean false.
 func exemptsSelf(extension *fastjson.Value) bool {
 	var present, exempting int
 	for _, part := range extension.GetArray("extension") {
@@ -56,7 +56,7 @@ func exemptsSelf(extension *fastjson.Value) bool {
 	return present == 1 && exempting == 1
 }
 
-// isFalse reports whether an element is there and is the boolean false.
-func isFalse(said *fastjson.Value) bool {
-	return said != nil && said.Type() == fastjson.TypeFalse
+// isFalse reports whether an element is present and is the boolean false.
+func isFalse(element *fastjson.Value) bool {
+	return element != nil && element.Type() == fastjson.TypeFalse
 }

@@ -12,17 +12,17 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// valueFunc adds the entries that one element gives.
+// valueFunc appends the entries of one element.
 type valueFunc func(dst []Entry, r *rule, element *fastjson.Value) []Entry
 
-// valueForm is a parameter type over a data type.
+// valueForm is a parameter type and the data type of its elements.
 type valueForm struct {
 	param   conformance.ParamType
 	element string
 }
 
-// values says how elements of a data type become entries of a parameter type,
-// after the tables of FHIR search (R4, 3.1.1.4).
+// values are the functions that turn elements of a data type into entries of a parameter
+// type, after the tables of FHIR search (R4, 3.1.1.4).
 var values = map[valueForm]valueFunc{
 	{conformance.Token, "Coding"}:              coding,
 	{conformance.Token, "CodeableConcept"}:     codeableConcept,
@@ -48,8 +48,8 @@ var values = map[valueForm]valueFunc{
 	{conformance.URI, "canonical"}:             uri,
 }
 
-// token adds a token entry, unless there is nothing to find it by. One that has a
-// system alone is found by system| (FHIR search, 3.1.1.4.10).
+// token appends a token entry if there is a system or a code. An entry without a code is
+// found by system| (FHIR search, 3.1.1.4.10).
 func (r *rule) token(dst []Entry, system, code []byte) []Entry {
 	if len(code) == 0 && len(system) == 0 {
 		return dst
@@ -73,12 +73,12 @@ func (r *rule) token(dst []Entry, system, code []byte) []Entry {
 	return dst
 }
 
-// recent are the entries that stand just before the next one, most of them of the
-// same resource. Parameters overlap (name and family, telecom and phone), so the
-// text at hand is often there already, folded and copied.
+// recent returns the last entries of dst, most of them of the same resource. Parameters
+// overlap (name and family, telecom and phone), so they often hold the next text already,
+// folded and copied.
 func recent(dst []Entry) []Entry { return dst[max(0, len(dst)-24):] }
 
-// spelled is the code or uri as entries of the parameter hold it.
+// spelled returns the code or uri as entries of the parameter hold it.
 func (r *rule) spelled(dst []Entry, text []byte) string {
 	if r.spell != nil {
 		return r.spell(string(text))
@@ -96,7 +96,7 @@ func coding(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	return r.token(dst, element.GetStringBytes("system"), element.GetStringBytes("code"))
 }
 
-// codeableConcept gives a token for each coding. Its text is no token.
+// codeableConcept appends a token for each coding. Its text is not a token.
 func codeableConcept(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	for _, c := range element.GetArray("coding") {
 		dst = coding(dst, r, c)
@@ -108,8 +108,8 @@ func identifier(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	return r.token(dst, element.GetStringBytes("system"), element.GetStringBytes("value"))
 }
 
-// contactPoint gives its value. Its system (phone, email) is not the system of a
-// token, so the entry has none.
+// contactPoint appends the value without a system: the system of a ContactPoint (phone,
+// email) is not the system of a token.
 func contactPoint(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	return r.token(dst, nil, element.GetStringBytes("value"))
 }
@@ -124,7 +124,7 @@ func boolean(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	return dst
 }
 
-// plainToken gives the text as a code without a system: resources do not name the
+// plainToken appends the text as a code without a system: resources do not contain the
 // system of a code element.
 func plainToken(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	return r.token(dst, nil, element.GetStringBytes())
@@ -134,14 +134,14 @@ func plainString(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	return r.text(dst, element.GetStringBytes())
 }
 
-// text adds a string entry, unless nothing is left of the text when folded.
+// text appends a string entry, unless the folded text is empty.
 func (r *rule) text(dst []Entry, text []byte) []Entry {
 	if len(text) == 0 {
 		return dst
 	}
 	near := recent(dst)
 	for i := range near {
-		// Behind a bar may stand the code of a TokenText, which is folded alone.
+		// A bar may be that of a TokenText, of which only the code is folded.
 		if near[i].Exact == string(text) && !strings.Contains(near[i].Exact, "|") {
 			return append(dst, Entry{Kind: String, Param: r.param.ID, Norm: near[i].Norm, Exact: near[i].Exact})
 		}
@@ -154,8 +154,8 @@ func (r *rule) text(dst []Entry, text []byte) []Entry {
 	return append(dst, Entry{Kind: String, Param: r.param.ID, Norm: norm, Exact: exact})
 }
 
-// humanName gives each part of a name by itself, because a search matches the
-// start of any part.
+// humanName appends an entry for each part of a name, because a search matches the start of
+// any part.
 func humanName(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	dst = r.text(dst, element.GetStringBytes("text"))
 	dst = r.text(dst, element.GetStringBytes("family"))
@@ -165,7 +165,7 @@ func humanName(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	return dst
 }
 
-// address gives each part of an address by itself.
+// address appends an entry for each part of an address.
 func address(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	dst = r.texts(dst, element.GetArray("line"))
 	for _, part := range [...]string{"text", "city", "district", "state", "postalCode", "country"} {
@@ -181,14 +181,14 @@ func (r *rule) texts(dst []Entry, list []*fastjson.Value) []Entry {
 	return dst
 }
 
-// The ends of a period that has none.
+// The ends of an open period.
 const (
 	always  fhir.Instant = math.MinInt64
 	forever fhir.Instant = math.MaxInt64
 )
 
-// date gives the whole time that a date of any precision names. A date without a
-// zone is read in [Zone].
+// date appends the period that a date of any precision names. A date without a zone is in
+// [Zone].
 func date(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	named, err := fhir.ParseDate(string(element.GetStringBytes()), Zone())
 	if err != nil {
@@ -197,8 +197,8 @@ func date(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	return append(dst, Entry{Kind: Date, Param: r.param.ID, Period: named})
 }
 
-// period gives the time from the start of its start to the end of its end; an
-// absent side is open.
+// period appends the period from the start of its start to the end of its end. An absent
+// side is open.
 func period(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	start, end := element.GetStringBytes("start"), element.GetStringBytes("end")
 	if start == nil && end == nil {
@@ -222,10 +222,9 @@ func period(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	return append(dst, Entry{Kind: Date, Param: r.param.ID, Period: whole})
 }
 
-// reference gives the target of a literal reference into the directory, whichever
-// version it names, and its identifier as a token (:identifier). References that
-// lead elsewhere, or to a type that the parameter cannot have, are searchable by
-// their identifier only.
+// reference appends the target of a literal reference into the directory, without its
+// version, and the identifier as a token (:identifier). Other references, and those to a
+// type that the parameter cannot have, are only found by their identifier.
 func reference(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	if logical := element.Get("identifier"); logical != nil {
 		dst = identifier(dst, r, logical)
@@ -249,7 +248,7 @@ func uri(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	return append(dst, Entry{Kind: URI, Param: r.param.ID, Code: r.spelled(dst, text)})
 }
 
-// clock gives a time of day as the number HHMM, so 08:30:00 is 830 (SR-43).
+// clock appends a time of day as the number HHMM: 08:30:00 is 830 (SR-43).
 func clock(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	text := element.GetStringBytes()
 	if len(text) < len("00:00") || text[2] != ':' || len(text) > len("00:00") && text[5] != ':' {
@@ -268,7 +267,7 @@ func twoDigits(text []byte) (int64, bool) {
 	return 10*int64(tens) + int64(ones), tens <= 9 && ones <= 9
 }
 
-// position gives a point on the earth; half a point, or one off the earth, is none
+// position appends a point on the earth. Incomplete or invalid positions have no entry
 // (SR-53).
 func position(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	latitude, err1 := number(element.Get("latitude"))
@@ -279,7 +278,7 @@ func position(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	return append(dst, Entry{Kind: Location, Param: r.param.ID, Position: Position{latitude, longitude}})
 }
 
-var errNoNumber = errors.New("there is no number")
+var errNoNumber = errors.New("the element is missing")
 
 func number(v *fastjson.Value) (float64, error) {
 	if v == nil {

@@ -6,14 +6,14 @@ import (
 	_ "time/tzdata" // the same rule on machines without zone data
 )
 
-// Zone is where dates without a zone are read that stand in resources: periods,
-// days. A question that is compared with them reads its own dates here too, so that
-// the day 2026-03-01 is the same day on both sides, whatever zone a server shows its
-// times in. It is part of what entries mean: the eastern states of Australia.
+// Zone returns the time zone of dates without one in resources, such as periods and days:
+// that of the eastern states of Australia. Dates of a query that are compared with them are
+// in this zone too, so that the day 2026-03-01 is the same on both sides, independent of
+// the zone in which a server shows times. Index entries depend on it.
 var Zone = sync.OnceValue(func() *time.Location {
 	zone, err := time.LoadLocation("Australia/Sydney")
 	if err != nil {
-		return time.UTC // cannot be: the data is linked in
+		return time.UTC // cannot happen: the zone data is embedded
 	}
 	return zone
 })

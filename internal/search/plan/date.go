@@ -11,20 +11,20 @@ import (
 	"muster/internal/search/query"
 )
 
-// prefixes are the comparison prefixes that a date value may begin with (SR-44).
+// prefixes are the comparison prefixes of dates (SR-44).
 const prefixes = "eq ne gt lt ge le sa eb ap"
 
 var (
 	dateForm = regexp.MustCompile(`^([a-z]{2})?([0-9].*)$`)
-	// lostPlus is a zone whose plus sign a form decoder has made a space (KO-35, A-71).
+	// lostPlus is a zone whose plus sign a form decoder has turned into a space (KO-35, A-71).
 	lostPlus = regexp.MustCompile(` ([0-9]{2}:[0-9]{2})$`)
 )
 
-// date reads a comparison such as ge2026-03-01.
+// date reads a date with or without a prefix, such as ge2026-03-01.
 func (b *builder) date(p conformance.Param, v query.Value) (Node, string) {
 	loc := b.set.Zone
 	if !p.Column && p.Element != "instant" {
-		loc = index.Zone() // the entries may have no zone either
+		loc = index.Zone() // as for index entries without a zone
 	}
 	compare, problem := comparison(strings.Join(v.Parts, "|"), loc)
 	if problem != "" {
@@ -55,9 +55,9 @@ func comparison(text string, loc *time.Location) (Comparison, string) {
 	}
 }
 
-// widened is the period with its own length added at both ends: about 2010 is
-// 2009 to 2011. FHIR leaves the measure to the server; this one needs no clock,
-// so that the same filter means the same whenever it is planned.
+// widened returns the period extended by its own length at both ends: about 2010 is 2009 to
+// 2011. FHIR leaves the range to the server. This one does not depend on the current time,
+// so the same filter always has the same plan.
 func widened(p fhir.Period) fhir.Period {
 	length := p.To - p.From
 	return fhir.Period{From: p.From - length, To: p.To + length}

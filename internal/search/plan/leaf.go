@@ -3,50 +3,40 @@ package plan
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"muster/internal/conformance"
 	"muster/internal/fhir"
+	"muster/internal/search/bound"
 	"muster/internal/search/index"
 	"muster/internal/search/query"
 )
 
-// leaf plans a parameter of the type itself.
-func (b *builder) leaf(t fhir.Type, l query.Criterion) Node {
-	p, ok := b.reg.Param(t, l.Name)
-	if !ok || p.Restricted != "" {
-		return b.refuse(l.NameAt, fmt.Sprintf("is not a search parameter of %s in this directory", t))
-	}
-	if l.Modifier != "" && !p.Takes(l.Modifier) {
-		return b.refuse(l.NameAt, fmt.Sprintf("has the modifier %q, which %s does not take: %s", l.Modifier, l.Name, taken(p, l.Name)))
-	}
-	if !b.count(weight(p)*len(l.Values), l.At) {
+// criterion plans the comparison of a parameter of type t with values.
+func (b *builder) criterion(t fhir.Type, l bound.Criterion) Node {
+	p, ok := l.Param(t)
+	if !ok || !b.count(weight(p)*len(l.Values), l.At) {
 		return nil
 	}
 	switch {
 	case p.Column && p.Code == "_id":
-		return b.ids(l)
+		return b.ids(l.Criterion)
 	case l.Modifier == "missing":
-		return b.missing(p, l)
+		return b.missing(p, l.Criterion)
 	}
-	read := b.reader(p, l.Modifier)
-	if read == nil {
-		return b.refuse(l.NameAt, fmt.Sprintf("is of type %s, by which this directory cannot search", p.Type))
-	}
-	node := b.anyOf(p, l, read)
+	node := b.anyOf(p, l.Criterion, b.reader(p, l.Modifier))
 	if l.Modifier == "not" && node != nil {
 		return Not{Node: node} // also of resources without a value (R4)
 	}
 	return node
 }
 
-// anyOf joins the values of a parameter by OR.
+// anyOf joins the values of a criterion by Or.
 func (b *builder) anyOf(p conformance.Param, l query.Criterion, read reader) Node {
 	var nodes Or
 	for _, v := range l.Values {
 		node, problem := read(p, v)
 		if problem != "" {
-			b.refuse(v.At, fmt.Sprintf("is no value for %s: %s", l.Name, problem))
+			b.refuse(v.At, fmt.Sprintf("is not a valid value for %s: %s", l.Name, problem))
 			continue
 		}
 		nodes = append(nodes, node)
@@ -57,20 +47,20 @@ func (b *builder) anyOf(p conformance.Param, l query.Criterion, read reader) Nod
 	return nodes
 }
 
-// reader reads one value of a parameter. The text that it returns says what is
-// wrong with it, empty if nothing is.
+// reader reads one value of a parameter into a node. If the value is invalid, the text says
+// what to write instead.
 type reader func(conformance.Param, query.Value) (Node, string)
 
-// reader is how values of a parameter are read: the one place that knows all
-// parameter types and what modifiers make of them. A new parameter of a known type
-// is data only.
+// reader returns the reader of a parameter's values by its type and the modifier. It is the
+// only place that depends on all parameter types: a new parameter of a known type needs no
+// code.
 func (b *builder) reader(p conformance.Param, modifier string) reader {
 	switch p.Type {
 	case conformance.Token:
 		if modifier == "contains" {
 			return b.tokenPart
 		}
-		return b.token // exact is what tokens are anyway
+		return b.token // tokens are always compared exactly
 	case conformance.String:
 		switch modifier {
 		case "exact":
@@ -93,32 +83,31 @@ func (b *builder) reader(p conformance.Param, modifier string) reader {
 		return b.uri
 	case conformance.Number:
 		return b.number
-	case conformance.Special:
+	default: // conformance.Special
 		return b.near
 	}
-	return nil
 }
 
-// missing plans whether the element is there at all.
+// missing plans the modifier :missing.
 func (b *builder) missing(p conformance.Param, l query.Criterion) Node {
 	if len(l.Values) != 1 || len(l.Values[0].Parts) != 1 || !slices.Contains([]string{"true", "false"}, l.Values[0].Parts[0]) {
 		return b.refuse(l.At, "asks whether the element is missing: write true or false")
 	}
 	missing := l.Values[0].Parts[0] == "true"
-	there := Node(Present{Param: p.ID, Kind: kinds[p.Type]})
+	present := Node(Present{Param: p.ID, Kind: kinds[p.Type]})
 	switch {
 	case p.Marker != 0:
-		there = Present{Param: p.Marker, Kind: index.Token}
+		present = Present{Param: p.Marker, Kind: index.Token}
 		if p.Marks == conformance.MarksAbsent {
 			missing = !missing
 		}
 	case p.Type == conformance.Reference:
-		there = Or{there, Present{Param: p.ID, Kind: index.Token}} // a reference may name an identifier only
+		present = Or{present, Present{Param: p.ID, Kind: index.Token}} // a reference may have an identifier only
 	}
 	if missing {
-		return Not{Node: there}
+		return Not{Node: present}
 	}
-	return there
+	return present
 }
 
 var kinds = map[conformance.ParamType]index.Kind{
@@ -127,19 +116,11 @@ var kinds = map[conformance.ParamType]index.Kind{
 	conformance.Special: index.Location,
 }
 
-// weight is how many conditions a value of the parameter counts for: a circle is
-// made of several ranges.
+// weight returns how many conditions a value of the parameter counts as: a circle becomes
+// several ranges.
 func weight(p conformance.Param) int {
 	if p.Type == conformance.Special {
 		return 10
 	}
 	return 1
-}
-
-// taken tells the way out of a modifier that a parameter does not take.
-func taken(p conformance.Param, name string) string {
-	if len(p.Modifiers) == 0 {
-		return "write " + name + "=… without it"
-	}
-	return "use :" + strings.Join(p.Modifiers, ", :") + " or none"
 }

@@ -12,11 +12,11 @@ import (
 
 var decimalForm = regexp.MustCompile(`^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)$`)
 
-// metres are the lengths of the units that a distance may have (SR-51).
+// metres are the units of a distance (SR-51).
 var metres = map[string]float64{"": 1000, "km": 1000, "m": 1, "mi": 1609.344, "[mi_i]": 1609.344}
 
-// near reads latitude|longitude|distance|unit. The unit is kilometres where none is
-// written, the distance as set.
+// near reads latitude|longitude|distance|unit. The unit defaults to kilometres, the distance
+// to Settings.Near.
 func (b *builder) near(p conformance.Param, v query.Value) (Node, string) {
 	if len(v.Parts) < 2 || len(v.Parts) > 4 {
 		return nil, "write latitude|longitude|distance|unit, such as -33.8688|151.2093|3|km"
@@ -29,7 +29,7 @@ func (b *builder) near(p conformance.Param, v query.Value) (Node, string) {
 	}
 	unit, ok := metres[parts[3]]
 	if !ok {
-		return nil, fmt.Sprintf("the unit %q is none of km, m, mi and [mi_i]", parts[3])
+		return nil, fmt.Sprintf("the unit %q is not one of km, m, mi and [mi_i]", parts[3])
 	}
 	near := Near{Param: p.ID, Point: index.Position{Latitude: latitude, Longitude: longitude}, Meters: b.set.Near}
 	if parts[2] != "" {
@@ -42,7 +42,7 @@ func (b *builder) near(p conformance.Param, v query.Value) (Node, string) {
 	return near, ""
 }
 
-// decimal reads a number that is not further from 0 than most.
+// decimal reads a number from -most to most.
 func decimal(text string, most float64) (float64, bool) {
 	if !decimalForm.MatchString(text) {
 		return 0, false
@@ -51,8 +51,8 @@ func decimal(text string, most float64) (float64, bool) {
 	return f, err == nil && f >= -most && f <= most
 }
 
-// Points returns the points that a plan asks its own resources to be near to, by one
-// parameter: for _sort=near.
+// Points returns the points of the Near conditions of a parameter on the resources that the
+// plan finds, for _sort=near.
 func (p Plan) Points(param int) []index.Position { return points(nil, p.Root, param) }
 
 func points(dst []index.Position, n Node, param int) []index.Position {

@@ -5,9 +5,8 @@ import (
 	"muster/internal/search/index"
 )
 
-// Plan is what to find, over index entries and row columns, in the dialect of no
-// database: all resources of Type for which Root holds. Package searchsql writes it
-// as a statement; package index defines the entries that it speaks of.
+// Plan is what to find: all resources of Type for which Root holds. Its conditions are over
+// index entries, which package index defines, and row columns.
 type Plan struct {
 	Type fhir.Type
 	Root Node
@@ -28,15 +27,15 @@ type Not struct{ Node Node }
 // IDs holds for the resources with one of these ids (_id).
 type IDs []string
 
-// Updated holds when meta.lastUpdated compares so (_lastUpdated).
+// Updated holds when meta.lastUpdated meets the comparison (_lastUpdated).
 type Updated struct{ Compare Comparison }
 
-// Since holds when the version was committed strictly after the moment (VI-12).
+// Since holds when the version was committed strictly after the instant (VI-12).
 // It is not the parameter _lastUpdated, which reads meta.lastUpdated.
 type Since struct{ After fhir.Instant }
 
-// Visible holds for a resource that is active and not suppressed, as far as the
-// axes say (VI-01, VI-04): an axis that is false is not asked about.
+// Visible holds when the resource is active, if Active is set, and not suppressed, if
+// NotSuppressed is set (VI-01, VI-04).
 type Visible struct{ Active, NotSuppressed bool }
 
 // Token holds when the resource has a token entry of the parameter. A nil System
@@ -48,16 +47,16 @@ type Token struct {
 
 // TokenPart holds when the resource has a token entry of the parameter whose code
 // contains the Text, both folded (identifier-r5:contains). A nil System means any
-// system. The parameter has an [index.TokenText] beside each token.
+// system. The parameter has an [index.TokenText] for each token.
 type TokenPart struct {
 	Param  int
 	System *string
 	Text   string
 }
 
-// String holds when the resource has a string entry of the parameter that starts
-// with the folded Text, or, if Exact is set, is Text to the letter, or, if Contains
-// is set, has the folded Text anywhere.
+// String holds when the resource has a string entry of the parameter that starts with the
+// folded Text, that equals Text exactly if Exact is set, or that contains the folded Text
+// if Contains is set.
 type String struct {
 	Param    int
 	Text     string
@@ -65,15 +64,15 @@ type String struct {
 	Contains bool
 }
 
-// Date holds when the resource has a date entry of the parameter that compares so.
+// Date holds when the resource has a date entry of the parameter that meets the comparison.
 type Date struct {
 	Param   int
 	Compare Comparison
 }
 
 // Reference holds when the resource has a reference entry of the parameter to the
-// id; an empty Type means any type that the parameter may point to, an empty ID
-// any resource of the Type. One of the two is always set.
+// id. An empty Type means any type that the parameter may refer to, an empty ID any
+// resource of the Type. At least one of the two is set.
 type Reference struct {
 	Param int
 	Type  string
@@ -86,8 +85,8 @@ type URI struct {
 	Value string
 }
 
-// Number holds when the resource has a number entry of the parameter that compares
-// so: EQ, NE, GT, LT, GE or LE.
+// Number holds when the resource has a number entry of the parameter that meets the
+// comparison: EQ, NE, GT, LT, GE or LE.
 type Number struct {
 	Param  int
 	Prefix Prefix
@@ -102,9 +101,9 @@ type Near struct {
 	Meters float64
 }
 
-// Chain follows a reference forward (a chain): it holds when the resource has a
-// reference entry of the parameter to a resource of Type that is in the directory
-// and for which Node holds. A chain over several target types is an Or of links.
+// Chain follows a reference forward: it holds when the resource has a reference entry of the
+// parameter to a resource of Type that is in the directory and for which Node holds. A
+// reference to several types is an Or of Chains.
 type Chain struct {
 	Param int
 	Type  fhir.Type
@@ -120,21 +119,21 @@ type Has struct {
 }
 
 // AllVisible holds when the resource has a reference entry of the parameter, and
-// each such entry leads to a resource of one of the Types that is in the directory
-// and for which Visible holds (VI-14: what a Provenance is about).
+// each such entry refers to a resource of one of the Types that is in the directory and
+// for which Visible holds (VI-14: what a Provenance is about).
 type AllVisible struct {
 	Param   int
 	Types   []fhir.Type
 	Visible Visible
 }
 
-// Present holds when the resource has an entry of the parameter at all.
+// Present holds when the resource has an entry of the parameter.
 type Present struct {
 	Param int
 	Kind  index.Kind
 }
 
-// Comparison is a date comparison: the entry's period against Period, by Prefix.
+// Comparison compares the period of an entry with Period by Prefix.
 type Comparison struct {
 	Prefix Prefix
 	Period fhir.Period
@@ -143,7 +142,7 @@ type Comparison struct {
 // Prefix is a comparison prefix of FHIR search (SR-44).
 type Prefix string
 
-// The prefixes. Approximately (ap) carries the period that the planner has widened already.
+// The prefixes. The period of AP is already widened.
 const (
 	EQ Prefix = "eq" // the entry lies within the period
 	NE Prefix = "ne" // not EQ
@@ -179,18 +178,18 @@ func (AllVisible) node() {}
 // Order is one key that a search is sorted by. Resources without a value come
 // last in both directions; ties are broken by the next Order and at the end by id.
 type Order struct {
-	// By names a column (_id, _lastUpdated) or, if it is empty, Param and Kind name
-	// index entries: ascending by the least entry of a resource, descending by its
-	// greatest. Entries compare by folded text, code, start of the period, number, id
-	// of the target, uri, or distance from the Point.
+	// By is a column (_id, _lastUpdated). If it is empty, Param and Kind select index
+	// entries: ascending by the least entry of a resource, descending by its greatest.
+	// Entries are ordered by folded text, code, start of the period, number, id of the
+	// target, uri, or distance from the Point.
 	By         Column
 	Param      int
 	Kind       index.Kind
-	Point      *index.Position // distance from here, for Kind Location (SR-51)
+	Point      *index.Position // from which distances are measured, for Kind Location (SR-51)
 	Descending bool
 }
 
-// Column is a column of the resource's row that a search can be sorted by.
+// Column is a column of a resource's row by which a search can be sorted.
 type Column string
 
 // The columns.

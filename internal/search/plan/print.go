@@ -7,8 +7,8 @@ import (
 	"muster/internal/search/index"
 )
 
-// String prints the plan as an indented tree, one node on a line, parameters by
-// their numbers and moments in UTC.
+// String returns the plan as an indented tree with one node on each line. Parameters are
+// printed by their numbers, instants in UTC.
 func (p Plan) String() string {
 	var b strings.Builder
 	b.WriteString(p.Type.String())
@@ -17,7 +17,7 @@ func (p Plan) String() string {
 	return b.String()
 }
 
-// write prints a node and, below it and further in, the nodes that it joins.
+// write prints a node, and its children on the next lines with more indentation.
 func write(b *strings.Builder, n Node, depth int) {
 	b.WriteString(strings.Repeat("  ", depth))
 	b.WriteString(describe(n))
@@ -40,7 +40,7 @@ func write(b *strings.Builder, n Node, depth int) {
 	}
 }
 
-// describe prints a node without what it joins.
+// describe returns a node without its children.
 func describe(n Node) string {
 	switch n := n.(type) {
 	case And:
@@ -97,7 +97,7 @@ var kindNames = map[index.Kind]string{
 	index.Number: "number", index.Location: "position",
 }
 
-// String prints the comparison with its half-open period: ge [from, to).
+// String returns the comparison with its half-open period: ge [from, to).
 func (c Comparison) String() string {
 	return fmt.Sprintf("%s [%s, %s)", c.Prefix, c.Period.From, c.Period.To)
 }
@@ -123,7 +123,7 @@ func orAny(s string) string {
 	return s
 }
 
-// String prints the order, such as "string 12 descending".
+// String returns the order, such as "string 12 descending".
 func (o Order) String() string {
 	by := string(o.By)
 	if by == "" {

@@ -11,16 +11,15 @@ import (
 	"muster/internal/search/query"
 )
 
-// The functions below read one value each. The text they return says what is
-// wrong with it, empty if nothing is.
+// The functions below are readers of one value each.
 
-// ids plans _id: all values in one node.
+// ids plans _id, with all values in one node.
 func (b *builder) ids(l query.Criterion) Node {
 	var ids IDs
 	for _, v := range l.Values {
 		id := strings.Join(v.Parts, "|")
 		if !fhir.ValidID(id) {
-			b.refuse(v.At, "is no value for _id: an id has 1 to 64 letters, digits, '-' and '.'")
+			b.refuse(v.At, "is not a valid value for _id: an id has 1 to 64 letters, digits, '-' and '.'")
 			continue
 		}
 		ids = append(ids, id)
@@ -45,15 +44,15 @@ func (b *builder) token(p conformance.Param, v query.Value) (Node, string) {
 	default:
 		return nil, `write system|code with one bar; a bar within a code is written \|`
 	}
-	// An element active is a boolean: any other word is a slip, not a question
-	// with an empty answer. suppressed also has codes, status has words of its own.
+	// active is a boolean: another value is a mistake, not a search without matches.
+	// suppressed also has codes, and status has codes of its own.
 	if p.Code == "active" && (t.Code == nil || *t.Code != "true" && *t.Code != "false") {
 		return nil, "write true or false"
 	}
 	return t, ""
 }
 
-// text reads a string: the start of the text, folded as the index does (SR-04).
+// text reads the start of a string, folded as in the index (SR-04).
 func (b *builder) text(p conformance.Param, v query.Value) (Node, string) {
 	folded := index.Fold(strings.Join(v.Parts, "|"))
 	if folded == "" {
@@ -62,7 +61,7 @@ func (b *builder) text(p conformance.Param, v query.Value) (Node, string) {
 	return String{Param: p.ID, Text: folded}, ""
 }
 
-// exact reads a string that must be the same to the letter (:exact).
+// exact reads a string that is compared exactly (:exact).
 func (b *builder) exact(p conformance.Param, v query.Value) (Node, string) {
 	if _, problem := b.text(p, v); problem != "" {
 		return nil, problem
@@ -70,7 +69,7 @@ func (b *builder) exact(p conformance.Param, v query.Value) (Node, string) {
 	return String{Param: p.ID, Text: strings.Join(v.Parts, "|"), Exact: true}, ""
 }
 
-// contains reads a string that may stand anywhere in the text (:contains).
+// contains reads a string that may be anywhere in the text (:contains).
 func (b *builder) contains(p conformance.Param, v query.Value) (Node, string) {
 	n, problem := b.text(p, v)
 	if problem != "" {
@@ -122,7 +121,7 @@ func (b *builder) reference(p conformance.Param, v query.Value) (Node, string) {
 	return Reference{Param: p.ID, Type: r.Type, ID: r.ID}, ""
 }
 
-// uri reads a uri, compared to the letter but for what the index spells differently.
+// uri reads a uri. It is compared exactly, in the spelling of the index.
 func (b *builder) uri(p conformance.Param, v query.Value) (Node, string) {
 	return URI{Param: p.ID, Value: index.Spell(p, strings.Join(v.Parts, "|"))}, ""
 }

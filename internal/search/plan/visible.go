@@ -2,12 +2,13 @@ package plan
 
 import "muster/internal/search/index"
 
-// Shows reports whether a resource in a state is what the condition asks for.
+// Shows reports whether a resource in this state meets the condition.
 func (v Visible) Shows(state index.Visibility) bool {
 	return !(v.Active && state&index.Inactive != 0) && !(v.NotSuppressed && state&index.Suppressed != 0)
 }
 
-// Admitting is the condition weakened so far that it shows a resource in this state.
+// Admitting returns the condition without the parts that a resource in this state does not
+// meet.
 func (v Visible) Admitting(state index.Visibility) Visible {
 	return Visible{Active: v.Active && state&index.Inactive == 0, NotSuppressed: v.NotSuppressed && state&index.Suppressed == 0}
 }

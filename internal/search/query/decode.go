@@ -4,26 +4,26 @@ import (
 	"unicode/utf8"
 )
 
-// piece is a part of the user's text with its percent-escapes undone. It knows
-// for each of its bytes where that came from.
+// piece is a part of the client's text with its percent-escapes decoded, and the offset of
+// each byte in that text.
 type piece struct {
 	text string
-	at   []int // offset of each byte in the source, and of the end
+	at   []int // offset in the source of each byte and of the end
 }
 
-// span is the place in the source of the decoded bytes from start to end.
+// span returns the place in the source of the decoded bytes from start to end.
 func (p piece) span(start, end int) Span { return Span{p.at[start], p.at[end]} }
 
-// cut is the part of the piece from start to end.
+// cut returns the part of the piece from start to end.
 func (p piece) cut(start, end int) piece {
 	return piece{text: p.text[start:end], at: p.at[start : end+1]}
 }
 
 func (p piece) whole() Span { return p.span(0, len(p.text)) }
 
-// decode undoes the percent-escapes of source[from:to] (KO-35). A plus sign
-// stands for itself: filters are mostly written raw, and there a plus is a plus.
-// The second result says what is wrong, empty if nothing is; the Span where.
+// decode decodes the percent-escapes of source[from:to] (KO-35). A plus sign is itself,
+// not a space: most filters are written without escapes. If the text is invalid, the
+// second result says what is wrong and the Span where.
 func decode(source string, from, to int) (piece, string, Span) {
 	text := make([]byte, 0, to-from)
 	at := make([]int, 0, to-from+1)
@@ -31,7 +31,7 @@ func decode(source string, from, to int) (piece, string, Span) {
 		c, start := source[i], i
 		if c == '%' {
 			if i+2 >= to || !isHex(source[i+1]) || !isHex(source[i+2]) {
-				return piece{}, "is a percent sign without two hexadecimal digits behind it: write %25 for the sign itself", Span{i, min(i+3, to)}
+				return piece{}, "is a percent sign without two hexadecimal digits after it: write %25 for a percent sign", Span{i, min(i+3, to)}
 			}
 			c = unhex(source[i+1])<<4 | unhex(source[i+2])
 			i += 2
@@ -44,7 +44,7 @@ func decode(source string, from, to int) (piece, string, Span) {
 	}
 	at = append(at, to)
 	if !utf8.Valid(text) {
-		return piece{}, "is not text in UTF-8: percent-escapes must spell UTF-8", Span{from, to}
+		return piece{}, "is not valid UTF-8: write percent-escapes of UTF-8", Span{from, to}
 	}
 	return piece{text: string(text), at: at}, "", Span{}
 }

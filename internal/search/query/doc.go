@@ -1,22 +1,25 @@
-// Package query reads one search of the directory, as a client writes it in a
-// _typeFilter, into a closed tree, and prints the tree back.
+// Package query parses one search, as a client writes it in a _typeFilter or a URL, into a
+// closed tree, and prints the tree as canonical text.
 //
 //	Practitioner?_has:PractitionerRole:practitioner:location.address-city=Balmain,Rozelle
 //
-// The flow of [Parse]: cut off the type at the question mark, split on '&', then
-// at the first '=', undo percent-escapes (KO-35), read the name (modifier,
-// chain, reverse chain) and the values (comma, bar, backslash). The grammar is
-// that of FHIR R4 search, whole: what the directory supports of it is decided
-// later, by packages policy and plan.
+// # Flow
 //
-// Every node keeps its place in the client's text, so that whoever refuses it
-// can say where it stands: see [Query.Place]. When pieces cannot be read, Parse
-// returns all of them as fhir.Issues together with the query of the other
-// pieces, so that later stages can report their problems in the same answer.
+// [Parse] cuts off the type at the question mark, splits the rest at '&' and each part at
+// its first '=', decodes percent-escapes (KO-35), and reads the name (modifier, chain,
+// reverse chain) and the values (comma, bar, backslash). It reads the whole grammar of FHIR
+// R4 search. Packages bound, policy and plan decide what the directory supports.
 //
-// A printed query is canonical text. Reading it gives the same query, and it
-// means the same within a URL, form-decoded or not.
+// Each node keeps its place in the client's text for error messages: see [Query.Place].
 //
-// Text is bounded by [MaxText], [MaxDepth] and [MaxValues]. Nothing here holds
-// state; all functions may be called by several goroutines at once.
+// [Query.String] prints canonical text. Parsing it returns the same query, form-decoded or
+// not.
+//
+// # When things fail
+//
+// Parse returns all parts that it cannot read as fhir.Issues, together with the query of
+// the other parts, so that later stages can report their problems in the same response.
+// Text is bounded by [MaxText], [MaxDepth] and [MaxValues].
+//
+// Nothing here holds state; all functions are safe for concurrent use.
 package query

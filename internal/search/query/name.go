@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// hasForm is how a reverse chain is written, for messages.
+// hasForm is an example of a reverse chain, for messages.
 const hasForm = "_has:PractitionerRole:practitioner:identifier=…"
 
 var (
@@ -14,13 +14,13 @@ var (
 	wordForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*$`)
 )
 
-// named reads the name of a criterion and puts the values under it:
+// named parses the name of a criterion with the values:
 //
 //	name  = "_has:" type ":" code ":" name
 //	      | code [":" type] "." name
 //	      | code [":" modifier]
 //
-// depth is the number of steps that lead here.
+// depth is the number of steps before name.
 func (p *parser) named(name piece, values []Value, at Span, depth int) (Param, bool) {
 	if depth > MaxDepth {
 		p.refuse(at, fmt.Sprintf("has more than %d steps: follow fewer references", MaxDepth))
@@ -41,13 +41,13 @@ func (p *parser) named(name piece, values []Value, at Span, depth int) (Param, b
 		p.refuse(name.whole(), "is not a parameter name: letters, digits, '-' and '_' only")
 		return nil, false
 	case colon && !wordForm.MatchString(modifier):
-		p.refuse(name.whole(), "has no proper modifier behind the colon: write name:modifier or the name alone")
+		p.refuse(name.whole(), "has no valid modifier after the colon: write name:modifier or the name alone")
 		return nil, false
 	}
 	return Criterion{Name: code, Modifier: modifier, Values: values, NameAt: name.whole(), At: at}, true
 }
 
-// chain reads a step forward, up to the dot.
+// chain parses a step forward, up to the dot.
 func (p *parser) chain(name piece, dot int, values []Value, at Span, depth int) (Param, bool) {
 	step := name.cut(0, dot)
 	ref, typeName, colon := strings.Cut(step.text, ":")
@@ -62,7 +62,7 @@ func (p *parser) chain(name piece, dot int, values []Value, at Span, depth int) 
 	return Chain{Ref: ref, Type: typeName, Next: next, NameAt: step.whole(), At: at}, true
 }
 
-// has reads a step back: _has, type, reference parameter.
+// has parses a step backward: _has, type, reference parameter.
 func (p *parser) has(name piece, values []Value, at Span, depth int) (Param, bool) {
 	steps := strings.SplitN(name.text, ":", 4)
 	if len(steps) < 4 || !wordForm.MatchString(steps[1]) || !codeForm.MatchString(steps[2]) {

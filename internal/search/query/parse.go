@@ -7,17 +7,26 @@ import (
 	"muster/internal/fhir"
 )
 
-// Parse reads "Type?name=value&name=value" (KO-35). The error is fhir.Issues
-// with all pieces that cannot be read, each naming the piece and its position;
-// the query holds the others. A type outside the seven is not-supported with
-// the reason fhir.TypeNotExportable (KO-25), everything else is invalid.
+// Parse parses "Type?name=value&name=value" (KO-35). The error is fhir.Issues with an issue
+// for each part that cannot be read, with the part and its position. The query holds the
+// other parts. The issue of a type outside the seven has the code not-supported and the
+// reason fhir.TypeNotExportable (KO-25). The others have the code invalid.
 func Parse(text string) (Query, error) {
 	p := parser{q: Query{Source: text}}
 	p.query()
 	return p.q, p.issues.Err()
 }
 
-// parser holds what has been read so far.
+// ParseType reads only the type of the text, as [Parse] does. The error is that of Parse
+// for a text whose type cannot be read; for the name of a type without a question mark
+// ParseType returns both the type and an error.
+func ParseType(text string) (fhir.Type, error) {
+	p := parser{q: Query{Source: text}}
+	p.resourceType()
+	return p.q.Type, p.issues.Err()
+}
+
+// parser holds what Parse has read so far.
 type parser struct {
 	q      Query
 	issues fhir.Issues
@@ -27,7 +36,7 @@ type parser struct {
 func (p *parser) query() {
 	if len(p.q.Source) > MaxText {
 		p.issues = fhir.Issues{{Code: fhir.CodeInvalid, Diagnostics: fmt.Sprintf(
-			"this has %d bytes, at most %d are read: split it into several requests", len(p.q.Source), MaxText)}}
+			"the text has %d bytes; at most %d are accepted: split it into several requests", len(p.q.Source), MaxText)}}
 		return
 	}
 	params, ok := p.resourceType()
@@ -36,7 +45,7 @@ func (p *parser) query() {
 	}
 	for start := params; start <= len(p.q.Source) && len(p.issues) < MaxIssues && p.values <= MaxValues; {
 		end := start + index(p.q.Source[start:], '&')
-		if end > start { // "a=1&&b=2" says no more than "a=1&b=2"
+		if end > start { // "a=1&&b=2" means "a=1&b=2"
 			p.param(Span{start, end})
 		}
 		start = end + 1
@@ -44,29 +53,30 @@ func (p *parser) query() {
 	if p.values > MaxValues {
 		p.q.Params = nil
 		p.issues = append(p.issues, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: fmt.Sprintf(
-			"this has more than %d values: split it into several requests", MaxValues)})
+			"the text has more than %d values: split it into several requests", MaxValues)})
 	}
 }
 
-// resourceType reads the type and returns the offset behind the question mark.
+// resourceType reads the type and returns the offset after the question mark.
 func (p *parser) resourceType() (int, bool) {
 	text := p.q.Source
 	mark := strings.IndexAny(text, "?=&")
 	if mark <= 0 || text[mark] != '?' {
-		p.refuse(Span{0, len(text)}, "names no resource type: begin with the type and a question mark, such as Organization?name=clinic")
+		p.q.Type, _ = fhir.ParseType(text) // a type alone still names the type
+		p.refuse(Span{0, len(text)}, "does not begin with a resource type and a question mark: write them first, such as Organization?name=clinic")
 		return 0, false
 	}
 	t, ok := fhir.ParseType(text[:mark])
 	if !ok {
 		p.issues = append(p.issues, fhir.Issue{Code: fhir.CodeNotSupported, Reason: fhir.TypeNotExportable, Diagnostics: fmt.Sprintf(
-			"%s is not a type of this directory: use one of %s", place(text, Span{0, mark}), typeNames())})
+			"%s is not a type of this directory: use one of %s", place(text, Span{0, mark}), fhir.Names(fhir.Types()))})
 		return 0, false
 	}
 	p.q.Type = t
 	return mark + 1, true
 }
 
-// param reads one criterion and keeps it, or refuses it.
+// param parses one criterion and appends it to the query, or refuses it.
 func (p *parser) param(at Span) {
 	text := p.q.Source[at.Start:at.End]
 	equals := index(text, '=')
@@ -93,8 +103,8 @@ func (p *parser) param(at Span) {
 	}
 }
 
-// bare reads a criterion without '=': the type test of the guide's second
-// example, exactly in that form.
+// bare parses a criterion without '=', which must be the type test in the form of the
+// guide's second example.
 func (p *parser) bare(name piece, at Span) {
 	rest, ok1 := strings.CutPrefix(name.text, "target.resolve().as(")
 	typeName, ok2 := strings.CutSuffix(rest, ")")
@@ -114,18 +124,10 @@ func (p *parser) refuse(at Span, problem string) {
 	})
 }
 
-// index is the offset of c in s, or the length of s.
+// index returns the offset of c in s, the length of s if s does not contain c.
 func index(s string, c byte) int {
 	if i := strings.IndexByte(s, c); i >= 0 {
 		return i
 	}
 	return len(s)
-}
-
-func typeNames() string {
-	var names []string
-	for _, t := range fhir.Types() {
-		names = append(names, t.String())
-	}
-	return strings.Join(names, ", ")
 }

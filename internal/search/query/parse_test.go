@@ -139,20 +139,6 @@ func fill(start string, length int) string {
 	return start + strings.Repeat("x", length-len(start))
 }
 
-// TestImpliedPrintsInBrackets: text of the policy cannot be taken for the client's.
-func TestImpliedPrintsInBrackets(t *testing.T) {
-	q := Query{Type: fhir.Organization, Params: []Param{
-		Criterion{Name: "name", Values: []Value{{Parts: []string{"x"}}}},
-		Criterion{Name: "active", Values: []Value{{Parts: []string{"true"}}}, Implied: true},
-	}}
-	if got, want := q.String(), "Organization?name=x&[active=true]"; got != want {
-		t.Errorf("prints %q, want %q", got, want)
-	}
-	if _, err := Parse(q.String()); err == nil {
-		t.Error("a client may not write implied criteria, but the text was read")
-	}
-}
-
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"Organization?name=Aged%20Care&address-state=QLD",

@@ -2,9 +2,7 @@ package query
 
 import "strings"
 
-// String prints the query as canonical search text. Criteria that the policy has
-// added stand in brackets, such as [active=true]: text for people, which
-// [Parse] refuses. Without them Parse gives the same query again.
+// String returns canonical text, which [Parse] reads as the same query.
 func (q Query) String() string {
 	params := make([]string, len(q.Params))
 	for i, p := range q.Params {
@@ -27,9 +25,6 @@ func (l Criterion) String() string {
 		}
 		b.WriteString(v.String())
 	}
-	if l.Implied {
-		return "[" + b.String() + "]"
-	}
 	return b.String()
 }
 
@@ -39,21 +34,12 @@ func (c Chain) String() string {
 	if c.Type != "" {
 		step += ":" + c.Type
 	}
-	return step + implied(c.Implied) + "." + c.Next.String()
+	return step + "." + c.Next.String()
 }
 
 // String implements [Param].
 func (h Has) String() string {
-	return "_has:" + h.Type + ":" + h.Ref + implied(h.Implied) + ":" + h.Next.String()
-}
-
-// implied prints what the policy has put to a step, each in its brackets.
-func implied(leaves []Criterion) string {
-	var b strings.Builder
-	for _, l := range leaves {
-		b.WriteString(l.String())
-	}
-	return b.String()
+	return "_has:" + h.Type + ":" + h.Ref + ":" + h.Next.String()
 }
 
 // String implements [Param].
@@ -61,14 +47,14 @@ func (i TypeTest) String() string {
 	return i.Ref + ".resolve().as(" + i.Type + ")"
 }
 
-// escapes are the characters that mean something within a value, as backslash
-// escapes, and those that mean something to a URL, as percent-escapes.
+// escapes writes characters with a meaning in values as backslash escapes, and characters
+// with a meaning in URLs as percent-escapes.
 var escapes = strings.NewReplacer(
 	`\`, `\\`, `,`, `\,`, `|`, `\|`,
 	"%", "%25", "&", "%26", "+", "%2B", "#", "%23", " ", "%20",
 )
 
-// String prints the value with the escapes that it needs.
+// String returns the value with the necessary escapes.
 func (v Value) String() string {
 	parts := make([]string, len(v.Parts))
 	for i, part := range v.Parts {

@@ -2,83 +2,64 @@ package query
 
 import "muster/internal/fhir"
 
-// Query is one search: the criteria that a resource of Type must all meet. It
-// is the parsed form of a _typeFilter ("Type?name=value&…"), a closed tree that
-// prints back to canonical search text and knows where each piece stood.
-//
-// Queries are values of one request; nothing changes them after parsing but
-// package policy, which returns a changed copy.
+// Query is one search: the criteria that a resource of Type must all meet. It is a closed
+// tree, parsed from "Type?name=value&…", in which each node has its place in the text.
 type Query struct {
 	Type   fhir.Type
 	Params []Param // joined by AND (SR-03)
-	Source string  // the user's text, which every Span cuts; empty for a query made by hand
+	Source string  // the client's text, to which Spans refer; empty if the query was not parsed
 }
 
-// Span is a piece of the user's text, in bytes from its start. Criteria that
-// the policy adds have no place in it: their Span is the zero Span.
+// Span is a piece of the client's text, in bytes from its start.
 type Span struct{ Start, End int }
 
 // Param is one criterion: a [Criterion], [Chain], [Has] or [TypeTest].
 type Param interface {
-	// Where is the place of the whole criterion in the user's text.
+	// Where returns the place of the whole criterion in the client's text.
 	Where() Span
-	// String prints the criterion as canonical search text.
+	// String returns the criterion as canonical text.
 	String() string
 	param()
 }
 
-// Criterion is a search parameter of the type at hand with its values: name, modifier
-// and values as written, with percent-escapes and backslash escapes undone.
+// Criterion is a search parameter with its values. Name, modifier and values are as the
+// client wrote them, with percent-escapes and backslash escapes decoded.
 type Criterion struct {
 	Name     string
 	Modifier string  // without the colon; empty for none
 	Values   []Value // joined by OR (SR-03); at least one
 	NameAt   Span
 	At       Span
-	Implied  bool // added by the policy, not by the client
 }
 
-// The modifiers of implied criteria on a reference: all that the resource refers to by
-// it is so. Clients cannot write them.
-const (
-	ImpliedVisible       = "visible"
-	ImpliedNotSuppressed = "not-suppressed" // but there, in any other state
-)
-
-// Value is one alternative of a Criterion. Parts holds the text cut at unescaped
-// vertical bars: one part for 'code', two for 'system|code'.
+// Value is one alternative of a Criterion. Parts is the text split at unescaped vertical
+// bars: one part for 'code', two for 'system|code'.
 type Value struct {
 	Parts []string
 	At    Span
 }
 
-// Chain follows a reference parameter of the type at hand and puts Next to the
-// resource behind it: location.address-city=, organization:Organization.name=.
+// Chain follows a reference parameter forward, and the referenced resource must meet Next:
+// location.address-city=, organization:Organization.name=.
 type Chain struct {
 	Ref    string // code of a reference parameter
-	Type   string // type written after the colon, or empty
+	Type   string // type after the colon, or empty
 	Next   Param
 	NameAt Span // of Ref and Type
 	At     Span
-
-	// Implied are criteria that the policy has put to the resource behind the reference.
-	Implied []Criterion
 }
 
-// Has asks for a resource of Type that points back through its reference
-// parameter Ref and meets Next: _has:PractitionerRole:practitioner:role=.
+// Has follows a reference backward: a resource of Type must refer to the resource by its
+// reference parameter Ref and meet Next. _has:PractitionerRole:practitioner:role= is one.
 type Has struct {
 	Type   string
 	Ref    string
 	Next   Param
 	NameAt Span // of _has, Type and Ref
 	At     Span
-
-	// Implied are criteria that the policy has put to the resource of Type.
-	Implied []Criterion
 }
 
-// TypeTest asks that the reference parameter Ref names a resource of Type. Its one
+// TypeTest requires that the reference parameter Ref refers to a resource of Type. Its only
 // written form is Provenance?target.resolve().as(Type).
 type TypeTest struct {
 	Ref  string

@@ -2,11 +2,11 @@ package query
 
 import "strings"
 
-// escapable are the characters that a backslash takes the meaning from.
+// escapable are the characters that a backslash can escape.
 const escapable = `\,|$`
 
-// valueList cuts a decoded value at its commas and bars and undoes the backslash
-// escapes. Empty values stay: they are a matter of policy.
+// valueList splits a decoded value at its commas and bars and decodes the backslash
+// escapes. It keeps empty values, which package policy refuses.
 func (p *parser) valueList(value piece) ([]Value, bool) {
 	var (
 		values []Value

@@ -20,15 +20,16 @@ import (
 	"muster/internal/server"
 )
 
-// Client asks the real HTTP handler over the store of a trial, without a network.
+// Client sends requests to the real HTTP handler on the store of a trial, without a
+// network.
 type Client struct{ handler http.Handler }
 
-// Serve makes the handler of a server over the trial's store. Blobs is the folder of
-// exports, which nobody asks for here.
+// Serve returns a client of a server on the trial's store. blobs is the folder of exports;
+// it remains unused, since no exports are requested.
 func (t *Trial) Serve(blobs *blob.Folder) (*Client, error) {
 	store, ok := t.Store.(searchset.Store)
 	if !ok {
-		return nil, fmt.Errorf("the store %T answers no searches", t.Store)
+		return nil, fmt.Errorf("the store %T does not implement searches", t.Store)
 	}
 	logger := slog.New(slog.DiscardHandler)
 	handler, err := server.New(server.Config{
@@ -50,20 +51,20 @@ func (t *Trial) Serve(blobs *blob.Folder) (*Client, error) {
 	return &Client{handler}, nil
 }
 
-// Answer is as much of an answer as is compared.
+// Answer holds the compared parts of a response.
 type Answer struct {
-	ID       string      // of a resource that was read
+	ID       string      // of the resource, for a read
 	Matches  []string    // ids, in order
 	Includes []string    // Type/id, in order
 	Total    int         // -1 if the Bundle has none
-	Next     string      // address of the next page, if there is one
-	Refused  fhir.Issues // of an OperationOutcome; nil if nothing was refused
+	Next     string      // URL of the next page, if any
+	Refused  fhir.Issues // of the OperationOutcome; nil if the request was not refused
 }
 
-// body is a searchset, an OperationOutcome or a resource.
-type body struct {
+// responseBody is a searchset, an OperationOutcome or a resource.
+type responseBody struct {
 	ResourceType string
-	Type         json.RawMessage // of a Bundle a string, of an Organization none
+	Type         json.RawMessage // a string in a Bundle; other types differ
 	ID           string
 	Total        *int
 	Link         []struct{ Relation, URL string }
@@ -77,27 +78,27 @@ type entry struct {
 	Search   struct{ Mode string }
 }
 
-// Get asks for Type?query or Type/id, where spaces and characters beyond ASCII need no
-// escape, or for an address that came from the server.
+// Get requests Type?query, Type/id or a URL from the server. Spaces and non-ASCII
+// characters need not be escaped.
 func (c *Client) Get(ctx context.Context, text string) (Answer, error) {
-	address := text
+	url := text
 	if !strings.HasPrefix(text, Base) {
-		address = Base + "/" + escaped(text)
+		url = Base + "/" + escape(text)
 	}
-	request := httptest.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	request := httptest.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	request.Header.Set("Accept", "application/fhir+json")
 	recorder := httptest.NewRecorder()
 	c.handler.ServeHTTP(recorder, request)
-	var b body
+	var b responseBody
 	if err := json.Unmarshal(recorder.Body.Bytes(), &b); err != nil {
 		return Answer{}, fmt.Errorf("%d: %w", recorder.Code, err)
 	}
-	if kind := recorder.Header().Get("Content-Type"); !strings.HasPrefix(kind, "application/fhir+json") {
-		return Answer{}, fmt.Errorf("the answer is of type %q", kind)
+	if contentType := recorder.Header().Get("Content-Type"); !strings.HasPrefix(contentType, "application/fhir+json") {
+		return Answer{}, fmt.Errorf("the response has Content-Type %q", contentType)
 	}
 	switch failed := recorder.Code >= 400; {
 	case failed != (b.ResourceType == "OperationOutcome"), !failed && recorder.Code != http.StatusOK:
-		return Answer{}, fmt.Errorf("%d comes with a %s", recorder.Code, b.ResourceType)
+		return Answer{}, fmt.Errorf("the response has status %d and a %s", recorder.Code, b.ResourceType)
 	case failed:
 		return b.refusal()
 	case b.ResourceType != "Bundle":
@@ -106,7 +107,7 @@ func (c *Client) Get(ctx context.Context, text string) (Answer, error) {
 	return b.searchset()
 }
 
-func (b body) refusal() (Answer, error) {
+func (b responseBody) refusal() (Answer, error) {
 	var a Answer
 	for _, i := range b.Issue {
 		a.Refused = append(a.Refused, fhir.Issue{Code: fhir.Code(i.Code), Diagnostics: i.Diagnostics})
@@ -117,10 +118,10 @@ func (b body) refusal() (Answer, error) {
 	return a, nil
 }
 
-func (b body) searchset() (Answer, error) {
+func (b responseBody) searchset() (Answer, error) {
 	a := Answer{Total: -1}
 	if string(b.Type) != `"searchset"` {
-		return a, fmt.Errorf("the Bundle is of type %s", b.Type)
+		return a, fmt.Errorf("the Bundle has type %s", b.Type)
 	}
 	if b.Total != nil {
 		a.Total = *b.Total
@@ -140,23 +141,22 @@ func (b body) searchset() (Answer, error) {
 		case "outcome":
 			continue
 		default:
-			return a, fmt.Errorf("the entry %s has the mode %q", name, e.Search.Mode)
+			return a, fmt.Errorf("the entry %s has mode %q", name, e.Search.Mode)
 		}
 		if e.FullURL != Base+"/"+name {
-			return a, fmt.Errorf("the entry %s has the fullUrl %q", name, e.FullURL)
+			return a, fmt.Errorf("the entry %s has fullUrl %q", name, e.FullURL)
 		}
 	}
 	return a, nil
 }
 
-// Search asks a search page by page and returns all of its matches, in ascending order of
-// ids. Each page must be as long as count says, but for the last, and each must tell the
-// same total, which is the number of all. Its error is fhir.Issues where the search is
-// refused.
+// Search reads a search page by page and returns the ids of all matches, sorted. Each
+// page except the last must have count matches, and the total must be the number of all
+// matches. If the search is refused, the error is fhir.Issues.
 func (c *Client) Search(ctx context.Context, text string, count int) ([]string, error) {
 	var ids []string
-	for address := fmt.Sprintf("%s&_count=%d", text, count); ; {
-		a, err := c.Get(ctx, address)
+	for url := fmt.Sprintf("%s&_count=%d", text, count); ; {
+		a, err := c.Get(ctx, url)
 		if err != nil {
 			return nil, err
 		}
@@ -169,18 +169,18 @@ func (c *Client) Search(ctx context.Context, text string, count int) ([]string, 
 		}
 		if a.Next == "" {
 			if a.Total != len(ids) {
-				return ids, fmt.Errorf("the total is %d, the pages hold %d", a.Total, len(ids))
+				return ids, fmt.Errorf("the total is %d, the pages contain %d", a.Total, len(ids))
 			}
 			slices.Sort(ids)
 			return ids, nil
 		}
-		address = a.Next
+		url = a.Next
 	}
 }
 
-// escaped makes an address of a text: it writes what no address may hold as it is, and
-// leaves escapes alone.
-func escaped(text string) string {
+// escape percent-encodes the characters that a URL must not contain. It leaves escapes
+// unchanged.
+func escape(text string) string {
 	var b strings.Builder
 	for _, c := range []byte(text) {
 		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>\\^`{}", c) >= 0 {

@@ -10,55 +10,55 @@ import (
 	"muster/internal/searchtest"
 )
 
-// perDirectory is how many queries are put to one directory, so that loading it
-// takes little of the time.
-const perDirectory = 500
+// queriesPerDirectory is the number of queries for each directory. It is large, so that
+// loading takes a small part of the time.
+const queriesPerDirectory = 500
 
-// Found is the first difference of a run, with what is needed to see it again.
-type Found struct {
+// Failure is the first difference of a run, with all data needed to reproduce it.
+type Failure struct {
 	Difference Difference
-	Lines      searchtest.Lines
+	Batches    searchtest.Batches
 	Seed       uint64
 	Case       int // number of the query, from 1
 }
 
-// Run compares the answers to a number of queries that follow from the seed, and
-// stops at the first difference. The mixture is what was asked. told is called after
-// each directory with the number of queries so far; nil for nobody.
-func (c Config) Run(ctx context.Context, seed uint64, cases int, told func(done int)) (searchtest.Mix, *Found, error) {
-	var mix searchtest.Mix
+// Run compares the answers to a number of queries that follow from the seed, and stops at
+// the first difference. It calls progress, unless nil, after each directory with the
+// number of queries so far.
+func (c Config) Run(ctx context.Context, seed uint64, cases int, progress func(done int)) (searchtest.Coverage, *Failure, error) {
+	var coverage searchtest.Coverage
 	for done := 0; done < cases; {
 		r := rand.New(rand.NewPCG(seed, uint64(done)))
-		lines := searchtest.Generate(r, Base)
-		found, err := c.directory(ctx, r, lines, min(perDirectory, cases-done), &mix)
-		if found != nil {
-			found.Seed, found.Lines, found.Case = seed, lines, mix.Queries
-			return mix, found, err
+		batches := searchtest.Generate(r, Base)
+		failure, err := c.runDirectory(ctx, r, batches, min(queriesPerDirectory, cases-done), &coverage)
+		if failure != nil {
+			failure.Seed, failure.Batches, failure.Case = seed, batches, coverage.Queries
+			return coverage, failure, err
 		}
 		if err != nil {
-			return mix, nil, fmt.Errorf("seed %d, case %d: %w", seed, mix.Queries, err)
+			return coverage, nil, fmt.Errorf("seed %d, case %d: %w", seed, coverage.Queries, err)
 		}
-		done = mix.Queries
-		if told != nil {
-			told(done)
+		done = coverage.Queries
+		if progress != nil {
+			progress(done)
 		}
 	}
-	return mix, nil, nil
+	return coverage, nil, nil
 }
 
-// directory puts queries to one directory.
-func (c Config) directory(ctx context.Context, r *rand.Rand, lines searchtest.Lines, cases int, mix *searchtest.Mix) (_ *Found, err error) {
-	t, err := c.Open(ctx, lines)
+// runDirectory compares the answers to random queries of one directory.
+func (c Config) runDirectory(ctx context.Context, r *rand.Rand, batches searchtest.Batches, cases int, coverage *searchtest.Coverage) (_ *Failure, err error) {
+	t, err := c.Open(ctx, batches)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
 	for range cases {
-		q := t.Directory.Query(r)
-		answer, difference, err := t.Ask(ctx, q)
-		mix.Add(q, answer, difference == nil && answer.IDs == nil && refused(t, q))
+		q := t.Directory.RandomQuery(r)
+		answer, difference, err := t.Compare(ctx, q)
+		coverage.Add(q, answer, difference == nil && answer.IDs == nil && isRefused(t, q))
 		if difference != nil {
-			return &Found{Difference: *difference}, nil
+			return &Failure{Difference: *difference}, nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", q, err)
@@ -67,24 +67,24 @@ func (c Config) directory(ctx context.Context, r *rand.Rand, lines searchtest.Li
 	return nil, nil
 }
 
-func refused(t *Trial, q query.Query) bool {
+func isRefused(t *Trial, q query.Query) bool {
 	_, err := t.Directory.Find(q)
 	return err != nil
 }
 
-// Shrink leaves out whatever the difference does not need: criteria, values,
-// resources. It takes some seconds.
-func (c Config) Shrink(ctx context.Context, f Found) (Found, error) {
-	differs := func(lines searchtest.Lines, q query.Query) (*Difference, error) {
-		t, err := c.Open(ctx, lines)
+// Shrink removes criteria, values and resources as long as the difference remains. It
+// takes some seconds.
+func (c Config) Shrink(ctx context.Context, f Failure) (Failure, error) {
+	compare := func(batches searchtest.Batches, q query.Query) (*Difference, error) {
+		t, err := c.Open(ctx, batches)
 		if err != nil {
 			return nil, err
 		}
-		_, d, err := t.Ask(ctx, q)
+		_, d, err := t.Compare(ctx, q)
 		return d, errors.Join(err, t.Close())
 	}
-	for _, q := range smaller(f.Difference.Query) {
-		d, err := differs(f.Lines, q)
+	for _, q := range smallerQueries(f.Difference.Query) {
+		d, err := compare(f.Batches, q)
 		if err != nil {
 			return f, err
 		}
@@ -94,10 +94,10 @@ func (c Config) Shrink(ctx context.Context, f Found) (Found, error) {
 		}
 	}
 	for size := 16; size > 0; size /= 4 {
-		for n := range f.Lines {
-			for from := 0; from < len(f.Lines[n]); {
-				less := without(f.Lines, n, from, size)
-				d, err := differs(less, f.Difference.Query)
+		for n := range f.Batches {
+			for from := 0; from < len(f.Batches[n]); {
+				fewer := without(f.Batches, n, from, size)
+				d, err := compare(fewer, f.Difference.Query)
 				if err != nil {
 					return f, err
 				}
@@ -105,27 +105,27 @@ func (c Config) Shrink(ctx context.Context, f Found) (Found, error) {
 					from += size
 					continue
 				}
-				f.Difference, f.Lines = *d, less
+				f.Difference, f.Batches = *d, fewer
 			}
 		}
 	}
 	return f, nil
 }
 
-// smaller are the queries with one criterion or one value less.
-func smaller(q query.Query) []query.Query {
+// smallerQueries returns the queries with one criterion or one value fewer.
+func smallerQueries(q query.Query) []query.Query {
 	var list []query.Query
 	for n := range q.Params {
 		if len(q.Params) > 1 {
-			less := q
-			less.Params = append(append([]query.Param{}, q.Params[:n]...), q.Params[n+1:]...)
-			list = append(list, less)
+			smaller := q
+			smaller.Params = append(append([]query.Param{}, q.Params[:n]...), q.Params[n+1:]...)
+			list = append(list, smaller)
 		}
 		for _, p := range fewerValues(q.Params[n]) {
-			less := q
-			less.Params = append([]query.Param{}, q.Params...)
-			less.Params[n] = p
-			list = append(list, less)
+			smaller := q
+			smaller.Params = append([]query.Param{}, q.Params...)
+			smaller.Params[n] = p
+			list = append(list, smaller)
 		}
 	}
 	return list
@@ -137,38 +137,39 @@ func fewerValues(p query.Param) []query.Param {
 	case query.Criterion:
 		for n := range p.Values {
 			if len(p.Values) > 1 {
-				less := p
-				less.Values = append(append([]query.Value{}, p.Values[:n]...), p.Values[n+1:]...)
-				list = append(list, less)
+				smaller := p
+				smaller.Values = append(append([]query.Value{}, p.Values[:n]...), p.Values[n+1:]...)
+				list = append(list, smaller)
 			}
 		}
 	case query.Chain:
 		for _, next := range fewerValues(p.Next) {
-			less := p
-			less.Next = next
-			list = append(list, less)
+			smaller := p
+			smaller.Next = next
+			list = append(list, smaller)
 		}
 	case query.Has:
 		for _, next := range fewerValues(p.Next) {
-			less := p
-			less.Next = next
-			list = append(list, less)
+			smaller := p
+			smaller.Next = next
+			list = append(list, smaller)
 		}
 	}
 	return list
 }
 
-func without(lines searchtest.Lines, n, from, size int) searchtest.Lines {
-	less := append(searchtest.Lines{}, lines...)
-	to := min(from+size, len(lines[n]))
-	less[n] = append(append([]string{}, lines[n][:from]...), lines[n][to:]...)
-	return less
+// without returns the batches without some lines of batch n.
+func without(batches searchtest.Batches, n, from, size int) searchtest.Batches {
+	fewer := append(searchtest.Batches{}, batches...)
+	to := min(from+size, len(batches[n]))
+	fewer[n] = append(append([]string{}, batches[n][:from]...), batches[n][to:]...)
+	return fewer
 }
 
-// String tells the difference and the directory that it needs.
-func (f Found) String() string {
-	text := fmt.Sprintf("seed %d, case %d: %s\nin the directory", f.Seed, f.Case, f.Difference)
-	for n, batch := range f.Lines {
+// String describes the difference and lists the directory.
+func (f Failure) String() string {
+	text := fmt.Sprintf("seed %d, case %d: %s\nin the directory:", f.Seed, f.Case, f.Difference)
+	for n, batch := range f.Batches {
 		text += fmt.Sprintf("\n# load %d", n+1)
 		for _, line := range batch {
 			text += "\n" + line

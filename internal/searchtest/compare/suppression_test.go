@@ -14,28 +14,28 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestSuppressionIsReadAlike: the index and the evaluator agree on which resources are
-// suppressed, also by extensions that are damaged.
+// TestSuppressionIsReadAlike checks that the index and the evaluator agree on which resources
+// are suppressed, also for malformed extensions.
 func TestSuppressionIsReadAlike(t *testing.T) {
 	t.Attr("req", "SU-01 SU-03 SU-10")
 	stateful := []fhir.Type{fhir.Organization, fhir.Location, fhir.Endpoint, fhir.HealthcareService, fhir.Practitioner, fhir.PractitionerRole}
 	values := []any{nil, true, false, "false", "true", 0, []any{false}, map[string]any{}}
-	say := func(t *rapid.T, extension map[string]any) map[string]any {
+	withValue := func(t *rapid.T, extension map[string]any) map[string]any {
 		name := rapid.SampledFrom([]string{"valueBoolean", "valueBoolean", "valueBoolean", "valueString"}).Draw(t, "name")
-		if said := rapid.SampledFrom(values).Draw(t, "said"); said != nil {
-			extension[name] = said
+		if value := rapid.SampledFrom(values).Draw(t, "value"); value != nil {
+			extension[name] = value
 		}
 		return extension
 	}
 	part := rapid.Custom(func(t *rapid.T) any {
-		return say(t, map[string]any{"url": rapid.SampledFrom([]string{"includeSelf", "includeSelf", "suppressedBy", "other"}).Draw(t, "part")})
+		return withValue(t, map[string]any{"url": rapid.SampledFrom([]string{"includeSelf", "includeSelf", "suppressedBy", "other"}).Draw(t, "part")})
 	})
 	extension := rapid.Custom(func(t *rapid.T) any {
 		e := map[string]any{"url": rapid.SampledFrom([]string{index.SuppressedURL, index.SuppressedURL, index.SuppressedOldURL, "http://x/other"}).Draw(t, "url")}
 		if rapid.Bool().Draw(t, "parts") {
 			e["extension"] = rapid.SliceOfN(part, 0, 3).Draw(t, "list")
 		}
-		return say(t, e)
+		return withValue(t, e)
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		rt := rapid.SampledFrom(stateful).Draw(t, "type")
@@ -56,7 +56,7 @@ func TestSuppressionIsReadAlike(t *testing.T) {
 			t.Fatal(err)
 		}
 		if hidden := len(found.IDs) == 0; hidden != index.IsSuppressed(rt, fastjson.MustParseBytes(line)) {
-			t.Fatalf("%s: the evaluator hides it: %v, the index does not agree", line, hidden)
+			t.Fatalf("%s: hidden by the evaluator: %v; the index disagrees", line, hidden)
 		}
 	})
 }

@@ -25,32 +25,34 @@ import (
 // Base is the base URL of the directories, without a slash at the end.
 const Base = "http://directory.example/fhir"
 
-// Config says against what to compare.
+// Config configures the comparison.
 type Config struct {
 	Registry *conformance.Registry
-	Zone     *time.Location // of dates without one
-	// Blobs, if set, has searches asked over HTTP as well, of a server with this folder.
+	Zone     *time.Location // of dates without a time zone
+	// Blobs is the blob folder of a server. If set, searches also run over HTTP.
 	Blobs *blob.Folder
-	// New makes an empty store, and a function that removes it.
+	// New returns an empty store, and a function that removes it.
 	New func(ctx context.Context) (store.Store, func() error, error)
 }
 
-// Trial is one directory, known to both sides. Not safe for several goroutines.
+// Trial is a directory that both the engine and the evaluator have loaded. It is not safe
+// for concurrent use.
 type Trial struct {
 	Directory *searchtest.Directory
 	Store     store.Store
 
-	config   Config
-	remove   func() error
-	client   *Client // nil: searches are not asked over HTTP
-	compiler *search.Compiler
-	snapshot store.Snapshot
-	ids      map[store.RowKey]string
-	after    []fhir.Instant // times of the directory: after how many batches
+	config    Config
+	remove    func() error
+	client    *Client // nil unless searches also run over HTTP
+	compiler  *search.Compiler
+	snapshot  store.Snapshot
+	ids       map[store.RowKey]string
+	loadTimes []fhir.Instant // snapshot times after each load
 }
 
-// Open loads the batches into a new store and reads them back. Close the trial.
-func (c Config) Open(ctx context.Context, lines searchtest.Lines) (_ *Trial, err error) {
+// Open loads the batches into a new store and reads them back. The caller must close the
+// trial.
+func (c Config) Open(ctx context.Context, batches searchtest.Batches) (_ *Trial, err error) {
 	t := &Trial{config: c, Directory: searchtest.NewDirectory(Base, searchtest.NewZone(c.Zone)), compiler: search.New(c.Registry, Base, c.Zone), ids: map[store.RowKey]string{}}
 	if t.Store, t.remove, err = c.New(ctx); err != nil {
 		return nil, err
@@ -60,9 +62,9 @@ func (c Config) Open(ctx context.Context, lines searchtest.Lines) (_ *Trial, err
 			err = errors.Join(err, t.Close())
 		}
 	}()
-	batch := map[string]int{} // by Type/id
-	for n, list := range lines {
-		if err := c.load(ctx, t.Store, list); err != nil {
+	batchOf := map[string]int{} // by Type/id
+	for n, lines := range batches {
+		if err := c.load(ctx, t.Store, lines); err != nil {
 			return nil, err
 		}
 		if t.snapshot != nil {
@@ -74,13 +76,13 @@ func (c Config) Open(ctx context.Context, lines searchtest.Lines) (_ *Trial, err
 		if err != nil {
 			return nil, err
 		}
-		t.after = append(t.after, t.snapshot.Time())
-		for _, line := range list {
-			if name, gone := strings.CutPrefix(line, "-"); gone {
-				delete(batch, name)
+		t.loadTimes = append(t.loadTimes, t.snapshot.Time())
+		for _, line := range lines {
+			if name, removed := strings.CutPrefix(line, "-"); removed {
+				delete(batchOf, name)
 				continue
 			}
-			batch[nameOf(line)] = n + 1
+			batchOf[nameOf(line)] = n + 1
 		}
 	}
 	if c.Blobs != nil {
@@ -88,10 +90,10 @@ func (c Config) Open(ctx context.Context, lines searchtest.Lines) (_ *Trial, err
 			return nil, err
 		}
 	}
-	return t, t.readBack(ctx, batch)
+	return t, t.readBack(ctx, batchOf)
 }
 
-// Close ends the trial and removes its store.
+// Close closes and removes the store.
 func (t *Trial) Close() error {
 	var errs []error
 	if t.snapshot != nil {
@@ -100,7 +102,7 @@ func (t *Trial) Close() error {
 	return errors.Join(append(errs, t.Store.Close(), t.remove())...)
 }
 
-// load writes one batch: the resources, and then the removals.
+// load writes one batch: first the resources, then the removals.
 func (c Config) load(ctx context.Context, to store.Store, lines []string) error {
 	extractor, err := index.NewExtractor(c.Registry, Base)
 	if err != nil {
@@ -109,7 +111,7 @@ func (c Config) load(ctx context.Context, to store.Store, lines []string) error 
 	var resources strings.Builder
 	var removals []store.Change
 	for _, line := range lines {
-		if name, gone := strings.CutPrefix(line, "-"); gone {
+		if name, removed := strings.CutPrefix(line, "-"); removed {
 			typeName, id, _ := strings.Cut(name, "/")
 			t, _ := fhir.ParseType(typeName)
 			removals = append(removals, store.Change{Type: t, ID: id, Remove: true})
@@ -117,27 +119,27 @@ func (c Config) load(ctx context.Context, to store.Store, lines []string) error 
 		}
 		resources.WriteString(line + "\n")
 	}
-	var refused refusals
-	summary, err := load.Run(ctx, load.Config{Directory: to, Extractor: extractor, KeepMeta: true, Rejects: &refused},
+	var rejects rejectList
+	summary, err := load.Run(ctx, load.Config{Directory: to, Extractor: extractor, KeepMeta: true, Rejects: &rejects},
 		[]load.Input{load.FromReader("generated", strings.NewReader(resources.String()))})
 	if err != nil {
 		return err
 	}
 	if summary.RefusedTotal() > 0 {
-		return fmt.Errorf("the loader refuses what was generated: %s", refused)
+		return fmt.Errorf("the loader rejects generated resources: %s", rejects)
 	}
 	_, err = to.Apply(ctx, removals)
 	return err
 }
 
-type refusals []string
+type rejectList []string
 
-func (r *refusals) Reject(what load.Rejected) error {
+func (r *rejectList) Reject(what load.Rejected) error {
 	*r = append(*r, fmt.Sprintf("%s/%s: %s", what.Type, what.ID, what.Reason))
 	return nil
 }
 
-// nameOf is the Type/id of a generated line.
+// nameOf returns the Type/id of a generated line.
 func nameOf(line string) string {
 	d := searchtest.NewDirectory(Base, searchtest.NewZone(time.UTC))
 	if err := d.Add([]byte(line), 0); err != nil {
@@ -146,8 +148,8 @@ func nameOf(line string) string {
 	return d.Names()[0]
 }
 
-// readBack gives the evaluator the resources as the store serves them.
-func (t *Trial) readBack(ctx context.Context, batch map[string]int) error {
+// readBack adds the resources to the evaluator as the store serves them.
+func (t *Trial) readBack(ctx context.Context, batchOf map[string]int) error {
 	for _, typ := range fhir.Types() {
 		var keys []store.RowKey
 		err := t.snapshot.Select(ctx, plan.Plan{Type: typ, Root: plan.And{}}, func(key store.RowKey, _ int64) error {
@@ -160,28 +162,28 @@ func (t *Trial) readBack(ctx context.Context, batch map[string]int) error {
 		err = t.Store.ReadAsOf(ctx, keys, t.snapshot.Time(), func(key store.RowKey, line []byte) error {
 			name := nameOf(string(line))
 			_, t.ids[key], _ = strings.Cut(name, "/")
-			if batch[name] == 0 {
-				return fmt.Errorf("%s was not loaded, but is there", name)
+			if batchOf[name] == 0 {
+				return fmt.Errorf("the store has %s, which was not loaded", name)
 			}
-			return t.Directory.Add(line, batch[name])
+			return t.Directory.Add(line, batchOf[name])
 		})
 		if err != nil {
 			return err
 		}
 	}
-	if t.Directory.Size() != len(batch) {
-		return fmt.Errorf("%d resources were loaded, %d are there", len(batch), t.Directory.Size())
+	if t.Directory.Size() != len(batchOf) {
+		return fmt.Errorf("%d resources were loaded, the store has %d", len(batchOf), t.Directory.Size())
 	}
 	return nil
 }
 
-// Difference is a query that the two sides answer differently.
+// Difference is a query that the engine and the evaluator answer differently.
 type Difference struct {
 	Query query.Query
-	As    string   // "export", "export with _since", "search"
-	Want  []string // what the evaluator finds, if it does not refuse
-	Got   []string // what the engine finds
-	// Refusals, nil where a side answers.
+	Mode  string   // "export", "export with _since", "search"
+	Want  []string // ids that the evaluator finds
+	Got   []string // ids that the engine finds
+	// Errors of a refused query; nil if it is answered.
 	Evaluator, Engine error
 }
 
@@ -192,14 +194,14 @@ func (d Difference) String() string {
 		}
 		return fmt.Sprint(ids)
 	}
-	return fmt.Sprintf("%s\n  as %s\n  evaluator %s\n  engine    %s", d.Query, d.As, side(d.Want, d.Evaluator), side(d.Got, d.Engine))
+	return fmt.Sprintf("%s\n  as %s\n  evaluator %s\n  engine    %s", d.Query, d.Mode, side(d.Want, d.Evaluator), side(d.Got, d.Engine))
 }
 
-// Ask puts a query to both sides. It returns what the evaluator says, and where the
-// engine says something else the difference.
-func (t *Trial) Ask(ctx context.Context, q query.Query) (searchtest.Answer, *Difference, error) {
+// Compare runs a query on the evaluator and the engine. It returns the answer of the
+// evaluator, and the difference if the engine answers differently.
+func (t *Trial) Compare(ctx context.Context, q query.Query) (searchtest.Answer, *Difference, error) {
 	want, refusal := t.Directory.Find(q)
-	d := &Difference{Query: q, As: "export", Want: want.IDs, Evaluator: refusal}
+	d := &Difference{Query: q, Mode: "export", Want: want.IDs, Evaluator: refusal}
 	if d.Got, d.Engine = t.Export(ctx, q.String()); d.Engine != nil || refusal != nil {
 		if _, ok := fhir.AsIssues(d.Engine); d.Engine != nil && !ok {
 			return want, nil, d.Engine
@@ -209,87 +211,88 @@ func (t *Trial) Ask(ctx context.Context, q query.Query) (searchtest.Answer, *Dif
 		}
 		return want, d, nil
 	}
-	if want.Unsure {
+	if want.Ambiguous {
 		return want, nil, nil
 	}
 	if !slices.Equal(d.Got, d.Want) {
 		return want, d, nil
 	}
-	d.As = "search"
+	d.Mode = "search"
 	var err error
 	if d.Got, err = t.Search(ctx, q.String()); err != nil || !slices.Equal(d.Got, d.Want) {
 		return want, d, err
 	}
 	if t.client != nil {
-		d.As = "search over HTTP"
-		count := 1 + len(q.String())%4 // any, and the same for the same query
+		d.Mode = "search over HTTP"
+		count := 1 + len(q.String())%4 // arbitrary, but deterministic
 		if d.Got, err = t.client.Search(ctx, q.String(), count); err != nil || !slices.Equal(d.Got, d.Want) {
 			return want, d, err
 		}
 	}
-	batch := 1 + len(want.IDs)%(len(t.after)-1) // any, and the same for the same query
+	batch := 1 + len(want.IDs)%(len(t.loadTimes)-1) // arbitrary, but deterministic
 	since, err := t.Directory.FindSince(q, batch)
-	if err != nil || since.Unsure {
+	if err != nil || since.Ambiguous {
 		return want, nil, err
 	}
-	d.As, d.Want = "export with _since", since.IDs
-	if d.Got, err = t.Delta(ctx, q.String(), batch); err != nil || !slices.Equal(d.Got, d.Want) {
+	d.Mode, d.Want = "export with _since", since.IDs
+	if d.Got, err = t.ExportSince(ctx, q.String(), batch); err != nil || !slices.Equal(d.Got, d.Want) {
 		return want, d, err
 	}
-	if since, err = t.Directory.FindSinceUnsuppressed(q, batch); err != nil || since.Unsure {
+	if since, err = t.Directory.FindSinceUnsuppressed(q, batch); err != nil || since.Ambiguous {
 		return want, nil, err
 	}
-	d.As, d.Want = "export with _since without suppressed resources", since.IDs
-	if d.Got, err = t.DeltaUnsuppressed(ctx, q.String(), batch); err != nil || !slices.Equal(d.Got, d.Want) {
+	d.Mode, d.Want = "export with _since without suppressed resources", since.IDs
+	if d.Got, err = t.ExportSinceUnsuppressed(ctx, q.String(), batch); err != nil || !slices.Equal(d.Got, d.Want) {
 		return want, d, err
 	}
 	return want, nil, nil
 }
 
-// Export returns the ids, in ascending order, that an export without _since holds for
-// a filter. Its error is fhir.Issues where the filter is refused.
+// Export returns the ids, sorted, that an export without _since contains for a filter. If
+// the filter is refused, the error is fhir.Issues.
 func (t *Trial) Export(ctx context.Context, filter string) ([]string, error) {
 	p, err := t.plan(filter, nil, false)
 	if err != nil {
 		return nil, err
 	}
-	return t.selected(ctx, p)
+	return t.selectIDs(ctx, p)
 }
 
-// Delta does the same for an export with the _since of the moment after a load, counted
-// from 1.
-func (t *Trial) Delta(ctx context.Context, filter string, load int) ([]string, error) {
-	return t.delta(ctx, filter, load, false)
+// ExportSince is like [Trial.Export] for an export whose _since is the time after a load,
+// numbered from 1.
+func (t *Trial) ExportSince(ctx context.Context, filter string, load int) ([]string, error) {
+	return t.exportSince(ctx, filter, load, false)
 }
 
-// DeltaUnsuppressed does the same for a client that may not see suppressed resources.
-func (t *Trial) DeltaUnsuppressed(ctx context.Context, filter string, load int) ([]string, error) {
-	return t.delta(ctx, filter, load, true)
+// ExportSinceUnsuppressed is like [Trial.ExportSince] for a client without access to
+// suppressed resources.
+func (t *Trial) ExportSinceUnsuppressed(ctx context.Context, filter string, load int) ([]string, error) {
+	return t.exportSince(ctx, filter, load, true)
 }
 
-func (t *Trial) delta(ctx context.Context, filter string, load int, withoutSuppressed bool) ([]string, error) {
-	p, err := t.plan(filter, &t.after[load-1], withoutSuppressed)
+func (t *Trial) exportSince(ctx context.Context, filter string, load int, withoutSuppressed bool) ([]string, error) {
+	p, err := t.plan(filter, &t.loadTimes[load-1], withoutSuppressed)
 	if err != nil {
 		return nil, err
 	}
-	return t.selected(ctx, p)
+	return t.selectIDs(ctx, p)
 }
 
 func (t *Trial) plan(filter string, since *fhir.Instant, withoutSuppressed bool) (plan.Plan, error) {
-	f, err := t.compiler.ExportFilter(filter, policy.SuppressedOffered)
+	f, err := t.compiler.ExportFilter(filter, search.Export{May: policy.SuppressedOffered, Since: since, WithoutSuppressed: withoutSuppressed})
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	return t.compiler.ExportPlan(f, since, withoutSuppressed)
+	return f.Plan, nil
 }
 
-// selected is what an export of the plan would hold.
-func (t *Trial) selected(ctx context.Context, p plan.Plan) ([]string, error) {
+// selectIDs returns the ids, sorted, that an export of the plan contains.
+func (t *Trial) selectIDs(ctx context.Context, p plan.Plan) ([]string, error) {
 	var ids []string
 	last := store.RowKey(math.MinInt64)
 	err := t.snapshot.Select(ctx, p, func(key store.RowKey, _ int64) error {
 		if key <= last {
-			return fmt.Errorf("row key %d comes behind %d", key, last)
+			return fmt.Errorf("row key %d follows %d", key, last)
 		}
 		last = key
 		ids = append(ids, t.ids[key])
@@ -299,8 +302,7 @@ func (t *Trial) selected(ctx context.Context, p plan.Plan) ([]string, error) {
 	return ids, err
 }
 
-// Search returns the ids, in ascending order, that a search finds. The count must be
-// that of its rows.
+// Search returns the ids, sorted, that a search finds. Its total must be exact.
 func (t *Trial) Search(ctx context.Context, text string) ([]string, error) {
 	p, err := t.plan(text, nil, false)
 	if err != nil {
@@ -308,7 +310,7 @@ func (t *Trial) Search(ctx context.Context, text string) ([]string, error) {
 	}
 	searcher, ok := t.Store.(store.Searcher)
 	if !ok {
-		return t.selected(ctx, p)
+		return t.selectIDs(ctx, p)
 	}
 	found, err := searcher.Search(ctx, store.Search{Plan: p, Limit: t.Directory.Size() + 1, Total: -1})
 	if err != nil {
@@ -319,7 +321,7 @@ func (t *Trial) Search(ctx context.Context, text string) ([]string, error) {
 		ids = append(ids, row.ID)
 	}
 	if found.Total != int64(len(ids)) || !found.Exact {
-		return ids, fmt.Errorf("the search finds %d rows and counts %d, exact %v", len(ids), found.Total, found.Exact)
+		return ids, fmt.Errorf("the search finds %d rows, its total is %d, exact %v", len(ids), found.Total, found.Exact)
 	}
 	slices.Sort(ids)
 	return ids, nil

@@ -10,44 +10,44 @@ import (
 	"muster/internal/store"
 )
 
-// Claim implements [store.Jobs].
+// Claim implements [store.JobQueue].
 func (j *Jobs) Claim(ctx context.Context, worker string, now fhir.Instant, lease int64) (*store.Task, error) {
-	c := claim{worker, now, lease}
+	c := claimRequest{worker, now, lease}
 	for {
-		task, err := c.first(ctx, j)
+		task, err := c.next(ctx, j)
 		if errors.Is(err, errRaced) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("claiming work: %w", err)
+			return nil, fmt.Errorf("claim work: %w", err)
 		}
 		return task, nil
 	}
 }
 
-// errRaced tells that another worker was faster with the work that was picked.
+// errRaced reports that another worker has claimed the selected task first.
 var errRaced = errors.New("another worker claimed it")
 
-// claim is what a worker asks for.
-type claim struct {
+// claimRequest holds the arguments of Claim.
+type claimRequest struct {
 	worker string
 	now    fhir.Instant
 	lease  int64
 }
 
-// first claims the first work that nobody is at, and if there is none, waits for
-// what others have in hand at this instant.
-func (c claim) first(ctx context.Context, j *Jobs) (task *store.Task, err error) {
-	picks := []string{j.dialect.PickFree, j.dialect.PickNext}
-	for i, pick := range picks {
-		if i > 0 && pick == picks[0] {
+// next claims the first task of a job that no transaction has locked. If there is none, it
+// waits for the locks of other transactions.
+func (c claimRequest) next(ctx context.Context, j *Jobs) (task *store.Task, err error) {
+	locks := []string{j.dialect.SkipLocked, j.dialect.WaitLocked}
+	for i, lock := range locks {
+		if i > 0 && lock == locks[0] {
 			break
 		}
-		err = j.change(ctx, "", func(tx runner) (err error) {
-			if task, err = c.selection(ctx, tx, pick); task != nil || err != nil {
+		err = j.change(ctx, "", func(tx executor) (err error) {
+			if task, err = c.selection(ctx, tx, lock); task != nil || err != nil {
 				return err
 			}
-			task, err = c.part(ctx, tx, pick)
+			task, err = c.part(ctx, tx, lock)
 			return err
 		})
 		if task != nil || err != nil {
@@ -57,11 +57,11 @@ func (c claim) first(ctx context.Context, j *Jobs) (task *store.Task, err error)
 	return task, err
 }
 
-func (c claim) selection(ctx context.Context, tx runner, pick string) (*store.Task, error) {
+func (c claimRequest) selection(ctx context.Context, tx executor, lock string) (*store.Task, error) {
 	task := store.Task{Worker: c.worker}
 	var id string
 	err := tx.queryRow(ctx, `UPDATE job SET worker = ?, fence = fence + 1, lease = ?, attempts = attempts + 1, found = 0
-		WHERE id = (SELECT j.id FROM job j WHERE j.state IN (?, ?) AND j.lease <= ? AND j.retry <= ? ORDER BY j.created, j.id LIMIT 1 `+pick+`)
+		WHERE id = (SELECT j.id FROM job j WHERE j.state IN (?, ?) AND j.lease <= ? AND j.retry <= ? ORDER BY j.created, j.id LIMIT 1 `+lock+`)
 		RETURNING id, fence, attempts`,
 		c.worker, c.now+fhir.Instant(c.lease), store.Accepted, store.Selecting, c.now, c.now).Scan(&id, &task.Fence, &task.Attempt)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -74,11 +74,11 @@ func (c claim) selection(ctx context.Context, tx runner, pick string) (*store.Ta
 	return &task, err
 }
 
-func (c claim) part(ctx context.Context, tx runner, pick string) (*store.Task, error) {
+func (c claimRequest) part(ctx context.Context, tx executor, lock string) (*store.Task, error) {
 	task := store.Task{Worker: c.worker, Part: &store.Part{}}
 	err := tx.queryRow(ctx, `SELECT `+partColumns+` FROM part p JOIN job j ON j.id = p.job_id
 		WHERE j.state = ? AND p.done = 0 AND p.lease <= ? AND p.retry <= ?
-		ORDER BY j.turn, j.created, j.id, p.number LIMIT 1 `+pick, store.Writing, c.now, c.now).Scan(partFields(task.Part)...)
+		ORDER BY j.turn, j.created, j.id, p.number LIMIT 1 `+lock, store.Writing, c.now, c.now).Scan(partFields(task.Part)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -86,7 +86,7 @@ func (c claim) part(ctx context.Context, tx runner, pick string) (*store.Task, e
 		return nil, err
 	}
 	id := task.Part.JobID
-	// The part was read before its job was locked: it may be another's by now.
+	// The part was read before its job was locked: another worker may have claimed it.
 	err = tx.queryRow(ctx, `UPDATE part SET worker = ?, fence = fence + 1, lease = ?, attempts = attempts + 1, found = 0
 		WHERE job_id = ? AND number = ? AND done = 0 AND lease <= ? AND retry <= ? RETURNING fence, attempts`,
 		c.worker, c.now+fhir.Instant(c.lease), id, task.Part.Number, c.now, c.now).Scan(&task.Fence, &task.Attempt)
@@ -103,9 +103,9 @@ func (c claim) part(ctx context.Context, tx runner, pick string) (*store.Task, e
 	return &task, err
 }
 
-// holds checks that the claim is the current one of its work, and returns the
-// state of the job and how many resources the claim has noted.
-func holds(ctx context.Context, tx runner, t *store.Task) (state store.State, found int64, err error) {
+// checkClaim checks that the claim is the current one of its task. It returns the state of
+// the job and the number of resources that the claim has recorded.
+func checkClaim(ctx context.Context, tx executor, t *store.Task) (state store.State, found int64, err error) {
 	var worker string
 	var fence int64
 	query, args := `SELECT state, found, worker, fence FROM job WHERE id = ?`, []any{t.Job.ID}
@@ -128,10 +128,10 @@ func holds(ctx context.Context, tx runner, t *store.Task) (state store.State, fo
 	return state, found, nil
 }
 
-// Renew implements [store.Jobs].
+// Renew implements [store.JobQueue].
 func (j *Jobs) Renew(ctx context.Context, t *store.Task, now fhir.Instant, lease int64, found int64) error {
-	return j.change(ctx, t.Job.ID, func(tx runner) error {
-		_, before, err := holds(ctx, tx, t)
+	return j.change(ctx, t.Job.ID, func(tx executor) error {
+		_, before, err := checkClaim(ctx, tx, t)
 		if err != nil {
 			return err
 		}
@@ -145,10 +145,10 @@ func (j *Jobs) Renew(ctx context.Context, t *store.Task, now fhir.Instant, lease
 	})
 }
 
-// Release implements [store.Jobs].
+// Release implements [store.JobQueue].
 func (j *Jobs) Release(ctx context.Context, t *store.Task, retry fhir.Instant, failed bool) error {
-	return j.change(ctx, t.Job.ID, func(tx runner) error {
-		_, _, err := holds(ctx, tx, t)
+	return j.change(ctx, t.Job.ID, func(tx executor) error {
+		_, _, err := checkClaim(ctx, tx, t)
 		if errors.Is(err, store.ErrLeaseLost) || errors.Is(err, store.ErrCancelled) {
 			return nil
 		}
@@ -163,12 +163,12 @@ func (j *Jobs) Release(ctx context.Context, t *store.Task, retry fhir.Instant, f
 	})
 }
 
-// EndClaims ends the leases of all claims at once and returns how many there were.
-// It is for the one who holds [LockServe] and has not begun to work: whoever made
-// these claims is dead, since two processes never serve one directory. The claims
-// count as attempts, and the fences go on.
+// EndClaims ends the leases of all claims and returns how many there were. Only a process
+// that holds the serve lock and has not started to work may call it: the process that made
+// these claims has ended, because two processes never serve one directory. The claims count
+// as attempts, and the fencing tokens keep increasing.
 func (j *Jobs) EndClaims(ctx context.Context) (ended int64, err error) {
-	err = j.change(ctx, "", func(tx runner) error {
+	err = j.change(ctx, "", func(tx executor) error {
 		for _, table := range []string{"job", "part"} {
 			result, err := tx.exec(ctx, `UPDATE `+table+` SET lease = 0 WHERE lease > 0`)
 			if err != nil {
@@ -183,13 +183,13 @@ func (j *Jobs) EndClaims(ctx context.Context) (ended int64, err error) {
 		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("ending the claims of a server that is gone: %w", err)
+		return 0, fmt.Errorf("end claims of stopped server: %w", err)
 	}
 	return ended, nil
 }
 
-// updateClaim changes columns that a job and a part have in common.
-func updateClaim(ctx context.Context, tx runner, t *store.Task, set string, args ...any) error {
+// updateClaim sets columns that jobs and parts share.
+func updateClaim(ctx context.Context, tx executor, t *store.Task, set string, args ...any) error {
 	query := `UPDATE job SET ` + set + ` WHERE id = ?`
 	args = append(args, t.Job.ID)
 	if t.Part != nil {

@@ -1,14 +1,13 @@
-// Package jobsql keeps export jobs in tables of a SQL database, as store.Jobs asks.
-// The statements are the same for every database; what differs between them is a
-// [Dialect] of a few words. The driver makes the tables (job, selection, part) by
-// its migrations and hands in the database.
+// Package jobsql implements store.Jobs in the tables of a SQL database. The statements are
+// the same for all databases; a [Dialect] describes the few differences. The driver creates
+// the tables (job, selection, part) in its migrations and passes the database.
 //
-// # One at a time
+// # Concurrency
 //
-// Each method is one transaction. SQLite lets one write at a time, so what a
-// transaction reads stays true until it writes. PostgreSQL does not, so a
-// transaction locks the row of its job first, and all other rows of the job after
-// it: work on one job happens one after the other, on different jobs at once, and
-// no two transactions wait for each other. A claim looks for a job that nobody
-// works on at this instant before it waits for one.
+// Each method is one transaction. SQLite runs one writing transaction at a time, so what
+// a transaction has read stays valid until it writes. PostgreSQL runs several, so a
+// transaction locks the row of its job first and the other rows of the job after it.
+// Changes to one job are therefore serialised, changes to different jobs run
+// concurrently, and transactions do not deadlock. A claim first skips jobs that are
+// locked by another transaction, and waits for a lock only if there is no other task.
 package jobsql

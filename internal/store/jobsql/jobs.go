@@ -5,34 +5,36 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/store/placeholder"
+	"muster/internal/store/sqlrows"
 )
 
-// Dialect is what differs between databases. The zero value is SQLite's, in
+// Dialect describes how databases differ. The zero value is the dialect of SQLite with
 // transactions that begin IMMEDIATE.
 type Dialect struct {
-	// Numbered says that arguments are written $1, $2, … instead of ?.
+	// Numbered reports that placeholders are $1, $2, … instead of ?.
 	Numbered bool
-	// LockJob locks the job with an id until the end of the transaction; empty where
-	// no other transaction can be writing.
+	// LockJob is the statement that locks a job by id until the end of the transaction. It
+	// is empty if no other transaction can write at the same time.
 	LockJob string
-	// LockOwner keeps others from storing a job of the owner meanwhile.
+	// LockOwner is the statement that prevents other transactions from storing a job of the
+	// same owner. It is empty if no other transaction can write at the same time.
 	LockOwner string
-	// PickFree and PickNext follow the selection of a row of job to claim work of:
-	// one passes over what others have locked, one waits for it.
-	PickFree, PickNext string
-	// OneMoment is the isolation of a transaction whose reads all see one moment.
-	OneMoment sql.IsolationLevel
-	// Explain puts the way out before errors of the database that an operator can do
-	// something about. Optional.
+	// SkipLocked and WaitLocked are the locking clauses of the query for the next row to
+	// claim: SkipLocked skips rows that are locked, WaitLocked waits for them.
+	SkipLocked, WaitLocked string
+	// SnapshotIsolation is the isolation level of a transaction whose reads all see the
+	// same snapshot.
+	SnapshotIsolation sql.IsolationLevel
+	// Explain adds what to do to those database errors that an operator can resolve.
+	// Optional.
 	Explain func(error) error
-	// Stale reports whether a transaction could not begin because its connection had
-	// been closed before; nil where there are none.
+	// Stale reports whether a transaction failed to begin because its connection was
+	// already closed. Optional.
 	Stale func(error) bool
 }
 
@@ -48,80 +50,65 @@ var _ store.Jobs = (*Jobs)(nil)
 // New returns the job store in a database.
 func New(db *sql.DB, d Dialect) *Jobs { return &Jobs{db, db, d} }
 
-// ReadFrom lets what only reads use other connections to the database, so that no poll
-// waits for a commit. They must see every commit at once. It is called before anything else.
-func (j *Jobs) ReadFrom(readers *sql.DB) { j.readers = readers }
+// SetReader sets the connections for methods that only read, so that no poll waits for a
+// commit. They must see every commit at once. Call SetReader before any other method.
+func (j *Jobs) SetReader(readers *sql.DB) { j.readers = readers }
 
-// LiveTimes returns the transaction times of the jobs that still read old
-// versions: those that are selecting or writing. Writers keep for them what they
-// supersede (D3).
+// LiveTimes returns the transaction times of the jobs that still read old versions, which
+// are those that are Selecting or Writing. Writers keep superseded versions for them (D3).
 func (j *Jobs) LiveTimes(ctx context.Context) ([]fhir.Instant, error) {
 	rows, err := j.reader().query(ctx, `SELECT time FROM job WHERE state IN (?, ?) AND time > 0 ORDER BY time`, store.Selecting, store.Writing)
 	if err != nil {
-		return nil, fmt.Errorf("reading the times of live jobs: %w", err)
+		return nil, fmt.Errorf("read times of live jobs: %w", err)
 	}
-	times, err := Collect(rows, func(rows *sql.Rows) (t fhir.Instant, err error) { return t, rows.Scan(&t) })
+	times, err := sqlrows.Collect(rows, func(rows *sql.Rows) (t fhir.Instant, err error) { return t, rows.Scan(&t) })
 	if err != nil {
-		return nil, fmt.Errorf("reading the times of live jobs: %w", err)
+		return nil, fmt.Errorf("read times of live jobs: %w", err)
 	}
 	return times, nil
 }
 
 // queryer is a database or a transaction.
 type queryer interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	sqlrows.Querier
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// runner runs statements in their dialect.
-type runner struct {
+// executor runs statements in the dialect of the database.
+type executor struct {
 	on      queryer
 	dialect *Dialect
 }
 
-func (j *Jobs) reader() runner { return runner{j.readers, &j.dialect} }
-func (j *Jobs) writer() runner { return runner{j.db, &j.dialect} }
+func (j *Jobs) reader() executor { return executor{j.readers, &j.dialect} }
+func (j *Jobs) writer() executor { return executor{j.db, &j.dialect} }
 
-func (r runner) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+func (r executor) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	return r.on.QueryContext(ctx, r.text(query), args...)
 }
 
-func (r runner) queryRow(ctx context.Context, query string, args ...any) *sql.Row {
+func (r executor) queryRow(ctx context.Context, query string, args ...any) *sql.Row {
 	return r.on.QueryRowContext(ctx, r.text(query), args...)
 }
 
-func (r runner) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+func (r executor) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	return r.on.ExecContext(ctx, r.text(query), args...)
 }
 
-// text writes the arguments of a statement as the database wants them. No
-// statement here has a question mark that is not one.
-func (r runner) text(query string) string {
+// text returns the statement with the placeholders of the database. Every question mark in
+// the statements of this package is a placeholder.
+func (r executor) text(query string) string {
 	if !r.dialect.Numbered {
 		return query
 	}
-	return Numbered(query)
+	return placeholder.Number(query)
 }
 
-// Numbered writes the arguments ? of a statement as $1, $2, ….
-func Numbered(query string) string {
-	var b strings.Builder
-	for n := 1; ; n++ {
-		before, after, found := strings.Cut(query, "?")
-		b.WriteString(before)
-		if !found {
-			return b.String()
-		}
-		b.WriteString("$" + strconv.Itoa(n))
-		query = after
-	}
-}
-
-// change runs one transaction on the job with the id, or on any job if it is empty.
-// An error of f rolls everything back. In a context of [Within] it is a part of the
-// transaction there.
-func (j *Jobs) change(ctx context.Context, id string, f func(tx runner) error) error {
+// change runs f in one transaction. With an id, it locks that job first. An error of f
+// rolls the transaction back. In a context of [Within], f runs in the transaction of the
+// caller.
+func (j *Jobs) change(ctx context.Context, id string, f func(tx executor) error) error {
 	err := j.transact(ctx, id, f)
 	if err != nil && j.dialect.Explain != nil {
 		return j.dialect.Explain(err)
@@ -129,9 +116,9 @@ func (j *Jobs) change(ctx context.Context, id string, f func(tx runner) error) e
 	return err
 }
 
-func (j *Jobs) transact(ctx context.Context, id string, f func(tx runner) error) error {
+func (j *Jobs) transact(ctx context.Context, id string, f func(tx executor) error) error {
 	if outer, ok := ctx.Value(within{}).(*sql.Tx); ok {
-		return j.locked(ctx, runner{outer, &j.dialect}, id, f)
+		return j.withLock(ctx, executor{outer, &j.dialect}, id, f)
 	}
 	if err := j.commit(ctx, id, f); err != nil {
 		return err
@@ -139,14 +126,14 @@ func (j *Jobs) transact(ctx context.Context, id string, f func(tx runner) error)
 	return failpoint.Inject(ctx, "jobs.committed")
 }
 
-// commit runs and commits a transaction of its own.
-func (j *Jobs) commit(ctx context.Context, id string, f func(tx runner) error) error {
+// commit runs f in a new transaction and commits it.
+func (j *Jobs) commit(ctx context.Context, id string, f func(tx executor) error) error {
 	tx, release, err := j.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if err := j.locked(ctx, runner{tx, &j.dialect}, id, f); err != nil {
+	if err := j.withLock(ctx, executor{tx, &j.dialect}, id, f); err != nil {
 		return errors.Join(err, rollBack(ctx, tx))
 	}
 	if err := failpoint.Inject(ctx, "jobs.commit"); err != nil {
@@ -155,11 +142,11 @@ func (j *Jobs) commit(ctx context.Context, id string, f func(tx runner) error) e
 	return tx.Commit()
 }
 
-// begin starts a transaction, whose statements ctx ends, but not its COMMIT: who does not
-// wait for the answer does not know whether he has the claim that others see him have.
-// Connections that are found to be closed are passed over. Call release at the end.
+// begin starts a transaction. The end of ctx cancels its statements, but not its COMMIT: a
+// worker that did not wait for the result would not know whether it has the claim. begin
+// skips connections that are already closed. Call release at the end.
 func (j *Jobs) begin(ctx context.Context) (tx *sql.Tx, release func(), err error) {
-	for tries := mostStale; ; tries-- {
+	for tries := maxStale; ; tries-- {
 		conn, err := j.db.Conn(ctx)
 		if err != nil {
 			return nil, nil, err
@@ -175,11 +162,11 @@ func (j *Jobs) begin(ctx context.Context) (tx *sql.Tx, release func(), err error
 	}
 }
 
-// mostStale is how many connections may be found closed one after the other.
-const mostStale = 10
+// maxStale is how many closed connections begin skips.
+const maxStale = 10
 
-// locked locks the job, if there is an id and others could write, and then calls f.
-func (j *Jobs) locked(ctx context.Context, tx runner, id string, f func(tx runner) error) error {
+// withLock calls f. With an id, it locks that job first if other transactions could write.
+func (j *Jobs) withLock(ctx context.Context, tx executor, id string, f func(tx executor) error) error {
 	if id != "" && j.dialect.LockJob != "" {
 		if _, err := tx.exec(ctx, j.dialect.LockJob, id); err != nil {
 			return err
@@ -190,30 +177,17 @@ func (j *Jobs) locked(ctx context.Context, tx runner, id string, f func(tx runne
 
 type within struct{}
 
-// Within returns a context in which changes of jobs are made in a transaction that
-// the driver has begun and will commit. An error leaves it to be rolled back.
+// Within returns a context in which jobs are changed in tx, which the driver has begun and
+// commits. After an error the driver must roll tx back.
 func Within(ctx context.Context, tx *sql.Tx) context.Context {
 	return context.WithValue(ctx, within{}, tx)
 }
 
-// rollBack ends a transaction that is not committed. The end of ctx may have taken the
-// connection already, and the transaction with it: that is no error.
+// rollBack rolls a transaction back. It ignores an error after the end of ctx, which may
+// have closed the connection and ended the transaction already.
 func rollBack(ctx context.Context, tx *sql.Tx) error {
 	if err := tx.Rollback(); err != nil && ctx.Err() == nil {
 		return err
 	}
 	return nil
-}
-
-// Collect reads all rows and closes them.
-func Collect[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) (all []T, err error) {
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		one, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, one)
-	}
-	return all, rows.Err()
 }

@@ -8,12 +8,13 @@ import (
 
 	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/store/sqlrows"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
 )
 
-// jobColumns are the columns of a job as scanJob reads them. While parts are
-// there, what they have written counts; the selection's own count is 0 then.
+// jobColumns are the columns of a job in the order of jobFields. The number of found
+// resources is the sum over the parts; before there are parts, it is that of the selection.
 const jobColumns = `j.id, j.owner, j.state, j.request, j.created, j.time, j.progress, j.finished, j.expires, j.total,
 	j.found + (SELECT CAST(coalesce(sum(found), 0) AS bigint) FROM part WHERE job_id = j.id), j.started, j.reason, j.polled, j.next_poll`
 
@@ -31,41 +32,41 @@ func partFields(part *store.Part) []any {
 }
 
 // readJob returns the job, or [store.ErrNotFound].
-func readJob(ctx context.Context, q runner, id string) (store.Job, error) {
+func readJob(ctx context.Context, q executor, id string) (store.Job, error) {
 	var job store.Job
 	err := q.queryRow(ctx, `SELECT `+jobColumns+` FROM job j WHERE j.id = ?`, id).Scan(jobFields(&job)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.Job{}, store.ErrNotFound
 	}
 	if err != nil {
-		return store.Job{}, fmt.Errorf("reading job %s: %w", id, err)
+		return store.Job{}, fmt.Errorf("read job %s: %w", id, err)
 	}
 	return job, nil
 }
 
-// Job implements [store.Jobs].
+// Job implements [store.JobReader].
 func (j *Jobs) Job(ctx context.Context, id string) (store.Job, error) {
 	return readJob(ctx, j.reader(), id)
 }
 
-// Parts implements [store.Jobs].
+// Parts implements [store.JobReader].
 func (j *Jobs) Parts(ctx context.Context, id string) ([]store.Part, error) {
 	return readParts(ctx, j.reader(), id)
 }
 
-func readParts(ctx context.Context, q runner, id string) ([]store.Part, error) {
+func readParts(ctx context.Context, q executor, id string) ([]store.Part, error) {
 	rows, err := q.query(ctx, `SELECT `+partColumns+` FROM part p WHERE p.job_id = ? ORDER BY p.number`, id)
 	if err != nil {
-		return nil, fmt.Errorf("reading the parts of job %s: %w", id, err)
+		return nil, fmt.Errorf("read parts of job %s: %w", id, err)
 	}
-	parts, err := Collect(rows, func(rows *sql.Rows) (part store.Part, err error) { return part, rows.Scan(partFields(&part)...) })
+	parts, err := sqlrows.Collect(rows, func(rows *sql.Rows) (part store.Part, err error) { return part, rows.Scan(partFields(&part)...) })
 	if err != nil {
-		return nil, fmt.Errorf("reading the parts of job %s: %w", id, err)
+		return nil, fmt.Errorf("read parts of job %s: %w", id, err)
 	}
 	return parts, nil
 }
 
-// PartByFile implements [store.Jobs].
+// PartByFile implements [store.JobReader].
 func (j *Jobs) PartByFile(ctx context.Context, file string) (store.Part, store.Job, error) {
 	var part store.Part
 	var job store.Job
@@ -75,12 +76,12 @@ func (j *Jobs) PartByFile(ctx context.Context, file string) (store.Part, store.J
 		return store.Part{}, store.Job{}, store.ErrNotFound
 	}
 	if err != nil {
-		return store.Part{}, store.Job{}, fmt.Errorf("reading the part of file %s: %w", file, err)
+		return store.Part{}, store.Job{}, fmt.Errorf("read part of file %s: %w", file, err)
 	}
 	return part, job, nil
 }
 
-// Selection implements [store.Jobs].
+// Selection implements [store.JobReader].
 func (j *Jobs) Selection(ctx context.Context, id string, t fhir.Type) (store.Selection, error) {
 	var packed []byte
 	err := j.reader().queryRow(ctx, `SELECT keys FROM selection WHERE job_id = ? AND type = ?`, id, t).Scan(&packed)
@@ -88,38 +89,38 @@ func (j *Jobs) Selection(ctx context.Context, id string, t fhir.Type) (store.Sel
 		return store.Selection{}, fmt.Errorf("the selection of %s of job %s: %w", t, id, store.ErrNotFound)
 	}
 	if err != nil {
-		return store.Selection{}, fmt.Errorf("reading the selection of %s of job %s: %w", t, id, err)
+		return store.Selection{}, fmt.Errorf("read selection of %s of job %s: %w", t, id, err)
 	}
 	keys := roaring64.New()
 	if err := keys.UnmarshalBinary(packed); err != nil {
-		return store.Selection{}, fmt.Errorf("reading the selection of %s of job %s: %w", t, id, err)
+		return store.Selection{}, fmt.Errorf("read selection of %s of job %s: %w", t, id, err)
 	}
 	return store.Selection{Type: t, Keys: keys}, nil
 }
 
-// Stalled implements [store.Jobs].
+// Stalled implements [store.JobQueue].
 func (j *Jobs) Stalled(ctx context.Context, before fhir.Instant) ([]store.Job, error) {
 	rows, err := j.reader().query(ctx, `SELECT `+jobColumns+` FROM job j
 		WHERE j.state IN (?, ?, ?) AND j.progress < ? ORDER BY j.created, j.id`, store.Accepted, store.Selecting, store.Writing, before)
 	if err != nil {
-		return nil, fmt.Errorf("looking for stalled jobs: %w", err)
+		return nil, fmt.Errorf("list stalled jobs: %w", err)
 	}
-	stalled, err := Collect(rows, func(rows *sql.Rows) (job store.Job, err error) { return job, rows.Scan(jobFields(&job)...) })
+	stalled, err := sqlrows.Collect(rows, func(rows *sql.Rows) (job store.Job, err error) { return job, rows.Scan(jobFields(&job)...) })
 	if err != nil {
-		return nil, fmt.Errorf("looking for stalled jobs: %w", err)
+		return nil, fmt.Errorf("list stalled jobs: %w", err)
 	}
 	return stalled, nil
 }
 
-// Objects implements [store.Jobs]. Both answers are of one moment.
+// Objects implements [store.JobRetention]. It is one statement, so it reads one snapshot.
 func (j *Jobs) Objects(ctx context.Context) (objects, jobs map[string]bool, err error) {
 	objects, jobs = map[string]bool{}, map[string]bool{}
 	rows, err := j.reader().query(ctx, `SELECT 1, object, 0 FROM part WHERE object <> ''
 		UNION ALL SELECT 0, id, CASE WHEN state IN (?, ?, ?) THEN 1 ELSE 0 END FROM job`, store.Accepted, store.Selecting, store.Writing)
 	if err != nil {
-		return nil, nil, fmt.Errorf("listing the objects of jobs: %w", err)
+		return nil, nil, fmt.Errorf("list objects of jobs: %w", err)
 	}
-	_, err = Collect(rows, func(rows *sql.Rows) (struct{}, error) {
+	_, err = sqlrows.Collect(rows, func(rows *sql.Rows) (struct{}, error) {
 		var isObject, live bool
 		var name string
 		if err := rows.Scan(&isObject, &name, &live); err != nil {
@@ -133,7 +134,7 @@ func (j *Jobs) Objects(ctx context.Context) (objects, jobs map[string]bool, err 
 		return struct{}{}, nil
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("listing the objects of jobs: %w", err)
+		return nil, nil, fmt.Errorf("list objects of jobs: %w", err)
 	}
 	return objects, jobs, nil
 }

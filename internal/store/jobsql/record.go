@@ -7,19 +7,20 @@ import (
 	"fmt"
 
 	"muster/internal/store"
+	"muster/internal/store/sqlrows"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
 )
 
-// EachRecord yields every job with everything that belongs to it, oldest first, all
-// of one moment where a transaction that only reads sees one moment.
+// EachRecord yields every job with its parts and selections, oldest first, from one
+// snapshot.
 func (j *Jobs) EachRecord(ctx context.Context, yield func(store.JobRecord) error) error {
-	err := j.look(ctx, func(r runner) error {
+	err := j.readOnly(ctx, func(r executor) error {
 		rows, err := r.query(ctx, `SELECT id FROM job ORDER BY created, id`)
 		if err != nil {
 			return err
 		}
-		ids, err := Collect(rows, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) })
+		ids, err := sqlrows.Collect(rows, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) })
 		if err != nil {
 			return err
 		}
@@ -35,32 +36,31 @@ func (j *Jobs) EachRecord(ctx context.Context, yield func(store.JobRecord) error
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("reading the jobs: %w", err)
+		return fmt.Errorf("read jobs: %w", err)
 	}
 	return nil
 }
 
-// Record returns one job with everything that belongs to it, or
-// [store.ErrNotFound].
+// Record returns one job with its parts and selections, or [store.ErrNotFound].
 func (j *Jobs) Record(ctx context.Context, id string) (record store.JobRecord, err error) {
-	err = j.look(ctx, func(r runner) error {
+	err = j.readOnly(ctx, func(r executor) error {
 		record, err = r.record(ctx, id)
 		return err
 	})
 	return record, err
 }
 
-// look runs f in one transaction that only reads.
-func (j *Jobs) look(ctx context.Context, f func(runner) error) error {
-	tx, err := j.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: j.dialect.OneMoment})
+// readOnly runs f in one read-only transaction with snapshot isolation.
+func (j *Jobs) readOnly(ctx context.Context, f func(executor) error) error {
+	tx, err := j.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: j.dialect.SnapshotIsolation})
 	if err != nil {
 		return err
 	}
-	err = f(runner{tx, &j.dialect})
+	err = f(executor{tx, &j.dialect})
 	return errors.Join(err, rollBack(ctx, tx))
 }
 
-func (r runner) record(ctx context.Context, id string) (record store.JobRecord, err error) {
+func (r executor) record(ctx context.Context, id string) (record store.JobRecord, err error) {
 	if record.Job, err = readJob(ctx, r, id); err != nil {
 		return record, err
 	}
@@ -71,13 +71,13 @@ func (r runner) record(ctx context.Context, id string) (record store.JobRecord, 
 	if err != nil {
 		return record, err
 	}
-	record.Selections, err = Collect(rows, func(rows *sql.Rows) (s store.SelectionRecord, err error) {
+	record.Selections, err = sqlrows.Collect(rows, func(rows *sql.Rows) (s store.SelectionRecord, err error) {
 		var packed []byte
 		if err := rows.Scan(&s.Type, &packed); err != nil {
 			return s, err
 		}
 		s.Keys = roaring64.New()
-		s.Damage = s.Keys.UnmarshalBinary(packed)
+		s.Err = s.Keys.UnmarshalBinary(packed)
 		return s, nil
 	})
 	return record, err

@@ -7,11 +7,12 @@ import (
 
 	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/store/sqlrows"
 )
 
-// CreateJob implements [store.Jobs].
+// CreateJob implements [store.JobControl].
 func (j *Jobs) CreateJob(ctx context.Context, job store.Job, limit int) error {
-	err := j.change(ctx, "", func(tx runner) error {
+	err := j.change(ctx, "", func(tx executor) error {
 		if limit > 0 {
 			if lock := j.dialect.LockOwner; lock != "" {
 				if _, err := tx.exec(ctx, lock, job.Owner); err != nil {
@@ -33,19 +34,19 @@ func (j *Jobs) CreateJob(ctx context.Context, job store.Job, limit int) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("storing job %s: %w", job.ID, err)
+		return fmt.Errorf("store job %s: %w", job.ID, err)
 	}
 	return nil
 }
 
-// BeginSelecting implements [store.Jobs].
+// BeginSelecting implements [store.JobWriter].
 func (j *Jobs) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.Instant) error {
-	return j.change(ctx, t.Job.ID, func(tx runner) error {
-		state, _, err := holds(ctx, tx, t)
+	return j.change(ctx, t.Job.ID, func(tx executor) error {
+		state, _, err := checkClaim(ctx, tx, t)
 		if err != nil {
 			return err
 		}
-		if err := mayBecome(t.Job.ID, state, store.Selecting); err != nil {
+		if err := checkTransition(t.Job.ID, state, store.Selecting); err != nil {
 			return err
 		}
 		_, err = tx.exec(ctx, `UPDATE job SET state = ?, time = ?, progress = ? WHERE id = ?`, store.Selecting, at, now, t.Job.ID)
@@ -53,14 +54,14 @@ func (j *Jobs) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.I
 	})
 }
 
-// StoreSelection implements [store.Jobs].
+// StoreSelection implements [store.JobWriter].
 func (j *Jobs) StoreSelection(ctx context.Context, t *store.Task, selections []store.Selection, parts []store.Part, now, expires fhir.Instant) error {
-	return j.change(ctx, t.Job.ID, func(tx runner) error {
-		state, _, err := holds(ctx, tx, t)
+	return j.change(ctx, t.Job.ID, func(tx executor) error {
+		state, _, err := checkClaim(ctx, tx, t)
 		if err != nil {
 			return err
 		}
-		if err := mayBecome(t.Job.ID, state, store.Writing); err != nil {
+		if err := checkTransition(t.Job.ID, state, store.Writing); err != nil {
 			return err
 		}
 		total, err := insertSelections(ctx, tx, t.Job.ID, selections)
@@ -70,7 +71,7 @@ func (j *Jobs) StoreSelection(ctx context.Context, t *store.Task, selections []s
 		for _, part := range parts {
 			if _, err := tx.exec(ctx, `INSERT INTO part (job_id, number, file, type, first, last, count, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 				t.Job.ID, part.Number, part.File, part.Type, part.First, part.Last, part.Count, part.Bytes); err != nil {
-				return fmt.Errorf("storing part %d of job %s: %w", part.Number, t.Job.ID, err)
+				return fmt.Errorf("store part %d of job %s: %w", part.Number, t.Job.ID, err)
 			}
 		}
 		if _, err := tx.exec(ctx, `UPDATE job SET state = ?, total = ?, found = 0, started = ?, progress = ?, worker = '', lease = 0 WHERE id = ?`,
@@ -80,61 +81,61 @@ func (j *Jobs) StoreSelection(ctx context.Context, t *store.Task, selections []s
 		if len(parts) > 0 {
 			return nil
 		}
-		_, err = decide(ctx, tx, t.Job.ID, now, expires)
+		_, err = settle(ctx, tx, t.Job.ID, endTimes{now, expires})
 		return err
 	})
 }
 
-func insertSelections(ctx context.Context, tx runner, id string, selections []store.Selection) (total int64, err error) {
+func insertSelections(ctx context.Context, tx executor, id string, selections []store.Selection) (total int64, err error) {
 	for _, s := range selections {
 		s.Keys.RunOptimize()
 		packed, err := s.Keys.MarshalBinary()
 		if err != nil {
-			return 0, fmt.Errorf("packing the selection of %s of job %s: %w", s.Type, id, err)
+			return 0, fmt.Errorf("encode selection of %s of job %s: %w", s.Type, id, err)
 		}
 		if _, err := tx.exec(ctx, `INSERT INTO selection (job_id, type, keys) VALUES (?, ?, ?)`, id, s.Type, packed); err != nil {
-			return 0, fmt.Errorf("storing the selection of %s of job %s: %w", s.Type, id, err)
+			return 0, fmt.Errorf("store selection of %s of job %s: %w", s.Type, id, err)
 		}
 		total += int64(s.Keys.GetCardinality())
 	}
 	return total, nil
 }
 
-// FinishPart implements [store.Jobs].
+// FinishPart implements [store.JobWriter].
 func (j *Jobs) FinishPart(ctx context.Context, t *store.Task, object string, stored store.Stored, now, expires fhir.Instant) (store.State, error) {
 	var next store.State
-	err := j.change(ctx, t.Job.ID, func(tx runner) error {
-		if _, _, err := holds(ctx, tx, t); err != nil {
+	err := j.change(ctx, t.Job.ID, func(tx executor) error {
+		if _, _, err := checkClaim(ctx, tx, t); err != nil {
 			return err
 		}
 		if _, err := tx.exec(ctx, `UPDATE part SET done = 1, object = ?, written = ?, written_bytes = ?, gzip_bytes = ?, sha256 = ?, fragments = ?,
 			found = ?, worker = '', lease = 0 WHERE job_id = ? AND number = ?`,
-			object, stored.Count, stored.Bytes, stored.GzipBytes, stored.SHA256, nonNil(stored.Index), stored.Count, t.Job.ID, t.Part.Number); err != nil {
+			object, stored.Count, stored.Bytes, stored.GzipBytes, stored.SHA256, orEmpty(stored.Index), stored.Count, t.Job.ID, t.Part.Number); err != nil {
 			return err
 		}
 		if _, err := tx.exec(ctx, `UPDATE job SET progress = ? WHERE id = ?`, now, t.Job.ID); err != nil {
 			return err
 		}
 		var err error
-		next, err = decide(ctx, tx, t.Job.ID, now, expires)
+		next, err = settle(ctx, tx, t.Job.ID, endTimes{now, expires})
 		return err
 	})
 	return next, err
 }
 
-// nonNil makes an empty value of none, for a column that is never NULL.
-func nonNil(b []byte) []byte {
+// orEmpty returns an empty slice for nil, for a column that is never NULL.
+func orEmpty(b []byte) []byte {
 	if b == nil {
 		return []byte{}
 	}
 	return b
 }
 
-// decide looks at a Writing job as a whole. A part that is not what was planned
-// fails the job at once; the last part completes it if all lines add up to the
-// selection, and fails it if not. Being one transaction with the change before
-// it, exactly one worker sees the last part (D7).
-func decide(ctx context.Context, tx runner, id string, now, expires fhir.Instant) (store.State, error) {
+// settle decides the state of a Writing job. A part that differs from the plan fails the
+// job at once. After the last part, the job becomes Complete if all lines add up to the
+// selection, and Failed if they do not. It runs in the transaction that finished the
+// part, so exactly one worker sees the last part (D7).
+func settle(ctx context.Context, tx executor, id string, at endTimes) (store.State, error) {
 	var total, open, written, wrong int64
 	err := tx.queryRow(ctx, `SELECT j.total, count(CASE WHEN p.done = 0 THEN 1 END), CAST(coalesce(sum(p.written), 0) AS bigint),
 		count(CASE WHEN p.done = 1 AND (p.written <> p.count OR p.written_bytes <> p.bytes) THEN 1 END)
@@ -143,34 +144,37 @@ func decide(ctx context.Context, tx runner, id string, now, expires fhir.Instant
 	case err != nil:
 		return "", err
 	case wrong > 0:
-		return store.Failed, end(ctx, tx, id, store.Failed, "A file does not hold what was selected for it. Please start the export again.", now, expires)
+		return store.Failed, endJob(ctx, tx, id, store.Failed, "A file differs from what was selected for it. Please start the export again.", at)
 	case open > 0:
 		return store.Writing, nil
 	case written != total:
-		reason := fmt.Sprintf("The files hold %d resources where %d were selected. Please start the export again.", written, total)
-		return store.Failed, end(ctx, tx, id, store.Failed, reason, now, expires)
+		reason := fmt.Sprintf("The files hold %d resources, but %d were selected. Please start the export again.", written, total)
+		return store.Failed, endJob(ctx, tx, id, store.Failed, reason, at)
 	}
-	return store.Complete, end(ctx, tx, id, store.Complete, "", now, expires)
+	return store.Complete, endJob(ctx, tx, id, store.Complete, "", at)
 }
 
-// end moves a job out of the live states, or on from there. Only a Complete job
-// keeps its parts and selection.
-func end(ctx context.Context, tx runner, id string, next store.State, reason string, now, expires fhir.Instant) error {
+// endTimes are the times of the end of a job: the end itself, and that of its retention.
+type endTimes struct{ finished, expires fhir.Instant }
+
+// endJob moves a job to a state that is not live. Only a Complete job keeps its parts and
+// selection.
+func endJob(ctx context.Context, tx executor, id string, next store.State, reason string, at endTimes) error {
 	if next != store.Complete {
 		if _, err := tx.exec(ctx, `UPDATE job SET found = found + (SELECT CAST(coalesce(sum(p.found), 0) AS bigint) FROM part p WHERE p.job_id = job.id) WHERE id = ?`, id); err != nil {
 			return err
 		}
-		if err := forget(ctx, tx, id); err != nil {
+		if err := deleteWork(ctx, tx, id); err != nil {
 			return err
 		}
 	}
 	_, err := tx.exec(ctx, `UPDATE job SET state = ?, reason = ?, finished = ?, expires = ?, worker = '', lease = 0 WHERE id = ?`,
-		next, reason, now, expires, id)
+		next, reason, at.finished, at.expires, id)
 	return err
 }
 
-// forget drops the selection and the parts of a job.
-func forget(ctx context.Context, tx runner, id string) error {
+// deleteWork deletes the selection and the parts of a job.
+func deleteWork(ctx context.Context, tx executor, id string) error {
 	for _, table := range []string{"selection", "part"} {
 		if _, err := tx.exec(ctx, `DELETE FROM `+table+` WHERE job_id = ?`, id); err != nil {
 			return err
@@ -179,17 +183,17 @@ func forget(ctx context.Context, tx runner, id string) error {
 	return nil
 }
 
-// mayBecome holds the drawing of the states against what is asked for.
-func mayBecome(id string, state, next store.State) error {
+// checkTransition returns an error if a job may not go from state to next.
+func checkTransition(id string, state, next store.State) error {
 	if state.CanBecome(next) {
 		return nil
 	}
 	return fmt.Errorf("job %s is %s and cannot become %s", id, state, next)
 }
 
-// Fail implements [store.Jobs].
+// Fail implements [store.JobQueue].
 func (j *Jobs) Fail(ctx context.Context, id, reason string, now, expires fhir.Instant) error {
-	err := j.change(ctx, id, func(tx runner) error {
+	err := j.change(ctx, id, func(tx executor) error {
 		job, err := readJob(ctx, tx, id)
 		if err != nil {
 			return err
@@ -197,17 +201,17 @@ func (j *Jobs) Fail(ctx context.Context, id, reason string, now, expires fhir.In
 		if !job.State.CanBecome(store.Failed) {
 			return nil
 		}
-		return end(ctx, tx, id, store.Failed, reason, now, expires)
+		return endJob(ctx, tx, id, store.Failed, reason, endTimes{now, expires})
 	})
 	if err != nil {
-		return fmt.Errorf("failing job %s: %w", id, err)
+		return fmt.Errorf("fail job %s: %w", id, err)
 	}
 	return nil
 }
 
-// Cancel implements [store.Jobs].
+// Cancel implements [store.JobControl].
 func (j *Jobs) Cancel(ctx context.Context, id, owner string, now, expires fhir.Instant) error {
-	return j.change(ctx, id, func(tx runner) error {
+	return j.change(ctx, id, func(tx executor) error {
 		job, err := readJob(ctx, tx, id)
 		if err != nil {
 			return err
@@ -215,35 +219,35 @@ func (j *Jobs) Cancel(ctx context.Context, id, owner string, now, expires fhir.I
 		if job.Owner != owner || !job.State.CanBecome(store.Cancelled) {
 			return store.ErrNotFound
 		}
-		return end(ctx, tx, id, store.Cancelled, job.Reason, now, expires)
+		return endJob(ctx, tx, id, store.Cancelled, job.Reason, endTimes{now, expires})
 	})
 }
 
-// SetNextPoll implements [store.Jobs].
+// SetNextPoll implements [store.JobControl].
 func (j *Jobs) SetNextPoll(ctx context.Context, id string, old, next, now fhir.Instant) (bool, error) {
 	result, err := j.writer().exec(ctx, `UPDATE job SET next_poll = ?, polled = ? WHERE id = ? AND next_poll = ?`, next, now, id, old)
 	if err != nil {
-		return false, fmt.Errorf("noting the poll of job %s: %w", id, err)
+		return false, fmt.Errorf("store poll of job %s: %w", id, err)
 	}
 	changed, err := result.RowsAffected()
 	return changed == 1, err
 }
 
-// Expire implements [store.Jobs].
-func (j *Jobs) Expire(ctx context.Context, now, forgotten fhir.Instant) (int, error) {
+// Expire implements [store.JobRetention].
+func (j *Jobs) Expire(ctx context.Context, now, forget fhir.Instant) (int, error) {
 	expired := 0
-	err := j.change(ctx, "", func(tx runner) error {
-		rows, err := tx.query(ctx, `SELECT j.id FROM job j WHERE j.state IN (?, ?, ?) AND j.expires <= ? ORDER BY j.id `+j.dialect.PickNext,
+	err := j.change(ctx, "", func(tx executor) error {
+		rows, err := tx.query(ctx, `SELECT j.id FROM job j WHERE j.state IN (?, ?, ?) AND j.expires <= ? ORDER BY j.id `+j.dialect.WaitLocked,
 			store.Complete, store.Failed, store.Cancelled, now)
 		if err != nil {
 			return err
 		}
-		ids, err := Collect(rows, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) })
+		ids, err := sqlrows.Collect(rows, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) })
 		if err != nil {
 			return err
 		}
 		for _, id := range ids {
-			if err := forget(ctx, tx, id); err != nil {
+			if err := deleteWork(ctx, tx, id); err != nil {
 				return err
 			}
 			if _, err := tx.exec(ctx, `UPDATE job SET state = ? WHERE id = ?`, store.Expired, id); err != nil {
@@ -251,11 +255,11 @@ func (j *Jobs) Expire(ctx context.Context, now, forgotten fhir.Instant) (int, er
 			}
 		}
 		expired = len(ids)
-		_, err = tx.exec(ctx, `DELETE FROM job WHERE state = ? AND expires < ?`, store.Expired, forgotten)
+		_, err = tx.exec(ctx, `DELETE FROM job WHERE state = ? AND expires < ?`, store.Expired, forget)
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("expiring jobs: %w", err)
+		return 0, fmt.Errorf("expire jobs: %w", err)
 	}
 	return expired, nil
 }

@@ -14,13 +14,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The statements of a chunk, over arrays. The array comes first, and each of its
-// elements finds its row by an index: the sessions know no other join.
+// The statements of a chunk take arrays. The array is the first item of FROM, and each of
+// its elements finds its row by an index: the sessions allow nested loops only.
 const (
 	findCurrent = `SELECT k.n, r.row_key, r.version, r.source_hash
 		FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS k (type, id, n)
 		JOIN resource AS r ON r.type = k.type AND r.id = k.id`
-	findBuried = `SELECT k.n, (SELECT max(t.version) FROM tombstone AS t WHERE t.type = k.type AND t.id = k.id)
+	findTombstones = `SELECT k.n, (SELECT max(t.version) FROM tombstone AS t WHERE t.type = k.type AND t.id = k.id)
 		FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS k (type, id, n)`
 	currentDocs = `SELECT r.row_key, r.visibility, d.body FROM unnest($1::bigint[]) AS k
 		JOIN resource AS r ON r.row_key = k JOIN doc AS d ON d.row_key = r.row_key`
@@ -28,12 +28,12 @@ const (
 		SELECT r.row_key, r.version, r.committed, $1, r.visibility, r.size, d.body
 		FROM unnest($2::bigint[]) AS k JOIN resource AS r ON r.row_key = k
 		JOIN doc AS d ON d.row_key = r.row_key WHERE r.committed <= $3`
-	bury = `INSERT INTO tombstone (type, id, version, row_key, committed)
+	insertTombstones = `INSERT INTO tombstone (type, id, version, row_key, committed)
 		SELECT r.type, r.id, r.version + 1, r.row_key, $1
 		FROM unnest($2::bigint[]) AS k JOIN resource AS r ON r.row_key = k`
 	nextKeys = `UPDATE sequence SET last = last + k.n FROM unnest($1::bigint[], $2::bigint[]) AS k (type, n)
 		WHERE sequence.type = k.type RETURNING sequence.type, sequence.last`
-	numberName = `INSERT INTO name (text) VALUES ($1)
+	insertName = `INSERT INTO name (text) VALUES ($1)
 		ON CONFLICT (text) DO UPDATE SET text = excluded.text RETURNING name_id`
 	writeResources = `INSERT INTO resource
 		(row_key, type, id, version, committed, last_updated, visibility, own_visibility, size, source_hash)
@@ -47,11 +47,30 @@ const (
 		ON CONFLICT (row_key) DO UPDATE SET body = excluded.body`
 )
 
-// resourceTables are the tables that a removal clears, beside the index tables.
+// resourceTables are the tables that a removal deletes rows from, besides the index tables.
 var resourceTables = []string{"resource", "doc"}
 
+// writeChunk writes changes of different resources. Each step is one round trip to the
+// database, however many changes there are.
+func (tx *writeTx) writeChunk(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+	items := writepath.Items(changes)
+	if err := tx.findCurrent(ctx, items); err != nil {
+		return nil, err
+	}
+	if err := tx.revise(ctx, items); err != nil {
+		return nil, err
+	}
+	writepath.Decide(items)
+	for _, step := range []func(context.Context, []writepath.Item) error{tx.endVersions, tx.assignKeys, tx.writeNew} {
+		if err := step(ctx, items); err != nil {
+			return nil, err
+		}
+	}
+	return writepath.Outcomes(items), nil
+}
+
 // findCurrent looks up the current rows.
-func (b *stay) findCurrent(ctx context.Context, items []writepath.Item) error {
+func (tx *writeTx) findCurrent(ctx context.Context, items []writepath.Item) error {
 	var types []int64
 	var ids []string
 	for i := range items {
@@ -60,43 +79,43 @@ func (b *stay) findCurrent(ctx context.Context, items []writepath.Item) error {
 	var n, version int64
 	var key int64
 	var hash []byte
-	return b.each(ctx, findCurrent, []any{&n, &key, &version, &hash}, func() {
+	return tx.each(ctx, findCurrent, []any{&n, &key, &version, &hash}, func() {
 		it := &items[n-1]
 		it.Key, it.Version, it.Hash = store.RowKey(key), version, hash
 	}, types, ids)
 }
 
-// revise lets the revisions make their new versions from the current ones.
-func (b *stay) revise(ctx context.Context, items []writepath.Item) error {
-	keys := writepath.Revising(items)
+// revise calls the revisions with the current versions.
+func (tx *writeTx) revise(ctx context.Context, items []writepath.Item) error {
+	keys := writepath.RevisedKeys(items)
 	if len(keys) == 0 {
 		return nil
 	}
-	rows, err := b.conn.Query(ctx, currentDocs, numbers(keys))
+	rows, err := tx.conn.Query(ctx, currentDocs, int64s(keys))
 	if err != nil {
 		return err
 	}
-	var key, state int64
+	var key, visibility int64
 	var body []byte
-	_, err = pgx.ForEachRow(rows, []any{&key, &state, &body}, func() error {
-		return writepath.Revise(items, store.RowKey(key), store.Current{Visibility: index.Visibility(state), Line: body})
+	_, err = pgx.ForEachRow(rows, []any{&key, &visibility, &body}, func() error {
+		return writepath.Revise(items, store.RowKey(key), store.Current{Visibility: index.Visibility(visibility), Line: body})
 	})
 	return err
 }
 
-// endVersions copies the versions that are about to end to history, if a live job
-// needs them, takes away the removed resources and leaves tombstones.
-func (b *stay) endVersions(ctx context.Context, items []writepath.Item) error {
+// endVersions copies the versions that end to history if a live job needs them, deletes the
+// rows of the removed resources and inserts their tombstones.
+func (tx *writeTx) endVersions(ctx context.Context, items []writepath.Item) error {
 	queue := &pgx.Batch{}
-	if ending := writepath.Keys(items, store.Updated, store.Removed); len(ending) > 0 && b.horizon > 0 {
-		queue.Queue(keepVersions, int64(b.now), numbers(ending), int64(b.horizon))
+	if ending := writepath.Keys(items, store.Updated, store.Removed); len(ending) > 0 && tx.horizon > 0 {
+		queue.Queue(keepVersions, int64(tx.committed), int64s(ending), int64(tx.horizon))
 	}
-	if removed := numbers(writepath.Keys(items, store.Removed)); len(removed) > 0 {
+	if removed := int64s(writepath.Keys(items, store.Removed)); len(removed) > 0 {
 		var t writepath.Text
-		if err := b.each(ctx, textsOf, []any{&t.Param, &t.Norm}, func() { b.left = append(b.left, t) }, removed); err != nil {
+		if err := tx.each(ctx, textsOf, []any{&t.Param, &t.Norm}, func() { tx.unlinked = append(tx.unlinked, t) }, removed); err != nil {
 			return err
 		}
-		queue.Queue(bury, int64(b.now), removed)
+		queue.Queue(insertTombstones, int64(tx.committed), removed)
 		for _, table := range resourceTables {
 			queue.Queue(`DELETE FROM `+table+` WHERE row_key = ANY ($1::bigint[])`, removed)
 		}
@@ -104,26 +123,17 @@ func (b *stay) endVersions(ctx context.Context, items []writepath.Item) error {
 			queue.Queue(`DELETE FROM `+t.Name+` WHERE row_key = ANY ($1::bigint[])`, removed)
 		}
 	}
-	return b.send(ctx, queue)
+	return tx.send(ctx, queue)
 }
 
-// numbers are row keys as pgx sends them.
-func numbers(keys []store.RowKey) []int64 {
-	plain := make([]int64, len(keys))
-	for i, k := range keys {
-		plain[i] = int64(k)
-	}
-	return plain
-}
-
-// allotKeys gives the created resources their row keys. The version of one that
-// was removed before goes on counting, so that no version id comes twice.
-func (b *stay) allotKeys(ctx context.Context, items []writepath.Item) error {
+// assignKeys assigns row keys to the created resources. If a resource was removed before,
+// its version numbers continue, so that no version id is used twice.
+func (tx *writeTx) assignKeys(ctx context.Context, items []writepath.Item) error {
 	created := writepath.Created(items)
 	if len(created) == 0 {
 		return nil
 	}
-	var fresh []*writepath.Item
+	var inOrder []*writepath.Item
 	var types, counts, typeOf []int64
 	var ids []string
 	for _, t := range fhir.Types() {
@@ -132,41 +142,41 @@ func (b *stay) allotKeys(ctx context.Context, items []writepath.Item) error {
 		}
 		types, counts = append(types, int64(t)), append(counts, int64(len(created[t])))
 		for _, it := range created[t] {
-			fresh, typeOf, ids = append(fresh, it), append(typeOf, int64(t)), append(ids, it.ID)
+			inOrder, typeOf, ids = append(inOrder, it), append(typeOf, int64(t)), append(ids, it.ID)
 		}
 	}
 	var n int64
 	var version *int64
-	err := b.each(ctx, findBuried, []any{&n, &version}, func() {
+	err := tx.each(ctx, findTombstones, []any{&n, &version}, func() {
 		if version != nil {
-			fresh[n-1].Version = *version
+			inOrder[n-1].Version = *version
 		}
 	}, typeOf, ids)
 	if err != nil {
 		return err
 	}
 	var t, last int64
-	return b.each(ctx, nextKeys, []any{&t, &last}, func() { writepath.Allot(created[fhir.Type(t)], last) }, types, counts)
+	return tx.each(ctx, nextKeys, []any{&t, &last}, func() { writepath.AssignKeys(created[fhir.Type(t)], last) }, types, counts)
 }
 
-// write writes the rows, documents and index rows of new versions.
-func (b *stay) write(ctx context.Context, items []writepath.Item) error {
+// writeNew writes the rows, documents and index rows of new versions.
+func (tx *writeTx) writeNew(ctx context.Context, items []writepath.Item) error {
 	queue := &pgx.Batch{}
-	b.queueRows(queue, items)
-	fresh, err := b.queueEntries(ctx, queue, items)
+	tx.queueRows(queue, items)
+	texts, err := tx.queueEntries(ctx, queue, items)
 	if err != nil {
 		return err
 	}
-	if err := b.send(ctx, queue); err != nil {
+	if err := tx.send(ctx, queue); err != nil {
 		return err
 	}
-	left := b.left
-	b.left = nil
-	return b.updateTexts(ctx, fresh, left)
+	unlinked := tx.unlinked
+	tx.unlinked = nil
+	return tx.updateTexts(ctx, texts, unlinked)
 }
 
-// queueRows adds the rows and documents of new versions.
-func (b *stay) queueRows(queue *pgx.Batch, items []writepath.Item) {
+// queueRows queues the statements for the rows and documents of new versions.
+func (tx *writeTx) queueRows(queue *pgx.Batch, items []writepath.Item) {
 	var keys, types, versions, updated, visibilities, sizes []int64
 	var ids, lines []string
 	var hashes [][]byte
@@ -175,7 +185,7 @@ func (b *stay) queueRows(queue *pgx.Batch, items []writepath.Item) {
 		if !it.Written() {
 			continue
 		}
-		last := it.LastUpdatedAt(b.now)
+		last := it.LastUpdatedAt(tx.committed)
 		line := it.Document.Line(it.Version+1, last)
 		keys, types, ids = append(keys, int64(it.Key)), append(types, int64(it.Type)), append(ids, it.ID)
 		versions, updated = append(versions, it.Version+1), append(updated, int64(last))
@@ -185,24 +195,25 @@ func (b *stay) queueRows(queue *pgx.Batch, items []writepath.Item) {
 	if len(keys) == 0 {
 		return
 	}
-	queue.Queue(writeResources, int64(b.now), keys, types, ids, versions, updated, visibilities, sizes, hashes)
+	queue.Queue(writeResources, int64(tx.committed), keys, types, ids, versions, updated, visibilities, sizes, hashes)
 	queue.Queue(writeDocs, keys, lines)
 }
 
-// queueEntries adds the index rows of new versions, and for updates only what
-// differs from the rows that are there. It returns the texts that may be new.
-func (b *stay) queueEntries(ctx context.Context, queue *pgx.Batch, items []writepath.Item) (fresh []writepath.Text, err error) {
-	there, err := b.entriesOf(ctx, numbers(writepath.Keys(items, store.Updated)))
+// queueEntries queues the statements for the index rows of new versions. For updated
+// resources it writes only the difference to the stored rows. It returns the texts that may
+// be new.
+func (tx *writeTx) queueEntries(ctx context.Context, queue *pgx.Batch, items []writepath.Item) (texts []writepath.Text, err error) {
+	stored, err := tx.entriesOf(ctx, int64s(writepath.Keys(items, store.Updated)))
 	if err != nil {
 		return nil, err
 	}
 	for _, table := range writepath.Tables {
-		want, err := table.Wanted(items, func(text string) (int64, error) { return b.nameID(ctx, text) })
+		wanted, err := table.Rows(items, func(text string) (int64, error) { return tx.nameID(ctx, text) })
 		if err != nil {
 			return nil, err
 		}
-		missing, extra := writepath.Difference(want, there[table])
-		fresh, b.left = append(fresh, table.Texts(missing)...), append(b.left, table.Texts(extra)...)
+		missing, extra := writepath.Diff(wanted, stored[table])
+		texts, tx.unlinked = append(texts, table.Texts(missing)...), append(tx.unlinked, table.Texts(extra)...)
 		if len(extra) > 0 {
 			columns, args := columnsOf(table, extra)
 			queue.Queue(`DELETE FROM `+table.Name+` AS i USING unnest(`+columns+`) AS k (`+columnNames(table, "")+`)
@@ -213,15 +224,15 @@ func (b *stay) queueEntries(ctx context.Context, queue *pgx.Batch, items []write
 			queue.Queue(`INSERT INTO `+table.Name+` (`+columnNames(table, "")+`) SELECT * FROM unnest(`+columns+`)`, args...)
 		}
 	}
-	return fresh, nil
+	return texts, nil
 }
 
-// entriesOf reads the index rows of updated resources.
-func (b *stay) entriesOf(ctx context.Context, updated []int64) (map[*writepath.Table][]writepath.Row, error) {
+// entriesOf reads the stored index rows of updated resources.
+func (tx *writeTx) entriesOf(ctx context.Context, updated []int64) (map[*writepath.Table][]writepath.Row, error) {
 	if len(updated) == 0 {
 		return nil, nil
 	}
-	there := map[*writepath.Table][]writepath.Row{}
+	stored := map[*writepath.Table][]writepath.Row{}
 	queue := &pgx.Batch{}
 	for _, table := range writepath.Tables {
 		queue.Queue(`SELECT `+columnNames(table, "i.")+` FROM unnest($1::bigint[]) AS k JOIN `+table.Name+` AS i ON i.row_key = k`, updated).
@@ -231,21 +242,21 @@ func (b *stay) entriesOf(ctx context.Context, updated []int64) (map[*writepath.T
 					if err := rows.Scan(table.Fields(&r)...); err != nil {
 						return err
 					}
-					there[table] = append(there[table], r)
+					stored[table] = append(stored[table], r)
 				}
 				return rows.Err()
 			})
 	}
-	return there, b.send(ctx, queue)
+	return stored, tx.send(ctx, queue)
 }
 
-// columnNames lists the columns of an index table.
+// columnNames returns the list of the columns of an index table.
 func columnNames(t *writepath.Table, prefix string) string {
 	return prefix + strings.Join(append([]string{"row_key", "param"}, t.Columns...), ", "+prefix)
 }
 
-// columnsOf turns rows into one array for each column, with its place and type in
-// the statement.
+// columnsOf returns the columns of rows as arrays, and the list of their placeholders with
+// types, such as "$1::bigint[], $2::text[]".
 func columnsOf(t *writepath.Table, rows []writepath.Row) (columns string, args []any) {
 	var values []any
 	for n, r := range rows {
@@ -256,11 +267,11 @@ func columnsOf(t *writepath.Table, rows []writepath.Row) (columns string, args [
 		for i, v := range values {
 			switch v := v.(type) {
 			case int64:
-				args[i] = add(args[i], v, len(rows))
+				args[i] = appendTo(args[i], v, len(rows))
 			case float64:
-				args[i] = add(args[i], v, len(rows))
+				args[i] = appendTo(args[i], v, len(rows))
 			case string:
-				args[i] = add(args[i], v, len(rows))
+				args[i] = appendTo(args[i], v, len(rows))
 			}
 		}
 	}
@@ -278,8 +289,8 @@ func columnsOf(t *writepath.Table, rows []writepath.Row) (columns string, args [
 	return strings.Join(types, ", "), args
 }
 
-// add appends to a slice that is made when its first value comes.
-func add[T any](to any, v T, size int) any {
+// appendTo appends a value to a []T, or to a new one if to is nil.
+func appendTo[T any](to any, v T, size int) any {
 	list, ok := to.([]T)
 	if !ok {
 		list = make([]T, 0, size)
@@ -287,18 +298,45 @@ func add[T any](to any, v T, size int) any {
 	return append(list, v)
 }
 
-// nameID returns the number of a text of table name, adding it if need be.
-func (b *stay) nameID(ctx context.Context, text string) (int64, error) {
-	if id, ok := b.s.names[text]; ok {
+// nameID returns the id of a text in table name. It inserts a text that is new.
+func (tx *writeTx) nameID(ctx context.Context, text string) (int64, error) {
+	if id, ok := tx.s.nameIDs[text]; ok {
 		return id, nil
 	}
 	var id int64
-	if err := b.conn.QueryRow(ctx, numberName, text).Scan(&id); err != nil {
-		return 0, fmt.Errorf("number the name %q: %w", text, err)
+	if err := tx.conn.QueryRow(ctx, insertName, text).Scan(&id); err != nil {
+		return 0, fmt.Errorf("insert the name %q: %w", text, err)
 	}
-	if b.s.names == nil {
-		b.s.names = map[string]int64{}
+	if tx.s.nameIDs == nil {
+		tx.s.nameIDs = map[string]int64{}
 	}
-	b.s.names[text] = id
+	tx.s.nameIDs[text] = id
 	return id, nil
+}
+
+// each runs a query, and calls scanned after the columns of each row are scanned to fields.
+func (tx *writeTx) each(ctx context.Context, query string, fields []any, scanned func(), args ...any) error {
+	rows, err := tx.conn.Query(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	_, err = pgx.ForEachRow(rows, fields, func() error { scanned(); return nil })
+	return err
+}
+
+// send runs the queued statements, if there are any.
+func (tx *writeTx) send(ctx context.Context, queue *pgx.Batch) error {
+	if queue.Len() == 0 {
+		return nil
+	}
+	return tx.conn.SendBatch(ctx, queue).Close()
+}
+
+// int64s converts row keys for pgx.
+func int64s(keys []store.RowKey) []int64 {
+	converted := make([]int64, len(keys))
+	for i, k := range keys {
+		converted[i] = int64(k)
+	}
+	return converted
 }

@@ -16,9 +16,9 @@ import (
 	"muster/internal/testkit/pgtest"
 )
 
-var testInfo = store.CreateInfo{BaseURL: "http://localhost:8080/fhir", Mode: "authoritative", DefinitionsHash: "0123456789abcdef"}
+var testInfo = store.Identity{BaseURL: "http://localhost:8080/fhir", Mode: "authoritative", DefinitionsHash: "0123456789abcdef"}
 
-// openTest opens a database with a clock, making the directory in it if it is empty.
+// openTest opens a database with a clock. It creates the directory if the database is empty.
 func openTest(t testing.TB, url string, now func() time.Time) *Store {
 	t.Helper()
 	s, err := Open(t.Context(), url, store.Options{Now: now, Create: &testInfo, SearchDeadline: time.Minute})
@@ -29,7 +29,7 @@ func openTest(t testing.TB, url string, now func() time.Time) *Store {
 	return s
 }
 
-// databases gives each folder of the suite a database of its own.
+// databases maps each folder of the suite to its own database.
 type databases struct{ byFolder sync.Map }
 
 func (d *databases) url(t testing.TB, dir string) (url string, fresh bool) {
@@ -60,8 +60,7 @@ func TestJobs(t *testing.T) {
 	storetest.Jobs(t, func(t *testing.T) store.Jobs { return openTest(t, pgtest.Database(t), nil) })
 }
 
-// nodes is a job store that asks two handles in turn, as if each call came to
-// another node.
+// nodes is a job store that calls two stores in turn, as if each call reached another node.
 type nodes struct {
 	store.Jobs
 	other store.Jobs
@@ -119,7 +118,7 @@ func TestIndexer(t *testing.T) {
 	var d databases
 	storetest.Indexer(t, func(t testing.TB, dir, definitions string, now func() time.Time) (storetest.IndexerStore, error) {
 		url, fresh := d.url(t, dir)
-		o := store.Options{Now: now, Expect: store.CreateInfo{DefinitionsHash: definitions}}
+		o := store.Options{Now: now, Expect: store.Identity{DefinitionsHash: definitions}}
 		if fresh {
 			o.Create = &testInfo
 		}
@@ -143,9 +142,9 @@ func TestGateWaits(t *testing.T) {
 	})
 }
 
-// Several processes may serve a database, and while one does nobody makes its index
-// anew; while one makes it, nobody serves.
-func TestServedOrIndexed(t *testing.T) {
+// TestServedOrReindexed checks that several processes can serve a database, that its index
+// cannot be rebuilt meanwhile, and that it cannot be served while its index is rebuilt.
+func TestServedOrReindexed(t *testing.T) {
 	url := pgtest.Database(t)
 	a, b := openTest(t, url, nil), openTest(t, url, nil)
 	take := func(lock func(context.Context) (io.Closer, error)) io.Closer {
@@ -165,25 +164,28 @@ func TestServedOrIndexed(t *testing.T) {
 	marked := func(s *Store) func(context.Context) (io.Closer, error) {
 		return func(ctx context.Context) (io.Closer, error) { return s.MarkServed(ctx) }
 	}
+	unserved := func(s *Store) func(context.Context) (io.Closer, error) {
+		return func(ctx context.Context) (io.Closer, error) { return s.lockUnserved(ctx) }
+	}
 	first, second := take(marked(a)), take(marked(b))
-	refused(b.LockUnserved, "it is being served")
+	refused(unserved(b), "it is being served")
 	first.Close()
-	refused(b.LockUnserved, "it is being served")
+	refused(unserved(b), "it is being served")
 	second.Close()
-	making := take(b.LockUnserved)
+	reindexing := take(unserved(b))
 	refused(marked(a), "start the server when 'muster reindex' has ended")
-	if err := b.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: func(dst []index.Entry, _ fhir.Type, _ []byte) ([]index.Entry, *store.Change, error) {
+	if err := b.Reindex(t.Context(), store.Reindexing{Definitions: "new", Extract: func(dst []index.Entry, _ fhir.Type, _ []byte) ([]index.Entry, *store.Change, error) {
 		return dst, nil, nil
 	}}); err != nil {
 		t.Fatal(err)
 	}
-	making.Close()
+	reindexing.Close()
 	refused(marked(a), "run this one again")
 	take(marked(b)).Close()
 }
 
-// TestLostMark has the database end the session that marks the directory as served. It is
-// marked again, unless somebody makes its index anew by then: that ends the server.
+// TestLostMark ends the session that marks the directory as served. The watch marks it again,
+// but returns an error if another process rebuilds the index by then.
 func TestLostMark(t *testing.T) {
 	url := pgtest.Database(t)
 	a, b := openTest(t, url, nil), openTest(t, url, nil)
@@ -202,14 +204,14 @@ func TestLostMark(t *testing.T) {
 		}
 		return n
 	}
-	end := func() {
+	endSessions := func() {
 		t.Helper()
 		for marks("pg_terminate_backend(pid)") > 0 {
 			time.Sleep(time.Millisecond) // until its locks are gone
 		}
 	}
 
-	end()
+	endSessions()
 	watching, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- m.Watch(watching) }()
@@ -225,13 +227,13 @@ func TestLostMark(t *testing.T) {
 		t.Error(err)
 	}
 
-	end()
-	making, err := b.LockUnserved(t.Context())
+	endSessions()
+	reindexing, err := b.lockUnserved(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer making.Close()
-	if err := m.Watch(t.Context()); err == nil || !strings.Contains(err.Error(), "its index is being made anew") {
+	defer reindexing.Close()
+	if err := m.Watch(t.Context()); err == nil || !strings.Contains(err.Error(), "its index is being rebuilt") {
 		t.Errorf("the watch ended with %v", err)
 	}
 }

@@ -1,39 +1,44 @@
-// Package postgres keeps a directory in a PostgreSQL database: the same tables as
-// package sqlite, side by side with it in migrations, with a reason at each
-// difference. Several processes may serve and load one database at once.
+// Package postgres stores a directory in a PostgreSQL database. It has the same tables as
+// package sqlite; each difference in migrations has a reason beside it. Several processes may
+// serve and load one database at the same time.
 //
 // # Writing
 //
-// Every write to the resources passes the gate, an advisory lock of a transaction
-// ([Store.Apply]). PostgreSQL lets those who wait for it in by their order, so a busy
-// loader comes after a kick-off that waits. Inside it a batch draws its commit time
-// from the clock table, which the database's own clock feeds, and then goes the same
-// way as in package sqlite (package batch), with a few statements over arrays for
-// each chunk. No statement is a COPY: PostgreSQL waits without end for a client that
-// hangs in the middle of one, and would keep the gate for it. All others end with
-// the session's timeouts (session.go), and the lock with them.
+// Every write to the resources passes the write gate, an advisory lock of a transaction
+// ([Store.Apply]). PostgreSQL grants the lock in the order of the requests, so a kick-off
+// that waits comes before the next transaction of a busy loader. Inside the gate, a
+// transaction draws its commit time from table clock, which follows the database's own clock.
+// Then it takes the same steps as in package sqlite (package writepath), with a few
+// statements over arrays for each chunk. No statement is a COPY: PostgreSQL waits without
+// limit for a client that hangs in the middle of a COPY, and would keep the gate locked. Every
+// other statement ends with the timeouts of the session (session.go), which releases the lock.
 //
 // # Reading
 //
-// A snapshot ([Store.OpenSnapshot]) needs two connections. One takes the gate; only
-// then the other opens its transaction, REPEATABLE READ, and reads once, which fixes
-// what it sees; then the first draws the transaction time, notes it with the job and
-// commits, all in one transaction. The order matters: were the lock taken inside the
-// snapshot's own transaction, the snapshot could be older than the lock, and a batch
-// that was committed in between would be in no export.
+// A snapshot ([Store.OpenSnapshot]) needs two connections:
 //
-// Bytes are read later, in short statements, in the versions of the transaction time
+//  1. The first connection acquires the gate.
+//  2. The second connection begins its transaction, REPEATABLE READ, and reads once, which
+//     fixes what it sees.
+//  3. The first connection draws the transaction time, stores it with the job and commits,
+//     all in one transaction.
+//
+// The order matters. If the snapshot's own transaction acquired the lock, the snapshot could
+// be older than the lock, and a transaction that was committed in between would be in no
+// export.
+//
+// The documents are read later, in short statements, in the versions of the transaction time
 // ([Store.ReadAsOf]).
 //
 // # Jobs
 //
-// Work on jobs has connections of its own and never passes the gate, so no loader
-// delays a heartbeat (package jobsql). Lease times are compared across nodes:
-// [Store.Now] is the database's clock, whatever the machine's says.
+// Changes of jobs use connections of their own and do not pass the gate, so a loader does not
+// delay heartbeats (package jobsql). Nodes compare the times of leases: [Store.Now] is the
+// time of the database's clock, not of the machine's.
 //
-// # Order of work
+// # Query plans
 //
-// Statements fix it themselves. The sessions switch off what would let statistics of
-// the moment choose another: hash and merge joins, scans of whole tables, the
-// reordering of joins.
+// Statements fix the order of their joins. The sessions disable hash and merge joins,
+// sequential scans and the reordering of joins, so that the statistics of the database cannot
+// change the order.
 package postgres

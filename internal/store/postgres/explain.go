@@ -9,14 +9,13 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// explain puts the way out before those errors of PostgreSQL that an operator can do
-// something about.
+// explain adds to an error of PostgreSQL what an operator can do about it.
 func explain(err error) error {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
 		if advice := advise(refused.Code); advice != "" {
-			if told := tellAll(refused.Code); told != "" {
-				return &oserror.Error{Text: advice, Told: told, Err: err}
+			if told := clientText(refused.Code); told != "" {
+				return &oserror.Error{Text: advice, Client: told, Err: err}
 			}
 			return fmt.Errorf("%s: %w", advice, err)
 		}
@@ -24,24 +23,24 @@ func explain(err error) error {
 	}
 	var unreachable *pgconn.ConnectError
 	if errors.As(err, &unreachable) {
-		return &oserror.Error{Told: oserror.ToldAway, Err: err,
+		return &oserror.Error{Client: oserror.ClientDatabaseUnavailable, Err: err,
 			Text: "the database cannot be reached: check that the server runs and that host and port of the URL are right"}
 	}
 	return err
 }
 
-// tellAll gives what a client may know of an error by its SQLSTATE.
-func tellAll(code string) string {
+// clientText returns the text for clients of an error with a SQLSTATE, empty if there is none.
+func clientText(code string) string {
 	switch code {
 	case "53100":
-		return oserror.ToldFull
+		return oserror.ClientDiskFull
 	case "53300", "57P01", "57P02", "57P03":
-		return oserror.ToldAway
+		return oserror.ClientDatabaseUnavailable
 	}
 	return ""
 }
 
-// advise gives the way out of an error by its SQLSTATE.
+// advise returns what an operator can do about an error with a SQLSTATE.
 func advise(code string) string {
 	switch code {
 	case "28P01", "28000":
@@ -49,17 +48,17 @@ func advise(code string) string {
 	case "3D000":
 		return "the database does not exist: create it with createdb, or check the URL"
 	case "42501", "25006":
-		return "this user may not write to the database: use a user that owns the database, on a server that is no standby"
+		return "this user may not write to the database: use a user that owns the database, on a server that is not a standby"
 	case "53100":
-		return "the disk of the server is full; what was committed is safe. Make room and run again"
+		return "the disk of the server is full; committed data are safe. Free some space and run the command again"
 	case "53300":
 		return "the server has no connection left: raise max_connections, or stop other clients"
 	case "55P03":
-		return "something holds a lock for too long, such as a session of another program that was left open in a transaction: see pg_stat_activity, then run again"
+		return "another session holds a lock for too long, such as one with an open transaction of another program: see pg_stat_activity, then run the command again"
 	case "57P01", "57P02", "57P03":
-		return "the server was stopped or is starting: wait until it runs, then run again"
+		return "the server was stopped or is starting: wait until it runs, then run the command again"
 	case "25P03":
-		return "this program stood still inside a transaction, and the server ended it so that others could go on: run again"
+		return "this program was suspended inside a transaction, and the server ended its session so that others could continue: run the command again"
 	}
 	return ""
 }

@@ -14,16 +14,19 @@ import (
 	"time"
 
 	"muster/internal/fhir"
+	"muster/internal/store"
 	"muster/internal/store/inspectsql"
 )
 
-// DumpFile is the file of a backup that holds the database, for pg_restore.
+// DumpFile is the file of a backup with the database, for pg_restore.
 const DumpFile = "directory.dump"
 
-// Frozen is the database at one moment: an open transaction that other sessions can
-// see the same of. Resources and jobs are of one database, so one snapshot holds both,
-// and nobody waits. Not safe for use by several goroutines.
-type Frozen struct {
+var _ store.Freezer = (*Inspection)(nil)
+
+// frozen implements store.Frozen with an open transaction and its exported snapshot, which
+// other sessions can use. Resources and jobs are in one database, so one snapshot contains
+// both, and writers do not wait.
+type frozen struct {
 	i        *Inspection
 	conn     *sql.Conn
 	tx       *sql.Tx
@@ -32,39 +35,41 @@ type Frozen struct {
 	schema   string
 }
 
-// Freeze opens a snapshot. It needs pg_dump, since that will write it.
-func (i *Inspection) Freeze(ctx context.Context) (_ *Frozen, err error) {
+// Freeze implements store.Freezer. It requires pg_dump, which [frozen.Write] runs.
+func (i *Inspection) Freeze(ctx context.Context) (store.Frozen, error) {
 	if _, err := exec.LookPath("pg_dump"); err != nil {
-		return nil, errors.New("pg_dump is not installed here, which writes the database into the copy: " +
+		return nil, errors.New("pg_dump, which copies the database, is not installed: " +
 			"install the client programs of PostgreSQL (Debian: postgresql-client), of the version of the server or later")
 	}
-	f := &Frozen{i: i}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("open a snapshot for the backup: %w", errors.Join(explain(err), f.Close()))
-		}
-	}()
-	if f.conn, err = i.db.Conn(ctx); err != nil {
-		return nil, err
+	f := &frozen{i: i}
+	if err := f.open(ctx); err != nil {
+		return nil, fmt.Errorf("open a snapshot for the backup: %w", errors.Join(explain(err), f.Close()))
 	}
-	if f.tx, err = f.conn.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead}); err != nil {
-		return nil, err
-	}
-	// It is idle while files are copied and pg_dump works.
-	if _, err := f.tx.ExecContext(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
-		return nil, err
-	}
-	return f, f.tx.QueryRowContext(ctx, `SELECT last, pg_export_snapshot(), quote_ident(current_schema()) FROM clock`).Scan((*int64)(&f.time), &f.snapshot, &f.schema)
+	return f, nil
 }
 
-// Time is the last moment that was given out.
-func (f *Frozen) Time() fhir.Instant { return f.time }
+func (f *frozen) open(ctx context.Context) (err error) {
+	if f.conn, err = f.i.db.Conn(ctx); err != nil {
+		return err
+	}
+	if f.tx, err = f.conn.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead}); err != nil {
+		return err
+	}
+	// The session is idle while files are copied and pg_dump runs.
+	if _, err := f.tx.ExecContext(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
+		return err
+	}
+	return f.tx.QueryRowContext(ctx, `SELECT last, pg_export_snapshot(), quote_ident(current_schema()) FROM clock`).Scan((*int64)(&f.time), &f.snapshot, &f.schema)
+}
 
-// Held is how long writers waited: not at all.
-func (f *Frozen) Held() time.Duration { return 0 }
+// Time implements store.Frozen.
+func (f *frozen) Time() fhir.Instant { return f.time }
 
-// Objects returns the names of the files that belong to jobs.
-func (f *Frozen) Objects(ctx context.Context) (names []string, err error) {
+// Held implements store.Frozen. Writers do not wait.
+func (f *frozen) Held() time.Duration { return 0 }
+
+// Objects implements store.Frozen.
+func (f *frozen) Objects(ctx context.Context) (names []string, err error) {
 	names, err = inspectsql.Objects(ctx, f.tx)
 	if err != nil {
 		return nil, fmt.Errorf("list the files of jobs: %w", explain(err))
@@ -72,9 +77,9 @@ func (f *Frozen) Objects(ctx context.Context) (names []string, err error) {
 	return names, nil
 }
 
-// Write lets pg_dump write what the snapshot sees into [DumpFile] in the folder. How
-// far it is cannot be told, so progress is called at its start and its end.
-func (f *Frozen) Write(ctx context.Context, dir string, progress func(done, total int64)) error {
+// Write implements store.Frozen. pg_dump writes the snapshot to [DumpFile] in the folder. It
+// reports no progress, so progress is called at the start and at the end.
+func (f *frozen) Write(ctx context.Context, dir string, progress func(done, total int64)) error {
 	target, password, err := forLibpq(f.i.url)
 	if err != nil {
 		return err
@@ -85,29 +90,28 @@ func (f *Frozen) Write(ctx context.Context, dir string, progress func(done, tota
 	dump.Cancel = func() error { return dump.Process.Signal(os.Interrupt) }
 	dump.WaitDelay = 10 * time.Second
 	if password != "" {
-		dump.Env = append(os.Environ(), "PGPASSWORD="+password) // never on a command line, where others see it
+		dump.Env = append(os.Environ(), "PGPASSWORD="+password) // not on the command line, which other users can see
 	}
 	if out, err := dump.CombinedOutput(); err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
 		}
-		return fmt.Errorf("pg_dump could not write the database: %w: %s", err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("run pg_dump: %w: %s", err, strings.TrimSpace(string(out)))
 	}
 	progress(1, 1)
 	return nil
 }
 
-// FilesOwner is empty: whose the files of the copy are says the database that it is restored
-// into.
-func (f *Frozen) FilesOwner() string { return "" }
+// FilesOwner implements store.Frozen. The owner of the files depends on the database that the
+// copy is restored to.
+func (f *frozen) FilesOwner() string { return "" }
 
-// libpqOptions are the options of a URL that the programs of PostgreSQL understand too
-// and that say how to connect.
+// libpqOptions are the options of a URL that configure the connection and that libpq supports.
 var libpqOptions = []string{"host", "port", "connect_timeout", "sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslsni",
 	"channel_binding", "target_session_attrs", "passfile", "service", "servicefile", "krbsrvname"}
 
-// forLibpq turns the URL into one that the programs of PostgreSQL understand: without
-// the password, and without settings of sessions and pools.
+// forLibpq converts the URL to one that libpq supports, without settings of sessions and pools,
+// and without the password, which it returns.
 func forLibpq(text string) (target, password string, err error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "" {
@@ -127,8 +131,8 @@ func forLibpq(text string) (target, password string, err error) {
 	return u.String(), password, nil
 }
 
-// Close ends the snapshot.
-func (f *Frozen) Close() error {
+// Close implements store.Frozen.
+func (f *frozen) Close() error {
 	if f.conn == nil {
 		return nil
 	}

@@ -18,9 +18,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// heldGate starts a write that stands still inside the gate, before its commit. The
-// write ends, with what it returned in result, when release is called.
-func heldGate(t *testing.T, s *Store, changes []store.Change) (release func(), result <-chan error) {
+// holdGate starts a write that stops inside the gate, before its commit. It continues when
+// release is called, and its error is sent to result.
+func holdGate(t *testing.T, s *Store, changes []store.Change) (release func(), result <-chan error) {
 	t.Helper()
 	reached, open := make(chan struct{}), make(chan struct{})
 	disarm := failpoint.Arm("directory.apply.commit", func(context.Context) error {
@@ -34,16 +34,16 @@ func heldGate(t *testing.T, s *Store, changes []store.Change) (release func(), r
 		done <- err
 	}()
 	<-reached
-	disarm() // the next writer passes
+	disarm() // the next writer must not stop
 	return func() { close(open) }, done
 }
 
-// lockHolder is the session that holds the gate of a schema.
+// lockHolder selects the session that holds the gate of the schema.
 const lockHolder = `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 	AND (classid::bigint, objid::bigint) IN (SELECT 1836414065, hashtext(current_schema())::bigint & 4294967295)`
 
-// wantFree writes through another handle: the gate is free and nothing of what was
-// held is there.
+// wantFree checks with another store that the gate is free, and that the changes are not
+// stored yet.
 func wantFree(t *testing.T, s *Store, changes []store.Change) {
 	t.Helper()
 	outcomes, err := s.Apply(t.Context(), changes)
@@ -52,18 +52,18 @@ func wantFree(t *testing.T, s *Store, changes []store.Change) {
 	}
 	for i, o := range outcomes {
 		if o != store.Created {
-			t.Errorf("outcome %d is %v: something of the dead holder is there", i, o)
+			t.Errorf("outcome %d is %v: the dead holder has written", i, o)
 		}
 	}
 }
 
-// TestDeadHolder ends the session that is inside the gate, as the end of its process
-// does. The other one gets in, and nothing of the dead one is there.
+// TestDeadHolder ends the session that holds the gate, as the death of its process does. The
+// other session acquires the gate, and no part of the write is stored.
 func TestDeadHolder(t *testing.T) {
 	where := pgtest.Database(t)
 	dead, alive := openTest(t, where, nil), openTest(t, where, nil)
 	changes := storetest.Changes(5)
-	release, result := heldGate(t, dead, changes)
+	release, result := holdGate(t, dead, changes)
 	waiting := make(chan struct{}, 1)
 	t.Cleanup(failpoint.Arm("directory.gate.waiting", func(context.Context) error { waiting <- struct{}{}; return nil }))
 	free := make(chan struct{})
@@ -84,39 +84,38 @@ func TestDeadHolder(t *testing.T) {
 	<-free
 	release()
 	if err := <-result; err == nil {
-		t.Error("the dead holder was told that its batch is committed")
+		t.Error("the dead holder got no error for its transaction")
 	}
 }
 
-// TestHungHolder lets a writer stand still inside the gate for longer than the
-// session may be idle, as a suspended machine does. The other one gets in meanwhile,
-// and the writer learns that it lost.
+// TestHungHolder stops a writer inside the gate for longer than the session may be idle, as on
+// a suspended machine. The other session acquires the gate, and the writer gets an error.
 func TestHungHolder(t *testing.T) {
 	where := pgtest.Database(t)
-	alive := openTest(t, where, nil) // it makes the tables
+	alive := openTest(t, where, nil) // creates the tables
 	hung := openTest(t, with(t, where, "idle_in_transaction_session_timeout", "2000"), nil)
 	changes := storetest.Changes(5)
-	release, result := heldGate(t, hung, changes)
+	release, result := holdGate(t, hung, changes)
 	wantFree(t, alive, changes)
 	release()
 	if err := <-result; err == nil {
-		t.Error("the hung holder was told that its batch is committed")
+		t.Error("the hung holder got no error for its transaction")
 	}
 	if outcomes, err := hung.Apply(t.Context(), changes); err != nil || outcomes[0] != store.Unchanged {
-		t.Errorf("when it is back: outcomes %v, %v; want unchanged", outcomes, err)
+		t.Errorf("when it continues: outcomes %v, %v; want unchanged", outcomes, err)
 	}
 }
 
-// TestGateWaitsNotForever has a holder that never leaves and a session that may wait
-// for 200 ms only. Its error says what to look at.
-func TestGateWaitsNotForever(t *testing.T) {
+// TestGateTimeout has a holder that does not release the gate and a session that waits for at
+// most 200 ms. Its error says what to check.
+func TestGateTimeout(t *testing.T) {
 	where := pgtest.Database(t)
 	holder, waiter := openTest(t, where, nil), openTest(t, with(t, where, "lock_timeout", "200"), nil)
 	changes := storetest.Changes(2)
-	release, result := heldGate(t, holder, changes[:1])
+	release, result := holdGate(t, holder, changes[:1])
 	_, err := waiter.Apply(t.Context(), changes[1:])
 	if err == nil || !strings.Contains(err.Error(), "pg_stat_activity") {
-		t.Errorf("error %v, want one with the way out", err)
+		t.Errorf("error %v, want one with what to do", err)
 	}
 	release()
 	if err := <-result; err != nil {
@@ -124,10 +123,10 @@ func TestGateWaitsNotForever(t *testing.T) {
 	}
 }
 
-// TestJobsPassTheGate starts, claims and ends a job while a writer is inside the gate.
-func TestJobsPassTheGate(t *testing.T) {
+// TestJobsDuringWrite creates, claims and cancels a job while a writer holds the gate.
+func TestJobsDuringWrite(t *testing.T) {
 	s := openTest(t, pgtest.Database(t), nil)
-	release, result := heldGate(t, s, storetest.Changes(1))
+	release, result := holdGate(t, s, storetest.Changes(1))
 	if err := s.CreateJob(t.Context(), store.Job{ID: "one", Owner: "anna", Request: []byte("{}")}, 5); err != nil {
 		t.Fatal(err)
 	}
@@ -147,9 +146,9 @@ func TestJobsPassTheGate(t *testing.T) {
 	}
 }
 
-// TestPinIsOneWithItsTime lets a snapshot fail after the job was told its T: the job
-// has none then, and the clock has not gone on.
-func TestPinIsOneWithItsTime(t *testing.T) {
+// TestPinIsAtomic lets a snapshot fail after the job has stored its transaction time. The job
+// must not have a time afterwards.
+func TestPinIsAtomic(t *testing.T) {
 	s := openTest(t, pgtest.Database(t), nil)
 	if err := s.CreateJob(t.Context(), store.Job{ID: "one", Owner: "anna", Request: []byte("{}")}, 5); err != nil {
 		t.Fatal(err)
@@ -166,7 +165,7 @@ func TestPinIsOneWithItsTime(t *testing.T) {
 	}
 	disarm()
 	if job, err := s.Job(t.Context(), "one"); err != nil || job.State != store.Accepted || job.Time != 0 {
-		t.Errorf("job %+v, %v; want it as it was", job, err)
+		t.Errorf("job %+v, %v; want it unchanged", job, err)
 	}
 	snap, err := s.OpenSnapshot(t.Context(), pin)
 	if err != nil {
@@ -178,13 +177,13 @@ func TestPinIsOneWithItsTime(t *testing.T) {
 	}
 }
 
-// TestNowIsTheDatabases compares the store's clock with the database's, which the
-// times of commits come from.
-func TestNowIsTheDatabases(t *testing.T) {
+// TestNow compares the store's clock with the database's clock, which the commit times come
+// from.
+func TestNow(t *testing.T) {
 	s := openTest(t, pgtest.Database(t), nil)
-	// A machine that is an hour off: what counts is the distance that was measured.
+	// The measured offset is one hour.
 	r := s.dbClock.at.Load()
-	s.dbClock.at.Store(&reading{r.database.Add(time.Hour), r.local})
+	s.dbClock.at.Store(&measurement{r.database.Add(time.Hour), r.local})
 	if ahead := time.Until(s.Now()); ahead < 59*time.Minute {
 		t.Errorf("the clock is %v ahead, want the hour of the database", ahead)
 	}
@@ -202,8 +201,8 @@ func TestNowIsTheDatabases(t *testing.T) {
 	}
 }
 
-// TestServerRestarts stops the server below an open store and starts it again: errors
-// meanwhile, and work afterwards, with all that was committed.
+// TestServerRestarts stops the server of an open store and starts it again. Calls return errors
+// in between, and succeed afterwards, with everything that was committed.
 func TestServerRestarts(t *testing.T) {
 	server := pgtest.StartServer(t)
 	s := openTest(t, pgtest.DatabaseOn(t, server.URL), nil)
@@ -233,7 +232,7 @@ func TestServerRestarts(t *testing.T) {
 	}
 }
 
-// with sets a parameter of a URL.
+// with returns the URL with a parameter.
 func with(t *testing.T, where, name, value string) string {
 	t.Helper()
 	u, err := url.Parse(where)
@@ -246,14 +245,14 @@ func with(t *testing.T, where, name, value string) string {
 	return u.String()
 }
 
-// wantRefused opens a database that must be refused, and checks the words that tell
-// the operator what is wrong and what to do.
+// wantRefused opens a database that must be refused, and checks that the error says what is
+// wrong and what to do.
 func wantRefused(t *testing.T, where string, o store.Options, words ...string) {
 	t.Helper()
 	s, err := Open(t.Context(), where, o)
 	if err == nil {
 		_ = s.Close()
-		t.Fatalf("no error; want one with %q", words)
+		t.Fatalf("no error, want one with %q", words)
 	}
 	for _, w := range words {
 		if !strings.Contains(err.Error(), w) {
@@ -262,7 +261,7 @@ func wantRefused(t *testing.T, where string, o store.Options, words ...string) {
 	}
 	if u, _ := url.Parse(where); u != nil && u.User != nil {
 		if password, ok := u.User.Password(); ok && strings.Contains(err.Error(), password) {
-			t.Errorf("error %q tells the password", err)
+			t.Errorf("error %q contains the password", err)
 		}
 	}
 }
@@ -291,7 +290,7 @@ func TestOpenRefuses(t *testing.T) {
 			}
 		}
 	}
-	made := func(t *testing.T, statements ...string) string {
+	initialised := func(t *testing.T, statements ...string) string {
 		t.Helper()
 		where := pgtest.Database(t)
 		if err := openTest(t, where, nil).Close(); err != nil {
@@ -307,16 +306,16 @@ func TestOpenRefuses(t *testing.T) {
 		wantRefused(t, change(func(u *url.URL) { u.Host = "127.0.0.1:1" }), store.Options{}, "127.0.0.1:1", "cannot be reached", "check that the server runs")
 	})
 	t.Run("no such user", func(t *testing.T) {
-		wantRefused(t, change(func(u *url.URL) { u.User = url.UserPassword("nobody", "hush-hush") }), store.Options{}, "user or the password is wrong")
+		wantRefused(t, change(func(u *url.URL) { u.User = url.UserPassword("stranger", "hush-hush") }), store.Options{}, "user or the password is wrong")
 	})
 	t.Run("no such database", func(t *testing.T) {
 		wantRefused(t, change(func(u *url.URL) { u.Path = "/muster_nowhere" }), store.Options{}, "muster_nowhere", "createdb")
 	})
 	t.Run("nothing there", func(t *testing.T) {
-		wantRefused(t, where, store.Options{}, "no directory", "muster load --database")
+		wantRefused(t, where, store.Options{}, "does not hold a directory", "muster load --database")
 	})
 	t.Run("directory in another schema", func(t *testing.T) {
-		where := made(t)
+		where := initialised(t)
 		u, err := url.Parse(where)
 		if err != nil {
 			t.Fatal(err)
@@ -325,8 +324,8 @@ func TestOpenRefuses(t *testing.T) {
 		run(t, where, `CREATE SCHEMA `+name)
 		defer run(t, where, `DROP SCHEMA `+name+` CASCADE`)
 		other := with(t, where, "search_path", name+","+u.Query().Get("search_path"))
-		wantRefused(t, other, store.Options{}, "no directory")
-		if err := openTest(t, other, nil).Close(); err != nil { // makes one, for all its capital letter
+		wantRefused(t, other, store.Options{}, "does not hold a directory")
+		if err := openTest(t, other, nil).Close(); err != nil { // creates one, although the name has a capital letter
 			t.Error(err)
 		}
 	})
@@ -335,7 +334,7 @@ func TestOpenRefuses(t *testing.T) {
 		run(t, where, `CREATE TABLE letters (text text)`)
 		wantRefused(t, where, store.Options{Create: &testInfo}, "letters", "empty or a new database")
 	})
-	t.Run("user who may not make tables", func(t *testing.T) {
+	t.Run("user who may not create tables", func(t *testing.T) {
 		where := pgtest.Database(t)
 		role := fmt.Sprintf("reader_%d", time.Now().UnixNano())
 		run(t, where, `CREATE ROLE `+role+` LOGIN`)
@@ -357,18 +356,18 @@ func TestOpenRefuses(t *testing.T) {
 		read.User = url.User(role)
 		wantRefused(t, read.String(), store.Options{Create: &testInfo}, "may not write")
 	})
-	for half, version := range map[string]string{"directory": directoryVersion, "jobs": jobsVersion} {
-		t.Run("newer schema of "+half, func(t *testing.T) {
-			where := made(t, `INSERT INTO `+version+` (version_id, is_applied) VALUES (9000, true)`)
+	for part, version := range map[string]string{"directory": directoryVersion, "jobs": jobsVersion} {
+		t.Run("newer schema of "+part, func(t *testing.T) {
+			where := initialised(t, `INSERT INTO `+version+` (version_id, is_applied) VALUES (9000, true)`)
 			wantRefused(t, where, store.Options{}, "version 9000", "newer muster")
 		})
 	}
-	t.Run("interrupted making", func(t *testing.T) {
-		where := made(t, `DELETE FROM meta`, `DELETE FROM clock`, `DELETE FROM sequence`)
+	t.Run("interrupted initialisation", func(t *testing.T) {
+		where := initialised(t, `DELETE FROM meta`, `DELETE FROM clock`, `DELETE FROM sequence`)
 		wantRefused(t, where, store.Options{}, "interrupted", "muster load")
 		openTest(t, where, nil)
 	})
 	t.Run("other base URL", func(t *testing.T) {
-		wantRefused(t, made(t), store.Options{Expect: store.CreateInfo{BaseURL: "https://other/fhir"}}, "localhost", "https://other/fhir")
+		wantRefused(t, initialised(t), store.Options{Expect: store.Identity{BaseURL: "https://other/fhir"}}, "localhost", "https://other/fhir")
 	})
 }

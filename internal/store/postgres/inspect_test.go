@@ -7,16 +7,16 @@ import (
 	"muster/internal/testkit/pgtest"
 )
 
-// Who looks knows whether the directory is served, and takes no lock that a server
-// wants.
-func TestServedIsSeen(t *testing.T) {
+// TestServed checks that an inspection reports whether a server runs, and does not lock
+// servers out.
+func TestServed(t *testing.T) {
 	url := pgtest.Database(t)
-	s, err := Open(t.Context(), url, store.Options{Create: &store.CreateInfo{Mode: "authoritative"}})
+	s, err := Open(t.Context(), url, store.Options{Create: &store.Identity{Mode: "authoritative"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	i, err := Inspect(t.Context(), url, store.CreateInfo{})
+	i, err := Inspect(t.Context(), url, store.Identity{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,34 +2,37 @@ package postgres
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
 
-	"muster/internal/failpoint"
-	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/store/metasql"
+	"muster/internal/store/placeholder"
+
+	"github.com/jackc/pgx/v5"
 )
 
-// oldest is the first version of PostgreSQL that has COMPRESSION lz4.
-const oldest = 140000
+// oldestVersion is the first version of PostgreSQL with COMPRESSION lz4.
+const oldestVersion = 140000
 
-// prepare checks that the database is one of muster's, or may become one, and makes
-// or migrates its tables. Only one process at a time is here; the lock is that of a
-// session, since making tables takes several transactions.
+// meta is the dialect of table meta.
+var meta = metasql.Dialect(placeholder.Number)
+
+// prepare checks that the database holds a directory or can hold one, and creates or migrates
+// its tables. It holds a lock, so that only one process does. The lock is a session lock,
+// since the work takes several transactions.
 func (s *Store) prepare(ctx context.Context, o store.Options) error {
 	conn, err := s.gate.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock(`+makeLock+`)`); err != nil {
+	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock(`+migrateLock+`)`); err != nil {
 		return err
 	}
-	defer func() { // also after ctx has ended: the session goes back into the pool
-		_, _ = conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock(`+makeLock+`)`)
+	defer func() { // also after ctx has ended: the session returns to the pool
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock(`+migrateLock+`)`)
 	}()
 	if err := checkDatabase(ctx, conn, o.Create != nil); err != nil {
 		return err
@@ -37,16 +40,16 @@ func (s *Store) prepare(ctx context.Context, o store.Options) error {
 	if err := migrate(ctx, s.gate); err != nil {
 		return err
 	}
-	s.info, err = establish(ctx, s.gate, o)
+	s.info, err = meta.Establish(ctx, s.gate, o)
 	return err
 }
 
-// thisSchema is the oid of the schema that holds the tables: the first one of search_path, and
-// no other, since the locks are named by it.
+// thisSchema is the oid of the schema of the tables. It is always the first one of
+// search_path, since the locks contain its name.
 const thisSchema = `(SELECT oid FROM pg_namespace WHERE nspname = current_schema())`
 
-// checkDatabase refuses a database that cannot hold a directory, or that something
-// else has filled, before a table is added to it.
+// checkDatabase returns an error if the database cannot hold a directory, or holds tables of
+// another program, before a table is added to it.
 func checkDatabase(ctx context.Context, conn *sql.Conn, create bool) error {
 	var version int
 	var encoding, versionText, schema string
@@ -58,110 +61,45 @@ func checkDatabase(ctx context.Context, conn *sql.Conn, create bool) error {
 	switch {
 	case err != nil:
 		return err
-	case version < oldest:
-		return fmt.Errorf("its server is PostgreSQL %s: version 14 or later is needed", versionText)
+	case version < oldestVersion:
+		return fmt.Errorf("its server is PostgreSQL %s: use version 14 or later", versionText)
 	case encoding != "UTF8":
-		return fmt.Errorf("its encoding is %s: make a database with createdb --encoding=UTF8 --template=template0", encoding)
+		return fmt.Errorf("its encoding is %s: create a database with createdb --encoding=UTF8 --template=template0", encoding)
 	case schema == "":
-		return errors.New("it has no schema to make tables in: check search_path, or create the schema public")
+		return errors.New("it has no schema for the tables: check search_path, or create the schema public")
 	case ours:
 		return nil
 	case foreign.Valid:
 		return fmt.Errorf("it holds tables of another program, such as %s: name an empty or a new database", foreign.String)
 	case !create:
-		return errors.New("it holds no directory: name a database that 'muster load --database' has filled")
+		return errors.New("it does not hold a directory: name a database that 'muster load --database' has filled")
 	}
 	return nil
 }
 
-// establish writes what the directory is, if it is new, or compares it with what
-// the caller wants.
-func establish(ctx context.Context, db *sql.DB, o store.Options) (store.CreateInfo, error) {
-	found, known, err := readMeta(ctx, db)
-	if err != nil {
-		return store.CreateInfo{}, err
-	}
-	info, write, err := o.Establish(found, known)
-	if err != nil || !write {
-		return info, err
-	}
-	if err := failpoint.Inject(ctx, "directory.migrated"); err != nil {
-		return info, err
-	}
-	return info, writeMeta(ctx, db, info)
-}
-
-func readMeta(ctx context.Context, db *sql.DB) (info store.CreateInfo, known bool, err error) {
-	rows, err := db.QueryContext(ctx, `SELECT key, value FROM meta`)
-	if err != nil {
-		return info, false, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var key, value string
-		if err := rows.Scan(&key, &value); err != nil {
-			return info, false, err
-		}
-		known = true
-		info.SetMeta(key, value)
-	}
-	return info, known, rows.Err()
-}
-
-func writeMeta(ctx context.Context, db *sql.DB, info store.CreateInfo) error {
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }()
-	for _, row := range info.Meta() {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ($1, $2)`, row[0], row[1]); err != nil {
-			return err
-		}
-	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO clock (id, last) VALUES (1, 0)`); err != nil {
-		return err
-	}
-	for _, t := range fhir.Types() {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO sequence (type, last) VALUES ($1, 0)`, int64(t)); err != nil {
-			return err
-		}
-	}
-	return tx.Commit()
-}
-
-// AdoptBaseURL fixes the base URL of a directory that has none yet. It is called
-// when everything else about a start has succeeded, so that a mistyped URL that
-// was refused leaves nothing behind. Another URL than the directory's is an error,
-// also when another process has just fixed that.
+// AdoptBaseURL sets the base URL of a directory that has none yet. It is called when every
+// other step of a start has succeeded, so that a wrong URL is not stored by a start that
+// fails. It returns an error if the directory has another base URL, also if another process
+// has just set it.
 func (s *Store) AdoptBaseURL(ctx context.Context, baseURL string) error {
-	if err := s.info.Check(store.CreateInfo{BaseURL: baseURL}); err != nil || s.info.BaseURL != "" {
+	if err := s.info.Check(store.Identity{BaseURL: baseURL}); err != nil || s.info.BaseURL != "" {
 		return err
 	}
 	var adopted string
 	err := s.gate.QueryRowContext(ctx, `UPDATE meta SET value = CASE value WHEN '' THEN $1 ELSE value END
 		WHERE key = 'base_url' RETURNING value`, baseURL).Scan(&adopted)
 	if err != nil {
-		return fmt.Errorf("note the base URL: %w", explain(err))
+		return fmt.Errorf("store the base URL: %w", explain(err))
 	}
 	s.info.BaseURL = adopted
-	return s.info.Check(store.CreateInfo{BaseURL: baseURL})
+	return s.info.Check(store.Identity{BaseURL: baseURL})
 }
 
-// Secret implements store.Secrets. The secrets stand beside the other facts about the
-// directory, in hexadecimal, under names of their own.
-func (s *Store) Secret(ctx context.Context, name string) ([]byte, error) {
-	fresh := make([]byte, 32)
-	_, _ = rand.Read(fresh) // never fails
-	var text string
-	// An update that changes nothing, so that the row comes back whoever wrote it.
-	err := s.gate.QueryRowContext(ctx, `INSERT INTO meta (key, value) VALUES ($1, $2)
-		ON CONFLICT (key) DO UPDATE SET value = meta.value RETURNING value`, secretKey(name), hex.EncodeToString(fresh)).Scan(&text)
-	if err != nil {
-		return nil, fmt.Errorf("read the secret %q of the directory: %w", name, explain(err))
+// metaValue returns a value of table meta, empty if there is none.
+func metaValue(ctx context.Context, conn *pgx.Conn, key string) (value string, err error) {
+	err = conn.QueryRow(ctx, `SELECT value FROM meta WHERE key = $1`, key).Scan(&value)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
 	}
-	return hex.DecodeString(text)
+	return value, err
 }
-
-// secretKey is the row of table meta that holds a secret.
-func secretKey(name string) string { return "secret_" + name }

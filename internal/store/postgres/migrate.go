@@ -15,27 +15,27 @@ import (
 //go:embed migrations/*/*.sql
 var migrations embed.FS
 
-// The tables in which the versions of the two halves stand. They tell a database of
-// muster from others.
+// The tables with the schema versions of resources and jobs. checkDatabase recognises a
+// database of muster by them.
 const (
 	directoryVersion = "muster_directory_version"
 	jobsVersion      = "muster_jobs_version"
 )
 
-// migrate brings the tables of both halves up to date.
+// migrate migrates the schemas of resources and jobs.
 func migrate(ctx context.Context, db *sql.DB) error {
 	point := func(ctx context.Context) error { return failpoint.Inject(ctx, "directory.migrate") }
-	if err := migrateHalf(ctx, db, "directory", directoryVersion, point); err != nil {
+	if err := migratePart(ctx, db, "directory", directoryVersion, point); err != nil {
 		return err
 	}
 	point = func(ctx context.Context) error { return failpoint.Inject(ctx, "jobs.migrate") }
-	return migrateHalf(ctx, db, "jobs", jobsVersion, point)
+	return migratePart(ctx, db, "jobs", jobsVersion, point)
 }
 
-// migrateHalf brings one half up to date. A schema that is newer than this program
-// is an error: an older program could break what it does not know.
-func migrateHalf(ctx context.Context, db *sql.DB, half, table string, point func(context.Context) error) error {
-	p, err := provider(db, half, table)
+// migratePart migrates the schema of one part, directory or jobs. A schema that is newer than
+// this program is an error: an older program could damage data that it does not know.
+func migratePart(ctx context.Context, db *sql.DB, part, table string, point func(context.Context) error) error {
+	p, err := provider(db, part, table)
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func migrateHalf(ctx context.Context, db *sql.DB, half, table string, point func
 		return err
 	}
 	if current > target {
-		return fmt.Errorf("its schema of %s has version %d, and this program knows up to %d: use the newer muster that wrote it", half, current, target)
+		return fmt.Errorf("its schema of %s has version %d, and this program supports versions up to %d: use the newer muster that wrote it", part, current, target)
 	}
 	if current == target {
 		return nil
@@ -56,8 +56,8 @@ func migrateHalf(ctx context.Context, db *sql.DB, half, table string, point func
 	return err
 }
 
-func provider(db *sql.DB, half, table string) (*goose.Provider, error) {
-	sources, err := fs.Sub(migrations, "migrations/"+half)
+func provider(db *sql.DB, part, table string) (*goose.Provider, error) {
+	sources, err := fs.Sub(migrations, "migrations/"+part)
 	if err != nil {
 		return nil, err
 	}
@@ -65,14 +65,14 @@ func provider(db *sql.DB, half, table string) (*goose.Provider, error) {
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 }
 
-// checkVersion wants the tables of one half to be those of this program, and changes
-// nothing.
-func checkVersion(ctx context.Context, db *sql.DB, half, table string) error {
+// checkVersion returns an error if the schema of one part is not that of this program. It
+// changes nothing.
+func checkVersion(ctx context.Context, db *sql.DB, part, table string) error {
 	var current, target int64
 	if err := db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM `+table).Scan(&current); err != nil {
-		return fmt.Errorf("the version of its %s cannot be read, so it holds no directory: %w", half, err)
+		return fmt.Errorf("it does not hold a directory: read the version of its schema of %s: %w", part, err)
 	}
-	p, err := provider(db, half, table)
+	p, err := provider(db, part, table)
 	if err != nil {
 		return err
 	}
@@ -80,8 +80,8 @@ func checkVersion(ctx context.Context, db *sql.DB, half, table string) error {
 		target = max(target, source.Version)
 	}
 	if current != target {
-		return fmt.Errorf("its schema of %s has version %d, and this program knows version %d: "+
-			"use the muster that wrote it, or run 'muster reindex' of this one, which brings it up to date", half, current, target)
+		return fmt.Errorf("its schema of %s has version %d, and this program needs version %d: "+
+			"use the muster that wrote it, or migrate it with 'muster reindex' of this one", part, current, target)
 	}
 	return nil
 }

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"muster/internal/store"
+	"muster/internal/store/deadline"
 	"muster/internal/store/jobsql"
-	"muster/internal/store/searchsql"
 	"muster/internal/store/writepath"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -23,45 +23,45 @@ import (
 // goroutines.
 type Store struct {
 	*jobsql.Jobs
+	*deadline.Searcher
 
-	clock          func() time.Time
-	waited         func(time.Duration) // is told of each wait for the gate; nil for nobody
-	dbClock        databaseClock
-	deadline       time.Duration
-	searchDeadline time.Duration
-	info           store.CreateInfo
-	pools          []*pgxpool.Pool
-	readers        *pgxpool.Pool // query only
-	gate           *sql.DB       // the sessions that pass the gate
-	jobs           *sql.DB
-	stop           context.CancelFunc
-	stopped        sync.WaitGroup
-	counts         searchsql.Counts
+	clock    func() time.Time
+	waited   func(time.Duration) // is called with the duration of each wait for the gate; may be nil
+	dbClock  databaseClock
+	deadline time.Duration // of a selection
+	info     store.Identity
+	pools    []*pgxpool.Pool
+	readers  *pgxpool.Pool // query only
+	gate     *sql.DB       // the sessions that pass the gate
+	jobs     *sql.DB
+	stop     context.CancelFunc // of the goroutine that measures the clock
+	stopped  sync.WaitGroup
 
-	mu    sync.Mutex       // of what follows
-	pace  writepath.Pace   // taken inside the gate
-	names map[string]int64 // rows of table name that are known to be committed
+	mu      sync.Mutex // guards the fields below; locked inside the gate only
+	chunks  writepath.ChunkSizer
+	nameIDs map[string]int64 // rows of table name that are known to be committed
 }
 
 var (
 	_ store.Store   = (*Store)(nil)
-	_ store.Secrets = (*Store)(nil)
+	_ store.Serving = (*Store)(nil)
 )
 
-// locks are how work on jobs keeps apart what SQLite keeps apart by itself.
-var locks = jobsql.Dialect{
-	Numbered:  true,
-	LockJob:   `SELECT 1 FROM job WHERE id = ? FOR UPDATE`,
-	LockOwner: `SELECT pg_advisory_xact_lock(` + ownLock + `)`,
-	PickFree:  `FOR UPDATE OF j SKIP LOCKED`,
-	PickNext:  `FOR UPDATE OF j`,
-	Explain:   explain,
-	Stale:     stale,
+// jobsDialect locks the rows that concurrent changes of jobs must not change. SQLite needs no
+// locks, since it runs one write transaction at a time.
+var jobsDialect = jobsql.Dialect{
+	Numbered:   true,
+	LockJob:    `SELECT 1 FROM job WHERE id = ? FOR UPDATE`,
+	LockOwner:  `SELECT pg_advisory_xact_lock(` + ownerLock + `)`,
+	SkipLocked: `FOR UPDATE OF j SKIP LOCKED`,
+	WaitLocked: `FOR UPDATE OF j`,
+	Explain:    explain,
+	Stale:      stale,
 }
 
-// Open opens the database that a URL (postgres://user:password@host:port/database)
-// names, making the directory in it first if o.Create says so, and brings its schema
-// up to date. It connects, so a server that does not answer is an error here.
+// Open opens the database with a URL (postgres://user:password@host:port/database) and
+// migrates its schema. It creates the directory first if o.Create is set and there is none.
+// It connects to the server, and returns an error if the server does not answer.
 func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -76,8 +76,7 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 
 func open(ctx context.Context, config *pgxpool.Config, o store.Options) (_ *Store, err error) {
 	s := &Store{
-		clock: o.Now, waited: o.GateWaited,
-		deadline: cmp.Or(o.Deadline, store.DefaultDeadline), searchDeadline: cmp.Or(o.SearchDeadline, store.DefaultSearchDeadline),
+		clock: o.Now, waited: o.GateWaited, deadline: cmp.Or(o.Deadline, store.DefaultDeadline),
 	}
 	defer func() {
 		if err != nil {
@@ -87,6 +86,7 @@ func open(ctx context.Context, config *pgxpool.Config, o store.Options) (_ *Stor
 	if err := s.connect(config); err != nil {
 		return nil, err
 	}
+	s.Searcher = deadline.New(&queries{readers: s.readers}, cmp.Or(o.SearchDeadline, store.DefaultSearchDeadline), explain)
 	if err := s.prepare(ctx, o); err != nil {
 		return nil, err
 	}
@@ -94,19 +94,19 @@ func open(ctx context.Context, config *pgxpool.Config, o store.Options) (_ *Stor
 		return nil, err
 	}
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	s.stopped.Go(func() { s.follow(ctx) })
+	s.stopped.Go(func() { s.measureRegularly(ctx) })
 	return s, nil
 }
 
-// connect makes the three pools. Who reads, who writes and who works on a job never
-// wait for each other's connections.
+// connect creates the three pools. Readers, writers and jobs do not wait for each other's
+// connections.
 func (s *Store) connect(config *pgxpool.Config) error {
 	var pools [3]*pgxpool.Pool
 	for i, p := range []struct {
-		most     int
+		maxConns int
 		settings map[string]string
 	}{{max(8, 2*runtime.GOMAXPROCS(0)), readSession}, {gateSessions, gateSession}, {8, jobSession}} {
-		pool, err := newPool(config, int32(p.most), p.settings)
+		pool, err := newPool(config, int32(p.maxConns), p.settings)
 		if err != nil {
 			return err
 		}
@@ -114,14 +114,14 @@ func (s *Store) connect(config *pgxpool.Config) error {
 	}
 	s.readers = pools[0]
 	s.gate, s.jobs = stdlib.OpenDBFromPool(pools[1]), stdlib.OpenDBFromPool(pools[2])
-	s.Jobs = jobsql.New(s.jobs, locks)
+	s.Jobs = jobsql.New(s.jobs, jobsDialect)
 	return nil
 }
 
-// Info returns what the directory was made as.
-func (s *Store) Info() store.CreateInfo { return s.info }
+// Info returns what the directory was created as.
+func (s *Store) Info() store.Identity { return s.info }
 
-// Close closes the connections. Work that is going on ends with an error.
+// Close closes the connections. Running calls return errors.
 func (s *Store) Close() error {
 	if s.stop != nil {
 		s.stop()

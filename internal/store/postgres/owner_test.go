@@ -20,14 +20,14 @@ func filesOwner(t *testing.T, s *Store) string {
 	return id
 }
 
-// TestFilesOwner: all processes on a database are one owner. A database with the same rows in
-// another place, as pg_restore makes it, is another.
+// TestFilesOwner checks that all processes on a database are one owner. A database with the same
+// rows in another location, as pg_restore creates it, is another owner.
 func TestFilesOwner(t *testing.T) {
 	place := pgtest.Database(t)
 	s := openTest(t, place, time.Now)
 	id := filesOwner(t, s)
 	if again := filesOwner(t, openTest(t, place, time.Now)); again != id {
-		t.Errorf("another process is %s, the first %s", again, id)
+		t.Errorf("another process has the id %s, the first %s", again, id)
 	}
 	restored := openTest(t, pgtest.Database(t), time.Now)
 	if _, err := restored.gate.ExecContext(t.Context(), `INSERT INTO meta (key, value) VALUES ('secret_folder', $1)`, secretOf(t, s)); err != nil {
@@ -38,8 +38,8 @@ func TestFilesOwner(t *testing.T) {
 	}
 }
 
-// TestFilesOwnerRestoredInPlace: pg_restore --clean makes the tables anew in the same schema of
-// the same database. What it makes is another owner, for it does not know younger exports.
+// TestFilesOwnerRestoredInPlace recreates table meta in the same schema, as pg_restore --clean
+// does. The result is another owner, since it does not have the younger exports.
 func TestFilesOwnerRestoredInPlace(t *testing.T) {
 	s := openTest(t, pgtest.Database(t), time.Now)
 	id := filesOwner(t, s)
@@ -54,18 +54,18 @@ func TestFilesOwnerRestoredInPlace(t *testing.T) {
 	}
 }
 
-// TestInspectedFilesOwner: who only looks at a directory learns the same id, and draws none.
+// TestInspectedFilesOwner checks that an inspection returns the same id, and creates none.
 func TestInspectedFilesOwner(t *testing.T) {
 	place := pgtest.Database(t)
 	s := openTest(t, place, time.Now)
-	i, err := Inspect(t.Context(), place, store.CreateInfo{})
+	i, err := Inspect(t.Context(), place, store.Identity{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer i.Close()
 	for range 2 {
 		if id, err := i.FilesOwner(t.Context()); err != nil || id != "" {
-			t.Errorf("before it was drawn the id is %q, %v", id, err)
+			t.Errorf("before it was created the id is %q, %v", id, err)
 		}
 	}
 	want := filesOwner(t, s)
@@ -74,7 +74,7 @@ func TestInspectedFilesOwner(t *testing.T) {
 	}
 }
 
-// secretOf reads the secret that travels in a dump.
+// secretOf reads the secret, which is part of a dump.
 func secretOf(t *testing.T, s *Store) (text string) {
 	t.Helper()
 	if err := s.gate.QueryRowContext(t.Context(), `SELECT value FROM meta WHERE key = 'secret_folder'`).Scan(&text); err != nil {
@@ -83,9 +83,10 @@ func secretOf(t *testing.T, s *Store) (text string) {
 	return text
 }
 
-// A role that may not ask for the identity of the server is told what to grant.
+// TestFilesOwnerWithoutRights checks that the error for a role without the privilege says what
+// to grant.
 func TestFilesOwnerWithoutRights(t *testing.T) {
-	place := pgtest.DatabaseOn(t, pgtest.StartServer(t).URL) // where the right may be taken away
+	place := pgtest.DatabaseOn(t, pgtest.StartServer(t).URL) // where the test can revoke the privilege
 	_ = openTest(t, place, time.Now).Close()
 	u, err := url.Parse(place)
 	if err != nil {
@@ -116,6 +117,6 @@ func TestFilesOwnerWithoutRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, want := filesOwner(t, s), filesOwner(t, admin); got != want {
-		t.Errorf("with the right it is %s, for others %s", got, want)
+		t.Errorf("with the privilege the id is %s, for others %s", got, want)
 	}
 }

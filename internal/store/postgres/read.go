@@ -6,50 +6,47 @@ import (
 
 	"muster/internal/fhir"
 	"muster/internal/store"
-
-	"github.com/jackc/pgx/v5"
 )
 
-// readAsOf gives for each key, in order, the line that was current at a moment: the
-// current one if it was committed by then, else the one in history, else none. The
-// lines of one statement are of one moment of the database, so no version is missed
-// that moves to history meanwhile. Nested loops keep the order of the array.
+// readAsOf returns for each key, in order, the line that was current at a time: the current
+// one if it was committed at or before that time, else the one in history, else NULL. A
+// statement sees one snapshot of the database, so it does not miss a version that moves to
+// history in the meantime. Nested loops keep the order of the array.
 const readAsOf = `SELECT k.key, coalesce(d.body, h.body)
 	FROM unnest($1::bigint[]) AS k (key)
 	LEFT JOIN resource AS r ON r.row_key = k.key AND r.committed <= $2
 	LEFT JOIN doc AS d ON d.row_key = r.row_key
 	LEFT JOIN history AS h ON r.row_key IS NULL AND h.row_key = k.key AND h.committed <= $2 AND h.superseded > $2`
 
-// ReadAsOf implements store.Directory. Each call is one short statement, so a long
-// export holds back no vacuum.
+// ReadAsOf implements store.Directory. Each call is one short statement, so a long export
+// does not delay VACUUM.
 func (s *Store) ReadAsOf(ctx context.Context, keys []store.RowKey, t fhir.Instant, yield func(store.RowKey, []byte) error) error {
 	if len(keys) == 0 {
 		return nil
 	}
 	n := 0
-	err := s.each(ctx, readAsOf, func(values [][]byte) error {
+	err := eachRaw(ctx, s.readers, readAsOf, func(values [][]byte) error {
 		key := keys[n]
-		if got := number(values[0]); got != int64(key) {
-			return fmt.Errorf("row %d came with key %d, not %d: the database does not keep the order of its nested loops", n, got, key)
+		if got := decodeBigint(values[0]); got != int64(key) {
+			return fmt.Errorf("row %d has key %d, not %d: the database does not keep the order of its nested loops", n, got, key)
 		}
 		n++
 		if values[1] == nil {
 			return fmt.Errorf("the %v with row key %d has no version of that time any more: "+
-				"the job that needs it must be live, and its selection from this directory", key.Type(), key)
+				"the job that needs it must be live, and its selection must be from this directory", key.Type(), key)
 		}
 		return yield(key, values[1])
-	}, numbers(keys), int64(t))
+	}, int64s(keys), int64(t))
 	if err != nil {
 		return fmt.Errorf("read resources as of %v: %w", t, explain(err))
 	}
 	return nil
 }
 
-// each runs a statement of the readers and hands over the raw values of each row:
-// numbers in eight bytes, texts as they are. They are valid during the call only. An
-// error of row ends the reading and is returned as it is.
-func (s *Store) each(ctx context.Context, query string, row func(values [][]byte) error, args ...any) error {
-	rows, err := s.readers.Query(ctx, query, args...)
+// eachRaw runs a query and calls row with the values of each row in binary format, which are
+// valid during the call only. It returns the first error of row.
+func eachRaw(ctx context.Context, q querier, query string, row func(values [][]byte) error, args ...any) error {
+	rows, err := q.Query(ctx, query, args...)
 	if err != nil {
 		return err
 	}
@@ -62,28 +59,28 @@ func (s *Store) each(ctx context.Context, query string, row func(values [][]byte
 	return rows.Err()
 }
 
-// number reads a bigint as PostgreSQL sends it.
-func number(raw []byte) (n int64) {
+// decodeBigint decodes a bigint in binary format: eight bytes, big-endian.
+func decodeBigint(raw []byte) (n int64) {
 	for _, b := range raw {
 		n = n<<8 | int64(b)
 	}
 	return n
 }
 
-// currentPage is how many rows one statement of EachCurrent takes.
+// currentPage is how many rows EachCurrent reads in one statement.
 const currentPage = 500
 
 const nextCurrent = `SELECT row_key, body FROM doc WHERE row_key BETWEEN $1 AND $2 ORDER BY row_key LIMIT $3`
 
-// EachCurrent implements store.Directory. Each page is a statement of its own, so a
-// slow reader holds back no vacuum for long.
+// EachCurrent implements store.Directory. Each page is a statement of its own, so a slow
+// caller does not delay VACUUM for long.
 func (s *Store) EachCurrent(ctx context.Context, t fhir.Type, yield func([]byte) error) error {
 	next, last := store.KeyRange(t)
 	for {
 		n := 0
-		err := s.each(ctx, nextCurrent, func(values [][]byte) error {
+		err := eachRaw(ctx, s.readers, nextCurrent, func(values [][]byte) error {
 			n++
-			next = store.RowKey(number(values[0])) + 1
+			next = store.RowKey(decodeBigint(values[0])) + 1
 			return yield(values[1])
 		}, int64(next), int64(last), currentPage)
 		if err != nil {
@@ -101,7 +98,7 @@ func (s *Store) Present(ctx context.Context, t fhir.Type, ids []string) (map[str
 		ids = []string{}
 	}
 	present := make(map[string]bool, len(ids))
-	err := s.each(ctx, `SELECT r.id FROM unnest($2::text[]) AS k (id) JOIN resource AS r ON r.type = $1 AND r.id = k.id`,
+	err := eachRaw(ctx, s.readers, `SELECT r.id FROM unnest($2::text[]) AS k (id) JOIN resource AS r ON r.type = $1 AND r.id = k.id`,
 		func(values [][]byte) error {
 			present[string(values[0])] = true
 			return nil
@@ -112,7 +109,7 @@ func (s *Store) Present(ctx context.Context, t fhir.Type, ids []string) (map[str
 	return present, nil
 }
 
-// Counts implements store.Directory. It reads every narrow row.
+// Counts implements store.Directory. It reads the row of every resource.
 func (s *Store) Counts(ctx context.Context) (map[fhir.Type]store.Count, error) {
 	counts := map[fhir.Type]store.Count{}
 	for _, t := range fhir.Types() {
@@ -130,7 +127,7 @@ func (s *Store) Counts(ctx context.Context) (map[fhir.Type]store.Count, error) {
 	return counts, nil
 }
 
-// Ping reports whether the database answers, for a readiness check.
+// Ping checks that the database answers. It serves readiness checks.
 func (s *Store) Ping(ctx context.Context) error {
 	var last int64
 	if err := s.readers.QueryRow(ctx, `SELECT last FROM clock`).Scan(&last); err != nil {
@@ -139,13 +136,3 @@ func (s *Store) Ping(ctx context.Context) error {
 	_, err := s.LiveTimes(ctx)
 	return err
 }
-
-// rowColumns are the columns of a row as rowFields reads them.
-const rowColumns = `r.row_key, r.id, r.version, r.committed, r.last_updated, r.visibility, r.size`
-
-func rowFields(r *store.Row) []any {
-	return []any{(*int64)(&r.Key), &r.ID, &r.Version, (*int64)(&r.Committed), (*int64)(&r.LastUpdated), &r.Visibility, &r.Size}
-}
-
-// scanRow reads rowColumns.
-func scanRow(row pgx.CollectableRow) (r store.Row, err error) { return r, row.Scan(rowFields(&r)...) }

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"muster/internal/store"
@@ -13,59 +12,51 @@ import (
 
 // Reindex implements store.Indexer.
 func (s *Store) Reindex(ctx context.Context, how store.Reindexing) error {
-	r := writepath.Reindexing{Reindexing: how, Info: &s.info, InGate: s.indexInGate, Pace: &s.pace}
+	r := writepath.Reindexer{Reindexing: how, Info: &s.info, InGate: s.indexInGate, Chunks: &s.chunks}
 	err := r.Run(ctx)
 	if err == nil {
 		_, err = s.Vacuum(ctx)
 	}
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
-			err = cause // rather than "interrupted"
+			err = cause // not "interrupted"
 		}
-		return fmt.Errorf("make the index anew: %w", explain(err))
+		return fmt.Errorf("rebuild the index: %w", explain(err))
 	}
 	return nil
 }
 
-// indexInGate runs one transaction inside the gate.
+// indexInGate runs work in one transaction inside the gate.
 func (s *Store) indexInGate(ctx context.Context, work func(writepath.IndexWriter) error) error {
-	in, err := s.enter(ctx)
+	gate, err := s.acquireGate(ctx)
 	if err != nil {
 		return err
 	}
-	defer in.leave()
+	defer gate.release()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b, err := s.stamp(ctx, in)
+	tx, err := s.newWriteTx(ctx, gate)
 	if err != nil {
 		return err
 	}
-	err = in.raw(func(conn *pgx.Conn) error {
-		b.conn = conn
-		return work(indexWriter{b})
+	err = gate.raw(func(conn *pgx.Conn) error {
+		tx.conn = conn
+		return work(indexWriter{tx})
 	})
 	if err == nil {
-		err = in.tx.Commit()
+		err = gate.tx.Commit()
 	}
 	if err != nil {
-		s.names = nil // some may have been rolled back
+		s.nameIDs = nil // some may have been rolled back
 	}
 	return err
 }
 
 // indexWriter implements writepath.IndexWriter.
-type indexWriter struct{ *stay }
+type indexWriter struct{ *writeTx }
 
 func (w indexWriter) Meta(ctx context.Context, key string) (string, error) {
-	return readMetaRow(ctx, w.conn, key)
-}
-
-func readMetaRow(ctx context.Context, conn *pgx.Conn, key string) (value string, err error) {
-	err = conn.QueryRow(ctx, `SELECT value FROM meta WHERE key = $1`, key).Scan(&value)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return "", nil
-	}
-	return value, err
+	return metaValue(ctx, w.conn, key)
 }
 
 func (w indexWriter) SetMeta(ctx context.Context, key, value string) error {
@@ -73,7 +64,7 @@ func (w indexWriter) SetMeta(ctx context.Context, key, value string) error {
 	return err
 }
 
-func (w indexWriter) DropMeta(ctx context.Context, key string) error {
+func (w indexWriter) DeleteMeta(ctx context.Context, key string) error {
 	_, err := w.conn.Exec(ctx, `DELETE FROM meta WHERE key = $1`, key)
 	return err
 }
@@ -89,7 +80,7 @@ func (w indexWriter) Documents(ctx context.Context, from store.RowKey, limit int
 	return err
 }
 
-func (w indexWriter) Rewrite(ctx context.Context, items []writepath.Item) error {
+func (w indexWriter) WriteVersions(ctx context.Context, items []writepath.Item) error {
 	if err := w.findCurrent(ctx, items); err != nil {
 		return err
 	}
@@ -102,26 +93,26 @@ func (w indexWriter) Rewrite(ctx context.Context, items []writepath.Item) error 
 }
 
 func (w indexWriter) ReplaceEntries(ctx context.Context, items []writepath.Item) error {
-	keys := numbers(writepath.Keys(items, store.Updated))
-	var left, fresh []writepath.Text
+	keys := int64s(writepath.Keys(items, store.Updated))
+	var unlinked, texts []writepath.Text
 	var t writepath.Text
-	if err := w.each(ctx, textsOf, []any{&t.Param, &t.Norm}, func() { left = append(left, t) }, keys); err != nil {
+	if err := w.each(ctx, textsOf, []any{&t.Param, &t.Norm}, func() { unlinked = append(unlinked, t) }, keys); err != nil {
 		return err
 	}
 	queue := &pgx.Batch{}
 	for _, table := range writepath.Tables {
-		want, err := table.Wanted(items, func(text string) (int64, error) { return w.nameID(ctx, text) })
+		rows, err := table.Rows(items, func(text string) (int64, error) { return w.nameID(ctx, text) })
 		if err != nil {
 			return err
 		}
 		queue.Queue(`DELETE FROM `+table.Name+` WHERE row_key = ANY ($1::bigint[])`, keys)
-		if fresh = append(fresh, table.Texts(want)...); len(want) > 0 {
-			columns, args := columnsOf(table, want)
+		if texts = append(texts, table.Texts(rows)...); len(rows) > 0 {
+			columns, args := columnsOf(table, rows)
 			queue.Queue(`INSERT INTO `+table.Name+` (`+columnNames(table, "")+`) SELECT * FROM unnest(`+columns+`)`, args...)
 		}
 	}
 	if err := w.send(ctx, queue); err != nil {
 		return err
 	}
-	return w.updateTexts(ctx, fresh, left)
+	return w.updateTexts(ctx, texts, unlinked)
 }

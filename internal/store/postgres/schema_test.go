@@ -10,9 +10,8 @@ import (
 	"muster/internal/testkit/pgtest"
 )
 
-// tableLines gives the lines of each table of the catalogue: columns, constraints
-// and settings as one CREATE TABLE would have them, then the indexes that belong to no
-// constraint.
+// tableLines returns a CREATE TABLE statement for each table, with its columns, constraints
+// and settings, and then the indexes that do not belong to a constraint.
 const tableLines = `
 	SELECT c.relname, 1, 'CREATE TABLE ' || c.relname || E' (\n  ' || (
 		SELECT string_agg(line, E',\n  ' ORDER BY part, n) FROM (
@@ -33,8 +32,8 @@ const tableLines = `
 		AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = i.indexrelid)
 	ORDER BY 1, 2, 3`
 
-// TestSchema holds schema.sql against what the migrations make, so that the whole
-// schema can be read in one place and a migration shows as a diff.
+// TestSchema compares schema.sql with the result of the migrations. The file shows the whole
+// schema in one place, and a migration as a diff.
 func TestSchema(t *testing.T) {
 	url := pgtest.Database(t)
 	openTest(t, url, nil)

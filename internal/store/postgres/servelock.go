@@ -7,37 +7,39 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"muster/internal/store"
+	"muster/internal/store/metasql"
 )
 
-// Mark is the mark of a process that serves the directory. It stands and falls with one
-// session, which the database may end: who serves must [Mark.Watch] it.
-type Mark struct {
+// serveMark implements store.ServeMark with a lock of a session. The database may end the
+// session, so Watch checks it.
+type serveMark struct {
 	store *Store
-	held  *held
+	lock  *sessionLock // nil while the session is lost
 }
 
-// MarkServed marks the directory as served by this process too, until the mark is
-// closed or the process ends. Any number of processes may serve; while one
-// does, nobody makes the index anew below it.
-func (s *Store) MarkServed(ctx context.Context) (*Mark, error) {
-	lock, err := s.markServed(ctx)
+// MarkServed implements store.Serving. Any number of processes may serve the directory. While
+// one does, the index cannot be rebuilt.
+func (s *Store) MarkServed(ctx context.Context) (store.ServeMark, error) {
+	lock, err := s.lockServed(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &Mark{s, lock}, nil
+	return &serveMark{s, lock}, nil
 }
 
-func (s *Store) markServed(ctx context.Context) (*held, error) {
-	lock, err := s.lockServed(ctx, `SELECT pg_try_advisory_lock_shared(`+serveLock+`)`,
-		"its index is being made anew: start the server when 'muster reindex' has ended")
+func (s *Store) lockServed(ctx context.Context) (*sessionLock, error) {
+	lock, err := s.lockSession(ctx, `SELECT pg_try_advisory_lock_shared(`+serveLock+`)`,
+		"its index is being rebuilt: start the server when 'muster reindex' has ended")
 	if err != nil {
 		return nil, err
 	}
-	found, _, err := readMeta(ctx, s.gate)
+	found, _, err := metasql.Read(ctx, s.gate)
 	if err == nil {
-		// It may have been made anew before the lock was taken.
-		if changed := s.info.Same(found.DefinitionsHash); changed != nil {
-			err = barred{changed}
+		// The index may have been rebuilt before the lock was acquired.
+		if changed := s.info.CheckUnchanged(found.DefinitionsHash); changed != nil {
+			err = conflictError{changed}
 		}
 	}
 	if err != nil {
@@ -46,22 +48,19 @@ func (s *Store) markServed(ctx context.Context) (*held, error) {
 	return lock, nil
 }
 
-// lookEvery is the pause between two looks at the session of a mark, and lookFor how long
-// the database may take to answer one.
 const (
-	lookEvery = 2 * time.Second
-	lookFor   = 10 * time.Second
+	watchInterval = 2 * time.Second  // between two checks of the session of a mark
+	watchTimeout  = 10 * time.Second // of one check
 )
 
-// Watch sees to it that the directory stays marked until ctx ends, and then returns nil. A
-// session that is lost, as when the database was restarted, is replaced by another. When
-// somebody makes the index anew meanwhile, or has done so for other definitions, that is an
-// error: this process must not serve any longer. Close the mark after Watch has returned.
-func (m *Mark) Watch(ctx context.Context) error {
-	tick := time.NewTicker(lookEvery)
+// Watch implements store.ServeMark. It replaces a session that is lost, for example because
+// the database was restarted. It returns an error if another process rebuilds the index in the
+// meantime, or has rebuilt it for other definitions: this process must stop serving.
+func (m *serveMark) Watch(ctx context.Context) error {
+	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
 	for {
-		if err := m.look(ctx); err != nil {
+		if err := m.check(ctx); err != nil {
 			return err
 		}
 		select {
@@ -72,73 +71,88 @@ func (m *Mark) Watch(ctx context.Context) error {
 	}
 }
 
-// look replaces a session that is lost. It returns only errors that no waiting mends.
-func (m *Mark) look(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, lookFor)
+// check replaces the session if it is lost. It only returns errors that a retry cannot fix.
+func (m *serveMark) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
 	defer cancel()
-	if m.held != nil {
-		if err := m.held.conn.PingContext(ctx); err == nil || errors.Is(ctx.Err(), context.Canceled) {
+	if m.lock != nil {
+		if err := m.lock.conn.PingContext(ctx); err == nil || errors.Is(ctx.Err(), context.Canceled) {
 			return nil
 		}
-		_ = m.held.conn.Close() // the pool throws it away
-		m.held = nil
+		_ = m.lock.conn.Close() // the pool discards it
+		m.lock = nil
 	}
-	lock, err := m.store.markServed(ctx)
-	var by barred
+	lock, err := m.store.lockServed(ctx)
+	var conflict conflictError
 	switch {
 	case err == nil:
-		m.held = lock
-	case errors.As(err, &by):
+		m.lock = lock
+	case errors.As(err, &conflict):
 		return fmt.Errorf("the database ended the session that marked the directory as served, and the mark cannot be set again: %w", err)
 	}
 	return nil
 }
 
-// Close takes the mark away. That of a session that is lost has gone with it.
-func (m *Mark) Close() error {
-	if m.held != nil {
-		_ = m.held.Close()
+// Close implements store.ServeMark. The lock of a lost session has ended with it.
+func (m *serveMark) Close() error {
+	if m.lock != nil {
+		_ = m.lock.Close()
 	}
 	return nil
 }
 
-// barred is an error that says that somebody else works on the directory.
-type barred struct{ error }
+// EndClaims ends no claims: other servers on the database may hold them. The claims of a
+// server that died end with their leases.
+func (s *Store) EndClaims(context.Context) (int64, error) { return 0, nil }
 
-func (b barred) Unwrap() error { return b.error }
+// conflictError reports that another process serves the directory or rebuilds its index.
+type conflictError struct{ error }
 
-// LockUnserved keeps servers away until the returned value is closed or the process
-// ends. It is refused while one serves.
-func (s *Store) LockUnserved(ctx context.Context) (io.Closer, error) {
-	lock, err := s.lockServed(ctx, `SELECT pg_try_advisory_lock(`+serveLock+`)`,
-		"it is being served, or another process makes its index anew: stop that one first")
+func (c conflictError) Unwrap() error { return c.error }
+
+// OpenUnserved opens the database while no server runs on it, and keeps servers away until
+// the lock is closed. Close the lock before the store.
+func OpenUnserved(ctx context.Context, url string, o store.Options) (*Store, io.Closer, error) {
+	s, err := Open(ctx, url, o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return lock, nil
+	lock, err := s.lockUnserved(ctx)
+	if err != nil {
+		return nil, nil, errors.Join(err, s.Close())
+	}
+	return s, lock, nil
 }
 
-// lockServed takes the lock in a session of its own.
-func (s *Store) lockServed(ctx context.Context, try, refusal string) (*held, error) {
+// lockUnserved keeps servers away until the lock is closed or the process ends. It returns an
+// error while a server runs.
+func (s *Store) lockUnserved(ctx context.Context) (*sessionLock, error) {
+	return s.lockSession(ctx, `SELECT pg_try_advisory_lock(`+serveLock+`)`,
+		"it is being served, or another process rebuilds its index: stop that process first")
+}
+
+// sessionLock is an advisory lock of a session.
+type sessionLock struct{ conn *sql.Conn }
+
+// lockSession runs a statement that tries to acquire a lock, in a session of its own. refusal
+// is the error if the lock is not free.
+func (s *Store) lockSession(ctx context.Context, tryLock, refusal string) (*sessionLock, error) {
 	conn, err := s.gate.Conn(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("mark the directory as served: %w", explain(err))
+		return nil, fmt.Errorf("lock the directory: %w", explain(err))
 	}
 	var free bool
-	if err := conn.QueryRowContext(ctx, try).Scan(&free); err != nil || !free {
+	if err := conn.QueryRowContext(ctx, tryLock).Scan(&free); err != nil || !free {
 		if err == nil {
-			err = barred{errors.New(refusal)}
+			err = conflictError{errors.New(refusal)}
 		}
-		return nil, errors.Join(fmt.Errorf("mark the directory as served: %w", explain(err)), conn.Close())
+		return nil, errors.Join(fmt.Errorf("lock the directory: %w", explain(err)), conn.Close())
 	}
-	return &held{conn}, nil
+	return &sessionLock{conn}, nil
 }
 
-// held is a lock that a session holds.
-type held struct{ conn *sql.Conn }
-
-// Close gives the lock back, and the session without it to the pool.
-func (h *held) Close() error {
-	_, err := h.conn.ExecContext(context.Background(), `SELECT pg_advisory_unlock_all()`)
-	return errors.Join(err, h.conn.Close())
+// Close releases the lock and returns the session to the pool.
+func (l *sessionLock) Close() error {
+	_, err := l.conn.ExecContext(context.Background(), `SELECT pg_advisory_unlock_all()`)
+	return errors.Join(err, l.conn.Close())
 }

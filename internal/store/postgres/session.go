@@ -11,68 +11,69 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Settings of every session. A parameter of the same name in the URL goes before.
+// everySession are the settings of every session. A parameter of the URL overrides them.
 var everySession = map[string]string{
 	"application_name": "muster",
 	"timezone":         "UTC",
 
-	// The plan decides the order of work, never the statistics of the database.
+	// The plan of muster decides the order of joins, not the statistics of the database.
 	"join_collapse_limit": "1",
 	"from_collapse_limit": "1",
-	"plan_cache_mode":     "force_custom_plan", // a plan for any arguments takes the index that is wrong for ours
+	"plan_cache_mode":     "force_custom_plan", // a generic plan may use an index that is wrong for the arguments
 	"enable_hashjoin":     "off",
 	"enable_mergejoin":    "off",
 	"enable_seqscan":      "off",
-	"enable_bitmapscan":   "off", // it reads a whole run of an index before its first row
+	"enable_bitmapscan":   "off", // it reads a whole range of an index before it returns the first row
 
-	// A search is one of many; who asks for little should not wait for helpers to start.
+	// Many searches run at once, and a small one should not wait for workers to start.
 	"max_parallel_workers_per_gather": "0",
 
-	"jit": "off", // compiling costs more than our statements do
+	"jit": "off", // compilation takes longer than these statements
 
-	// A node that is gone without a word is noticed within seconds.
+	// The server detects a lost node within seconds.
 	"tcp_keepalives_idle":     "5",
 	"tcp_keepalives_interval": "2",
 	"tcp_keepalives_count":    "3",
 	"tcp_user_timeout":        "10000",
 }
 
-// gateSessions is how many sessions of a process wait at the gate at most, or hold
-// a lock for as long as the process lives.
+// gateSessions is the maximum of sessions of a process that wait for the gate or hold a lock
+// for the life of the process.
 const gateSessions = 5
 
-// Settings of the sessions that pass the gate. Who stops in the middle, as a
-// machine does that is suspended, loses its session after ten seconds, and with it the
-// gate. A machine that is merely busy must not.
+// gateSession are the settings of the sessions that pass the gate. A process that stops in the
+// middle, for example on a suspended machine, loses its session after ten seconds, which
+// releases the gate. The limit must be long enough for a busy machine.
 var gateSession = map[string]string{
 	"idle_in_transaction_session_timeout": "10000",
-	"lock_timeout":                        "30000", // for one's turn
+	"lock_timeout":                        "30000", // for the gate
 	"statement_timeout":                   "60000",
 }
 
-// gateStatement is how long one statement inside the gate may take, in ms.
+// gateStatement is the timeout of a statement inside the gate, in ms.
 const gateStatement = "10000"
 
-// Settings of the sessions that work on jobs: their statements take milliseconds.
+// jobSession are the settings of the sessions for jobs. Their statements take milliseconds.
 var jobSession = map[string]string{
 	"idle_in_transaction_session_timeout": "10000",
 	"lock_timeout":                        "10000",
 	"statement_timeout":                   "30000",
 }
 
-// Settings of the sessions that read. The deadline of each statement is that of its
-// context; a snapshot is idle between its selections while the caller plans.
+// readSession are the settings of the sessions that read. The context of each statement has a
+// shorter deadline. A snapshot is idle between its selections while the caller plans.
 var readSession = map[string]string{
 	"default_transaction_read_only":       "on",
 	"idle_in_transaction_session_timeout": "600000",
 	"statement_timeout":                   "900000",
 }
 
-// newPool makes connections to the database as they are needed.
-func newPool(base *pgxpool.Config, most int32, settings map[string]string) (*pgxpool.Pool, error) {
+// newPool returns a pool that connects to the database on demand.
+func newPool(base *pgxpool.Config, maxConns int32, settings map[string]string) (*pgxpool.Pool, error) {
 	config := base.Copy()
-	config.MaxConns, config.MinConns = most, 0
-	// A restart of the server takes longer than this; a busy connection is not asked.
+	config.MaxConns, config.MinConns = maxConns, 0
+	// A restart of the server takes longer than this, so a connection that was just used
+	// needs no ping.
 	config.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > 50*time.Millisecond }
 	params := maps.Clone(everySession)
 	maps.Copy(params, settings)
@@ -81,7 +82,7 @@ func newPool(base *pgxpool.Config, most int32, settings map[string]string) (*pgx
 	return pgxpool.NewWithConfig(context.Background(), config)
 }
 
-// name is the database as messages name it, without user and password.
+// name returns the database for messages, without user and password.
 func name(config *pgxpool.Config) string {
 	c := config.ConnConfig
 	return fmt.Sprintf("%s/%s", net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))), c.Database)

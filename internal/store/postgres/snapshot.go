@@ -8,19 +8,22 @@ import (
 
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
+	"muster/internal/search/plan"
 	"muster/internal/store"
+	"muster/internal/store/deadline"
 	"muster/internal/store/jobsql"
+	"muster/internal/store/searchsql"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// snapshot is a read transaction on a connection of its own.
+// snapshot is a read transaction on its own connection.
 type snapshot struct {
-	conn     *pgxpool.Conn
-	tx       pgx.Tx
-	time     fhir.Instant
-	deadline time.Duration
+	conn  *pgxpool.Conn
+	tx    pgx.Tx
+	time  fhir.Instant
+	limit time.Duration // of a selection
 }
 
 // OpenSnapshot implements store.Directory.
@@ -33,8 +36,8 @@ func (s *Store) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir
 }
 
 func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir.Instant) error) (_ *snapshot, err error) {
-	// The connection comes first: nobody waits for one inside the gate.
-	snap := &snapshot{deadline: s.deadline}
+	// Get the connection before the gate, so that the gate is not held while waiting for one.
+	snap := &snapshot{limit: s.deadline}
 	if snap.conn, err = s.readers.Acquire(ctx); err != nil {
 		return nil, err
 	}
@@ -43,39 +46,39 @@ func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir
 			err = errors.Join(err, snap.Close())
 		}
 	}()
-	in, err := s.enter(ctx)
+	gate, err := s.acquireGate(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer in.leave()
-	// Only now, with the gate taken, does the snapshot begin (D2): what it sees is what
-	// its first statement sees. It outlives ctx.
+	defer gate.release()
+	// The snapshot begins after the gate is acquired (D2): its first statement fixes what it
+	// sees. It outlives ctx.
 	seen, err := snap.begin(context.WithoutCancel(ctx))
 	if err != nil {
 		return nil, err
 	}
 	var before fhir.Instant
-	if snap.time, before, err = s.draw(ctx, in); err != nil {
+	if snap.time, before, err = s.drawTime(ctx, gate); err != nil {
 		return nil, err
 	}
 	if err := failpoint.Inject(ctx, "directory.snapshot.drawn"); err != nil {
 		return nil, err
 	}
-	// T and the job that needs it are committed together, or neither is.
-	if err := pin(jobsql.Within(ctx, in.tx), snap.time); err != nil {
+	// T and the job that needs it are committed in one transaction.
+	if err := pin(jobsql.Within(ctx, gate.tx), snap.time); err != nil {
 		return nil, err
 	}
 	if err := failpoint.Inject(ctx, "directory.snapshot.pinned"); err != nil {
 		return nil, err
 	}
 	if before != seen {
-		return nil, fmt.Errorf("the clock went from %d to %d inside the gate: another program writes to the tables. Stop it and try again", seen, before)
+		return nil, fmt.Errorf("the clock changed from %d to %d inside the gate: another program writes to the tables. Stop it and try again", seen, before)
 	}
-	return snap, in.tx.Commit()
+	return snap, gate.tx.Commit()
 }
 
-// begin starts the transaction and fixes what it sees. It returns the last moment
-// that was given out by then.
+// begin starts the transaction and fixes what it sees. It returns the last time of table
+// clock.
 func (s *snapshot) begin(ctx context.Context) (last fhir.Instant, err error) {
 	if s.tx, err = s.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}); err != nil {
 		return 0, err
@@ -86,13 +89,40 @@ func (s *snapshot) begin(ctx context.Context) (last fhir.Instant, err error) {
 // Time implements store.Snapshot.
 func (s *snapshot) Time() fhir.Instant { return s.time }
 
+// Select implements store.Snapshot.
+func (s *snapshot) Select(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
+	return deadline.Select(ctx, p, s.limit, explain, func(ctx context.Context) error { return s.selectRows(ctx, p, yield) })
+}
+
+func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
+	statement, err := searchsql.Selection(ctx, searchsql.PostgreSQL, p, counting(s.tx))
+	if err != nil {
+		return fmt.Errorf("select %v: %w", p.Type, err)
+	}
+	rows, err := s.tx.Query(ctx, statement.SQL, statement.Args...)
+	if err != nil {
+		return fmt.Errorf("select %v: %w", p.Type, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		values := rows.RawValues()
+		if err := yield(store.RowKey(decodeBigint(values[0])), decodeBigint(values[1])); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("select %v: %w", p.Type, err)
+	}
+	return nil
+}
+
 // Close implements store.Snapshot.
 func (s *snapshot) Close() (err error) {
 	if s.conn == nil {
 		return nil
 	}
 	if s.tx != nil {
-		// A connection that a cancelled statement has broken has no transaction to end.
+		// A cancelled statement may have closed the connection, which ended the transaction.
 		if err = s.tx.Rollback(context.Background()); errors.Is(err, pgx.ErrTxClosed) || s.conn.Conn().IsClosed() {
 			err = nil
 		}

@@ -10,28 +10,28 @@ import (
 )
 
 const (
-	// newTexts gives those of the texts that are new, with their numbers.
-	newTexts = `INSERT INTO ix_text (param, norm) SELECT * FROM unnest($1::bigint[], $2::text[])
+	// insertTexts returns the new texts with their ids.
+	insertTexts = `INSERT INTO ix_text (param, norm) SELECT * FROM unnest($1::bigint[], $2::text[])
 		ON CONFLICT (param, norm) DO NOTHING RETURNING text_id, param, norm`
-	writeGrams = `INSERT INTO ix_gram (param, gram, text_id) SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[])`
-	textsOf    = `SELECT DISTINCT i.param, i.norm FROM unnest($1::bigint[]) AS k (key) JOIN ix_string AS i ON i.row_key = k.key`
-	// dropTexts removes those of the texts that no row has any more.
-	dropTexts = `DELETE FROM ix_text AS t USING unnest($1::bigint[], $2::text[]) AS k (param, norm)
+	insertGrams = `INSERT INTO ix_gram (param, gram, text_id) SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[])`
+	textsOf     = `SELECT DISTINCT i.param, i.norm FROM unnest($1::bigint[]) AS k (key) JOIN ix_string AS i ON i.row_key = k.key`
+	// deleteTexts deletes the texts that no row has any more, and returns them.
+	deleteTexts = `DELETE FROM ix_text AS t USING unnest($1::bigint[], $2::text[]) AS k (param, norm)
 		WHERE t.param = k.param AND t.norm = k.norm AND NOT EXISTS (
 			SELECT 1 FROM ix_string AS s WHERE s.param = k.param AND s.norm = k.norm OFFSET 0)
 		RETURNING t.text_id, t.param, t.norm`
-	dropGrams = `DELETE FROM ix_gram AS g USING unnest($1::bigint[], $2::text[], $3::bigint[]) AS k (param, gram, text_id)
+	deleteGrams = `DELETE FROM ix_gram AS g USING unnest($1::bigint[], $2::text[], $3::bigint[]) AS k (param, gram, text_id)
 		WHERE (g.param, g.gram, g.text_id) = (k.param, k.gram, k.text_id)`
 )
 
-// updateTexts adds the texts that are new and removes those of the texts left that
-// no row has any more, each with its pieces.
-func (b *stay) updateTexts(ctx context.Context, fresh, left []writepath.Text) error {
+// updateTexts inserts those of the texts that are new, and deletes the unlinked texts that no
+// row has any more, with their n-grams.
+func (tx *writeTx) updateTexts(ctx context.Context, texts, unlinked []writepath.Text) error {
 	queue := &pgx.Batch{}
 	for _, step := range []struct {
-		texts           []writepath.Text
-		texted, grammed string
-	}{{fresh, newTexts, writeGrams}, {left, dropTexts, dropGrams}} {
+		texts            []writepath.Text
+		byTexts, byGrams string
+	}{{texts, insertTexts, insertGrams}, {unlinked, deleteTexts, deleteGrams}} {
 		if len(step.texts) == 0 {
 			continue
 		}
@@ -39,7 +39,7 @@ func (b *stay) updateTexts(ctx context.Context, fresh, left []writepath.Text) er
 		var grams []string
 		var id int64
 		var t writepath.Text
-		err := b.each(ctx, step.texted, []any{&id, &t.Param, &t.Norm}, func() {
+		err := tx.each(ctx, step.byTexts, []any{&id, &t.Param, &t.Norm}, func() {
 			for _, gram := range index.Grams(t.Norm) {
 				params, grams, textIDs = append(params, t.Param), append(grams, gram), append(textIDs, id)
 			}
@@ -48,13 +48,13 @@ func (b *stay) updateTexts(ctx context.Context, fresh, left []writepath.Text) er
 			return err
 		}
 		if len(grams) > 0 {
-			queue.Queue(step.grammed, params, grams, textIDs)
+			queue.Queue(step.byGrams, params, grams, textIDs)
 		}
 	}
-	return b.send(ctx, queue)
+	return tx.send(ctx, queue)
 }
 
-// textArrays are the texts as the statements take them.
+// textArrays returns the texts as the two arrays that the statements take.
 func textArrays(texts []writepath.Text) []any {
 	params, norms := make([]int64, len(texts)), make([]string, len(texts))
 	for i, t := range texts {

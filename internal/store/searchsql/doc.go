@@ -1,25 +1,17 @@
-// Package searchsql writes a plan as statements of one database.
+// Package searchsql executes plans on SQLite and PostgreSQL. The drivers call it with
+// functions that run a statement in their transaction.
 //
-// The flow: [Dialect.Arrange] fixes the order of work, [Dialect.Select],
-// [Dialect.Page] and [Dialect.Total] write it as text. Their order of work is fixed
-// here and in the text, never by the database: one condition of the plan drives,
-// that is, it gives a set of rows through value-first indexes; all others are
-// checked row by row through the row-first tables. The same holds at every step of
-// a chain:
+// It has three parts. Each imports only those below it:
 //
-//	driving      ix_string ─→ resource ─→ ix_reference ─→ resource    from the value to the rows
-//	checking     resource ─→ ix_reference ─→ resource ─→ ix_string    from the row to the value
+//	searchsql  the executor: decides which statements run
+//	optimizer  chooses the driving condition of each conjunction
+//	sqlwriter  writes a physical plan as the text of a statement
+//	physical   the physical plan, the value between optimizer and writer
 //
-// Which condition drives follows from counts that stop early, the smallest first,
-// and from the kinds of conditions where those say nothing. When no condition can
-// drive, the narrow table resource is scanned in its order; when the smallest set
-// is still broad and only a page is wanted, an index is walked in the order asked
-// for, and each row is checked. A search that asks for no order has its rows read as
-// they come from what drives, until the page is full.
+// [Session.Find] answers a search. [Selection] returns the statement of an export.
 //
-// The two dialects differ in dialect.go only. SQLite is told the indexes; both are
-// told the order of the joins; PostgreSQL is kept from making joins of checks.
-//
-// The text is deterministic: aliases are numbered in the order in which they are
-// met, and all values are arguments.
+// A page in a requested order is either materialized and sorted or read by an index
+// scan. [Session.Find] chooses by the size of the driving set. A search in no order
+// reads rows as the driving condition produces them, until the page is full. A search
+// sorted by distance first tries smaller radii.
 package searchsql

@@ -3,190 +3,168 @@ package searchsql
 import (
 	"context"
 	"math"
-	"time"
 
+	"muster/internal/search/plan"
 	"muster/internal/store"
+	"muster/internal/store/searchsql/optimizer"
+	"muster/internal/store/searchsql/physical"
 )
 
-// Session is a read transaction of a driver, which runs statements.
-type Session struct {
-	Count Count
-	// Rows runs a statement of [Dialect.Page].
-	Rows func(ctx context.Context, s Statement) ([]store.Row, error)
-	// Counts remembers counts from one search to the next. Optional.
-	Counts *Counts
+const (
+	// searchLimit is the largest set that a search materializes for a page.
+	searchLimit = 10_000
 
-	total Count // Count, told apart in a trace
+	// exportLimit is the limit of the counts for an export. It is higher than that of a
+	// search, since an export reads all rows in any case.
+	exportLimit = 50_000
+
+	// minMaterialized is the size up to which a search always materializes a set. That
+	// takes a few milliseconds.
+	minMaterialized = 1000
+)
+
+// Selection returns the statement that selects row_key and size of all rows of a plan,
+// each once, in ascending order of row_key.
+func Selection(ctx context.Context, d Dialect, p plan.Plan, count CountFunc) (Statement, error) {
+	optimized, err := optimizer.Optimize(ctx, d, p, exportLimit, count)
+	if err != nil {
+		return Statement{}, err
+	}
+	return d.Select(optimized), nil
 }
 
-// traced is the session with each statement told to trace, if that is set.
-func (in Session) traced(trace func(store.TracedStatement)) Session {
-	in.total = in.Count
-	if trace == nil {
-		return in
-	}
-	count, rows := in.Count, in.Rows
-	in.Count, in.total = counts(count, "count", trace), counts(count, "total", trace)
-	in.Rows = func(ctx context.Context, s Statement) ([]store.Row, error) {
-		start := time.Now()
-		found, err := rows(ctx, s)
-		trace(store.TracedStatement{What: "page", SQL: s.SQL, Args: s.Args, Rows: int64(len(found)), Took: time.Since(start)})
-		return found, err
-	}
-	return in
-}
-
-func counts(count Count, what string, trace func(store.TracedStatement)) Count {
-	return func(ctx context.Context, s Statement) (int64, error) {
-		start := time.Now()
-		n, err := count(ctx, s)
-		trace(store.TracedStatement{What: what, SQL: s.SQL, Args: s.Args, Rows: n, Took: time.Since(start)})
-		return n, err
-	}
-}
-
-// Find answers a search: it arranges the plan, reads the page, and counts the total
+// Find answers a search: it optimizes the plan, reads the page, and counts the total
 // unless the page holds all matches.
-func (d Dialect) Find(ctx context.Context, s store.Search, in Session) (store.SearchResult, error) {
-	in = in.traced(s.Trace)
-	in.Count = in.Counts.through(in.Count)
-	if rows, ok, err := d.nearest(ctx, s, in); err != nil || ok {
-		return rows, err
+func (s Session) Find(ctx context.Context, search store.Search) (store.SearchResult, error) {
+	s = s.traced(search.Trace)
+	s.Count = s.CountCache.Wrap(s.Count)
+	if result, ok, err := s.findNearest(ctx, search); err != nil || ok {
+		return result, err
 	}
-	work, err := d.work(ctx, s, in)
+	optimized, err := s.optimize(ctx, search)
 	if err != nil {
 		return store.SearchResult{}, err
 	}
-	found := store.SearchResult{}
-	if s.Limit > 0 {
+	var rows []store.Row
+	if search.Limit > 0 {
 		var all bool
-		if found.Rows, all, err = d.page(ctx, work, s, in); err != nil {
+		if rows, all, err = s.page(ctx, optimized, search); err != nil {
 			return store.SearchResult{}, err
 		}
 		if all {
-			found.Total, found.Exact = int64(len(found.Rows)), true
-			return found, nil
+			return store.SearchResult{Rows: rows, Total: int64(len(rows)), Exact: true}, nil
 		}
 	}
-	return d.total(ctx, work, s, in, found)
+	return s.withTotal(ctx, optimized, search, rows)
 }
 
-// nearest answers a search sorted by near from a smaller circle, if that fills the page.
-func (d Dialect) nearest(ctx context.Context, s store.Search, in Session) (found store.SearchResult, ok bool, err error) {
-	if s.Limit == 0 {
-		return found, false, nil
+// findNearest answers a search sorted by distance within a smaller radius. It returns
+// false if no smaller radius fills the page.
+func (s Session) findNearest(ctx context.Context, search store.Search) (result store.SearchResult, ok bool, err error) {
+	if search.Limit == 0 {
+		return result, false, nil
 	}
-	for _, p := range rings(s) {
-		smaller := s
+	for _, p := range expandingRadii(search) {
+		smaller := search
 		smaller.Plan = p
-		work, err := d.work(ctx, smaller, in)
+		optimized, err := s.optimize(ctx, smaller)
 		if err != nil {
-			return found, false, err
+			return result, false, err
 		}
-		rows, all, err := d.page(ctx, work, smaller, in)
+		rows, all, err := s.page(ctx, optimized, smaller)
 		if err != nil {
-			return found, false, err
+			return result, false, err
 		}
 		if all {
 			continue
 		}
-		whole := s
+		whole := search
 		whole.Order = nil
-		if work, err = d.work(ctx, whole, in); err != nil {
-			return found, false, err
+		if optimized, err = s.optimize(ctx, whole); err != nil {
+			return result, false, err
 		}
-		found, err = d.total(ctx, work, s, in, store.SearchResult{Rows: rows})
-		return found, true, err
+		result, err = s.withTotal(ctx, optimized, search, rows)
+		return result, true, err
 	}
-	return found, false, nil
+	return result, false, nil
 }
 
-// work fixes the order of work. Where nothing is to be gathered and there is one way to
-// go, nothing is counted for it.
-func (d Dialect) work(ctx context.Context, s store.Search, in Session) (Work, error) {
-	if len(s.Order) == 0 && s.Total >= 0 {
-		if work := Arrange(s.Plan); work.root.settled() {
-			return work, nil
+// optimize returns the physical plan of a search. An unordered search with a single
+// access path needs no counts.
+func (s Session) optimize(ctx context.Context, search store.Search) (physical.Plan, error) {
+	if len(search.Order) == 0 && search.Total >= 0 {
+		if p := optimizer.ByHeuristic(search.Plan); optimizer.HasSingleAccessPath(p) {
+			return p, nil
 		}
 	}
-	bound, err := d.bound(ctx, s, in)
+	limit, err := s.materializeLimit(ctx, search)
 	if err != nil {
-		return Work{}, err
+		return physical.Plan{}, err
 	}
-	return d.Arrange(ctx, s.Plan, bound, in.Count)
+	return optimizer.Optimize(ctx, s.Dialect, search.Plan, limit, s.Count)
 }
 
-// page reads the first rows; all tells that there are no others.
-func (d Dialect) page(ctx context.Context, work Work, s store.Search, in Session) (rows []store.Row, all bool, err error) {
-	if len(s.Order) == 0 && work.root.driver >= 0 {
-		rows, all, ok, err := d.streamed(ctx, work, s.Limit, in)
+// materializeLimit returns the largest set worth materializing for a page.
+// Materializing n rows costs n. Scanning an index over all N resources of the type until
+// the page is full costs limit·(N/n)^k, if each of k independent conditions holds for n
+// of them. The result is the n for which the two are equal.
+func (s Session) materializeLimit(ctx context.Context, search store.Search) (int64, error) {
+	switch {
+	case search.MaterializeLimit > 0:
+		return search.MaterializeLimit, nil
+	case len(search.Order) > 0 && search.Order[0].By == "":
+		// Conditions and sort keys are often correlated (a name begins with the kind of
+		// service). An index scan may then read many rows before the first match, so
+		// sets are materialized whenever possible.
+		return searchLimit, nil
+	}
+	all, err := s.Count(ctx, s.Dialect.TypeCount(search.Plan.Type))
+	if err != nil {
+		return 0, err
+	}
+	k := float64(optimizer.IndexableConditions(search.Plan))
+	equal := math.Pow(float64(max(search.Limit, 1))*math.Pow(float64(all), k), 1/(k+1))
+	return int64(min(max(equal, minMaterialized), searchLimit)), nil
+}
+
+// page reads the first rows. It returns all as true if there are no other rows.
+func (s Session) page(ctx context.Context, p physical.Plan, search store.Search) (rows []store.Row, all bool, err error) {
+	if len(search.Order) == 0 && p.Driven() {
+		rows, all, ok, err := s.unorderedPage(ctx, p, search.Limit)
 		if err != nil || ok {
 			return rows, all, err
 		}
 	}
-	for _, statement := range d.Page(work, s.Order, s.Limit) {
-		more, err := in.Rows(ctx, statement)
+	for _, statement := range s.Dialect.Page(p, search.Order, search.Limit) {
+		next, err := s.Rows(ctx, statement)
 		if err != nil {
 			return nil, false, err
 		}
-		if rows = append(rows, more...); len(rows) >= s.Limit {
-			return rows[:s.Limit], false, nil
+		if rows = append(rows, next...); len(rows) >= search.Limit {
+			return rows[:search.Limit], false, nil
 		}
 	}
 	return rows, true, nil
 }
 
-// bound is up to how many rows a set is worth gathering for a page. To gather n rows
-// costs n; to walk through all N of the type until the page is full costs, when each
-// of k conditions holds for n of them and they are independent, limit·(N/n)^k. The
-// bound is where the two are equal.
-func (d Dialect) bound(ctx context.Context, s store.Search, in Session) (int64, error) {
-	switch {
-	case s.Gather > 0:
-		return s.Gather, nil
-	case len(s.Order) > 0 && s.Order[0].By == "":
-		// Conditions and orders often go together (a name begins with the kind of
-		// service), and then a walk meets no match for long. So what can be gathered is.
-		return SearchBound, nil
+// withTotal returns the result with the rows of a page and the total, counted as far as
+// the search asks for.
+func (s Session) withTotal(ctx context.Context, p physical.Plan, search store.Search, rows []store.Row) (store.SearchResult, error) {
+	result := store.SearchResult{Rows: rows, Total: int64(len(rows))}
+	if search.Total == 0 {
+		return result, nil
 	}
-	var f fragment
-	f.add("SELECT coalesce((SELECT last FROM sequence WHERE type = ?), 0)", int64(s.Plan.Type))
-	all, err := in.Count(ctx, d.statement(&f))
-	if err != nil {
-		return 0, err
+	limit := search.Total
+	if limit > 0 {
+		limit++ // one more shows whether the count is exact
 	}
-	k := 0.0
-	for _, kid := range conjunction(s.Plan.Root, s.Plan.Type).kids {
-		if kid.cost() != never {
-			k++
-		}
-	}
-	equal := math.Pow(float64(max(s.Limit, 1))*math.Pow(float64(all), k), 1/(k+1))
-	return int64(min(max(equal, leastGathered), SearchBound)), nil
-}
-
-// leastGathered is how many rows a search always gathers: that takes a few
-// milliseconds, and cannot go wrong.
-const leastGathered = 1000
-
-// total counts as far as the search asks. A page that is full tells the least that
-// the total can be.
-func (d Dialect) total(ctx context.Context, work Work, s store.Search, in Session, found store.SearchResult) (store.SearchResult, error) {
-	found.Total = int64(len(found.Rows))
-	if s.Total == 0 {
-		return found, nil
-	}
-	most := s.Total
-	if most > 0 {
-		most++ // one more tells whether that is all
-	}
-	n, err := d.counted(ctx, work, most, in)
+	n, err := s.countUpTo(ctx, p, limit)
 	if err != nil {
 		return store.SearchResult{}, err
 	}
-	found.Total, found.Exact = n, s.Total < 0 || n < most
-	if !found.Exact {
-		found.Total = s.Total
+	result.Total, result.Exact = n, search.Total < 0 || n < limit
+	if !result.Exact {
+		result.Total = search.Total
 	}
-	return found, nil
+	return result, nil
 }

@@ -15,6 +15,7 @@ import (
 	"muster/internal/search"
 	"muster/internal/search/plan"
 	"muster/internal/store/searchsql"
+	"muster/internal/store/searchsql/optimizer"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -30,8 +31,8 @@ func compiler(t testing.TB) *search.Compiler {
 	return search.New(reg, "https://directory.example/fhir", time.UTC)
 }
 
-// TestShapes holds what becomes of the queries in testdata/shapes: query, plan, and
-// the text of both databases side by side. The README tells the form.
+// TestShapes checks the plan and the statements of the queries in testdata/shapes. The
+// README there describes the format.
 func TestShapes(t *testing.T) {
 	files, err := filepath.Glob("testdata/shapes/*.txt")
 	if err != nil || len(files) == 0 {
@@ -44,7 +45,7 @@ func TestShapes(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := shapes(t, string(old))
-			if *searchsql.Update {
+			if *update {
 				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}
@@ -57,8 +58,8 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// shapes returns the file as it should be: comments and questions as they are, below
-// each question what the code answers.
+// shapes returns the expected content of the file: its comments and cases, each case
+// followed by the plan and the statements.
 func shapes(t *testing.T, file string) string {
 	c := compiler(t)
 	var b strings.Builder
@@ -71,7 +72,7 @@ func shapes(t *testing.T, file string) string {
 		if len(words) == 0 || words[0] == "#" {
 			continue
 		}
-		p := planned(t, c, words[len(words)-1])
+		p := planOf(t, c, words[len(words)-1])
 		fmt.Fprintf(&b, "%s", indented(p.String()))
 		for _, d := range databases {
 			for _, s := range statements(t, c, d, words, p) {
@@ -83,8 +84,8 @@ func shapes(t *testing.T, file string) string {
 	return b.String()
 }
 
-// ask reads Type?criteria as a search, in the order of the keys if there are some.
-func ask(c *search.Compiler, text, keys string) (search.SearchRequest, error) {
+// compile compiles Type?criteria as a search, sorted by the keys unless they are empty.
+func compile(c *search.Compiler, text, keys string) (search.SearchRequest, error) {
 	name, rawQuery, _ := strings.Cut(text, "?")
 	t, _ := fhir.ParseType(name)
 	if keys != "" {
@@ -93,46 +94,46 @@ func ask(c *search.Compiler, text, keys string) (search.SearchRequest, error) {
 	return c.SearchURL(t, rawQuery, policy.SearchRules{RequireSubstantive: true}, policy.SuppressedOffered)
 }
 
-func planned(t *testing.T, c *search.Compiler, text string) plan.Plan {
+func planOf(t *testing.T, c *search.Compiler, text string) plan.Plan {
 	t.Helper()
-	q, err := ask(c, text, "")
+	q, err := compile(c, text, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return q.Plan
 }
 
-// statements are those of a question: select QUERY, page KEYS QUERY, broad KEYS
-// QUERY, stream QUERY or total QUERY, where broad is a page of a search without a small set.
+// statements returns the statements of a case: select QUERY, page KEYS QUERY, scan KEYS
+// QUERY, unordered QUERY or total QUERY.
 func statements(t *testing.T, c *search.Compiler, d searchsql.Dialect, words []string, p plan.Plan) []searchsql.Statement {
 	t.Helper()
 	var order []plan.Order
 	if len(words) == 3 {
-		q, err := ask(c, words[2], words[1])
+		q, err := compile(c, words[2], words[1])
 		if err != nil {
 			t.Fatal(err)
 		}
 		order = q.Order
 	}
-	broad, err := d.Arrange(t.Context(), p, searchsql.SearchBound, func(_ context.Context, s searchsql.Statement) (int64, error) {
-		return s.Args[len(s.Args)-1].(int64), nil // every count reaches its limit
+	large, err := optimizer.Optimize(t.Context(), d, p, 10_000, func(_ context.Context, s searchsql.Statement) (int64, error) {
+		return s.Args[len(s.Args)-1].(int64), nil // the count reaches its limit
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	switch words[0] {
 	case "select":
-		return []searchsql.Statement{d.Select(searchsql.Arrange(p))}
+		return []searchsql.Statement{d.Select(optimizer.ByHeuristic(p))}
 	case "page":
-		return d.Page(searchsql.Arrange(p), order, 30)
-	case "broad":
-		return d.Page(broad, order, 30)
-	case "stream":
-		return []searchsql.Statement{d.Stream(broad, 31)}
+		return d.Page(optimizer.ByHeuristic(p), order, 30)
+	case "scan":
+		return d.Page(large, order, 30)
+	case "unordered":
+		return []searchsql.Statement{d.UnorderedPage(large, 31)}
 	case "total":
-		return []searchsql.Statement{d.Total(broad, 1001)}
+		return []searchsql.Statement{d.Total(large, 1001)}
 	}
-	t.Fatalf("%v: begin with select, page, broad, stream or total", words)
+	t.Fatalf("%v: begin the line with select, page, scan, unordered or total", words)
 	return nil
 }
 

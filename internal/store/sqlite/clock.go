@@ -9,15 +9,17 @@ import (
 	"muster/internal/fhir"
 )
 
-// draw gives out the next moment: the time of the machine, or one millisecond
-// after the last moment given out if that is later. So moments only grow, also
-// when the machine's clock steps back, and no two are equal. The caller is in a
-// write transaction inside the gate.
-func draw(ctx context.Context, tx *sql.Tx, now func() time.Time) (fhir.Instant, error) {
-	var m fhir.Instant
-	err := tx.QueryRowContext(ctx, `UPDATE clock SET last = max(last + 1, ?) RETURNING last`, fhir.InstantOf(now())).Scan(&m)
+// drawTime advances table clock and returns its time: the time of the machine, or one
+// millisecond after the previous time of the table if that is later. So the times strictly
+// increase, also when the machine's clock is set back. The transaction is inside the gate.
+func drawTime(ctx context.Context, tx *sql.Tx, now func() time.Time) (fhir.Instant, error) {
+	var at fhir.Instant
+	err := tx.QueryRowContext(ctx, `UPDATE clock SET last = max(last + 1, ?) RETURNING last`, fhir.InstantOf(now())).Scan(&at)
 	if err != nil {
 		return 0, fmt.Errorf("draw a commit time: %w", err)
 	}
-	return m, nil
+	return at, nil
 }
+
+// Now returns the time of the directory's clock.
+func (s *Store) Now() time.Time { return s.now() }

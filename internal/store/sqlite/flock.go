@@ -8,11 +8,10 @@ import (
 	"muster/internal/filelock"
 )
 
-// acquire takes an exclusive lock on a file, waiting for its turn. Each call has
-// a file descriptor of its own, so that goroutines exclude each other as
-// processes do; the kernel lets go of the lock of a process that dies. When ctx
-// ends first, the turn is given up as soon as it comes.
-func acquire(ctx context.Context, path string) (release func(), err error) {
+// lockFile waits for an exclusive lock on a file. Each call opens the file, so that
+// goroutines exclude each other as processes do. The kernel releases the locks of a process
+// that dies. When ctx ends first, a goroutine waits for the lock and releases it at once.
+func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -24,10 +23,10 @@ func acquire(ctx context.Context, path string) (release func(), err error) {
 		_ = f.Close()
 		return nil, err
 	}
-	turn := make(chan error, 1)
-	go func() { turn <- filelock.Wait(f, filelock.Exclusive) }()
+	locked := make(chan error, 1)
+	go func() { locked <- filelock.Wait(f, filelock.Exclusive) }()
 	select {
-	case err := <-turn:
+	case err := <-locked:
 		if err != nil {
 			_ = f.Close()
 			return nil, err
@@ -35,14 +34,14 @@ func acquire(ctx context.Context, path string) (release func(), err error) {
 		return func() { _ = f.Close() }, nil
 	case <-ctx.Done():
 		go func() {
-			<-turn
+			<-locked
 			_ = f.Close()
 		}()
 		return nil, context.Cause(ctx)
 	}
 }
 
-// tryLock takes the lock if it is free. After an error the file is closed.
+// tryLock locks the file if the lock is free. It closes the file after an error.
 func tryLock(f *os.File) (held bool, err error) {
 	if held, err = filelock.Try(f, filelock.Exclusive); err != nil {
 		_ = f.Close()

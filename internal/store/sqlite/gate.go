@@ -6,33 +6,32 @@ import (
 	"time"
 )
 
-// Files of the gate in the data directory. They are empty; only the locks on
-// them mean something.
+// Files of the gate in the data directory. They are empty; only the locks on them matter.
 const (
 	turnstileFile = "turnstile.lock"
 	gateFile      = "gate.lock"
 )
 
-// gate lets one writer in at a time, over all processes on the data directory.
-// SQLite's own lock would be enough to exclude, but it lets a busy loader win
-// again and again. Here who waits for the gate stands in the turnstile
-// meanwhile, so the writer that just left comes after the one that waits.
+// gate is a mutual exclusion lock over all processes on the data directory. It is fair.
+// SQLite's own lock would exclude other writers too, but a busy loader would acquire it
+// again and again. A process that waits for the gate holds the turnstile, so a process
+// that has released the gate acquires it again only after the waiting one.
 type gate struct {
 	dir    string
-	waited func(time.Duration) // is told of each wait; nil for nobody
+	waited func(time.Duration) // is called with the duration of each wait; may be nil
 }
 
-// enter waits for the gate, or for the end of ctx, and returns the function to
-// leave it with. Nobody may enter twice.
-func (g gate) enter(ctx context.Context) (leave func(), err error) {
+// acquire waits for the gate, or until ctx ends. The caller calls release. The gate is not
+// reentrant.
+func (g gate) acquire(ctx context.Context) (release func(), err error) {
 	if g.waited != nil {
 		start := time.Now()
 		defer func() { g.waited(time.Since(start)) }()
 	}
-	pass, err := acquire(ctx, filepath.Join(g.dir, turnstileFile))
+	leaveTurnstile, err := lockFile(ctx, filepath.Join(g.dir, turnstileFile))
 	if err != nil {
 		return nil, err
 	}
-	defer pass()
-	return acquire(ctx, filepath.Join(g.dir, gateFile))
+	defer leaveTurnstile()
+	return lockFile(ctx, filepath.Join(g.dir, gateFile))
 }

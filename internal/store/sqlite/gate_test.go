@@ -19,44 +19,44 @@ import (
 
 func TestGateExcludes(t *testing.T) {
 	g := gate{dir: t.TempDir()}
-	var mu sync.Mutex // of the count, not of the work
+	var mu sync.Mutex // guards inside, and is not held between its two changes
 	inside := 0
 	done := make(chan int)
 	for range 8 {
 		go func() {
-			most := 0
+			maximum := 0
 			for range 50 {
-				leave, err := g.enter(t.Context())
+				release, err := g.acquire(t.Context())
 				if err != nil {
 					t.Error(err)
 					break
 				}
 				mu.Lock()
 				inside++
-				most = max(most, inside)
+				maximum = max(maximum, inside)
 				mu.Unlock()
 				runtime.Gosched()
 				mu.Lock()
 				inside--
 				mu.Unlock()
-				leave()
+				release()
 			}
-			done <- most
+			done <- maximum
 		}()
 	}
 	for range 8 {
-		if most := <-done; most > 1 {
-			t.Errorf("%d were inside at once", most)
+		if maximum := <-done; maximum > 1 {
+			t.Errorf("%d goroutines held the gate at once", maximum)
 		}
 	}
 }
 
-// TestGateIsFair has one that leaves and wants to enter again at once, as a
-// loader does, and one that waits: the waiting one is next.
+// TestGateIsFair releases the gate and acquires it again at once, as a loader does, while
+// another goroutine waits. The waiting goroutine must be next.
 func TestGateIsFair(t *testing.T) {
 	g := gate{dir: t.TempDir()}
 	for range 20 {
-		leave, err := g.enter(t.Context())
+		release, err := g.acquire(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,33 +66,32 @@ func TestGateIsFair(t *testing.T) {
 		go func() {
 			defer close(finished)
 			close(waits)
-			leave, err := g.enter(t.Context())
+			release, err := g.acquire(t.Context())
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			order <- "waiting"
-			leave()
+			release()
 		}()
 		<-waits
-		inTurnstile(t, g)
-		leave()
-		if leave, err = g.enter(t.Context()); err != nil {
+		waitForTurnstile(t, g)
+		release()
+		if release, err = g.acquire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		order <- "again"
-		leave()
+		release()
 		<-finished
 		if first := <-order; first != "waiting" {
-			t.Fatal("the one that left came in again before the one that waited")
+			t.Fatal("the goroutine that released the gate acquired it again before the one that waited")
 		}
 	}
 }
 
-// inTurnstile returns when somebody stands in the turnstile. It only tries the
-// lock and never waits for it: a turn that is given up would stand in the
-// turnstile itself for a moment.
-func inTurnstile(t *testing.T, g gate) {
+// waitForTurnstile waits until a goroutine holds the turnstile. It only tries the lock: a
+// cancelled wait would hold the turnstile itself for a moment.
+func waitForTurnstile(t *testing.T, g gate) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		f, err := os.OpenFile(filepath.Join(g.dir, turnstileFile), os.O_RDWR|os.O_CREATE, 0o600)
@@ -110,36 +109,36 @@ func inTurnstile(t *testing.T, g gate) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("nobody came to the turnstile")
+			t.Fatal("no goroutine acquired the turnstile")
 		}
 	}
 }
 
-func TestGateGivesUpWithTheContext(t *testing.T) {
+func TestGateIsCancelled(t *testing.T) {
 	g := gate{dir: t.TempDir()}
-	leave, err := g.enter(t.Context())
+	release, err := g.acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	reason := errors.New("no more patience")
+	reason := errors.New("cancelled by the test")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(reason)
 	for range 3 {
-		if _, err := g.enter(ctx); !errors.Is(err, reason) {
+		if _, err := g.acquire(ctx); !errors.Is(err, reason) {
 			t.Errorf("error %v, want the cause", err)
 		}
 	}
-	leave()
-	again, err := g.enter(t.Context())
+	release()
+	again, err := g.acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	again()
 }
 
-// TestApplyIsWhole stops a batch before its commit: nothing of it may stay, and
-// the names that it numbered must not be remembered.
-func TestApplyIsWhole(t *testing.T) {
+// TestApplyIsAtomic stops a transaction before its commit. No part of it may be stored, and
+// the writer must forget the ids of its names.
+func TestApplyIsAtomic(t *testing.T) {
 	s := openTest(t, t.TempDir(), time.Now)
 	broken := errors.New("broken")
 	disarm := failpoint.Arm("directory.apply.commit", func(context.Context) error { return broken })
@@ -173,6 +172,6 @@ func TestSelectHasADeadline(t *testing.T) {
 	defer snap.Close()
 	err = snap.Select(t.Context(), plan.Plan{Type: fhir.Location, Root: plan.And{}}, func(store.RowKey, int64) error { return nil })
 	if err == nil || errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("error %v, want one that names the deadline", err)
+		t.Errorf("error %v, want one with what to do", err)
 	}
 }

@@ -9,35 +9,37 @@ import (
 	"os"
 	"path/filepath"
 
+	"muster/internal/filelock"
 	"muster/internal/oserror"
 	"muster/internal/store"
 	"muster/internal/store/inspectsql"
 	"muster/internal/store/jobsql"
+	"muster/internal/store/metasql"
 )
 
-// Inspection is a data directory that was opened to be looked at: nothing is
-// made, migrated, locked or written, so it may be served meanwhile. It implements
+// Inspection is a data directory that is open for inspection only: it creates, migrates,
+// locks and writes nothing, so a server may run at the same time. It implements
 // store.Inspector.
 type Inspection struct {
+	*inspectsql.Inspection
 	dir       string
-	info      store.CreateInfo
+	info      store.Identity
 	directory *sql.DB
 	jobs      *sql.DB
-	*inspectsql.Inspection
 }
 
 var _ store.Inspector = (*Inspection)(nil)
 
-// Inspect opens the data directory. Its schema must be that of this program, and
-// the fields of expect that are not empty must be the directory's.
-func Inspect(ctx context.Context, dir string, expect store.CreateInfo) (*Inspection, error) {
+// Inspect opens the data directory. Its schema must be that of this program. The non-empty
+// fields of expect must match the directory.
+func Inspect(ctx context.Context, dir string, expect store.Identity) (*Inspection, error) {
 	i := &Inspection{dir: dir}
 	err := i.open(ctx)
 	if err == nil {
 		err = i.info.Check(expect)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look at data directory %s: %w", dir, errors.Join(explain(dir, err), i.Close()))
+		return nil, fmt.Errorf("inspect data directory %s: %w", dir, errors.Join(explain(dir, err), i.Close()))
 	}
 	return i, nil
 }
@@ -66,26 +68,26 @@ func (i *Inspection) open(ctx context.Context) error {
 			return err
 		}
 		if current != target {
-			return fmt.Errorf("the tables of %s have version %d, and this program knows version %d: "+
-				"use the muster that wrote it, or bring it up to date with this one: muster reindex --data %s", file.name, current, target, oserror.Word(i.dir))
+			return fmt.Errorf("the schema of %s has version %d, and this program needs version %d: "+
+				"use the muster that wrote it, or migrate it with this one: muster reindex --data %s", file.name, current, target, oserror.Word(i.dir))
 		}
 	}
 	if err := i.checkPair(ctx); err != nil {
 		return err
 	}
 	i.Inspection = inspectsql.New(i.directory, jobsql.New(i.jobs, jobsql.Dialect{}), inspectsql.Dialect{
-		Keys: `SELECT value FROM json_each(?)`, Explain: func(err error) error { return explain(i.dir, err) },
+		JSONKeys: `SELECT value FROM json_each(?)`, Explain: func(err error) error { return explain(i.dir, err) },
 	})
 	var known bool
 	var err error
-	if i.info, known, err = readMeta(ctx, i.directory); err == nil && !known {
-		err = errors.New("its making was interrupted: run 'muster load' on it")
+	if i.info, known, err = metasql.Read(ctx, i.directory); err == nil && !known {
+		err = errors.New("its initialisation was interrupted: run 'muster load' again")
 	}
 	return err
 }
 
-// checkPair is [checkPair] outside the gate. A server may be giving the token to both databases
-// now: a second look tells.
+// checkPair is [checkPair] outside the gate. A server may be writing the token to both
+// databases at the same time, so it checks twice.
 func (i *Inspection) checkPair(ctx context.Context) error {
 	err := checkPair(ctx, i.dir)
 	if errors.As(err, new(lostJobs)) {
@@ -94,8 +96,9 @@ func (i *Inspection) checkPair(ctx context.Context) error {
 	return err
 }
 
-// readOnlySource names a database that is only read. One that nobody has open and
-// that lies where nothing can be written, such as a backup, has no log to look at.
+// readOnlySource returns the data source name of a database that is only read. SQLite
+// creates files beside a database to read its log. A database without a log in a folder
+// that is not writable, such as a backup, is opened as immutable instead.
 func readOnlySource(path string) string {
 	q := url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(10000)", "cache_size(-65536)", "query_only(1)"}}
 	if _, err := os.Stat(path + "-wal"); errors.Is(err, os.ErrNotExist) && !writable(filepath.Dir(path)) {
@@ -104,8 +107,8 @@ func readOnlySource(path string) string {
 	return fileURL(path, q)
 }
 
-// Info returns what the directory was made as.
-func (i *Inspection) Info() store.CreateInfo { return i.info }
+// Info returns what the directory was created as.
+func (i *Inspection) Info() store.Identity { return i.info }
 
 // Close closes the databases.
 func (i *Inspection) Close() error {
@@ -116,4 +119,18 @@ func (i *Inspection) Close() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Served reports whether a server runs on the data directory.
+func (i *Inspection) Served(context.Context) (bool, error) {
+	f, err := os.Open(filepath.Join(i.dir, serveFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	free, err := filelock.Try(f, filelock.Shared)
+	return !free && err == nil, err
 }

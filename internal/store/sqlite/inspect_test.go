@@ -6,15 +6,16 @@ import (
 	"muster/internal/store"
 )
 
-// Who looks knows whether the directory is served, and keeps no server away.
-func TestServedIsSeen(t *testing.T) {
+// TestServed checks that an inspection reports whether a server runs, and does not lock
+// servers out.
+func TestServed(t *testing.T) {
 	dir := t.TempDir()
-	s, err := Open(t.Context(), dir, store.Options{Create: &store.CreateInfo{Mode: "authoritative"}})
+	s, err := Open(t.Context(), dir, store.Options{Create: &store.Identity{Mode: "authoritative"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	i, err := Inspect(t.Context(), dir, store.CreateInfo{})
+	i, err := Inspect(t.Context(), dir, store.Identity{})
 	if err != nil {
 		t.Fatal(err)
 	}

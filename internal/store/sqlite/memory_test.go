@@ -14,13 +14,13 @@ import (
 	"modernc.org/sqlite"
 )
 
-// TestWriterMemory: pages that a batch changes beyond the cache go to the log, and the
-// log to the database, so the memory of a writer has a bound whatever is written.
+// TestWriterMemory checks that the memory of a writer and its log are bounded: pages that
+// exceed the cache are written to the log, and the log is checkpointed.
 func TestWriterMemory(t *testing.T) {
 	s := openTest(t, t.TempDir(), nil)
-	const megabytes, mostCached, mostLogged = 192, 72 << 20, 64 << 20
+	const megabytes, maxCached, maxLog = 192, 72 << 20, 64 << 20
 	body := []byte(`,"text":"` + strings.Repeat("x", 1<<20) + `"}`)
-	var logged int64
+	var log int64
 	for i := range megabytes / 8 {
 		var changes []store.Change
 		for j := range 8 {
@@ -34,19 +34,19 @@ func TestWriterMemory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		logged = max(logged, info.Size())
+		log = max(log, info.Size())
 	}
 	cached := cacheUsed(t, s.writer.db)
-	t.Logf("%d MiB cached, %d MiB of log", cached>>20, logged>>20)
-	if cached > mostCached || cached < 16<<20 {
-		t.Errorf("the writer's cache takes %d MiB, want at most %d and not a few", cached>>20, mostCached>>20)
+	t.Logf("%d MiB cached, %d MiB of log", cached>>20, log>>20)
+	if cached > maxCached || cached < 16<<20 {
+		t.Errorf("the writer's cache takes %d MiB, want at most %d, and at least 16", cached>>20, maxCached>>20)
 	}
-	if logged > mostLogged {
-		t.Errorf("the log grew to %d MiB, want at most %d", logged>>20, mostLogged>>20)
+	if log > maxLog {
+		t.Errorf("the log grew to %d MiB, want at most %d", log>>20, maxLog>>20)
 	}
 }
 
-// cacheUsed is how many bytes of pages the one connection of db keeps.
+// cacheUsed returns the bytes of pages in the cache of the one connection of db.
 func cacheUsed(t *testing.T, db *sql.DB) (bytes int) {
 	t.Helper()
 	conn, err := db.Conn(t.Context())

@@ -3,21 +3,20 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
-	"muster/internal/failpoint"
-	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/store/metasql"
 )
 
 // applicationID marks directory.db in the header of the file: "mstr".
 const applicationID = 0x6d737472
 
-// CreateInfo says what a data directory is for.
-type CreateInfo = store.CreateInfo
+// meta is the dialect of table meta: SQLite takes ? as it is.
+var meta = metasql.Dialect(func(statement string) string { return statement })
 
-// checkApplication refuses a database that something else has written, before a
-// table is added to it.
+// checkApplication refuses a database of another program before it adds a table to it.
 func checkApplication(ctx context.Context, db *sql.DB) error {
 	var id, tables int
 	row := db.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)`)
@@ -34,79 +33,37 @@ func checkApplication(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
-// establish writes what the directory is, if it is new, or compares it with what
-// the caller wants.
-func establish(ctx context.Context, db *sql.DB, o Options) (CreateInfo, error) {
-	found, known, err := readMeta(ctx, db)
-	if err != nil {
-		return CreateInfo{}, err
-	}
-	info, write, err := o.Establish(found, known)
-	if err != nil || !write {
-		return info, err
-	}
-	if err := failpoint.Inject(ctx, "directory.migrated"); err != nil {
-		return info, err
-	}
-	return info, writeMeta(ctx, db, info)
-}
-
-// AdoptBaseURL fixes the base URL of a directory that has none yet. It is called
-// when everything else about a start has succeeded, so that a mistyped URL that
-// was refused leaves nothing behind. Another URL than the directory's is an error.
+// AdoptBaseURL sets the base URL of a directory that has none yet. It is called when every
+// other step of a start has succeeded, so that a wrong URL is not stored by a start that
+// fails. It returns an error if the directory has another base URL.
 func (s *Store) AdoptBaseURL(ctx context.Context, baseURL string) error {
-	if err := s.info.Check(CreateInfo{BaseURL: baseURL}); err != nil || s.info.BaseURL != "" {
+	if err := s.info.Check(store.Identity{BaseURL: baseURL}); err != nil || s.info.BaseURL != "" {
 		return err
 	}
-	leave, err := s.gate.enter(ctx)
+	release, err := s.acquireWriter(ctx)
 	if err != nil {
 		return err
 	}
-	defer leave()
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer release()
 	if _, err := s.writer.db.ExecContext(ctx, `UPDATE meta SET value = ? WHERE key = 'base_url'`, baseURL); err != nil {
-		return fmt.Errorf("note the base URL: %w", explain(s.dir, err))
+		return fmt.Errorf("store the base URL: %w", explain(s.dir, err))
 	}
 	s.info.BaseURL = baseURL
 	return nil
 }
 
-func readMeta(ctx context.Context, db *sql.DB) (info CreateInfo, known bool, err error) {
-	rows, err := db.QueryContext(ctx, `SELECT key, value FROM meta`)
-	if err != nil {
-		return info, false, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var key, value string
-		if err := rows.Scan(&key, &value); err != nil {
-			return info, false, err
-		}
-		known = true
-		info.SetMeta(key, value)
-	}
-	return info, known, rows.Err()
+const setMeta = `INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`
+
+// rowQuerier is a database or a transaction.
+type rowQuerier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-func writeMeta(ctx context.Context, db *sql.DB, info CreateInfo) error {
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
+// metaValue returns a value of table meta, empty if there is none.
+func metaValue(ctx context.Context, q rowQuerier, key string) (value string, err error) {
+	err = q.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = ?`, key).Scan(&value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
 	}
-	defer func() { _ = tx.Rollback() }()
-	for _, row := range info.Meta() {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES (?, ?)`, row[0], row[1]); err != nil {
-			return err
-		}
-	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO clock (id, last) VALUES (1, 0)`); err != nil {
-		return err
-	}
-	for _, t := range fhir.Types() {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO sequence (type, last) VALUES (?, 0)`, t); err != nil {
-			return err
-		}
-	}
-	return tx.Commit()
+	return value, err
 }

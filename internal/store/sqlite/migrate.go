@@ -15,16 +15,15 @@ import (
 //go:embed migrations/directory/*.sql
 var directoryMigrations embed.FS
 
-// migrate brings the schema of directory.db up to date. A schema that is newer
-// than this program is an error: an older program could break what it does not
-// know.
+// migrate migrates the schema of directory.db. A schema that is newer than this program is
+// an error: an older program could damage data that it does not know.
 func migrate(ctx context.Context, db *sql.DB) error {
-	return bringUp(ctx, db, directoryMigrations, "migrations/directory", func(ctx context.Context) error { return failpoint.Inject(ctx, "directory.migrate") })
+	return migrateFile(ctx, db, directoryMigrations, "migrations/directory", func(ctx context.Context) error { return failpoint.Inject(ctx, "directory.migrate") })
 }
 
-// bringUp runs the migrations in a folder that a database has not seen. point is called
-// before the first.
-func bringUp(ctx context.Context, db *sql.DB, source embed.FS, folder string, point func(context.Context) error) error {
+// migrateFile runs the migrations of a folder that the database does not have yet. point is
+// called before the first one.
+func migrateFile(ctx context.Context, db *sql.DB, source embed.FS, folder string, point func(context.Context) error) error {
 	p, err := provider(source, folder, db)
 	if err != nil {
 		return err
@@ -34,7 +33,7 @@ func bringUp(ctx context.Context, db *sql.DB, source embed.FS, folder string, po
 		return err
 	}
 	if current > target {
-		return fmt.Errorf("its schema has version %d, and this program knows up to %d: use the newer muster that wrote it", current, target)
+		return fmt.Errorf("its schema has version %d, and this program supports versions up to %d: use the newer muster that wrote it", current, target)
 	}
 	if current == target {
 		return nil
@@ -55,11 +54,11 @@ func provider(files embed.FS, folder string, db *sql.DB) (*goose.Provider, error
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 }
 
-// versions returns the version that the tables of a database have, without
-// changing it, and the one that this program knows.
+// versions returns the version of the schema of a database, which it does not change, and
+// the version that this program needs.
 func versions(ctx context.Context, files embed.FS, folder string, db *sql.DB) (current, target int64, err error) {
 	if err := db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version`).Scan(&current); err != nil {
-		return 0, 0, fmt.Errorf("the version of its tables cannot be read: %w", err)
+		return 0, 0, fmt.Errorf("read the version of its schema: %w", err)
 	}
 	p, err := provider(files, folder, db)
 	if err != nil {

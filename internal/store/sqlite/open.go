@@ -15,46 +15,50 @@ import (
 	"time"
 
 	"muster/internal/store"
-	"muster/internal/store/searchsql"
+	"muster/internal/store/deadline"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-// Files of a data directory, beside the locks. The folder of the blobs is
-// [FilesFolder].
+// Files of a data directory besides the lock files.
 const (
 	directoryFile = "directory.db"
 	jobsFile      = "jobs.db"
 
-	// FilesFolder is the folder in the data directory for the written parts.
+	// FilesFolder is the folder of the export files in the data directory.
 	FilesFolder = "files"
 )
 
-// Options are the settings of [Open].
+// Options configure [Open].
 type Options = store.Options
 
-// Store is an open data directory. It implements store.Store. Safe for use by
-// several goroutines.
+// CreateInfo says what a data directory is.
+type CreateInfo = store.Identity
+
+// Store is an open data directory. It implements store.Store. Safe for use by several
+// goroutines.
 type Store struct {
-	*jobs
+	*jobsDB
+	*deadline.Searcher
 
-	dir            string
-	now            func() time.Time
-	deadline       time.Duration
-	searchDeadline time.Duration
-	info           CreateInfo
-	gate           gate
-	readers        *sql.DB // query only
-	counts         searchsql.Counts
+	dir      string
+	now      func() time.Time
+	deadline time.Duration // of a selection
+	info     CreateInfo
+	gate     gate
+	readers  *sql.DB // query only
 
-	mu     sync.Mutex // of writer; taken inside the gate
+	mu     sync.Mutex // guards writer; locked inside the gate only
 	writer *writer
 }
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store   = (*Store)(nil)
+	_ store.Serving = (*Store)(nil)
+)
 
-// Open opens the data directory, making it first if o.Create says so, and brings
-// its schema up to date.
+// Open opens the data directory and migrates its schema. It creates the directory first if
+// o.Create is set and there is none.
 func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	s, err := open(ctx, dir, o)
 	if err != nil {
@@ -64,27 +68,25 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 }
 
 func open(ctx context.Context, dir string, o Options) (*Store, error) {
-	s := &Store{dir: dir, now: o.Now, gate: gate{dir, o.GateWaited}}
+	s := &Store{dir: dir, now: o.Now, deadline: cmp.Or(o.Deadline, store.DefaultDeadline), gate: gate{dir, o.GateWaited}}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.deadline = cmp.Or(o.Deadline, store.DefaultDeadline)
-	s.searchDeadline = cmp.Or(o.SearchDeadline, store.DefaultSearchDeadline)
 	if err := prepareFolder(dir, o.Create != nil); err != nil {
 		return nil, err
 	}
-	leave, err := s.gate.enter(ctx)
+	release, err := s.gate.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer release()
 	if err := s.openFiles(ctx, o); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-// prepareFolder makes the folder, or checks that it is a data directory.
+// prepareFolder checks that the folder is a data directory, or creates it.
 func prepareFolder(dir string, create bool) error {
 	_, err := os.Stat(filepath.Join(dir, directoryFile))
 	if err == nil || !errors.Is(err, os.ErrNotExist) {
@@ -108,7 +110,7 @@ func prepareFolder(dir string, create bool) error {
 	return nil
 }
 
-// ours reports whether a file may stand in a directory that is being made.
+// ours reports whether a file may exist in a directory that is being created.
 func ours(name string) bool {
 	switch name {
 	case turnstileFile, gateFile, serveFile, FilesFolder:
@@ -117,14 +119,14 @@ func ours(name string) bool {
 	return strings.HasPrefix(name, directoryFile) || strings.HasPrefix(name, jobsFile)
 }
 
-// openFiles opens the databases. The caller is inside the gate, so two processes
-// do not make or migrate one directory at once.
+// openFiles opens the databases. The caller holds the gate, so two processes do not create
+// or migrate the same directory at once.
 func (s *Store) openFiles(ctx context.Context, o Options) error {
 	if err := checkPair(ctx, s.dir); err != nil {
 		return err
 	}
-	keepPrivate(filepath.Join(s.dir, directoryFile))
-	keepPrivate(filepath.Join(s.dir, jobsFile))
+	createPrivate(filepath.Join(s.dir, directoryFile))
+	createPrivate(filepath.Join(s.dir, jobsFile))
 	db, err := sql.Open("sqlite", dataSource(filepath.Join(s.dir, directoryFile), false))
 	if err != nil {
 		return err
@@ -137,7 +139,7 @@ func (s *Store) openFiles(ctx context.Context, o Options) error {
 	if err := migrate(ctx, db); err != nil {
 		return err
 	}
-	if s.info, err = establish(ctx, db, o); err != nil {
+	if s.info, err = meta.Establish(ctx, db, o); err != nil {
 		return err
 	}
 	if err := s.writer.prepare(ctx); err != nil {
@@ -149,36 +151,38 @@ func (s *Store) openFiles(ctx context.Context, o Options) error {
 	readers := max(8, 2*runtime.GOMAXPROCS(0))
 	s.readers.SetMaxOpenConns(readers)
 	s.readers.SetMaxIdleConns(readers)
-	if s.jobs, err = openJobs(ctx, filepath.Join(s.dir, jobsFile)); err != nil {
+	s.Searcher = deadline.New(&queries{readers: s.readers}, cmp.Or(o.SearchDeadline, store.DefaultSearchDeadline), s.explain)
+	if s.jobsDB, err = openJobs(ctx, filepath.Join(s.dir, jobsFile)); err != nil {
 		return err
 	}
 	s.writer.liveTimes = s.LiveTimes
 	return nil
 }
 
-// keepPrivate makes a database file that is not there yet, empty, as one that only its owner
-// may read. SQLite would let everybody, and gives its other files the rights of this one. When
-// it cannot be made, opening it tells why.
-func keepPrivate(path string) {
+// createPrivate creates a missing database file, empty, that only its owner may read. SQLite
+// would create it readable for all users. It gives its other files the permissions of this
+// one. If the file cannot be created, opening the database reports why.
+func createPrivate(path string) {
 	if f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
 		_ = f.Close()
 	}
 }
 
-// dataSource names a database with the settings of a writer or a reader.
+// dataSource returns the data source name of a database, with the settings of a writer or a
+// reader.
 func dataSource(path string, reader bool) string {
 	q := url.Values{}
-	// 64 MiB of pages take 130 MB: the allocator gives a page of 4 KiB with its header a
-	// slot of 8 KiB. See TestWriterMemory.
+	// 64 MiB of pages take 130 MB: the allocator uses 8 KiB for a page of 4 KiB with its
+	// header. See TestWriterMemory.
 	pragmas := []string{"busy_timeout(5000)", "cache_size(-65536)", "mmap_size(0)", "temp_store(MEMORY)"}
 	if reader {
-		// Exports read every page once, and searches have the kernel's cache: a larger
-		// cache for each connection would only let memory grow with the directory.
+		// Exports read every page once, and searches use the page cache of the kernel. With
+		// a larger cache for each connection, memory would grow with the directory.
 		pragmas[1] = "cache_size(-2048)"
 		pragmas = append(pragmas, "query_only(1)")
 	} else {
-		// FULL: what was loaded, and every transaction time that a job knows, survives
-		// a power cut (docs/decisions/0007-power-cuts.md).
+		// FULL: loaded data and the transaction times of jobs survive a power cut
+		// (docs/decisions/0007-power-cuts.md).
 		pragmas = append(pragmas, "journal_mode(WAL)", "synchronous(FULL)",
 			"wal_autocheckpoint(4000)", "journal_size_limit(67108864)")
 		q.Set("_txlock", "immediate")
@@ -189,7 +193,7 @@ func dataSource(path string, reader bool) string {
 	return fileURL(path, q)
 }
 
-// fileURL names a database file with options, whatever letters its path has.
+// fileURL returns the URL of a database file. It escapes the path.
 func fileURL(path string, options url.Values) string {
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: options.Encode()}).String()
 }
@@ -197,23 +201,20 @@ func fileURL(path string, options url.Values) string {
 // Dir returns the path of the data directory.
 func (s *Store) Dir() string { return s.dir }
 
-// Now is the clock of the directory.
-func (s *Store) Now() time.Time { return s.now() }
-
 // IsDirectory reports whether a folder is a data directory.
 func IsDirectory(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, directoryFile))
 	return err == nil
 }
 
-// Info returns what the directory was made as.
+// Info returns what the directory was created as.
 func (s *Store) Info() CreateInfo { return s.info }
 
-// Close closes the databases. Work that is going on ends with an error.
+// Close closes the databases. Running calls return errors.
 func (s *Store) Close() error {
 	var errs []error
-	if s.jobs != nil {
-		errs = append(errs, s.jobs.Close())
+	if s.jobsDB != nil {
+		errs = append(errs, s.jobsDB.Close())
 	}
 	if s.readers != nil {
 		errs = append(errs, s.readers.Close())

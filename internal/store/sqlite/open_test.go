@@ -12,14 +12,14 @@ import (
 	"muster/internal/store/storetest"
 )
 
-// wantError opens a directory that must be refused, and checks the words that
-// tell the operator what is wrong and what to do.
+// wantError opens a directory that must be refused, and checks that the error says what is
+// wrong and what to do.
 func wantError(t *testing.T, dir string, o Options, words ...string) {
 	t.Helper()
 	s, err := Open(t.Context(), dir, o)
 	if err == nil {
 		_ = s.Close()
-		t.Fatalf("no error; want one with %q", words)
+		t.Fatalf("no error, want one with %q", words)
 	}
 	for _, w := range append(words, dir) {
 		if !strings.Contains(err.Error(), w) {
@@ -33,7 +33,7 @@ func TestOpenRefuses(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "absent")
 		wantError(t, dir, Options{}, "not a data directory", "muster load")
 		if _, err := os.Stat(dir); err == nil {
-			t.Error("the folder was made")
+			t.Error("the folder was created")
 		}
 	})
 	t.Run("other files", func(t *testing.T) {
@@ -47,15 +47,15 @@ func TestOpenRefuses(t *testing.T) {
 		wantError(t, dir, Options{}, "damaged or not a database")
 	})
 	t.Run("database of another program", func(t *testing.T) {
-		dir := made(t, `PRAGMA application_id = 1`)
+		dir := initialised(t, `PRAGMA application_id = 1`)
 		wantError(t, dir, Options{}, "not written by muster")
 	})
 	t.Run("newer schema", func(t *testing.T) {
-		dir := made(t, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, 1)`)
+		dir := initialised(t, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, 1)`)
 		wantError(t, dir, Options{}, "version 9000", "newer muster")
 	})
-	t.Run("interrupted making", func(t *testing.T) {
-		dir := made(t, `DELETE FROM meta`, `DELETE FROM clock`, `DELETE FROM sequence`)
+	t.Run("interrupted initialisation", func(t *testing.T) {
+		dir := initialised(t, `DELETE FROM meta`, `DELETE FROM clock`, `DELETE FROM sequence`)
 		wantError(t, dir, Options{}, "interrupted", "muster load")
 		openTest(t, dir, time.Now)
 	})
@@ -69,7 +69,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"definitions", CreateInfo{DefinitionsHash: "feed"}, []string{"search parameters", "muster reindex"}},
 	} {
 		t.Run(c.field, func(t *testing.T) {
-			dir := made(t)
+			dir := initialised(t)
 			wantError(t, dir, Options{Expect: c.want}, c.words...)
 			wantError(t, dir, Options{Create: &c.want}, c.words...)
 		})
@@ -83,8 +83,8 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// made returns a data directory in whose directory.db statements were run.
-func made(t *testing.T, statements ...string) string {
+// initialised returns a data directory after running statements on its directory.db.
+func initialised(t *testing.T, statements ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	s := openTest(t, dir, time.Now)
@@ -145,8 +145,9 @@ func TestLockServe(t *testing.T) {
 	_ = again.Close()
 }
 
-// TestFilesAreTheOwners makes a directory in a folder that everybody may enter.
-func TestFilesAreTheOwners(t *testing.T) {
+// TestFilePermissions creates a directory in a folder that all users may enter. Only the owner
+// may read its files.
+func TestFilePermissions(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)

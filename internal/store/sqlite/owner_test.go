@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ownerOf opens a directory and returns its id as an owner of files.
+// ownerOf opens a directory and returns its owner id.
 func ownerOf(t *testing.T, dir string) string {
 	t.Helper()
 	s, err := Open(t.Context(), dir, Options{})
@@ -22,7 +22,7 @@ func ownerOf(t *testing.T, dir string) string {
 	return owner
 }
 
-// freezeTo makes a copy as a backup does and returns its id as an owner of files.
+// freezeTo copies a directory as a backup does and returns the owner id of the copy.
 func freezeTo(t *testing.T, dir, out string) string {
 	t.Helper()
 	i, err := Inspect(t.Context(), dir, CreateInfo{})
@@ -41,23 +41,23 @@ func freezeTo(t *testing.T, dir, out string) string {
 	return f.FilesOwner()
 }
 
-// TestFilesOwner: a directory keeps its id when it is opened again and when it is moved; a
-// copy by Freeze has another, and a copy of that a third.
+// TestFilesOwner checks that a directory keeps its owner id when it is opened again and when it
+// is moved, and that each copy by Freeze has a new one.
 func TestFilesOwner(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "data")
 	if err := openTest(t, dir, time.Now).Close(); err != nil {
 		t.Fatal(err)
 	}
-	never := t.TempDir()
-	if id := freezeTo(t, dir, never); id == "" || id != ownerOf(t, never) {
+	unserved := t.TempDir()
+	if id := freezeTo(t, dir, unserved); id == "" || id != ownerOf(t, unserved) {
 		t.Errorf("the copy of a directory that was never served has %q", id)
 	}
 	id := ownerOf(t, dir)
 	if again := ownerOf(t, dir); again != id {
-		t.Errorf("opened again it is %s, before %s", again, id)
+		t.Errorf("opened again it has the id %s, before %s", again, id)
 	}
-	seen := map[string]bool{id: true, ownerOf(t, never): true}
+	seen := map[string]bool{id: true, ownerOf(t, unserved): true}
 	from := dir
 	for range 3 { // a backup, a backup of that, …
 		out := t.TempDir()
@@ -66,7 +66,7 @@ func TestFilesOwner(t *testing.T) {
 			t.Errorf("the copy holds %v, %v", files, err)
 		}
 		if seen[copied] || copied != ownerOf(t, out) {
-			t.Errorf("the copy has %s, opened %s; known are %v", copied, ownerOf(t, out), seen)
+			t.Errorf("the copy has the id %s, opened %s; known ids %v", copied, ownerOf(t, out), seen)
 		}
 		seen[copied], from = true, out
 	}
@@ -75,14 +75,14 @@ func TestFilesOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	if again := ownerOf(t, moved); again != id {
-		t.Errorf("moved it is %s, before %s", again, id)
+		t.Errorf("moved it has the id %s, before %s", again, id)
 	}
 }
 
-// TestInspectedFilesOwner: who only looks at a directory learns the same id, and draws none.
+// TestInspectedFilesOwner checks that an inspection returns the same id, and creates none.
 func TestInspectedFilesOwner(t *testing.T) {
-	dir := made(t)
-	look := func(want string) {
+	dir := initialised(t)
+	wantID := func(want string) {
 		t.Helper()
 		i, err := Inspect(t.Context(), dir, CreateInfo{})
 		if err != nil {
@@ -93,7 +93,7 @@ func TestInspectedFilesOwner(t *testing.T) {
 			t.Errorf("the id is %q, %v; want %q", id, err, want)
 		}
 	}
-	look("")
-	look("")
-	look(ownerOf(t, dir))
+	wantID("")
+	wantID("")
+	wantID(ownerOf(t, dir))
 }

@@ -8,8 +8,8 @@ import (
 	"muster/internal/testkit/golden"
 )
 
-// TestSchema holds schema.sql against what the migrations make, so that the whole
-// schema can be read in one place and a migration shows as a diff.
+// TestSchema compares schema.sql with the result of the migrations. The file shows the whole
+// schema in one place, and a migration as a diff.
 func TestSchema(t *testing.T) {
 	s := openTest(t, t.TempDir(), time.Now)
 	rows, err := s.readers.QueryContext(t.Context(), `SELECT sql FROM sqlite_schema

@@ -9,10 +9,8 @@ import (
 	"fmt"
 )
 
-const readSecret = `SELECT value FROM meta WHERE key = ?`
-
-// Secret implements store.Secrets. The secrets stand beside the other facts about the
-// directory, in hexadecimal, under names of their own.
+// Secret implements store.Secrets. Table meta holds the secrets in hexadecimal, under keys
+// of their own.
 func (s *Store) Secret(ctx context.Context, name string) ([]byte, error) {
 	secret, err := s.secret(ctx, "secret_"+name)
 	if err != nil {
@@ -21,11 +19,13 @@ func (s *Store) Secret(ctx context.Context, name string) ([]byte, error) {
 	return secret, nil
 }
 
+const readSecret = `SELECT value FROM meta WHERE key = ?`
+
 func (s *Store) secret(ctx context.Context, key string) ([]byte, error) {
 	var text string
 	err := s.readers.QueryRowContext(ctx, readSecret, key).Scan(&text)
 	if errors.Is(err, sql.ErrNoRows) {
-		text, err = s.drawSecret(ctx, key)
+		text, err = s.createSecret(ctx, key)
 	}
 	if err != nil {
 		return nil, err
@@ -33,18 +33,16 @@ func (s *Store) secret(ctx context.Context, key string) ([]byte, error) {
 	return hex.DecodeString(text)
 }
 
-// drawSecret writes a new secret, unless another process was faster: the one that is
-// stored counts.
-func (s *Store) drawSecret(ctx context.Context, key string) (text string, err error) {
+// createSecret stores a new secret. If another process has stored one first, it returns
+// that one.
+func (s *Store) createSecret(ctx context.Context, key string) (text string, err error) {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails
-	leave, err := s.gate.enter(ctx)
+	release, err := s.acquireWriter(ctx)
 	if err != nil {
 		return "", err
 	}
-	defer leave()
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer release()
 	if _, err := s.writer.db.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING`, key, hex.EncodeToString(secret)); err != nil {
 		return "", err
 	}

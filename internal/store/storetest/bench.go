@@ -16,8 +16,8 @@ import (
 	"muster/internal/store"
 )
 
-// benchChange makes a resource of 1.5 KB with 17 index entries, of which a few
-// are unique and most are shared by many.
+// benchChange returns a resource of 1.5 KB with 17 index entries. A few of the entries
+// are unique; most are shared by many resources.
 func benchChange(r *rand.Rand, n int, tail []byte) store.Change {
 	c := store.Change{Type: fhir.PractitionerRole, ID: fmt.Sprintf("%016x-%d", r.Uint64(), n), Document: store.Document{
 		Head: []byte(`{"resourceType":"PractitionerRole","id":"x","meta":{`), Tail: tail}}
@@ -44,7 +44,7 @@ func benchChange(r *rand.Rand, n int, tail []byte) store.Change {
 	return c
 }
 
-// Changes makes n resources as benchChange does, the same ones each time.
+// Changes returns n resources as benchChange makes them, the same ones for each call.
 func Changes(n int) []store.Change {
 	r := rand.New(rand.NewPCG(1, 2))
 	tail := append([]byte(`},"text":"`), bytes.Repeat([]byte("lorem ipsum "), 120)...)
@@ -60,8 +60,8 @@ func rate(b *testing.B, n int) {
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "resources/s")
 }
 
-// Benchmark measures a driver: loading, selecting, reading, and snapshots beside a
-// busy loader.
+// Benchmark measures a driver: loading, selecting, reading, and opening snapshots during
+// a load.
 func Benchmark(b *testing.B, open OpenStore) {
 	b.Run("Apply", func(b *testing.B) { benchApply(b, open) })
 	b.Run("Read", func(b *testing.B) { benchRead(b, open) })
@@ -84,7 +84,7 @@ func benchApply(b *testing.B, open OpenStore) {
 	rate(b, len(changes))
 }
 
-// benchRead measures the other statements on one filled directory.
+// benchRead measures the other statements on one loaded directory.
 func benchRead(b *testing.B, open OpenStore) {
 	changes := Changes(100_000)
 	s := open(b, b.TempDir(), time.Now)
@@ -170,8 +170,8 @@ func benchRead(b *testing.B, open OpenStore) {
 	})
 }
 
-// benchSnapshot opens snapshots while another handle, as another
-// process would, loads without a pause.
+// benchSnapshot opens snapshots while another store handle, like another process, loads
+// continuously.
 func benchSnapshot(b *testing.B, open OpenStore) {
 	dir := b.TempDir()
 	loader, server := open(b, dir, time.Now), open(b, dir, time.Now)

@@ -18,15 +18,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// OpenStore opens the store in a folder, making it if the folder is empty, with
-// a clock. Opened twice on one folder, it stands for two processes. The store is
-// closed at the end of the test.
+// OpenStore opens the store in a folder with a clock. It creates the store if the folder
+// is empty. Two calls for one folder simulate two processes. The store is closed at the
+// end of the test.
 type OpenStore func(t testing.TB, dir string, now func() time.Time) store.Store
 
-// Directory runs the suite of the resource store. The driver has these fault
-// points: directory.gate.waiting (the gate is not free), directory.apply.commit
-// (before the commit of a batch), directory.snapshot.drawn and
-// directory.snapshot.pinned (before and after pin).
+// Directory runs the suite of the resource store. The driver must have these failpoints:
+// directory.gate.waiting (the gate is not free), directory.apply.commit (before the
+// commit of a batch), directory.snapshot.drawn and directory.snapshot.pinned (before and
+// after pin).
 func Directory(t *testing.T, open OpenStore) {
 	for _, c := range []struct {
 		name string
@@ -42,7 +42,7 @@ func Directory(t *testing.T, open OpenStore) {
 		{"ClockNeverStepsBack", testClock},
 		{"CountsByType", testCounts},
 		{"LargeApplyKeepsTheOrder", testLargeApply},
-		{"CancelledApplyTellsWhatIsCommitted", testCancelledApply},
+		{"CancelledApplyReturnsWhatIsCommitted", testCancelledApply},
 		{"SnapshotSeesOneMoment", testSnapshotIsolation},
 		{"SnapshotWaitsForTheBatch", testSnapshotWaits},
 		{"BatchWaitsForTheSnapshot", testBatchWaits},
@@ -68,7 +68,7 @@ func Directory(t *testing.T, open OpenStore) {
 	}
 }
 
-// clock is a clock for tests, moved by hand.
+// clock is a clock for tests that is set manually.
 type clock struct {
 	mu sync.Mutex
 	at fhir.Instant
@@ -88,7 +88,7 @@ func (c *clock) set(m fhir.Instant) {
 	c.at = m
 }
 
-// directory is a store under test with short forms for what must work.
+// directory is a store under test. Its methods fail the test on errors.
 type directory struct {
 	testing.TB
 	store.Store
@@ -107,9 +107,9 @@ func (d directory) must(err error) {
 	}
 }
 
-// put makes the change that stores a resource whose source is text.
+// put returns the change that stores a resource with the text as its source.
 func put(t fhir.Type, id, text string, entries ...index.Entry) store.Change {
-	quoted, _ := json.Marshal(text) // a string can always be written
+	quoted, _ := json.Marshal(text) // a string can always be marshalled
 	hash := fnv.New128a()
 	_, _ = hash.Write([]byte(text))
 	c := store.Change{Type: t, ID: id, Entries: entries, Document: store.Document{
@@ -136,7 +136,7 @@ func (d directory) wantApply(want store.Outcome, c store.Change) {
 	}
 }
 
-// noPin is for snapshots that no job stands behind.
+// noPin is the pin function of snapshots without a job.
 func noPin(context.Context, fhir.Instant) error { return nil }
 
 func (d directory) snapshot() store.Snapshot {
@@ -147,13 +147,13 @@ func (d directory) snapshot() store.Snapshot {
 	return s
 }
 
-// found is a selected row.
+// found is a row of a selection.
 type found struct {
 	Key  store.RowKey
 	Size int64
 }
 
-// pick selects in a snapshot and checks that keys ascend and are of the type.
+// pick selects in a snapshot and checks the type and the order of the keys.
 func (d directory) pick(s store.Snapshot, t fhir.Type, root plan.Node) []found {
 	d.Helper()
 	var rows []found
@@ -170,7 +170,7 @@ func (d directory) pick(s store.Snapshot, t fhir.Type, root plan.Node) []found {
 	return rows
 }
 
-// keys selects in a snapshot of its own.
+// keys selects in a new snapshot.
 func (d directory) keys(t fhir.Type, root plan.Node) (keys []store.RowKey) {
 	d.Helper()
 	s := d.snapshot()
@@ -190,7 +190,7 @@ func (d directory) lines(keys []store.RowKey, t fhir.Instant) (lines []string) {
 	d.Helper()
 	d.must(d.ReadAsOf(d.Context(), keys, t, func(key store.RowKey, line []byte) error {
 		if n := len(lines); key != keys[n] {
-			d.Errorf("line %d is of key %d, want %d", n, key, keys[n])
+			d.Errorf("line %d has key %d, want %d", n, key, keys[n])
 		}
 		lines = append(lines, string(line))
 		return nil
@@ -201,7 +201,7 @@ func (d directory) lines(keys []store.RowKey, t fhir.Instant) (lines []string) {
 	return lines
 }
 
-// resource is a stored line, read.
+// resource is a parsed line.
 type resource struct {
 	ID   string
 	Text string
@@ -232,7 +232,7 @@ func (d directory) all(t fhir.Type) (rs []resource) {
 	return rs
 }
 
-// wantAll compares the current resources of a type, written "id v1 text".
+// wantAll compares the current resources of a type, formatted as "id v1 text".
 func (d directory) wantAll(t fhir.Type, want ...string) {
 	d.Helper()
 	var got []string
@@ -322,14 +322,14 @@ func testLastUpdated(t *testing.T, open OpenStore) {
 		t.Errorf("lastUpdated %s and %s", rs[0].Meta.LastUpdated, rs[1].Meta.LastUpdated)
 	}
 	if got := rs[2].Meta.LastUpdated; got != "1970-01-01T00:00:00.000Z" {
-		t.Errorf("lastUpdated %s, want the kept start of 1970", got)
+		t.Errorf("lastUpdated %s, want the start of 1970 from the source", got)
 	}
 	equal := plan.Updated{Compare: plan.Comparison{Prefix: plan.EQ, Period: fhir.Period{From: 1000, To: 1001}}}
 	if keys := d.keys(fhir.Location, equal); len(keys) != 1 {
-		t.Errorf("_lastUpdated finds %d, want the one whose meta says so", len(keys))
+		t.Errorf("_lastUpdated finds %d resources, want the one with that meta.lastUpdated", len(keys))
 	}
 	if keys := d.keys(fhir.Location, plan.Since{After: noon - 1}); len(keys) != 3 {
-		t.Errorf("_since finds %d, want all: they were committed now", len(keys))
+		t.Errorf("_since finds %d resources, want all, because they were committed now", len(keys))
 	}
 }
 
@@ -345,7 +345,7 @@ func testClock(t *testing.T, open OpenStore) {
 	}
 	for i := 1; i < len(times); i++ {
 		if times[i] <= times[i-1] {
-			t.Errorf("moment %d is %v, after %v", i, times[i], times[i-1])
+			t.Errorf("time %d is %v, after %v", i, times[i], times[i-1])
 		}
 	}
 }
@@ -408,7 +408,7 @@ func testPresent(t *testing.T, open OpenStore) {
 	none, err := d.Present(t.Context(), fhir.Location, nil)
 	d.must(err)
 	if len(none) != 0 {
-		t.Errorf("%v of no ids", none)
+		t.Errorf("%v for no ids", none)
 	}
 }
 
@@ -441,7 +441,7 @@ func testCancelledApply(t *testing.T, open OpenStore) {
 	d.wantAll(fhir.Location)
 }
 
-// everyKind gives one entry of each kind, all made from one word.
+// everyKind returns one entry of each kind with the word as its value.
 func everyKind(word string) []index.Entry {
 	return []index.Entry{
 		{Kind: index.Token, Param: 1, System: "http://system", Code: word},
@@ -452,7 +452,7 @@ func everyKind(word string) []index.Entry {
 	}
 }
 
-// findEveryKind gives plans that find what everyKind made.
+// findEveryKind returns plans that match the entries of everyKind.
 func findEveryKind(word string) []plan.Node {
 	system := "http://system"
 	return []plan.Node{

@@ -13,7 +13,7 @@ import (
 )
 
 // model is the naive directory that a store is compared with: a list of current
-// resources, searched by looking at each entry of each.
+// resources. A search evaluates every entry of every resource.
 type model struct {
 	resources []modelResource // in order of arrival
 }
@@ -27,7 +27,7 @@ func (m *model) find(t fhir.Type, id string) int {
 	return slices.IndexFunc(m.resources, func(r modelResource) bool { return r.Type == t && r.ID == id })
 }
 
-// apply repeats what the store did with a change that was committed at a time.
+// apply applies a change that the store has committed at a time.
 func (m *model) apply(c store.Change, at fhir.Instant) store.Outcome {
 	i := m.find(c.Type, c.ID)
 	r := modelResource{Change: c, committed: at, updated: at}
@@ -50,7 +50,7 @@ func (m *model) apply(c store.Change, at fhir.Instant) store.Outcome {
 	return store.Updated
 }
 
-// search returns the ids of the resources that a plan finds, in order of arrival.
+// search returns the ids of the resources that match a plan, in order of arrival.
 func (m *model) search(p plan.Plan) (ids []string) {
 	for i := range m.resources {
 		if r := &m.resources[i]; r.Type == p.Type && m.holds(r, p.Root) {
@@ -100,8 +100,8 @@ func (m *model) holds(r *modelResource, n plan.Node) bool {
 	return entryIn(r.Entries, n)
 }
 
-// visible reports whether a resource of one of the types is there and visible as the
-// condition asks.
+// visible reports whether a resource of one of the types exists and is visible as the
+// condition requires.
 func (m *model) visible(n plan.AllVisible, name, id string) bool {
 	return slices.ContainsFunc(m.resources, func(r modelResource) bool {
 		return slices.Contains(n.Types, r.Type) && r.Type.String() == name && r.ID == id && shows(n.Visible, r.Visibility)
@@ -155,7 +155,7 @@ func entryHolds(e index.Entry, n plan.Node) bool {
 	return false
 }
 
-// compares is the comparison of SR-44, moment by moment for whole periods.
+// compares implements the comparison of SR-44 for periods.
 func compares(c plan.Comparison, e fhir.Period) bool {
 	within := c.Period.From <= e.From && e.To <= c.Period.To
 	partAfter, partBefore := e.To > c.Period.To, e.From < c.Period.From
@@ -181,8 +181,8 @@ func compares(c plan.Comparison, e fhir.Period) bool {
 	}
 }
 
-// metres is the distance on the great circle by the angle between two vectors, which
-// is another formula than that of the drivers.
+// metres returns the great-circle distance from the angle between two vectors. The
+// drivers use another formula.
 func metres(p, q index.Position) float64 {
 	vector := func(p index.Position) [3]float64 {
 		lat, lon := p.Latitude*math.Pi/180, p.Longitude*math.Pi/180
@@ -193,7 +193,7 @@ func metres(p, q index.Position) float64 {
 	return 2 * index.EarthRadius * math.Asin(min(1, chord/2))
 }
 
-// sorted returns the ids of the resources that a plan finds, in an order.
+// sorted returns the ids of the resources that match a plan, in the given order.
 func (m *model) sorted(p plan.Plan, order []plan.Order) []string {
 	ids := m.search(p)
 	if len(order) == 0 {
@@ -218,7 +218,7 @@ func (m *model) sorted(p plan.Plan, order []plan.Order) []string {
 	return ids
 }
 
-// before compares two resources by one key of an order.
+// before compares two resources by one sort key.
 func (r *modelResource) before(other *modelResource, o plan.Order) int {
 	c := 0
 	switch o.By {
@@ -229,7 +229,7 @@ func (r *modelResource) before(other *modelResource, o plan.Order) int {
 	default:
 		one, two := r.extreme(o), other.extreme(o)
 		if one == nil || two == nil {
-			return cmp.Compare(boolean(one == nil), boolean(two == nil)) // those without come last
+			return cmp.Compare(boolean(one == nil), boolean(two == nil)) // resources without a value come last
 		}
 		c = compareEntries(*one, *two, o)
 	}
@@ -239,8 +239,8 @@ func (r *modelResource) before(other *modelResource, o plan.Order) int {
 	return c
 }
 
-// extreme is the least entry that a resource is sorted by, or descending the
-// greatest; nil if it has none.
+// extreme returns the entry by which a resource is sorted: the smallest one, or the
+// largest one in descending order. It returns nil if there is none.
 func (r *modelResource) extreme(o plan.Order) (best *index.Entry) {
 	for i := range r.Entries {
 		e := &r.Entries[i]
@@ -269,6 +269,7 @@ func compareEntries(a, b index.Entry, o plan.Order) int {
 	}
 }
 
+// boolean returns 1 for true and 0 for false.
 func boolean(b bool) int {
 	if b {
 		return 1

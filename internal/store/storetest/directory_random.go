@@ -15,12 +15,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The small worlds that random directories and plans draw from, so that they
-// meet often. Texts have edges: accents, a code point at the end of the range,
-// and one text that begins with another.
-// partParam is a token parameter whose codes are searched within.
+// partParam is a token parameter whose codes are searched by substring.
 const partParam = 3
 
+// Random directories and plans draw from these small sets, so that they match often. The
+// texts include edge cases: accents, a code point at the end of the range, and a text
+// that is a prefix of another.
 var (
 	someTypes   = []fhir.Type{fhir.Location, fhir.Practitioner}
 	someIDs     = []string{"a", "b", "c", "d", "e", "f", "g", "h"}
@@ -91,7 +91,7 @@ func drawChange(t *rapid.T) store.Change {
 	if rapid.Bool().Draw(t, "foreign meta") {
 		updated = noon + fhir.Instant(rapid.IntRange(0, 20).Draw(t, "updated"))
 	}
-	// The text is the source, so equal texts are equal resources.
+	// The text is the source, so resources with equal texts are equal.
 	c := put(resourceType, id, fmt.Sprint(entries, visibility, updated), entries...)
 	c.Visibility = visibility
 	if updated != 0 {
@@ -100,7 +100,7 @@ func drawChange(t *rapid.T) store.Change {
 	return c
 }
 
-func drawNode(t *rapid.T, depth int, moments []fhir.Instant) plan.Node {
+func drawNode(t *rapid.T, depth int, times []fhir.Instant) plan.Node {
 	kinds := 14
 	if depth > 0 {
 		kinds = 20
@@ -112,7 +112,7 @@ func drawNode(t *rapid.T, depth int, moments []fhir.Instant) plan.Node {
 	case 1:
 		return plan.Updated{Compare: plan.Comparison{Prefix: rapid.SampledFrom(somePrefixS).Draw(t, "prefix"), Period: drawPeriod(t, noon)}}
 	case 2:
-		return plan.Since{After: rapid.SampledFrom(moments).Draw(t, "since")}
+		return plan.Since{After: rapid.SampledFrom(times).Draw(t, "since")}
 	case 3:
 		return drawVisible(t)
 	case 4, 5:
@@ -143,15 +143,15 @@ func drawNode(t *rapid.T, depth int, moments []fhir.Instant) plan.Node {
 	case 13:
 		return plan.AllVisible{Param: param, Types: someTypes, Visible: drawVisible(t)}
 	case 14:
-		return plan.And(drawNodes(t, depth, moments))
+		return plan.And(drawNodes(t, depth, times))
 	case 15:
-		return plan.Or(drawNodes(t, depth, moments))
+		return plan.Or(drawNodes(t, depth, times))
 	case 16:
-		return plan.Not{Node: drawNode(t, depth-1, moments)}
+		return plan.Not{Node: drawNode(t, depth-1, times)}
 	case 17, 18:
-		return plan.Chain{Param: param, Type: rapid.SampledFrom(someTypes).Draw(t, "type"), Node: drawNode(t, depth-1, moments)}
+		return plan.Chain{Param: param, Type: rapid.SampledFrom(someTypes).Draw(t, "type"), Node: drawNode(t, depth-1, times)}
 	default:
-		return plan.Has{Param: param, Type: rapid.SampledFrom(someTypes).Draw(t, "type"), Node: drawNode(t, depth-1, moments)}
+		return plan.Has{Param: param, Type: rapid.SampledFrom(someTypes).Draw(t, "type"), Node: drawNode(t, depth-1, times)}
 	}
 }
 
@@ -159,7 +159,7 @@ func drawVisible(t *rapid.T) plan.Visible {
 	return plan.Visible{Active: rapid.Bool().Draw(t, "active"), NotSuppressed: rapid.Bool().Draw(t, "not suppressed")}
 }
 
-// drawOrder draws what a search is sorted by.
+// drawOrder draws a sort key.
 func drawOrder(t *rapid.T) plan.Order {
 	o := plan.Order{Descending: rapid.Bool().Draw(t, "descending")}
 	switch rapid.IntRange(0, 4).Draw(t, "by") {
@@ -178,10 +178,10 @@ func drawOrder(t *rapid.T) plan.Order {
 	return o
 }
 
-func drawNodes(t *rapid.T, depth int, moments []fhir.Instant) []plan.Node {
+func drawNodes(t *rapid.T, depth int, times []fhir.Instant) []plan.Node {
 	nodes := make([]plan.Node, rapid.IntRange(0, 3).Draw(t, "nodes"))
 	for i := range nodes {
-		nodes[i] = drawNode(t, depth-1, moments)
+		nodes[i] = drawNode(t, depth-1, times)
 	}
 	return nodes
 }
@@ -194,29 +194,29 @@ func drawMaybe(t *rapid.T, from []string) *string {
 	return &s
 }
 
-// testRandomPlans applies random changes and asks random questions between them.
-// The store must find what the naive evaluator finds; and what a live job has
-// selected must be read back later as it was.
+// testRandomPlans applies random changes and evaluates random plans between them. The
+// store must find what the model finds, and later reads of a live job must return what it
+// selected.
 func testRandomPlans(t *testing.T, open OpenStore) {
 	d := newDirectory(t, open)
 	m := &model{}
 	job := 0
-	// One store serves all checks, since making one is slow: each check goes on
-	// where the last one ended, and cleans up first.
+	// All checks use one store, because creating a store is slow. Each check removes all
+	// resources first.
 	rapid.Check(t, func(rt *rapid.T) {
 		d := directory{TB: &rapidTB{TB: t, rt: rt}, Store: d.Store, clock: d.clock}
-		for _, c := range wipe() {
+		for _, c := range removeAll() {
 			m.apply(c, 0)
 		}
-		d.apply(wipe()...)
-		moments := d.randomChanges(rt, m, rapid.SliceOfN(rapid.Custom(drawChange), 0, 20).Draw(rt, "changes"))
+		d.apply(removeAll()...)
+		times := d.randomChanges(rt, m, rapid.SliceOfN(rapid.Custom(drawChange), 0, 20).Draw(rt, "changes"))
 		job++
 		id := fmt.Sprint("job", job)
 		s := d.pin(id)
 		defer s.Close()
-		moments = append(moments, s.Time())
+		times = append(times, s.Time())
 		for range 8 {
-			p := plan.Plan{Type: rapid.SampledFrom(someTypes).Draw(rt, "type"), Root: drawNode(rt, 3, moments)}
+			p := plan.Plan{Type: rapid.SampledFrom(someTypes).Draw(rt, "type"), Root: drawNode(rt, 3, times)}
 			d.compare(rt, m, s, p)
 			d.compareSearch(rt, m, p)
 		}
@@ -230,8 +230,8 @@ func testRandomPlans(t *testing.T, open OpenStore) {
 	})
 }
 
-// wipe removes everything.
-func wipe() (changes []store.Change) {
+// removeAll returns the changes that remove all resources.
+func removeAll() (changes []store.Change) {
 	for _, t := range someTypes {
 		for _, id := range someIDs {
 			changes = append(changes, remove(t, id))
@@ -240,20 +240,20 @@ func wipe() (changes []store.Change) {
 	return changes
 }
 
-// randomChanges applies changes to store and model, and returns transaction times
-// from between them.
+// randomChanges applies changes to the store and the model, and returns transaction times
+// that were drawn between them.
 func (d directory) randomChanges(rt *rapid.T, m *model, changes []store.Change) []fhir.Instant {
-	moments := []fhir.Instant{d.snapshotTime()}
+	times := []fhir.Instant{d.snapshotTime()}
 	for _, c := range changes {
 		got := d.apply(c)[0]
-		// The change was committed after the last moment and before the next one:
-		// which time it got does not matter to questions about these moments.
-		if want := m.apply(c, moments[len(moments)-1]+1); got != want {
+		// The change was committed between two drawn times, so its exact commit time does
+		// not matter for plans that compare with these times.
+		if want := m.apply(c, times[len(times)-1]+1); got != want {
 			rt.Fatalf("%v/%s: outcome %v, want %v", c.Type, c.ID, got, want)
 		}
-		moments = append(moments, d.snapshotTime())
+		times = append(times, d.snapshotTime())
 	}
-	return moments
+	return times
 }
 
 func (d directory) snapshotTime() fhir.Instant {
@@ -278,16 +278,16 @@ func (d directory) compare(rt *rapid.T, m *model, s store.Snapshot, p plan.Plan)
 	}
 }
 
-// compareSearch asks for the first matches in some order, and for their number.
+// compareSearch searches for the first matches in a random order and for their number.
 func (d directory) compareSearch(rt *rapid.T, m *model, p plan.Plan) {
 	searcher, ok := d.Store.(store.Searcher)
 	if !ok {
-		rt.Fatalf("%T is no Searcher", d.Store)
+		rt.Fatalf("%T is not a Searcher", d.Store)
 	}
 	search := store.Search{
 		Plan: p, Order: rapid.SliceOfN(rapid.Custom(drawOrder), 0, 3).Draw(rt, "order"),
 		Limit: rapid.IntRange(0, 5).Draw(rt, "limit"), Total: int64(rapid.IntRange(-1, 4).Draw(rt, "total")),
-		Gather: int64(rapid.IntRange(0, 3).Draw(rt, "gather")), // so that small sets are broad too
+		MaterializeLimit: int64(rapid.IntRange(0, 3).Draw(rt, "gather")), // so that small sets exceed the limit too
 	}
 	found, err := searcher.Search(rt.Context(), search)
 	if err != nil {
@@ -300,11 +300,11 @@ func (d directory) compareSearch(rt *rapid.T, m *model, p plan.Plan) {
 	}
 	expected := want[:min(len(want), search.Limit)]
 	if len(search.Order) == 0 && len(want) > search.Limit {
-		// Which ones come is free, but each is a match and comes once.
+		// Any matches may be returned, but each only once.
 		expected = slices.DeleteFunc(slices.Clone(want), func(id string) bool { return !slices.Contains(got, id) })
 		slices.SortFunc(got, func(a, b string) int { return slices.Index(want, a) - slices.Index(want, b) })
 		if len(got) != search.Limit {
-			rt.Fatalf("%v\n%d of %d matches came for a limit of %d", p, len(got), len(want), search.Limit)
+			rt.Fatalf("%v\n%d of %d matches for a limit of %d", p, len(got), len(want), search.Limit)
 		}
 	}
 	if diff := cmp.Diff(expected, got, cmpopts.EquateEmpty()); diff != "" {
@@ -319,8 +319,7 @@ func (d directory) compareSearch(rt *rapid.T, m *model, p plan.Plan) {
 	}
 }
 
-// rapidTB sends the failures of a check to rapid, so that it can look for the
-// smallest case.
+// rapidTB reports failures to rapid, so that rapid can shrink the case.
 type rapidTB struct {
 	testing.TB
 	rt *rapid.T
@@ -332,7 +331,7 @@ func (t *rapidTB) Fatalf(f string, a ...any) { t.rt.Fatalf(f, a...) }
 func (t *rapidTB) Error(args ...any)         { t.rt.Error(args...) }
 func (t *rapidTB) Errorf(f string, a ...any) { t.rt.Errorf(f, a...) }
 
-// testCompare asks every prefix about every position of two small periods.
+// testCompare evaluates every prefix for every relative position of two short periods.
 func testCompare(t *testing.T, open OpenStore) {
 	d := newDirectory(t, open)
 	m := &model{}
@@ -364,7 +363,7 @@ func testCompare(t *testing.T, open OpenStore) {
 	}
 }
 
-// testLongLists asks with very many alternatives.
+// testLongLists evaluates plans with many alternatives.
 func testLongLists(t *testing.T, open OpenStore) {
 	d := newDirectory(t, open)
 	d.apply(put(fhir.Location, "a", "one", everyKind("w1")...), put(fhir.Location, "b", "one", everyKind("w2999")...))
@@ -388,19 +387,20 @@ func testLongLists(t *testing.T, open OpenStore) {
 	}
 }
 
-// testLargeSearches asks as much as a plan may: deep chains, and very many
-// alternatives of the kinds that take most text, driving and checked.
+// testLargeSearches evaluates the largest plans that are allowed: deep chains, and many
+// alternatives of the conditions with the longest SQL, both as driving and as checked
+// conditions.
 func testLargeSearches(t *testing.T, open OpenStore) {
 	d := newDirectory(t, open)
 	itself := index.Entry{Kind: index.Reference, Param: 4, System: "Location", Code: "a"}
 	here := index.Entry{Kind: index.Location, Param: 6, Position: somePlaces[0]}
 	d.apply(put(fhir.Location, "a", "one", append(everyKind("w1"), itself, here)...), put(fhir.Location, "b", "one", everyKind("w2")...))
-	var texts, links, backs, places plan.Or
+	var texts, chains, reverseChains, places plan.Or
 	for i := range 500 {
 		word := fmt.Sprint("w", i+1, "x"[:i%2])
 		texts = append(texts, plan.String{Param: 2, Text: word, Contains: true})
-		links = append(links, plan.Chain{Param: 4, Type: fhir.Location, Node: plan.And{plan.Token{Param: 1, Code: &word}, plan.Visible{Active: true}}})
-		backs = append(backs, plan.Has{Param: 4, Type: fhir.Location, Node: plan.And{plan.URI{Param: 5, Value: word}, plan.Visible{Active: true}}})
+		chains = append(chains, plan.Chain{Param: 4, Type: fhir.Location, Node: plan.And{plan.Token{Param: 1, Code: &word}, plan.Visible{Active: true}}})
+		reverseChains = append(reverseChains, plan.Has{Param: 4, Type: fhir.Location, Node: plan.And{plan.URI{Param: 5, Value: word}, plan.Visible{Active: true}}})
 	}
 	for i := range 190 {
 		places = append(places, plan.Near{Param: 6, Point: somePlaces[i%2], Meters: float64(100 + i)})
@@ -410,17 +410,17 @@ func testLargeSearches(t *testing.T, open OpenStore) {
 		deep = plan.And{plan.Chain{Param: 4, Type: fhir.Location, Node: plan.And{plan.Has{Param: 4, Type: fhir.Location, Node: deep}, plan.Visible{Active: true}}}, plan.Visible{Active: true}}
 	}
 	for name, root := range map[string]plan.Node{
-		"texts": texts, "links": links, "backs": backs, "places": places, "deep": deep,
-		"links to texts": plan.Chain{Param: 4, Type: fhir.Location, Node: plan.And{texts, places}},
+		"texts": texts, "chains": chains, "reverse chains": reverseChains, "places": places, "deep": deep,
+		"chains to texts": plan.Chain{Param: 4, Type: fhir.Location, Node: plan.And{texts, places}},
 	} {
-		for _, asked := range []plan.Node{root, plan.Not{Node: plan.Not{Node: root}}} {
-			p := plan.Plan{Type: fhir.Location, Root: asked}
+		for _, node := range []plan.Node{root, plan.Not{Node: plan.Not{Node: root}}} {
+			p := plan.Plan{Type: fhir.Location, Root: node}
 			found, err := d.Store.(store.Searcher).Search(t.Context(), store.Search{Plan: p, Limit: 3, Total: 1000, Order: []plan.Order{{Kind: index.String, Param: 2}}})
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			if keys := d.keys(fhir.Location, asked); len(found.Rows) == 0 || found.Rows[0].ID != "a" || len(keys) != len(found.Rows) {
-				t.Errorf("%s: a search finds %d, a selection %d; want a first", name, len(found.Rows), len(keys))
+			if keys := d.keys(fhir.Location, node); len(found.Rows) == 0 || found.Rows[0].ID != "a" || len(keys) != len(found.Rows) {
+				t.Errorf("%s: a search finds %d, a selection %d; want a as the first", name, len(found.Rows), len(keys))
 			}
 		}
 	}

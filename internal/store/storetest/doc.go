@@ -1,7 +1,8 @@
-// Package storetest is the suite that every driver of package store passes: what
-// [Directory] and [Jobs] ask, in tests that know no database.
+// Package storetest is the test suite that every driver of package store passes: it tests
+// the contracts of store.Directory, store.Jobs, store.Reader and store.Indexer without
+// knowledge of the database.
 //
-// The moments are tested by barriers at fault points, never by waiting; random
-// directories and random plans are held against a naive evaluator that is written
-// over the same index entries and shares nothing with the drivers.
+// Tests of concurrency stop at failpoints; they never wait for a time. Random directories
+// and random plans are compared with a naive evaluator over the same index entries, which
+// shares no code with the drivers.
 package storetest

@@ -10,8 +10,8 @@ import (
 	"muster/internal/store"
 )
 
-// GateWaits runs the test that every wait for the write gate is told, by writes and by
-// snapshots. The function opens an empty directory with the options.
+// GateWaits tests that Options.GateWaited is called for each write and each snapshot. The
+// function opens an empty directory with the options.
 func GateWaits(t *testing.T, open func(t *testing.T, o store.Options) store.Store) {
 	var waits atomic.Int64
 	s := open(t, store.Options{GateWaited: func(d time.Duration) {
@@ -26,7 +26,7 @@ func GateWaits(t *testing.T, open func(t *testing.T, o store.Options) store.Stor
 		t.Fatal(err)
 	}
 	if n := waits.Load() - at; n != 1 {
-		t.Errorf("a write told %d waits, want 1", n)
+		t.Errorf("a write reported %d waits, want 1", n)
 	}
 	at = waits.Load()
 	snapshot, err := s.OpenSnapshot(t.Context(), func(context.Context, fhir.Instant) error { return nil })
@@ -37,6 +37,6 @@ func GateWaits(t *testing.T, open func(t *testing.T, o store.Options) store.Stor
 		t.Fatal(err)
 	}
 	if n := waits.Load() - at; n != 1 {
-		t.Errorf("a snapshot told %d waits, want 1", n)
+		t.Errorf("a snapshot reported %d waits, want 1", n)
 	}
 }

@@ -15,19 +15,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Jobs runs the suite of the job store. open returns an empty store for each
-// test. Times are handed in, so the suite needs no clock.
+// Jobs runs the suite of the job store. open returns an empty store for each test. The
+// tests pass all times, so the suite needs no clock.
 func Jobs(t *testing.T, open func(t *testing.T) store.Jobs) {
 	for _, c := range []struct {
 		name string
-		test func(*testing.T, jobsBundle)
+		test func(*testing.T, jobsTest)
 	}{
 		{"CreateAndRead", testCreateAndRead},
 		{"LimitCountsLiveJobsOfTheOwner", testLimit},
 		{"LimitHoldsAgainstRacers", testLimitRace},
 		{"ClaimsAreExclusive", testClaimsExclusive},
 		{"ConcurrentClaimsAreExclusive", testConcurrentClaims},
-		{"ClaimThatIsBeingCommittedIsTold", testClaimAtCommit},
+		{"CommittedClaimIsReturned", testClaimAtCommit},
 		{"PartsTakeTurnsBetweenJobs", testTurns},
 		{"LeaseEndsAndFencesTheLateWorker", testFences},
 		{"LateSelectionIsRefused", testLateSelection},
@@ -46,32 +46,32 @@ func Jobs(t *testing.T, open func(t *testing.T) store.Jobs) {
 		{"ExpiredIsNeverRevived", testExpire},
 		{"ObjectsAndLiveJobs", testObjects},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.test(t, jobsBundle{T: t, Jobs: open(t)}) })
+		t.Run(c.name, func(t *testing.T) { c.test(t, jobsTest{T: t, Jobs: open(t)}) })
 	}
 }
 
-// The times of the suite, in ms: work happens at noon, leases are a second.
+// The times of the suite in ms. Work happens at noon; a lease lasts one second.
 const (
 	noon    fhir.Instant = 1_800_000_000_000
 	lease                = 1000
-	later                = noon + 10*lease // every lease of noon is over
+	later                = noon + 10*lease // all leases from noon have ended
 	expires              = noon + 3_600_000
 )
 
-// jobsBundle is a store under test with short forms for what must work.
-type jobsBundle struct {
+// jobsTest is a job store under test. Its methods fail the test on errors.
+type jobsTest struct {
 	*testing.T
 	store.Jobs
 }
 
-func (b jobsBundle) must(err error) {
+func (b jobsTest) must(err error) {
 	b.Helper()
 	if err != nil {
 		b.Fatal(err)
 	}
 }
 
-func (b jobsBundle) is(what string, got, want error) {
+func (b jobsTest) wantErr(what string, got, want error) {
 	b.Helper()
 	if !errors.Is(got, want) {
 		b.Errorf("%s: error %v, want %v", what, got, want)
@@ -79,29 +79,29 @@ func (b jobsBundle) is(what string, got, want error) {
 }
 
 // create stores a job that was kicked off n ms after noon.
-func (b jobsBundle) create(id string, n fhir.Instant) {
+func (b jobsTest) create(id string, n fhir.Instant) {
 	b.Helper()
 	b.must(b.CreateJob(b.Context(), store.Job{ID: id, Owner: "anna", Request: []byte(`{"job":"` + id + `"}`), Created: noon + n}, 0))
 }
 
-func (b jobsBundle) claim(worker string, now fhir.Instant) *store.Task {
+func (b jobsTest) claim(worker string, now fhir.Instant) *store.Task {
 	b.Helper()
 	task, err := b.Claim(b.Context(), worker, now, lease)
 	b.must(err)
 	return task
 }
 
-// mustClaim claims work that must be there.
-func (b jobsBundle) mustClaim(worker string, now fhir.Instant) *store.Task {
+// mustClaim claims a task and fails the test if there is none.
+func (b jobsTest) mustClaim(worker string, now fhir.Instant) *store.Task {
 	b.Helper()
 	task := b.claim(worker, now)
 	if task == nil {
-		b.Fatalf("%s: there is no work to claim", worker)
+		b.Fatalf("%s: there is no task to claim", worker)
 	}
 	return task
 }
 
-func (b jobsBundle) state(id string, want store.State) store.Job {
+func (b jobsTest) state(id string, want store.State) store.Job {
 	b.Helper()
 	job, err := b.Job(b.Context(), id)
 	b.must(err)
@@ -111,9 +111,9 @@ func (b jobsBundle) state(id string, want store.State) store.Job {
 	return job
 }
 
-// write brings a new job to Writing with parts of the given counts, of ten bytes
-// for each resource.
-func (b jobsBundle) write(id string, n fhir.Instant, counts ...int64) {
+// write creates a job and moves it to Writing, with parts of the given counts and ten
+// bytes for each resource.
+func (b jobsTest) write(id string, n fhir.Instant, counts ...int64) {
 	b.Helper()
 	b.create(id, n)
 	task := b.mustClaim("selector", noon)
@@ -139,14 +139,14 @@ func cutSelection(id string, counts []int64) ([]store.Selection, []store.Part) {
 	return []store.Selection{{Type: fhir.Practitioner, Keys: keys}}, parts
 }
 
-// whole is what the writer of a part reports when all is well.
-func whole(p *store.Part) store.Stored {
+// storedAsPlanned returns the result of a part that was written as planned.
+func storedAsPlanned(p *store.Part) store.Stored {
 	return store.Stored{Count: p.Count, Bytes: p.Bytes, GzipBytes: p.Bytes / 2, SHA256: "abc", Index: []byte{1, 2}}
 }
 
-func (b jobsBundle) finish(task *store.Task) store.State {
+func (b jobsTest) finish(task *store.Task) store.State {
 	b.Helper()
-	state, err := b.FinishPart(b.Context(), task, object(task), whole(task.Part), noon, expires)
+	state, err := b.FinishPart(b.Context(), task, object(task), storedAsPlanned(task.Part), noon, expires)
 	b.must(err)
 	return state
 }
@@ -155,7 +155,7 @@ func object(t *store.Task) string {
 	return fmt.Sprintf("%s/%d-%d.gz", t.Job.ID, t.Part.Number, t.Fence)
 }
 
-func testCreateAndRead(t *testing.T, b jobsBundle) {
+func testCreateAndRead(t *testing.T, b jobsTest) {
 	b.create("one", 7)
 	got, err := b.Job(t.Context(), "one")
 	b.must(err)
@@ -165,28 +165,28 @@ func testCreateAndRead(t *testing.T, b jobsBundle) {
 		t.Errorf("job (-want +got):\n%s", diff)
 	}
 	_, err = b.Job(t.Context(), "two")
-	b.is("an unknown job", err, store.ErrNotFound)
+	b.wantErr("an unknown job", err, store.ErrNotFound)
 	if err := b.CreateJob(t.Context(), store.Job{ID: "one", Owner: "bob", Created: noon, Request: []byte("{}")}, 0); err == nil {
-		t.Error("an id was given twice")
+		t.Error("an id was used twice")
 	}
 }
 
-func testLimit(t *testing.T, b jobsBundle) {
+func testLimit(t *testing.T, b jobsTest) {
 	create := func(id, owner string) error {
 		return b.CreateJob(t.Context(), store.Job{ID: id, Owner: owner, Request: []byte("{}"), Created: noon}, 2)
 	}
 	b.must(create("1", "anna"))
 	b.must(create("2", "anna"))
-	b.is("a third job", create("3", "anna"), store.ErrTooManyJobs)
+	b.wantErr("a third job", create("3", "anna"), store.ErrTooManyJobs)
 	b.must(create("4", "bob"))
 	b.must(b.Cancel(t.Context(), "1", "anna", noon, expires))
 	b.must(create("5", "anna"))
 	b.must(b.Fail(t.Context(), "2", "reason", noon, expires))
 	b.must(create("6", "anna"))
-	b.is("a third live job", create("7", "anna"), store.ErrTooManyJobs)
+	b.wantErr("a third live job", create("7", "anna"), store.ErrTooManyJobs)
 }
 
-func testLimitRace(t *testing.T, b jobsBundle) {
+func testLimitRace(t *testing.T, b jobsTest) {
 	var wg sync.WaitGroup
 	errs := make([]error, 12)
 	for n := range errs {
@@ -208,9 +208,9 @@ func testLimitRace(t *testing.T, b jobsBundle) {
 	}
 }
 
-func testClaimsExclusive(t *testing.T, b jobsBundle) {
+func testClaimsExclusive(t *testing.T, b jobsTest) {
 	if task := b.claim("w", noon); task != nil {
-		t.Fatalf("an empty store gave %+v", task)
+		t.Fatalf("an empty store returned %+v", task)
 	}
 	b.create("young", 2)
 	b.create("old", 1)
@@ -222,9 +222,9 @@ func testClaimsExclusive(t *testing.T, b jobsBundle) {
 		t.Errorf("claim of a selection: %+v", first)
 	}
 	if task := b.claim("c", noon+lease-1); task != nil {
-		t.Errorf("held work was given away: %+v", task)
+		t.Errorf("a claimed task was claimed again: %+v", task)
 	}
-	// A selection goes before parts.
+	// Selections come before parts.
 	b.must(b.BeginSelecting(t.Context(), first, noon, noon))
 	selections, parts := cutSelection("old", []int64{3})
 	b.must(b.StoreSelection(t.Context(), first, selections, parts, noon, expires))
@@ -237,7 +237,7 @@ func testClaimsExclusive(t *testing.T, b jobsBundle) {
 	}
 }
 
-func testConcurrentClaims(t *testing.T, b jobsBundle) {
+func testConcurrentClaims(t *testing.T, b jobsTest) {
 	b.write("job", 0, 1, 1, 1, 1, 1, 1, 1, 1)
 	var mu sync.Mutex
 	owner := map[int]string{}
@@ -255,7 +255,7 @@ func testConcurrentClaims(t *testing.T, b jobsBundle) {
 				}
 				mu.Lock()
 				if other := owner[task.Part.Number]; other != "" {
-					t.Errorf("part %d went to %s and to %s", task.Part.Number, other, name)
+					t.Errorf("part %d was claimed by %s and by %s", task.Part.Number, other, name)
 				}
 				owner[task.Part.Number] = name
 				mu.Unlock()
@@ -268,9 +268,10 @@ func testConcurrentClaims(t *testing.T, b jobsBundle) {
 	}
 }
 
-// testClaimAtCommit ends the context of a claim that is about to be committed, as a server
-// does that is told to stop: who claims must hear of it, or nobody gives it back.
-func testClaimAtCommit(t *testing.T, b jobsBundle) {
+// testClaimAtCommit ends the context of a claim just before its commit, as a stopping
+// server does. The worker must receive the claim, because it could not release it
+// otherwise.
+func testClaimAtCommit(t *testing.T, b jobsTest) {
 	b.create("job", 0)
 	ctx, stop := context.WithCancel(t.Context())
 	defer failpoint.Arm("jobs.commit", func(context.Context) error {
@@ -288,7 +289,7 @@ func testClaimAtCommit(t *testing.T, b jobsBundle) {
 	}
 }
 
-func testTurns(t *testing.T, b jobsBundle) {
+func testTurns(t *testing.T, b jobsTest) {
 	b.write("large", 0, 1, 1, 1, 1)
 	b.write("small", 1, 1, 1)
 	var order []string
@@ -301,20 +302,20 @@ func testTurns(t *testing.T, b jobsBundle) {
 	}
 }
 
-func testFences(t *testing.T, b jobsBundle) {
+func testFences(t *testing.T, b jobsTest) {
 	b.write("job", 0, 4)
 	late := b.mustClaim("late", noon)
-	b.must(b.Renew(t.Context(), late, noon+lease, lease, 1)) // over time, but still its own
+	b.must(b.Renew(t.Context(), late, noon+lease, lease, 1)) // late, but the claim is still current
 	if task := b.claim("next", noon+2*lease-1); task != nil {
-		t.Fatal("renewed work was given away")
+		t.Fatal("a renewed task was claimed again")
 	}
 	next := b.mustClaim("next", later)
 	if next.Fence <= late.Fence || next.Attempt != 2 {
 		t.Errorf("second claim: fence %d after %d, attempt %d", next.Fence, late.Fence, next.Attempt)
 	}
-	b.is("renew by the late worker", b.Renew(t.Context(), late, later, lease, 2), store.ErrLeaseLost)
-	_, err := b.FinishPart(t.Context(), late, object(late), whole(late.Part), later, expires)
-	b.is("finish by the late worker", err, store.ErrLeaseLost)
+	b.wantErr("renew by the late worker", b.Renew(t.Context(), late, later, lease, 2), store.ErrLeaseLost)
+	_, err := b.FinishPart(t.Context(), late, object(late), storedAsPlanned(late.Part), later, expires)
+	b.wantErr("finish by the late worker", err, store.ErrLeaseLost)
 	b.must(b.Release(t.Context(), late, 0, true)) // changes nothing
 	b.must(b.Renew(t.Context(), next, later, lease, 2))
 	if state := b.finish(next); state != store.Complete {
@@ -325,17 +326,17 @@ func testFences(t *testing.T, b jobsBundle) {
 	if len(parts) != 1 || parts[0].Object != object(next) {
 		t.Errorf("the part names %+v, want the object of the later claim", parts)
 	}
-	_, err = b.FinishPart(t.Context(), next, object(next), whole(next.Part), later, expires)
-	b.is("a second finish", err, store.ErrLeaseLost)
-	// The same worker, claiming again, is another claim too.
+	_, err = b.FinishPart(t.Context(), next, object(next), storedAsPlanned(next.Part), later, expires)
+	b.wantErr("a second finish", err, store.ErrLeaseLost)
+	// A second claim by the same worker is a different claim.
 	b.write("again", 1, 1)
 	one := b.mustClaim("w", later)
 	two := b.mustClaim("w", later+10*lease)
-	b.is("renew of the first claim", b.Renew(t.Context(), one, later+10*lease, lease, 0), store.ErrLeaseLost)
+	b.wantErr("renew of the first claim", b.Renew(t.Context(), one, later+10*lease, lease, 0), store.ErrLeaseLost)
 	b.must(b.Renew(t.Context(), two, later+10*lease, lease, 0))
 }
 
-func testLateSelection(t *testing.T, b jobsBundle) {
+func testLateSelection(t *testing.T, b jobsTest) {
 	b.create("job", 0)
 	late := b.mustClaim("late", noon)
 	b.must(b.BeginSelecting(t.Context(), late, noon+1, noon))
@@ -345,17 +346,17 @@ func testLateSelection(t *testing.T, b jobsBundle) {
 	}
 	b.must(b.BeginSelecting(t.Context(), next, later+1, later)) // a new provisional T
 	selections, parts := cutSelection("job", []int64{1})
-	b.is("begin by the late worker", b.BeginSelecting(t.Context(), late, later+2, later), store.ErrLeaseLost)
-	b.is("selection of the late worker", b.StoreSelection(t.Context(), late, selections, parts, later, expires), store.ErrLeaseLost)
+	b.wantErr("begin by the late worker", b.BeginSelecting(t.Context(), late, later+2, later), store.ErrLeaseLost)
+	b.wantErr("selection of the late worker", b.StoreSelection(t.Context(), late, selections, parts, later, expires), store.ErrLeaseLost)
 	b.must(b.StoreSelection(t.Context(), next, selections, parts, later, expires))
 	if job := b.state("job", store.Writing); job.Time != later+1 || job.Total != 1 || job.Started != later {
 		t.Errorf("job after the selection: %+v", job)
 	}
-	b.is("a second selection", b.StoreSelection(t.Context(), next, selections, parts, later, expires), store.ErrLeaseLost)
-	b.is("a new T after the selection", b.BeginSelecting(t.Context(), next, later+9, later), store.ErrLeaseLost)
+	b.wantErr("a second selection", b.StoreSelection(t.Context(), next, selections, parts, later, expires), store.ErrLeaseLost)
+	b.wantErr("a new T after the selection", b.BeginSelecting(t.Context(), next, later+9, later), store.ErrLeaseLost)
 }
 
-func testRelease(t *testing.T, b jobsBundle) {
+func testRelease(t *testing.T, b jobsTest) {
 	b.write("job", 0, 4)
 	b.must(b.Release(t.Context(), b.mustClaim("w", noon), 0, false))
 	task := b.mustClaim("w", noon)
@@ -365,17 +366,17 @@ func testRelease(t *testing.T, b jobsBundle) {
 	b.must(b.Renew(t.Context(), task, noon, lease, 3))
 	b.must(b.Release(t.Context(), task, noon+500, true))
 	if job := b.state("job", store.Writing); job.Found != 0 {
-		t.Errorf("found %d of work that was given back", job.Found)
+		t.Errorf("found %d of a released task", job.Found)
 	}
 	if task := b.claim("w", noon+499); task != nil {
-		t.Error("work was given away before its time")
+		t.Error("a task was claimed before its retry time")
 	}
 	if task := b.mustClaim("w", noon+500); task.Attempt != 2 {
 		t.Errorf("attempt %d after a failure, want 2", task.Attempt)
 	}
 }
 
-func testSelection(t *testing.T, b jobsBundle) {
+func testSelection(t *testing.T, b jobsTest) {
 	b.create("job", 0)
 	task := b.mustClaim("w", noon)
 	b.must(b.BeginSelecting(t.Context(), task, noon+5, noon))
@@ -396,7 +397,7 @@ func testSelection(t *testing.T, b jobsBundle) {
 		}
 	}
 	_, err := b.Selection(t.Context(), "job", fhir.Endpoint)
-	b.is("the selection of a type without rows", err, store.ErrNotFound)
+	b.wantErr("the selection of a type without rows", err, store.ErrNotFound)
 	got, err := b.Parts(t.Context(), "job")
 	b.must(err)
 	for n := range got {
@@ -406,27 +407,27 @@ func testSelection(t *testing.T, b jobsBundle) {
 		t.Errorf("parts (-want +got):\n%s", diff)
 	}
 	_, _, err = b.PartByFile(t.Context(), "f1")
-	b.is("a file of a job that is writing", err, store.ErrNotFound)
+	b.wantErr("a file of a job that is writing", err, store.ErrNotFound)
 }
 
-func testEmptySelection(t *testing.T, b jobsBundle) {
+func testEmptySelection(t *testing.T, b jobsTest) {
 	b.write("job", 0)
 	if job := b.state("job", store.Complete); job.Total != 0 || job.Expires != expires || job.Finished != noon || job.Time != noon+5 {
 		t.Errorf("job without rows: %+v", job)
 	}
 	if task := b.claim("w", later); task != nil {
-		t.Errorf("there is work on a finished job: %+v", task)
+		t.Errorf("a finished job has a task: %+v", task)
 	}
 }
 
-func testLastPart(t *testing.T, b jobsBundle) {
+func testLastPart(t *testing.T, b jobsTest) {
 	b.write("job", 0, 3, 2)
 	one, two := b.mustClaim("a", noon), b.mustClaim("b", noon)
 	if state := b.finish(two); state != store.Writing {
-		t.Errorf("state %s with a part open", state)
+		t.Errorf("state %s with an unfinished part", state)
 	}
 	_, _, err := b.PartByFile(t.Context(), "file-job-2")
-	b.is("a written file of a job that is not complete", err, store.ErrNotFound)
+	b.wantErr("a written file of a job that is not complete", err, store.ErrNotFound)
 	if state := b.finish(one); state != store.Complete {
 		t.Errorf("state %s after the last part", state)
 	}
@@ -440,13 +441,13 @@ func testLastPart(t *testing.T, b jobsBundle) {
 		t.Errorf("job of the file (-want +got):\n%s", diff)
 	}
 	want := *two.Part
-	want.Done, want.Object, want.Stored = true, object(two), whole(two.Part)
+	want.Done, want.Object, want.Stored = true, object(two), storedAsPlanned(two.Part)
 	if diff := cmp.Diff(want, part); diff != "" {
 		t.Errorf("part of the file (-want +got):\n%s", diff)
 	}
 }
 
-func testLastPartRace(t *testing.T, b jobsBundle) {
+func testLastPartRace(t *testing.T, b jobsTest) {
 	const parts = 8
 	counts := make([]int64, parts)
 	for n := range counts {
@@ -459,7 +460,7 @@ func testLastPartRace(t *testing.T, b jobsBundle) {
 	for n := range parts {
 		task := b.mustClaim(fmt.Sprint(n), noon)
 		wg.Go(func() {
-			state, err := b.FinishPart(t.Context(), task, object(task), whole(task.Part), noon, expires)
+			state, err := b.FinishPart(t.Context(), task, object(task), storedAsPlanned(task.Part), noon, expires)
 			if err != nil {
 				t.Error(err)
 			}
@@ -474,7 +475,7 @@ func testLastPartRace(t *testing.T, b jobsBundle) {
 	}
 }
 
-func testMismatch(t *testing.T, b jobsBundle) {
+func testMismatch(t *testing.T, b jobsTest) {
 	for name, spoil := range map[string]func(*store.Stored){
 		"fewer-lines": func(s *store.Stored) { s.Count-- },
 		"more-lines":  func(s *store.Stored) { s.Count++ },
@@ -482,7 +483,7 @@ func testMismatch(t *testing.T, b jobsBundle) {
 	} {
 		b.write(name, 0, 3, 1)
 		task := b.mustClaim("w", noon)
-		stored := whole(task.Part)
+		stored := storedAsPlanned(task.Part)
 		spoil(&stored)
 		state, err := b.FinishPart(t.Context(), task, object(task), stored, noon, expires)
 		b.must(err)
@@ -490,18 +491,18 @@ func testMismatch(t *testing.T, b jobsBundle) {
 			t.Errorf("%s: state %s, job %+v", name, state, job)
 		}
 	}
-	// Parts that are as planned, from a plan that lost rows.
+	// Parts as planned, but the plan omits selected rows.
 	b.create("plan", 0)
 	task := b.mustClaim("w", noon)
 	b.must(b.BeginSelecting(t.Context(), task, noon, noon))
 	selections, parts := cutSelection("plan", []int64{3, 2})
 	b.must(b.StoreSelection(t.Context(), task, selections, parts[:1], noon, expires))
 	if state := b.finish(b.mustClaim("w", noon)); state != store.Failed {
-		t.Errorf("3 of 5 selected resources were written and the job is %s", state)
+		t.Errorf("3 of 5 selected resources were written, but the job is %s", state)
 	}
 }
 
-func testProgress(t *testing.T, b jobsBundle) {
+func testProgress(t *testing.T, b jobsTest) {
 	b.create("job", 0)
 	found := func(state store.State, want int64, progress fhir.Instant) {
 		t.Helper()
@@ -514,7 +515,7 @@ func testProgress(t *testing.T, b jobsBundle) {
 	b.must(b.Renew(t.Context(), task, noon+2, lease, 4))
 	found(store.Selecting, 4, noon+2)
 	b.must(b.Renew(t.Context(), task, noon+3, lease, 4))
-	found(store.Selecting, 4, noon+2) // a heartbeat alone is no progress
+	found(store.Selecting, 4, noon+2) // a heartbeat without progress
 	selections, parts := cutSelection("job", []int64{3, 2})
 	b.must(b.StoreSelection(t.Context(), task, selections, parts, noon+4, expires))
 	found(store.Writing, 0, noon+4)
@@ -524,18 +525,18 @@ func testProgress(t *testing.T, b jobsBundle) {
 	found(store.Writing, 3, noon+6)
 	b.finish(two)
 	found(store.Writing, 4, noon)
-	// The first part is taken over: what it had counted is counted anew.
+	// Another worker claims the first part again: its count restarts.
 	again := b.mustClaim("c", later)
 	found(store.Writing, 2, noon)
 	b.must(b.Renew(t.Context(), again, later, lease, 1))
 	found(store.Writing, 3, later)
 }
 
-func testCancel(t *testing.T, b jobsBundle) {
+func testCancel(t *testing.T, b jobsTest) {
 	b.create("accepted", 0)
 	b.must(b.Cancel(t.Context(), "accepted", "anna", noon, expires))
 	if task := b.claim("w", later); task != nil {
-		t.Errorf("a cancelled job gave work: %+v", task)
+		t.Errorf("a cancelled job has a task: %+v", task)
 	}
 
 	b.create("selecting", 0)
@@ -543,29 +544,29 @@ func testCancel(t *testing.T, b jobsBundle) {
 	b.must(b.BeginSelecting(t.Context(), selecting, noon, noon))
 	b.must(b.Cancel(t.Context(), "selecting", "anna", noon, expires))
 	selections, parts := cutSelection("selecting", []int64{1})
-	b.is("renew", b.Renew(t.Context(), selecting, noon, lease, 0), store.ErrCancelled)
-	b.is("selection", b.StoreSelection(t.Context(), selecting, selections, parts, noon, expires), store.ErrCancelled)
+	b.wantErr("renew", b.Renew(t.Context(), selecting, noon, lease, 0), store.ErrCancelled)
+	b.wantErr("selection", b.StoreSelection(t.Context(), selecting, selections, parts, noon, expires), store.ErrCancelled)
 
 	b.write("writing", 0, 2, 2)
 	b.finish(b.mustClaim("w", noon))
 	writing := b.mustClaim("w", noon)
 	b.must(b.Cancel(t.Context(), "writing", "anna", noon, expires))
-	b.is("renew", b.Renew(t.Context(), writing, noon, lease, 0), store.ErrCancelled)
-	_, err := b.FinishPart(t.Context(), writing, object(writing), whole(writing.Part), noon, expires)
-	b.is("finish", err, store.ErrCancelled)
+	b.wantErr("renew", b.Renew(t.Context(), writing, noon, lease, 0), store.ErrCancelled)
+	_, err := b.FinishPart(t.Context(), writing, object(writing), storedAsPlanned(writing.Part), noon, expires)
+	b.wantErr("finish", err, store.ErrCancelled)
 	b.must(b.Release(t.Context(), writing, 0, false))
 
 	b.write("complete", 0, 1)
 	b.finish(b.mustClaim("w", noon))
 	b.must(b.Cancel(t.Context(), "complete", "anna", noon, expires))
 	_, _, err = b.PartByFile(t.Context(), "file-complete-1")
-	b.is("a file of a cancelled job", err, store.ErrNotFound)
+	b.wantErr("a file of a cancelled job", err, store.ErrNotFound)
 
 	for _, id := range []string{"accepted", "selecting", "writing", "complete"} {
 		if job := b.state(id, store.Cancelled); job.Expires != expires || job.Finished != noon {
 			t.Errorf("cancelled job: %+v", job)
 		}
-		b.is("a second cancel", b.Cancel(t.Context(), id, "anna", noon, expires), store.ErrNotFound)
+		b.wantErr("a second cancel", b.Cancel(t.Context(), id, "anna", noon, expires), store.ErrNotFound)
 		b.must(b.Fail(t.Context(), id, "too late", noon, expires))
 		b.state(id, store.Cancelled)
 		parts, err := b.Parts(t.Context(), id)
@@ -574,21 +575,21 @@ func testCancel(t *testing.T, b jobsBundle) {
 			t.Errorf("%s: a cancelled job keeps %d parts", id, len(parts))
 		}
 		_, err = b.Selection(t.Context(), id, fhir.Practitioner)
-		b.is("the selection of a cancelled job", err, store.ErrNotFound)
+		b.wantErr("the selection of a cancelled job", err, store.ErrNotFound)
 	}
 	if task := b.claim("w", later); task != nil {
-		t.Errorf("cancelled jobs gave work: %+v", task)
+		t.Errorf("cancelled jobs have a task: %+v", task)
 	}
 }
 
-func testForeignCancel(t *testing.T, b jobsBundle) {
+func testForeignCancel(t *testing.T, b jobsTest) {
 	b.create("job", 0)
-	b.is("cancel by another", b.Cancel(t.Context(), "job", "bob", noon, expires), store.ErrNotFound)
-	b.is("cancel of nothing", b.Cancel(t.Context(), "none", "anna", noon, expires), store.ErrNotFound)
+	b.wantErr("cancel by another", b.Cancel(t.Context(), "job", "bob", noon, expires), store.ErrNotFound)
+	b.wantErr("cancel of nothing", b.Cancel(t.Context(), "none", "anna", noon, expires), store.ErrNotFound)
 	b.state("job", store.Accepted)
 }
 
-func testFail(t *testing.T, b jobsBundle) {
+func testFail(t *testing.T, b jobsTest) {
 	b.write("job", 0, 2, 2)
 	b.finish(b.mustClaim("a", noon))
 	task := b.mustClaim("b", noon)
@@ -597,17 +598,17 @@ func testFail(t *testing.T, b jobsBundle) {
 	if job := b.state("job", store.Failed); job.Reason != "the disk is full" || job.Expires != expires || job.Found != 2 {
 		t.Errorf("failed job: %+v", job)
 	}
-	b.is("renew", b.Renew(t.Context(), task, noon, lease, 0), store.ErrLeaseLost)
-	_, err := b.FinishPart(t.Context(), task, object(task), whole(task.Part), noon, expires)
-	b.is("finish", err, store.ErrLeaseLost)
+	b.wantErr("renew", b.Renew(t.Context(), task, noon, lease, 0), store.ErrLeaseLost)
+	_, err := b.FinishPart(t.Context(), task, object(task), storedAsPlanned(task.Part), noon, expires)
+	b.wantErr("finish", err, store.ErrLeaseLost)
 	if task := b.claim("w", later); task != nil {
-		t.Errorf("a failed job gave work: %+v", task)
+		t.Errorf("a failed job has a task: %+v", task)
 	}
-	b.is("fail of nothing", b.Fail(t.Context(), "none", "", noon, expires), store.ErrNotFound)
+	b.wantErr("fail of nothing", b.Fail(t.Context(), "none", "", noon, expires), store.ErrNotFound)
 	b.must(b.Cancel(t.Context(), "job", "anna", noon, expires))
 }
 
-func testPoll(t *testing.T, b jobsBundle) {
+func testPoll(t *testing.T, b jobsTest) {
 	b.create("job", 0)
 	set := func(old, next, now fhir.Instant, want bool) {
 		t.Helper()
@@ -641,11 +642,11 @@ func testPoll(t *testing.T, b jobsBundle) {
 	}
 	wg.Wait()
 	if first != 1 {
-		t.Errorf("%d of 8 polls at once came first", first)
+		t.Errorf("%d of 8 concurrent polls came first", first)
 	}
 }
 
-func testStalled(t *testing.T, b jobsBundle) {
+func testStalled(t *testing.T, b jobsTest) {
 	b.create("accepted", 0)
 	b.must(b.Cancel(t.Context(), "accepted", "anna", noon, expires))
 	b.write("writing", 0, 1)
@@ -653,11 +654,11 @@ func testStalled(t *testing.T, b jobsBundle) {
 	stalled, err := b.Stalled(t.Context(), noon+100)
 	b.must(err)
 	if len(stalled) != 1 || stalled[0].ID != "writing" {
-		t.Errorf("stalled jobs: %+v, want writing alone", stalled)
+		t.Errorf("stalled jobs: %+v, want only writing", stalled)
 	}
 }
 
-func testExpire(t *testing.T, b jobsBundle) {
+func testExpire(t *testing.T, b jobsTest) {
 	b.write("complete", 0, 1)
 	b.finish(b.mustClaim("w", noon))
 	b.create("cancelled", 0)
@@ -679,20 +680,20 @@ func testExpire(t *testing.T, b jobsBundle) {
 	expire(expires, expires, 0)
 	for _, id := range []string{"complete", "cancelled", "failed"} {
 		b.state(id, store.Expired)
-		b.is("cancel of an expired job", b.Cancel(t.Context(), id, "anna", noon, expires), store.ErrNotFound)
+		b.wantErr("cancel of an expired job", b.Cancel(t.Context(), id, "anna", noon, expires), store.ErrNotFound)
 		b.must(b.Fail(t.Context(), id, "too late", noon, expires))
 		b.state(id, store.Expired)
 	}
 	_, _, err := b.PartByFile(t.Context(), "file-complete-1")
-	b.is("a file of an expired job", err, store.ErrNotFound)
+	b.wantErr("a file of an expired job", err, store.ErrNotFound)
 	b.state("live", store.Accepted)
 	expire(expires, expires+1, 0)
 	_, err = b.Job(t.Context(), "complete")
-	b.is("a job that is forgotten", err, store.ErrNotFound)
+	b.wantErr("a deleted job", err, store.ErrNotFound)
 	b.state("live", store.Accepted)
 }
 
-func testObjects(t *testing.T, b jobsBundle) {
+func testObjects(t *testing.T, b jobsTest) {
 	b.write("complete", 0, 1)
 	complete := b.mustClaim("w", noon)
 	b.finish(complete)

@@ -15,11 +15,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// OpenReader opens a store as [OpenStore] does. With a deadline every call of the
-// reader ends after it; 0 is the store's own.
+// OpenReader opens a store as [OpenStore] does, with a deadline for every call of the
+// reader; 0 is the default of the store.
 type OpenReader func(t testing.TB, dir string, now func() time.Time, deadline time.Duration) store.Store
 
-// Reader runs the suite of reading current resources.
+// Reader runs the suite of reads of current resources.
 func Reader(t *testing.T, open OpenReader) {
 	for _, c := range []struct {
 		name string
@@ -40,21 +40,21 @@ func Reader(t *testing.T, open OpenReader) {
 	}
 }
 
-// reading is a store under test with what it was filled with.
-type reading struct {
+// readerTest is a store under test.
+type readerTest struct {
 	directory
 	store store.Store
 }
 
-func newReading(t *testing.T, open OpenReader) reading {
+func newReaderTest(t *testing.T, open OpenReader) readerTest {
 	t.Helper()
 	c := newClock()
 	s := open(t, t.TempDir(), c.now, 0)
-	return reading{directory: directory{TB: t, Store: s, clock: c}, store: s}
+	return readerTest{directory: directory{TB: t, Store: s, clock: c}, store: s}
 }
 
 // key returns the row key of a resource.
-func (r reading) key(t fhir.Type, id string) store.RowKey {
+func (r readerTest) key(t fhir.Type, id string) store.RowKey {
 	r.Helper()
 	rows, err := r.store.Lookup(r.Context(), t, []string{id})
 	r.must(err)
@@ -64,7 +64,7 @@ func (r reading) key(t fhir.Type, id string) store.RowKey {
 	return rows[0].Key
 }
 
-func (r reading) keys(t fhir.Type, ids ...string) (keys []store.RowKey) {
+func (r readerTest) keys(t fhir.Type, ids ...string) (keys []store.RowKey) {
 	r.Helper()
 	for _, id := range ids {
 		keys = append(keys, r.key(t, id))
@@ -79,7 +79,7 @@ func idsOf(rows []store.Row) (ids []string) {
 	return ids
 }
 
-func (r reading) want(what string, want, got any) {
+func (r readerTest) want(what string, want, got any) {
 	r.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
 		r.Errorf("%s (-want +got)\n%s", what, diff)
@@ -91,20 +91,20 @@ func hidden(c store.Change) store.Change {
 	return c
 }
 
-// refers is an entry of a reference parameter.
+// refers returns an entry of a reference parameter.
 func refers(param int, typeName, id string) index.Entry {
 	return index.Entry{Kind: index.Reference, Param: param, System: typeName, Code: id}
 }
 
 func testRows(t *testing.T, open OpenReader) {
-	r := newReading(t, open)
+	r := newReaderTest(t, open)
 	r.apply(put(fhir.Location, "a", "one"), hidden(put(fhir.Location, "b", "one")), put(fhir.Location, "c", "one"))
 	keys := r.keys(fhir.Location, "c", "a", "b")
 	r.clock.set(noon + 5000)
 	r.apply(put(fhir.Location, "a", "two, longer"), remove(fhir.Location, "c"))
 	rows, err := r.store.Rows(t.Context(), append(keys, store.Key(fhir.Location, 999)))
 	r.must(err)
-	r.want("the rows that are left", []string{"a", "b"}, idsOf(rows))
+	r.want("the remaining rows", []string{"a", "b"}, idsOf(rows))
 	a, b := rows[0], rows[1]
 	if a.Key != keys[1] || a.Version != 2 || a.Committed < noon+5000 || a.LastUpdated != a.Committed || a.Visibility != 0 {
 		t.Errorf("the row of a is %+v", a)
@@ -123,7 +123,7 @@ func testRows(t *testing.T, open OpenReader) {
 }
 
 func testLookup(t *testing.T, open OpenReader) {
-	r := newReading(t, open)
+	r := newReaderTest(t, open)
 	r.apply(put(fhir.Location, "a", "one"), hidden(put(fhir.Location, "b", "one")), put(fhir.Organization, "c", "one"), put(fhir.Location, "gone", "one"))
 	r.apply(remove(fhir.Location, "gone"))
 	rows, err := r.store.Lookup(t.Context(), fhir.Location, []string{"b", "none", "c", "gone", "a", `x"y`, "A"})
@@ -135,7 +135,7 @@ func testLookup(t *testing.T, open OpenReader) {
 }
 
 func testReferences(t *testing.T, open OpenReader) {
-	r := newReading(t, open)
+	r := newReaderTest(t, open)
 	r.apply(
 		put(fhir.PractitionerRole, "a", "one", refers(4, "Location", "l2"), refers(4, "Location", "l1"), refers(5, "Organization", "o1")),
 		put(fhir.PractitionerRole, "b", "one"),
@@ -156,7 +156,7 @@ func testReferences(t *testing.T, open OpenReader) {
 	none, err := r.store.References(t.Context(), keys, 6)
 	r.must(err)
 	if len(none) != 0 {
-		t.Errorf("references of another parameter: %v", none)
+		t.Errorf("references of an unused parameter: %v", none)
 	}
 }
 
@@ -169,7 +169,7 @@ func counted[T comparable](list []T) map[T]int {
 }
 
 func testReferrers(t *testing.T, open OpenReader) {
-	r := newReading(t, open)
+	r := newReaderTest(t, open)
 	var changes []store.Change
 	for n := range 9 {
 		changes = append(changes, put(fhir.PractitionerRole, fmt.Sprint("many-", n), "one", refers(4, "Location", "l1"), refers(4, "Location", "l2")))
@@ -190,12 +190,12 @@ func testReferrers(t *testing.T, open OpenReader) {
 	r.want("each once", []string{"many-0", "many-1", "many-2", "many-3", "many-4", "many-5", "many-6", "many-7", "many-8", "hidden"}, find(10, "l3", "l2", "l1"))
 	r.want("up to the limit", []string{"many-0", "many-1"}, find(2, "l1", "l2"))
 	r.want("exactly the limit", 9, len(find(9, "l1")))
-	r.want("nobody", []string(nil), find(5, "l4"))
+	r.want("no referrer", []string(nil), find(5, "l4"))
 	r.want("no ids", []string(nil), find(5))
 }
 
 func testBodies(t *testing.T, open OpenReader) {
-	r := newReading(t, open)
+	r := newReaderTest(t, open)
 	r.apply(put(fhir.Location, "a", "one"), put(fhir.Location, "b", "one"), hidden(put(fhir.Location, "c", "one")), put(fhir.Organization, "d", "one"))
 	keys := append(r.keys(fhir.Location, "c", "b", "a"), r.key(fhir.Organization, "d"))
 	r.apply(put(fhir.Location, "a", "two"), remove(fhir.Location, "b"))
@@ -212,7 +212,7 @@ func testBodies(t *testing.T, open OpenReader) {
 }
 
 func testBodiesError(t *testing.T, open OpenReader) {
-	r := newReading(t, open)
+	r := newReaderTest(t, open)
 	r.apply(put(fhir.Location, "a", "one"), put(fhir.Location, "b", "one"))
 	stop, calls := errors.New("enough"), 0
 	err := r.store.Bodies(t.Context(), r.keys(fhir.Location, "a", "b"), func(store.Row, []byte) error { calls++; return stop })
@@ -221,8 +221,8 @@ func testBodiesError(t *testing.T, open OpenReader) {
 	}
 }
 
-// calls are all calls of a reader.
-func (r reading) calls() map[string]func(context.Context) error {
+// calls returns a call of each method of the reader.
+func (r readerTest) calls() map[string]func(context.Context) error {
 	keys, ids := []store.RowKey{store.Key(fhir.Location, 1)}, []string{"a"}
 	return map[string]func(context.Context) error{
 		"Rows":       func(ctx context.Context) error { _, err := r.store.Rows(ctx, keys); return err },
@@ -238,10 +238,10 @@ func (r reading) calls() map[string]func(context.Context) error {
 	}
 }
 
-// testReaderDeadline has a deadline that is over before any statement begins.
+// testReaderDeadline uses a deadline that has passed before the first statement.
 func testReaderDeadline(t *testing.T, open OpenReader) {
 	c := newClock()
-	r := reading{directory: directory{TB: t, clock: c}, store: open(t, t.TempDir(), c.now, 1)}
+	r := readerTest{directory: directory{TB: t, clock: c}, store: open(t, t.TempDir(), c.now, 1)}
 	for name, call := range r.calls() {
 		if err := call(t.Context()); !errors.Is(err, store.ErrTooCostly) {
 			t.Errorf("%s: %v", name, err)
@@ -250,7 +250,7 @@ func testReaderDeadline(t *testing.T, open OpenReader) {
 }
 
 func testReaderCancelled(t *testing.T, open OpenReader) {
-	r := newReading(t, open)
+	r := newReaderTest(t, open)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, call := range r.calls() {
@@ -262,7 +262,7 @@ func testReaderCancelled(t *testing.T, open OpenReader) {
 
 func testSecrets(t *testing.T, open OpenReader) {
 	dir, c := t.TempDir(), newClock()
-	r := reading{directory: directory{TB: t}, store: open(t, dir, c.now, 0)}
+	r := readerTest{directory: directory{TB: t}, store: open(t, dir, c.now, 0)}
 	one, err := r.store.Secret(t.Context(), "one")
 	r.must(err)
 	again, err := r.store.Secret(t.Context(), "one")
@@ -272,12 +272,12 @@ func testSecrets(t *testing.T, open OpenReader) {
 	other, err := open(t, dir, c.now, 0).Secret(t.Context(), "one")
 	r.must(err)
 	if len(one) != 32 || !bytes.Equal(one, again) || bytes.Equal(one, two) || !bytes.Equal(one, other) {
-		t.Errorf("secrets %x, again %x, in another process %x, another one %x", one, again, other, two)
+		t.Errorf("secret %x, again %x, in another process %x, other secret %x", one, again, other, two)
 	}
 }
 
 func testSecretRace(t *testing.T, open OpenReader) {
-	r := newReading(t, open)
+	r := newReaderTest(t, open)
 	secrets := make(chan string)
 	for range 8 {
 		go func() {

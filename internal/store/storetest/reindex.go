@@ -18,17 +18,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// IndexerStore is a store whose index can be made anew.
+// IndexerStore is a store that can rebuild its index.
 type IndexerStore interface {
 	store.Store
 	store.Indexer
 }
 
-// OpenIndexer opens a store as [OpenStore] does, which must have the definitions
-// given if it was made already; empty for any.
+// OpenIndexer opens a store as [OpenStore] does. An existing store must have the given
+// definitions; empty accepts any.
 type OpenIndexer func(t testing.TB, dir, definitions string, now func() time.Time) (IndexerStore, error)
 
-// Indexer runs the suite of making the index anew. The driver has the fault points
+// Indexer runs the suite of rebuilding the index. The driver must have the failpoints
 // directory.reindex.begin, .commit and .committed.
 func Indexer(t *testing.T, open OpenIndexer) {
 	for _, c := range []struct {
@@ -36,9 +36,9 @@ func Indexer(t *testing.T, open OpenIndexer) {
 		test func(*testing.T, OpenIndexer)
 	}{
 		{"NewEntriesAndNothingElse", testReindex},
-		{"GoesOnWhereItWasCut", testReindexCut},
-		{"OtherDefinitionsBeginAgain", testReindexOther},
-		{"WhatMayNotBeHeldGoesInANewVersion", testReindexCleans},
+		{"InterruptedReindexResumes", testReindexInterrupted},
+		{"OtherDefinitionsRestart", testReindexOther},
+		{"CleaningWritesNewVersions", testReindexCleans},
 		{"OpenWritersAreRefused", testReindexWriters},
 		{"ErrorOfExtractNamesTheResource", testReindexError},
 	} {
@@ -46,9 +46,8 @@ func Indexer(t *testing.T, open OpenIndexer) {
 	}
 }
 
-// indexing is a directory of resources in several versions, with a live job that
-// needs some of the old ones.
-type indexing struct {
+// indexerTest is a directory under test that is filled with resources.
+type indexerTest struct {
 	directory
 	store IndexerStore
 	dir   string
@@ -57,14 +56,14 @@ type indexing struct {
 
 const indexedResources = 1500
 
-func newIndexing(t *testing.T, open OpenIndexer) *indexing {
+func newIndexerTest(t *testing.T, open OpenIndexer) *indexerTest {
 	t.Helper()
 	c, dir := newClock(), t.TempDir()
 	s, err := open(t, dir, "", c.now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &indexing{directory: directory{TB: t, Store: s, clock: c}, store: s, dir: dir, open: open}
+	d := &indexerTest{directory: directory{TB: t, Store: s, clock: c}, store: s, dir: dir, open: open}
 	var changes []store.Change
 	for n := range indexedResources {
 		rt := fhir.Types()[n%3]
@@ -77,9 +76,9 @@ func newIndexing(t *testing.T, open OpenIndexer) *indexing {
 	return d
 }
 
-// fresh is the extraction of the new definitions: a token of another parameter, the
-// same string as before, and a date.
-func fresh(dst []index.Entry, t fhir.Type, line []byte) ([]index.Entry, *store.Change, error) {
+// newEntries extracts the entries of the new definitions: a token of another parameter,
+// the same string as before, and a date.
+func newEntries(dst []index.Entry, t fhir.Type, line []byte) ([]index.Entry, *store.Change, error) {
 	var r struct{ ID, Text string }
 	if err := json.Unmarshal(line, &r); err != nil {
 		return dst, nil, err
@@ -90,14 +89,14 @@ func fresh(dst []index.Entry, t fhir.Type, line []byte) ([]index.Entry, *store.C
 		index.Entry{Kind: index.Date, Param: 6, Period: fhir.Period{From: 1, To: 2}}), nil, nil
 }
 
-// slow takes its time, so that the resources make several batches.
-func slow(dst []index.Entry, t fhir.Type, line []byte) ([]index.Entry, *store.Change, error) {
+// slowNewEntries is newEntries with a delay, so that the resources need several batches.
+func slowNewEntries(dst []index.Entry, t fhir.Type, line []byte) ([]index.Entry, *store.Change, error) {
 	time.Sleep(200 * time.Microsecond)
-	return fresh(dst, t, line)
+	return newEntries(dst, t, line)
 }
 
-// state is all of a directory that its index is not.
-func (d *indexing) state() (all []string) {
+// state returns the contents of the directory except for its index.
+func (d *indexerTest) state() (all []string) {
 	d.Helper()
 	for _, t := range fhir.Types() {
 		d.must(d.EachCurrent(d.Context(), t, func(line []byte) error {
@@ -110,8 +109,9 @@ func (d *indexing) state() (all []string) {
 	return append(all, fmt.Sprint(counts))
 }
 
-// wantIndexed checks that every resource is found by its new entries alone.
-func (d *indexing) wantIndexed() {
+// wantIndexed checks that every resource is found by its new entries and not by its old
+// ones.
+func (d *indexerTest) wantIndexed() {
 	d.Helper()
 	code := "text 4"
 	if got := d.keys(fhir.Location, plan.Token{Param: 5, Code: &code}); len(got) != 1 {
@@ -124,7 +124,7 @@ func (d *indexing) wantIndexed() {
 			plan.Present{Param: 6, Kind: index.Date}, plan.String{Param: 2, Text: "bot"},
 		} {
 			if diff := cmp.Diff(all, d.keys(t, node)); diff != "" {
-				d.Errorf("%v: %v does not find all:\n%s", t, node, diff)
+				d.Errorf("%v: %v does not find all resources:\n%s", t, node, diff)
 			}
 		}
 		if got := d.keys(t, plan.Present{Param: 1, Kind: index.Token}); len(got) != 0 {
@@ -134,34 +134,34 @@ func (d *indexing) wantIndexed() {
 }
 
 func testReindex(t *testing.T, open OpenIndexer) {
-	d := newIndexing(t, open)
+	d := newIndexerTest(t, open)
 	before, last := d.state(), int64(0)
-	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: fresh, Progress: func(done, _ int64) {
+	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Extract: newEntries, Progress: func(done, _ int64) {
 		if done < last {
 			t.Errorf("progress goes from %d to %d", last, done)
 		}
 		last = done
 	}}))
 	if last != indexedResources-1 {
-		t.Errorf("%d resources are done, want %d", last, indexedResources-1)
+		t.Errorf("%d resources were reindexed, want %d", last, indexedResources-1)
 	}
 	if diff := cmp.Diff(before, d.state()); diff != "" {
-		t.Errorf("more than the index has changed:\n%s", diff)
+		t.Errorf("more than the index was changed:\n%s", diff)
 	}
 	d.wantIndexed()
 	if _, err := open(t, d.dir, "new", d.clock.now); err != nil {
-		t.Errorf("the directory is not as it was made: %v", err)
+		t.Errorf("the reindexed directory cannot be opened: %v", err)
 	}
 	if _, err := open(t, d.dir, "old", d.clock.now); err == nil || !strings.Contains(err.Error(), "run 'muster reindex'") {
-		t.Errorf("the old definitions are met with %v", err)
+		t.Errorf("opening with the old definitions returns %v", err)
 	}
 	d.wantApply(store.Updated, put(fhir.Organization, "r0", "text at last"))
 }
 
-// cut makes the index until the fault point is passed n times.
-func (d *indexing) cut(s IndexerStore, point string, passes int, definitions string) (done int64) {
+// interrupt runs a reindex that fails when the failpoint is passed for the n-th time.
+func (d *indexerTest) interrupt(s IndexerStore, point string, passes int, definitions string) (done int64) {
 	d.Helper()
-	broken := errors.New("cut off")
+	broken := errors.New("interrupted")
 	disarm := failpoint.Arm(point, func(context.Context) error {
 		if passes--; passes == 0 {
 			return broken
@@ -169,31 +169,31 @@ func (d *indexing) cut(s IndexerStore, point string, passes int, definitions str
 		return nil
 	})
 	defer disarm()
-	if err := s.Reindex(d.Context(), store.Reindexing{Definitions: definitions, Remake: slow, Progress: func(n, _ int64) { done = n }}); !errors.Is(err, broken) {
-		d.Fatalf("the cut gives %v", err)
+	if err := s.Reindex(d.Context(), store.Reindexing{Definitions: definitions, Extract: slowNewEntries, Progress: func(n, _ int64) { done = n }}); !errors.Is(err, broken) {
+		d.Fatalf("the interrupted reindex returns %v", err)
 	}
 	return done
 }
 
-func testReindexCut(t *testing.T, open OpenIndexer) {
+func testReindexInterrupted(t *testing.T, open OpenIndexer) {
 	for _, point := range []string{"directory.reindex.begin", "directory.reindex.commit", "directory.reindex.committed"} {
-		d := newIndexing(t, open)
+		d := newIndexerTest(t, open)
 		before := d.state()
-		first := d.cut(d.store, point, 1, "new")
+		first := d.interrupt(d.store, point, 1, "new")
 		if point != "directory.reindex.begin" {
 			if _, err := open(t, d.dir, "new", d.clock.now); err == nil || !strings.Contains(err.Error(), "was not finished") {
-				t.Errorf("%s: half an index is opened: %v", point, err)
+				t.Errorf("%s: a directory whose reindex was interrupted can be opened: %v", point, err)
 			}
 		}
 		again, err := open(t, d.dir, "", d.clock.now) // another process
 		d.must(err)
 		var rest int64
-		d.must(again.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: fresh, Progress: func(n, _ int64) { rest = n }}))
+		d.must(again.Reindex(t.Context(), store.Reindexing{Definitions: "new", Extract: newEntries, Progress: func(n, _ int64) { rest = n }}))
 		if first+rest != indexedResources-1 {
-			t.Errorf("%s: %d resources before the cut and %d after it, want %d together", point, first, rest, indexedResources-1)
+			t.Errorf("%s: %d resources before the interruption and %d after it, want %d in total", point, first, rest, indexedResources-1)
 		}
 		if diff := cmp.Diff(before, d.state()); diff != "" {
-			t.Errorf("%s: more than the index has changed:\n%s", point, diff)
+			t.Errorf("%s: more than the index was changed:\n%s", point, diff)
 		}
 		d.wantIndexed()
 		if _, err := open(t, d.dir, "new", d.clock.now); err != nil {
@@ -202,16 +202,17 @@ func testReindexCut(t *testing.T, open OpenIndexer) {
 	}
 }
 
-// testReindexCleans has some resources cleaned, with a cut in the middle: each gets one
-// new version, which a delta from before finds, and the directory notes the rules.
+// testReindexCleans cleans some resources, with an interruption in the middle. Each
+// cleaned resource gets one new version, which the next delta holds, and the directory
+// stores the rules.
 func testReindexCleans(t *testing.T, open OpenIndexer) {
-	d := newIndexing(t, open)
+	d := newIndexerTest(t, open)
 	since := d.snapshotTime()
 	cleanings := 0
-	how := store.Reindexing{
+	reindexing := store.Reindexing{
 		Definitions: "new", Rules: "rules", Cleaning: func(context.Context) error { cleanings++; return nil },
-		Remake: func(dst []index.Entry, rt fhir.Type, line []byte) ([]index.Entry, *store.Change, error) {
-			entries, _, err := slow(dst, rt, line)
+		Extract: func(dst []index.Entry, rt fhir.Type, line []byte) ([]index.Entry, *store.Change, error) {
+			entries, _, err := slowNewEntries(dst, rt, line)
 			var r struct{ ID, Text string }
 			if err := json.Unmarshal(line, &r); err != nil {
 				return nil, nil, err
@@ -224,23 +225,23 @@ func testReindexCleans(t *testing.T, open OpenIndexer) {
 		},
 	}
 	passes := 2
-	broken := errors.New("cut off")
+	broken := errors.New("interrupted")
 	disarm := failpoint.Arm("directory.reindex.commit", func(context.Context) error {
 		if passes--; passes == 0 {
 			return broken
 		}
 		return nil
 	})
-	err := d.store.Reindex(t.Context(), how)
+	err := d.store.Reindex(t.Context(), reindexing)
 	disarm()
 	if !errors.Is(err, broken) {
-		t.Fatalf("the cut gives %v", err)
+		t.Fatalf("the interrupted reindex returns %v", err)
 	}
 	again, err := open(t, d.dir, "", d.clock.now)
 	d.must(err)
 	var cleaned int64
-	how.Progress = func(_, n int64) { cleaned = n }
-	d.must(again.Reindex(t.Context(), how))
+	reindexing.Progress = func(_, n int64) { cleaned = n }
+	d.must(again.Reindex(t.Context(), reindexing))
 	d.wantIndexed()
 	want := indexedResources / 10
 	var found []string
@@ -255,22 +256,22 @@ func testReindexCleans(t *testing.T, open OpenIndexer) {
 		}
 	}
 	if len(found) != want || cleaned == 0 || cleaned >= int64(want) || cleanings != 2 {
-		t.Errorf("%d resources are clean, %d of them by the second call, after %d calls of Cleaning; want %d, some, 2", len(found), cleaned, cleanings, want)
+		t.Errorf("%d resources are clean, %d of them since the second call, with %d calls of Cleaning; want %d, some, 2", len(found), cleaned, cleanings, want)
 	}
 	later := 0
 	for _, rt := range fhir.Types() {
 		later += len(d.keys(rt, plan.Since{After: since}))
 	}
 	if later != want {
-		t.Errorf("a delta from before finds %d resources, want %d", later, want)
+		t.Errorf("the delta holds %d resources, want %d", later, want)
 	}
-	if info := again.(interface{ Info() store.CreateInfo }).Info(); info.Rules != "rules" {
-		t.Errorf("the directory notes %+v", info)
+	if info := again.(interface{ Info() store.Identity }).Info(); info.Rules != "rules" {
+		t.Errorf("the directory stores %+v", info)
 	}
 }
 
 // snapshotTime draws a transaction time.
-func (d *indexing) snapshotTime() fhir.Instant {
+func (d *indexerTest) snapshotTime() fhir.Instant {
 	d.Helper()
 	s, err := d.OpenSnapshot(d.Context(), func(context.Context, fhir.Instant) error { return nil })
 	d.must(err)
@@ -279,32 +280,32 @@ func (d *indexing) snapshotTime() fhir.Instant {
 }
 
 func testReindexOther(t *testing.T, open OpenIndexer) {
-	d := newIndexing(t, open)
-	if done := d.cut(d.store, "directory.reindex.committed", 1, "older"); done == 0 {
-		t.Fatal("nothing was done before the cut")
+	d := newIndexerTest(t, open)
+	if done := d.interrupt(d.store, "directory.reindex.committed", 1, "older"); done == 0 {
+		t.Fatal("nothing was reindexed before the interruption")
 	}
 	var done int64
-	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: fresh, Progress: func(n, _ int64) { done = n }}))
+	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Extract: newEntries, Progress: func(n, _ int64) { done = n }}))
 	if done != indexedResources-1 {
-		t.Errorf("%d resources are done for other definitions, want all %d", done, indexedResources-1)
+		t.Errorf("%d resources were reindexed for other definitions, want all %d", done, indexedResources-1)
 	}
 	d.wantIndexed()
 }
 
 func testReindexWriters(t *testing.T, open OpenIndexer) {
-	d := newIndexing(t, open)
+	d := newIndexerTest(t, open)
 	other, err := open(t, d.dir, "", d.clock.now)
 	d.must(err)
-	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: fresh}))
-	if _, err := other.Apply(t.Context(), []store.Change{put(fhir.Organization, "x", "x")}); err == nil || !strings.Contains(err.Error(), "run this one again") {
-		t.Errorf("a writer of the old index gets %v", err)
+	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Extract: newEntries}))
+	if _, err := other.Apply(t.Context(), []store.Change{put(fhir.Organization, "x", "x")}); err == nil || !strings.Contains(err.Error(), "run this command again") {
+		t.Errorf("a write to the old index returns %v", err)
 	}
 }
 
 func testReindexError(t *testing.T, open OpenIndexer) {
-	d := newIndexing(t, open)
+	d := newIndexerTest(t, open)
 	bad := errors.New("cannot be read")
-	err := d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: func(dst []index.Entry, _ fhir.Type, _ []byte) ([]index.Entry, *store.Change, error) {
+	err := d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Extract: func(dst []index.Entry, _ fhir.Type, _ []byte) ([]index.Entry, *store.Change, error) {
 		return dst, nil, bad
 	}})
 	if !errors.Is(err, bad) || !strings.Contains(err.Error(), "Organization") {
@@ -312,10 +313,10 @@ func testReindexError(t *testing.T, open OpenIndexer) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stopped")
-	err = d.store.Reindex(ctx, store.Reindexing{Definitions: "new", Remake: slow, Progress: func(int64, int64) { cancel(stop) }})
+	err = d.store.Reindex(ctx, store.Reindexing{Definitions: "new", Extract: slowNewEntries, Progress: func(int64, int64) { cancel(stop) }})
 	if !errors.Is(err, stop) {
-		t.Errorf("a cancelled call ends with %v", err)
+		t.Errorf("a cancelled call returns %v", err)
 	}
-	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Remake: fresh}))
+	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Extract: newEntries}))
 	d.wantIndexed()
 }

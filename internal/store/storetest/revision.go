@@ -12,18 +12,18 @@ import (
 	"muster/internal/store"
 )
 
-// revise makes a change that appends to the text of the current version, hides it, and
-// notes what it was called with.
-func revise(t fhir.Type, id, more string, seen *[]string) store.Change {
+// revise returns a revision that replaces the text of the current version and hides the
+// resource. It appends the line that it was called with to seen.
+func revise(t fhir.Type, id, text string, seen *[]string) store.Change {
 	return store.Change{Type: t, ID: id, Revise: func(current store.Current, c *store.Change) (bool, error) {
 		*seen = append(*seen, string(current.Line))
-		next := put(t, id, more, index.Entry{Kind: index.Token, Param: 1, Code: more})
+		next := put(t, id, text, index.Entry{Kind: index.Token, Param: 1, Code: text})
 		c.Document, c.SourceHash, c.Entries, c.Visibility = next.Document, next.SourceHash, next.Entries, current.Visibility|index.Suppressed
 		return true, nil
 	}}
 }
 
-// testRevisions makes new versions out of current ones, inside the gate.
+// testRevisions derives new versions from current ones, inside the gate.
 func testRevisions(t *testing.T, open OpenStore) {
 	d := newDirectory(t, open)
 	d.apply(put(fhir.Location, "a", "one", index.Entry{Kind: index.Token, Param: 1, Code: "one"}))
@@ -37,7 +37,7 @@ func testRevisions(t *testing.T, open OpenStore) {
 	}
 	for code, want := range map[string]int{"one": 0, "two": 1} {
 		if got := d.keys(fhir.Location, plan.Token{Param: 1, Code: &code}); len(got) != want {
-			t.Errorf("the entry %q finds %d", code, len(got))
+			t.Errorf("the entry %q finds %d resources", code, len(got))
 		}
 	}
 	if got := d.keys(fhir.Location, plan.Visible{NotSuppressed: true}); len(got) != 0 {
@@ -46,7 +46,7 @@ func testRevisions(t *testing.T, open OpenStore) {
 	d.wantApply(store.Unchanged, revise(fhir.Location, "a", "two", &seen)) // the same content
 	d.wantApply(store.Unchanged, store.Change{Type: fhir.Location, ID: "a", Revise: func(current store.Current, _ *store.Change) (bool, error) {
 		if current.Visibility != index.Suppressed {
-			t.Errorf("the state handed to the revision is %d", current.Visibility)
+			t.Errorf("the revision received the state %d", current.Visibility)
 		}
 		return false, nil
 	}})
@@ -54,9 +54,10 @@ func testRevisions(t *testing.T, open OpenStore) {
 	d.wantApply(store.Absent, revise(fhir.Location, "b", "two", &seen))
 	d.wantApply(store.Absent, revise(fhir.Endpoint, "a", "two", &seen))
 	if len(seen) > 0 {
-		t.Errorf("what is not there was revised: %q", seen)
+		t.Errorf("a resource that does not exist was revised: %q", seen)
 	}
-	// In one call a revision sees what was put before it, and what comes after it counts.
+	// Within one call, a revision sees the changes before it, and the changes after it
+	// apply.
 	got := d.apply(put(fhir.Location, "c", "one"), revise(fhir.Location, "c", "two", &seen), put(fhir.Location, "c", "three"), revise(fhir.Location, "d", "x", &seen), put(fhir.Location, "d", "y"))
 	if want := []store.Outcome{store.Created, store.Updated, store.Updated, store.Absent, store.Created}; !slices.Equal(got, want) {
 		t.Errorf("outcomes %v, want %v", got, want)
@@ -64,12 +65,12 @@ func testRevisions(t *testing.T, open OpenStore) {
 	if len(seen) != 1 || !strings.Contains(seen[0], `"text":"one"`) {
 		t.Errorf("the revision in the middle started from %q", seen)
 	}
-	broken := errors.New("broken")
+	broken := errors.New("test failure")
 	_, err := d.Apply(t.Context(), []store.Change{put(fhir.Location, "e", "one"), {Type: fhir.Location, ID: "a", Revise: func(store.Current, *store.Change) (bool, error) { return false, broken }}})
 	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "Location/a") {
 		t.Errorf("the error is %v", err)
 	}
 	if present, err := d.Present(t.Context(), fhir.Location, []string{"e"}); err != nil || present["e"] {
-		t.Errorf("half a batch was written: %v, %v", present, err)
+		t.Errorf("a failed batch was written partly: %v, %v", present, err)
 	}
 }

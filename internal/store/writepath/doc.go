@@ -1,10 +1,25 @@
-// Package writepath holds what every driver does with a batch of changes, apart from
-// its SQL: how long a batch stays in the gate, what becomes of each change, and
-// which rows of the index tables must come and go.
+// Package writepath holds the part of the write path that is the same for every driver:
+// how many changes one transaction takes, the outcome of each change, and the rows of the
+// index tables that a new version adds and removes. It holds no SQL.
 //
-// A driver takes the changes in chunks ([Pace.Run]) and brings each chunk
-// through the same steps: find the current rows, [Decide], keep the versions that a
-// live job needs ([Horizon]), remove, allot row keys, write rows and documents, and
-// write what the index lacks ([Wanted], [Difference]). [Reindexing] is the same for an
-// index that is made anew.
+// # The write path
+//
+// [WriteChanges] splits a list of changes into transactions. The driver runs each of them
+// inside the write gate:
+//
+//	Store.Apply                   all changes of the caller
+//	  WriteChanges                one transaction after the other
+//	    writeInGate (driver)      acquires the gate, and releases it after the transaction
+//	      writeTransaction        begins, draws the commit time, commits
+//	        ChunkSizer.WriteChunks   one chunk after the other, until the time is up
+//	          writeChunk          the statements of one chunk
+//
+// # A chunk
+//
+// A driver writes a chunk in the same steps: find the current rows, call the revisions
+// ([Revise]), decide the outcomes ([Decide]), copy the versions to history that a live job
+// needs ([Horizon]), delete the rows of removed resources, assign row keys ([AssignKeys]),
+// and write rows, documents and index rows ([Table.Rows], [Diff]).
+//
+// [Reindexer] rebuilds the index in transactions of the same kind.
 package writepath

@@ -9,7 +9,7 @@ import (
 	"muster/internal/store"
 )
 
-// Table describes one of the tables ix_….
+// Table describes an index table (ix_…).
 type Table struct {
 	Kind    index.Kind
 	Name    string
@@ -27,8 +27,8 @@ var Tables = []*Table{
 	{index.Location, "ix_position", []string{"cell", "lat", "lon"}},
 }
 
-// Row is a row of any index table. The fields that a kind does not use are empty,
-// so that rows can be compared.
+// Row is a row of an index table of any kind. The fields that the kind does not use are
+// zero, so that rows are comparable.
 type Row struct {
 	Key    store.RowKey
 	Param  int64
@@ -39,8 +39,8 @@ type Row struct {
 	Place  index.Position
 }
 
-// Fields returns pointers to the columns of a row of the table, row_key and param
-// first, to scan into or to read.
+// Fields returns pointers to the columns of a row of the table, row_key and param first, for
+// Scan.
 func (t *Table) Fields(r *Row) []any {
 	fields := []any{(*int64)(&r.Key), &r.Param}
 	switch t.Kind {
@@ -59,7 +59,7 @@ func (t *Table) Fields(r *Row) []any {
 	}
 }
 
-// Values appends the columns of the row, row_key and param first.
+// Values appends the values of the columns of the row to dst, row_key and param first.
 func (t *Table) Values(dst []any, r Row) []any {
 	dst = append(dst, int64(r.Key), r.Param)
 	switch t.Kind {
@@ -78,11 +78,10 @@ func (t *Table) Values(dst []any, r Row) []any {
 	}
 }
 
-// Wanted returns the rows that the new versions have in an index table, in the
-// order of its value index and each once. name gives the number of a text of table
-// name.
-func (t *Table) Wanted(items []Item, name func(text string) (int64, error)) ([]Row, error) {
-	want := make([]Row, 0, t.entries(items)) // rows are large, so they are not copied as the list grows
+// Rows returns the rows of the new versions in the table, each once, in the order of its
+// value index. nameID returns the id of a text in table name.
+func (t *Table) Rows(items []Item, nameID func(text string) (int64, error)) ([]Row, error) {
+	all := make([]Row, 0, t.countEntries(items)) // rows are large: do not copy them while the list grows
 	for i := range items {
 		if !items[i].Written() {
 			continue
@@ -92,18 +91,18 @@ func (t *Table) Wanted(items []Item, name func(text string) (int64, error)) ([]R
 			if e.Kind != t.Kind {
 				continue
 			}
-			row, err := newRow(items[i].Key, e, name)
+			row, err := newRow(items[i].Key, e, nameID)
 			if err != nil {
 				return nil, err
 			}
-			want = append(want, row)
+			all = append(all, row)
 		}
 	}
-	return sorted(want), nil
+	return sortUnique(all), nil
 }
 
-// entries counts the entries of the kind of the table that the new versions have.
-func (t *Table) entries(items []Item) (n int) {
+// countEntries returns how many entries of the kind of the table the new versions have.
+func (t *Table) countEntries(items []Item) (n int) {
 	for i := range items {
 		if !items[i].Written() {
 			continue
@@ -117,13 +116,13 @@ func (t *Table) entries(items []Item) (n int) {
 	return n
 }
 
-func newRow(key store.RowKey, e *index.Entry, name func(string) (int64, error)) (Row, error) {
+func newRow(key store.RowKey, e *index.Entry, nameID func(string) (int64, error)) (Row, error) {
 	r := Row{Key: key, Param: int64(e.Param)}
 	var err error
 	switch e.Kind {
 	case index.Token, index.Reference:
 		r.Text = e.Code
-		r.Number, err = name(e.System)
+		r.Number, err = nameID(e.System)
 	case index.String:
 		r.Text, r.Second = e.Norm, e.Exact
 	case index.Date:
@@ -138,12 +137,11 @@ func newRow(key store.RowKey, e *index.Entry, name func(string) (int64, error)) 
 	return r, err
 }
 
-// Named reports whether the number of a row of the table is that of a text in
-// table name.
+// Named reports whether [Row].Number of the table is the id of a text in table name.
 func (t *Table) Named() bool { return t.Kind == index.Token || t.Kind == index.Reference }
 
-// Entry is the way back from a row; name is the text of its number, where it is
-// named.
+// Entry returns the index entry of a row. name is the text of its number if the table is
+// [Table.Named].
 func (t *Table) Entry(r Row, name string) index.Entry {
 	e := index.Entry{Kind: t.Kind, Param: int(r.Param)}
 	switch t.Kind {
@@ -163,9 +161,9 @@ func (t *Table) Entry(r Row, name string) index.Entry {
 	return e
 }
 
-// sorted orders rows as the value indexes do, so that each page of an index is
-// touched once, and drops repetitions.
-func sorted(rows []Row) []Row {
+// sortUnique sorts rows in the order of the value indexes, so that each page of an index is
+// written once, and drops duplicates.
+func sortUnique(rows []Row) []Row {
 	slices.SortFunc(rows, compare)
 	return slices.Compact(rows)
 }
@@ -179,23 +177,23 @@ func compare(a, b Row) int {
 	)
 }
 
-// Difference drops the rows that are there already from want, and returns what is
-// left to insert, and what is there and not wanted.
-func Difference(want, there []Row) (missing, extra []Row) {
-	known := make(map[Row]bool, len(there))
-	for _, r := range there {
-		known[r] = true
+// Diff returns the rows that are to be inserted and those that are to be deleted, so that a
+// table that holds stored then holds wanted. It reuses the array of wanted.
+func Diff(wanted, stored []Row) (missing, extra []Row) {
+	unmatched := make(map[Row]bool, len(stored))
+	for _, r := range stored {
+		unmatched[r] = true
 	}
-	missing = want[:0]
-	for _, r := range want {
-		if known[r] {
-			delete(known, r)
+	missing = wanted[:0]
+	for _, r := range wanted {
+		if unmatched[r] {
+			delete(unmatched, r)
 		} else {
 			missing = append(missing, r)
 		}
 	}
-	for _, r := range there {
-		if known[r] {
+	for _, r := range stored {
+		if unmatched[r] {
 			extra = append(extra, r)
 		}
 	}

@@ -8,18 +8,18 @@ import (
 	"muster/internal/store"
 )
 
-// Item is one change of a chunk on its way through the steps.
+// Item is a change of a chunk, with what the steps have found out about it.
 type Item struct {
 	*store.Change
 	Outcome store.Outcome
 	Key     store.RowKey // of the current row, or the new one; 0 if there is none
-	Version int64        // of the current row, or the last removal; 0 if there is none
+	Version int64        // of the current row, or of the last removal; 0 if there is none
 	Hash    []byte       // source hash of the current row
 
-	revised bool // a revision has made a new version
+	revised bool // the revision has returned a new version
 }
 
-// Items begins the way of a chunk.
+// Items returns the items of a chunk for the first step.
 func Items(changes []store.Change) []Item {
 	items := make([]Item, len(changes))
 	for i := range changes {
@@ -28,7 +28,7 @@ func Items(changes []store.Change) []Item {
 	return items
 }
 
-// Outcomes ends the way of a chunk.
+// Outcomes returns the outcomes of a chunk after the last step.
 func Outcomes(items []Item) []store.Outcome {
 	outcomes := make([]store.Outcome, len(items))
 	for i := range items {
@@ -37,8 +37,8 @@ func Outcomes(items []Item) []store.Outcome {
 	return outcomes
 }
 
-// Revising returns the keys of the current rows that revisions start from.
-func Revising(items []Item) (keys []store.RowKey) {
+// RevisedKeys returns the keys of the current rows that the revisions start from.
+func RevisedKeys(items []Item) (keys []store.RowKey) {
 	for i := range items {
 		if items[i].Revise != nil && items[i].Key != 0 {
 			keys = append(keys, items[i].Key)
@@ -47,7 +47,7 @@ func Revising(items []Item) (keys []store.RowKey) {
 	return keys
 }
 
-// Revise lets the revision of the row with the key make the new version.
+// Revise calls the revision of the row with the key.
 func Revise(items []Item, key store.RowKey, current store.Current) (err error) {
 	for i := range items {
 		if it := &items[i]; it.Key == key && it.Revise != nil {
@@ -60,8 +60,8 @@ func Revise(items []Item, key store.RowKey, current store.Current) (err error) {
 	return nil
 }
 
-// Decide finds the outcome of each change, when the current rows are known and the
-// revisions are made.
+// Decide sets the outcome of each change. It is called when the current rows are known and
+// the revisions have run.
 func Decide(items []Item) {
 	for i := range items {
 		it := &items[i]
@@ -80,16 +80,16 @@ func Decide(items []Item) {
 	}
 }
 
-// Written reports whether the change gives a new version.
+// Written reports whether the change writes a new version.
 func (it *Item) Written() bool { return it.Outcome == store.Created || it.Outcome == store.Updated }
 
-// LastUpdatedAt is the meta.lastUpdated of the new version in a batch with the
-// commit time now.
-func (it *Item) LastUpdatedAt(now fhir.Instant) fhir.Instant {
+// LastUpdatedAt returns the meta.lastUpdated of the new version: the one of the change, or
+// else the commit time.
+func (it *Item) LastUpdatedAt(commit fhir.Instant) fhir.Instant {
 	if it.LastUpdated != nil {
 		return *it.LastUpdated
 	}
-	return now
+	return commit
 }
 
 // Keys returns the row keys of the items with one of the outcomes.
@@ -104,7 +104,7 @@ func Keys(items []Item, outcomes ...store.Outcome) (keys []store.RowKey) {
 	return keys
 }
 
-// Created returns the created items of each type, in their order.
+// Created returns the created items by type, in their order.
 func Created(items []Item) map[fhir.Type][]*Item {
 	created := map[fhir.Type][]*Item{}
 	for i := range items {
@@ -115,9 +115,9 @@ func Created(items []Item) map[fhir.Type][]*Item {
 	return created
 }
 
-// Allot gives created items of one type their row keys, of which last is the
-// sequence number of the last.
-func Allot(created []*Item, last int64) {
+// AssignKeys assigns row keys to the created items of one type. last is the sequence number
+// of the last of them.
+func AssignKeys(created []*Item, last int64) {
 	for i, it := range created {
 		it.Key = store.Key(it.Type, last-int64(len(created)-1-i))
 	}

@@ -10,51 +10,50 @@ import (
 	"muster/internal/store"
 )
 
-// IndexWriter is one stay inside the gate, in a transaction, as making an index anew
-// needs it.
+// IndexWriter writes to the index in one transaction inside the write gate.
 type IndexWriter interface {
 	// Meta returns the value of a row of table meta, empty if there is none.
 	Meta(ctx context.Context, key string) (string, error)
 	SetMeta(ctx context.Context, key, value string) error
-	DropMeta(ctx context.Context, key string) error
-	// Documents yields up to limit current documents from a key on, in their order.
-	// Lines are valid during the call of yield only.
+	DeleteMeta(ctx context.Context, key string) error
+	// Documents yields up to limit current documents, from a key on, in ascending order
+	// of keys. Lines are valid during the call of yield only.
 	Documents(ctx context.Context, from store.RowKey, limit int, yield func(key store.RowKey, line []byte) error) error
-	// Rewrite writes new versions of the items, which are current resources, with the
-	// commit time of the transaction. Their index rows are those of before still.
-	Rewrite(ctx context.Context, items []Item) error
-	// ReplaceEntries drops all index rows of the items and writes those that they have
-	// now. Rows that stay the same are written again too: the tables then hold what the
-	// entries say, whatever they held before.
+	// WriteVersions writes new versions of the items, which are current resources, with
+	// the commit time of the transaction. It does not write their index rows.
+	WriteVersions(ctx context.Context, items []Item) error
+	// ReplaceEntries deletes all index rows of the items and inserts those of their
+	// entries. It also writes rows again that stay the same, so that a damaged table is
+	// correct afterwards.
 	ReplaceEntries(ctx context.Context, items []Item) error
 }
 
-// Reindexing is one call of store.Indexer.
-type Reindexing struct {
+// Reindexer runs one call of store.Indexer.
+type Reindexer struct {
 	store.Reindexing
-	Info *store.CreateInfo // of the open directory; kept true
+	Info *store.Identity // of the open directory; updated as the definitions change
 	// InGate runs work in one transaction inside the gate and commits it.
 	InGate func(ctx context.Context, work func(w IndexWriter) error) error
-	Pace   *Pace // used inside the gate only
+	Chunks *ChunkSizer // used inside the gate only
 
-	next     store.RowKey // where the next batch begins
+	next     store.RowKey // the first row key of the next chunk
 	done     int64
 	cleaned  int64
 	cleaning bool // Cleaning has been called
-	last     bool // the batch was the last one
+	last     bool // the last chunk has been written
 }
 
-// definitionsKey is the row of table meta that holds the definitions.
+// definitionsKey is the key of the row of table meta that holds the definitions.
 const definitionsKey = "definitions"
 
-// Run makes the index, from where an earlier call was cut off or from the start.
-func (r *Reindexing) Run(ctx context.Context) error {
+// Run rebuilds the index. It resumes where an earlier call was interrupted.
+func (r *Reindexer) Run(ctx context.Context) error {
 	if err := r.InGate(ctx, func(w IndexWriter) error { return r.begin(ctx, w) }); err != nil {
 		return err
 	}
-	r.Info.DefinitionsHash = r.Info.Unfinished(r.Reindexing)
+	r.Info.DefinitionsHash = r.Info.ReindexMarker(r.Reindexing)
 	for !r.last {
-		if err := r.InGate(ctx, func(w IndexWriter) error { return r.batch(ctx, w) }); err != nil {
+		if err := r.InGate(ctx, func(w IndexWriter) error { return r.writeTransaction(ctx, w) }); err != nil {
 			return err
 		}
 		if r.Progress != nil {
@@ -68,45 +67,45 @@ func (r *Reindexing) Run(ctx context.Context) error {
 	return nil
 }
 
-// begin notes that the index is being made, or finds where that was cut off.
-func (r *Reindexing) begin(ctx context.Context, w IndexWriter) error {
-	noted, err := w.Meta(ctx, definitionsKey)
+// begin marks the index as being rebuilt, and reads where an earlier call was interrupted.
+func (r *Reindexer) begin(ctx context.Context, w IndexWriter) error {
+	stored, err := w.Meta(ctx, definitionsKey)
 	if err != nil {
 		return err
 	}
-	next, err := w.Meta(ctx, store.ReindexKey)
+	next, err := w.Meta(ctx, store.ReindexNextKey)
 	if err != nil {
 		return err
 	}
-	if r.next, err = r.Info.ReindexFrom(r.Reindexing, noted, next); err != nil {
+	if r.next, err = r.Info.ResumeReindexAt(r.Reindexing, stored, next); err != nil {
 		return err
 	}
-	if err := r.note(ctx, w); err != nil {
+	if err := r.saveProgress(ctx, w); err != nil {
 		return err
 	}
 	return failpoint.Inject(ctx, "directory.reindex.begin")
 }
 
-// note writes how far the making is.
-func (r *Reindexing) note(ctx context.Context, w IndexWriter) error {
-	if err := w.SetMeta(ctx, definitionsKey, r.Info.Unfinished(r.Reindexing)); err != nil {
+// saveProgress writes the key at which the next call resumes.
+func (r *Reindexer) saveProgress(ctx context.Context, w IndexWriter) error {
+	if err := w.SetMeta(ctx, definitionsKey, r.Info.ReindexMarker(r.Reindexing)); err != nil {
 		return err
 	}
-	return w.SetMeta(ctx, store.ReindexKey, strconv.FormatInt(int64(r.next), 10))
+	return w.SetMeta(ctx, store.ReindexNextKey, strconv.FormatInt(int64(r.next), 10))
 }
 
-// batch makes the entries of the next resources, as many as one stay in the gate
-// allows, and after the last of all notes that the index is made.
-func (r *Reindexing) batch(ctx context.Context, w IndexWriter) error {
-	noted, err := w.Meta(ctx, definitionsKey)
+// writeTransaction indexes as many resources as one transaction takes. After the last
+// resource it marks the index as complete.
+func (r *Reindexer) writeTransaction(ctx context.Context, w IndexWriter) error {
+	stored, err := w.Meta(ctx, definitionsKey)
 	if err != nil {
 		return err
 	}
-	if err := r.Info.Same(noted); err != nil {
+	if err := r.Info.CheckUnchanged(stored); err != nil {
 		return err
 	}
-	for start := time.Now(); !r.last && time.Since(start) < work; {
-		if err := r.chunk(ctx, w); err != nil {
+	for start := time.Now(); !r.last && time.Since(start) < transactionTime; {
+		if err := r.writeChunk(ctx, w); err != nil {
 			return err
 		}
 	}
@@ -114,9 +113,9 @@ func (r *Reindexing) batch(ctx context.Context, w IndexWriter) error {
 		return err
 	}
 	if !r.last {
-		return r.note(ctx, w)
+		return r.saveProgress(ctx, w)
 	}
-	if err := w.DropMeta(ctx, store.ReindexKey); err != nil {
+	if err := w.DeleteMeta(ctx, store.ReindexNextKey); err != nil {
 		return err
 	}
 	key, value := store.RulesRow(r.Rules)
@@ -126,11 +125,11 @@ func (r *Reindexing) batch(ctx context.Context, w IndexWriter) error {
 	return w.SetMeta(ctx, definitionsKey, r.Definitions)
 }
 
-func (r *Reindexing) chunk(ctx context.Context, w IndexWriter) error {
-	size, began := r.Pace.Size(), time.Now()
+func (r *Reindexer) writeChunk(ctx context.Context, w IndexWriter) error {
+	size, began := r.Chunks.Size(), time.Now()
 	var items, cleaned []Item
 	err := w.Documents(ctx, r.next, size, func(key store.RowKey, line []byte) error {
-		entries, clean, err := r.Remake(nil, key.Type(), line)
+		entries, clean, err := r.Extract(nil, key.Type(), line)
 		if err != nil {
 			return fmt.Errorf("the %v with row key %d: %w", key.Type(), key, err)
 		}
@@ -143,7 +142,7 @@ func (r *Reindexing) chunk(ctx context.Context, w IndexWriter) error {
 	if err != nil {
 		return err
 	}
-	if err := r.rewrite(ctx, w, cleaned); err != nil {
+	if err := r.writeCleaned(ctx, w, cleaned); err != nil {
 		return err
 	}
 	if err := w.ReplaceEntries(ctx, items); err != nil {
@@ -154,12 +153,12 @@ func (r *Reindexing) chunk(ctx context.Context, w IndexWriter) error {
 	}
 	r.done += int64(len(items))
 	r.last = len(items) < size
-	r.Pace.Adapt(size, time.Since(began))
+	r.Chunks.Adapt(size, time.Since(began))
 	return nil
 }
 
-// rewrite writes the cleaned versions of a chunk.
-func (r *Reindexing) rewrite(ctx context.Context, w IndexWriter, cleaned []Item) error {
+// writeCleaned writes the cleaned versions of a chunk.
+func (r *Reindexer) writeCleaned(ctx context.Context, w IndexWriter, cleaned []Item) error {
 	if len(cleaned) == 0 {
 		return nil
 	}
@@ -170,5 +169,5 @@ func (r *Reindexing) rewrite(ctx context.Context, w IndexWriter, cleaned []Item)
 	}
 	r.cleaning = true
 	r.cleaned += int64(len(cleaned))
-	return w.Rewrite(ctx, cleaned)
+	return w.WriteVersions(ctx, cleaned)
 }

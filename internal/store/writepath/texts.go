@@ -2,18 +2,17 @@ package writepath
 
 import "muster/internal/search/index"
 
-// Text is a text of ix_string under its parameter. The tables ix_text and ix_gram
-// hold each once, with its pieces ([index.Grams]), for searches of texts that
-// contain another. A text comes with its first entry and goes with its last; no
-// driver remembers texts from one batch to the next, since another process may
-// write in between.
+// Text is a normalised string of ix_string and its parameter. Table ix_text holds each text
+// once, and table ix_gram its n-grams ([index.Grams]), for searches with :contains. A text
+// is inserted with its first entry and deleted with its last one. A driver keeps no texts
+// from one transaction to the next, since another process may write in between.
 type Text struct {
 	Param int64
 	Norm  string
 }
 
-// Texts returns the texts of rows of the table each once, if they are strings. Rows
-// are sorted as Wanted sorts them.
+// Texts returns the texts of rows of the table, each once. It returns nothing for a table
+// that does not hold strings. The rows must be sorted as [Table.Rows] sorts them.
 func (t *Table) Texts(rows []Row) (texts []Text) {
 	if t.Kind != index.String {
 		return nil

@@ -1,5 +1,5 @@
-// Package bound holds code under test within a time and an amount of memory, for
-// fuzzing: an input that takes longer, or more, is a finding.
+// Package bound limits the time and the memory of code under test. In a fuzz test, an input
+// that exceeds a limit is a finding.
 package bound
 
 import (
@@ -10,32 +10,33 @@ import (
 	"time"
 )
 
-// Patience is how long one input may take. It is far more than any needs, for machines
-// that are busy with other things.
-const Patience = 5 * time.Minute
+// Timeout is the time that one input may take. It is long, so that busy machines do not
+// cause failures.
+const Timeout = 5 * time.Minute
 
-// Limits is what one input may take: Base bytes of memory and PerByte for each of its own,
-// counted as they are allocated, whether they are freed or not.
+// Limits limits the bytes that the code may allocate for one input: Base, plus PerByte for
+// each byte of the input. Freed bytes count too.
 type Limits struct{ Base, PerByte uint64 }
 
-// Run calls f for an input of size bytes. When f does not return in time the program
-// ends with the stacks of all goroutines, which the fuzzer reports with the input.
+// Run calls f for an input of size bytes and checks the limits. If f does not return within
+// [Timeout], the program ends with the stacks of all goroutines, which the fuzzer reports
+// with the input.
 func (l Limits) Run(t testing.TB, size int, f func()) {
 	t.Helper()
-	defer inTime()()
+	defer startTimeout()()
 	before := allocated()
 	f()
-	if used, may := allocated()-before, l.Base+l.PerByte*uint64(size); used > may {
-		t.Errorf("an input of %d bytes took %d bytes of memory, and may take %d", size, used, may)
+	if used, limit := allocated()-before, l.Base+l.PerByte*uint64(size); used > limit {
+		t.Errorf("an input of %d bytes allocated %d bytes of memory; the limit is %d", size, used, limit)
 	}
 }
 
-// Peak calls f, which may allocate as much as it likes but not hold it: the heap may
-// never grow by more than most bytes, garbage included. The same time as for [Limits.Run] holds.
-func Peak(t testing.TB, most uint64, f func()) {
+// Peak calls f and checks that the heap never grows by more than limit bytes, garbage
+// included. It applies [Timeout] as [Limits.Run] does.
+func Peak(t testing.TB, limit uint64, f func()) {
 	t.Helper()
-	defer inTime()()
-	runtime.GC() // what others have left is not this input's
+	defer startTimeout()()
+	runtime.GC() // frees the garbage of earlier code
 	before := heap()
 	done, highest := make(chan struct{}), make(chan uint64)
 	go func() {
@@ -54,26 +55,27 @@ func Peak(t testing.TB, most uint64, f func()) {
 	}()
 	f()
 	close(done)
-	if grown := <-highest - before; grown > most {
-		t.Errorf("the heap grew by %d bytes, and may grow by %d", grown, most)
+	if grown := <-highest - before; grown > limit {
+		t.Errorf("the heap grew by %d bytes; the limit is %d", grown, limit)
 	}
 }
 
-// inTime ends the program when the function that it returns is not called in time.
-func inTime() (stop func()) {
-	hang := time.AfterFunc(Patience, func() {
+// startTimeout starts a timer that ends the program unless stop is called within [Timeout].
+func startTimeout() (stop func()) {
+	timer := time.AfterFunc(Timeout, func() {
 		debug.SetTraceback("all")
-		panic("an input takes longer than " + Patience.String())
+		panic("an input takes longer than " + Timeout.String())
 	})
-	return func() { hang.Stop() }
+	return func() { timer.Stop() }
 }
 
 // allocated returns the bytes that the program has allocated since its start.
 func allocated() uint64 { return read("/gc/heap/allocs:bytes") }
 
-// heap returns the bytes of the objects on the heap, dead ones that were not swept too.
+// heap returns the size of the objects on the heap, including unswept garbage.
 func heap() uint64 { return read("/memory/classes/heap/objects:bytes") }
 
+// read returns the value of a runtime metric.
 func read(name string) uint64 {
 	sample := []metrics.Sample{{Name: name}}
 	metrics.Read(sample)

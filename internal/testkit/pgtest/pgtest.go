@@ -19,19 +19,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Variable is the environment variable that names the server to test on.
+// Variable is the environment variable with the URL of the server for tests.
 const Variable = "MUSTER_TEST_POSTGRES"
 
-// database holds the schemas of all tests. It stays on the server.
+// database contains the schemas of all tests. It is not dropped.
 const database = "muster_test"
 
-// Database makes an empty database and returns its URL. It is dropped at the end
-// of the test, whoever still uses it. Without PostgreSQL the test is skipped, or
-// fails where CI=true.
+// Database creates an empty database and returns its URL. The database is dropped at the end of
+// the test, even if a process still uses it. Without PostgreSQL the test is skipped, or fails
+// if CI=true.
 //
-// It is a schema of its own in the database muster_test, which the URL selects, since
-// a whole database takes a second to make and to drop. What looks at pg_stat_activity
-// or pg_locks there sees other tests too.
+// The database is a schema in the database muster_test, which the URL selects: to create and
+// drop a whole database takes a second. Queries of pg_stat_activity or pg_locks also return
+// rows of other tests.
 func Database(t testing.TB) string {
 	t.Helper()
 	server, err := shared()
@@ -41,24 +41,24 @@ func Database(t testing.TB) string {
 	return DatabaseOn(t, server.URL)
 }
 
-// DatabaseOn makes an empty database as [Database] does, on the server that has a
-// database with this URL.
+// DatabaseOn creates an empty database as [Database] does, on the server of another database,
+// whose URL it takes.
 func DatabaseOn(t testing.TB, server string) string {
 	t.Helper()
 	u, err := url.Parse(server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// template0: whatever somebody put into template1 of a shared server stays out.
-	made := run(server, `CREATE DATABASE `+database+` TEMPLATE template0 ENCODING UTF8`)
+	// template0, since template1 of a shared server may contain other tables.
+	created := run(server, `CREATE DATABASE `+database+` TEMPLATE template0 ENCODING UTF8`)
 	u.Path = "/" + database
-	whole := u.String()
+	base := u.String()
 	schema := "test_" + strings.ToLower(rand.Text())
-	if err := run(whole, `CREATE SCHEMA `+schema); err != nil {
-		t.Fatalf("make a database for the test: %v", errors.Join(err, made))
+	if err := run(base, `CREATE SCHEMA `+schema); err != nil {
+		t.Fatalf("create a database for the test: %v", errors.Join(err, created))
 	}
 	t.Cleanup(func() {
-		if err := run(whole, `DROP SCHEMA `+schema+` CASCADE`); err != nil {
+		if err := run(base, `DROP SCHEMA `+schema+` CASCADE`); err != nil {
 			t.Logf("drop the database of the test: %v", err)
 		}
 	})
@@ -68,7 +68,7 @@ func DatabaseOn(t testing.TB, server string) string {
 	return u.String()
 }
 
-// run runs one statement on a connection of its own.
+// run runs one statement on a new connection.
 func run(server, statement string) error {
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
@@ -80,10 +80,10 @@ func run(server, statement string) error {
 	return errors.Join(err, c.Close(ctx))
 }
 
-// errNotInstalled tells that there is nothing to start.
+// errNotInstalled is returned if PostgreSQL is not installed.
 var errNotInstalled = errors.New("PostgreSQL is not installed and " + Variable + " is not set: apt-get install postgresql, or set it to the URL of a server")
 
-// missing skips the test where PostgreSQL is not installed. All else is a failure.
+// missing skips the test if PostgreSQL is not installed. Any other error fails the test.
 func missing(t testing.TB, err error) {
 	t.Helper()
 	if errors.Is(err, errNotInstalled) && os.Getenv("CI") != "true" {
@@ -92,9 +92,8 @@ func missing(t testing.TB, err error) {
 	t.Fatal(err)
 }
 
-// shared is the server that the tests of this process share. It stays reachable: a
-// private one that was collected would have its pipe closed, and would take that for
-// the end of the process.
+// shared is the server of the tests of this process. The variable keeps a private server
+// reachable: the garbage collector would close its pipe, and the server would stop.
 var shared = sync.OnceValues(func() (*Server, error) {
 	if server := os.Getenv(Variable); server != "" {
 		return &Server{URL: server}, nil
@@ -107,43 +106,43 @@ var script string
 
 // Server is a private PostgreSQL. Not safe for several goroutines.
 type Server struct {
-	URL    string // of the database postgres, for its superuser
-	orders io.WriteCloser
-	lines  *bufio.Scanner
+	URL    string         // of the database postgres, for its superuser
+	stdin  io.WriteCloser // of server.sh
+	output *bufio.Scanner
 }
 
-// StartServer starts a server that is gone at the end of the test.
+// StartServer starts a server that stops at the end of the test.
 func StartServer(t testing.TB) *Server {
 	t.Helper()
 	s, err := start()
 	if err != nil {
 		missing(t, err)
 	}
-	t.Cleanup(func() { _ = s.orders.Close() })
+	t.Cleanup(func() { _ = s.stdin.Close() })
 	return s
 }
 
-// start starts a server that lives as long as this process, or until orders is closed.
+// start starts a server that runs until stdin is closed or this process ends.
 func start() (*Server, error) {
 	c := exec.Command("bash", "-c", script)
 	c.Dir = "/"
 	c.SysProcAttr = ownSession()
-	orders, err := c.StdinPipe()
+	stdin, err := c.StdinPipe()
 	if err != nil {
 		return nil, err
 	}
-	answers, err := c.StdoutPipe()
+	stdout, err := c.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	var complaints strings.Builder
-	c.Stderr = &complaints
+	var stderr strings.Builder
+	c.Stderr = &stderr
 	if err := c.Start(); err != nil {
 		return nil, fmt.Errorf("start PostgreSQL: %w", err)
 	}
-	s := &Server{orders: orders, lines: bufio.NewScanner(answers)}
-	if s.lines.Scan() {
-		s.URL = s.lines.Text()
+	s := &Server{stdin: stdin, output: bufio.NewScanner(stdout)}
+	if s.output.Scan() {
+		s.URL = s.output.Text()
 		return s, nil
 	}
 	err = c.Wait()
@@ -151,21 +150,22 @@ func start() (*Server, error) {
 	if errors.As(err, &exit) && exit.ExitCode() == 69 {
 		return nil, errNotInstalled
 	}
-	return nil, fmt.Errorf("start PostgreSQL: %w\n%s", err, complaints.String())
+	return nil, fmt.Errorf("start PostgreSQL: %w\n%s", err, stderr.String())
 }
 
-// Stop takes the server away as a crash would. The URL stays its own.
-func (s *Server) Stop(t testing.TB) { t.Helper(); s.order(t, "stop") }
+// Stop stops the server as a crash does. Its URL stays the same.
+func (s *Server) Stop(t testing.TB) { t.Helper(); s.send(t, "stop") }
 
-// Start brings a stopped server back.
-func (s *Server) Start(t testing.TB) { t.Helper(); s.order(t, "start") }
+// Start starts a stopped server.
+func (s *Server) Start(t testing.TB) { t.Helper(); s.send(t, "start") }
 
-func (s *Server) order(t testing.TB, order string) {
+// send sends a command to server.sh and waits for its answer.
+func (s *Server) send(t testing.TB, command string) {
 	t.Helper()
-	if _, err := fmt.Fprintln(s.orders, order); err != nil {
-		t.Fatalf("%s PostgreSQL: %v", order, err)
+	if _, err := fmt.Fprintln(s.stdin, command); err != nil {
+		t.Fatalf("%s PostgreSQL: %v", command, err)
 	}
-	if !s.lines.Scan() || s.lines.Text() != "done" {
-		t.Fatalf("%s PostgreSQL: %q", order, s.lines.Text())
+	if !s.output.Scan() || s.output.Text() != "done" {
+		t.Fatalf("%s PostgreSQL: %q", command, s.output.Text())
 	}
 }

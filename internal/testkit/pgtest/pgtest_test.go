@@ -6,20 +6,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestDatabase makes two databases on the shared server: they are empty and apart.
+// TestDatabase checks that two databases on the shared server are empty and separate.
 func TestDatabase(t *testing.T) {
 	one, two := Database(t), Database(t)
 	if err := run(one, `CREATE TABLE here (n int)`); err != nil {
 		t.Fatal(err)
 	}
 	if err := run(two, `SELECT n FROM here`); err == nil {
-		t.Error("a table of one database is there in the other")
+		t.Error("a table of one database exists in the other")
 	}
 }
 
-// TestServerComesBack stops a private server and starts it again: what was written
-// is there, under the same URL.
-func TestServerComesBack(t *testing.T) {
+// TestServerRestarts stops a private server and starts it again. The URL and the tables stay.
+func TestServerRestarts(t *testing.T) {
 	s := StartServer(t)
 	url := DatabaseOn(t, s.URL)
 	if err := run(url, `CREATE TABLE here AS SELECT 7 AS n`); err != nil {

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A PostgreSQL server for tests, as long as somebody holds its standard input:
-# makes a cluster in a temporary folder, starts it on a free port of this machine,
-# prints its URL, and when the input ends, also because the process that held it
-# was killed, stops it and removes the folder. Without PostgreSQL it ends with code
-# 69. Lines on the input are orders, each answered with a line: "stop" takes the
-# server away as a power cut would, "start" brings it back under the same URL.
+# Runs a PostgreSQL server for tests until its standard input ends. It creates a
+# cluster in a temporary folder, starts it on a free port of this machine and prints
+# its URL. When the input ends, also because the other process was killed, it stops
+# the server and removes the folder. Without PostgreSQL it exits with code 69. Each
+# line of the input is a command, answered with a line: "stop" stops the server as a
+# power cut does, "start" starts it again with the same URL.
 set -euo pipefail
 export LC_ALL=C PGCTLTIMEOUT=600
 
@@ -15,13 +15,13 @@ if [ "$(id -u)" = 0 ]; then # initdb refuses to run as root
   exec setpriv --reuid=postgres --regid=postgres --init-groups bash -c "${BASH_EXECUTION_STRING:-$(cat "$0")}"
 fi
 
-trap '' INT TERM # of the terminal: the end of the input ends this
+trap '' INT TERM # from the terminal: only the end of the input stops the server
 folder=$(mktemp -d "${TMPDIR:-/tmp}/muster-postgres.XXXXXX")
 trap '"$bin/pg_ctl" -D "$folder/data" -m immediate stop >/dev/null 2>&1; rm -rf "$folder"' EXIT
 "$bin/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale=C --no-sync >"$folder/initdb.log" 2>&1 ||
   { cat "$folder/initdb.log" >&2; exit 1; }
 
-start() { # a server that is left running must not hold our output open
+start() { # the server must not inherit the output of this script
   "$bin/pg_ctl" -D "$folder/data" -l "$folder/server.log" -w -o "-p $port -h 127.0.0.1 -k $folder -c max_connections=200 \
     -c fsync=off -c full_page_writes=off" start >/dev/null 2>&1
 }
@@ -32,9 +32,9 @@ for try in 1 2 3 4 5 6 7 8 9 10; do
 done
 echo "postgres://postgres@127.0.0.1:$port/postgres"
 
-while read -r order; do
-  case $order in
+while read -r command; do
+  case $command in
   stop) "$bin/pg_ctl" -D "$folder/data" -m immediate -w stop >/dev/null 2>&1 ;;
   start) start ;;
-  esac && echo done || echo "failed: $order"
+  esac && echo done || echo "failed: $command"
 done

@@ -1,5 +1,4 @@
-// Package stores makes empty stores for tests and measurements that run on either
-// database, one after the other, each with the definitions it is to be indexed by.
+// Package stores creates empty stores for tests and benchmarks that run on both databases.
 package stores
 
 import (
@@ -17,14 +16,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// options let a search take a minute: a machine that runs many tests at once must not
-// make it too costly.
+// options returns the options of a store. Searches may take a minute, so that they do not fail
+// on a machine that runs many tests at once.
 func options(base string, reg *conformance.Registry) store.Options {
-	return store.Options{SearchDeadline: time.Minute, Create: &store.CreateInfo{BaseURL: base, Mode: "authoritative", DefinitionsHash: reg.DefinitionsHash(), Rules: policy.RulesVersion()}}
+	return store.Options{SearchDeadline: time.Minute, Create: &store.Identity{BaseURL: base, Mode: "authoritative", DefinitionsHash: reg.DefinitionsHash(), Rules: policy.RulesVersion()}}
 }
 
-// SQLite makes a data directory below dir. The function removes it after the store is
-// closed.
+// SQLite creates a data directory in dir. The returned function removes it; it is called after
+// the store is closed.
 func SQLite(ctx context.Context, dir, base string, reg *conformance.Registry) (store.Store, func() error, error) {
 	data, err := os.MkdirTemp(dir, "data")
 	if err != nil {
@@ -37,10 +36,9 @@ func SQLite(ctx context.Context, dir, base string, reg *conformance.Registry) (s
 	return s, func() error { return os.RemoveAll(data) }, nil
 }
 
-// Postgres makes the tables in the database with this URL, in the empty schema that its
-// search_path begins with, or else public. The function drops them after the store is
-// closed, with everything else in the schema, so that it is empty for the next. One store
-// at a time.
+// Postgres creates the tables in the database with the URL: in the first schema of its
+// search_path, or else in public. The schema must be empty. The returned function empties it
+// again; it is called after the store is closed. A schema holds one store at a time.
 func Postgres(ctx context.Context, url, base string, reg *conformance.Registry) (store.Store, func() error, error) {
 	s, err := postgres.Open(ctx, url, options(base, reg))
 	if err != nil {
@@ -49,7 +47,7 @@ func Postgres(ctx context.Context, url, base string, reg *conformance.Registry) 
 	return s, func() error { return Empty(context.WithoutCancel(ctx), url) }, nil
 }
 
-// Empty drops everything in the schema that a database URL leads to.
+// Empty drops everything in the schema that a database URL selects.
 func Empty(ctx context.Context, url string) error {
 	c, err := pgx.Connect(ctx, url)
 	if err != nil {

@@ -1,6 +1,6 @@
--- By which rules the resources were cleaned before they were stored. A directory of
--- before has none: it is refused until it has been reindexed. The row has no effect on an
--- older program, but the version of the tables keeps one away.
+-- The version of the rules by which resources were cleaned before they were stored. An
+-- older directory has none, and is refused until it has been reindexed. An older program
+-- ignores the row, but refuses the version of the schema.
 
 -- +goose Up
 INSERT INTO meta (key, value) SELECT 'rules', '' WHERE EXISTS (SELECT 1 FROM meta);

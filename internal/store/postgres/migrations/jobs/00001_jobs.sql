@@ -1,10 +1,9 @@
--- The tables of ../../../sqlite/migrations/jobs/00001_jobs.sql, column by column, since
--- the statements on them are the same (package jobsql): done stays a number. They
--- stand in the same database as the resources: a row here waits for no loader, as a
--- file of its own makes sure in SQLite. What differs:
---   INTEGER is bigint and TEXT that is compared COLLATE "C", as in the directory.
---   fillfactor: heartbeats update a row many times; the space left on its page takes
---     the new version, so that no index grows.
+-- The tables have the columns of ../../../sqlite/migrations/jobs/00001_jobs.sql, since the
+-- statements are the same (package jobsql): done is a number. They are in the database of
+-- the resources: here, a change of a job does not wait for a loader. Differences:
+--   INTEGER is bigint, and TEXT that is compared is COLLATE "C", as in the directory.
+--   fillfactor: heartbeats update a row many times. The free space on its page stores the
+--     new versions, so that the indexes do not grow.
 
 -- +goose Up
 CREATE TABLE job (

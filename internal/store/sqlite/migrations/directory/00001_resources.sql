@@ -6,19 +6,19 @@ CREATE TABLE meta (
   value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The last moment that was given out, in ms. Commit times and transaction times are drawn from it.
+-- The last commit time or transaction time that was drawn, in ms.
 CREATE TABLE clock (
   id   INTEGER PRIMARY KEY CHECK (id = 1),
   last INTEGER NOT NULL
 ) STRICT;
 
--- The last sequence number of each type; numbers are never given out twice.
+-- The last sequence number of each type. Numbers are never reused.
 CREATE TABLE sequence (
   type INTEGER PRIMARY KEY,
   last INTEGER NOT NULL
 ) STRICT;
 
--- The current version of each resource, without its bytes.
+-- The current version of each resource, without its document.
 CREATE TABLE resource (
   row_key              INTEGER PRIMARY KEY,
   type                 INTEGER NOT NULL,
@@ -36,13 +36,13 @@ CREATE TABLE resource (
 CREATE UNIQUE INDEX resource_id ON resource (type, id);
 CREATE INDEX resource_committed ON resource (type, committed);
 
--- The bytes that are served: one JSON object on one line, without the newline.
+-- The documents as they are served: one JSON object on one line, without the newline.
 CREATE TABLE doc (
   row_key INTEGER PRIMARY KEY,
   body    BLOB NOT NULL
 ) STRICT;
 
--- Superseded versions, kept while a live job reads them.
+-- Superseded versions that a live job still needs.
 CREATE TABLE history (
   row_key    INTEGER NOT NULL,
   version    INTEGER NOT NULL,
@@ -54,7 +54,7 @@ CREATE TABLE history (
 ) STRICT;
 CREATE UNIQUE INDEX history_version ON history (row_key, version);
 
--- What was removed, and with which version.
+-- The removed resources, with the version of the removal.
 CREATE TABLE tombstone (
   type      INTEGER NOT NULL,
   id        TEXT    NOT NULL,
@@ -64,13 +64,13 @@ CREATE TABLE tombstone (
   PRIMARY KEY (type, id, version)
 ) STRICT, WITHOUT ROWID;
 
--- Texts that stand in very many index rows: systems of tokens, type names of references.
+-- Texts of very many index rows: systems of tokens, type names of references.
 CREATE TABLE name (
   name_id INTEGER PRIMARY KEY,
   text    TEXT NOT NULL UNIQUE
 ) STRICT;
 
--- The index tables, one for each kind of entry. The table itself is row-first, its index value-first and ending in the row key.
+-- The index tables, one for each kind of entry. The table is ordered by row, its index by value and then by row key.
 CREATE TABLE ix_token (
   row_key INTEGER NOT NULL,
   param   INTEGER NOT NULL,

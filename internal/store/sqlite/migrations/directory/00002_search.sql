@@ -1,6 +1,6 @@
 -- +goose Up
 
--- For _lastUpdated in searches and _sort. The parameter reads meta.lastUpdated, which a load may have kept from elsewhere.
+-- For _lastUpdated in searches and _sort. The parameter reads meta.lastUpdated, which may be the value of the loaded file.
 CREATE INDEX resource_updated ON resource (type, last_updated);
 
 CREATE TABLE ix_number (
@@ -21,7 +21,7 @@ CREATE TABLE ix_position (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX ix_position_value ON ix_position (param, cell, lat, lon, row_key);
 
--- Each text of ix_string once, and its pieces of up to five characters from each place on, for texts that contain another.
+-- Each text of ix_string once, and its n-grams of up to five characters, for searches with :contains.
 CREATE TABLE ix_text (
   text_id INTEGER PRIMARY KEY,
   param   INTEGER NOT NULL,

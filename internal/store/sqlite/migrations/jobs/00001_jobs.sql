@@ -1,5 +1,5 @@
--- Export jobs: one row of fixed size for a job, one for each part, one for the
--- frozen rows of each type. Times are milliseconds since 1970, 0 for "not set".
+-- Export jobs: one row of fixed size for a job, one for each part, and one for the
+-- selected rows of each type. Times are milliseconds since 1970, 0 for "not set".
 
 -- +goose Up
 CREATE TABLE job (

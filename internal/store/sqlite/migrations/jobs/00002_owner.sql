@@ -1,5 +1,5 @@
--- Facts about the job store: the token of the directory that it belongs to, which stands in
--- directory.db too.
+-- Table meta holds the token of the directory that the job store belongs to. directory.db
+-- has the same token.
 
 -- +goose Up
 CREATE TABLE meta (

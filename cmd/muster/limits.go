@@ -1,0 +1,47 @@
+package main
+
+import (
+	"muster/internal/server"
+)
+
+// limitsFlags are the options of `muster serve` that limit requests and clients.
+type limitsFlags struct {
+	MaxBody       int64    `default:"${max_body}" placeholder:"N" help:"Maximum size of a request body, in bytes (${default})."`
+	MaxHeader     int      `default:"${max_header}" placeholder:"N" help:"Maximum size of all request header fields, in bytes (${default})."`
+	MaxURL        int      `name:"max-url" default:"${max_url}" placeholder:"N" help:"Maximum length of a request URL, in bytes (${default})."`
+	MaxParameters int      `default:"${max_parameters}" placeholder:"N" help:"Maximum number of parameters in a request URL (${default})."`
+	Rate          *float64 `placeholder:"N" help:"Requests that one client may make per second; 0 for no limit. Defaults to ${rate}, and to no limit if the server listens on this machine only."`
+	Burst         int      `default:"0" placeholder:"N" help:"Requests that one client may make at once; 0 for twice the rate (${default})."`
+	Downloads     int      `default:"${downloads}" placeholder:"N" help:"Files that one client may download at a time; 0 for no limit (${default})."`
+	Searches      int      `default:"${searches}" placeholder:"N" help:"Searches of one client that run at a time; further ones wait. 0 for no limit (${default})."`
+}
+
+// Validate checks the bounds.
+func (f *limitsFlags) Validate() error {
+	return firstError(
+		bound("--max-body", f.MaxBody >= 1, "a number of bytes from 1"),
+		bound("--max-header", f.MaxHeader >= 1024 && f.MaxHeader <= 1<<30, "a number of bytes from 1024 to 1073741824"),
+		bound("--max-url", f.MaxURL >= 256 && f.MaxURL <= 1<<30, "a number of bytes from 256 to 1073741824"),
+		bound("--max-parameters", f.MaxParameters >= 1, "a number from 1"),
+		bound("--rate", f.Rate == nil || *f.Rate >= 0 && *f.Rate <= 1e6, "a number of requests per second up to 1000000, or 0 for no limit"),
+		bound("--burst", f.Burst >= 0, "a number of requests from 1, or 0 for twice the rate"),
+		bound("--downloads", f.Downloads >= 0, "a number from 1, or 0 for no limit"),
+		bound("--searches", f.Searches >= 0, "a number from 1, or 0 for no limit"),
+	)
+}
+
+// limits returns the limits of a server. Its rate is unlimited by default if only this
+// machine can connect to it.
+func (f *limitsFlags) limits(local bool) server.Limits {
+	l := server.Limits{
+		Body: f.MaxBody, Header: f.MaxHeader, URL: f.MaxURL, Parameters: f.MaxParameters,
+		Burst: f.Burst, Downloads: f.Downloads, Searches: f.Searches,
+	}
+	switch {
+	case f.Rate != nil:
+		l.Rate = *f.Rate
+	case !local:
+		l.Rate = server.DefaultRate
+	}
+	return l
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"muster/internal/audit"
+	"muster/internal/export"
+	"muster/internal/metrics"
+	"muster/internal/store"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// runningServer is a server that listens and is ready to run.
+type runningServer struct {
+	log   *slog.Logger
+	drain time.Duration
+	cert  *certificate // nil without TLS
+
+	metrics      *metrics.Metrics
+	directory    directory
+	registration store.ServeMark
+	files        *ownedFolder
+	audit        *audit.File // nil without an audit log
+	exports      *export.Service
+
+	listener        net.Listener
+	http            *http.Server
+	metricsListener net.Listener // nil without --metrics-listen
+	metricsHTTP     *http.Server // nil without --metrics-listen
+
+	opened closers
+}
+
+// ready reports why the server cannot serve now.
+func (s *runningServer) ready(ctx context.Context) error {
+	return errors.Join(s.directory.Ping(ctx), s.files.Check(ctx))
+}
+
+// run serves and works on exports until ctx ends or one of the parts fails. It closes what
+// start has opened.
+func (s *runningServer) run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, s.opened.Close()) }()
+	s.log.Info("serving", "address", s.listener.Addr().String())
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return ignore(s.exports.Run(ctx), context.Canceled) })
+	g.Go(func() error { return serveOn(s.http, s.listener, s.cert) })
+	g.Go(func() error { return s.registration.Watch(ctx) })
+	if s.cert != nil {
+		g.Go(func() error { s.cert.reloadOnSignal(ctx); return nil })
+	}
+	if s.metricsHTTP != nil {
+		s.log.Info("serving metrics", "address", s.metricsListener.Addr().String())
+		g.Go(func() error { return serveOn(s.metricsHTTP, s.metricsListener, nil) })
+	}
+	g.Go(func() error {
+		<-ctx.Done()
+		return s.shutDown(ctx)
+	})
+	return g.Wait()
+}
+
+// shutDown stops accepting requests and waits for responses in progress.
+func (s *runningServer) shutDown(ctx context.Context) error {
+	s.log.Info("shutting down", "reason", context.Cause(ctx).Error())
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drain)
+	defer cancel()
+	if s.metricsHTTP != nil {
+		_ = s.metricsHTTP.Close()
+	}
+	if err := s.http.Shutdown(drain); err != nil {
+		s.log.Warn("shutdown cut off responses in progress", "after", s.drain)
+		return s.http.Close()
+	}
+	return nil
+}
+
+// ignore returns nil for the expected error.
+func ignore(err, expected error) error {
+	if errors.Is(err, expected) {
+		return nil
+	}
+	return err
+}
+
+// serveOn serves until the server is shut down, with TLS if there is a certificate.
+func serveOn(s *http.Server, l net.Listener, c *certificate) error {
+	var err error
+	if c == nil {
+		err = s.Serve(l)
+	} else {
+		s.TLSConfig = c.config()
+		err = s.ServeTLS(l, "", "")
+	}
+	return ignore(err, http.ErrServerClosed)
+}
+
+// unlessClosed closes a listener that its server may have closed already.
+type unlessClosed struct{ net.Listener }
+
+// Close implements [io.Closer].
+func (l unlessClosed) Close() error { return ignore(l.Listener.Close(), net.ErrClosed) }

@@ -1,0 +1,19 @@
+package export
+
+import (
+	"time"
+
+	"muster/internal/job"
+)
+
+// The defaults of [Config]. The options of muster serve use them too.
+const (
+	DefaultZone             = "Australia/Sydney" // of the national directory
+	DefaultWorkers          = job.DefaultWorkers
+	DefaultPartBytes        = 256 << 20
+	DefaultJobsPerPrincipal = 5
+	DefaultRetention        = job.DefaultRetention
+	DefaultForget           = 7 * 24 * time.Hour
+	DefaultLease            = job.DefaultLease
+	DefaultSweepEvery       = time.Minute
+)

@@ -1,0 +1,257 @@
+package load
+
+import (
+	"context"
+	"hash/maphash"
+	"slices"
+	"strings"
+
+	"muster/internal/fhir"
+
+	"github.com/valyala/fastjson"
+)
+
+// link is a reference from a resource to a resource of the directory.
+type link struct {
+	member string // of the resource that has the reference
+	to     fhir.Reference
+}
+
+// linkFinder collects the references of resources. It serves one goroutine.
+type linkFinder struct{ names map[string]string }
+
+// find appends the relative references of a resource. Others point outside the directory or
+// into the resource itself.
+func (f *linkFinder) find(dst []link, v *fastjson.Value) []link {
+	v.GetObject().Visit(func(name []byte, member *fastjson.Value) {
+		if member.Type() == fastjson.TypeObject || member.Type() == fastjson.TypeArray {
+			dst = appendLinks(dst, f.name(name), member)
+		}
+	})
+	return dst
+}
+
+// name returns the name of a member as a string that all resources share.
+func (f *linkFinder) name(name []byte) string {
+	known, ok := f.names[string(name)]
+	if !ok {
+		if f.names == nil || len(f.names) == 1000 { // only hostile input has so many names
+			f.names = map[string]string{}
+		}
+		known = string(name)
+		f.names[known] = known
+	}
+	return known
+}
+
+func appendLinks(dst []link, member string, v *fastjson.Value) []link {
+	switch v.Type() {
+	case fastjson.TypeArray:
+		for _, item := range v.GetArray() {
+			dst = appendLinks(dst, member, item)
+		}
+	case fastjson.TypeObject:
+		v.GetObject().Visit(func(name []byte, inner *fastjson.Value) {
+			if string(name) != "reference" || inner.Type() != fastjson.TypeString {
+				dst = appendLinks(dst, member, inner)
+			} else if to, err := fhir.ParseReference(string(inner.GetStringBytes()), ""); err == nil {
+				dst = append(dst, link{member, to})
+			}
+		})
+	}
+	return dst
+}
+
+// committed is a resource that was committed, with the input of the checks across resources.
+type committed struct {
+	file     string
+	line     int
+	t        fhir.Type
+	id       string
+	warnings []warning
+	links    []link
+	hpii     []string
+}
+
+// warning returns a warning about the resource.
+func (l *committed) warning(kind Kind, reason string) Rejected {
+	return Rejected{File: l.file, Line: l.line, Type: l.t.String(), ID: l.id, Reason: reason, Kind: kind}
+}
+
+// These limits bound the memory of a load.
+const (
+	maxPending = 1 << 20 // pending references, about 150 bytes each (TestPendingRefSize)
+	maxHPII    = 1 << 22 // HPI-I numbers, about 40 bytes each
+)
+
+// crossChecks checks the rules that concern several resources. The target of a reference
+// may come later in the same load, so a reference to a missing target stays pending until
+// the end.
+type crossChecks struct {
+	directory  Directory
+	maxPending int
+
+	seed         maphash.Seed
+	pending      map[uint64]*pendingRef // by the hash of the target; the latest of a list
+	pendingCount int
+	sequence     int
+	origins      map[origin]*origin
+	hpiiOwners   map[uint64]uint64 // from the hash of an HPI-I to that of its Practitioner's id
+}
+
+// pendingRef is a reference whose target the directory does not have yet. It is small, since
+// there may be a million.
+type pendingRef struct {
+	sequence int // in the source
+	line     int
+	id       string
+	origin   *origin
+	next     *pendingRef // with the same target
+}
+
+// origin is the part that many pending references share.
+type origin struct {
+	file   string
+	t      fhir.Type
+	member string
+	to     string // type of the target
+}
+
+func newCrossChecks(directory Directory) *crossChecks {
+	return &crossChecks{directory: directory, maxPending: maxPending, seed: maphash.MakeSeed(), pending: map[uint64]*pendingRef{}, hpiiOwners: map[uint64]uint64{}}
+}
+
+// check checks resources that were just committed and reports warnings in the order of the
+// source.
+func (c *crossChecks) check(ctx context.Context, list []committed, report func(Rejected) error) error {
+	present, err := c.presentTargets(ctx, list)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		l := &list[i]
+		c.resolve(l)
+		for _, w := range l.warnings {
+			if err := report(l.warning(w.kind, w.reason)); err != nil {
+				return err
+			}
+		}
+		if c.sharesHPII(l) {
+			if err := report(l.warning(SharedHPII, "identifier: another Practitioner of this load has the same HPI-I")); err != nil {
+				return err
+			}
+		}
+		for _, link := range l.links {
+			if present[link.to] {
+				continue
+			}
+			if c.pendingCount == c.maxPending {
+				if err := report(l.warning(NotFollowed, link.member+": too many references to resources that come later: load the types in the order "+fhir.Names(fhir.Types()))); err != nil {
+					return err
+				}
+				continue
+			}
+			c.addPending(l, link)
+		}
+	}
+	return nil
+}
+
+// presentTargets looks up the targets of the resources' references.
+func (c *crossChecks) presentTargets(ctx context.Context, list []committed) (map[fhir.Reference]bool, error) {
+	present := map[fhir.Reference]bool{}
+	ids := map[fhir.Type][]string{}
+	for i := range list {
+		for _, link := range list[i].links {
+			if _, known := present[link.to]; known {
+				continue
+			}
+			present[link.to] = false
+			if t, ok := fhir.ParseType(link.to.Type); ok {
+				ids[t] = append(ids[t], link.to.ID)
+			}
+		}
+	}
+	for t, targets := range ids {
+		found, err := c.directory.Present(ctx, t, targets)
+		if err != nil {
+			return nil, err
+		}
+		for id := range found {
+			present[fhir.Reference{Type: t.String(), ID: id}] = true
+		}
+	}
+	return present, nil
+}
+
+// resolve removes the pending references to a resource.
+func (c *crossChecks) resolve(l *committed) {
+	if len(c.pending) == 0 {
+		return
+	}
+	key := c.hash(fhir.Reference{Type: l.t.String(), ID: l.id})
+	for ref := c.pending[key]; ref != nil; ref = ref.next {
+		c.pendingCount--
+	}
+	delete(c.pending, key)
+}
+
+// addPending adds a reference to a missing target.
+func (c *crossChecks) addPending(l *committed, link link) {
+	key := c.hash(link.to)
+	c.sequence++
+	c.pendingCount++
+	c.pending[key] = &pendingRef{c.sequence, l.line, l.id, c.originOf(l, link), c.pending[key]}
+}
+
+// originOf returns the shared origin of a reference.
+func (c *crossChecks) originOf(l *committed, link link) *origin {
+	of := origin{l.file, l.t, link.member, link.to.Type}
+	known, ok := c.origins[of]
+	if !ok {
+		if c.origins == nil || len(c.origins) == 1000 { // rare; the old ones stay in memory as long as references use them
+			c.origins = map[origin]*origin{}
+		}
+		of.to = strings.Clone(of.to) // a substring would keep the whole reference in memory
+		known = &of
+		c.origins[of] = known
+	}
+	return known
+}
+
+// reportDangling reports the references that are still pending, in the order of the source.
+func (c *crossChecks) reportDangling(report func(Rejected) error) error {
+	dangling := make([]*pendingRef, 0, c.pendingCount)
+	for _, ref := range c.pending {
+		for ; ref != nil; ref = ref.next {
+			dangling = append(dangling, ref)
+		}
+	}
+	slices.SortFunc(dangling, func(x, y *pendingRef) int { return x.sequence - y.sequence })
+	for _, ref := range dangling {
+		l := committed{file: ref.origin.file, line: ref.line, t: ref.origin.t, id: ref.id}
+		if err := report(l.warning(Dangling, ref.origin.member+": the "+ref.origin.to+" it refers to is not in the directory")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sharesHPII reports whether an earlier Practitioner of the load has an HPI-I of this one
+// . It remembers the first maxHPII numbers.
+func (c *crossChecks) sharesHPII(l *committed) (shares bool) {
+	for _, value := range l.hpii {
+		number, self := maphash.String(c.seed, value), maphash.String(c.seed, l.id)
+		owner, known := c.hpiiOwners[number]
+		switch {
+		case known && owner != self:
+			shares = true
+		case !known && len(c.hpiiOwners) < maxHPII:
+			c.hpiiOwners[number] = self
+		}
+	}
+	return shares
+}
+
+// hash returns the key of a target.
+func (c *crossChecks) hash(r fhir.Reference) uint64 { return maphash.String(c.seed, r.Type+"/"+r.ID) }

@@ -1,0 +1,49 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"muster/internal/fhir"
+)
+
+func TestHealth(t *testing.T) {
+	var notReady error
+	u := startServer(t, func(c *Config) { c.Ready = func(context.Context) error { return notReady } })
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if r := u.request("GET", path, ""); r.StatusCode != 200 || string(r.body) != "ok\n" {
+			t.Errorf("%s: %d %q", path, r.StatusCode, r.body)
+		}
+	}
+	notReady = errors.New("secret cause")
+	r := u.request("GET", "/readyz", "")
+	u.wantStatus(r, 503, fhir.CodeTransient)
+	if bytes.Contains(r.body, []byte("secret")) || !strings.Contains(u.log.String(), "secret cause") {
+		t.Errorf("the cause must be in the log only: %s", r.body)
+	}
+	u.wantStatus(u.request("GET", "/healthz", ""), 200, "")
+}
+
+// TestMetricsAreLocal checks that metrics are served to this machine only, and to no
+// client behind a proxy.
+func TestMetricsAreLocal(t *testing.T) {
+	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "n 1\n") })
+	u := startServer(t, func(c *Config) { c.Metrics = metrics })
+	if r := u.request("GET", "/metrics", ""); r.StatusCode != 200 || string(r.body) != "n 1\n" {
+		t.Errorf("from this machine: %d %q", r.StatusCode, r.body)
+	}
+	u = startServer(t, func(c *Config) { c.Metrics, c.BehindProxy = metrics, true })
+	u.wantStatus(u.request("GET", "/metrics", ""), 404, fhir.CodeNotSupported)
+	remote := httptest.NewRequest("GET", "/metrics", nil) // from 192.0.2.1
+	w := httptest.NewRecorder()
+	startServer(t, func(c *Config) { c.Metrics = metrics }).Config.Handler.ServeHTTP(w, remote)
+	if w.Code != 404 || strings.Contains(w.Body.String(), "n 1") {
+		t.Errorf("from another machine: %d %q", w.Code, w.Body)
+	}
+}

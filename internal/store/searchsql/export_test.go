@@ -1,4 +1,0 @@
-package searchsql
-
-// Update is the flag -update, for the tests outside the package.
-var Update = update

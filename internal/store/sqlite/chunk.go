@@ -1,0 +1,277 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+
+	"muster/internal/fhir"
+	"muster/internal/search/index"
+	"muster/internal/store"
+	"muster/internal/store/sqlrows"
+	"muster/internal/store/writepath"
+)
+
+// writeChunk writes changes of different resources. Each step handles the whole chunk: a
+// statement for each resource would cost more than the writing itself.
+func (tx *writeTx) writeChunk(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+	items := writepath.Items(changes)
+	for _, step := range []func(context.Context, []writepath.Item) error{
+		tx.findCurrent, tx.revise, tx.decide, tx.keepVersions, tx.remove, tx.assignKeys, tx.writeRows, tx.writeEntries, tx.deleteTexts,
+	} {
+		if err := step(ctx, items); err != nil {
+			return nil, err
+		}
+	}
+	return writepath.Outcomes(items), nil
+}
+
+// findCurrent looks up the current rows.
+func (tx *writeTx) findCurrent(ctx context.Context, items []writepath.Item) error {
+	return tx.lookUp(ctx, items, tx.w.stmts.findCurrent, func(*writepath.Item) bool { return true },
+		func(rows *sql.Rows, items []writepath.Item) error {
+			var i int
+			var key store.RowKey
+			var version int64
+			var hash []byte
+			if err := rows.Scan(&i, &key, &version, &hash); err != nil {
+				return err
+			}
+			items[i].Key, items[i].Version, items[i].Hash = key, version, hash
+			return nil
+		})
+}
+
+// lookUp runs a statement once for each type, for those items that filter accepts. The
+// arguments are the type and a JSON array of ids. The first column of a result row is the
+// index of the id in the array.
+func (tx *writeTx) lookUp(ctx context.Context, items []writepath.Item, query *sql.Stmt, filter func(*writepath.Item) bool,
+	scan func(rows *sql.Rows, items []writepath.Item) error) error {
+	for _, t := range fhir.Types() {
+		var ofType []writepath.Item
+		var at []int
+		var ids []string
+		for i := range items {
+			if items[i].Type == t && filter(&items[i]) {
+				ofType, at, ids = append(ofType, items[i]), append(at, i), append(ids, items[i].ID)
+			}
+		}
+		if len(ids) == 0 {
+			continue
+		}
+		if err := tx.each(ctx, query, func(rows *sql.Rows) error { return scan(rows, ofType) }, t, asJSON(ids)); err != nil {
+			return err
+		}
+		for i, place := range at {
+			items[place] = ofType[i]
+		}
+	}
+	return nil
+}
+
+// revise calls the revisions with the current versions.
+func (tx *writeTx) revise(ctx context.Context, items []writepath.Item) error {
+	keys := writepath.RevisedKeys(items)
+	if len(keys) == 0 {
+		return nil
+	}
+	return tx.each(ctx, tx.w.stmts.currentDocs, func(rows *sql.Rows) error {
+		var key store.RowKey
+		var body sql.RawBytes
+		var visibility int64
+		if err := rows.Scan(&key, &visibility, &body); err != nil {
+			return err
+		}
+		return writepath.Revise(items, key, store.Current{Visibility: index.Visibility(visibility), Line: body})
+	}, asJSON(keys))
+}
+
+func (tx *writeTx) decide(_ context.Context, items []writepath.Item) error {
+	writepath.Decide(items)
+	return nil
+}
+
+// keepVersions copies the versions that end to history if a live job needs them.
+func (tx *writeTx) keepVersions(ctx context.Context, items []writepath.Item) error {
+	keys := writepath.Keys(items, store.Updated, store.Removed)
+	if len(keys) == 0 || tx.horizon == 0 {
+		return nil
+	}
+	return tx.exec(ctx, tx.w.stmts.keepVersions, tx.committed, asJSON(keys), tx.horizon)
+}
+
+// remove deletes the rows of the removed resources and inserts their tombstones.
+func (tx *writeTx) remove(ctx context.Context, items []writepath.Item) error {
+	removed := writepath.Keys(items, store.Removed)
+	if len(removed) == 0 {
+		return nil
+	}
+	keys := asJSON(removed)
+	if err := tx.exec(ctx, tx.w.stmts.insertTombstones, tx.committed, keys); err != nil {
+		return err
+	}
+	if err := tx.unlinkTexts(ctx, keys); err != nil {
+		return err
+	}
+	for _, s := range tx.w.stmts.deleteRows {
+		if err := tx.exec(ctx, s, keys); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// assignKeys assigns row keys to the created resources. If a resource was removed before,
+// its version numbers continue, so that no version id is used twice.
+func (tx *writeTx) assignKeys(ctx context.Context, items []writepath.Item) error {
+	isCreated := func(it *writepath.Item) bool { return it.Outcome == store.Created }
+	err := tx.lookUp(ctx, items, tx.w.stmts.findTombstones, isCreated, func(rows *sql.Rows, items []writepath.Item) error {
+		var i int
+		var version int64
+		if err := rows.Scan(&i, &version); err != nil {
+			return err
+		}
+		items[i].Version = version
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	created := writepath.Created(items)
+	for _, t := range fhir.Types() {
+		ofType := created[t]
+		if len(ofType) == 0 {
+			continue
+		}
+		var last int64
+		if err := tx.tx.StmtContext(ctx, tx.w.stmts.nextKeys).QueryRowContext(ctx, len(ofType), t).Scan(&last); err != nil {
+			return fmt.Errorf("assign row keys: %w", err)
+		}
+		writepath.AssignKeys(ofType, last)
+	}
+	return nil
+}
+
+// writeRows writes the rows and documents of new versions.
+func (tx *writeTx) writeRows(ctx context.Context, items []writepath.Item) error {
+	resources := tx.newInserter(tx.w.stmts.resource)
+	docs := tx.newInserter(tx.w.stmts.doc)
+	for i := range items {
+		it := &items[i]
+		if !it.Written() {
+			continue
+		}
+		version, updated := it.Version+1, it.LastUpdatedAt(tx.committed)
+		line := it.Document.Line(version, updated)
+		if err := resources.add(ctx, int64(it.Key), int64(it.Type), it.ID, version, int64(tx.committed), int64(updated),
+			int64(it.Visibility), int64(it.Visibility), int64(len(line)+1), it.SourceHash[:]); err != nil {
+			return err
+		}
+		if err := docs.add(ctx, int64(it.Key), line); err != nil {
+			return err
+		}
+	}
+	if err := resources.flush(ctx); err != nil {
+		return err
+	}
+	return docs.flush(ctx)
+}
+
+// writeEntries writes the index rows of new versions. For updated resources it writes only
+// the difference to the stored rows.
+func (tx *writeTx) writeEntries(ctx context.Context, items []writepath.Item) error {
+	updated := writepath.Keys(items, store.Updated)
+	for _, table := range writepath.Tables {
+		missing, err := table.Rows(items, func(text string) (int64, error) { return tx.nameID(ctx, text) })
+		if err != nil {
+			return err
+		}
+		if len(updated) > 0 {
+			if missing, err = tx.deleteExtra(ctx, table, missing, updated); err != nil {
+				return err
+			}
+		}
+		if err := tx.insertEntries(ctx, table, missing); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deleteExtra deletes the stored index rows of updated resources that are not wanted, and
+// returns the wanted rows that are not stored.
+func (tx *writeTx) deleteExtra(ctx context.Context, table *writepath.Table, wanted []writepath.Row, updated []store.RowKey) ([]writepath.Row, error) {
+	var stored []writepath.Row
+	err := tx.each(ctx, tx.w.stmts.entries[table].ofRows, func(rows *sql.Rows) error {
+		var r writepath.Row
+		err := rows.Scan(table.Fields(&r)...)
+		stored = append(stored, r)
+		return err
+	}, asJSON(updated))
+	if err != nil {
+		return nil, err
+	}
+	missing, extra := writepath.Diff(wanted, stored)
+	tx.unlinked = append(tx.unlinked, table.Texts(extra)...)
+	for _, r := range extra {
+		if err := tx.exec(ctx, tx.w.stmts.entries[table].delete, table.Values(nil, r)...); err != nil {
+			return nil, err
+		}
+	}
+	return missing, nil
+}
+
+func (tx *writeTx) insertEntries(ctx context.Context, table *writepath.Table, entries []writepath.Row) error {
+	in := tx.newInserter(tx.w.stmts.entries[table].insert)
+	for _, r := range entries {
+		in.args = table.Values(in.args, r)
+		if err := in.added(ctx); err != nil {
+			return err
+		}
+	}
+	if err := in.flush(ctx); err != nil {
+		return err
+	}
+	return tx.insertTexts(ctx, table.Texts(entries))
+}
+
+// nameID returns the id of a text in table name. It inserts a text that is new.
+func (tx *writeTx) nameID(ctx context.Context, text string) (int64, error) {
+	if id, ok := tx.w.nameIDs[text]; ok {
+		return id, nil
+	}
+	var id int64
+	err := tx.tx.StmtContext(ctx, tx.w.stmts.name).QueryRowContext(ctx, text).Scan(&id)
+	if err != nil {
+		return 0, fmt.Errorf("insert the name %q: %w", text, err)
+	}
+	if tx.w.nameIDs == nil {
+		tx.w.nameIDs = map[string]int64{}
+	}
+	tx.w.nameIDs[text] = id
+	return id, nil
+}
+
+// each runs a prepared query and calls scan for each row.
+func (tx *writeTx) each(ctx context.Context, s *sql.Stmt, scan func(*sql.Rows) error, args ...any) error {
+	rows, err := tx.tx.StmtContext(ctx, s).QueryContext(ctx, args...)
+	if err != nil {
+		return err
+	}
+	return sqlrows.Each(rows, scan)
+}
+
+func (tx *writeTx) exec(ctx context.Context, s *sql.Stmt, args ...any) error {
+	_, err := tx.tx.StmtContext(ctx, s).ExecContext(ctx, args...)
+	return err
+}
+
+// asJSON writes a list of keys or ids as a JSON array, for json_each.
+func asJSON(list any) string {
+	text, err := json.Marshal(list)
+	if err != nil {
+		return "[]" // cannot happen: a list of numbers or strings always marshals
+	}
+	return string(text)
+}

@@ -1,0 +1,190 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"muster/internal/fhir"
+	"muster/internal/store/writepath"
+)
+
+// writer is the one connection that writes, with its prepared statements. Only the holder
+// of the gate and of Store.mu uses it.
+type writer struct {
+	db        *sql.DB
+	now       func() time.Time
+	liveTimes func(context.Context) ([]fhir.Instant, error)
+	stmts     statements
+	nameIDs   map[string]int64 // rows of table name that are known to be committed
+	info      *CreateInfo      // of the store
+	chunks    writepath.ChunkSizer
+	grams     []gram // a buffer that is reused: it is the longest list of a chunk
+}
+
+// acquireWriter acquires the gate and then the writer. The caller calls release.
+func (s *Store) acquireWriter(ctx context.Context) (release func(), err error) {
+	leave, err := s.gate.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	return func() { s.mu.Unlock(); leave() }, nil
+}
+
+// statements are the prepared statements of the writer. CROSS JOIN and INDEXED BY fix the
+// order of the joins.
+type statements struct {
+	findCurrent      *sql.Stmt
+	findTombstones   *sql.Stmt
+	keepVersions     *sql.Stmt
+	insertTombstones *sql.Stmt
+	deleteRows       []*sql.Stmt
+	nextKeys         *sql.Stmt
+	name             *sql.Stmt
+	resource         insert
+	doc              insert
+	entries          map[*writepath.Table]entryStatements
+	texts            textStatements
+	nextDocs         *sql.Stmt
+	currentDocs      *sql.Stmt
+}
+
+type entryStatements struct {
+	insert    insert
+	deleteAll *sql.Stmt
+	ofRows    *sql.Stmt
+	delete    *sql.Stmt
+}
+
+// insert holds an INSERT for one row and the same for a block of rows: a call for each row
+// would cost more than the insertion itself.
+type insert struct {
+	one, block *sql.Stmt
+	width      int // columns
+}
+
+const rowsPerBlock = 64
+
+func (w *writer) prepare(ctx context.Context) error {
+	p := preparer{db: w.db}
+	stmt := func(text string) *sql.Stmt { return p.stmt(ctx, text) }
+	insert := func(into string, width int, suffix string) insert { return p.insert(ctx, into, width, suffix) }
+	deleteRows := func(table string) *sql.Stmt {
+		return stmt(`DELETE FROM ` + table + ` WHERE row_key IN (SELECT value FROM json_each(?1))`)
+	}
+	w.stmts = statements{
+		findCurrent: stmt(`SELECT j.key, r.row_key, r.version, r.source_hash
+			FROM json_each(?2) AS j CROSS JOIN resource AS r INDEXED BY resource_id ON r.type = ?1 AND r.id = j.value`),
+		findTombstones: stmt(`SELECT j.key, max(t.version)
+			FROM json_each(?2) AS j CROSS JOIN tombstone AS t ON t.type = ?1 AND t.id = j.value GROUP BY j.key`),
+		keepVersions: stmt(`INSERT INTO history (row_key, version, committed, superseded, visibility, size, body)
+			SELECT r.row_key, r.version, r.committed, ?1, r.visibility, r.size, d.body
+			FROM json_each(?2) AS j CROSS JOIN resource AS r NOT INDEXED ON r.row_key = j.value
+			CROSS JOIN doc AS d ON d.row_key = r.row_key WHERE r.committed <= ?3`),
+		insertTombstones: stmt(`INSERT INTO tombstone (type, id, version, row_key, committed)
+			SELECT r.type, r.id, r.version + 1, r.row_key, ?1
+			FROM json_each(?2) AS j CROSS JOIN resource AS r NOT INDEXED ON r.row_key = j.value`),
+		nextKeys: stmt(`UPDATE sequence SET last = last + ?1 WHERE type = ?2 RETURNING last`),
+		name: stmt(`INSERT INTO name (text) VALUES (?1)
+			ON CONFLICT (text) DO UPDATE SET text = excluded.text RETURNING name_id`),
+		resource: insert(`INSERT INTO resource
+			(row_key, type, id, version, committed, last_updated, visibility, own_visibility, size, source_hash)`, 10,
+			`ON CONFLICT (row_key) DO UPDATE SET version = excluded.version, committed = excluded.committed,
+			last_updated = excluded.last_updated, visibility = excluded.own_visibility | inherited_visibility,
+			own_visibility = excluded.own_visibility, size = excluded.size, source_hash = excluded.source_hash`),
+		doc:     insert(`REPLACE INTO doc (row_key, body)`, 2, ``),
+		entries: map[*writepath.Table]entryStatements{},
+		currentDocs: stmt(`SELECT r.row_key, r.visibility, d.body FROM json_each(?1) AS j
+			CROSS JOIN resource AS r NOT INDEXED ON r.row_key = j.value CROSS JOIN doc AS d ON d.row_key = r.row_key`),
+		nextDocs: stmt(`SELECT row_key, body FROM doc WHERE row_key >= ?1 ORDER BY row_key LIMIT ?2`),
+	}
+	for _, name := range []string{"resource", "doc"} {
+		w.stmts.deleteRows = append(w.stmts.deleteRows, deleteRows(name))
+	}
+	for _, t := range writepath.Tables {
+		columns := "row_key, param, " + strings.Join(t.Columns, ", ")
+		deleteAll := deleteRows(t.Name)
+		w.stmts.deleteRows = append(w.stmts.deleteRows, deleteAll)
+		w.stmts.entries[t] = entryStatements{
+			deleteAll: deleteAll,
+			insert:    insert(`INSERT INTO `+t.Name+` (`+columns+`)`, 2+len(t.Columns), ``),
+			ofRows: stmt(`SELECT i.row_key, i.param, i.` + strings.Join(t.Columns, ", i.") +
+				` FROM json_each(?1) AS j CROSS JOIN ` + t.Name + ` AS i ON i.row_key = j.value`),
+			delete: stmt(`DELETE FROM ` + t.Name + ` WHERE (` + columns + `) = ` + placeholders(1, 2+len(t.Columns))),
+		}
+	}
+	w.stmts.texts = p.texts(ctx)
+	return p.err
+}
+
+// preparer prepares statements. It keeps the first error.
+type preparer struct {
+	db  *sql.DB
+	err error
+}
+
+func (p *preparer) stmt(ctx context.Context, text string) *sql.Stmt {
+	if p.err != nil {
+		return nil
+	}
+	s, err := p.db.PrepareContext(ctx, text)
+	if err != nil {
+		p.err = fmt.Errorf("prepare %q: %w", text, err)
+	}
+	return s
+}
+
+func (p *preparer) insert(ctx context.Context, into string, width int, suffix string) insert {
+	return insert{
+		one:   p.stmt(ctx, into+` VALUES `+placeholders(1, width)+` `+suffix),
+		block: p.stmt(ctx, into+` VALUES `+placeholders(rowsPerBlock, width)+` `+suffix),
+		width: width,
+	}
+}
+
+// placeholders returns "(?, ?), (?, ?)".
+func placeholders(rows, width int) string {
+	one := "(?" + strings.Repeat(", ?", width-1) + ")"
+	return one + strings.Repeat(", "+one, rows-1)
+}
+
+// inserter inserts rows in blocks.
+type inserter struct {
+	tx   *writeTx
+	into insert
+	args []any
+}
+
+func (tx *writeTx) newInserter(into insert) *inserter {
+	return &inserter{tx: tx, into: into, args: make([]any, 0, rowsPerBlock*into.width)}
+}
+
+// add adds a row.
+func (in *inserter) add(ctx context.Context, values ...any) error {
+	in.args = append(in.args, values...)
+	return in.added(ctx)
+}
+
+// added inserts the block if it is full.
+func (in *inserter) added(ctx context.Context) error {
+	if len(in.args) < rowsPerBlock*in.into.width {
+		return nil
+	}
+	err := in.tx.exec(ctx, in.into.block, in.args...)
+	in.args = in.args[:0]
+	return err
+}
+
+// flush inserts the remaining rows.
+func (in *inserter) flush(ctx context.Context) error {
+	for i := 0; i < len(in.args); i += in.into.width {
+		if err := in.tx.exec(ctx, in.into.one, in.args[i:i+in.into.width]...); err != nil {
+			return err
+		}
+	}
+	in.args = in.args[:0]
+	return nil
+}

@@ -1,0 +1,143 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"muster/internal/failpoint"
+	"muster/internal/fhir"
+	"muster/internal/search/plan"
+	"muster/internal/store"
+	"muster/internal/store/deadline"
+	"muster/internal/store/searchsql"
+)
+
+// snapshot is a read transaction on its own connection.
+type snapshot struct {
+	conn  *sql.Conn
+	tx    *sql.Tx
+	time  fhir.Instant
+	dir   string
+	limit time.Duration // of a selection
+}
+
+// OpenSnapshot implements store.Directory.
+func (s *Store) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir.Instant) error) (store.Snapshot, error) {
+	snap, err := s.openSnapshot(ctx, pin)
+	if err != nil {
+		return nil, fmt.Errorf("open a snapshot: %w", explain(s.dir, err))
+	}
+	return snap, nil
+}
+
+func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir.Instant) error) (_ *snapshot, err error) {
+	// Get the connection before the gate, so that the gate is not held while waiting for one.
+	snap := &snapshot{dir: s.dir, limit: s.deadline}
+	if snap.conn, err = s.readers.Conn(ctx); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, snap.Close())
+		}
+	}()
+	// The snapshot outlives ctx. BEGIN does not fix what the transaction sees; its first
+	// read does.
+	if snap.tx, err = snap.conn.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{ReadOnly: true}); err != nil {
+		return nil, err
+	}
+	release, err := s.gate.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if snap.time, err = s.drawTransactionTime(ctx); err != nil {
+		return nil, err
+	}
+	if err := failpoint.Inject(ctx, "directory.snapshot.drawn"); err != nil {
+		return nil, err
+	}
+	if err := pin(ctx, snap.time); err != nil {
+		return nil, err
+	}
+	if err := failpoint.Inject(ctx, "directory.snapshot.pinned"); err != nil {
+		return nil, err
+	}
+	var last fhir.Instant
+	if err := snap.tx.QueryRowContext(ctx, `SELECT last FROM clock`).Scan(&last); err != nil {
+		return nil, err
+	}
+	if last != snap.time {
+		return nil, fmt.Errorf("the clock changed from %d to %d inside the gate: another program writes to %s. Stop it and try again", snap.time, last, directoryFile)
+	}
+	return snap, nil
+}
+
+// drawTransactionTime draws a time in a transaction of its own.
+func (s *Store) drawTransactionTime(ctx context.Context) (fhir.Instant, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tx, err := s.writer.db.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = tx.Rollback() }()
+	t, err := drawTime(ctx, tx, s.now)
+	if err != nil {
+		return 0, err
+	}
+	return t, tx.Commit()
+}
+
+// Time implements store.Snapshot.
+func (s *snapshot) Time() fhir.Instant { return s.time }
+
+// Select implements store.Snapshot.
+func (s *snapshot) Select(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
+	explained := func(err error) error { return explain(s.dir, err) }
+	return deadline.Select(ctx, p, s.limit, explained, func(ctx context.Context) error { return s.selectRows(ctx, p, yield) })
+}
+
+func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
+	statement, err := searchsql.Selection(ctx, searchsql.SQLite, p, counting(s.tx))
+	if err != nil {
+		return fmt.Errorf("select %v: %w", p.Type, err)
+	}
+	rows, err := s.tx.QueryContext(ctx, statement.SQL, statement.Args...)
+	if err != nil {
+		return fmt.Errorf("select %v: %w", p.Type, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key store.RowKey
+		var size int64
+		if err := rows.Scan(&key, &size); err != nil {
+			return fmt.Errorf("select %v: %w", p.Type, err)
+		}
+		if err := yield(key, size); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("select %v: %w", p.Type, err)
+	}
+	return nil
+}
+
+// Close implements store.Snapshot.
+func (s *snapshot) Close() error {
+	var errs []error
+	if s.tx != nil {
+		errs = append(errs, s.tx.Rollback())
+	}
+	errs = append(errs, s.conn.Close())
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, sql.ErrTxDone) && !errors.Is(err, sql.ErrConnDone) {
+			return err
+		}
+	}
+	return nil
+}

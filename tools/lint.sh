@@ -28,8 +28,8 @@ run() {
   printf -- '-- %s: %d s\n' "$name" $((SECONDS - began))
 }
 
-# errorf=false: some errors hide their cause on purpose, such as those for clients.
-errorlint() { go vet -vettool="$bin/errorlint" -errorf=false ./...; }
+# errorlint.errorf=false: some errors hide their cause on purpose, such as those for clients.
+errorlint() { go vet -vettool="$bin/errorlint" -errorlint.errorf=false ./...; }
 
 # Words that are right though the locale UK rejects them:
 words=organization,organizations # FHIR's resource type and its search parameters

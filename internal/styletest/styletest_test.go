@@ -73,10 +73,7 @@ func (p phrase) matches(text string) [][]int {
 	if len(found) == 0 || p.except == nil {
 		return found
 	}
-	var right [][]int
-	for _, at := range p.except.FindAllStringIndex(text, -1) {
-		right = append(right, at)
-	}
+	right := p.except.FindAllStringIndex(text, -1)
 	var wrong [][]int
 	for _, at := range found {
 		excepted := false

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -50,7 +51,7 @@ func sampleFile(path string, r *rand.Rand) ([]*fastjson.Value, error) {
 			return nil, err
 		}
 		in.Reset(file)
-		if _, err := in.ReadSlice('\n'); err != nil && err != bufio.ErrBufferFull {
+		if _, err := in.ReadSlice('\n'); err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			continue // the offset is within the last line
 		}
 		line, err := in.ReadString('\n')

@@ -31,7 +31,7 @@ func newGunzip(raw *bufio.Reader) (*gunzip, error) {
 // Read implements io.Reader.
 func (g *gunzip) Read(p []byte) (int, error) {
 	n, err := g.member.Read(p)
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		return n, err
 	}
 	next, err := g.raw.Peek(len(gzipMagic))

@@ -239,7 +239,7 @@ type errorRecorder struct {
 
 func (c *errorRecorder) Read(p []byte) (int, error) {
 	n, err := c.ReadSeeker.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		c.err = err
 	}
 	return n, err

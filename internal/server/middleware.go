@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -68,7 +69,7 @@ func (s *Server) middleware(next http.Handler) http.Handler {
 			if s.Observer != nil {
 				s.Observer.Request(x.route, r.Method, out.status, took, out.bytes)
 			}
-			if out.broken || problem == http.ErrAbortHandler {
+			if out.broken || isAbort(problem) {
 				panic(http.ErrAbortHandler) // the only way to abort a response
 			}
 		}()
@@ -93,9 +94,15 @@ func (s *Server) newRequestState(r *http.Request) *requestState {
 	return x
 }
 
+// isAbort reports whether a recovered value is http.ErrAbortHandler.
+func isAbort(problem any) bool {
+	err, ok := problem.(error)
+	return ok && errors.Is(err, http.ErrAbortHandler)
+}
+
 // answerPanic answers a panic with 500, or aborts a response that has begun.
 func (s *Server) answerPanic(out *responseRecorder, r *http.Request, problem any) {
-	if problem == http.ErrAbortHandler {
+	if isAbort(problem) {
 		return
 	}
 	err := fmt.Errorf("panic: %v\n%s", problem, debug.Stack())
@@ -195,7 +202,7 @@ func (w *responseRecorder) ReadFrom(from io.Reader) (total int64, err error) {
 		limited.N -= n
 		w.bytes += n
 		total += n
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return total, nil // the source has ended
 		}
 	}

@@ -9,11 +9,14 @@ import (
 	"muster/internal/store/searchsql/sqlwriter"
 )
 
-// What the drivers use of the optimizer and the writer.
 type (
-	Statement  = sqlwriter.Statement
-	Dialect    = sqlwriter.Dialect
-	CountFunc  = optimizer.CountFunc
+	// Statement is the text of a statement with its arguments.
+	Statement = sqlwriter.Statement
+	// Dialect is the dialect of SQL of a database.
+	Dialect = sqlwriter.Dialect
+	// CountFunc runs a statement that returns one number.
+	CountFunc = optimizer.CountFunc
+	// CountCache caches counts for the optimizer.
 	CountCache = optimizer.CountCache
 )
 

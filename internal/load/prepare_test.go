@@ -78,7 +78,7 @@ func TestRefused(t *testing.T) {
 		{"reference with space", o + `"partOf":{"reference":"Organization/b c"}}`, BadReference, "partOf.reference"},
 		{"reference in an extension", o + `"extension":[{"url":"http://x","valueReference":{"reference":"?"}}]}`, BadReference, "extension[0].valueReference.reference"},
 		{"meta not an object", o + `"meta":"x"}`, BadShape, "meta"},
-		{"status in capitals", `{"resourceType":"Location","id":"a","status":"Inactive"}`, BadState, "status: this is not a code of FHIR"},
+		{"status in capitals", `{"resourceType":"Location","id":"a","status":"Inactive"}`, BadState, "status: this is not a FHIR code"},
 		{"status as a boolean", `{"resourceType":"Endpoint","id":"a","status":false}`, BadShape, "status: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {

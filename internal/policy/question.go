@@ -88,7 +88,7 @@ func refusal(t bound.Term, refuseTypeTest bool) (code fhir.Code, at query.Span, 
 			return fhir.CodeNotSupported, end.NameAt, problem
 		}
 	}
-	if t.Problem == nil && slices.ContainsFunc(end.Values, empty) {
+	if len(end.Params) > 0 && slices.ContainsFunc(end.Values, empty) {
 		return fhir.CodeInvalid, end.At, "has an empty value: give it one, or leave the comma or the parameter out"
 	}
 	return wrong(t.Problem)

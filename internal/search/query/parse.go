@@ -61,8 +61,10 @@ func (p *parser) query() {
 func (p *parser) resourceType() (int, bool) {
 	text := p.q.Source
 	mark := strings.IndexAny(text, "?=&")
-	if mark <= 0 || text[mark] != '?' {
-		p.q.Type, _ = fhir.ParseType(text) // a type alone still names the type
+	if mark < 0 && isName(text) {
+		mark = len(text) // a name alone still names a type
+	}
+	if mark <= 0 || mark < len(text) && text[mark] != '?' {
 		p.refuse(Span{0, len(text)}, "does not begin with a resource type and a question mark: write them first, such as Organization?name=clinic")
 		return 0, false
 	}
@@ -73,7 +75,16 @@ func (p *parser) resourceType() (int, bool) {
 		return 0, false
 	}
 	p.q.Type = t
+	if mark == len(text) {
+		p.refuse(Span{0, mark}, "has no question mark: write one and a criterion after the type, such as Organization?name=clinic")
+		return 0, false
+	}
 	return mark + 1, true
+}
+
+// isName reports whether the text has the form of the name of a resource type.
+func isName(text string) bool {
+	return text != "" && strings.IndexFunc(text, func(r rune) bool { return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') }) < 0
 }
 
 // param parses one criterion and appends it to the query, or refuses it.

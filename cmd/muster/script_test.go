@@ -6,11 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"muster/internal/testkit"
-
 	"github.com/rogpeppe/go-internal/testscript"
 	_ "modernc.org/sqlite"
 
+	"muster/internal/testkit"
 	"muster/internal/testkit/golden"
 )
 

@@ -378,6 +378,9 @@ func TestWhole(t *testing.T) {
 
 // TestDamage damages a directory in each way and expects exactly the findings of the case.
 func TestDamage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: damages a directory in each way")
+	}
 	intact := newDirectory(t, "")
 	for _, c := range readDamage(t) {
 		if slices.Contains(c.options, "postgres") {
@@ -389,6 +392,9 @@ func TestDamage(t *testing.T) {
 
 // TestDamageOnPostgres runs the cases on copies of a database.
 func TestDamageOnPostgres(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: damages a directory in each way")
+	}
 	server := parse(t, pgtest.Database(t))
 	server.Path, server.RawQuery = "/postgres", ""
 	original := "muster_damage_" + strings.ToLower(rand.Text())

@@ -23,7 +23,12 @@ var points = []string{"export.accepted", "export.selecting", "export.selected", 
 
 // TestInterruptedExport interrupts an export once at each point, by an error, a shutdown
 // or a crash. The resumed export has the files of an undisturbed one (D7).
-func TestInterruptedExport(t *testing.T) { onBothDatabases(t, testInterruptedExport) }
+func TestInterruptedExport(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: interrupts an export after each of its steps")
+	}
+	onBothDatabases(t, testInterruptedExport)
+}
 
 func testInterruptedExport(t *testing.T, onPostgres bool) {
 	undisturbed := newFixtureOn(t, onPostgres, nil)

@@ -18,7 +18,12 @@ import (
 // TestLateWorker blocks a worker and its heartbeat until its lease has expired and
 // another worker of the process has done the work. The late worker then continues, and
 // nothing of what it does is visible (D7).
-func TestLateWorker(t *testing.T) { onBothDatabases(t, testLateWorker) }
+func TestLateWorker(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: interrupts a worker after each of its steps")
+	}
+	onBothDatabases(t, testLateWorker)
+}
 
 func testLateWorker(t *testing.T, onPostgres bool) {
 	// No point inside the gate: a worker that blocks there blocks all writers of the directory.

@@ -17,6 +17,9 @@ import (
 // TestReadAhead checks that the reader stops a few batches ahead of a slow directory,
 // however long the input is.
 func TestReadAhead(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: loads large files")
+	}
 	extractor := newExtractor(t)
 	synctest.Test(t, func(t *testing.T) {
 		enough := errors.New("enough")
@@ -64,6 +67,9 @@ var _ io.Reader = (*repeated)(nil)
 // TestPendingRefSize checks that a pending reference takes no more memory than documented
 // for maxPending, and none after its target is loaded.
 func TestPendingRefSize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: fills the memory of a load up to its limit")
+	}
 	const resources, each, most = 50_000, 2, 150
 	p := newPreparer(t)
 	c := newCrossChecks(nothing{})

@@ -88,6 +88,9 @@ func TestFindCandidates(t *testing.T) {
 // The limit is high because the race detector empties the pools of regexp: it then
 // allocates about 190 bytes for each byte of text, and about 30 otherwise.
 func TestFindCandidatesIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: reads megabytes of hostile text")
+	}
 	for name, text := range map[string]string{
 		"resources": strings.Repeat(`{"resourceType":"Location","id":"a"},`, 10_000),
 		"types":     `{` + strings.Repeat(`"resourceType":"Location","id":"a",`, 10_000),

@@ -125,6 +125,9 @@ const (
 // version. The presence of the extension hides a resource of any type, whatever its
 // content: the new version is stored hidden, with a warning (SU-01, SU-10, A-01).
 func TestMalformedSuppressionHides(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: loads thousands of suppressions on both databases")
+	}
 	t.Attr("requirements", "SU-01 SU-02 SU-10 VI-08")
 	both(t, func(t *testing.T, p *directory) {
 		for n, extension := range []string{
@@ -283,6 +286,9 @@ var seed = flag.Uint64("privacy.seed", 1, "of TestRandomPrivacy")
 // it. A resource with the suppressed extension must not be visible, except an Organization
 // that suppresses only its children. `-privacy.rounds 10` tests 20,000 cases.
 func TestRandomPrivacy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: loads thousands of random resources on both databases")
+	}
 	t.Attr("requirements", "SU-01 SU-10 VI-03 VI-08")
 	const cases = 2000
 	both(t, func(t *testing.T, p *directory) {

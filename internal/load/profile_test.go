@@ -46,6 +46,9 @@ var kindOf = map[string]Kind{
 // are exactly the faults that the generator lists, plus organisations without includeSelf,
 // which clean data also has.
 func TestDirtyRecords(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: loads a synthetic directory")
+	}
 	for _, dirty := range []bool{false, true} {
 		t.Run(fmt.Sprintf("dirty %v", dirty), func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "au")

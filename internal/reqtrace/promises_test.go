@@ -17,7 +17,7 @@ var (
 	suiteEntry = regexp.MustCompile(`\{"([A-Za-z]+)", test[A-Za-z]+\}`)
 )
 
-// The pages of decisions name tests that hold what they say. The tests are there.
+// TestNamedTestsExist checks that the tests that the pages of decisions name exist.
 func TestNamedTestsExist(t *testing.T) {
 	root := filepath.Join("..", "..")
 	tests, suite := testsOf(t, root)
@@ -33,20 +33,20 @@ func TestNamedTestsExist(t *testing.T) {
 		name := filepath.Base(page)
 		for _, m := range testName.FindAllStringSubmatch(string(text), -1) {
 			if !tests[m[1]] {
-				t.Errorf("%s names %s, and there is no such test", name, m[1])
+				t.Errorf("%s names %s, which does not exist", name, m[1])
 			}
 		}
 		for _, m := range pathName.FindAllStringSubmatch(string(text), -1) {
 			if found, _ := filepath.Glob(filepath.Join(root, filepath.FromSlash(m[1]))); len(found) == 0 {
-				t.Errorf("%s names %s, which is not there", name, m[1])
+				t.Errorf("%s names %s, which does not exist", name, m[1])
 			}
 		}
 	}
 	promises(t, filepath.Join(root, "docs", "decisions", "0011-promises.md"), tests, suite)
 }
 
-// promises holds the rows of the table: each names a test, and what looks like one of
-// the suite of the stores is one.
+// promises checks the rows of the table of promises: each names a test, and each name of an
+// entry of the store's test suite exists.
 func promises(t *testing.T, page string, tests, suite map[string]bool) {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -64,11 +64,11 @@ func promises(t *testing.T, page string, tests, suite map[string]bool) {
 		for _, m := range suiteName.FindAllStringSubmatch(cells[2], -1) {
 			named++
 			if !tests[m[1]] && !suite[m[1]] {
-				t.Errorf("%s is named as a test, and there is none", m[1])
+				t.Errorf("the table names the test %s, which does not exist", m[1])
 			}
 		}
 		if named == 0 && !pathName.MatchString(cells[2]) {
-			t.Errorf("no test holds the promise that %s", strings.TrimSpace(cells[1]))
+			t.Errorf("no test is named for the promise: %s", strings.TrimSpace(cells[1]))
 		}
 	}
 	if rows < 10 {
@@ -76,7 +76,7 @@ func promises(t *testing.T, page string, tests, suite map[string]bool) {
 	}
 }
 
-// testsOf finds the tests of the tree, and those that the suite of the stores runs.
+// testsOf returns the names of the tests of the tree, and of the entries of the store's test suite.
 func testsOf(t *testing.T, root string) (tests, suite map[string]bool) {
 	t.Helper()
 	tests, suite = map[string]bool{}, map[string]bool{}

@@ -1,11 +1,10 @@
-// Package reqtrace follows requirements to the tests that prove them.
+// Package reqtrace generates docs/conformance.md, which lists the requirements of the guide with
+// the tests that prove them.
 //
-// docs/requirements.tsv lists the guide's requirements with their ids, and
-// docs/decided.tsv those that muster decides otherwise, each with its reason.
-// Tests name ids: in a Go test a string literal that holds nothing but ids
-// ("KO-01" or "KO-01 KO-02"), in a text script a line that starts with "req".
-// [Page] joins the three into docs/conformance.md; the package's test holds the
-// page against the tree.
+// docs/requirements.tsv contains the requirements with their ids, and docs/decided.tsv those
+// that muster implements otherwise, with the reason. Tests name ids: a Go test in a string
+// literal of ids only ("KO-01" or "KO-01 KO-02"), a text script in a line that starts with
+// "req". [Page] combines the three. The test of the package compares the page with the file.
 package reqtrace
 
 import (
@@ -27,11 +26,11 @@ import (
 // Requirement is one row of docs/requirements.tsv.
 type Requirement struct{ ID, Level, Text string }
 
-// State is what the page says of a requirement.
+// State is the state of a requirement on the page.
 type State string
 
-// The states. A requirement that is decided otherwise may have tests too: they
-// prove the decision.
+// The states. A requirement that is decided otherwise may also have tests: they prove the
+// decision.
 const (
 	Proven  State = "proven"
 	Decided State = "decided otherwise"
@@ -46,8 +45,8 @@ var areas = []struct{ prefix, title string }{
 	{"ER", "Errors"}, {"HD", "Headers"}, {"FM", "Formats"}, {"CS", "CapabilityStatement"}, {"OB", "Obligations"},
 }
 
-// Page writes docs/conformance.md for the tree below root. It is an error when a
-// test or a decision names an id that docs/requirements.tsv does not have.
+// Page returns the text of docs/conformance.md for the tree below root. It returns an error if
+// a test or a decision names an id that docs/requirements.tsv does not have.
 func Page(root string) ([]byte, error) {
 	requirements, err := table(filepath.Join(root, "docs", "requirements.tsv"), 3)
 	if err != nil {
@@ -79,8 +78,8 @@ func Page(root string) ([]byte, error) {
 	}
 
 	var page bytes.Buffer
-	page.WriteString("# Conformance\n\nGenerated from the ids that tests name; do not edit. Update with `go test ./internal/reqtrace -update`.\n" +
-		"The requirements are those of the Health Connect Australia Provider Directory guide, in our words.\n\n" +
+	page.WriteString("# Conformance\n\nGenerated from the ids that tests name; do not edit. To update, run\n`go test ./internal/reqtrace -update`.\n" +
+		"The requirements are those of the Health Connect Australia Provider Directory guide, paraphrased.\n\n" +
 		"| area | proven | decided otherwise | open |\n| --- | --- | --- | --- |\n")
 	var body bytes.Buffer
 	for _, area := range areas {
@@ -131,8 +130,8 @@ func table(path string, columns int) ([][]string, error) {
 
 var idList = regexp.MustCompile(`^[A-Z]{2}-[0-9]{2}( [A-Z]{2}-[0-9]{2})*$`)
 
-// Named returns for each requirement id the places that name it: "file: Test" for
-// Go tests, the file for scripts. Places are sorted and unique.
+// Named returns the places that name each requirement id: "file: Test" for Go tests, the file
+// for scripts. Places are sorted and unique.
 func Named(root string) (map[string][]string, error) {
 	named := map[string][]string{}
 	add := func(ids, place string) {
@@ -168,7 +167,7 @@ func Named(root string) (map[string][]string, error) {
 	return named, err
 }
 
-// fromGo finds the string literals of a Go test file that are lists of ids.
+// fromGo adds the string literals of a Go test file that are lists of ids.
 func fromGo(path, name string, add func(ids, place string)) error {
 	if strings.HasPrefix(name, "internal/reqtrace/") {
 		return nil
@@ -194,7 +193,7 @@ func fromGo(path, name string, add func(ids, place string)) error {
 	return nil
 }
 
-// fromScript finds the lines "req ID…" of a text script, with or without a # before.
+// fromScript adds the lines "req ID…" of a text script, with or without a # before them.
 func fromScript(path, name string, add func(ids, place string)) error {
 	content, err := os.ReadFile(path)
 	if err != nil {

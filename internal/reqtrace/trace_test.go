@@ -50,8 +50,7 @@ func TestPageRefusesUnknownIDs(t *testing.T) {
 	}
 }
 
-// TestTour holds docs/tour.md against the tree: every path that it names in
-// backquotes exists.
+// TestTour checks that every path that docs/tour.md names in backquotes exists.
 func TestTour(t *testing.T) {
 	root := filepath.Join("..", "..")
 	tour, err := os.ReadFile(filepath.Join(root, "docs", "tour.md"))
@@ -62,7 +61,7 @@ func TestTour(t *testing.T) {
 	for _, m := range regexp.MustCompile("`((?:cmd|internal|tests|docs|bench)/[A-Za-z0-9_./-]*)`").FindAllStringSubmatch(string(tour), -1) {
 		found++
 		if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {
-			t.Errorf("docs/tour.md names %s, which is gone", m[1])
+			t.Errorf("docs/tour.md names %s, which does not exist", m[1])
 		}
 	}
 	if found < 10 {

@@ -11,6 +11,9 @@ import (
 // TestDirectory checks a directory of scale 3 against the rules of the resource model and
 // the intended shares.
 func TestDirectory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: generates a directory")
+	}
 	d := readAll(t, Options{Scale: 3000, Seed: 3})
 	t.Run("references", func(t *testing.T) { d.t = t; checkReferences(d) })
 	t.Run("rules", func(t *testing.T) { checkRules(t, d) })
@@ -347,6 +350,9 @@ func checkSkew(t *testing.T, d *directory, scale int) {
 
 // TestExampleOne evaluates the queries of the guide's first export example on the records.
 func TestExampleOne(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: generates a directory")
+	}
 	for _, scale := range []Scale{MinScale, 333, 1750} {
 		d := readAll(t, Options{Scale: scale, Seed: 99})
 		shown := naiveVisible(d)

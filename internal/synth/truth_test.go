@@ -61,6 +61,9 @@ type changeLine struct {
 // TestTruth replays the days from the files and compares visible.ids with a naive
 // computation.
 func TestTruth(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: generates a directory")
+	}
 	dir := filepath.Join(t.TempDir(), "out")
 	const days = 10
 	if _, err := Generate(t.Context(), dir, Options{Scale: 500, Seed: 11, Days: days}); err != nil {
@@ -188,6 +191,9 @@ func walkReferences(v any, see func(string)) {
 }
 
 func TestDirty(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: generates a directory")
+	}
 	dir := filepath.Join(t.TempDir(), "out")
 	if _, err := Generate(t.Context(), dir, Options{Scale: 500, Seed: 5, Dirty: true}); err != nil {
 		t.Fatal(err)

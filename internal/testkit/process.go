@@ -18,15 +18,15 @@ type Process struct {
 	log  Log
 }
 
-// Start starts a command and does not wait for it. With a faultPoint ("name" or
-// "name@n") it dies there as from kill -9; with "name=stop" it stands still there.
-func (p Program) Start(faultPoint string, args ...string) (*Process, error) {
+// Start starts a command without waiting for it. With a point ("name" or "name@n") it is killed
+// at that failpoint; with "name=stop" it is suspended there.
+func (p Program) Start(point string, args ...string) (*Process, error) {
 	r := &Process{cmd: exec.Command(string(p), args...), exit: make(chan struct{})}
-	if faultPoint != "" {
-		if !strings.Contains(faultPoint, "=") {
-			faultPoint += "=kill"
+	if point != "" {
+		if !strings.Contains(point, "=") {
+			point += "=kill"
 		}
-		r.cmd.Env = append(os.Environ(), failpoint.Variable+"="+faultPoint)
+		r.cmd.Env = append(os.Environ(), failpoint.Variable+"="+point)
 	}
 	r.cmd.Stdout, r.cmd.Stderr = &r.log, &r.log
 	if err := r.cmd.Start(); err != nil {
@@ -39,37 +39,37 @@ func (p Program) Start(faultPoint string, args ...string) (*Process, error) {
 	return r, nil
 }
 
-// PID is the process id.
+// PID returns the process id.
 func (r *Process) PID() int { return r.cmd.Process.Pid }
 
-// Log returns what the process has printed so far.
+// Log returns the output of the process so far.
 func (r *Process) Log() string { return r.log.String() }
 
-// Exited is closed when the process is gone.
+// Exited returns a channel that is closed when the process has exited.
 func (r *Process) Exited() <-chan struct{} { return r.exit }
 
-// ExitCode is the code of a process that is gone, or -1 when a signal ended it.
+// ExitCode waits for the process and returns its exit code, or -1 if a signal ended it.
 func (r *Process) ExitCode() int {
 	<-r.exit
 	return r.cmd.ProcessState.ExitCode()
 }
 
-// Killed reports whether kill -9 ended the process, by [Process.Kill] or at its fault
-// point. It waits until the process is gone.
+// Killed waits for the process and reports whether SIGKILL ended it, by [Process.Kill] or at its
+// failpoint.
 func (r *Process) Killed() bool {
 	<-r.exit
 	status, ok := r.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	return ok && status.Signal() == syscall.SIGKILL
 }
 
-// Kill ends the process as kill -9 does and waits until it is gone.
+// Kill sends SIGKILL and waits for the process.
 func (r *Process) Kill() {
 	_ = r.cmd.Process.Kill()
 	<-r.exit
 }
 
-// WaitStopped waits until the process stands still, by [Process.Stop] or at a fault
-// point. It asks the kernel, which only Linux answers here.
+// WaitStopped waits until the process is suspended, by [Process.Stop] or at a failpoint. It reads
+// /proc, so it works only on Linux.
 func (r *Process) WaitStopped() error {
 	for deadline := time.Now().Add(Patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.PID()))
@@ -81,11 +81,11 @@ func (r *Process) WaitStopped() error {
 			return nil
 		}
 	}
-	return fmt.Errorf("the process does not stand still:\n%s", r.Log())
+	return fmt.Errorf("the process is not suspended:\n%s", r.Log())
 }
 
-// Terminate asks the process to end and waits until it has ended by itself. A
-// process that does not end with code 0 is an error.
+// Terminate sends SIGTERM and waits for the process. It returns an error unless the exit code
+// is 0.
 func (r *Process) Terminate() error {
 	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
@@ -93,23 +93,23 @@ func (r *Process) Terminate() error {
 	select {
 	case <-r.exit:
 	case <-time.After(Patience):
-		return fmt.Errorf("the process does not end:\n%s", r.Log())
+		return fmt.Errorf("the process does not exit:\n%s", r.Log())
 	}
 	if code := r.ExitCode(); code != 0 {
-		return fmt.Errorf("the process ended with code %d:\n%s", code, r.Log())
+		return fmt.Errorf("the process exited with code %d:\n%s", code, r.Log())
 	}
 	return nil
 }
 
-// WaitKilled waits until the process has died at its fault point.
+// WaitKilled waits until the process is killed at its failpoint.
 func (r *Process) WaitKilled() error {
 	select {
 	case <-r.exit:
 	case <-time.After(Patience):
-		return fmt.Errorf("the fault point was never passed:\n%s", r.Log())
+		return fmt.Errorf("the failpoint was not reached:\n%s", r.Log())
 	}
 	if !r.Killed() {
-		return fmt.Errorf("the process ended with %v, not at its fault point:\n%s", r.cmd.ProcessState, r.Log())
+		return fmt.Errorf("the process ended with %v, not at its failpoint:\n%s", r.cmd.ProcessState, r.Log())
 	}
 	return nil
 }

@@ -1,12 +1,13 @@
-// Package testkit runs the real program for tests and measurements: it builds
-// muster, starts `muster serve`, speaks HTTP to it as a client does, and kills it.
-// Nothing here knows how muster works inside.
+// Package testkit runs the real program for tests and benchmarks: it builds muster, starts
+// `muster serve`, sends HTTP requests as a client does, and kills it. It also has small helpers
+// for tests inside the program, such as [Clock] and [Log].
 package testkit
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -16,10 +17,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"testing"
 	"time"
 )
 
-// Patience is how long a wait lasts before the event counts as missing.
+// Patience is the time after which a wait fails.
 const Patience = 3 * time.Minute
 
 // Program is the path of a built muster.
@@ -36,8 +38,14 @@ func Build(dir string) (Program, error) {
 }
 
 // Main builds the program for the tests of a package, runs them and returns their
-// exit code. A TestMain is os.Exit(testkit.Main(m, &muster)).
+// exit code. With -short it runs none: they take minutes. A TestMain is
+// os.Exit(testkit.Main(m, &muster)).
 func Main(tests interface{ Run() int }, program *Program) int {
+	flag.Parse()
+	if testing.Short() {
+		fmt.Println("skipped with -short: these tests run the built program")
+		return 0
+	}
 	dir, err := os.MkdirTemp("", "muster-tests")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -51,7 +59,7 @@ func Main(tests interface{ Run() int }, program *Program) int {
 	return tests.Run()
 }
 
-// Run runs a command of muster to its end and returns what it printed.
+// Run runs a command of muster and returns its output.
 func (p Program) Run(args ...string) (string, error) {
 	out, err := exec.Command(string(p), args...).CombinedOutput()
 	if err != nil {
@@ -60,14 +68,14 @@ func (p Program) Run(args ...string) (string, error) {
 	return string(out), nil
 }
 
-// Kill runs a command of muster and kills it as kill -9 does when ctx ends. A
-// command that ended before gives its own error.
+// Kill runs a command of muster and kills it with SIGKILL when ctx ends. If the command exits
+// before, Kill returns its error.
 func (p Program) Kill(ctx context.Context, args ...string) error {
 	return exec.CommandContext(ctx, string(p), args...).Run()
 }
 
-// FreeAddress returns an address of this machine that nobody listens on, and that nobody
-// else draws meanwhile: the whole of 127.0.0.0/8 is this machine.
+// FreeAddress returns a free address of this machine. Its host is random in 127.0.0.0/8, so that
+// another test does not take the address before it is used.
 func FreeAddress() (string, error) {
 	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)))
 	if err != nil {
@@ -81,13 +89,13 @@ type Server struct {
 	*Process
 	Base    string // base URL
 	address string
-	dies    bool // armed to die by itself
+	dies    bool // a failpoint is armed
 }
 
-// Serve starts the program on a data directory and waits until it is ready. With
-// a faultPoint ("name" or "name@n") it dies there as from kill -9.
-func (p Program) Serve(data, address, faultPoint string, args ...string) (*Server, error) {
-	s, err := p.StartServer(address, faultPoint, append([]string{"--data", data}, args...)...)
+// Serve starts the program on a data directory and waits until it is ready. With a point ("name"
+// or "name@n") it is killed at that failpoint.
+func (p Program) Serve(data, address, point string, args ...string) (*Server, error) {
+	s, err := p.StartServer(address, point, append([]string{"--data", data}, args...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -98,17 +106,17 @@ func (p Program) Serve(data, address, faultPoint string, args ...string) (*Serve
 	return s, nil
 }
 
-// StartServer starts `muster serve` at an address, which is in its base URL too unless
-// the args name another one, and does not wait for anything.
-func (p Program) StartServer(address, faultPoint string, args ...string) (*Server, error) {
-	s := &Server{Base: "http://" + address + "/fhir", address: address, dies: faultPoint != ""}
+// StartServer starts `muster serve` on an address without waiting for it. The base URL contains
+// the address, unless args set another one.
+func (p Program) StartServer(address, point string, args ...string) (*Server, error) {
+	s := &Server{Base: "http://" + address + "/fhir", address: address, dies: point != ""}
 	var err error
-	s.Process, err = p.Start(faultPoint, append([]string{"serve", "--listen", address, "--base-url", s.Base, "--poll-limit", "off"}, args...)...)
+	s.Process, err = p.Start(point, append([]string{"serve", "--listen", address, "--base-url", s.Base, "--poll-limit", "off"}, args...)...)
 	return s, err
 }
 
-// Ready waits until the server is ready. One that ends before is an error, unless it
-// was to die at a fault point.
+// Ready waits until the server is ready. It returns an error if the server exits before, unless a
+// failpoint is armed.
 func (s *Server) Ready() error {
 	for deadline := time.Now().Add(Patience); time.Now().Before(deadline); {
 		if resp, err := http.Get("http://" + s.address + "/readyz"); err == nil {
@@ -122,14 +130,14 @@ func (s *Server) Ready() error {
 			if s.dies {
 				return nil
 			}
-			return fmt.Errorf("the server ended: %v\n%s", s.cmd.ProcessState, s.Log())
+			return fmt.Errorf("the server exited: %v\n%s", s.cmd.ProcessState, s.Log())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 	return fmt.Errorf("the server is not ready:\n%s", s.Log())
 }
 
-// Parameters writes the body of a kick-off: one filter for each type.
+// Parameters returns the body of a kick-off with one filter for each type.
 func Parameters(since string, filters ...string) string {
 	type parameter struct {
 		Name    string `json:"name"`
@@ -161,7 +169,7 @@ func (s *Server) KickOff(body string) (string, error) {
 	req.Header.Set("Content-Type", "application/fhir+json")
 	req.Header.Set("Accept", "application/fhir+json")
 	req.Header.Set("Prefer", "respond-async")
-	client := http.Client{Timeout: Patience} // the server may be made to stand still before it answers
+	client := http.Client{Timeout: Patience} // the server may be suspended before it answers
 	resp, err := client.Do(req)
 	if err != nil {
 		return "", err
@@ -195,7 +203,7 @@ type Output struct {
 // ReadManifest reads a completion manifest.
 func ReadManifest(body []byte) (m Manifest, err error) { return m, json.Unmarshal(body, &m) }
 
-// Wait polls until the export is complete, at most as long as ctx lasts.
+// Wait polls until the export is complete or ctx ends.
 func (s *Server) Wait(ctx context.Context, status string) (Manifest, error) {
 	var m Manifest
 	for {
@@ -210,13 +218,14 @@ func (s *Server) Wait(ctx context.Context, status string) (Manifest, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return m, errors.New("the export does not complete")
+			return m, errors.New("the export did not complete in time")
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-// Fetch gets a URL with the headers given, without compression unless they say so.
+// Fetch gets a URL with the headers given. Without an Accept-Encoding header it requests no
+// compression.
 func Fetch(ctx context.Context, url string, header map[string]string) (body []byte, status int, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -198,6 +198,9 @@ func drawMaybe(t *rapid.T, from []string) *string {
 // store must find what the model finds, and later reads of a live job must return what it
 // selected.
 func testRandomPlans(t *testing.T, open OpenStore) {
+	if testing.Short() {
+		t.Skip("slow: compares hundreds of random plans")
+	}
 	d := newDirectory(t, open)
 	m := &model{}
 	job := 0
@@ -365,6 +368,9 @@ func testCompare(t *testing.T, open OpenStore) {
 
 // testLongLists evaluates plans with many alternatives.
 func testLongLists(t *testing.T, open OpenStore) {
+	if testing.Short() {
+		t.Skip("slow: searches with the longest lists")
+	}
 	d := newDirectory(t, open)
 	d.apply(put(fhir.Location, "a", "one", everyKind("w1")...), put(fhir.Location, "b", "one", everyKind("w2999")...))
 	for _, n := range []int{500, 3000} {
@@ -391,6 +397,9 @@ func testLongLists(t *testing.T, open OpenStore) {
 // alternatives of the conditions with the longest SQL, both as driving and as checked
 // conditions.
 func testLargeSearches(t *testing.T, open OpenStore) {
+	if testing.Short() {
+		t.Skip("slow: searches as large as the limits allow")
+	}
 	d := newDirectory(t, open)
 	itself := index.Entry{Kind: index.Reference, Param: 4, System: "Location", Code: "a"}
 	here := index.Entry{Kind: index.Location, Param: 6, Position: somePlaces[0]}

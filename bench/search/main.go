@@ -1,17 +1,19 @@
-// Command search measures the latency of searches: each query shape of the guide on one of
-// the two databases, through the compiler and the store as the server uses them.
+// Command search measures the latency of searches on one of the two databases, through the
+// compiler and the store that the server uses. A shape is a combination of parameters that
+// the HCPD guide describes, such as a chain or two tokens; shapes.go lists them.
 //
 //	go run ./bench/search --database sqlite
 //	go run ./bench/search --database postgres --url postgres://…/empty_database
 //	go run ./bench/search --dir DIR --keep   keep the data, so that the next run with DIR does not load it
 //
 // It generates a synthetic directory (scale 50 is a million resources), loads it, and runs
-// each shape several hundred times with different values. Values are sampled from
-// resources, so frequent values are sampled often: popular values from the first half of
-// all occurrences, rare ones from the last tenth. A page of 30 and a total up to 1,000 are
-// measured separately, since a client may request both. The results are printed as a
-// Markdown table for bench/RESULTS.md. If a shape misses a target, its slowest query is
-// printed too, for muster search --explain.
+// each shape several hundred times with different values of the data. Values are ordered by
+// how often they occur. Popular values are those that make up the first half of all
+// occurrences, rare values those that make up the last tenth; both are drawn in proportion
+// to their frequency. A page of 30 matches and a total up to 1,000 are timed separately.
+// The results are printed as a Markdown table for bench/RESULTS.md. A target is a p50 below
+// 1 ms and a p99 below 10 ms. For each shape that misses a target, the slowest query is
+// printed, as an argument for muster search --explain.
 package main
 
 import (

@@ -107,8 +107,9 @@ func (c *Chain) Verify() error {
 	return nil
 }
 
-// Download downloads all files of a manifest from a server, which may differ from the one
-// in their URLs, and checks the counts.
+// Download downloads all files of a manifest from s, even if their URLs name another server,
+// and returns their lines. It returns an error if the number of lines of a file differs from
+// the count in the manifest.
 func Download(ctx context.Context, s *testkit.Server, m testkit.Manifest) ([]Line, error) {
 	var all []Line
 	for _, o := range m.Output {

@@ -13,9 +13,10 @@ type adoptCmd struct {
 	Database string `placeholder:"URL" help:"PostgreSQL database of the directory that adopts the files folder in --data."`
 }
 
-// Run makes the directory the owner of its files folder, whoever owned it before. A data
-// directory that has lost jobs.db, or has the jobs.db of another directory, gets an empty
-// one. Run deletes no export file. It fails while a server uses the folder.
+// Run makes the directory the owner of its folder of export files, whichever directory owned
+// the folder before. If jobs.db is missing in the data directory, Run creates an empty one. If
+// jobs.db belongs to another directory, Run renames it and creates an empty one. Run deletes
+// no export file. It fails while a server uses the folder.
 func (c adoptCmd) Run(a app) (err error) {
 	remade, aside, err := recreateJobs(a.ctx, c.Data, c.Database)
 	if err != nil {

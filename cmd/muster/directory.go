@@ -41,8 +41,9 @@ func openDirectory(ctx context.Context, data, database string, o store.Options) 
 	return sqlite.Open(ctx, data, o)
 }
 
-// openUnserved opens a directory while no server runs on it, and keeps servers away until the
-// lock is closed. Close the lock before the directory.
+// openUnserved opens a directory and locks it against servers. It fails if a server runs on the
+// directory. No server can start until the lock is closed. The lock may use a connection of
+// the directory, so close the lock first.
 func openUnserved(ctx context.Context, data, database string, o store.Options) (directory, io.Closer, error) {
 	if database != "" {
 		return postgres.OpenUnserved(ctx, database, o)

@@ -50,8 +50,9 @@ func (f *Folder) Owner(ctx context.Context) (string, error) {
 	return readOwner(root)
 }
 
-// requireRegular rejects an owner or lock file that is not a regular file: it would be
-// shared with other folders, or could not be written.
+// requireRegular returns an error if the owner or lock file exists and is not a regular file.
+// A symbolic link could point to the file of another folder, and a directory cannot be
+// written as a file.
 func (f *Folder) requireRegular(root *os.Root, name string) error {
 	info, err := root.Lstat(name)
 	if err != nil || info.Mode().IsRegular() {

@@ -29,8 +29,8 @@ func newCompiler(t testing.TB) *search.Compiler {
 	return search.New(registry, testBase, time.UTC)
 }
 
-// body writes a Parameters resource from entries such as "_type=Practitioner".
-// A name may carry another kind of value: "_since:Date=2026-01-01".
+// body returns a Parameters resource with the entries, such as "_type=Practitioner". The values
+// are valueString, or valueInstant for _since; "_since:Date=2026-01-01" gives a valueDate.
 func body(entries ...string) string {
 	var parameters []string
 	for _, e := range entries {

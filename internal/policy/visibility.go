@@ -7,8 +7,8 @@ import (
 	"muster/internal/search/bound"
 )
 
-// The state parameters (VI-07). Location and Endpoint have a status, the other types but
-// Provenance are active or not.
+// The state parameters (VI-07). Location and Endpoint have the element status, Provenance has
+// neither, and the other types have the element active.
 const (
 	activeParam     = "active"
 	statusParam     = "status"

@@ -53,9 +53,10 @@ type Filter struct {
 func (f Filter) Text() string { return f.Query.String() }
 
 // ExportFilter parses, binds, checks and plans a _typeFilter (KO-25, KO-27, KO-30..35). The
-// error is fhir.Issues with every problem of the text. Without a Since the plan finds what
-// a search finds (VI-09); with one it finds resources in any state (VI-10..13). State
-// parameters are checked in both cases, since _since exempts from nothing (KO-31).
+// error is fhir.Issues with every problem of the text. Without e.Since, the plan finds what
+// a search finds (VI-09). With it, the plan finds changed resources in any state, and criteria
+// for states have no effect (VI-10..13). A filter that is invalid or not permitted is
+// rejected in both cases (KO-31).
 func (c *Compiler) ExportFilter(text string, e Export) (Filter, error) {
 	q, unread := query.Parse(text)
 	if unread != nil && len(q.Params) == 0 {

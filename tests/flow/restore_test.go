@@ -15,8 +15,8 @@ import (
 	"muster/internal/testkit"
 )
 
-// TestRestoreBesideProduction is a restore drill: while production runs, a database is
-// restored from its backup and by mistake started on production's folder of export files.
+// TestRestoreBesideProduction is a restore drill: while production runs, a server is started on
+// a database that was restored from a backup, by mistake with production's folder of export files.
 // The server refuses to start and says what to do, and no file is removed. With the
 // folder of the backup it starts.
 func TestRestoreBesideProduction(t *testing.T) { onBothDatabases(t, restoreBesideProduction) }

@@ -6,10 +6,10 @@ import (
 	_ "time/tzdata" // the same rule on machines without zone data
 )
 
-// Zone returns the time zone of dates without one in resources, such as periods and days:
-// that of the eastern states of Australia. Dates of a query that are compared with them are
-// in this zone too, so that the day 2026-03-01 is the same on both sides, independent of
-// the zone in which a server shows times. Index entries depend on it.
+// Zone returns the time zone of dates in resources that do not name one, such as
+// 2026-03-01: Australia/Sydney. A date in a query is read in the same zone, so that the same
+// day means the same interval on both sides. The time zone in which a server shows times has
+// no effect. Stored index entries depend on Zone: after a change they must be rebuilt.
 var Zone = sync.OnceValue(func() *time.Location {
 	zone, err := time.LoadLocation("Australia/Sydney")
 	if err != nil {

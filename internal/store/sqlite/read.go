@@ -38,8 +38,9 @@ type asOfReader struct {
 	yield func(store.RowKey, []byte) error
 }
 
-// The two statements for the current versions return rows in the order of the keys. For a
-// key without a row, or with a row that was committed after t, history is searched.
+// currentDense and currentSparse read current versions in ascending order of row keys. If a
+// row is missing, or was committed after the time that is read, asOfReader reads the version
+// of that time from table history with versionAsOf.
 const (
 	currentDense = `SELECT d.row_key, d.body, r.committed
 		FROM doc AS d CROSS JOIN resource AS r NOT INDEXED ON r.row_key = d.row_key

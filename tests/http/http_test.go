@@ -165,6 +165,7 @@ func (r *runner) start(s step) {
 	exports := export.Config{
 		Store: r.store, Blobs: blobs, Compiler: compiler, BaseURL: base, Zone: zone, Now: r.clock.Now,
 		Logger: slog.New(slog.DiscardHandler), PollLimit: export.PollEnforce, PollInterval: 2 * time.Minute,
+		JobsPerPrincipal: export.DefaultJobsPerPrincipal,
 		Rules: export.DefaultRules(), Suppressed: policy.SuppressedRules{Search: true, Local: true},
 	}
 	searches := searchset.Config{

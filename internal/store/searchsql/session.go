@@ -5,16 +5,16 @@ import (
 	"time"
 
 	"muster/internal/store"
-	"muster/internal/store/searchsql/optimizer"
+	"muster/internal/store/searchsql/optimiser"
 	"muster/internal/store/searchsql/sqlwriter"
 )
 
-// What the drivers use of the optimizer and the writer.
+// What the drivers use of the optimiser and the writer.
 type (
 	Statement  = sqlwriter.Statement
 	Dialect    = sqlwriter.Dialect
-	CountFunc  = optimizer.CountFunc
-	CountCache = optimizer.CountCache
+	CountFunc  = optimiser.CountFunc
+	CountCache = optimiser.CountCache
 )
 
 // The dialects.
@@ -33,7 +33,7 @@ type Session struct {
 	Count CountFunc
 	// Rows runs a statement that returns [RowColumns].
 	Rows func(ctx context.Context, s Statement) ([]store.Row, error)
-	// CountCache caches the optimizer's counts between searches. Optional.
+	// CountCache caches the optimiser's counts between searches. Optional.
 	CountCache *CountCache
 
 	countTotal CountFunc // Count, labelled "total" in a trace

@@ -150,7 +150,7 @@ func (r *runner) start(s step) {
 	r.must(s, err)
 	r.extractor, err = index.NewExtractor(registry, base)
 	r.must(s, err)
-	r.store, err = sqlite.Open(r.t.Context(), dir, sqlite.Options{Now: r.clock.Now, Create: &sqlite.CreateInfo{
+	r.store, err = sqlite.Open(r.t.Context(), dir, store.Options{Now: r.clock.Now, Create: &store.Identity{
 		BaseURL: base, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(),
 	}})
 	r.must(s, err)

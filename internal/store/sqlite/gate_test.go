@@ -160,7 +160,7 @@ func TestApplyIsAtomic(t *testing.T) {
 }
 
 func TestSelectHasADeadline(t *testing.T) {
-	s, err := Open(t.Context(), t.TempDir(), Options{Create: &testInfo, Deadline: time.Nanosecond})
+	s, err := Open(t.Context(), t.TempDir(), store.Options{Create: &testInfo, Deadline: time.Nanosecond})
 	if err != nil {
 		t.Fatal(err)
 	}

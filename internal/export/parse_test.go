@@ -387,7 +387,7 @@ func TestCostOfMistakes(t *testing.T) {
 			body := []byte(`{"resourceType":"Parameters",` + inside + `}`)
 			limits.Run(t, len(body), func() {
 				_, err := ParseRequest(body, c, DefaultRules(), policy.SuppressedOffered)
-				if issues, ok := fhir.AsIssues(err); !ok || len(issues) == 0 || len(issues) > mostIssues+mostParameters {
+				if issues, ok := fhir.AsIssues(err); !ok || len(issues) == 0 || len(issues) > maxIssues+maxParameters {
 					t.Errorf("%d issues, %v", len(issues), err)
 				}
 			})

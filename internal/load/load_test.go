@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"muster/internal/fhir"
+	"muster/internal/search/index"
 	"muster/internal/testkit/bound"
 
 	"github.com/google/go-cmp/cmp"
@@ -371,7 +372,7 @@ func FuzzInput(f *testing.F) {
 const maxHeld = 192 << 20
 
 // loadBounded loads the content within the limits and checks that the summary is consistent.
-func loadBounded(t *testing.T, extractor Extractor, content []byte) {
+func loadBounded(t *testing.T, extractor *index.Extractor, content []byte) {
 	t.Helper()
 	var rejects collect
 	m := newMemory()

@@ -464,7 +464,7 @@ func TestReindexTakesOutWhatMayNotBeHeld(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		remake, err := load.NewRemake(p.extractor)
+		extract, err := load.NewExtractFunc(p.extractor)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -472,7 +472,7 @@ func TestReindexTakesOutWhatMayNotBeHeld(t *testing.T) {
 			var cleaned int64
 			calls := 0
 			err := p.store.(store.Indexer).Reindex(t.Context(), store.Reindexing{
-				Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Extract: remake,
+				Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Extract: extract,
 				Cleaning: func(context.Context) error { calls++; return nil },
 				Progress: func(_, n int64) { cleaned = n },
 			})

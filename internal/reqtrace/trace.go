@@ -2,10 +2,9 @@
 //
 // docs/requirements.tsv lists the guide's requirements with their ids, and
 // docs/decided.tsv those that muster decides otherwise, each with its reason.
-// Tests name ids: in a Go test a string literal that holds nothing but ids
-// ("KO-01" or "KO-01 KO-02"), in a text script a line that starts with "req".
-// [Page] joins the three into docs/conformance.md; the package's test holds the
-// page against the tree.
+// Tests name ids: a Go test in a string literal that holds only ids ("KO-01" or
+// "KO-01 KO-02"), a text script in a line that starts with "req". [Page] joins the three
+// into docs/conformance.md. The package's test compares the page with the tree.
 package reqtrace
 
 import (
@@ -79,8 +78,8 @@ func Page(root string) ([]byte, error) {
 	}
 
 	var page bytes.Buffer
-	page.WriteString("# Conformance\n\nGenerated from the ids that tests name; do not edit. Update with `go test ./internal/reqtrace -update`.\n" +
-		"The requirements are those of the Health Connect Australia Provider Directory guide, in our words.\n\n" +
+	page.WriteString("# Conformance\n\nGenerated from the ids that tests name; do not edit. Update with\n`go test ./internal/reqtrace -update`. " +
+		"The requirements are those of the Health Connect Australia\nProvider Directory guide, in our words.\n\n" +
 		"| area | proven | decided otherwise | open |\n| --- | --- | --- | --- |\n")
 	var body bytes.Buffer
 	for _, area := range areas {

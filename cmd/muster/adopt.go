@@ -13,8 +13,8 @@ type adoptCmd struct {
 	Database string `placeholder:"URL" help:"PostgreSQL database of the directory that adopts the files folder in --data."`
 }
 
-// Run makes the directory the owner of its files folder, whoever owned it before. A data
-// directory that has lost jobs.db, or has the jobs.db of another directory, gets an empty
+// Run makes the directory the owner of its files folder, also if another directory owns
+// it. A data directory that has lost jobs.db, or has the jobs.db of another directory, gets an empty
 // one. Run deletes no export file. It fails while a server uses the folder.
 func (c adoptCmd) Run(a app) (err error) {
 	remade, aside, err := recreateJobs(a.ctx, c.Data, c.Database)

@@ -257,7 +257,7 @@ func TestCancelled(t *testing.T) {
 	defer reader.Close()
 	s, err := Run(ctx, Config{Directory: m, Extractor: newExtractor(t)}, []Input{FromReader("pipe", reader)})
 	if !errors.Is(err, context.Canceled) || s.Created != batchItems {
-		t.Errorf("error %v after %d created; want context.Canceled after %d", err, s.Created, batchItems)
+		t.Errorf("error %v after %d created; want the error of the context after %d", err, s.Created, batchItems)
 	}
 }
 

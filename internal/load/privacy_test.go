@@ -129,7 +129,7 @@ func TestMalformedSuppressionHides(t *testing.T) {
 	both(t, func(t *testing.T, p *directory) {
 		for n, extension := range []string{
 			`{` + mark + `,"extension":[{"url":"suppressedBy","valueCodeableConcept":{"coding":[` + coding + `,{"system":"x","code":"y"}]}}]}`,
-			`{` + mark + `,"extension":[{"url":"suppressedBy","valueCodeableConcept":{"coding":[{"system":"` + policy.ResponsibleParty + `","code":"nobody"}]}}]}`,
+			`{` + mark + `,"extension":[{"url":"suppressedBy","valueCodeableConcept":{"coding":[{"system":"` + policy.ResponsibleParty + `","code":"unknown"}]}}]}`,
 			`{` + mark + `,"extension":[{"url":"suppressedBy","valueCodeableConcept":{"coding":[{"code":"organisation-initiated"}]}}]}`,
 			`{` + mark + `}`,
 			`{` + mark + `,"extension":[]}`,

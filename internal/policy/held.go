@@ -16,8 +16,8 @@ import (
 type fact struct {
 	name string // for people
 
-	// elements are members of a resource about a person (see [aboutPerson]). Each stands
-	// also for the sibling with its extensions, such as _gender.
+	// elements are members of a resource about a person (see [aboutPerson]). Each includes
+	// the sibling with its extensions, such as _gender.
 	elements []string
 	// fragments are parts of URLs in lower case that no other URL contains. An object with
 	// such a URL is removed anywhere in a resource of any type: an extension, an

@@ -18,15 +18,15 @@ type Process struct {
 	log  Log
 }
 
-// Start starts a command and does not wait for it. With a faultPoint ("name" or
-// "name@n") it dies there as from kill -9; with "name=stop" it stands still there.
-func (p Program) Start(faultPoint string, args ...string) (*Process, error) {
+// Start starts a command and does not wait for it. At the failpoint point ("name" or
+// "name@n") the command dies as from kill -9, or stops if point is "name=stop".
+func (p Program) Start(point string, args ...string) (*Process, error) {
 	r := &Process{cmd: exec.Command(string(p), args...), exit: make(chan struct{})}
-	if faultPoint != "" {
-		if !strings.Contains(faultPoint, "=") {
-			faultPoint += "=kill"
+	if point != "" {
+		if !strings.Contains(point, "=") {
+			point += "=kill"
 		}
-		r.cmd.Env = append(os.Environ(), failpoint.Variable+"="+faultPoint)
+		r.cmd.Env = append(os.Environ(), failpoint.Variable+"="+point)
 	}
 	r.cmd.Stdout, r.cmd.Stderr = &r.log, &r.log
 	if err := r.cmd.Start(); err != nil {
@@ -68,8 +68,8 @@ func (r *Process) Kill() {
 	<-r.exit
 }
 
-// WaitStopped waits until the process stands still, by [Process.Stop] or at a fault
-// point. It asks the kernel, which only Linux answers here.
+// WaitStopped waits until the process has stopped, by [Process.Stop] or at a failpoint. It
+// works on Linux only, since it reads /proc.
 func (r *Process) WaitStopped() error {
 	for deadline := time.Now().Add(Patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.PID()))
@@ -81,7 +81,7 @@ func (r *Process) WaitStopped() error {
 			return nil
 		}
 	}
-	return fmt.Errorf("the process does not stand still:\n%s", r.Log())
+	return fmt.Errorf("the process does not stop:\n%s", r.Log())
 }
 
 // Terminate asks the process to end and waits until it has ended by itself. A
@@ -101,15 +101,15 @@ func (r *Process) Terminate() error {
 	return nil
 }
 
-// WaitKilled waits until the process has died at its fault point.
+// WaitKilled waits until the process has died at its failpoint.
 func (r *Process) WaitKilled() error {
 	select {
 	case <-r.exit:
 	case <-time.After(Patience):
-		return fmt.Errorf("the fault point was never passed:\n%s", r.Log())
+		return fmt.Errorf("the failpoint was never reached:\n%s", r.Log())
 	}
 	if !r.Killed() {
-		return fmt.Errorf("the process ended with %v, not at its fault point:\n%s", r.cmd.ProcessState, r.Log())
+		return fmt.Errorf("the process ended with %v, not at its failpoint:\n%s", r.cmd.ProcessState, r.Log())
 	}
 	return nil
 }

@@ -66,8 +66,8 @@ func (p Program) Kill(ctx context.Context, args ...string) error {
 	return exec.CommandContext(ctx, string(p), args...).Run()
 }
 
-// FreeAddress returns an address of this machine that nobody listens on, and that nobody
-// else draws meanwhile: the whole of 127.0.0.0/8 is this machine.
+// FreeAddress returns an address of this machine on which no process listens. The host is a
+// random one of 127.0.0.0/8, so that other callers do not get the same address.
 func FreeAddress() (string, error) {
 	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)))
 	if err != nil {
@@ -84,10 +84,10 @@ type Server struct {
 	dies    bool // armed to die by itself
 }
 
-// Serve starts the program on a data directory and waits until it is ready. With
-// a faultPoint ("name" or "name@n") it dies there as from kill -9.
-func (p Program) Serve(data, address, faultPoint string, args ...string) (*Server, error) {
-	s, err := p.StartServer(address, faultPoint, append([]string{"--data", data}, args...)...)
+// Serve starts the program on a data directory and waits until it is ready. At
+// the failpoint point ("name" or "name@n") it dies as from kill -9.
+func (p Program) Serve(data, address, point string, args ...string) (*Server, error) {
+	s, err := p.StartServer(address, point, append([]string{"--data", data}, args...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -100,15 +100,15 @@ func (p Program) Serve(data, address, faultPoint string, args ...string) (*Serve
 
 // StartServer starts `muster serve` at an address, which is in its base URL too unless
 // the args name another one, and does not wait for anything.
-func (p Program) StartServer(address, faultPoint string, args ...string) (*Server, error) {
-	s := &Server{Base: "http://" + address + "/fhir", address: address, dies: faultPoint != ""}
+func (p Program) StartServer(address, point string, args ...string) (*Server, error) {
+	s := &Server{Base: "http://" + address + "/fhir", address: address, dies: point != ""}
 	var err error
-	s.Process, err = p.Start(faultPoint, append([]string{"serve", "--listen", address, "--base-url", s.Base, "--poll-limit", "off"}, args...)...)
+	s.Process, err = p.Start(point, append([]string{"serve", "--listen", address, "--base-url", s.Base, "--poll-limit", "off"}, args...)...)
 	return s, err
 }
 
 // Ready waits until the server is ready. One that ends before is an error, unless it
-// was to die at a fault point.
+// was to die at a failpoint.
 func (s *Server) Ready() error {
 	for deadline := time.Now().Add(Patience); time.Now().Before(deadline); {
 		if resp, err := http.Get("http://" + s.address + "/readyz"); err == nil {
@@ -161,7 +161,7 @@ func (s *Server) KickOff(body string) (string, error) {
 	req.Header.Set("Content-Type", "application/fhir+json")
 	req.Header.Set("Accept", "application/fhir+json")
 	req.Header.Set("Prefer", "respond-async")
-	client := http.Client{Timeout: Patience} // the server may be made to stand still before it answers
+	client := http.Client{Timeout: Patience} // a test may stop the server before it answers
 	resp, err := client.Do(req)
 	if err != nil {
 		return "", err

@@ -90,7 +90,7 @@ func TestGateIsFair(t *testing.T) {
 }
 
 // waitForTurnstile waits until a goroutine holds the turnstile. It only tries the lock: a
-// cancelled wait would hold the turnstile itself for a moment.
+// cancelled wait would briefly hold the turnstile itself.
 func waitForTurnstile(t *testing.T, g gate) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; {

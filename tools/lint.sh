@@ -34,7 +34,6 @@ errorlint() { go vet -vettool="$bin/errorlint" -errorlint.errorf=false ./...; }
 # Words that are right though the locale UK rejects them:
 words=organization,organizations # FHIR's resource type and its search parameters
 words+=,analyze,materialize,materializes,materializing,materialized # SQL: EXPLAIN ANALYZE, AS MATERIALIZED
-words+=,optimize,optimizes,optimized # the optimizer of a database and its verb, as in their manuals
 words+=,humanize                 # the package, as such packages are called
 words+=,pediatrician,orthopedic  # texts of terminologies in the synthetic data
 words+=,nmae                     # a misspelt parameter, in tests of refusals

@@ -32,8 +32,8 @@ func TestLogLevel(t *testing.T) {
 	}
 }
 
-// TestServeDefaults checks that the options have the defaults of the packages that they
-// configure, in forms that parse back.
+// TestServeDefaults checks that each option has the default of the package that it
+// configures, and that the default in the help text parses to the same value.
 func TestServeDefaults(t *testing.T) {
 	c := serveCmd{Data: "d"}
 	if err := kong.ApplyDefaults(&c, flagVars()); err != nil {

@@ -13,7 +13,7 @@
 //     the command line is followed by a line about --help.
 //   - Progress is a bar if standard error is a terminal, and otherwise a plain line every ten
 //     seconds (type progress).
-//   - The exit code says whether a command succeeded (constants exitOK and following).
+//   - The exit code reports whether a command succeeded (constants exitOK and following).
 package main
 
 import (

@@ -52,7 +52,7 @@ func (c reindexCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	remake, err := load.NewRemake(extractor)
+	extract, err := load.NewExtractFunc(extractor)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (c reindexCmd) Run(a app) (err error) {
 	start := time.Now()
 	var indexed, cleaned int64
 	err = directory.Reindex(a.ctx, store.Reindexing{
-		Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Extract: remake,
+		Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Extract: extract,
 		Progress: func(done, changed int64) {
 			indexed, cleaned = done, changed
 			progress.report(stageProgress{stage: "resources indexed", done: done, line: out.Sprintf("%d resources indexed", done)})

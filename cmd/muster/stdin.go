@@ -7,7 +7,7 @@ import (
 )
 
 // contextReader reads from another reader until ctx ends. A read from a terminal or a
-// pipe can block forever, whatever the context.
+// pipe ignores the context and can block forever.
 type contextReader struct {
 	ctx  context.Context // of the whole command, since Read takes none
 	from io.Reader

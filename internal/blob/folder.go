@@ -91,8 +91,8 @@ func (f *Folder) open() (*os.Root, error) {
 	if err != nil {
 		return nil, explainMissing(f.dir, err)
 	}
-	// The previous root is not closed here, because other goroutines may be using it. Its
-	// finalizer closes it.
+	// The previous root is not closed here, because other goroutines may be using it. The
+	// garbage collector closes it.
 	f.root, f.info = root, info
 	return root, nil
 }

@@ -134,7 +134,7 @@ func (f *Folder) removeTemporaryOwnerFiles() error {
 	return nil
 }
 
-// TakeOver records owner as the folder's owner, whoever owned it before.
+// TakeOver records owner as the folder's owner and replaces any other owner.
 func (f *Folder) TakeOver(ctx context.Context, owner string) error {
 	if err := ctx.Err(); err != nil {
 		return err

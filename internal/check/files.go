@@ -224,8 +224,10 @@ func (k *checker) checkOwners(ctx context.Context, listed map[string]time.Time, 
 	return nil
 }
 
-// orphanDeadline is the time before which files without a job should have been removed.
-// While the directory is served, the janitor keeps files of unknown jobs for longer.
+// orphanDeadline returns a time: a file that no job uses, and that was last changed before
+// that time, is a problem, because the janitor should have removed it. known reports whether
+// table job has a row for the job in the name of the file. While a server runs, its janitor
+// keeps files of unknown jobs for another [store.OrphanGrace].
 func (k *checker) orphanDeadline(known bool) fhir.Instant {
 	if k.Served && !known {
 		return k.graceStart() - fhir.Instant(store.OrphanGrace.Milliseconds())

@@ -95,7 +95,7 @@ func TestListsHaveNoRepetition(t *testing.T) {
 		for _, list := range [][]string{r.SearchInclude, r.SearchRevInclude, names} {
 			sorted := slices.Sorted(slices.Values(list))
 			if len(slices.Compact(slices.Clone(sorted))) != len(list) {
-				t.Errorf("%s: a name stands twice in %v", r.Type, list)
+				t.Errorf("%s: a name occurs twice in %v", r.Type, list)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"muster/internal/fhir"
 )
@@ -22,7 +23,10 @@ func SearchPage(reg *Registry) string {
 			}
 		}
 		writeRestricted(&b, reg, t)
-		fmt.Fprintf(&b, "\n`_include`: %s.\n`_revinclude`: %s.\n", codes(reg.spellings(reg.Includes(t))), codes(reg.spellings(reg.RevIncludes(t))))
+		b.WriteString("\n")
+		writeWrapped(&b, "", "`_include`: "+codes(reg.spellings(reg.Includes(t)))+".")
+		b.WriteString("\n")
+		writeWrapped(&b, "", "`_revinclude`: "+codes(reg.spellings(reg.RevIncludes(t)))+".")
 	}
 	writeSystems(&b, reg)
 	return b.String()
@@ -127,7 +131,7 @@ func writeRestricted(b *strings.Builder, reg *Registry, t fhir.Type) {
 	}
 	b.WriteString("\nRefused for privacy, at the end of every chain too:\n\n")
 	for _, way := range ways {
-		fmt.Fprintf(b, "- %s: %s\n", codes(byWay[way]), way)
+		writeWrapped(b, "  ", "- "+codes(byWay[way])+": "+way)
 	}
 }
 
@@ -147,6 +151,28 @@ func writeSystems(b *strings.Builder, reg *Registry) {
 		fmt.Fprintf(b, "| `%s` | %s |\n", name, codes(byName[name]))
 	}
 	b.WriteString("| `http://snomed.info/sct` | any edition or version of it, such as `http://snomed.info/sct/32506021000036107/version/20260131` |\n")
+}
+
+// writeWrapped writes a paragraph in lines of at most 100 characters. All lines but the
+// first begin with indent.
+func writeWrapped(b *strings.Builder, indent, text string) {
+	const width = 100
+	column := 0
+	for n, word := range strings.Fields(text) {
+		length := utf8.RuneCountInString(word)
+		switch {
+		case n == 0:
+		case column+1+length > width:
+			b.WriteString("\n" + indent)
+			column = len(indent)
+		default:
+			b.WriteString(" ")
+			column++
+		}
+		b.WriteString(word)
+		column += length
+	}
+	b.WriteString("\n")
 }
 
 // codes lists names as code.

@@ -55,7 +55,7 @@ func (p parameter) check(member string, validate func(string) error) fhir.Issues
 func readParameters(body []byte) ([]parameter, fhir.Issues) {
 	var duplicates []string
 	root, issue := parseObject(body, func(path []strictjson.Step) {
-		if len(duplicates) < mostIssues {
+		if len(duplicates) < maxIssues {
 			duplicates = append(duplicates, pathText(path))
 		}
 	})
@@ -64,7 +64,7 @@ func readParameters(body []byte) ([]parameter, fhir.Issues) {
 	}
 	var issues fhir.Issues
 	invalid := func(at, format string, args ...any) {
-		if len(issues) < mostIssues {
+		if len(issues) < maxIssues {
 			issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: at, Diagnostics: fmt.Sprintf(format, args...)})
 		}
 	}
@@ -90,8 +90,8 @@ func readParameters(body []byte) ([]parameter, fhir.Issues) {
 	case list.Type() != fastjson.TypeArray || len(list.GetArray()) == 0:
 		invalid("Parameters.parameter", "The element is not a JSON array, or it is empty. Write an array with at least one parameter.")
 	}
-	if n := len(list.GetArray()); n > mostParameters {
-		invalid("Parameters.parameter", "The request has %d parameters, and the limit is %d. An export needs one filter for each of seven types.", n, mostParameters)
+	if n := len(list.GetArray()); n > maxParameters {
+		invalid("Parameters.parameter", "The request has %d parameters, and the limit is %d. An export needs one filter for each of seven types.", n, maxParameters)
 		return nil, issues
 	}
 	var parameters []parameter
@@ -105,9 +105,9 @@ func readParameters(body []byte) ([]parameter, fhir.Issues) {
 // Limits of a request. A body of a megabyte can have half a million mistakes, and parsing
 // it must not cost more than parsing a valid one.
 const (
-	mostParameters = 100
-	mostIssues     = 1000   // reported by one stage
-	mostCommas     = 20_000 // outside strings
+	maxParameters = 100
+	maxIssues     = 1000   // reported by one stage
+	maxCommas     = 20_000 // outside strings
 )
 
 // byteOrderMark precedes UTF-8 text of some editors. It is ignored.
@@ -131,7 +131,7 @@ func parseObject(body []byte, duplicate func(path []strictjson.Step)) (*fastjson
 		return nil, refuse("The body is not UTF-8. %s", sendParameters)
 	}
 	// fastjson accepts some invalid literals, so the body is validated first.
-	v := strictjson.Validator{Options: strictjson.Options{MaxCommas: mostCommas, Duplicate: duplicate}}
+	v := strictjson.Validator{Options: strictjson.Options{MaxCommas: maxCommas, Duplicate: duplicate}}
 	if err := v.Validate(body); err != nil {
 		return nil, refuse("%s", badJSON(body, err))
 	}
@@ -159,7 +159,7 @@ func badJSON(body []byte, err error) string {
 	case strictjson.TooDeep:
 		return fmt.Sprintf("The body nests more than %d levels of JSON at %s. A Parameters resource for an export needs three.", strictjson.MaxDepth, place)
 	case strictjson.TooManyMembers:
-		return fmt.Sprintf("The body has more than %d JSON values. A Parameters resource for an export needs some dozens.", mostCommas)
+		return fmt.Sprintf("The body has more than %d JSON values. A Parameters resource for an export needs some dozens.", maxCommas)
 	}
 	return fmt.Sprintf("The body is not JSON: %s, at %s. %s", e.Text, place, sendParameters)
 }
@@ -176,7 +176,7 @@ func readParameter(entry *fastjson.Value, at string) (parameter, fhir.Issues) {
 	p := parameter{at: at}
 	var issues fhir.Issues
 	invalid := func(at, format string, args ...any) {
-		if len(issues) < mostIssues {
+		if len(issues) < maxIssues {
 			issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Expression: at, Diagnostics: fmt.Sprintf(format, args...)})
 		}
 	}

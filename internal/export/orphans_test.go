@@ -65,9 +65,9 @@ func unknownJob(letter string) string {
 	return strings.Repeat(letter, 8) + "-7d2a-4c55-9a61-3f0e8d2b7c14"
 }
 
-// TestJanitorKeepsRecentOrphans has files of jobs that are in no row, as a database that
-// was restored beside production has them. None is removed before it is an hour old by
-// the clock of the machine, whatever the clock of the directory says.
+// TestJanitorKeepsRecentOrphans checks that the janitor removes no file without a job until
+// it is an hour old by the clock of the machine. The clock of the directory does not matter.
+// A database that was restored beside production has such files.
 func TestJanitorKeepsRecentOrphans(t *testing.T) { onBothDatabases(t, testRecentOrphans) }
 
 func testRecentOrphans(t *testing.T, onPostgres bool) {

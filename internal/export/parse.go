@@ -150,7 +150,7 @@ func checkFormat(value string, r Rules) error {
 // addTypes reads one value of _type, a comma-separated list that may contain white space
 // (KO-21).
 func (a *asked) addTypes(value, at string) error {
-	if n := strings.Count(value, ",") + 1; n > mostParameters {
+	if n := strings.Count(value, ",") + 1; n > maxParameters {
 		return fmt.Errorf("it lists %d types: list each of the seven types at most once", n)
 	}
 	for n, name := range strings.Split(value, ",") {

@@ -285,8 +285,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// A delta holds resources in any state, from whatever moment it starts; only a
-// request without _since is a full export with the rules of state.
+// TestSinceMakesADelta checks that an export with any _since holds resources in any state.
+// Only a request without _since is a full export with the rules of state.
 func TestSinceMakesADelta(t *testing.T) {
 	t.Attr("req", "VI-10 VI-11 KO-23")
 	s := New(Config{Compiler: newCompiler(t)})
@@ -326,8 +326,8 @@ func TestConfigOfNegatives(t *testing.T) {
 	}
 }
 
-// Whatever the body is: no panic, and either issues that can be shown or a
-// request that its job row keeps.
+// FuzzParseRequest checks that a body never causes a panic. It results either in issues for
+// the client or in a request that a job row can store.
 func FuzzParseRequest(f *testing.F) {
 	f.Add([]byte(kickOff("_type=Practitioner", "_typeFilter=Practitioner?family=Smith", "_since=2026-01-01T00:00:00Z")))
 	f.Add([]byte(kickOff("_type=Practitioner, Location", "_typeFilter=Practitioner?identifier=http://x|1,2", "_typeFilter=Location?address-city=Balmain&status=inactive")))
@@ -387,7 +387,7 @@ func TestCostOfMistakes(t *testing.T) {
 			body := []byte(`{"resourceType":"Parameters",` + inside + `}`)
 			limits.Run(t, len(body), func() {
 				_, err := ParseRequest(body, c, DefaultRules(), policy.SuppressedOffered)
-				if issues, ok := fhir.AsIssues(err); !ok || len(issues) == 0 || len(issues) > mostIssues+mostParameters {
+				if issues, ok := fhir.AsIssues(err); !ok || len(issues) == 0 || len(issues) > maxIssues+maxParameters {
 					t.Errorf("%d issues, %v", len(issues), err)
 				}
 			})

@@ -62,7 +62,7 @@ var levels = [][]rule{
 	{
 		{"internal/search", []string{"internal/fhir", "internal/conformance", "internal/search/query", "internal/search/bound", "internal/search/index", "internal/search/plan", "internal/policy"}, "the compiler of searches"},
 		{"internal/store", []string{"internal/fhir", "internal/search/index", "internal/search/plan"}, "interfaces and row types, no SQL"},
-		{"internal/store/searchsql/physical", []string{"internal/fhir", "internal/search/index", "internal/search/plan"}, "the value between the optimizer and the writer"},
+		{"internal/store/searchsql/physical", []string{"internal/fhir", "internal/search/index", "internal/search/plan"}, "the value between the optimiser and the writer"},
 	},
 	{
 		{"internal/backup", []string{"internal/fhir", "internal/failpoint", "internal/blob", "internal/store"}, "the order of a copy; the drivers copy their databases"},
@@ -80,10 +80,10 @@ var levels = [][]rule{
 	{
 		{"internal/store/inspectsql", []string{"internal/fhir", "internal/search/index", "internal/store", "internal/store/placeholder", "internal/store/sqlrows", "internal/store/writepath", "internal/store/jobsql"}, "reads what any SQL database stores, for a check"},
 		{"internal/export", []string{"internal/fhir", "internal/failpoint", "internal/auth", "internal/store", "internal/search", "internal/search/query", "internal/search/plan", "internal/policy", "internal/job", "internal/part", "internal/blob", "internal/strictjson", "internal/humanize"}, "exports, without HTTP and drivers"},
-		{"internal/store/searchsql/optimizer", []string{"internal/search/index", "internal/search/plan", "internal/store/searchsql/physical", "internal/store/searchsql/sqlwriter"}, "chooses the order of execution; runs no page"},
+		{"internal/store/searchsql/optimiser", []string{"internal/search/index", "internal/search/plan", "internal/store/searchsql/physical", "internal/store/searchsql/sqlwriter"}, "chooses the order of execution; runs no page"},
 	},
 	{
-		{"internal/store/searchsql", []string{"internal/search/index", "internal/search/plan", "internal/store", "internal/store/searchsql/optimizer", "internal/store/searchsql/physical", "internal/store/searchsql/sqlwriter"}, "decides which statements run; the drivers run them"},
+		{"internal/store/searchsql", []string{"internal/search/index", "internal/search/plan", "internal/store", "internal/store/searchsql/optimiser", "internal/store/searchsql/physical", "internal/store/searchsql/sqlwriter"}, "decides which statements run; the drivers run them"},
 		{"internal/server", []string{"internal/fhir", "internal/oserror", "internal/audit", "internal/auth", "internal/conformance", "internal/store", "internal/export", "internal/searchset", "internal/blob"}, "HTTP, without drivers"},
 	},
 	{

@@ -100,9 +100,10 @@ var (
 	errHistory   = errors.New("a history Bundle holds old versions: load a collection, transaction, batch or searchset")
 )
 
-// readEntries reads the array of entries. While the type of the Bundle is not known, it
-// refuses entries that may belong to a history. In FHIR the entries of a history have a
-// request or a response, and those of a collection or searchset have neither.
+// readEntries reads the array of entries of the Bundle in file name. If the type of the Bundle
+// has not been read yet, it refuses each entry that has a request or a response, because the
+// Bundle may be a history, which holds old versions. Entries of a collection or searchset
+// have neither.
 func (s *inputReader) readEntries(name string, d *decoder, typeKnown bool) error {
 	opening, err := d.json.Token()
 	if err != nil {

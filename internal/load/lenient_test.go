@@ -82,8 +82,8 @@ func TestFindCandidates(t *testing.T) {
 	}
 }
 
-// TestFindCandidatesIsBounded checks that texts full of names do not need more memory than
-// others.
+// TestFindCandidatesIsBounded checks that the memory for a text with very many ids and types
+// is at most a fixed multiple of its size.
 //
 // The limit is high because the race detector empties the pools of regexp: it then
 // allocates about 190 bytes for each byte of text, and about 30 otherwise.

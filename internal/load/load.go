@@ -9,6 +9,7 @@ import (
 
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
+	"muster/internal/search/index"
 	"muster/internal/store"
 
 	"golang.org/x/sync/errgroup"
@@ -17,7 +18,7 @@ import (
 // Config configures a load.
 type Config struct {
 	Directory Directory
-	Extractor Extractor
+	Extractor *index.Extractor
 	KeepMeta  bool     // keep meta.lastUpdated of the source. Defaults to the commit time
 	Rejects   Rejecter // receives refusals. Optional
 	Warnings  Rejecter // receives warnings about resources that were loaded. Optional

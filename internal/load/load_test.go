@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"muster/internal/fhir"
+	"muster/internal/search/index"
 	"muster/internal/testkit/bound"
 
 	"github.com/google/go-cmp/cmp"
@@ -256,7 +257,7 @@ func TestCancelled(t *testing.T) {
 	defer reader.Close()
 	s, err := Run(ctx, Config{Directory: m, Extractor: newExtractor(t)}, []Input{FromReader("pipe", reader)})
 	if !errors.Is(err, context.Canceled) || s.Created != batchItems {
-		t.Errorf("error %v after %d created; want context.Canceled after %d", err, s.Created, batchItems)
+		t.Errorf("error %v after %d created; want the error of the context after %d", err, s.Created, batchItems)
 	}
 }
 
@@ -371,7 +372,7 @@ func FuzzInput(f *testing.F) {
 const maxHeld = 192 << 20
 
 // loadBounded loads the content within the limits and checks that the summary is consistent.
-func loadBounded(t *testing.T, extractor Extractor, content []byte) {
+func loadBounded(t *testing.T, extractor *index.Extractor, content []byte) {
 	t.Helper()
 	var rejects collect
 	m := newMemory()

@@ -80,7 +80,7 @@ const stamp = fhir.Instant(1_772_323_200_000) // 2026-03-01T00:00:00.000Z
 
 const base = "http://localhost:8080/fhir"
 
-func newExtractor(t testing.TB) Extractor {
+func newExtractor(t testing.TB) *index.Extractor {
 	t.Helper()
 	registry, err := conformance.Load()
 	if err != nil {

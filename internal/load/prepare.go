@@ -10,12 +10,6 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// Extractor extracts the index entries of a resource, as [index.Extractor] does. It is safe
-// for use by several goroutines.
-type Extractor interface {
-	Extract(dst []index.Entry, t fhir.Type, v *fastjson.Value) []index.Entry
-}
-
 // preparer turns the text of one resource into a change. It reuses its buffers, so it serves
 // one goroutine.
 type preparer struct {
@@ -89,7 +83,7 @@ func (p *preparer) prepare(v *fastjson.Value) (out prepared, r *Refusal) {
 // writer creates the changes that store resources. It reuses its buffers, so it serves one
 // goroutine.
 type writer struct {
-	extractor Extractor
+	extractor *index.Extractor
 
 	hasher  hasher
 	scratch []byte

@@ -132,7 +132,7 @@ func TestMalformedSuppressionHides(t *testing.T) {
 	both(t, func(t *testing.T, p *directory) {
 		for n, extension := range []string{
 			`{` + mark + `,"extension":[{"url":"suppressedBy","valueCodeableConcept":{"coding":[` + coding + `,{"system":"x","code":"y"}]}}]}`,
-			`{` + mark + `,"extension":[{"url":"suppressedBy","valueCodeableConcept":{"coding":[{"system":"` + policy.ResponsibleParty + `","code":"nobody"}]}}]}`,
+			`{` + mark + `,"extension":[{"url":"suppressedBy","valueCodeableConcept":{"coding":[{"system":"` + policy.ResponsibleParty + `","code":"unknown"}]}}]}`,
 			`{` + mark + `,"extension":[{"url":"suppressedBy","valueCodeableConcept":{"coding":[{"code":"organisation-initiated"}]}}]}`,
 			`{` + mark + `}`,
 			`{` + mark + `,"extension":[]}`,
@@ -470,7 +470,7 @@ func TestReindexTakesOutWhatMayNotBeHeld(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		remake, err := load.NewRemake(p.extractor)
+		extract, err := load.NewExtractFunc(p.extractor)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -478,7 +478,7 @@ func TestReindexTakesOutWhatMayNotBeHeld(t *testing.T) {
 			var cleaned int64
 			calls := 0
 			err := p.store.(store.Indexer).Reindex(t.Context(), store.Reindexing{
-				Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Extract: remake,
+				Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Extract: extract,
 				Cleaning: func(context.Context) error { calls++; return nil },
 				Progress: func(_, n int64) { cleaned = n },
 			})

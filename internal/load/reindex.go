@@ -11,11 +11,11 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// NewRemake returns the function that reindexes stored resources. It returns the index
+// NewExtractFunc returns the function that reindexes stored resources. It returns the index
 // entries of a stored line. If the line has elements that a directory may not hold, or a
 // suppression that an older program did not recognise, it also returns the change to the
 // version that a load would write today. The function serves one goroutine.
-func NewRemake(extractor Extractor) (store.ExtractFunc, error) {
+func NewExtractFunc(extractor *index.Extractor) (store.ExtractFunc, error) {
 	table, err := readShapes(shapeText)
 	if err != nil {
 		return nil, err

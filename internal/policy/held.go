@@ -16,15 +16,15 @@ import (
 type fact struct {
 	name string // for people
 
-	// elements are members of a resource about a person (see [aboutPerson]). Each stands
-	// also for the sibling with its extensions, such as _gender.
+	// elements are members of a resource about a person (see [aboutPerson]). Each includes
+	// the sibling with its extensions, such as _gender.
 	elements []string
 	// fragments are parts of URLs in lower case that no other URL contains. An object with
 	// such a URL is removed anywhere in a resource of any type: an extension, an
 	// identifier of a PractitionerRole, of a reference or of an extension.
 	fragments []string
-	// typeCode identifies an Identifier by the code of its type, and typeText, in lower
-	// case, by its text.
+	// An Identifier states the fact if its type has the code typeCode, or if the text of
+	// its type contains typeText. Both are compared without regard to case.
 	typeCode, typeText string
 
 	// params are the search parameters of a person that search by the fact. One that ends

@@ -81,7 +81,7 @@ func TestSuppressedCheck(t *testing.T) {
 				place, rest, _ := strings.Cut(i.Diagnostics, " asks for suppressed resources")
 				places = append(places, place)
 				if i.Code != fhir.CodeForbidden || !strings.Contains(rest, ": write suppressed=false, or leave the parameter out") {
-					t.Errorf("%s: %s without the way out: %s", c.text, i.Code, i.Diagnostics)
+					t.Errorf("%s: %s does not say what to do: %s", c.text, i.Code, i.Diagnostics)
 				}
 			}
 			if !slices.Equal(places, c.place) {

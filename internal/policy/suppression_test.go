@@ -67,7 +67,7 @@ func TestConformSuppression(t *testing.T) {
 		{"no, and another extension", fhir.Organization, with(anno, no) + "," + with(anno, no), with(anno, yes) + "," + with(anno, yes), "one suppression", false},
 		{"no, and one inside", fhir.Organization, with(anno, no, with(anno)), with(anno, with(anno), yes), "neither", false},
 		{"no, but another extension of a longer name", fhir.Organization, `{"url":"` + SuppressedURL + `-reason"}`, `{"url":"` + SuppressedURL + `-reason"}`, "", true},
-		{"no, by nobody", fhir.Organization, `{` + url + `,"extension":[` + no + `]}`, with(anno, no), "suppressedBy", true},
+		{"no, without initiator", fhir.Organization, `{` + url + `,"extension":[` + no + `]}`, with(anno, no), "suppressedBy", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var a fastjson.Arena
@@ -94,8 +94,8 @@ func TestConformSuppression(t *testing.T) {
 	}
 }
 
-// TestSuppressionElsewhere: one that stands where no client looks for it is written at
-// the root too (SU-01).
+// TestSuppressionElsewhere checks that a suppression in a place where no client looks for it
+// is also written at the root (SU-01).
 func TestSuppressionElsewhere(t *testing.T) {
 	t.Attr("requirements", "SU-01")
 	const mark = `{"url":"` + SuppressedURL + `"}`
@@ -210,8 +210,8 @@ func TestMisspelledState(t *testing.T) {
 	}
 }
 
-// TestWhatOnlySpeaksOfSuppression hides nobody: a narrative that links to the extension, and a
-// contained Organization that suppresses its children only.
+// TestWhatOnlySpeaksOfSuppression checks that two mentions hide no resource: a narrative that
+// links to the extension, and a contained Organization that suppresses its children only.
 func TestWhatOnlySpeaksOfSuppression(t *testing.T) {
 	t.Attr("requirements", "SU-10")
 	const no = `{"url":"` + SuppressedURL + `","extension":[{"url":"includeSelf","valueBoolean":false}]}`

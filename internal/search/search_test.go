@@ -78,8 +78,8 @@ func TestRandomFilters(t *testing.T) {
 	})
 }
 
-// TestEveryParameterHasAPlan: a parameter of a known type is data only. Each that
-// the definitions list can be asked for, but for the restricted ones.
+// TestEveryParameterHasAPlan checks that a parameter of a known type needs only data: each
+// parameter of the definitions can be searched by, except the restricted ones.
 func TestEveryParameterHasAPlan(t *testing.T) {
 	c := compiler(t)
 	value := map[string]string{"date": "2026", "reference": "a", "token": "true", "string": "a", "uri": "a", "number": "830", "special": "-33.8|151.2|1"}

@@ -136,7 +136,7 @@ func FuzzSearch(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q was understood, its canonical form %q is not: %v", rawQuery, q.Text(), err)
 		}
-		q.Results.Form.Pretty = false // is no part of the link self
+		q.Results.Form.Pretty = false // not in the link self
 		if diff := cmp.Diff([]any{q.Plan, q.Order, q.Results}, []any{same.Plan, same.Order, same.Results}, cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("%q and its canonical form %q differ:\n%s", rawQuery, q.Text(), diff)
 		}

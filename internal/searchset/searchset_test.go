@@ -57,7 +57,7 @@ func (s *testService) must(err error) {
 func (s *testService) open(registry *conformance.Registry) (*sqlite.Store, *Service) {
 	s.Helper()
 	clock := func() time.Time { return s.now }
-	db, err := sqlite.Open(s.Context(), s.dir, sqlite.Options{Now: clock, SearchDeadline: time.Minute, Create: &sqlite.CreateInfo{
+	db, err := sqlite.Open(s.Context(), s.dir, store.Options{Now: clock, SearchDeadline: time.Minute, Create: &store.Identity{
 		BaseURL: base, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(),
 	}})
 	s.must(err)

@@ -10,7 +10,7 @@ func (s *Server) notFoundRoute() route {
 	return route{path: "/", about: "all other paths: 404", fallback: s.notFound}
 }
 
-// notFound answers for a path that does not exist, whatever the method: 405 would mean
+// notFound answers requests with any method for a path that does not exist: 405 would mean
 // that the path exists (RD-05).
 func (s *Server) notFound(_ http.ResponseWriter, r *http.Request) error {
 	return refusal{kind: pathNotFound, text: "There is nothing at " + cmp.Or(r.URL.Path, r.RequestURI) + ". The FHIR API is at " + s.BaseURL + "; see " + s.BaseURL + "/metadata for what it offers."}

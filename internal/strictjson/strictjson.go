@@ -1,6 +1,6 @@
 // Package strictjson validates JSON texts before a lenient parser reads them. It rejects
 // what parsers read in different ways: duplicate names in an object, text that is not UTF-8,
-// deep nesting, and whatever the grammar of RFC 8259 does not allow.
+// deep nesting, and syntax that RFC 8259 does not allow.
 //
 // A [Validator] reads a text once and builds no tree. The caller then parses the text with a
 // parser that may assume well-formed input. Errors name a byte offset and never repeat a

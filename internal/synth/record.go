@@ -136,8 +136,9 @@ const (
 	day    = 24 * hour
 )
 
-// lastDay is the end of day 0, 20 August 2026 in UTC. It is a constant and does not depend
-// on the clock. Day d of changes is the d-th day after it.
+// lastDay is the instant that ends day 0, the day of the first export: midnight before
+// 20 August 2026 in UTC. It is fixed and does not depend on the clock. The changes of day d
+// follow within the d-th period of 24 hours after it.
 var lastDay = time.Date(2026, 8, 20, 0, 0, 0, 0, time.UTC).UnixMilli()
 
 // bulkDays lists the days before lastDay on which sources were loaded in bulk. Many records

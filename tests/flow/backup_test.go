@@ -21,9 +21,9 @@ import (
 	"muster/internal/testkit"
 )
 
-// TestBackupUnderLoad backs up a directory while a loader writes and exports run. The
-// copy is complete, its live jobs complete, and it is the directory at the time of the
-// backup: together with the changes since that time it equals the later directory.
+// TestBackupUnderLoad backs up a directory while a loader writes and exports run. It
+// checks that the copy passes a deep check, that a server on the copy completes the jobs that
+// were live, and that the copy with the changes since its time equals the later directory.
 func TestBackupUnderLoad(t *testing.T) {
 	onBothDatabases(t, func(t *testing.T, newDeployment func(*testing.T) deployment) { backupUnderLoad(t, newDeployment(t)) })
 }

@@ -81,12 +81,12 @@ func (p deployment) jobs(t *testing.T) *sql.DB {
 }
 
 // start starts a server that the test kills; see [testkit.Program.Serve].
-func (p deployment) start(t *testing.T, faultPoint string, args ...string) *testkit.Server {
+func (p deployment) start(t *testing.T, point string, args ...string) *testkit.Server {
 	t.Helper()
 	if p.database != "" {
 		args = append([]string{"--database", p.database}, args...)
 	}
-	s, err := muster.Serve(p.data, p.address, faultPoint, args...)
+	s, err := muster.Serve(p.data, p.address, point, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,9 +94,9 @@ func (p deployment) start(t *testing.T, faultPoint string, args ...string) *test
 }
 
 // serve starts a server that ends with the test.
-func (p deployment) serve(t *testing.T, faultPoint string, args ...string) server {
+func (p deployment) serve(t *testing.T, point string, args ...string) server {
 	t.Helper()
-	s := p.start(t, faultPoint, args...)
+	s := p.start(t, point, args...)
 	t.Cleanup(func() {
 		s.Kill()
 		if t.Failed() {

@@ -150,7 +150,7 @@ func (r *runner) start(s step) {
 	r.must(s, err)
 	r.extractor, err = index.NewExtractor(registry, base)
 	r.must(s, err)
-	r.store, err = sqlite.Open(r.t.Context(), dir, sqlite.Options{Now: r.clock.Now, Create: &sqlite.CreateInfo{
+	r.store, err = sqlite.Open(r.t.Context(), dir, store.Options{Now: r.clock.Now, Create: &store.Identity{
 		BaseURL: base, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(),
 	}})
 	r.must(s, err)
@@ -166,7 +166,7 @@ func (r *runner) start(s step) {
 		Store: r.store, Blobs: blobs, Compiler: compiler, BaseURL: base, Zone: zone, Now: r.clock.Now,
 		Logger: slog.New(slog.DiscardHandler), PollLimit: export.PollEnforce, PollInterval: 2 * time.Minute,
 		JobsPerPrincipal: export.DefaultJobsPerPrincipal,
-		Rules: export.DefaultRules(), Suppressed: policy.SuppressedRules{Search: true, Local: true},
+		Rules:            export.DefaultRules(), Suppressed: policy.SuppressedRules{Search: true, Local: true},
 	}
 	searches := searchset.Config{
 		Store: r.store, Compiler: compiler, Registry: registry, BaseURL: base, Now: r.clock.Now,

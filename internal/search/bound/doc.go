@@ -19,7 +19,7 @@
 //	Chain target    Provenance: to Organization, Location, Endpoint, …
 //	  Criterion name  definitions: Organization?name, Location?name, Practitioner?name, …
 //
-// Types without a parameter name are no targets of the bound chain.
+// The targets of the bound chain are only the types with a parameter name.
 //
 // # When things fail
 //

@@ -226,8 +226,8 @@ func TestNewExtractorRefuses(t *testing.T) {
 	}
 }
 
-// FuzzExtract puts any JSON before the extractor, as any type: it must not fail,
-// entries are in the form that the tables hold, and none stands there twice.
+// FuzzExtract gives any JSON to the extractor, as a resource of any type. The extractor must
+// not fail, entries must have the form of the tables, and none may occur twice.
 func FuzzExtract(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*.txt")
 	for _, file := range files {
@@ -272,7 +272,7 @@ func FuzzExtract(f *testing.F) {
 					}
 				case index.Number:
 					if e.Number < 0 || e.Number > 2359 || e.Number%100 > 59 {
-						t.Fatalf("%d is no time of day", e.Number)
+						t.Fatalf("%d is not a time of day", e.Number)
 					}
 				case index.Location:
 					if !(math.Abs(e.Position.Latitude) <= 90 && math.Abs(e.Position.Longitude) <= 180) {

@@ -144,14 +144,14 @@ type Prefix string
 
 // The prefixes. The period of AP is already widened.
 const (
-	EQ Prefix = "eq" // the entry lies within the period
+	EQ Prefix = "eq" // the entry is within the period
 	NE Prefix = "ne" // not EQ
-	GT Prefix = "gt" // a part of the entry lies after the period
-	LT Prefix = "lt" // a part of the entry lies before the period
+	GT Prefix = "gt" // a part of the entry is after the period
+	LT Prefix = "lt" // a part of the entry is before the period
 	GE Prefix = "ge" // GT or EQ
 	LE Prefix = "le" // LT or EQ
-	SA Prefix = "sa" // the whole entry lies after the period
-	EB Prefix = "eb" // the whole entry lies before the period
+	SA Prefix = "sa" // the whole entry is after the period
+	EB Prefix = "eb" // the whole entry is before the period
 	AP Prefix = "ap" // the entry and the period overlap
 )
 

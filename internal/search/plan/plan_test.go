@@ -124,7 +124,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// TestRefusals holds what cannot be planned; every problem is told (KO-38).
+// TestRefusals checks what cannot be planned. Every problem is reported (KO-38).
 func TestRefusals(t *testing.T) {
 	reg := tiny(t)
 	for _, tc := range []struct {

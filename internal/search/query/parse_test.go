@@ -11,7 +11,7 @@ import (
 	"muster/internal/fhir"
 )
 
-// same compares queries but for the places and the text they came from.
+// same compares queries except their places and source texts.
 var same = cmp.Options{
 	cmpopts.IgnoreTypes(Span{}),
 	cmpopts.IgnoreFields(Query{}, "Source"),
@@ -127,7 +127,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestManyProblems: a text of nothing but problems gives a bounded answer.
+// TestManyProblems checks that a text with problems only results in a bounded list.
 func TestManyProblems(t *testing.T) {
 	_, err := Parse("Organization?" + strings.Repeat("a&", MaxText/2-10))
 	if issues, _ := fhir.AsIssues(err); len(issues) != MaxIssues {

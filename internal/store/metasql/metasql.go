@@ -33,7 +33,7 @@ func (d Dialect) Establish(ctx context.Context, db *sql.DB, o store.Options) (st
 }
 
 // Read returns what the directory is. known is false for a directory whose
-// initialization was interrupted: the table is empty.
+// initialisation was interrupted: the table is empty.
 func Read(ctx context.Context, db sqlrows.Querier) (info store.Identity, known bool, err error) {
 	err = sqlrows.Query(ctx, db, func(rows *sql.Rows) error {
 		var key, value string

@@ -185,7 +185,7 @@ func TestServedOrReindexed(t *testing.T) {
 }
 
 // TestLostMark ends the session that marks the directory as served. The watch marks it again,
-// but returns an error if another process rebuilds the index by then.
+// but returns an error if another process has started to rebuild the index in the meantime.
 func TestLostMark(t *testing.T) {
 	url := pgtest.Database(t)
 	a, b := openTest(t, url, nil), openTest(t, url, nil)

@@ -43,7 +43,7 @@ type querier interface {
 	Query(ctx context.Context, query string, args ...any) (pgx.Rows, error)
 }
 
-// counting runs the counts by which the optimizer chooses the order of work.
+// counting runs the counts by which the optimiser chooses the order of work.
 func counting(tx pgx.Tx) searchsql.CountFunc {
 	return func(ctx context.Context, s searchsql.Statement) (n int64, err error) {
 		err = tx.QueryRow(ctx, s.SQL, s.Args...).Scan(&n)

@@ -4,9 +4,9 @@
 // It has three parts. Each imports only those below it:
 //
 //	searchsql  the executor: decides which statements run
-//	optimizer  chooses the driving condition of each conjunction
+//	optimiser  chooses the driving condition of each conjunction
 //	sqlwriter  writes a physical plan as the text of a statement
-//	physical   the physical plan, the value between optimizer and writer
+//	physical   the physical plan, the value between optimiser and writer
 //
 // [Session.Find] answers a search. [Selection] returns the statement of an export.
 //

@@ -6,7 +6,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/search/plan"
 	"muster/internal/store/searchsql"
-	"muster/internal/store/searchsql/optimizer"
+	"muster/internal/store/searchsql/optimiser"
 )
 
 // Example writes a plan with two conditions for SQLite. The name drives; the visibility is
@@ -16,7 +16,7 @@ func Example() {
 		plan.String{Param: 14, Text: "Hobart Clinic", Exact: true},
 		plan.Visible{Active: true, NotSuppressed: true},
 	}}
-	statement := searchsql.SQLite.Select(optimizer.ByHeuristic(p))
+	statement := searchsql.SQLite.Select(optimiser.ByHeuristic(p))
 	fmt.Println(statement.SQL)
 	fmt.Println(statement.Args)
 	// Output:

@@ -6,7 +6,7 @@ import (
 
 	"muster/internal/search/plan"
 	"muster/internal/store"
-	"muster/internal/store/searchsql/optimizer"
+	"muster/internal/store/searchsql/optimiser"
 	"muster/internal/store/searchsql/physical"
 )
 
@@ -26,14 +26,14 @@ const (
 // Selection returns the statement that selects row_key and size of all rows of a plan,
 // each once, in ascending order of row_key.
 func Selection(ctx context.Context, d Dialect, p plan.Plan, count CountFunc) (Statement, error) {
-	optimized, err := optimizer.Optimize(ctx, d, p, exportLimit, count)
+	optimised, err := optimiser.Optimise(ctx, d, p, exportLimit, count)
 	if err != nil {
 		return Statement{}, err
 	}
-	return d.Select(optimized), nil
+	return d.Select(optimised), nil
 }
 
-// Find answers a search: it optimizes the plan, reads the page, and counts the total
+// Find answers a search: it optimises the plan, reads the page, and counts the total
 // unless the page holds all matches.
 func (s Session) Find(ctx context.Context, search store.Search) (store.SearchResult, error) {
 	s = s.traced(search.Trace)
@@ -41,21 +41,21 @@ func (s Session) Find(ctx context.Context, search store.Search) (store.SearchRes
 	if result, ok, err := s.findNearest(ctx, search); err != nil || ok {
 		return result, err
 	}
-	optimized, err := s.optimize(ctx, search)
+	optimised, err := s.optimise(ctx, search)
 	if err != nil {
 		return store.SearchResult{}, err
 	}
 	var rows []store.Row
 	if search.Limit > 0 {
 		var all bool
-		if rows, all, err = s.page(ctx, optimized, search); err != nil {
+		if rows, all, err = s.page(ctx, optimised, search); err != nil {
 			return store.SearchResult{}, err
 		}
 		if all {
 			return store.SearchResult{Rows: rows, Total: int64(len(rows)), Exact: true}, nil
 		}
 	}
-	return s.withTotal(ctx, optimized, search, rows)
+	return s.withTotal(ctx, optimised, search, rows)
 }
 
 // findNearest answers a search sorted by distance within a smaller radius. It returns
@@ -67,11 +67,11 @@ func (s Session) findNearest(ctx context.Context, search store.Search) (result s
 	for _, p := range expandingRadii(search) {
 		smaller := search
 		smaller.Plan = p
-		optimized, err := s.optimize(ctx, smaller)
+		optimised, err := s.optimise(ctx, smaller)
 		if err != nil {
 			return result, false, err
 		}
-		rows, all, err := s.page(ctx, optimized, smaller)
+		rows, all, err := s.page(ctx, optimised, smaller)
 		if err != nil {
 			return result, false, err
 		}
@@ -80,20 +80,20 @@ func (s Session) findNearest(ctx context.Context, search store.Search) (result s
 		}
 		whole := search
 		whole.Order = nil
-		if optimized, err = s.optimize(ctx, whole); err != nil {
+		if optimised, err = s.optimise(ctx, whole); err != nil {
 			return result, false, err
 		}
-		result, err = s.withTotal(ctx, optimized, search, rows)
+		result, err = s.withTotal(ctx, optimised, search, rows)
 		return result, true, err
 	}
 	return result, false, nil
 }
 
-// optimize returns the physical plan of a search. An unordered search with a single
+// optimise returns the physical plan of a search. An unordered search with a single
 // access path needs no counts.
-func (s Session) optimize(ctx context.Context, search store.Search) (physical.Plan, error) {
+func (s Session) optimise(ctx context.Context, search store.Search) (physical.Plan, error) {
 	if len(search.Order) == 0 && search.Total >= 0 {
-		if p := optimizer.ByHeuristic(search.Plan); optimizer.HasSingleAccessPath(p) {
+		if p := optimiser.ByHeuristic(search.Plan); optimiser.HasSingleAccessPath(p) {
 			return p, nil
 		}
 	}
@@ -101,7 +101,7 @@ func (s Session) optimize(ctx context.Context, search store.Search) (physical.Pl
 	if err != nil {
 		return physical.Plan{}, err
 	}
-	return optimizer.Optimize(ctx, s.Dialect, search.Plan, limit, s.Count)
+	return optimiser.Optimise(ctx, s.Dialect, search.Plan, limit, s.Count)
 }
 
 // materializeLimit returns the largest set worth materializing for a page.
@@ -122,7 +122,7 @@ func (s Session) materializeLimit(ctx context.Context, search store.Search) (int
 	if err != nil {
 		return 0, err
 	}
-	k := float64(optimizer.IndexableConditions(search.Plan))
+	k := float64(optimiser.IndexableConditions(search.Plan))
 	equal := math.Pow(float64(max(search.Limit, 1))*math.Pow(float64(all), k), 1/(k+1))
 	return int64(min(max(equal, minMaterialized), searchLimit)), nil
 }

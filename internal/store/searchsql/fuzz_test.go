@@ -9,7 +9,7 @@ import (
 	"muster/internal/search"
 	"muster/internal/search/plan"
 	"muster/internal/store/searchsql"
-	"muster/internal/store/searchsql/optimizer"
+	"muster/internal/store/searchsql/optimiser"
 )
 
 // The limits of a statement. SQLite's are the lower ones.
@@ -51,8 +51,8 @@ func FuzzSearch(f *testing.F) {
 // requireBounded writes all statements of a plan and checks their limits.
 func requireBounded(t *testing.T, d searchsql.Dialect, p plan.Plan, order []plan.Order) {
 	t.Helper()
-	optimized := optimizer.ByHeuristic(p)
-	statements := append(d.Page(optimized, order, 30), d.Select(optimized), d.Total(optimized, 1001), d.Total(optimized, -1))
+	optimised := optimiser.ByHeuristic(p)
+	statements := append(d.Page(optimised, order, 30), d.Select(optimised), d.Total(optimised, 1001), d.Total(optimised, -1))
 	for _, s := range statements {
 		if len(s.Args) > maxArguments || len(s.SQL) > maxText {
 			t.Fatalf("a statement has %d arguments and %d bytes", len(s.Args), len(s.SQL))

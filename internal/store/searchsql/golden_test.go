@@ -12,7 +12,7 @@ import (
 	"muster/internal/search/index"
 	"muster/internal/search/plan"
 	"muster/internal/store/searchsql"
-	"muster/internal/store/searchsql/optimizer"
+	"muster/internal/store/searchsql/optimiser"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -100,9 +100,9 @@ func TestGolden(t *testing.T) {
 			for _, n := range nodes {
 				p := plan.Plan{Type: fhir.PractitionerRole, Root: n}
 				fmt.Fprintf(&b, "plan %v\n", p)
-				optimized := optimizer.ByHeuristic(p)
+				optimised := optimiser.ByHeuristic(p)
 				for _, d := range databases {
-					s := d.Select(optimized)
+					s := d.Select(optimised)
 					fmt.Fprintf(&b, "%v:\n%s\n\n%s\n", d, s.SQL, arguments(s.Args))
 				}
 				b.WriteString("----\n\n")
@@ -137,12 +137,12 @@ func arguments(args []any) string {
 func TestArgumentsMatch(t *testing.T) {
 	for _, nodes := range goldenPlans {
 		for _, n := range nodes {
-			optimized := optimizer.ByHeuristic(plan.Plan{Type: fhir.Location, Root: n})
-			s := searchsql.SQLite.Select(optimized)
+			optimised := optimiser.ByHeuristic(plan.Plan{Type: fhir.Location, Root: n})
+			s := searchsql.SQLite.Select(optimised)
 			if marks := strings.Count(s.SQL, "?"); marks != len(s.Args) {
 				t.Errorf("%d arguments for\n%s", len(s.Args), s.SQL)
 			}
-			s = searchsql.PostgreSQL.Select(optimized)
+			s = searchsql.PostgreSQL.Select(optimised)
 			if marks := strings.Count(s.SQL, "$"); marks != len(s.Args) || strings.Contains(s.SQL, "?") {
 				t.Errorf("%d arguments for\n%s", len(s.Args), s.SQL)
 			}

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"muster/internal/store"
-	"muster/internal/store/searchsql/optimizer"
+	"muster/internal/store/searchsql/optimiser"
 	"muster/internal/store/searchsql/sqlwriter"
 )
 
@@ -15,9 +15,9 @@ type (
 	// Dialect is the dialect of SQL of a database.
 	Dialect = sqlwriter.Dialect
 	// CountFunc runs a statement that returns one number.
-	CountFunc = optimizer.CountFunc
-	// CountCache caches counts for the optimizer.
-	CountCache = optimizer.CountCache
+	CountFunc = optimiser.CountFunc
+	// CountCache caches counts for the optimiser.
+	CountCache = optimiser.CountCache
 )
 
 // The dialects.
@@ -36,7 +36,7 @@ type Session struct {
 	Count CountFunc
 	// Rows runs a statement that returns [RowColumns].
 	Rows func(ctx context.Context, s Statement) ([]store.Row, error)
-	// CountCache caches the optimizer's counts between searches. Optional.
+	// CountCache caches the optimiser's counts between searches. Optional.
 	CountCache *CountCache
 
 	countTotal CountFunc // Count, labelled "total" in a trace

@@ -15,7 +15,7 @@ import (
 	"muster/internal/search"
 	"muster/internal/search/plan"
 	"muster/internal/store/searchsql"
-	"muster/internal/store/searchsql/optimizer"
+	"muster/internal/store/searchsql/optimiser"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -115,7 +115,7 @@ func statements(t *testing.T, c *search.Compiler, d searchsql.Dialect, words []s
 		}
 		order = q.Order
 	}
-	large, err := optimizer.Optimize(t.Context(), d, p, 10_000, func(_ context.Context, s searchsql.Statement) (int64, error) {
+	large, err := optimiser.Optimise(t.Context(), d, p, 10_000, func(_ context.Context, s searchsql.Statement) (int64, error) {
 		return s.Args[len(s.Args)-1].(int64), nil // the count reaches its limit
 	})
 	if err != nil {
@@ -123,9 +123,9 @@ func statements(t *testing.T, c *search.Compiler, d searchsql.Dialect, words []s
 	}
 	switch words[0] {
 	case "select":
-		return []searchsql.Statement{d.Select(optimizer.ByHeuristic(p))}
+		return []searchsql.Statement{d.Select(optimiser.ByHeuristic(p))}
 	case "page":
-		return d.Page(optimizer.ByHeuristic(p), order, 30)
+		return d.Page(optimiser.ByHeuristic(p), order, 30)
 	case "scan":
 		return d.Page(large, order, 30)
 	case "unordered":

@@ -10,11 +10,11 @@ import (
 	"muster/internal/store/storetest"
 )
 
-var testInfo = CreateInfo{BaseURL: "http://localhost:8080/fhir", Mode: "authoritative", DefinitionsHash: "0123456789abcdef"}
+var testInfo = store.Identity{BaseURL: "http://localhost:8080/fhir", Mode: "authoritative", DefinitionsHash: "0123456789abcdef"}
 
 func openTest(t testing.TB, dir string, now func() time.Time) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), dir, Options{Now: now, Create: &testInfo, SearchDeadline: time.Minute})
+	s, err := Open(t.Context(), dir, store.Options{Now: now, Create: &testInfo, SearchDeadline: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func TestDirectory(t *testing.T) {
 
 func TestReader(t *testing.T) {
 	storetest.Reader(t, func(t testing.TB, dir string, now func() time.Time, deadline time.Duration) store.Store {
-		s, err := Open(t.Context(), dir, Options{Now: now, Create: &testInfo, SearchDeadline: deadline})
+		s, err := Open(t.Context(), dir, store.Options{Now: now, Create: &testInfo, SearchDeadline: deadline})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,7 +39,7 @@ func TestReader(t *testing.T) {
 
 func TestIndexer(t *testing.T) {
 	storetest.Indexer(t, func(t testing.TB, dir, definitions string, now func() time.Time) (storetest.IndexerStore, error) {
-		o := Options{Now: now, Expect: CreateInfo{DefinitionsHash: definitions}}
+		o := store.Options{Now: now, Expect: store.Identity{DefinitionsHash: definitions}}
 		if _, err := os.Stat(filepath.Join(dir, directoryFile)); err != nil {
 			o.Create = &testInfo
 		}

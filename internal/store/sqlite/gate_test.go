@@ -90,7 +90,7 @@ func TestGateIsFair(t *testing.T) {
 }
 
 // waitForTurnstile waits until a goroutine holds the turnstile. It only tries the lock: a
-// cancelled wait would hold the turnstile itself for a moment.
+// cancelled wait would briefly hold the turnstile itself.
 func waitForTurnstile(t *testing.T, g gate) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; {
@@ -160,7 +160,7 @@ func TestApplyIsAtomic(t *testing.T) {
 }
 
 func TestSelectHasADeadline(t *testing.T) {
-	s, err := Open(t.Context(), t.TempDir(), Options{Create: &testInfo, Deadline: time.Nanosecond})
+	s, err := Open(t.Context(), t.TempDir(), store.Options{Create: &testInfo, Deadline: time.Nanosecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ var jobMigrations embed.FS
 //
 // One connection writes: statements are short, and each transaction begins IMMEDIATE, so
 // what it has read does not change before it writes. Commits are synced (synchronous=FULL):
-// a job that a client has been told of survives a power cut. A few connections only read,
+// a job that a client knows of survives a power cut. A few connections only read,
 // so that hundreds of polls do not wait for syncs.
 type jobsDB struct {
 	*jobsql.Jobs

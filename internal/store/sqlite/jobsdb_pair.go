@@ -70,8 +70,9 @@ type directoryState struct {
 	paired      bool   // jobs.db has the token
 }
 
-// owns reports whether a job store belongs to the directory. A job store without a token
-// does, unless directory.db records that it had one.
+// owns reports whether a job store belongs to the directory: it has the same owner token as
+// directory.db. A job store that has no token yet also belongs to the directory, unless
+// directory.db records that its job store has received the token.
 func (d directoryState) owns(j jobsState) bool {
 	return j.owner == d.owner || j.owner == "" && !d.paired
 }

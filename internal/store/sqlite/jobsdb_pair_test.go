@@ -49,8 +49,8 @@ func wantJobsFile(t *testing.T, dir string, size int64) {
 // refused opens a directory as each command does. No command may create what is lost.
 func refused(t *testing.T, dir string, words ...string) {
 	t.Helper()
-	wantError(t, dir, Options{}, words...)
-	wantError(t, dir, Options{Create: &testInfo}, words...)
+	wantError(t, dir, store.Options{}, words...)
+	wantError(t, dir, store.Options{Create: &testInfo}, words...)
 }
 
 // TestLostJobStore loses jobs.db in several ways. The directory is refused, and no new job
@@ -82,7 +82,7 @@ func TestLostJobStore(t *testing.T) {
 					t.Errorf("call %d of RecreateJobs: %v, %v", n+1, created, err)
 				}
 			}
-			s, err := Open(t.Context(), dir, Options{})
+			s, err := Open(t.Context(), dir, store.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -127,7 +127,7 @@ func content(t *testing.T, dir string) string {
 // jobIDs opens a directory and returns the ids of its jobs.
 func jobIDs(t *testing.T, dir string) string {
 	t.Helper()
-	s, err := Open(t.Context(), dir, Options{})
+	s, err := Open(t.Context(), dir, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestForeignJobStore(t *testing.T) {
 			for range 2 {
 				refused(t, dir, jobsFile, "belongs to another directory", "from one backup", "muster adopt --data "+dir)
 			}
-			if i, err := Inspect(t.Context(), dir, CreateInfo{}); err == nil {
+			if i, err := Inspect(t.Context(), dir, store.Identity{}); err == nil {
 				_ = i.Close()
 				t.Error("a check or a backup is not refused")
 			}
@@ -265,7 +265,7 @@ func TestLostJobStoreOfUnservedDirectory(t *testing.T) {
 	remove(t, dir, jobsFile)
 	refused(t, dir, jobsFile, "is missing", "muster adopt")
 	write(t, filepath.Join(dir, jobsFile), "")
-	s, err := Open(t.Context(), dir, Options{})
+	s, err := Open(t.Context(), dir, store.Options{})
 	if err != nil {
 		t.Fatalf("an initialisation that was interrupted before jobs.db had tables: %v", err)
 	}
@@ -277,7 +277,7 @@ func TestLostDirectory(t *testing.T) {
 	t.Run("missing", func(t *testing.T) {
 		dir := withToken(t)
 		remove(t, dir, directoryFile)
-		wantError(t, dir, Options{Create: &testInfo}, directoryFile, "restore both from a backup", "new directory")
+		wantError(t, dir, store.Options{Create: &testInfo}, directoryFile, "restore both from a backup", "new directory")
 		if IsDirectory(dir) {
 			t.Error("a directory was created beside an old jobs.db")
 		}

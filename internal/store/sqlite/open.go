@@ -29,12 +29,6 @@ const (
 	FilesFolder = "files"
 )
 
-// Options configure [Open].
-type Options = store.Options
-
-// CreateInfo says what a data directory is.
-type CreateInfo = store.Identity
-
 // Store is an open data directory. It implements store.Store. Safe for use by several
 // goroutines.
 type Store struct {
@@ -44,7 +38,7 @@ type Store struct {
 	dir      string
 	now      func() time.Time
 	deadline time.Duration // of a selection
-	info     CreateInfo
+	info     store.Identity
 	gate     gate
 	readers  *sql.DB // query only
 
@@ -59,7 +53,7 @@ var (
 
 // Open opens the data directory and migrates its schema. It creates the directory first if
 // o.Create is set and there is none.
-func Open(ctx context.Context, dir string, o Options) (*Store, error) {
+func Open(ctx context.Context, dir string, o store.Options) (*Store, error) {
 	s, err := open(ctx, dir, o)
 	if err != nil {
 		return nil, fmt.Errorf("open data directory %s: %w", dir, explain(dir, err))
@@ -67,7 +61,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
-func open(ctx context.Context, dir string, o Options) (*Store, error) {
+func open(ctx context.Context, dir string, o store.Options) (*Store, error) {
 	s := &Store{dir: dir, now: o.Now, deadline: cmp.Or(o.Deadline, store.DefaultDeadline), gate: gate{dir, o.GateWaited}}
 	if s.now == nil {
 		s.now = time.Now
@@ -121,7 +115,7 @@ func ours(name string) bool {
 
 // openFiles opens the databases. The caller holds the gate, so two processes do not create
 // or migrate the same directory at once.
-func (s *Store) openFiles(ctx context.Context, o Options) error {
+func (s *Store) openFiles(ctx context.Context, o store.Options) error {
 	if err := checkPair(ctx, s.dir); err != nil {
 		return err
 	}
@@ -208,7 +202,7 @@ func IsDirectory(dir string) bool {
 }
 
 // Info returns what the directory was created as.
-func (s *Store) Info() CreateInfo { return s.info }
+func (s *Store) Info() store.Identity { return s.info }
 
 // Close closes the databases. Running calls return errors.
 func (s *Store) Close() error {

@@ -14,7 +14,7 @@ import (
 
 // wantError opens a directory that must be refused, and checks that the error says what is
 // wrong and what to do.
-func wantError(t *testing.T, dir string, o Options, words ...string) {
+func wantError(t *testing.T, dir string, o store.Options, words ...string) {
 	t.Helper()
 	s, err := Open(t.Context(), dir, o)
 	if err == nil {
@@ -31,7 +31,7 @@ func wantError(t *testing.T, dir string, o Options, words ...string) {
 func TestOpenRefuses(t *testing.T) {
 	t.Run("nothing there", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "absent")
-		wantError(t, dir, Options{}, "not a data directory", "muster load")
+		wantError(t, dir, store.Options{}, "not a data directory", "muster load")
 		if _, err := os.Stat(dir); err == nil {
 			t.Error("the folder was created")
 		}
@@ -39,39 +39,39 @@ func TestOpenRefuses(t *testing.T) {
 	t.Run("other files", func(t *testing.T) {
 		dir := t.TempDir()
 		write(t, filepath.Join(dir, "letter.txt"), "hello")
-		wantError(t, dir, Options{Create: &testInfo}, "letter.txt", "empty")
+		wantError(t, dir, store.Options{Create: &testInfo}, "letter.txt", "empty")
 	})
 	t.Run("not a database", func(t *testing.T) {
 		dir := t.TempDir()
 		write(t, filepath.Join(dir, directoryFile), strings.Repeat("no database at all. ", 100))
-		wantError(t, dir, Options{}, "damaged or not a database")
+		wantError(t, dir, store.Options{}, "damaged or not a database")
 	})
 	t.Run("database of another program", func(t *testing.T) {
 		dir := initialised(t, `PRAGMA application_id = 1`)
-		wantError(t, dir, Options{}, "not written by muster")
+		wantError(t, dir, store.Options{}, "not written by muster")
 	})
 	t.Run("newer schema", func(t *testing.T) {
 		dir := initialised(t, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, 1)`)
-		wantError(t, dir, Options{}, "version 9000", "newer muster")
+		wantError(t, dir, store.Options{}, "version 9000", "newer muster")
 	})
 	t.Run("interrupted initialisation", func(t *testing.T) {
 		dir := initialised(t, `DELETE FROM meta`, `DELETE FROM clock`, `DELETE FROM sequence`)
-		wantError(t, dir, Options{}, "interrupted", "muster load")
+		wantError(t, dir, store.Options{}, "interrupted", "muster load")
 		openTest(t, dir, time.Now)
 	})
 	for _, c := range []struct {
 		field string
-		want  CreateInfo
+		want  store.Identity
 		words []string
 	}{
-		{"mode", CreateInfo{Mode: "mirror"}, []string{"authoritative", "mirror", "another directory"}},
-		{"base URL", CreateInfo{BaseURL: "https://other/fhir"}, []string{"localhost", "https://other/fhir"}},
-		{"definitions", CreateInfo{DefinitionsHash: "feed"}, []string{"search parameters", "muster reindex"}},
+		{"mode", store.Identity{Mode: "mirror"}, []string{"authoritative", "mirror", "another directory"}},
+		{"base URL", store.Identity{BaseURL: "https://other/fhir"}, []string{"localhost", "https://other/fhir"}},
+		{"definitions", store.Identity{DefinitionsHash: "feed"}, []string{"search parameters", "muster reindex"}},
 	} {
 		t.Run(c.field, func(t *testing.T) {
 			dir := initialised(t)
-			wantError(t, dir, Options{Expect: c.want}, c.words...)
-			wantError(t, dir, Options{Create: &c.want}, c.words...)
+			wantError(t, dir, store.Options{Expect: c.want}, c.words...)
+			wantError(t, dir, store.Options{Create: &c.want}, c.words...)
 		})
 	}
 }
@@ -108,7 +108,7 @@ func TestReopen(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again, err := Open(t.Context(), dir, Options{Expect: CreateInfo{BaseURL: testInfo.BaseURL}})
+	again, err := Open(t.Context(), dir, store.Options{Expect: store.Identity{BaseURL: testInfo.BaseURL}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,12 +5,14 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"muster/internal/store"
 )
 
 // ownerOf opens a directory and returns its owner id.
 func ownerOf(t *testing.T, dir string) string {
 	t.Helper()
-	s, err := Open(t.Context(), dir, Options{})
+	s, err := Open(t.Context(), dir, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +27,7 @@ func ownerOf(t *testing.T, dir string) string {
 // freezeTo copies a directory as a backup does and returns the owner id of the copy.
 func freezeTo(t *testing.T, dir, out string) string {
 	t.Helper()
-	i, err := Inspect(t.Context(), dir, CreateInfo{})
+	i, err := Inspect(t.Context(), dir, store.Identity{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +86,7 @@ func TestInspectedFilesOwner(t *testing.T) {
 	dir := initialised(t)
 	wantID := func(want string) {
 		t.Helper()
-		i, err := Inspect(t.Context(), dir, CreateInfo{})
+		i, err := Inspect(t.Context(), dir, store.Identity{})
 		if err != nil {
 			t.Fatal(err)
 		}

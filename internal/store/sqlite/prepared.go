@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"muster/internal/fhir"
+	"muster/internal/store"
 	"muster/internal/store/writepath"
 )
 
@@ -19,7 +20,7 @@ type writer struct {
 	liveTimes func(context.Context) ([]fhir.Instant, error)
 	stmts     statements
 	nameIDs   map[string]int64 // rows of table name that are known to be committed
-	info      *CreateInfo      // of the store
+	info      *store.Identity  // of the store
 	chunks    writepath.ChunkSizer
 	grams     []gram // a buffer that is reused: it is the longest list of a chunk
 }

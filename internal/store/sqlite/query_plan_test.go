@@ -9,7 +9,7 @@ import (
 	"muster/internal/search/index"
 	"muster/internal/search/plan"
 	"muster/internal/store/searchsql"
-	"muster/internal/store/searchsql/optimizer"
+	"muster/internal/store/searchsql/optimiser"
 	"muster/internal/store/storetest"
 
 	"github.com/google/go-cmp/cmp"
@@ -59,7 +59,7 @@ func TestSelectQueryPlan(t *testing.T) {
 			"SEARCH t2 EXISTS USING PRIMARY KEY (row_key=? AND param=? AND norm>? AND norm<?)"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := queryPlan(t, s, searchsql.SQLite.Select(optimizer.ByHeuristic(plan.Plan{Type: fhir.Location, Root: c.root})))
+			got := queryPlan(t, s, searchsql.SQLite.Select(optimiser.ByHeuristic(plan.Plan{Type: fhir.Location, Root: c.root})))
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}

@@ -173,8 +173,8 @@ func (s *Store) Present(ctx context.Context, t fhir.Type, ids []string) (map[str
 	return present, nil
 }
 
-// Counts implements store.Directory. It reads the row of every resource, type by type: one
-// GROUP BY over all types would collect the rows in memory.
+// Counts implements store.Directory. It reads the row of every resource. Each type has a query
+// of its own, because SQLite would collect the rows of one GROUP BY over all types in memory.
 func (s *Store) Counts(ctx context.Context) (map[fhir.Type]store.Count, error) {
 	counts := map[fhir.Type]store.Count{}
 	for _, t := range fhir.Types() {

@@ -36,7 +36,7 @@ func (q *queries) Search(ctx context.Context, search store.Search) (store.Search
 	return session.Find(ctx, search)
 }
 
-// counting runs the counts by which the optimizer chooses the order of work.
+// counting runs the counts by which the optimiser chooses the order of work.
 func counting(tx *sql.Tx) searchsql.CountFunc {
 	return func(ctx context.Context, s searchsql.Statement) (n int64, err error) {
 		err = tx.QueryRowContext(ctx, s.SQL, s.Args...).Scan(&n)

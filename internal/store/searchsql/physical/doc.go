@@ -1,4 +1,4 @@
-// Package physical defines physical plans: the value that the optimizer hands to the
+// Package physical defines physical plans: the value that the optimiser hands to the
 // SQL writer.
 //
 // A logical plan (package plan) says what to find. A physical plan also says how: for

@@ -16,8 +16,8 @@ type query struct {
 
 func (w *writer) newQuery() *query { return &query{w: w} }
 
-// join adds a table after the tables that the query has, with the condition that finds
-// its rows.
+// join appends a table to the FROM clause. on is the condition that selects its rows; args are
+// the arguments of the placeholders in table.
 func (q *query) join(table string, on *fragment, args ...any) {
 	if q.from.text.Len() == 0 {
 		q.from.add(table, args...)

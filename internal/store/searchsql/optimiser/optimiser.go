@@ -1,4 +1,4 @@
-package optimizer
+package optimiser
 
 import (
 	"context"
@@ -17,22 +17,22 @@ const maxCounts = 200
 // A CountFunc runs a statement that returns one number.
 type CountFunc func(ctx context.Context, s sqlwriter.Statement) (int64, error)
 
-// Optimize chooses the driving conditions of a plan by counts. No count exceeds the
+// Optimise chooses the driving conditions of a plan by counts. No count exceeds the
 // limit. The errors are those of count.
-func Optimize(ctx context.Context, d sqlwriter.Dialect, p plan.Plan, limit int64, count CountFunc) (physical.Plan, error) {
-	o := optimizer{dialect: d, count: count, countsLeft: maxCounts}
-	optimized := ByHeuristic(p)
+func Optimise(ctx context.Context, d sqlwriter.Dialect, p plan.Plan, limit int64, count CountFunc) (physical.Plan, error) {
+	o := optimiser{dialect: d, count: count, countsLeft: maxCounts}
+	optimised := ByHeuristic(p)
 	rows := unknown
 	for _, limit := range countLimits(limit) {
-		if rows = o.chooseByCounts(ctx, optimized.Root, limit); rows < limit || rows == unknown {
+		if rows = o.chooseByCounts(ctx, optimised.Root, limit); rows < limit || rows == unknown {
 			break
 		}
 	}
 	if o.err != nil {
 		return physical.Plan{}, o.err
 	}
-	optimized.LargeDrivingSet = rows >= limit
-	return optimized, nil
+	optimised.LargeDrivingSet = rows >= limit
+	return optimised, nil
 }
 
 // countLimits returns the successive limits of the counts, up to the last.
@@ -46,7 +46,7 @@ func countLimits(last int64) (limits []int64) {
 // unknown is the row count of a condition that cannot drive.
 const unknown = int64(math.MaxInt64)
 
-type optimizer struct {
+type optimiser struct {
 	dialect    sqlwriter.Dialect
 	count      CountFunc
 	countsLeft int
@@ -55,7 +55,7 @@ type optimizer struct {
 
 // chooseByCounts chooses the driving child of a conjunction and returns its rows, up to
 // the limit.
-func (o *optimizer) chooseByCounts(ctx context.Context, s *physical.Step, limit int64) int64 {
+func (o *optimiser) chooseByCounts(ctx context.Context, s *physical.Step, limit int64) int64 {
 	best := unknown
 	for i, child := range s.Children {
 		if costOf(child) == notIndexable {
@@ -75,7 +75,7 @@ func (o *optimizer) chooseByCounts(ctx context.Context, s *physical.Step, limit 
 // rows returns the number of rows of a step as a set, up to the limit. For a reference
 // to a set that reaches the limit it returns the limit without counting, since that
 // count could take very long.
-func (o *optimizer) rows(ctx context.Context, s *physical.Step, limit int64) int64 {
+func (o *optimiser) rows(ctx context.Context, s *physical.Step, limit int64) int64 {
 	switch {
 	case costOf(s) == notIndexable:
 		return unknown
@@ -110,7 +110,7 @@ func (o *optimizer) rows(ctx context.Context, s *physical.Step, limit int64) int
 
 // sumOfAlternatives adds up the rows of the alternatives. If no alternative needs a
 // decision, one statement counts them all.
-func (o *optimizer) sumOfAlternatives(ctx context.Context, s *physical.Step, limit int64) int64 {
+func (o *optimiser) sumOfAlternatives(ctx context.Context, s *physical.Step, limit int64) int64 {
 	undecided := false
 	for _, child := range s.Children {
 		undecided = undecided || needsDecision(child)
@@ -127,7 +127,7 @@ func (o *optimizer) sumOfAlternatives(ctx context.Context, s *physical.Step, lim
 	return sum
 }
 
-// needsDecision reports whether the optimizer decides anything within the step.
+// needsDecision reports whether the optimiser decides anything within the step.
 func needsDecision(s *physical.Step) bool {
 	_, substring := s.Substring()
 	return len(s.Children) > 0 || substring != ""
@@ -135,7 +135,7 @@ func needsDecision(s *physical.Step) bool {
 
 // chooseProbe finds the rarest piece of a substring. It returns false if every piece
 // occurs in at least limit texts.
-func (o *optimizer) chooseProbe(ctx context.Context, s *physical.Step, substring string, limit int64) bool {
+func (o *optimiser) chooseProbe(ctx context.Context, s *physical.Step, substring string, limit int64) bool {
 	param, _ := s.Substring()
 	best := unknown
 	for _, probe := range index.Probes(substring) {
@@ -147,7 +147,7 @@ func (o *optimizer) chooseProbe(ctx context.Context, s *physical.Step, substring
 }
 
 // countSet counts the rows of a step and stores the count in it.
-func (o *optimizer) countSet(ctx context.Context, s *physical.Step, limit int64) int64 {
+func (o *optimiser) countSet(ctx context.Context, s *physical.Step, limit int64) int64 {
 	s.RowCount = o.run(ctx, o.dialect.SetCount(s, limit), limit)
 	s.RowCountExact = s.RowCount < limit
 	return s.RowCount
@@ -155,7 +155,7 @@ func (o *optimizer) countSet(ctx context.Context, s *physical.Step, limit int64)
 
 // run runs one count. After an error, or after [maxCounts] counts, it returns the limit
 // without running the statement.
-func (o *optimizer) run(ctx context.Context, s sqlwriter.Statement, limit int64) int64 {
+func (o *optimiser) run(ctx context.Context, s sqlwriter.Statement, limit int64) int64 {
 	if o.err != nil || o.countsLeft == 0 {
 		return limit
 	}

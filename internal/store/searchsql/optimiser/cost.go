@@ -1,4 +1,4 @@
-package optimizer
+package optimiser
 
 import (
 	"muster/internal/search/plan"

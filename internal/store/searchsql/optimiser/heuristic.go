@@ -1,4 +1,4 @@
-package optimizer
+package optimiser
 
 import (
 	"slices"
@@ -11,9 +11,9 @@ import (
 // ByHeuristic chooses the driving conditions of a plan by the kinds of conditions
 // alone.
 func ByHeuristic(p plan.Plan) physical.Plan {
-	optimized := physical.New(p)
-	chooseByHeuristic(optimized.Root)
-	return optimized
+	optimised := physical.New(p)
+	chooseByHeuristic(optimised.Root)
+	return optimised
 }
 
 // chooseByHeuristic chooses the child with the lowest cost in each conjunction, the
@@ -45,7 +45,7 @@ func IndexableConditions(p plan.Plan) int {
 	return n
 }
 
-// HasSingleAccessPath reports whether the optimizer has no choice: in the plan's
+// HasSingleAccessPath reports whether the optimiser has no choice: in the plan's
 // conjunction, and in each conjunction within its driving condition, exactly one
 // condition can drive. A query in no order then needs no counts.
 func HasSingleAccessPath(p physical.Plan) bool { return conjunctionHasSinglePath(p.Root) }

@@ -1,4 +1,4 @@
-package optimizer
+package optimiser
 
 import (
 	"context"
@@ -15,7 +15,7 @@ const (
 	cacheTTL  = 5 * time.Minute
 )
 
-// CountCache caches the counts of the optimizer. Common values occur in many queries and
+// CountCache caches the counts of the optimiser. Common values occur in many queries and
 // take longest to count. A cached count may be outdated: that may cost time, but never
 // changes a result. The zero value is an empty cache. A CountCache is safe for
 // concurrent use.

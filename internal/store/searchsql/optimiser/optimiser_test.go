@@ -1,4 +1,4 @@
-package optimizer_test
+package optimiser_test
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 
 	"muster/internal/fhir"
 	"muster/internal/search/plan"
-	"muster/internal/store/searchsql/optimizer"
+	"muster/internal/store/searchsql/optimiser"
 	"muster/internal/store/searchsql/sqlwriter"
 )
 
@@ -36,11 +36,11 @@ func TestSmallestSetDrives(t *testing.T) {
 	} {
 		for _, d := range []sqlwriter.Dialect{sqlwriter.SQLite, sqlwriter.PostgreSQL} {
 			rows := map[string]int64{"ix_string": c.texts, "ix_token": c.tokens, "ix_reference": c.references}
-			optimized, err := optimizer.Optimize(t.Context(), d, p, limit, countByTable(rows))
+			optimised, err := optimiser.Optimise(t.Context(), d, p, limit, countByTable(rows))
 			if err != nil {
 				t.Fatal(err)
 			}
-			statement := d.Select(optimized).SQL
+			statement := d.Select(optimised).SQL
 			if _, from, _ := strings.Cut(statement, "ix_"); !strings.HasPrefix("ix_"+from, c.driving+" AS t1") {
 				t.Errorf("%v: %s does not drive\n%s", d, c.driving, statement)
 			}
@@ -50,7 +50,7 @@ func TestSmallestSetDrives(t *testing.T) {
 
 // countByTable returns the number of rows of the table that a count names, up to the
 // limit of the count.
-func countByTable(rows map[string]int64) optimizer.CountFunc {
+func countByTable(rows map[string]int64) optimiser.CountFunc {
 	return func(_ context.Context, s sqlwriter.Statement) (int64, error) {
 		limit := s.Args[len(s.Args)-1].(int64)
 		for table, n := range rows {

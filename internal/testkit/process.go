@@ -54,8 +54,8 @@ func (r *Process) ExitCode() int {
 	return r.cmd.ProcessState.ExitCode()
 }
 
-// Killed reports whether kill -9 ended the process, by [Process.Kill] or at its fault
-// point. It waits until the process is gone.
+// Killed reports whether kill -9 ended the process, by [Process.Kill] or at its
+// failpoint. It waits until the process is gone.
 func (r *Process) Killed() bool {
 	<-r.exit
 	status, ok := r.cmd.ProcessState.Sys().(syscall.WaitStatus)

@@ -25,8 +25,9 @@
 //
 // Bind never fails. A term with an unknown or restricted name, a step that leads nowhere or
 // a modifier that the parameter does not take has a [Problem], which says what is wrong,
-// where, and what to write instead (SR-22, SR-23, SR-30). Each term has at most one: the first from the
-// left. Package policy returns it to the client unless a rule refuses the term first.
+// where, and what to write instead (SR-22, SR-23, SR-30). Each term has at most one: the
+// first from the left. Package policy returns it to the client unless a rule refuses the
+// term first.
 //
 // Nothing here holds state; all functions are safe for concurrent use.
 package bound

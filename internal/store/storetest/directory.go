@@ -43,7 +43,7 @@ func Directory(t *testing.T, open OpenStore) {
 		{"CountsByType", testCounts},
 		{"LargeApplyKeepsTheOrder", testLargeApply},
 		{"CancelledApplyReturnsWhatIsCommitted", testCancelledApply},
-		{"SnapshotSeesOneMoment", testSnapshotIsolation},
+		{"SnapshotSeesOneInstant", testSnapshotIsolation},
 		{"SnapshotWaitsForTheBatch", testSnapshotWaits},
 		{"BatchWaitsForTheSnapshot", testBatchWaits},
 		{"GateTakesTurns", testGateTurns},

@@ -9,7 +9,6 @@ import (
 	"muster/internal/backup"
 	"muster/internal/blob"
 	"muster/internal/store"
-	"muster/internal/store/postgres"
 	"muster/internal/store/sqlite"
 )
 
@@ -45,12 +44,8 @@ func (c backupCmd) Run(a app) (err error) {
 	fmt.Fprintf(a.stdout, "the copy %s is of %v, with %d export files\n", c.Out, summary.Time, summary.Files)
 	fmt.Fprintf(a.stderr, "took %.1f s; writers waited for %.1f ms; %d files are hard links\n",
 		time.Since(start).Seconds(), float64(summary.Held.Microseconds())/1000, summary.Linked)
-	if c.Database != "" {
-		schema := " --schema=public" // a new database already has it
-		if d, ok := source.(*postgres.Inspection); ok && d.Schema() != "public" {
-			schema = ""
-		}
-		fmt.Fprintf(a.stdout, "restore it with: createdb --encoding=UTF8 --template=template0 NEW && pg_restore --no-owner%s --dbname=NEW %s\n", schema, filepath.Join(c.Out, postgres.DumpFile))
+	if restore := source.RestoreCommand(c.Out); restore != "" {
+		fmt.Fprintf(a.stdout, "restore it with: %s\n", restore)
 	}
 	if n := len(summary.Lost); n > 0 {
 		return fmt.Errorf("the directory has lost %d export files, such as %s, and the copy lacks them too: cancel their exports, which this command lists: %s", n, summary.Lost[0], commandOn("check", c.Data, c.Database))

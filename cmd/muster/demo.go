@@ -187,7 +187,8 @@ func demoExport(ctx context.Context, out printer, base string, want map[string]i
 		out.line("  %-18s %3d", file.Type, file.Count)
 	}
 	out.line("%d files, %d resources, all as of %s.", len(manifest.Output), total, manifest.TransactionTime)
-	out.line("Inactive and suppressed resources are not included. An export with _since includes them, with their state, so that a client can delete its copies.")
+	out.line("Inactive and suppressed resources are not included. An export with _since includes")
+	out.line("them, with their state, so that a client can delete its copies.")
 	return nil
 }
 

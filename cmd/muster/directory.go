@@ -56,6 +56,9 @@ type inspected interface {
 	store.Inspector
 	store.Freezer
 	Info() store.Identity
+	// RestoreCommand returns the shell command that restores a copy in the folder, or "" if
+	// the copy is used as it is.
+	RestoreCommand(folder string) string
 	// Served reports whether a server runs on the directory.
 	Served(ctx context.Context) (bool, error)
 	// FilesOwner returns the id of the directory as the owner of a folder of files, "" if

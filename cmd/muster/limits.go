@@ -23,7 +23,7 @@ func (f *limitsFlags) Validate() error {
 		bound("--max-header", f.MaxHeader >= 1024 && f.MaxHeader <= 1<<30, "a number of bytes from 1024 to 1073741824"),
 		bound("--max-url", f.MaxURL >= 256 && f.MaxURL <= 1<<30, "a number of bytes from 256 to 1073741824"),
 		bound("--max-parameters", f.MaxParameters >= 1, "a number from 1"),
-		bound("--rate", f.Rate == nil || *f.Rate >= 0 && *f.Rate <= 1e6, "a number of requests per second up to 1000000, or 0 for no limit"),
+		bound("--rate", f.Rate == nil || *f.Rate == -1 || *f.Rate >= 0 && *f.Rate <= 1e6, "a number of requests per second up to 1000000, or 0 for no limit"),
 		bound("--burst", f.Burst >= 0, "a number of requests from 1, or 0 for twice the rate"),
 		bound("--downloads", f.Downloads >= 0, "a number from 1, or 0 for no limit"),
 		bound("--searches", f.Searches >= 0, "a number from 1, or 0 for no limit"),
@@ -38,7 +38,7 @@ func (f *limitsFlags) limits(local bool) server.Limits {
 		Burst: f.Burst, Downloads: f.Downloads, Searches: f.Searches,
 	}
 	switch {
-	case f.Rate != nil:
+	case f.Rate != nil && *f.Rate >= 0: // -1, an earlier default, selects the default
 		l.Rate = *f.Rate
 	case !local:
 		l.Rate = server.DefaultRate

@@ -62,12 +62,22 @@ func profiles() http.Handler {
 	return mux
 }
 
+// isForwarded reports whether a request has a header field that proxies add.
+func isForwarded(r *http.Request) bool {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
+		if r.Header.Get(name) != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // localOnly answers 404 to clients on other machines, and to requests that a proxy
 // forwards.
 func localOnly(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		address, err := netip.ParseAddrPort(r.RemoteAddr)
-		if err != nil || !address.Addr().Unmap().IsLoopback() || r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" {
+		if err != nil || !address.Addr().Unmap().IsLoopback() || isForwarded(r) {
 			http.NotFound(w, r)
 			return
 		}

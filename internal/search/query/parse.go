@@ -71,7 +71,7 @@ func (p *parser) resourceType() (int, bool) {
 	t, ok := fhir.ParseType(text[:mark])
 	if !ok {
 		p.issues = append(p.issues, fhir.Issue{Code: fhir.CodeNotSupported, Reason: fhir.TypeNotExportable, Diagnostics: fmt.Sprintf(
-			"%s is not a type of this directory: use one of %s", place(text, Span{0, mark}), fhir.Names(fhir.Types()))})
+			"%s is not a type of this directory: use one of %s; names are case-sensitive", place(text, Span{0, mark}), fhir.Names(fhir.Types()))})
 		return 0, false
 	}
 	p.q.Type = t

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"muster/internal/store"
@@ -78,8 +79,15 @@ func (i *Inspection) open(ctx context.Context, expect store.Identity) error {
 // Info returns what the directory was created as.
 func (i *Inspection) Info() store.Identity { return i.info }
 
-// Schema returns the name of the schema of the tables.
-func (i *Inspection) Schema() string { return i.schema }
+// RestoreCommand returns the shell command that restores the dump in the folder of a copy
+// into a new database.
+func (i *Inspection) RestoreCommand(folder string) string {
+	schema := ""
+	if i.schema == "public" {
+		schema = " --schema=public" // a new database already has it
+	}
+	return fmt.Sprintf("createdb --encoding=UTF8 --template=template0 NEW && pg_restore --no-owner%s --dbname=NEW %s", schema, filepath.Join(folder, DumpFile))
+}
 
 // Close closes the connections.
 func (i *Inspection) Close() error {

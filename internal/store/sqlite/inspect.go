@@ -121,6 +121,9 @@ func (i *Inspection) Close() error {
 	return errors.Join(errs...)
 }
 
+// RestoreCommand returns "": a copy is a data directory.
+func (i *Inspection) RestoreCommand(string) string { return "" }
+
 // Served reports whether a server runs on the data directory.
 func (i *Inspection) Served(context.Context) (bool, error) {
 	f, err := os.Open(filepath.Join(i.dir, serveFile))

@@ -2,8 +2,6 @@ package search
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -33,29 +31,13 @@ func compiler(t testing.TB) *Compiler {
 
 // TestGolden holds the plan of each filter in testdata; its README tells the form.
 func TestGolden(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no golden files: %v", err)
-	}
 	c := compiler(t)
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			old, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var out strings.Builder
-			for line := range strings.Lines(string(old)) {
-				switch text, isFilter := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "filter "); {
-				case isFilter:
-					out.WriteString(line + answer(t, c, text))
-				case !strings.HasPrefix(line, "  "):
-					out.WriteString(line)
-				}
-			}
-			golden.Check(t, file, out.String())
-		})
-	}
+	golden.CheckAnswers(t, "testdata/*.txt", func(t *testing.T, line string) string {
+		if text, isFilter := strings.CutPrefix(line, "filter "); isFilter {
+			return answer(t, c, text)
+		}
+		return ""
+	})
 }
 
 // answer prints the canonical text with both plans, or the problems.

@@ -2,8 +2,6 @@ package search
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -21,32 +19,16 @@ var strict = policy.SearchRules{RequireSubstantive: true}
 // the form.
 func TestURLs(t *testing.T) {
 	t.Attr("requirements", "PG-02 PG-03 PG-06 SR-10 SR-12 SR-20 SR-21 SR-22 SR-23 SR-24 SR-25 SR-30 SR-31 SR-32 SR-33 SR-51 SR-54 TR-01 TR-02 TR-03 TR-04 TR-05 RD-06 RD-07")
-	files, err := filepath.Glob("testdata/urls/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no golden files: %v", err)
-	}
 	c := compiler(t)
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			old, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var out strings.Builder
-			for line := range strings.Lines(string(old)) {
-				command, text, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-				switch {
-				case command == "search":
-					out.WriteString(line + searched(c, text))
-				case command == "read":
-					out.WriteString(line + read(c, text))
-				case !strings.HasPrefix(line, "  "):
-					out.WriteString(line)
-				}
-			}
-			golden.Check(t, file, out.String())
-		})
-	}
+	golden.CheckAnswers(t, "testdata/urls/*.txt", func(t *testing.T, line string) string {
+		switch command, text, _ := strings.Cut(line, " "); command {
+		case "search":
+			return searched(c, text)
+		case "read":
+			return read(c, text)
+		}
+		return ""
+	})
 }
 
 func cutURL(text string) (fhir.Type, string) {

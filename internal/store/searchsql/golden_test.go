@@ -1,9 +1,7 @@
 package searchsql_test
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,11 +11,8 @@ import (
 	"muster/internal/search/plan"
 	"muster/internal/store/searchsql"
 	"muster/internal/store/searchsql/optimiser"
-
-	"github.com/google/go-cmp/cmp"
+	"muster/internal/testkit/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite testdata/*.txt")
 
 func ptr(s string) *string { return &s }
 
@@ -107,20 +102,7 @@ func TestGolden(t *testing.T) {
 				}
 				b.WriteString("----\n\n")
 			}
-			file := filepath.Join("testdata", name+".txt")
-			if *update {
-				if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), b.String()); diff != "" {
-				t.Errorf("%s (-file +code; run with -update to accept)\n%s", file, diff)
-			}
+			golden.Check(t, filepath.Join("testdata", name+".txt"), b.String())
 		})
 	}
 }

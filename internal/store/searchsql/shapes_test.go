@@ -3,8 +3,6 @@ package searchsql_test
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,8 +14,7 @@ import (
 	"muster/internal/search/plan"
 	"muster/internal/store/searchsql"
 	"muster/internal/store/searchsql/optimiser"
-
-	"github.com/google/go-cmp/cmp"
+	"muster/internal/testkit/golden"
 )
 
 var databases = []searchsql.Dialect{searchsql.SQLite, searchsql.PostgreSQL}
@@ -34,54 +31,23 @@ func compiler(t testing.TB) *search.Compiler {
 // TestShapes checks the plan and the statements of the queries in testdata/shapes. The
 // README there describes the format.
 func TestShapes(t *testing.T) {
-	files, err := filepath.Glob("testdata/shapes/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no golden files: %v", err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			old, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := shapes(t, string(old))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(old), got); diff != "" {
-				t.Errorf("%s (-file +code; run with -update to accept)\n%s", file, diff)
-			}
-		})
-	}
-}
-
-// shapes returns the expected content of the file: its comments and cases, each case
-// followed by the plan and the statements.
-func shapes(t *testing.T, file string) string {
 	c := compiler(t)
-	var b strings.Builder
-	for line := range strings.Lines(file) {
-		if strings.HasPrefix(line, "  ") {
-			continue
-		}
-		b.WriteString(line)
+	golden.CheckAnswers(t, "testdata/shapes/*.txt", func(t *testing.T, line string) string {
 		words := strings.Fields(line)
 		if len(words) == 0 || words[0] == "#" {
-			continue
+			return ""
 		}
+		var b strings.Builder
 		p := planOf(t, c, words[len(words)-1])
-		fmt.Fprintf(&b, "%s", indented(p.String()))
+		b.WriteString(indented(p.String()))
 		for _, d := range databases {
 			for _, s := range statements(t, c, d, words, p) {
 				fmt.Fprintf(&b, "  %v\n%s", d, indented(s.SQL))
 				fmt.Fprintf(&b, "    with %v\n", s.Args)
 			}
 		}
-	}
-	return b.String()
+		return b.String()
+	})
 }
 
 // compile compiles Type?criteria as a search, sorted by the keys unless they are empty.

@@ -5,6 +5,8 @@ package golden
 import (
 	"flag"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -31,5 +33,31 @@ func Check(t testing.TB, path, got string) {
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("%s differs (-file +test), to accept it run the test with -update:\n%s", path, diff)
+	}
+}
+
+// CheckAnswers checks the files that match the pattern, each in a subtest. A file holds
+// questions, comments and answers; the lines of an answer begin with two spaces. answer
+// returns the answer to another line, or "" if the line is not a question.
+func CheckAnswers(t *testing.T, pattern string, answer func(t *testing.T, line string) string) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no golden files: %v", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			old, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b strings.Builder
+			for line := range strings.Lines(string(old)) {
+				if !strings.HasPrefix(line, "  ") {
+					b.WriteString(line + answer(t, strings.TrimSuffix(line, "\n")))
+				}
+			}
+			Check(t, file, b.String())
+		})
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -18,9 +17,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"muster/internal/testkit"
 )
 
 // writeCertificate creates a certificate for localhost and writes its two files.
@@ -59,24 +59,6 @@ func writeCertificate(t *testing.T, dir string, serial int64) (cert, key string,
 	return cert, key, pool
 }
 
-// logText is a log that can be read while it is written.
-type logText struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // TestServeWithTLS starts a server with a certificate and connects with each TLS version.
 func TestServeWithTLS(t *testing.T) {
 	t.Attr("requirements", "SE-01")
@@ -86,7 +68,7 @@ func TestServeWithTLS(t *testing.T) {
 	if err := os.WriteFile(resources, []byte(`{"resourceType":"Organization","id":"a","name":"A"}`+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var log logText
+	var log testkit.Log
 	a := app{ctx: t.Context(), stdin: strings.NewReader(""), stdout: io.Discard, stderr: &log}
 	if code := run(a, []string{"load", "--data", filepath.Join(dir, "data"), resources}); code != exitOK {
 		t.Fatalf("load: %d\n%s", code, log.String())
@@ -160,7 +142,7 @@ func TestCertificateIsRenewed(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
 	cert, key, _ := writeCertificate(t, dir, 1)
 	newCert, newKey, _ := writeCertificate(t, other, 2)
-	var log logText
+	var log testkit.Log
 	c, err := loadCertificate(cert, key, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)

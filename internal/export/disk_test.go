@@ -1,7 +1,6 @@
 package export
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 	"muster/internal/oserror"
 	"muster/internal/store"
 	"muster/internal/store/sqlite"
+	"muster/internal/testkit"
 )
 
 // countingObserver counts the events of [Observer]. A client may see the end of a job
@@ -70,7 +70,7 @@ func TestFullDiskWhileWriting(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(c.point, " ", c.number), func(t *testing.T) {
 			observed := newObserver()
-			var log syncBuffer
+			var log testkit.Log
 			b := newFixture(t, func(config *Config) {
 				config.Observer, config.Logger = observed, slog.New(slog.NewTextHandler(&log, nil))
 			})
@@ -231,22 +231,4 @@ func TestLostFile(t *testing.T) {
 // filesDir returns the folder of the blobs.
 func (b *fixture) filesDir() string {
 	return filepath.Join(b.Store.(*sqlite.Store).Dir(), sqlite.FilesFolder)
-}
-
-// syncBuffer is a log that a test may read while the service runs.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

@@ -19,6 +19,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/searchset"
 	"muster/internal/store"
+	"muster/internal/testkit"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -109,25 +110,7 @@ type testServer struct {
 	*httptest.Server
 	t    *testing.T
 	fake *fakeExports
-	log  *logBuffer
-}
-
-// logBuffer is a log that a test may read while requests run.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log  *testkit.Log
 }
 
 // testConfig returns the configuration of a server with a minimal parser and without a
@@ -157,7 +140,7 @@ const base = "https://directory.example/api/v1/fhir"
 
 func startServer(t *testing.T, change ...func(*Config)) *testServer {
 	t.Helper()
-	u := &testServer{t: t, fake: &fakeExports{}, log: &logBuffer{}}
+	u := &testServer{t: t, fake: &fakeExports{}, log: &testkit.Log{}}
 	config := testConfig(t, u.fake)
 	config.Logger = slog.New(slog.NewJSONHandler(u.log, nil))
 	for _, c := range change {

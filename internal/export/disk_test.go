@@ -158,7 +158,7 @@ func TestJobsDiskFull(t *testing.T) {
 		t.Errorf("a kick-off meanwhile: %v", err)
 	}
 	full.Store(false)
-	b.clock.move(time.Minute)
+	b.clock.Add(time.Minute)
 	if status := b.wait(b.Service, id); status.State != store.Complete {
 		t.Errorf("with space again: %s %q", status.State, status.Reason)
 	}
@@ -187,7 +187,7 @@ func TestUnreportedFailure(t *testing.T) {
 	defer start(t, b.Service)()
 	for range 3 { // attempts, of which the store records only the claim
 		<-written
-		b.clock.move(10 * time.Second) // the lease ends
+		b.clock.Add(10 * time.Second) // the lease ends
 		space.Store(true)
 	}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {

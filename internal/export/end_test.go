@@ -201,14 +201,14 @@ func TestJanitor(t *testing.T) {
 		}
 	}
 	sweep(append(kept, live+"/1-1.ndjson.gz")...)
-	b.clock.move(24*time.Hour - time.Second)
+	b.clock.Add(24*time.Hour - time.Second)
 	sweep(append(kept, live+"/1-1.ndjson.gz")...)
-	b.clock.move(time.Second)
+	b.clock.Add(time.Second)
 	sweep(live + "/1-1.ndjson.gz") // RE-09: the retention is over
 	if job, err := b.jobs.Job(t.Context(), complete); err != nil || job.State != store.Expired {
 		t.Errorf("job %+v, %v", job, err)
 	}
-	b.clock.move(7*24*time.Hour + time.Second)
+	b.clock.Add(7*24*time.Hour + time.Second)
 	sweep(live + "/1-1.ndjson.gz")
 	if _, err := b.jobs.Job(t.Context(), complete); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a forgotten job: %v", err)

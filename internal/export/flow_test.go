@@ -22,34 +22,15 @@ import (
 	"muster/internal/store"
 	"muster/internal/store/postgres"
 	"muster/internal/store/sqlite"
+	"muster/internal/testkit"
 	"muster/internal/testkit/pgtest"
 )
-
-// clock is a clock that a test moves.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock { return &clock{now: time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) move(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
 
 // fixture is a service with a data directory.
 type fixture struct {
 	*testing.T
 	*Service
-	clock *clock
+	clock *testkit.Clock
 	files *blob.Folder
 	dir   string // of files
 }
@@ -69,7 +50,7 @@ func onBothDatabases(t *testing.T, test func(t *testing.T, onPostgres bool)) {
 func newFixtureOn(t *testing.T, onPostgres bool, change func(*Config)) *fixture {
 	t.Helper()
 	dir := t.TempDir()
-	b := &fixture{T: t, clock: newClock()}
+	b := &fixture{T: t, clock: testkit.NewClock(time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC))}
 	options := store.Options{Now: b.clock.Now,
 		Create: &store.Identity{BaseURL: testBase, Mode: "authoritative", DefinitionsHash: "test"}}
 	var directory store.Store

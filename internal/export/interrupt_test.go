@@ -115,7 +115,7 @@ func (b *fixture) interrupt(point, how string) string {
 		b.Fatal(err)
 	}
 	if how == "crash" {
-		b.clock.move(time.Minute) // past the leases of the crashed service
+		b.clock.Add(time.Minute) // past the leases of the crashed service
 	}
 	b.Service = New(b.Config)
 	start(b.T, b.Service)

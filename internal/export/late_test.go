@@ -63,7 +63,7 @@ func testLateWorker(t *testing.T, onPostgres bool) {
 			case <-time.After(30 * time.Second):
 				t.Fatal("the point was not reached")
 			}
-			b.clock.move(time.Minute) // past the lease of the blocked worker
+			b.clock.Add(time.Minute) // past the lease of the blocked worker
 			if status := b.wait(b.Service, id); status.State != store.Complete {
 				t.Fatalf("status %+v", status)
 			}

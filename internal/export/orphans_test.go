@@ -95,7 +95,7 @@ func testRecentOrphans(t *testing.T, onPostgres bool) {
 		if got := strings.Join(b.blobs(), " "); got != recent {
 			t.Fatalf("the janitor leaves %s; want %s", got, recent)
 		}
-		b.clock.move(30 * 24 * time.Hour)
+		b.clock.Add(30 * 24 * time.Hour)
 	}
 }
 

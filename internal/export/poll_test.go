@@ -42,7 +42,7 @@ func TestPollLimits(t *testing.T) {
 			b := newFixture(t, func(c *Config) { c.PollLimit, c.PollInterval = test.limit, test.interval })
 			id := b.kickOff("Practitioner") // no worker runs
 			for n, s := range test.steps {
-				b.clock.move(s.after)
+				b.clock.Add(s.after)
 				got, err := b.Poll(t.Context(), id)
 				if err != nil {
 					t.Fatal(err)
@@ -192,7 +192,7 @@ func TestAccess(t *testing.T) {
 			t.Errorf("%s: error %v, want not found", req, err)
 		}
 	}
-	b.clock.move(24 * time.Hour)
+	b.clock.Add(24 * time.Hour)
 	_, poll = b.Poll(t.Context(), id)
 	_, open = b.OpenFile(t.Context(), parts[0].File)
 	if diff := cmp.Diff([]bool{true, true, true}, []bool{errors.Is(poll, store.ErrNotFound), errors.Is(open, store.ErrNotFound), errors.Is(b.Cancel(t.Context(), id), ErrAlreadyDeleted)}); diff != "" {

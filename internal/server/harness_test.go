@@ -254,23 +254,3 @@ func (c *countingObserver) Refused(what string) {
 	}
 	c.refused[what]++
 }
-
-// testClock is a clock that a test moves while requests run.
-type testClock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *testClock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *testClock) set(at time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = at
-}
-
-func (c *testClock) add(d time.Duration) { c.set(c.now().Add(d)) }

@@ -14,6 +14,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/searchset"
 	"muster/internal/store"
+	"muster/internal/testkit"
 )
 
 func TestRequestLimits(t *testing.T) {
@@ -50,11 +51,10 @@ func TestRequestLimits(t *testing.T) {
 
 func TestRateLimit(t *testing.T) {
 	t.Attr("requirements", "RL-04 PO-02")
-	var clock testClock
-	clock.set(time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC))
+	clock := testkit.NewClock(time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC))
 	observer := &countingObserver{}
 	u := startServer(t, func(c *Config) {
-		c.Now, c.Observer = clock.now, observer
+		c.Now, c.Observer = clock.Now, observer
 		c.Limits = Limits{Rate: 0.5, Burst: 3}
 	})
 	u.fake.status = export.Status{State: store.Writing, RetryAfter: 9, Progress: "p"}
@@ -72,7 +72,7 @@ func TestRateLimit(t *testing.T) {
 	}
 	u.wantStatus(u.request("GET", "/healthz", ""), 200, "") // monitoring is never limited
 	if n, _ := strconv.Atoi(r.Header.Get("Retry-After")); n > 0 {
-		clock.add(time.Duration(n) * time.Second)
+		clock.Add(time.Duration(n) * time.Second)
 	}
 	u.wantStatus(u.request("GET", poll, ""), 202, "")
 	if observer.refused[RefusedRate] != 1 {

@@ -38,6 +38,7 @@ import (
 	"muster/internal/server"
 	"muster/internal/store"
 	"muster/internal/store/sqlite"
+	"muster/internal/testkit"
 )
 
 // base is the public base URL. No server listens there: the client of the transcripts
@@ -63,31 +64,13 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-// clock is a clock that only the transcript moves.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) move(by time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(by)
-}
-
 // runner runs one transcript with its server.
 type runner struct {
 	t     *testing.T
 	file  string
 	known captures
 
-	clock     *clock
+	clock     *testkit.Clock
 	store     *sqlite.Store
 	extractor *index.Extractor
 	client    *http.Client
@@ -128,7 +111,7 @@ func (r *runner) run(s step) {
 		if err != nil {
 			r.fatalf(s.line, "%v", err)
 		}
-		r.clock.move(by)
+		r.clock.Add(by)
 	case "hold":
 		r.gate.close()
 	case "finish":
@@ -145,7 +128,7 @@ func (r *runner) run(s step) {
 func (r *runner) start(s step) {
 	r.t.Helper()
 	dir := filepath.Join(r.t.TempDir(), "data")
-	r.clock = &clock{now: time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)}
+	r.clock = testkit.NewClock(time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC))
 	registry, err := conformance.Load()
 	r.must(s, err)
 	r.extractor, err = index.NewExtractor(registry, base)

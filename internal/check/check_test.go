@@ -31,6 +31,7 @@ import (
 	"muster/internal/store"
 	"muster/internal/store/postgres"
 	"muster/internal/store/sqlite"
+	"muster/internal/testkit/modtime"
 	"muster/internal/testkit/pgtest"
 )
 
@@ -176,7 +177,7 @@ func runCheck(t *testing.T, dir, url string, deep, served bool) (lines []string,
 	must(t, err)
 	s, err = check.Run(t.Context(), check.Config{
 		Period: 9 * time.Minute, // longer than these tests take
-		Store:  i, Blobs: aged{blob.ExistingFolder(files), files}, Folder: folder, Registry: registry, Extractor: extractor, Rules: info.Rules, Deep: deep, Served: served,
+		Store:  i, Blobs: modtime.Store{Store: blob.ExistingFolder(files), Dir: files}, Folder: folder, Registry: registry, Extractor: extractor, Rules: info.Rules, Deep: deep, Served: served,
 		Report: func(f check.Finding) {
 			note := ""
 			if f.Note {
@@ -190,23 +191,6 @@ func runCheck(t *testing.T, dir, url string, deep, served bool) (lines []string,
 	})
 	must(t, err)
 	return lines, s
-}
-
-// aged is a folder that reports the modification times of the files, which tests can set.
-type aged struct {
-	blob.Store
-	dir string
-}
-
-// List implements [blob.Store].
-func (a aged) List(ctx context.Context, yield func(name string, modified time.Time) error) error {
-	return a.Store.List(ctx, func(name string, _ time.Time) error {
-		info, err := os.Stat(filepath.Join(a.dir, filepath.FromSlash(name)))
-		if err != nil {
-			return err
-		}
-		return yield(name, info.ModTime())
-	})
 }
 
 // damage is one case of testdata/damage.txt.

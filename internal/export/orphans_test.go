@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"muster/internal/blob"
 	"muster/internal/failpoint"
+	"muster/internal/testkit/modtime"
 )
 
 // put writes a file with the given age.
@@ -39,26 +39,8 @@ func (b *fixture) age(name string, age time.Duration) {
 	}
 }
 
-// modTimeStore lists files with their modification time, which a test can set, instead of
-// their time of change.
-type modTimeStore struct {
-	blob.Store
-	dir string
-}
-
-// List implements [blob.Store].
-func (a modTimeStore) List(ctx context.Context, yield func(name string, modified time.Time) error) error {
-	return a.Store.List(ctx, func(name string, _ time.Time) error {
-		info, err := os.Stat(filepath.Join(a.dir, filepath.FromSlash(name)))
-		if err != nil {
-			return err
-		}
-		return yield(name, info.ModTime())
-	})
-}
-
 // useModTimes makes the service use the times that [fixture.age] sets.
-func (b *fixture) useModTimes() { b.Service.Blobs = modTimeStore{b.files, b.dir} }
+func (b *fixture) useModTimes() { b.Service.Blobs = modtime.Store{Store: b.files, Dir: b.dir} }
 
 // unknownJob returns the id of a job that is in no row, one for each letter.
 func unknownJob(letter string) string {

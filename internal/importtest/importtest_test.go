@@ -100,6 +100,7 @@ var tests = []rule{
 	{"internal/testkit", []string{"internal/failpoint"}, "runs the program as a user does"},
 	{"internal/testkit/bound", nil, "limits the time and memory of code under test"},
 	{"internal/testkit/golden", nil, "compares results with files"},
+	{"internal/testkit/modtime", []string{"internal/blob"}, "lists files with times that tests can set"},
 	{"internal/testkit/pgtest", nil, "gives tests a database"},
 	{"internal/testkit/stores", []string{"internal/conformance", "internal/policy", "internal/store", "internal/store/sqlite", "internal/store/postgres"}, "opens stores on either database for tests"},
 	{"internal/store/storetest", []string{"internal/fhir", "internal/failpoint", "internal/store", "internal/search/index", "internal/search/plan"}, "the suite runs on any driver"},

@@ -180,7 +180,7 @@ func TestServedOrReindexed(t *testing.T) {
 		t.Fatal(err)
 	}
 	reindexing.Close()
-	refused(marked(a), "run this one again")
+	refused(marked(a), "run this command again")
 	take(marked(b)).Close()
 }
 

@@ -27,7 +27,7 @@ type Frozen interface {
 	// time, in bytes or in another unit.
 	Write(ctx context.Context, dir string, progress func(done, total int64)) error
 	// FilesOwner returns the id of the copy as the owner of its folder of files, or ""
-	// if the folder gets no mark. It is called after Write.
+	// if the folder gets no owner. It is called after Write.
 	FilesOwner() string
 	Close() error
 }

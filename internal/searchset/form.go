@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"muster/internal/fhir"
+	"muster/internal/policy"
 	"muster/internal/search"
 
 	"github.com/valyala/fastjson"
@@ -14,8 +15,8 @@ import (
 const subsettedTag = `{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED","display":"Resource encoded in summary mode"}`
 
 // represent appends a stored line in the requested representation: unchanged, or with
-// some of its elements and a SUBSETTED tag. Mandatory elements and modifier elements are
-// always kept.
+// some of its elements and a SUBSETTED tag. Mandatory elements, modifier elements and the
+// suppression (SU-08) are always kept.
 func represent(dst []byte, t fhir.Type, line []byte, form search.Representation) ([]byte, error) {
 	keep := keptMembers(t, form)
 	if keep == nil {
@@ -39,9 +40,12 @@ var (
 
 // subset removes the members that are not kept and adds the SUBSETTED tag.
 func subset(v *fastjson.Value, arena *fastjson.Arena, keep func(member string) bool) {
+	if !keep("extension") {
+		keepSuppression(v, arena)
+	}
 	var drop []string
 	v.GetObject().Visit(func(name []byte, _ *fastjson.Value) {
-		if !keep(string(name)) {
+		if !keep(string(name)) && string(name) != "extension" {
 			drop = append(drop, string(name))
 		}
 	})
@@ -59,6 +63,23 @@ func subset(v *fastjson.Value, arena *fastjson.Arena, keep func(member string) b
 		meta.Set("tag", tags)
 	}
 	tags.SetArrayItem(len(tags.GetArray()), fastjson.MustParse(subsettedTag))
+}
+
+// keepSuppression removes the extensions of a resource other than its suppression. A client must
+// not take a suppressed resource for a visible one because it asked for a few elements.
+func keepSuppression(v *fastjson.Value, arena *fastjson.Arena) {
+	kept, n := arena.NewArray(), 0
+	for _, extension := range v.GetArray("extension") {
+		if policy.IsSuppression(extension.GetStringBytes("url")) {
+			kept.SetArrayItem(n, extension)
+			n++
+		}
+	}
+	if n == 0 {
+		v.Del("extension")
+		return
+	}
+	v.Set("extension", kept)
 }
 
 // keptMembers returns a function that reports whether a representation keeps a member

@@ -180,7 +180,7 @@ func textOf(out []byte) string {
 }
 
 // printMissing prints the requirements of exports that no rule in the list covers and that
-// docs/decided.tsv does not exclude.
+// docs/decided.tsv and docs/open.tsv do not exclude.
 func printMissing(mutants []mutant) error {
 	covered := map[string]bool{}
 	for _, m := range mutants {
@@ -188,12 +188,14 @@ func printMissing(mutants []mutant) error {
 			covered[id] = true
 		}
 	}
-	decided, err := firstColumn("docs/decided.tsv")
-	if err != nil {
-		return err
-	}
-	for _, id := range decided {
-		covered[id] = true
+	for _, file := range []string{"docs/decided.tsv", "docs/open.tsv"} {
+		excluded, err := firstColumn(file)
+		if err != nil {
+			return err
+		}
+		for _, id := range excluded {
+			covered[id] = true
+		}
 	}
 	required, err := firstColumn("docs/requirements.tsv")
 	if err != nil {

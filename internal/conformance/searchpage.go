@@ -66,10 +66,15 @@ an export (` + "`_typeFilter`" + `) take the same text and find the same resourc
 - ` + "`_sort`" + ` takes ` + "`_id`, `_lastUpdated`, `near`" + ` in a search with a near, and every parameter of the
   types string, token, date, number and uri.
 - The total is returned up to 1,000 matches, and above with ` + "`_total=accurate` or `_summary=count`" + `.
-- ` + "`_elements`" + ` names top-level elements; elements that R4 requires are always returned.
+- ` + "`_elements`" + ` names top-level elements. Elements that R4 requires, modifier elements and the
+  suppression are always returned.
 - The includes are those listed. Each also takes ` + "`:iterate`" + `.
 - Parameters that are not listed are rejected, never ignored. ` + "`phonetic`" + ` (names by sound) is not
   supported.
+- A reference to a version (` + "`Organization/o1/_history/2`" + `) is followed to the resource as it is now.
+- Phone numbers and e-mail addresses are compared as they are written: ` + "`phone=0299990000`" + ` does not
+  find ` + "`02 9999 0000`" + `, and ` + "`email=Lee@example.org`" + ` does not find ` + "`lee@example.org`" + `.
+- An organisation with a masked name is found by its alias.
 `
 
 func writeParam(b *strings.Builder, reg *Registry, p Param) {

@@ -1,10 +1,11 @@
 // Package reqtrace generates docs/conformance.md, which lists the requirements of the guide with
 // the tests that prove them.
 //
-// docs/requirements.tsv contains the requirements with their ids, and docs/decided.tsv those
-// that muster implements otherwise, with the reason. Tests name ids: a Go test in a string
-// literal of ids only ("KO-01" or "KO-01 KO-02"), a text script in a line that starts with
-// "req". [Page] combines the three. The test of the package compares the page with the file.
+// docs/requirements.tsv contains the requirements with their ids, docs/decided.tsv those that
+// muster implements otherwise, with the reason, and docs/open.tsv those that do not hold yet or
+// hold only in part, with what is missing. Tests name ids: a Go test in a string literal of ids
+// only ("KO-01" or "KO-01 KO-02"), a text script in a line that starts with "req". [Page] combines
+// the four. The test of the package compares the page with the file.
 package reqtrace
 
 import (
@@ -30,7 +31,7 @@ type Requirement struct{ ID, Level, Text string }
 type State string
 
 // The states. A requirement that is decided otherwise may also have tests: they prove the
-// decision.
+// decision. An open requirement may have tests too: they prove the part that holds.
 const (
 	Proven  State = "proven"
 	Decided State = "decided otherwise"
@@ -46,13 +47,10 @@ var areas = []struct{ prefix, title string }{
 }
 
 // Page returns the text of docs/conformance.md for the tree below root. It returns an error if
-// a test or a decision names an id that docs/requirements.tsv does not have.
+// a test, docs/decided.tsv or docs/open.tsv names an id that docs/requirements.tsv does not have,
+// or if both files name the same id.
 func Page(root string) ([]byte, error) {
 	requirements, err := table(filepath.Join(root, "docs", "requirements.tsv"), 3)
-	if err != nil {
-		return nil, err
-	}
-	decisions, err := table(filepath.Join(root, "docs", "decided.tsv"), 2)
 	if err != nil {
 		return nil, err
 	}
@@ -64,12 +62,18 @@ func Page(root string) ([]byte, error) {
 	for _, r := range requirements {
 		known[r[0]] = true
 	}
-	decided := map[string]string{}
-	for _, d := range decisions {
-		if !known[d[0]] {
-			return nil, fmt.Errorf("docs/decided.tsv names %s, which docs/requirements.tsv does not have", d[0])
+	decided, err := reasons(root, "docs/decided.tsv", known)
+	if err != nil {
+		return nil, err
+	}
+	open, err := reasons(root, "docs/open.tsv", known)
+	if err != nil {
+		return nil, err
+	}
+	for id := range open {
+		if decided[id] != "" {
+			return nil, fmt.Errorf("docs/decided.tsv and docs/open.tsv both name %s: write it in one of them", id)
 		}
-		decided[d[0]] = d[1]
 	}
 	for id, tests := range named {
 		if !known[id] {
@@ -89,16 +93,7 @@ func Page(root string) ([]byte, error) {
 			if !strings.HasPrefix(r[0], area.prefix+"-") {
 				continue
 			}
-			state, evidence := Open, ""
-			if tests := named[r[0]]; len(tests) > 0 {
-				state, evidence = Proven, strings.Join(tests, "<br>")
-			}
-			if reason := decided[r[0]]; reason != "" {
-				if state == Proven {
-					reason += "<br>" + evidence
-				}
-				state, evidence = Decided, reason
-			}
+			state, evidence := stateOf(decided[r[0]], open[r[0]], named[r[0]])
 			count[state]++
 			fmt.Fprintf(&body, "| %s | %s | %s | %s | %s |\n", r[0], r[1], strings.ReplaceAll(r[2], "|", `\|`), state, evidence)
 		}
@@ -106,6 +101,36 @@ func Page(root string) ([]byte, error) {
 	}
 	page.Write(body.Bytes())
 	return page.Bytes(), nil
+}
+
+// stateOf returns the state of a requirement and the evidence for it, from its reasons in the two
+// files and the tests that name it.
+func stateOf(decided, open string, tests []string) (State, string) {
+	evidence := slices.DeleteFunc([]string{decided, open, strings.Join(tests, "<br>")}, func(s string) bool { return s == "" })
+	state := Open
+	switch {
+	case decided != "":
+		state = Decided
+	case open == "" && len(tests) > 0:
+		state = Proven
+	}
+	return state, strings.Join(evidence, "<br>")
+}
+
+// reasons reads a file of ids and reasons.
+func reasons(root, file string, known map[string]bool) (map[string]string, error) {
+	rows, err := table(filepath.Join(root, filepath.FromSlash(file)), 2)
+	if err != nil {
+		return nil, err
+	}
+	byID := map[string]string{}
+	for _, row := range rows {
+		if !known[row[0]] {
+			return nil, fmt.Errorf("%s names %s, which docs/requirements.tsv does not have", file, row[0])
+		}
+		byID[row[0]] = row[1]
+	}
+	return byID, nil
 }
 
 // table reads a file of tab-separated rows with # comments.

@@ -32,18 +32,29 @@ func TestPageRefusesUnknownIDs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("docs/requirements.tsv", "KO-01\tmust\tPOST\nKO-02\tmust\tno GET\nKO-03\tmust\tno query\n")
+	write("docs/requirements.tsv", "KO-01\tmust\tPOST\nKO-02\tmust\tno GET\nKO-03\tmust\tno query\nKO-04\tmust\tPrefer\n")
 	write("docs/decided.tsv", "KO-03\tbecause\n")
-	write("a_test.go", "package a\n\nfunc TestA() { use(\"KO-01\") }\n")
+	write("docs/open.tsv", "KO-04\tnot yet for all\n")
+	write("a_test.go", "package a\n\nfunc TestA() { use(\"KO-01 KO-04\") }\n")
 	page, err := Page(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"KO-01 | must | POST | proven | a_test.go: TestA", "KO-02 | must | no GET | open", "KO-03 | must | no query | decided otherwise | because"} {
+	for _, want := range []string{"KO-01 | must | POST | proven | a_test.go: TestA", "KO-02 | must | no GET | open", "KO-03 | must | no query | decided otherwise | because",
+		"KO-04 | must | Prefer | open | not yet for all<br>a_test.go: TestA"} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the page lacks %q:\n%s", want, page)
 		}
 	}
+	write("docs/open.tsv", "KO-03\tnot yet\n")
+	if _, err := Page(root); err == nil || !strings.Contains(err.Error(), "both name KO-03") {
+		t.Errorf("an id in both files is accepted: %v", err)
+	}
+	write("docs/open.tsv", "KO-78\tnot yet\n")
+	if _, err := Page(root); err == nil || !strings.Contains(err.Error(), "docs/open.tsv names KO-78") {
+		t.Errorf("an unknown id is accepted: %v", err)
+	}
+	write("docs/open.tsv", "")
 	write("tests/http/x.txt", "# req KO-77\n")
 	if _, err := Page(root); err == nil || !strings.Contains(err.Error(), "tests/http/x.txt names KO-77") {
 		t.Errorf("an unknown id is accepted: %v", err)

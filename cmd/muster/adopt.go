@@ -13,6 +13,9 @@ type adoptCmd struct {
 	Database string `placeholder:"URL" help:"PostgreSQL database of the directory that adopts the files folder in --data."`
 }
 
+// Validate checks the URL of the database.
+func (c adoptCmd) Validate() error { return checkDatabase(c.Database) }
+
 // Run makes the directory the owner of its folder of export files, whichever directory owned
 // the folder before. If jobs.db is missing in the data directory, Run creates an empty one. If
 // jobs.db belongs to another directory, Run renames it and creates an empty one. Run deletes

@@ -19,6 +19,9 @@ type backupCmd struct {
 	Out      string `required:"" placeholder:"DIR" help:"Folder for the copy. It must be empty or not exist."`
 }
 
+// Validate checks the URL of the database.
+func (c backupCmd) Validate() error { return checkDatabase(c.Database) }
+
 // Run makes the copy and prints what it contains. The exit code is 1 if the directory has
 // lost export files: the copy lacks them too.
 func (c backupCmd) Run(a app) (err error) {

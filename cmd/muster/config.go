@@ -140,12 +140,12 @@ func (c config) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (an
 	if !ok || slices.Contains(commandLineOnly, flag.Name) {
 		return nil, nil
 	}
-	if e.node.Kind == yaml.ScalarNode {
-		return e.node.Value, nil
+	node := e.node
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
 	}
-	var list []any
-	if err := e.node.Decode(&list); err != nil {
-		return nil, fmt.Errorf("the configuration file, line %d: %s: write one value or a list", e.node.Line, e.name)
+	if node.Kind != yaml.ScalarNode {
+		return nil, fmt.Errorf("the configuration file, line %d: %s has a list as its value: write one value", e.node.Line, e.name)
 	}
-	return list, nil
+	return node.Value, nil
 }

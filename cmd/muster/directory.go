@@ -75,10 +75,25 @@ func inspectDirectory(ctx context.Context, data, database string, expect store.I
 	return sqlite.Inspect(ctx, data, expect)
 }
 
+// withoutPassword returns the URL of a database for messages and commands to copy.
+func withoutPassword(database string) string { return postgres.WithoutPassword(database) }
+
 // requireLocation returns an error if a command line does not say where the directory is.
 func requireLocation(data, database string) error {
 	if data == "" && database == "" {
 		return errors.New("name a data directory with --data, or a PostgreSQL database with --database")
+	}
+	return checkDatabase(database)
+}
+
+// checkDatabase returns an error if the URL of a database is not valid, before anything is
+// created or connected to. An empty text is valid: the directory is not in PostgreSQL.
+func checkDatabase(database string) error {
+	if database == "" {
+		return nil
+	}
+	if err := postgres.CheckURL(database); err != nil {
+		return fmt.Errorf("--database: %w", err)
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -201,26 +200,6 @@ func commandOn(name, data, database string) string {
 		command += " --database " + oserror.Word(withoutPassword(database))
 	}
 	return command
-}
-
-// withoutPassword returns the URL of a database without its passwords. The result can be
-// used with PGPASSWORD or ~/.pgpass.
-func withoutPassword(database string) string {
-	u, err := url.Parse(database)
-	if err != nil || u.Scheme == "" {
-		return "URL"
-	}
-	if u.User != nil {
-		u.User = url.User(u.User.Username())
-	}
-	q := u.Query()
-	for _, name := range []string{"password", "sslpassword"} {
-		if q.Has(name) {
-			q.Del(name)
-			u.RawQuery = q.Encode()
-		}
-	}
-	return u.String()
 }
 
 func countFiles(n int) string {

@@ -23,6 +23,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -95,6 +96,22 @@ func onOneLine(err error) string {
 	return strings.ReplaceAll(strings.Join(lines, "; "), ":; ", ": ")
 }
 
+// urlForm is the form of the URL of a database in messages.
+const urlForm = "postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+
+// urlWithPassword matches the URL of a database up to the last @ after it, since a password may
+// contain any character.
+var urlWithPassword = regexp.MustCompile(`(?s)(postgres(?:ql)?://)[^@]*:.*@\S*`)
+
+// withoutSecrets hides the URL of a database in the text of an error. Errors about the command
+// line repeat what is written there, also a URL in the wrong place.
+func withoutSecrets(text string) string {
+	const mark = "\x00"
+	text = strings.ReplaceAll(text, urlForm, mark)
+	text = urlWithPassword.ReplaceAllString(text, "${1}…")
+	return strings.ReplaceAll(text, mark, urlForm)
+}
+
 // run parses the command line, runs the command and returns the exit code.
 func run(a app, args []string) int {
 	var c cli
@@ -118,12 +135,12 @@ func run(a app, args []string) int {
 		return exited
 	}
 	if err != nil {
-		fmt.Fprintln(a.stderr, "muster:", err)
+		fmt.Fprintln(a.stderr, "muster:", withoutSecrets(err.Error()))
 		fmt.Fprintln(a.stderr, "Run 'muster --help' or 'muster COMMAND --help' for usage.")
 		return exitUsage
 	}
 	if err := kctx.Run(a); err != nil {
-		fmt.Fprintln(a.stderr, "muster:", onOneLine(err))
+		fmt.Fprintln(a.stderr, "muster:", withoutSecrets(onOneLine(err)))
 		var coded exitError
 		if errors.As(err, &coded) {
 			return coded.code

@@ -27,7 +27,7 @@ func (c reportCmd) Validate() error {
 	if (c.Data == "" && c.Database == "") == (len(c.Paths) == 0) {
 		return errors.New("name either paths, or a directory with --data or --database")
 	}
-	return nil
+	return checkDatabase(c.Database)
 }
 
 // Run reads the records once and prints the report.

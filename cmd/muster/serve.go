@@ -80,6 +80,7 @@ func (c *serveCmd) Validate() error {
 		bound("--poll-interval", c.PollInterval >= 0, "a duration such as 120s, or 0 to adapt it"),
 		bound("--page-life", c.PageLife > 0, "a duration such as 1h"),
 		bound("--drain-timeout", c.DrainTimeout >= 0, "a duration such as 10s"),
+		checkDatabase(c.Database),
 		c.tlsFlags.Validate(), c.auditFlags.Validate(), c.metricsFlags.Validate(), c.limitsFlags.Validate(),
 		checkBaseURL(c.BaseURL),
 		c.validateExposure(),

@@ -44,7 +44,7 @@ func clientText(code string) string {
 func advise(code string) string {
 	switch code {
 	case "28P01", "28000":
-		return "the user or the password is wrong, or the server does not let this user in: check the URL and the server's pg_hba.conf"
+		return "the user or the password is wrong, or the server does not let this user in: check the URL, in which special characters of the password must be percent-encoded, and the server's pg_hba.conf"
 	case "3D000":
 		return "the database does not exist: create it with createdb, or check the URL"
 	case "42501", "25006":

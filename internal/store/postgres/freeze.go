@@ -5,11 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -105,31 +103,6 @@ func (f *frozen) Write(ctx context.Context, dir string, progress func(done, tota
 // FilesOwner implements store.Frozen. The owner of the files depends on the database that the
 // copy is restored to.
 func (f *frozen) FilesOwner() string { return "" }
-
-// libpqOptions are the options of a URL that configure the connection and that libpq supports.
-var libpqOptions = []string{"host", "port", "connect_timeout", "sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslsni",
-	"channel_binding", "target_session_attrs", "passfile", "service", "servicefile", "krbsrvname"}
-
-// forLibpq converts the URL to one that libpq supports, without settings of sessions and pools,
-// and without the password, which it returns.
-func forLibpq(text string) (target, password string, err error) {
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme == "" {
-		return "", "", errors.New("write the database as postgres://USER:PASSWORD@HOST:PORT/DATABASE for a backup")
-	}
-	password, _ = u.User.Password()
-	if u.User != nil {
-		u.User = url.User(u.User.Username())
-	}
-	q := u.Query()
-	for name := range q {
-		if !slices.Contains(libpqOptions, name) {
-			q.Del(name)
-		}
-	}
-	u.RawQuery = q.Encode()
-	return u.String(), password, nil
-}
 
 // Close implements store.Frozen.
 func (f *frozen) Close() error {

@@ -31,12 +31,12 @@ type Inspection struct {
 
 var _ store.Inspector = (*Inspection)(nil)
 
-// Inspect opens the database. Its schema must be that of this program. The non-empty fields of
-// expect must match the directory.
+// Inspect opens the database with a URL that [CheckURL] accepts. Its schema must be that of this
+// program. The non-empty fields of expect must match the directory.
 func Inspect(ctx context.Context, url string, expect store.Identity) (*Inspection, error) {
-	config, err := pgxpool.ParseConfig(url)
+	config, err := parseURL(url)
 	if err != nil {
-		return nil, fmt.Errorf("inspect database: write its URL as postgres://USER:PASSWORD@HOST:PORT/DATABASE: %w", err)
+		return nil, err
 	}
 	i := &Inspection{url: url, name: name(config)}
 	if i.pool, err = newPool(config, 2, readSession); err != nil {

@@ -59,13 +59,13 @@ var jobsDialect = jobsql.Dialect{
 	Stale:      stale,
 }
 
-// Open opens the database with a URL (postgres://user:password@host:port/database) and
-// migrates its schema. It creates the directory first if o.Create is set and there is none.
-// It connects to the server, and returns an error if the server does not answer.
+// Open opens the database with a URL that [CheckURL] accepts, and migrates its schema. It
+// creates the directory first if o.Create is set and there is none. It connects to the server,
+// and returns an error if the server does not answer.
 func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
-	config, err := pgxpool.ParseConfig(url)
+	config, err := parseURL(url)
 	if err != nil {
-		return nil, fmt.Errorf("open database: write its URL as postgres://USER:PASSWORD@HOST:PORT/DATABASE: %w", err)
+		return nil, err
 	}
 	s, err := open(ctx, config, o)
 	if err != nil {

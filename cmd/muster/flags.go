@@ -29,6 +29,7 @@ func flagVars() kong.Vars {
 		"jobs":           strconv.Itoa(export.DefaultJobsPerPrincipal),
 		"lease":          shortDuration(export.DefaultLease),
 		"page_life":      shortDuration(searchset.DefaultPageLife),
+		"drain_delay":    shortDuration(defaultDrainDelay),
 		"audit_size":     strconv.Itoa(audit.DefaultMegaBytes),
 		"audit_backups":  strconv.Itoa(audit.DefaultBackups),
 		"max_body":       strconv.Itoa(server.DefaultMaxBody),

@@ -59,6 +59,20 @@ func TestServeDefaults(t *testing.T) {
 	}
 }
 
+// TestDrainDelay checks the default of --drain-delay, with and without a proxy.
+func TestDrainDelay(t *testing.T) {
+	second, none := time.Second, time.Duration(0)
+	for _, c := range []struct {
+		proxy bool
+		given *time.Duration
+		want  time.Duration
+	}{{false, nil, 0}, {true, nil, 5 * time.Second}, {false, &second, second}, {true, &second, second}, {true, &none, 0}} {
+		if got := (&serveCmd{BehindProxy: c.proxy, DrainDelay: c.given}).drainDelay(); got != c.want {
+			t.Errorf("--behind-proxy=%t --drain-delay=%v: %v, want %v", c.proxy, c.given, got, c.want)
+		}
+	}
+}
+
 // TestShortDuration formats durations as options are written.
 func TestShortDuration(t *testing.T) {
 	for d, want := range map[time.Duration]string{

@@ -11,6 +11,7 @@ import (
 	"muster/internal/audit"
 	"muster/internal/export"
 	"muster/internal/metrics"
+	"muster/internal/server"
 	"muster/internal/store"
 
 	"golang.org/x/sync/errgroup"
@@ -19,8 +20,9 @@ import (
 // runningServer is a server that listens and is ready to run.
 type runningServer struct {
 	log   *slog.Logger
-	drain time.Duration
-	cert  *certificate // nil without TLS
+	delay time.Duration // --drain-delay
+	drain time.Duration // --drain-timeout
+	cert  *certificate  // nil without TLS
 
 	metrics      *metrics.Metrics
 	directory    directory
@@ -29,6 +31,7 @@ type runningServer struct {
 	audit        *audit.File // nil without an audit log
 	exports      *export.Service
 
+	handler         *server.Server
 	listener        net.Listener
 	http            *http.Server
 	metricsListener net.Listener // nil without --metrics-listen
@@ -47,6 +50,7 @@ func (s *runningServer) ready(ctx context.Context) error {
 func (s *runningServer) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.opened.Close()) }()
 	s.log.Info("serving", "address", s.listener.Addr().String())
+	stopped := ctx
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return ignore(s.exports.Run(ctx), context.Canceled) })
 	g.Go(func() error { return serveOn(s.http, s.listener, s.cert) })
@@ -60,14 +64,28 @@ func (s *runningServer) run(ctx context.Context) (err error) {
 	}
 	g.Go(func() error {
 		<-ctx.Done()
+		s.log.Info("shutting down", "reason", context.Cause(ctx).Error())
+		if stopped.Err() != nil { // not because a part has failed
+			s.divert()
+		}
 		return s.shutDown(ctx)
 	})
 	return g.Wait()
 }
 
+// divert serves requests for a further time, in which a proxy notices that the server is not
+// ready any more and sends new requests elsewhere. A server that is sent a request when it has
+// stopped accepting connections loses it.
+func (s *runningServer) divert() {
+	s.handler.Drain()
+	if s.delay > 0 {
+		s.log.Info("not ready any more: still serving, so that a proxy loses no request", "for", s.delay)
+		<-time.After(s.delay)
+	}
+}
+
 // shutDown stops accepting requests and waits for responses in progress.
 func (s *runningServer) shutDown(ctx context.Context) error {
-	s.log.Info("shutting down", "reason", context.Cause(ctx).Error())
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drain)
 	defer cancel()
 	if s.metricsHTTP != nil {

@@ -32,17 +32,18 @@ type serveCmd struct {
 	BehindProxy bool `help:"A proxy in front of the server terminates TLS. Required to listen on other addresses than localhost, unless there is a certificate."`
 	NoAuth      bool `name:"no-auth" help:"Serve every client that can connect, without authentication. Required to listen on other addresses than localhost."`
 
-	Zone         timeZone      `default:"${zone}" help:"Time zone of the times in manifests, and of dates without a zone in filters (${default})."`
-	Workers      int           `default:"${workers}" help:"Number of workers that write export files (${default})."`
-	PartBytes    int64         `default:"${part_bytes}" placeholder:"N" help:"NDJSON bytes after which a new output file begins (${default})."`
-	Retention    time.Duration `default:"${retention}" help:"Time for which the files of an export are kept after it has ended (${default})."`
-	SweepEvery   time.Duration `default:"${sweep_every}" help:"Pause between two rounds of the janitor, which deletes expired exports (${default})."`
-	Jobs         int           `default:"${jobs}" placeholder:"N" help:"Exports that one client may run at a time; 0 for no limit (${default})."`
-	Lease        time.Duration `default:"${lease}" help:"Time after which another server takes over the work of a server that has stopped responding (${default})."`
-	PollLimit    string        `default:"enforce" enum:"enforce,warn,off" help:"Handling of polls that arrive before Retry-After: enforce (429), warn (log) or off (${default})."`
-	PollInterval time.Duration `default:"0s" help:"Retry-After of polls; 0 adapts it to the time left. The national service uses 120s (${default})."`
-	PageLife     time.Duration `default:"${page_life}" help:"Time for which the links to the pages of a search are valid (${default})."`
-	DrainTimeout time.Duration `default:"10s" help:"Time that a shutdown waits for responses in progress (${default})."`
+	Zone         timeZone       `default:"${zone}" help:"Time zone of the times in manifests, and of dates without a zone in filters (${default})."`
+	Workers      int            `default:"${workers}" help:"Number of workers that write export files (${default})."`
+	PartBytes    int64          `default:"${part_bytes}" placeholder:"N" help:"NDJSON bytes after which a new output file begins (${default})."`
+	Retention    time.Duration  `default:"${retention}" help:"Time for which the files of an export are kept after it has ended (${default})."`
+	SweepEvery   time.Duration  `default:"${sweep_every}" help:"Pause between two rounds of the janitor, which deletes expired exports (${default})."`
+	Jobs         int            `default:"${jobs}" placeholder:"N" help:"Exports that one client may run at a time; 0 for no limit (${default})."`
+	Lease        time.Duration  `default:"${lease}" help:"Time after which another server takes over the work of a server that has stopped responding (${default})."`
+	PollLimit    string         `default:"enforce" enum:"enforce,warn,off" help:"Handling of polls that arrive before Retry-After: enforce (429), warn (log) or off (${default})."`
+	PollInterval time.Duration  `default:"0s" help:"Retry-After of polls; 0 adapts it to the time left. The national service uses 120s (${default})."`
+	PageLife     time.Duration  `default:"${page_life}" help:"Time for which the links to the pages of a search are valid (${default})."`
+	DrainDelay   *time.Duration `help:"Time for which a server that is stopped still accepts requests, while /readyz answers 503 and a proxy sends new ones elsewhere. Defaults to ${drain_delay} with --behind-proxy, and to 0s otherwise."`
+	DrainTimeout time.Duration  `default:"10s" help:"Time that a shutdown then waits for responses in progress (${default})."`
 
 	logFlags     `embed:""`
 	tlsFlags     `embed:"" group:"TLS, audit log and metrics"`
@@ -79,6 +80,7 @@ func (c *serveCmd) Validate() error {
 		bound("--lease", c.Lease >= time.Second, "a duration from 1s"),
 		bound("--poll-interval", c.PollInterval >= 0, "a duration such as 120s, or 0 to adapt it"),
 		bound("--page-life", c.PageLife > 0, "a duration such as 1h"),
+		bound("--drain-delay", c.DrainDelay == nil || *c.DrainDelay >= 0, "a duration such as 5s, or 0s for none"),
 		bound("--drain-timeout", c.DrainTimeout >= 0, "a duration such as 10s"),
 		checkDatabase(c.Database),
 		c.tlsFlags.Validate(), c.auditFlags.Validate(), c.metricsFlags.Validate(), c.limitsFlags.Validate(),
@@ -128,6 +130,21 @@ func checkBaseURL(text string) error {
 // proxy.
 func (c *serveCmd) exposed() bool { return c.BehindProxy || !c.listensLocally() }
 
+// defaultDrainDelay is the default of --drain-delay behind a proxy, which checks every few seconds
+// whether a server is ready.
+const defaultDrainDelay = 5 * time.Second
+
+// drainDelay returns the time for which a server that is stopped still accepts requests.
+func (c *serveCmd) drainDelay() time.Duration {
+	switch {
+	case c.DrainDelay != nil:
+		return *c.DrainDelay
+	case c.BehindProxy:
+		return defaultDrainDelay
+	}
+	return 0
+}
+
 // listensLocally reports whether only this machine can connect to the server.
 func (c *serveCmd) listensLocally() bool {
 	host, _, err := net.SplitHostPort(c.Listen)
@@ -151,7 +168,7 @@ func (c *serveCmd) Run(a app) error {
 
 // start opens the directory, builds the services and listens.
 func (c *serveCmd) start(a app) (_ *runningServer, err error) {
-	s := &runningServer{log: c.logger(a.stderr), drain: c.DrainTimeout}
+	s := &runningServer{log: c.logger(a.stderr), delay: c.drainDelay(), drain: c.DrainTimeout}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.opened.Close())
@@ -268,6 +285,7 @@ func (c *serveCmd) listen(ctx context.Context, s *runningServer, handler *server
 		return fmt.Errorf("listen on %s: %w: choose another address with --listen", c.Listen, err)
 	}
 	s.opened.add(unlessClosed{s.listener})
+	s.handler = handler
 	s.http = &http.Server{
 		Handler:                      handler,
 		DisableGeneralOptionsHandler: true, // the handler answers OPTIONS *

@@ -27,6 +27,9 @@ func (s *Server) healthRoutes() []route {
 		unlimited:    true,
 		about:        "readiness: whether requests can be served",
 		methods: map[string]handler{http.MethodGet: func(w http.ResponseWriter, r *http.Request) error {
+			if s.draining.Load() {
+				return refusal{kind: unavailable, text: "The server is shutting down: send requests to another server, or try again later."}
+			}
 			if s.Ready != nil {
 				if err := s.Ready(r.Context()); err != nil {
 					return refusal{kind: unavailable, text: "The server is not ready: try again later.", cause: err}

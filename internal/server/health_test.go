@@ -30,6 +30,30 @@ func TestHealth(t *testing.T) {
 	u.wantStatus(u.request("GET", "/healthz", ""), 200, "")
 }
 
+// TestDrain checks that a server that shuts down is not ready, serves requests as before, also
+// one that has begun, and closes each connection.
+func TestDrain(t *testing.T) {
+	u := startServer(t)
+	want := func(r reply, status int, closed bool) {
+		t.Helper()
+		if r.StatusCode != status || r.Close != closed {
+			t.Errorf("%s %s: %d, want %d; the connection is closed: %t, want %t", r.Request.Method, r.Request.URL, r.StatusCode, status, r.Close, closed)
+		}
+	}
+	kickOff := func() reply {
+		return u.request("POST", "/api/v1/fhir/$export", parameters, "Content-Type: application/fhir+json", "Prefer: respond-async")
+	}
+	want(kickOff(), 202, false)
+	want(u.request("GET", "/readyz", ""), 200, false)
+	u.fake.inspect = func(context.Context) { u.Config.Handler.(*Server).Drain() }
+	want(kickOff(), 202, true)
+	want(u.request("GET", "/readyz", ""), 503, true)
+	want(u.request("GET", "/healthz", ""), 200, true)
+	want(u.request("GET", "/nowhere", ""), 404, true)
+	want(u.request("GET", "/api/v1/fhir/metadata", ""), 200, true)
+	want(kickOff(), 202, true)
+}
+
 // TestMetricsAreLocal checks that metrics are served to this machine only, and to no
 // client behind a proxy.
 func TestMetricsAreLocal(t *testing.T) {

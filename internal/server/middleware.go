@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"muster/internal/audit"
@@ -54,7 +55,7 @@ func (s *Server) middleware(next http.Handler) http.Handler {
 		ctx := context.WithValue(r.Context(), requestStateKey{}, x)
 		r = r.WithContext(auth.With(ctx, auth.Anonymous))
 		s.identify(r, x)
-		out := &responseRecorder{ResponseWriter: w, control: http.NewResponseController(w)}
+		out := &responseRecorder{ResponseWriter: w, control: http.NewResponseController(w), draining: &s.draining}
 		out.extendWriteDeadline()
 		out.Header().Set("X-Request-ID", x.id)
 		out.Header().Set("Cache-Control", "no-store")
@@ -162,10 +163,11 @@ func discardBody(w http.ResponseWriter, r *http.Request, limit int64) error {
 // deadline as long as the client continues to read.
 type responseRecorder struct {
 	http.ResponseWriter
-	control *http.ResponseController
-	status  int
-	bytes   int64
-	broken  bool
+	control  *http.ResponseController
+	draining *atomic.Bool // the server shuts down
+	status   int
+	bytes    int64
+	broken   bool
 }
 
 // Unwrap lets http.ResponseController find the underlying writer.
@@ -174,10 +176,19 @@ func (w *responseRecorder) Unwrap() http.ResponseWriter { return w.ResponseWrite
 // WriteHeader implements [http.ResponseWriter].
 func (w *responseRecorder) WriteHeader(status int) {
 	if w.status == 0 && status >= 200 {
-		w.status = status
+		w.setStatus(status)
 	}
 	w.extendWriteDeadline()
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// setStatus records the status before the header is written. An HTTP/2 connection is closed by
+// the same header field, in the way of HTTP/2.
+func (w *responseRecorder) setStatus(status int) {
+	w.status = status
+	if w.draining.Load() {
+		w.Header().Set("Connection", "close")
+	}
 }
 
 // Write implements [http.ResponseWriter].
@@ -212,7 +223,7 @@ func (w *responseRecorder) ReadFrom(from io.Reader) (total int64, err error) {
 // begin is called before bytes of the body are written.
 func (w *responseRecorder) begin() {
 	if w.status == 0 {
-		w.status = http.StatusOK
+		w.setStatus(http.StatusOK)
 	}
 	w.extendWriteDeadline()
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"muster/internal/audit"
@@ -106,6 +107,7 @@ type Server struct {
 	routes      []route
 	handler     http.Handler
 	bodyTimeout time.Duration
+	draining    atomic.Bool
 }
 
 // New returns a server. An error names the invalid field of the configuration.
@@ -148,6 +150,11 @@ func canonicalPaths(mux, notFound http.Handler) http.Handler {
 
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Drain prepares the shutdown of the server. From now on /readyz answers 503, and every answer
+// closes its connection, so that a proxy sends new requests elsewhere. Requests are served as
+// before.
+func (s *Server) Drain() { s.draining.Store(true) }
 
 // checkConfig checks that the required fields are set, and returns the path of the base
 // URL.

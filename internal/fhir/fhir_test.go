@@ -21,6 +21,11 @@ func TestParseInstant(t *testing.T) {
 		{"KO-23", "2026-03-01T09:30:00", `"2026-03-01T09:30:00" is not an instant`},
 		{"KO-23", "2026-03-01T09:30Z", `"2026-03-01T09:30Z" is not an instant`},
 		{"KO-23", "2026-02-30T09:30:00Z", `"2026-02-30T09:30:00Z" is not an instant: no such`},
+		{"KO-23", "2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000Z"},
+		{"KO-23", "2017-01-01T10:59:60.25+11:00", "2017-01-01T00:00:00.250Z"},
+		{"KO-23", "2016-12-31T23:59:61Z", `"2016-12-31T23:59:61Z" is not an instant`},
+		{"KO-23", "2016-12-31T23:60:00Z", `"2016-12-31T23:60:00Z" is not an instant`},
+		{"KO-23", "2016-02-30T23:59:60Z", `"2016-02-30T23:59:60Z" is not an instant: no such`},
 		{"KO-23", "2026-03-01T09:30:00+15:00", `"2026-03-01T09:30:00+15:00" is not an instant`},
 		{"KO-23", "", `"" is not an instant`},
 	} {
@@ -58,6 +63,10 @@ func TestParseDate(t *testing.T) {
 		{"SR-44", "2010-06-01T10:00", "2010-06-01T00:00:00.000Z", "2010-06-01T00:01:00.000Z"},
 		{"SR-44", "2010-06-01T10:00:30Z", "2010-06-01T10:00:30.000Z", "2010-06-01T10:00:31.000Z"},
 		{"SR-44", "2010-06-01T10:00:30.25+10:00", "2010-06-01T00:00:30.250Z", "2010-06-01T00:00:30.251Z"},
+		{"SR-44", "2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000Z", "2017-01-01T00:00:01.000Z"},
+		{"SR-44", "2017-01-01T10:59:60.5", "2017-01-01T00:00:00.500Z", "2017-01-01T00:00:00.501Z"},
+		{"SR-44", "2016-12-31T23:59:61Z", "", ""},
+		{"SR-44", "2016-12-31T23:60:60Z", "", ""},
 		// The day on which daylight saving ends in Sydney has 25 hours.
 		{"SR-44", "2026-04-05", "2026-04-04T13:00:00.000Z", "2026-04-05T14:00:00.000Z"},
 		{"SR-24", "2010-13", "", ""},
@@ -75,6 +84,17 @@ func TestParseDate(t *testing.T) {
 		}
 		if err != nil || p.From.String() != c.from || p.To.String() != c.to {
 			t.Errorf("%s: ParseDate(%q) = %s to %s, %v; want %s to %s", c.req, c.text, p.From, p.To, err, c.from, c.to)
+		}
+	}
+}
+
+func TestValidTime(t *testing.T) {
+	for text, want := range map[string]bool{
+		"00:00:00": true, "23:59:60": true, "08:30:00.125": true, "8:30:00": false, "08:30": false, "24:00:00": false,
+		"08:60:00": false, "08:30:61": false, "08:30:00,5": false, "08:30:00Z": false, "": false,
+	} {
+		if got := ValidTime(text); got != want {
+			t.Errorf("ValidTime(%q) = %v, want %v", text, got, want)
 		}
 	}
 }

@@ -34,12 +34,30 @@ func ParseInstant(s string) (Instant, error) {
 	if !instantForm.MatchString(s) {
 		return 0, fmt.Errorf("%q is not an instant: write date, time and zone, such as 2026-03-01T09:30:00+11:00", s)
 	}
-	t, err := time.Parse(time.RFC3339Nano, s)
+	text, leap := withoutLeapSecond(s)
+	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		return 0, fmt.Errorf("%q is not an instant: no such date or time", s)
 	}
-	return InstantOf(t), nil
+	return InstantOf(t.Add(leap)), nil
 }
+
+// withoutLeapSecond returns a dateTime with a second of 60 replaced by 59, and the time to
+// add to it: one second, as POSIX counts, so that 23:59:60 is 00:00:00 of the next day. FHIR
+// allows 60 in any minute.
+func withoutLeapSecond(s string) (text string, leap time.Duration) {
+	const minute = len("2006-01-02T15:04")
+	if len(s) < minute+3 || s[minute:minute+3] != ":60" {
+		return s, 0
+	}
+	return s[:minute] + ":59" + s[minute+3:], time.Second
+}
+
+var timeForm = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?$`)
+
+// ValidTime reports whether s is a FHIR time of day: hh:mm:ss, with or without a fraction. A
+// second may be 60.
+func ValidTime(s string) bool { return timeForm.MatchString(s) }
 
 // Period is a half-open range of time: it includes From and excludes To.
 type Period struct{ From, To Instant }
@@ -66,7 +84,8 @@ func ParseDate(s string, loc *time.Location) (Period, error) {
 		if !f.form.MatchString(s) {
 			continue
 		}
-		text, layout := s, f.layout
+		layout := f.layout
+		text, leap := withoutLeapSecond(s)
 		hasZone := len(s) > len("2006-01-02") && zoned.MatchString(s[len("2006-01-02"):])
 		if !hasZone && len(s) > len("2006-01-02") {
 			layout = layout[:len(layout)-len("Z07:00")]
@@ -78,7 +97,7 @@ func ParseDate(s string, loc *time.Location) (Period, error) {
 		if !hasZone {
 			t = t.In(loc)
 		}
-		from := InstantOf(t)
+		from := InstantOf(t.Add(leap))
 		return Period{From: from, To: InstantOf(f.end(time.UnixMilli(int64(from)).In(t.Location())))}, nil
 	}
 	return Period{}, fmt.Errorf("%q is not a date: write a year, month, day or instant, such as 2026, 2026-03-01 or 2026-03-01T09:30:00Z", s)

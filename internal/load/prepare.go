@@ -71,6 +71,9 @@ func (p *preparer) prepare(v *fastjson.Value) (out prepared, r *Refusal) {
 		return out, refuse(BadState, "%s", problem).within(member)
 	}
 	out.warnings = suppressionWarnings(checkProfile(t, v), malformed, incomplete)
+	if p.validator.Controls > 0 {
+		out.warnings = controlWarnings(out.warnings, "", v)
+	}
 	out.links = p.links.find(nil, v)
 	out.hpii = hpiiNumbers(t, v)
 	id := string(v.GetStringBytes("id"))

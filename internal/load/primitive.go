@@ -51,12 +51,16 @@ func checkString(v *fastjson.Value) string {
 	return ""
 }
 
+// notSpace are the control characters that can be in a string: those that FHIR allows and
+// those that cause a warning (see controlWarnings). A code, a URI or a reference has none.
+const notSpace = "\t\n\r" + warnedControls
+
 func checkCode(v *fastjson.Value) string {
 	if wrong := checkString(v); wrong != "" {
 		return wrong
 	}
 	code := v.GetStringBytes()
-	if len(bytes.TrimSpace(code)) != len(code) || bytes.Contains(code, []byte("  ")) || bytes.ContainsAny(code, "\t\n\r") {
+	if len(bytes.TrimSpace(code)) != len(code) || bytes.Contains(code, []byte("  ")) || bytes.ContainsAny(code, notSpace) {
 		return "this is not a code: write it without leading, trailing and double spaces"
 	}
 	return ""
@@ -66,7 +70,7 @@ func checkURI(v *fastjson.Value) string {
 	if wrong := checkString(v); wrong != "" {
 		return wrong
 	}
-	if bytes.ContainsAny(v.GetStringBytes(), " \t\n\r") {
+	if bytes.ContainsAny(v.GetStringBytes(), " "+notSpace) {
 		return "this is not a URI: write it without spaces"
 	}
 	return ""
@@ -101,8 +105,7 @@ func checkInstant(v *fastjson.Value) string {
 }
 
 func checkTime(v *fastjson.Value) string {
-	text := string(v.GetStringBytes())
-	if _, err := time.Parse("15:04:05", text); err != nil || len(text) < len("15:04:05") {
+	if !fhir.ValidTime(string(v.GetStringBytes())) {
 		return "this is not a time of day: write hh:mm:ss"
 	}
 	return ""
@@ -114,7 +117,7 @@ func checkReference(v *fastjson.Value) string {
 	}
 	text := string(v.GetStringBytes())
 	switch {
-	case strings.ContainsAny(text, " \t\n\r"):
+	case strings.ContainsAny(text, " "+notSpace):
 		return badReference
 	case text[0] == '#':
 		return ""

@@ -161,6 +161,7 @@ func TestProfileRules(t *testing.T) {
 	provision := func(system, code string) string {
 		return `{"resourceType":"HealthcareService","id":"x","serviceProvisionCode":[{"coding":[{"system":"` + system + `","code":"` + code + `"}]}]}`
 	}
+	const controls = "a string has a backspace, a vertical tab or a form feed, which FHIR does not allow: remove it"
 	ahpra := func(value string) string { return identifierJSON(ahpraSystem, value, "") }
 	for _, c := range []struct{ name, text, want string }{
 		{"HPI-O", organization(hpio), ""},
@@ -186,6 +187,10 @@ func TestProfileRules(t *testing.T) {
 		{"provision", provision(hcpdDefinitions+"CodeSystem/service-provision-cs", "BB"), ""},
 		{"provision of 0.3.0", provision("http://terminology.hl7.org.au/CodeSystem/service-provision-conditions", "BBO"), ""},
 		{"provision unknown", provision(hcpdDefinitions+"CodeSystem/service-provision-cs", "BBO"), "serviceProvisionCode[0]: the code is not one of NFE, FAP, MIX and BB in their code system"},
+		{"vertical tab in a name", `{"resourceType":"Location","id":"x","name":"a\u000bb"}`, "name: " + controls},
+		{"form feed and backspace below", `{"resourceType":"Location","id":"x","alias":["a","b\f"],"address":{"line":["\b"]}}`, "alias[1]: " + controls + "; address.line[0]: " + controls},
+		{"control character in the name of a member", `{"resourceType":"Location","id":"x","a\fb":"c"}`, "(a member): " + controls},
+		{"tab and newline", `{"resourceType":"Location","id":"x","name":"a\tb\nc\r"}`, ""},
 		{"dangling reference", `{"resourceType":"Endpoint","id":"x","managingOrganization":{"reference":"Organization/nowhere"}}`, "managingOrganization: the Organization it refers to is not in the directory"},
 		{"to another type", `{"resourceType":"Provenance","id":"x","agent":[{"who":{"reference":"Device/d"}}]}`, "agent: the Device it refers to is not in the directory"},
 		{"to itself", `{"resourceType":"Location","id":"x","partOf":{"reference":"Location/x"}}`, ""},

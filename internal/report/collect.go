@@ -185,11 +185,11 @@ func (c *collector) stateOf(typ string, k key, v *fastjson.Value) uint8 {
 
 // age adds the meta.lastUpdated of a record.
 func (c *collector) age(v *fastjson.Value) {
-	t, err := time.Parse(time.RFC3339, text(v, "meta", "lastUpdated"))
+	updated, err := fhir.ParseInstant(text(v, "meta", "lastUpdated"))
 	if err != nil {
 		return
 	}
-	t = t.UTC()
+	t := updated.Time()
 	if t.After(c.report.Newest) {
 		c.report.Newest = t
 	}

@@ -1,6 +1,7 @@
 package searchtest
 
 import (
+	"regexp"
 	"strings"
 	"time"
 )
@@ -29,8 +30,16 @@ var precisions = []struct {
 	{layout: "2006-01-02T15:04:05.000", length: time.Millisecond},
 }
 
-// parse returns the period of a date in ms since 1970: from inclusive, to exclusive.
+// leapSecond matches a second of 60, which FHIR allows and package time does not.
+var leapSecond = regexp.MustCompile(`^(.*T[0-9]{2}:[0-9]{2}):60(.*)$`)
+
+// parse returns the period of a date in ms since 1970: from inclusive, to exclusive. A second
+// of 60 is the first of the next minute.
 func (z *Zone) parse(s string) (from, to int64, ok bool) {
+	if leapSecond.MatchString(s) {
+		from, to, ok = z.parse(leapSecond.ReplaceAllString(s, "$1:59$2"))
+		return from + 1000, to + 1000, ok
+	}
 	for _, p := range precisions {
 		for _, suffix := range []string{"", "Z07:00"} {
 			if suffix != "" && !strings.Contains(p.layout, "T") {

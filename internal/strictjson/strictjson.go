@@ -58,7 +58,9 @@ func (e *Error) Error() string {
 // duplicate names.
 type Options struct {
 	// CheckValues also rejects escapes of unpaired surrogates (RFC 7493), escapes of control
-	// characters that FHIR does not allow, and numbers that a 64-bit float cannot hold.
+	// characters that FHIR does not allow, and numbers that a 64-bit float cannot hold. It
+	// counts escapes of backspace, vertical tab and form feed in [Validator.Controls], since
+	// widespread readers accept these.
 	CheckValues bool
 
 	// MaxCommas limits the commas outside strings, and so the number of members and items. A
@@ -82,6 +84,10 @@ type Step struct {
 type Validator struct {
 	Options
 
+	// Controls is the number of escapes of backspace, vertical tab and form feed in the last
+	// text. FHIR does not allow these characters. Only set with [Options.CheckValues].
+	Controls int
+
 	text   []byte
 	at     int
 	commas int
@@ -99,7 +105,7 @@ type container struct {
 
 // Validate returns nil if text is exactly one JSON value, and an [*Error] otherwise.
 func (v *Validator) Validate(text []byte) error {
-	v.text, v.at, v.commas, v.open, v.names = text, 0, 0, v.open[:0], v.names[:0]
+	v.text, v.at, v.commas, v.open, v.names, v.Controls = text, 0, 0, v.open[:0], v.names[:0], 0
 	v.space()
 	if err := v.value(); err != nil {
 		return err
@@ -426,9 +432,15 @@ func (v *Validator) escape() (rune, *Error) {
 	if utf16.IsSurrogate(r) {
 		return v.lowSurrogate(from, r)
 	}
-	if v.CheckValues && r < ' ' && r != '\t' && r != '\n' && r != '\r' {
-		v.at = from
-		return 0, v.syntax("a string has a control character; FHIR allows only tab, newline and return")
+	if v.CheckValues && r < ' ' {
+		switch r {
+		case '\t', '\n', '\r':
+		case '\b', '\v', '\f':
+			v.Controls++
+		default:
+			v.at = from
+			return 0, v.syntax("a string has a control character; FHIR allows only tab, newline and return")
+		}
 	}
 	return r, nil
 }

@@ -42,6 +42,9 @@ func TestValidate(t *testing.T) {
 		// Only CheckValues rejects these.
 		{`["\ud83d"]`, `at byte 3: \u escapes half of a surrogate pair`},
 		{`["\u0000"]`, "at byte 3: a string has a control character; FHIR allows only tab"},
+		{`["\u0007"]`, "at byte 3: a string has a control character; FHIR allows only tab"},
+		{`["\b\f\u000b\u0008"]`, ""}, // counted in Controls
+		{"[\"\v\"]", "at byte 3: a string has a control character; escape it"},
 		{`[1e999]`, "at byte 2: the number is too large"},
 		// Depth counts levels, not brackets.
 		{brackets + closing, ""},
@@ -130,4 +133,18 @@ func FuzzValidate(f *testing.F) {
 			t.Fatalf("%q is rejected with a Duplicate function only", text)
 		}
 	})
+}
+
+// TestControls checks that escapes of backspace, vertical tab and form feed are counted, in
+// names and in values, and only in the last text.
+func TestControls(t *testing.T) {
+	v := Validator{Options: Options{CheckValues: true}}
+	for _, c := range []struct {
+		text string
+		want int
+	}{{`["\b\f\u000b"]`, 3}, {`["\t\n\r\u0009"]`, 0}, {`{"\u000C":"\\b"}`, 1}, {`[1]`, 0}} {
+		if err := v.Validate([]byte(c.text)); err != nil || v.Controls != c.want {
+			t.Errorf("%s: %d, %v; want %d", c.text, v.Controls, err, c.want)
+		}
+	}
 }

@@ -48,7 +48,7 @@ func (c checkCmd) Run(a app) (err error) {
 		files = folder
 		owned = check.Folder{Path: filesFolder(c.Data), MarkedOwner: folder.Owner, Owner: seen.FilesOwner, Adopt: adoptCommand(c.Data, c.Database)}
 	}
-	extractor, err := index.NewExtractor(registry, seen.Info().BaseURL)
+	extractor, err := index.NewExtractor(registry, seen.Info().Addresses()...)
 	if err != nil {
 		return err
 	}

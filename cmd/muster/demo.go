@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -46,15 +45,10 @@ func (c *demoCmd) Run(a app) (err error) {
 		return err
 	}
 
-	address, err := freePort(a.ctx, c.Listen)
-	if err != nil {
-		return err
-	}
-	base := "http://" + address + "/fhir"
 	var log bytes.Buffer // printed only if the demonstration fails
 	quiet := a
 	quiet.stderr = &log
-	serve, err := c.server(data, address, base)
+	serve, err := c.server(data, c.Listen)
 	if err != nil {
 		return err
 	}
@@ -62,6 +56,7 @@ func (c *demoCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
+	base := served.base
 	ctx, stop := context.WithCancel(a.ctx)
 	defer stop()
 	ended := make(chan error, 1)
@@ -112,25 +107,10 @@ func (c *demoCmd) fill(a app, out printer, folder, data string) (map[string]int,
 	return countExampleOne(folder)
 }
 
-// freePort replaces port 0 of an address by a free port, since the base URL must be known
-// before the server listens.
-func freePort(ctx context.Context, address string) (string, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if err != nil {
-		return "", fmt.Errorf("listen on %s: %w: choose another address with --listen", address, err)
-	}
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return "", errors.Join(err, listener.Close())
-	}
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	return net.JoinHostPort(host, port), errors.Join(err, listener.Close())
-}
-
 // server returns the serve command that the demonstration runs: with the defaults of
 // muster serve, apart from the options set here.
-func (c *demoCmd) server(data, address, base string) (*serveCmd, error) {
-	s := &serveCmd{Data: data, Listen: address, BaseURL: base, Retention: time.Hour, PollLimit: "warn", DrainTimeout: time.Second}
+func (c *demoCmd) server(data, address string) (*serveCmd, error) {
+	s := &serveCmd{Data: data, Listen: address, Retention: time.Hour, PollLimit: "warn", DrainTimeout: time.Second}
 	return s, kong.ApplyDefaults(s, flagVars())
 }
 

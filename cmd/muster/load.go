@@ -25,7 +25,7 @@ import (
 type loadCmd struct {
 	Data     string   `placeholder:"DIR" help:"Data directory to load into. It is created if it does not exist."`
 	Database string   `placeholder:"URL" help:"PostgreSQL database to load into instead, as postgres://USER:PASSWORD@HOST:PORT/DATABASE. It must exist, and be empty or contain a directory."`
-	BaseURL  string   `name:"base-url" placeholder:"URL" help:"Public base URL of the directory. Absolute references that begin with it point into the directory; relative references do not need it. The first value is stored and cannot be changed."`
+	BaseURL  string   `name:"base-url" placeholder:"URL" help:"Public base URL of the directory. Absolute references that begin with it point into the directory; relative references do not need it. It is stored; muster rebase changes it."`
 	KeepMeta bool     `help:"Keep the meta.lastUpdated of resources instead of setting it to the time of the load."`
 	Rejects  string   `placeholder:"FILE" help:"Write refused resources to this file, as NDJSON lines with file, line, type, id, reason and stored."`
 	Warnings string   `placeholder:"FILE" help:"Write warnings to this file, in the same format: resources that break a rule of the profiles and are loaded nevertheless."`
@@ -144,7 +144,7 @@ func openToLoad(a app, data, database, baseURL string, c *load.Config) (_ direct
 			return nil, err
 		}
 	}
-	if c.Extractor, err = index.NewExtractor(registry, opened.Info().BaseURL); err != nil {
+	if c.Extractor, err = index.NewExtractor(registry, opened.Info().Addresses()...); err != nil {
 		return nil, err
 	}
 	c.Directory = opened

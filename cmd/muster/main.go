@@ -44,6 +44,7 @@ type cli struct {
 	Search   searchCmd   `cmd:"" help:"Search a data directory; --explain shows the plan."`
 	Check    checkCmd    `cmd:"" help:"Verify the integrity of a data directory (works while it is being served)."`
 	Reindex  reindexCmd  `cmd:"" help:"Rebuild the search index, for example after an upgrade that changed search parameters."`
+	Rebase   rebaseCmd   `cmd:"" help:"Move a directory to another public base URL."`
 	Backup   backupCmd   `cmd:"" help:"Copy a data directory (works while it is being served)."`
 	Adopt    adoptCmd    `cmd:"" help:"Make a directory the owner of its files folder, for example after a restore."`
 	Demo     demoCmd     `cmd:"" help:"Generate a synthetic directory, serve it, and run one export step by step."`

@@ -20,7 +20,7 @@ import (
 type reindexCmd struct {
 	Data     string `placeholder:"DIR" help:"Data directory whose search index to rebuild. It must not be served meanwhile."`
 	Database string `placeholder:"URL" help:"PostgreSQL database whose search index to rebuild instead."`
-	BaseURL  string `name:"base-url" placeholder:"URL" help:"Public base URL, for a directory that has none yet. Searches then follow absolute references that begin with it."`
+	BaseURL  string `name:"base-url" placeholder:"URL" help:"Public base URL, for a directory that has none yet (muster rebase changes it). Searches then follow absolute references that begin with it."`
 }
 
 // Validate checks that a directory is named.
@@ -43,12 +43,16 @@ func (c reindexCmd) Run(a app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close(), directory.Close()) }()
-	if c.BaseURL != "" {
-		if err := directory.AdoptBaseURL(a.ctx, c.BaseURL); err != nil {
-			return err
-		}
+	if err := rebuildIndex(a, directory, registry, c.BaseURL); err != nil {
+		return fmt.Errorf("%w: to resume it, run: %s", err, commandOn("reindex", c.Data, c.Database))
 	}
-	extractor, err := index.NewExtractor(registry, directory.Info().BaseURL)
+	return nil
+}
+
+// rebuildIndex rebuilds the index entries of every stored resource and prints how many there
+// are. If baseURL is not empty, it becomes the base URL of the directory first.
+func rebuildIndex(a app, directory directory, registry *conformance.Registry, baseURL string) error {
+	extractor, err := index.NewExtractor(registry, directory.Info().MovedTo(baseURL).Addresses()...)
 	if err != nil {
 		return err
 	}
@@ -61,7 +65,7 @@ func (c reindexCmd) Run(a app) (err error) {
 	start := time.Now()
 	var indexed, cleaned int64
 	err = directory.Reindex(a.ctx, store.Reindexing{
-		Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Extract: extract,
+		Definitions: registry.DefinitionsHash(), Rules: policy.RulesVersion(), BaseURL: baseURL, Extract: extract,
 		Progress: func(done, changed int64) {
 			indexed, cleaned = done, changed
 			progress.report(stageProgress{stage: "resources indexed", done: done, line: out.Sprintf("%d resources indexed", done)})
@@ -70,7 +74,7 @@ func (c reindexCmd) Run(a app) (err error) {
 	})
 	progress.end()
 	if err != nil {
-		return fmt.Errorf("%w: to resume it, run: %s", err, commandOn("reindex", c.Data, c.Database))
+		return err
 	}
 	out.Fprintf(a.stdout, "%-10s %12d\n", "indexed", indexed)
 	if cleaned > 0 {

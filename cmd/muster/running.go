@@ -20,6 +20,7 @@ import (
 // runningServer is a server that listens and is ready to run.
 type runningServer struct {
 	log   *slog.Logger
+	base  string        // public base URL
 	delay time.Duration // --drain-delay
 	drain time.Duration // --drain-timeout
 	cert  *certificate  // nil without TLS
@@ -49,7 +50,7 @@ func (s *runningServer) ready(ctx context.Context) error {
 // start has opened.
 func (s *runningServer) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.opened.Close()) }()
-	s.log.Info("serving", "address", s.listener.Addr().String())
+	s.log.Info("serving", "address", s.listener.Addr().String(), "base_url", s.base)
 	stopped := ctx
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return ignore(s.exports.Run(ctx), context.Canceled) })

@@ -51,7 +51,7 @@ func (c searchCmd) Run(a app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, directory.Close()) }()
-	compiled, err := c.compile(a, search.New(registry, directory.Info().BaseURL, c.Zone.Location))
+	compiled, err := c.compile(a, search.New(registry, directory.Info().BaseURL, c.Zone.Location).At(directory.Info().Addresses()...))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ type serveCmd struct {
 	Data     string `required:"" placeholder:"DIR" help:"Data directory to serve. With --database, the folder for export files; servers of one database share it."`
 	Database string `placeholder:"URL" help:"PostgreSQL database that holds the directory, as postgres://USER:PASSWORD@HOST:PORT/DATABASE, instead of the data directory."`
 	Listen   string `default:"localhost:8080" placeholder:"HOST:PORT" help:"Address to listen on (${default})."`
-	BaseURL  string `name:"base-url" default:"http://localhost:8080/fhir" placeholder:"URL" help:"Public base URL, part of every link (${default}). The first start stores it in the data directory; it cannot be changed."`
+	BaseURL  string `name:"base-url" placeholder:"URL" help:"Public base URL, part of every link. It is stored in the directory; muster rebase changes it. Defaults to the stored one, or else to the address of --listen, which is not stored."`
 
 	BehindProxy bool `help:"A proxy in front of the server terminates TLS. Required to listen on other addresses than localhost, unless there is a certificate."`
 	NoAuth      bool `name:"no-auth" help:"Serve every client that can connect, without authentication. Required to listen on other addresses than localhost."`
@@ -84,7 +85,6 @@ func (c *serveCmd) Validate() error {
 		bound("--drain-timeout", c.DrainTimeout >= 0, "a duration such as 10s"),
 		checkDatabase(c.Database),
 		c.tlsFlags.Validate(), c.auditFlags.Validate(), c.metricsFlags.Validate(), c.limitsFlags.Validate(),
-		checkBaseURL(c.BaseURL),
 		c.validateExposure(),
 	)
 }
@@ -96,24 +96,59 @@ func (c *serveCmd) validateExposure() error {
 	if err != nil {
 		return fmt.Errorf("--listen %s: write HOST:PORT, such as localhost:8080", c.Listen)
 	}
-	u, err := url.Parse(c.BaseURL)
-	if err != nil {
-		return fmt.Errorf("--base-url %s: %w", c.BaseURL, err)
-	}
-	if c.TLSCert != "" && !c.BehindProxy && u.Scheme != "https" {
-		return fmt.Errorf("--tls-cert enables TLS, but links would begin with %s: set --base-url to a URL that begins with https", c.BaseURL)
-	}
-	if loopback(host) {
-		return nil
-	}
-	if c.TLSCert == "" && !c.BehindProxy {
+	if c.TLSCert == "" && !c.BehindProxy && !loopback(host) {
 		return fmt.Errorf("--listen %s: other machines can connect, and the server does not use TLS: set --tls-cert and --tls-key, or put a proxy with TLS in front and set --behind-proxy, or listen on localhost", c.Listen)
 	}
-	if loopback(u.Hostname()) {
-		return fmt.Errorf("--listen %s: other machines can connect, but links would begin with %s: set --base-url to the public URL", c.Listen, c.BaseURL)
+	if c.BaseURL != "" {
+		if err := c.checkPublic(c.BaseURL); err != nil {
+			return err
+		}
 	}
-	if !c.NoAuth {
+	if !c.NoAuth && !loopback(host) {
 		return fmt.Errorf("--listen %s: other machines can connect, and the server does not authenticate clients: set --no-auth if that is intended, or listen on localhost", c.Listen)
+	}
+	return nil
+}
+
+// publicURL returns the base URL of the server: the one of the command line, the stored one, or
+// the address of the listener if that is where clients connect.
+func (c *serveCmd) publicURL(stored string, listening net.Addr) (string, error) {
+	if given := cmp.Or(c.BaseURL, stored); given != "" {
+		return given, c.checkPublic(given)
+	}
+	host, _, err := net.SplitHostPort(c.Listen) // the host as it was written, such as localhost
+	if err != nil {
+		return "", err
+	}
+	if ip := net.ParseIP(host); c.BehindProxy || host == "" || ip != nil && ip.IsUnspecified() {
+		return "", fmt.Errorf("--listen %s: links need the URL at which clients connect: set --base-url to the public URL", c.Listen)
+	}
+	_, port, err := net.SplitHostPort(listening.String()) // --listen may leave the choice of the port to the system
+	if err != nil {
+		return "", err
+	}
+	scheme := "http"
+	if c.TLSCert != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port) + "/fhir", nil
+}
+
+// checkPublic rejects a base URL that is not valid, or at which clients cannot reach the
+// server.
+func (c *serveCmd) checkPublic(base string) error {
+	if err := checkBaseURL(base); err != nil {
+		return err
+	}
+	u, err := url.Parse(base)
+	if err != nil {
+		return fmt.Errorf("--base-url %s: %w", base, err)
+	}
+	if c.TLSCert != "" && !c.BehindProxy && u.Scheme != "https" {
+		return fmt.Errorf("--tls-cert enables TLS, but links would begin with %s: set --base-url to a URL that begins with https", base)
+	}
+	if !c.listensLocally() && loopback(u.Hostname()) {
+		return fmt.Errorf("--listen %s: other machines can connect, but links would begin with %s: set --base-url to the public URL", c.Listen, base)
 	}
 	return nil
 }
@@ -184,11 +219,17 @@ func (c *serveCmd) start(a app) (_ *runningServer, err error) {
 	if err := c.openStores(a.ctx, s, registry); err != nil {
 		return nil, err
 	}
+	if err := c.listen(a.ctx, s); err != nil {
+		return nil, err
+	}
+	if s.base, err = c.publicURL(s.directory.Info().BaseURL, s.listener.Addr()); err != nil {
+		return nil, exitError{exitUsage, err}
+	}
 	handler, err := c.buildServices(s, registry)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.listen(a.ctx, s, handler); err != nil {
+	if err := c.prepare(a.ctx, s, handler); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -239,10 +280,10 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 	if !compat.ContactSearch {
 		registry = policy.WithoutContacts(registry)
 	}
-	compiler := search.New(registry, c.BaseURL, c.Zone.Location)
+	compiler := search.New(registry, s.base, c.Zone.Location).At(s.directory.Info().Addresses()...)
 	suppressed := policy.SuppressedRules{Search: compat.SuppressedSearch, Local: !c.exposed()}
 	s.exports = export.New(export.Config{
-		Store: s.directory, Blobs: s.files, Owned: s.files.Owned, Compiler: compiler, BaseURL: c.BaseURL, Zone: c.Zone.Location,
+		Store: s.directory, Blobs: s.files, Owned: s.files.Owned, Compiler: compiler, BaseURL: s.base, Zone: c.Zone.Location,
 		Now: s.directory.Now, Logger: s.log, Observer: s.metrics, Workers: c.Workers, PartBytes: c.PartBytes, JobsPerPrincipal: c.Jobs,
 		Retention: c.Retention, PollLimit: export.PollLimit(c.PollLimit), PollInterval: c.PollInterval, Lease: c.Lease, SweepEvery: c.SweepEvery,
 		Suppressed: suppressed,
@@ -251,12 +292,12 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 		},
 	})
 	searches := searchset.New(searchset.Config{
-		Store: s.directory, Compiler: compiler, Registry: registry, BaseURL: c.BaseURL, Now: s.directory.Now, PageLife: c.PageLife,
+		Store: s.directory, Compiler: compiler, Registry: registry, BaseURL: s.base, Now: s.directory.Now, PageLife: c.PageLife,
 		Rules: policy.SearchRules{RequireSubstantive: compat.RequireSubstantive}, Suppressed: suppressed,
 	})
 	config := server.Config{
 		Exports: s.exports, Searches: searches, ParseExport: s.exports.ParseRequest, Ready: s.ready,
-		Registry: registry, BaseURL: c.BaseURL, Version: currentBuild().version, Logger: s.log, Now: s.directory.Now,
+		Registry: registry, BaseURL: s.base, Version: currentBuild().version, Logger: s.log, Now: s.directory.Now,
 		PostDownload: compat.PostDownload, StrictAccept: compat.StrictAccept, RequestIDStrict: compat.StrictRequestID,
 		Limits: c.limits(c.listensLocally()), Observer: s.metrics, BehindProxy: c.BehindProxy,
 	}
@@ -269,10 +310,8 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 	return server.New(config)
 }
 
-// listen opens the listeners. It also stores the base URL in a directory that has none
-// yet, as the last step that can fail: a server that did not start leaves the base URL
-// open.
-func (c *serveCmd) listen(ctx context.Context, s *runningServer, handler *server.Server) (err error) {
+// listen opens the listeners.
+func (c *serveCmd) listen(ctx context.Context, s *runningServer) (err error) {
 	if s.metricsListener, err = c.metricsFlags.listen(ctx); err != nil {
 		return err
 	}
@@ -285,6 +324,13 @@ func (c *serveCmd) listen(ctx context.Context, s *runningServer, handler *server
 		return fmt.Errorf("listen on %s: %w: choose another address with --listen", c.Listen, err)
 	}
 	s.opened.add(unlessClosed{s.listener})
+	return nil
+}
+
+// prepare makes the HTTP server. It also stores a base URL of the command line in a directory
+// that has none yet, as the last step that can fail: a server that did not start leaves the
+// base URL open.
+func (c *serveCmd) prepare(ctx context.Context, s *runningServer, handler *server.Server) error {
 	s.handler = handler
 	s.http = &http.Server{
 		Handler:                      handler,
@@ -298,8 +344,10 @@ func (c *serveCmd) listen(ctx context.Context, s *runningServer, handler *server
 	if err := failpoint.Inject(ctx, "serve.listening"); err != nil {
 		return err
 	}
-	if err := s.directory.AdoptBaseURL(ctx, c.BaseURL); err != nil {
-		return err
+	if c.BaseURL != "" {
+		if err := s.directory.AdoptBaseURL(ctx, c.BaseURL); err != nil {
+			return err
+		}
 	}
 	for _, route := range handler.Routes() {
 		s.log.Info("route", "path", route.Path, "methods", route.Methods, "about", route.About)

@@ -73,11 +73,11 @@ func TestServeWithTLS(t *testing.T) {
 	if code := run(a, []string{"load", "--data", filepath.Join(dir, "data"), resources}); code != exitOK {
 		t.Fatalf("load: %d\n%s", code, log.String())
 	}
-	c, err := (&demoCmd{}).server(filepath.Join(dir, "data"), "localhost:0", "https://localhost:8443/fhir")
+	c, err := (&demoCmd{}).server(filepath.Join(dir, "data"), "localhost:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.TLSCert, c.TLSKey, c.MetricsListen = cert, key, "localhost:0"
+	c.BaseURL, c.TLSCert, c.TLSKey, c.MetricsListen = "https://localhost:8443/fhir", cert, key, "localhost:0"
 	i, err := c.start(a)
 	if err != nil {
 		t.Fatal(err)

@@ -136,7 +136,7 @@ func (c *recordChecker) entriesOf(s *store.StoredRecord, v *fastjson.Value, plac
 	for _, e := range c.entries {
 		if !stored[e] && c.Store.StoresKind(e.Kind) {
 			c.finding("index-missing", place, "it should be found by "+c.describe(e)+", but is not",
-				"load the data into a new directory; if this is a reference by an absolute URL, specify the --base-url at which it is served")
+				"run muster reindex; if this is a reference by an absolute URL, with the --base-url at which the directory is served")
 		}
 		delete(stored, e)
 	}

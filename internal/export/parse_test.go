@@ -104,7 +104,7 @@ func TestParseRequest(t *testing.T) {
 				t.Errorf("since %q, want %q", since, test.since)
 			}
 			// What the job row keeps is the same request.
-			stored, err := r.encode()
+			stored, err := r.encode(testBase)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -115,7 +115,7 @@ func TestParseRequest(t *testing.T) {
 			if diff := cmp.Diff(r.Since, again.Since); diff != "" {
 				t.Errorf("stored as %s, since differs:\n%s", stored, diff)
 			}
-			restored, err := again.encode()
+			restored, err := again.encode(testBase)
 			if err != nil || string(restored) != string(stored) {
 				t.Errorf("stored as %s, restored as %s, %v", stored, restored, err)
 			}
@@ -351,7 +351,7 @@ func FuzzParseRequest(f *testing.F) {
 				}
 				continue
 			}
-			stored, err := r.encode()
+			stored, err := r.encode(testBase)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -364,6 +364,36 @@ func FuzzParseRequest(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestStoredFilterKeepsItsBaseURL reads a stored request back on a server with another base
+// URL: a reference below the first one is still a reference into the directory.
+func TestStoredFilterKeepsItsBaseURL(t *testing.T) {
+	registry, err := conformance.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := search.New(registry, "http://first.example/fhir", time.UTC)
+	other := search.New(registry, "http://other.example/fhir", time.UTC)
+	body := []byte(kickOff("_type=Location", "_typeFilter=Location?organization=http://first.example/fhir/Organization/o"))
+	r, err := ParseRequest(body, first, DefaultRules(), policy.SuppressedOffered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := r.encode("http://first.example/fhir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := decodeRequest(stored, other, policy.SuppressedOffered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := again.Filters[0].Plan.String(), r.Filters[0].Plan.String(); got != want {
+		t.Errorf("the plan is\n%s\nwant\n%s", got, want)
+	}
+	if _, err := ParseRequest(body, other, DefaultRules(), policy.SuppressedOffered); err == nil {
+		t.Error("a new request may refer to the base URL of another server")
+	}
 }
 
 // TestCostOfMistakes sends bodies of a megabyte that are as full of mistakes as can be.

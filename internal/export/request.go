@@ -41,13 +41,15 @@ func DefaultRules() Rules { return Rules{ProvenanceTypeTestFilter: true} }
 type storedRequest struct {
 	Filters []string      `json:"filters"`
 	Since   *fhir.Instant `json:"since,omitempty"` // ms since 1970; absent for a full export
+	Base    string        `json:"base,omitempty"`  // base URL at the kick-off, which filters may contain
 
 	WithoutSuppressed bool `json:"withoutSuppressed,omitempty"`
 }
 
-// encode returns the request for the row of its job.
-func (r Request) encode() ([]byte, error) {
-	stored := storedRequest{Since: r.Since, WithoutSuppressed: r.WithoutSuppressed}
+// encode returns the request for the row of its job. base is the base URL of the server. The
+// server that does the work may have another one.
+func (r Request) encode(base string) ([]byte, error) {
+	stored := storedRequest{Since: r.Since, Base: base, WithoutSuppressed: r.WithoutSuppressed}
 	for _, f := range r.Filters {
 		stored.Filters = append(stored.Filters, f.Text())
 	}
@@ -73,6 +75,7 @@ func decodeRequest(text []byte, c *search.Compiler, may policy.Suppressed) (Requ
 		return Request{}, errors.New("the export would hold suppressed resources, which this client may no longer see: start a new export")
 	}
 	r := Request{Since: stored.Since, WithoutSuppressed: stored.WithoutSuppressed}
+	c = c.At(stored.Base)
 	for _, text := range stored.Filters {
 		f, err := c.ExportFilter(text, search.Export{May: may, Since: stored.Since, WithoutSuppressed: stored.WithoutSuppressed})
 		if err != nil {

@@ -216,7 +216,7 @@ func (s *Service) KickOff(ctx context.Context, r Request) (jobID string, err err
 	if err != nil {
 		return "", fmt.Errorf("start an export: %w", err)
 	}
-	stored, err := r.encode()
+	stored, err := r.encode(s.BaseURL)
 	if err != nil {
 		return "", fmt.Errorf("start an export: %w", err)
 	}

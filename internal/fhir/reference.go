@@ -28,12 +28,14 @@ func (r Reference) String() string {
 var typeForm = regexp.MustCompile(`^[A-Z][A-Za-z]{1,63}$`)
 
 // ParseReference parses a literal reference: Type/id, Type/id/_history/n, or an absolute
-// URL below base, which has no trailing slash. Other URLs, urn: and fragment references
-// point outside the directory and are an error.
-func ParseReference(s, base string) (Reference, error) {
+// URL below one of the bases, which have no trailing slash. Other URLs, urn: and fragment
+// references point outside the directory and are an error. An empty base is ignored.
+func ParseReference(s string, bases ...string) (Reference, error) {
 	rest := s
-	if base != "" && strings.HasPrefix(rest, base+"/") {
-		rest = rest[len(base)+1:]
+	for _, base := range bases {
+		if below, ok := strings.CutPrefix(s, base+"/"); ok && base != "" {
+			rest = below
+		}
 	}
 	parts := strings.Split(rest, "/")
 	if len(parts) == 4 && parts[2] == "_history" {

@@ -24,7 +24,14 @@ type Compiler struct {
 // are references into the directory. Dates without a zone are in loc.
 func New(reg *conformance.Registry, baseURL string, loc *time.Location) *Compiler {
 	target, _ := reg.Param(fhir.Provenance, "target")
-	return &Compiler{reg: reg, names: reg, set: plan.Settings{Base: baseURL, Zone: loc, Near: plan.DefaultNear, Target: target}}
+	return &Compiler{reg: reg, names: reg, set: plan.Settings{Bases: []string{baseURL}, Zone: loc, Near: plan.DefaultNear, Target: target}}
+}
+
+// At returns a compiler that also reads absolute references below other base URLs of the
+// directory, such as former ones. An empty URL is ignored.
+func (c Compiler) At(bases ...string) *Compiler {
+	c.set.Bases = slices.Concat(c.set.Bases, bases)
+	return &c
 }
 
 // WithNear returns a compiler whose near without a distance finds resources within metres.

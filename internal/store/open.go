@@ -2,13 +2,20 @@ package store
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
 // Identity says what a directory is for. It is fixed when the directory is created, except
-// for a base URL that is not known yet.
+// for the base URL.
 type Identity struct {
-	BaseURL         string // public base URL; absolute references below it are indexed; may be empty
+	// BaseURL is the public base URL that the operator has given, without a slash at the end.
+	// It is empty until then: a default is never stored.
+	BaseURL string
+	// Former are the base URLs that the directory had before, separated by spaces. Absolute
+	// references below them still lead into the directory.
+	Former          string
 	Mode            string // "authoritative" or "mirror"
 	DefinitionsHash string // of the search parameters that the index was built with
 	// Rules is the version of the rules by which resources were cleaned before they were
@@ -68,7 +75,7 @@ func (id Identity) Check(want Identity) error {
 	case want.Mode != "" && want.Mode != id.Mode:
 		return fmt.Errorf("it was created in mode %s, not %s: use another directory, because a directory keeps its mode", id.Mode, want.Mode)
 	case want.BaseURL != "" && id.BaseURL != "" && want.BaseURL != id.BaseURL:
-		return fmt.Errorf("its base URL is %s, not %s: set that base URL, or load the data into a new directory", id.BaseURL, want.BaseURL)
+		return fmt.Errorf("its base URL is %s, not %s: use that base URL, or move the directory with 'muster rebase --base-url %[2]s'", id.BaseURL, want.BaseURL)
 	}
 	if err := id.checkDefinitions(want.DefinitionsHash); err != nil {
 		return err
@@ -76,16 +83,41 @@ func (id Identity) Check(want Identity) error {
 	return id.checkRules(want.Rules)
 }
 
+// Addresses returns the base URLs at which the directory is and was known. Absolute references
+// below them are references into the directory.
+func (id Identity) Addresses() []string {
+	return slices.Concat(strings.Fields(id.BaseURL), strings.Fields(id.Former))
+}
+
+// MovedTo returns the identity with another base URL. The present one becomes a former one.
+// An empty URL changes nothing.
+func (id Identity) MovedTo(baseURL string) Identity {
+	if baseURL == "" || baseURL == id.BaseURL {
+		return id
+	}
+	former := slices.DeleteFunc(id.Addresses(), func(u string) bool { return u == baseURL })
+	id.BaseURL, id.Former = baseURL, strings.Join(former, " ")
+	return id
+}
+
 // MetaRows returns the identity as the keys and values of table meta.
 func (id Identity) MetaRows() [][2]string {
-	return [][2]string{{"base_url", id.BaseURL}, {"mode", id.Mode}, {"definitions", id.DefinitionsHash}, {rulesKey, id.Rules}}
+	return [][2]string{{BaseURLKey, id.BaseURL}, {FormerKey, id.Former}, {"mode", id.Mode}, {"definitions", id.DefinitionsHash}, {rulesKey, id.Rules}}
 }
+
+// The keys of the rows of table meta that hold the base URL and the former ones.
+const (
+	BaseURLKey = "base_url"
+	FormerKey  = "former_base_urls"
+)
 
 // SetMetaRow sets the field that a row of table meta holds. It ignores other rows.
 func (id *Identity) SetMetaRow(key, value string) {
 	switch key {
-	case "base_url":
+	case BaseURLKey:
 		id.BaseURL = value
+	case FormerKey:
+		id.Former = value
 	case "mode":
 		id.Mode = value
 	case "definitions":

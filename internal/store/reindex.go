@@ -19,6 +19,7 @@ type ExtractFunc func(dst []index.Entry, t fhir.Type, line []byte) (entries []in
 // Reindexing configures [Indexer.Reindex].
 type Reindexing struct {
 	Definitions string // hash of the search parameters that Extract uses
+	BaseURL     string // the new base URL of the directory (see [Identity.MovedTo]); empty keeps the present one
 	Rules       string // version of the rules by which Extract cleans
 	Extract     ExtractFunc
 	// Cleaning is called before the first cleaned version is written. It may be called
@@ -31,8 +32,8 @@ type Reindexing struct {
 
 // Indexer rebuilds the index of a directory from the stored documents. This is necessary
 // when the definitions of search parameters have changed, when the base URL has become
-// known (absolute references below it are followed), and when the rules about the content
-// of a directory have changed.
+// known or has changed (absolute references below it are followed), and when the rules about
+// the content of a directory have changed.
 type Indexer interface {
 	// Reindex replaces the entries of every current resource by those that r.Extract
 	// returns, in batches that pass the write gate as those of Apply do. A resource that
@@ -41,10 +42,11 @@ type Indexer interface {
 	// it deletes the old versions that no job needs, as Vacuum does, including the
 	// versions that were cleaned.
 	//
-	// From the first batch until Reindex completes, opening the directory with a
-	// definitions hash fails, and writers that opened it before fail. The last batch
-	// stores the new definitions and rules. An interrupted Reindex resumes where it
-	// stopped if definitions, rules and base URL are unchanged; otherwise it restarts.
+	// The first batch stores the new base URL. From then until Reindex completes, opening
+	// the directory with a definitions hash fails, and writers that opened it before fail.
+	// The last batch stores the new definitions and rules. An interrupted Reindex resumes
+	// where it stopped if definitions, rules and base URL are unchanged; otherwise it
+	// restarts.
 	Reindex(ctx context.Context, r Reindexing) error
 }
 
@@ -76,12 +78,17 @@ func (id Identity) ResumeReindexAt(r Reindexing, stored, next string) (RowKey, e
 	return RowKey(key), nil
 }
 
-// CheckUnchanged returns an error if another process has started to reindex the directory
-// since this process opened it: entries by the old definitions must not be written. stored
-// are the definitions that table meta holds now.
-func (id Identity) CheckUnchanged(stored string) error {
-	if stored != id.DefinitionsHash {
+// CheckUnchanged returns an error if another process has started to reindex the directory, or
+// has moved it to another base URL, since this process opened it: entries by the old
+// definitions or for the old base URL must not be written, and links with the old base URL
+// must not be handed out. stored is what table meta holds now. A base URL that another process
+// has given to a directory without one is not an error.
+func (id Identity) CheckUnchanged(stored Identity) error {
+	switch {
+	case stored.DefinitionsHash != id.DefinitionsHash:
 		return fmt.Errorf("another process has reindexed the directory since this process opened it: run this command again")
+	case id.BaseURL != "" && stored.BaseURL != id.BaseURL:
+		return fmt.Errorf("another process has moved the directory to %s since this process opened it: run this command again", stored.BaseURL)
 	}
 	return nil
 }

@@ -19,25 +19,26 @@ type Extractor struct {
 
 // rule extracts the entries of one parameter.
 type rule struct {
-	param   conformance.Param
-	path    *fhirpath.Expression
-	value   valueFunc
-	spell   func(string) string // of codes and uris, if set
-	native  nativeFunc          // instead of value for each element of path, if set
-	baseURL string
+	param  conformance.Param
+	path   *fhirpath.Expression
+	value  valueFunc
+	spell  func(string) string // of codes and uris, if set
+	native nativeFunc          // instead of value for each element of path, if set
+	bases  []string
 }
 
-// NewExtractor compiles the parameters of the registry. baseURL is the public base of the
-// directory without a trailing slash: absolute references below it are references into the
-// directory. An error is a mistake in the definitions and names the parameter.
-func NewExtractor(reg *conformance.Registry, baseURL string) (*Extractor, error) {
+// NewExtractor compiles the parameters of the registry. bases are the base URLs of the
+// directory, present and former, without a trailing slash: absolute references below them are
+// references into the directory. An error is a mistake in the definitions and names the
+// parameter.
+func NewExtractor(reg *conformance.Registry, bases ...string) (*Extractor, error) {
 	e := &Extractor{}
 	for _, t := range reg.Types() {
 		for _, p := range reg.Params(t) {
 			if !p.Indexed() {
 				continue
 			}
-			r, err := newRule(p, baseURL)
+			r, err := newRule(p, bases)
 			if err != nil {
 				return nil, fmt.Errorf("search parameter %s?%s: %w", t, p.Code, err)
 			}
@@ -47,8 +48,8 @@ func NewExtractor(reg *conformance.Registry, baseURL string) (*Extractor, error)
 	return e, nil
 }
 
-func newRule(p conformance.Param, baseURL string) (rule, error) {
-	r := rule{param: p, baseURL: baseURL}
+func newRule(p conformance.Param, bases []string) (rule, error) {
+	r := rule{param: p, bases: bases}
 	var err error
 	if r.path, err = fhirpath.Compile(p.Expression); err != nil {
 		return rule{}, err

@@ -233,7 +233,7 @@ func reference(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	if len(text) == 0 {
 		return dst
 	}
-	target, err := fhir.ParseReference(string(text), r.baseURL)
+	target, err := fhir.ParseReference(string(text), r.bases...)
 	if err != nil || !slices.Contains(r.param.Target, target.Type) {
 		return dst
 	}

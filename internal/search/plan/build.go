@@ -18,9 +18,9 @@ const MaxConditions = 2000
 
 // Settings are what the meaning of a query depends on besides its text.
 type Settings struct {
-	Base string         // base URL of the directory, without a trailing slash
-	Zone *time.Location // of dates without a zone
-	Near float64        // metres of a near without a distance. Defaults to DefaultNear
+	Bases []string       // base URLs of the directory, without a trailing slash
+	Zone  *time.Location // of dates without a zone
+	Near  float64        // metres of a near without a distance. Defaults to DefaultNear
 
 	// Target is the reference by which a Provenance names what it is about (VI-14).
 	Target conformance.Param

@@ -22,7 +22,7 @@ func build(t *testing.T, reg *conformance.Registry, text string) (Plan, error) {
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	return Build(bound.Bind(reg, q), Settings{Base: base, Zone: time.FixedZone("AEST", 10*60*60)})
+	return Build(bound.Bind(reg, q), Settings{Bases: []string{base}, Zone: time.FixedZone("AEST", 10*60*60)})
 }
 
 // tiny is a registry with one parameter of each type, so that the types are

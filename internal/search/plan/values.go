@@ -111,7 +111,7 @@ func (b *builder) reference(p conformance.Param, v query.Value) (Node, string) {
 		}
 		return r, ""
 	}
-	r, err := fhir.ParseReference(text, b.set.Base)
+	r, err := fhir.ParseReference(text, b.set.Bases...)
 	if err != nil {
 		return nil, "write an id, Type/id or an absolute URL of this directory"
 	}

@@ -53,11 +53,11 @@ func (s *Store) writeTransaction(ctx context.Context, gate *gateTx, changes []st
 	var outcomes []store.Outcome
 	err = gate.raw(func(conn *pgx.Conn) error {
 		tx.conn = conn
-		definitions, err := metaValue(ctx, conn, "definitions")
+		stored, err := readIdentity(ctx, conn)
 		if err != nil {
 			return err
 		}
-		if err := s.info.CheckUnchanged(definitions); err != nil {
+		if err := s.info.CheckUnchanged(stored); err != nil {
 			return err
 		}
 		outcomes, err = s.chunks.WriteChunks(start, changes, func(chunk []store.Change) ([]store.Outcome, error) { return tx.writeChunk(ctx, chunk) })

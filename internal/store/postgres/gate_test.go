@@ -277,28 +277,6 @@ func TestOpenRefuses(t *testing.T) {
 		f(&c)
 		return c.String()
 	}
-	run := func(t *testing.T, where string, statements ...string) {
-		t.Helper()
-		conn, err := pgx.Connect(t.Context(), where)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close(t.Context())
-		for _, text := range statements {
-			if _, err := conn.Exec(t.Context(), text); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	initialised := func(t *testing.T, statements ...string) string {
-		t.Helper()
-		where := pgtest.Database(t)
-		if err := openTest(t, where, nil).Close(); err != nil {
-			t.Fatal(err)
-		}
-		run(t, where, statements...)
-		return where
-	}
 	t.Run("not a URL", func(t *testing.T) {
 		wantRefused(t, "postgres://anna:hush-hush@host:port/x", store.Options{}, "postgres://USER:PASSWORD@HOST:PORT/DATABASE")
 	})
@@ -370,4 +348,59 @@ func TestOpenRefuses(t *testing.T) {
 	t.Run("other base URL", func(t *testing.T) {
 		wantRefused(t, initialised(t), store.Options{Expect: store.Identity{BaseURL: "https://other/fhir"}}, "localhost", "https://other/fhir")
 	})
+}
+
+// TestAddressesOfOlderDirectories opens directories of a program that stored the default base
+// URL. The default becomes a former base URL, so another one can be given, and references
+// below it still lead into the directory. A base URL that was given stays.
+func TestAddressesOfOlderDirectories(t *testing.T) {
+	for _, c := range []struct{ stored, base, former string }{
+		{"http://localhost:8080/fhir", "", "http://localhost:8080/fhir"},
+		{"https://directory.example.org/fhir", "https://directory.example.org/fhir", ""},
+		{"", "", ""},
+	} {
+		where := initialised(t, `UPDATE meta SET value = '`+c.stored+`' WHERE key = 'base_url'`,
+			`DELETE FROM meta WHERE key = 'former_base_urls'`, `DELETE FROM `+directoryVersion+` WHERE version_id >= 4`)
+		s, err := Open(t.Context(), where, store.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Info(); got.BaseURL != c.base || got.Former != c.former {
+			t.Errorf("%q became %+v", c.stored, got)
+		}
+		if c.base == "" {
+			if err := s.AdoptBaseURL(t.Context(), "https://given.example.org/fhir"); err != nil {
+				t.Errorf("%q: %v", c.stored, err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// initialised returns the URL of a directory after running statements on its database.
+func initialised(t *testing.T, statements ...string) string {
+	t.Helper()
+	where := pgtest.Database(t)
+	if err := openTest(t, where, nil).Close(); err != nil {
+		t.Fatal(err)
+	}
+	run(t, where, statements...)
+	return where
+}
+
+// run runs statements on a database.
+func run(t *testing.T, where string, statements ...string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	for _, text := range statements {
+		if _, err := conn.Exec(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

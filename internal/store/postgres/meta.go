@@ -95,6 +95,20 @@ func (s *Store) AdoptBaseURL(ctx context.Context, baseURL string) error {
 	return s.info.Check(store.Identity{BaseURL: baseURL})
 }
 
+// readIdentity returns what the directory is now, in the transaction of a connection.
+func readIdentity(ctx context.Context, conn *pgx.Conn) (id store.Identity, err error) {
+	rows, err := conn.Query(ctx, `SELECT key, value FROM meta`)
+	if err != nil {
+		return id, err
+	}
+	var key, value string
+	_, err = pgx.ForEachRow(rows, []any{&key, &value}, func() error {
+		id.SetMetaRow(key, value)
+		return nil
+	})
+	return id, err
+}
+
 // metaValue returns a value of table meta, empty if there is none.
 func metaValue(ctx context.Context, conn *pgx.Conn, key string) (value string, err error) {
 	err = conn.QueryRow(ctx, `SELECT value FROM meta WHERE key = $1`, key).Scan(&value)

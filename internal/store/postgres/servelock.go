@@ -37,8 +37,9 @@ func (s *Store) lockServed(ctx context.Context) (*sessionLock, error) {
 	}
 	found, _, err := metasql.Read(ctx, s.gate)
 	if err == nil {
-		// The index may have been rebuilt before the lock was acquired.
-		if changed := s.info.CheckUnchanged(found.DefinitionsHash); changed != nil {
+		// The index may have been rebuilt, or the directory moved, before the lock was
+		// acquired.
+		if changed := s.info.CheckUnchanged(found); changed != nil {
 			err = conflictError{changed}
 		}
 	}

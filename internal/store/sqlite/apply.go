@@ -9,6 +9,7 @@ import (
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/store/metasql"
 	"muster/internal/store/writepath"
 )
 
@@ -48,11 +49,11 @@ func (w *writer) writeTransaction(ctx context.Context, changes []store.Change) (
 		return nil, err
 	}
 	defer func() { _ = sqlTx.Rollback() }()
-	definitions, err := metaValue(ctx, sqlTx, "definitions")
+	stored, _, err := metasql.Read(ctx, sqlTx)
 	if err != nil {
 		return nil, err
 	}
-	if err := w.info.CheckUnchanged(definitions); err != nil {
+	if err := w.info.CheckUnchanged(stored); err != nil {
 		return nil, err
 	}
 	tx, err := w.newWriteTx(ctx, sqlTx)

@@ -22,6 +22,7 @@ import (
 type IndexerStore interface {
 	store.Store
 	store.Indexer
+	Info() store.Identity
 }
 
 // OpenIndexer opens a store as [OpenStore] does. An existing store must have the given
@@ -40,6 +41,7 @@ func Indexer(t *testing.T, open OpenIndexer) {
 		{"OtherDefinitionsRestart", testReindexOther},
 		{"CleaningWritesNewVersions", testReindexCleans},
 		{"OpenWritersAreRefused", testReindexWriters},
+		{"MovesToAnotherBaseURL", testReindexMoves},
 		{"ErrorOfExtractNamesTheResource", testReindexError},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open) })
@@ -265,7 +267,7 @@ func testReindexCleans(t *testing.T, open OpenIndexer) {
 	if later != want {
 		t.Errorf("the delta holds %d resources, want %d", later, want)
 	}
-	if info := again.(interface{ Info() store.Identity }).Info(); info.Rules != "rules" {
+	if info := again.Info(); info.Rules != "rules" {
 		t.Errorf("the directory stores %+v", info)
 	}
 }
@@ -299,6 +301,62 @@ func testReindexWriters(t *testing.T, open OpenIndexer) {
 	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Extract: newEntries}))
 	if _, err := other.Apply(t.Context(), []store.Change{put(fhir.Organization, "x", "x")}); err == nil || !strings.Contains(err.Error(), "run this command again") {
 		t.Errorf("a write to the old index returns %v", err)
+	}
+}
+
+// testReindexMoves moves the directory to another base URL, with an interruption before and
+// one after the new base URL is stored. A writer that opened the directory before is refused,
+// although the definitions are the same again.
+func testReindexMoves(t *testing.T, open OpenIndexer) {
+	d := newIndexerTest(t, open)
+	d.must(d.store.Reindex(t.Context(), store.Reindexing{Definitions: "new", Extract: newEntries}))
+	old := d.store.Info()
+	if old.BaseURL == "" {
+		t.Fatal("the directory has no base URL to move from")
+	}
+	writer, err := open(t, d.dir, "new", d.clock.now)
+	d.must(err)
+	moving := store.Reindexing{Definitions: "new", BaseURL: "https://new.example/fhir", Extract: slowNewEntries}
+	for _, c := range []struct{ point, want string }{
+		{"directory.reindex.begin", old.BaseURL},
+		{"directory.reindex.committed", "https://new.example/fhir " + old.BaseURL},
+	} {
+		mover, err := open(t, d.dir, "", d.clock.now) // writes small chunks at first
+		d.must(err)
+		broken := errors.New("interrupted")
+		disarm := failpoint.Arm(c.point, func(context.Context) error { return broken })
+		err = mover.Reindex(t.Context(), moving)
+		disarm()
+		if !errors.Is(err, broken) {
+			t.Fatalf("%s: the interrupted move returns %v", c.point, err)
+		}
+		again, err := open(t, d.dir, "", d.clock.now)
+		d.must(err)
+		if got := strings.Join(again.Info().Addresses(), " "); got != c.want {
+			t.Errorf("interrupted at %s, the addresses are %s, want %s", c.point, got, c.want)
+		}
+	}
+	again, err := open(t, d.dir, "", d.clock.now)
+	d.must(err)
+	var rest int64
+	moving.Progress = func(n, _ int64) { rest = n }
+	d.must(again.Reindex(t.Context(), moving))
+	if rest == 0 || rest >= indexedResources-1 {
+		t.Errorf("after the interruption %d resources were indexed, want the rest", rest)
+	}
+	last, err := open(t, d.dir, "new", d.clock.now)
+	d.must(err)
+	for _, s := range []IndexerStore{again, last} {
+		if got := s.Info(); got.BaseURL != moving.BaseURL || got.Former != old.BaseURL {
+			t.Errorf("the directory is now %+v", got)
+		}
+	}
+	d.wantIndexed()
+	if _, err := writer.Apply(t.Context(), []store.Change{put(fhir.Organization, "x", "x")}); err == nil || !strings.Contains(err.Error(), "has moved the directory to https://new.example/fhir") {
+		t.Errorf("a write for the old base URL returns %v", err)
+	}
+	if _, err := last.Apply(t.Context(), []store.Change{put(fhir.Organization, "x", "x")}); err != nil {
+		t.Errorf("a write for the new base URL returns %v", err)
 	}
 }
 

@@ -48,9 +48,11 @@ const definitionsKey = "definitions"
 
 // Run rebuilds the index. It resumes where an earlier call was interrupted.
 func (r *Reindexer) Run(ctx context.Context) error {
-	if err := r.InGate(ctx, func(w IndexWriter) error { return r.begin(ctx, w) }); err != nil {
+	moved := r.Info.MovedTo(r.BaseURL)
+	if err := r.InGate(ctx, func(w IndexWriter) error { return r.begin(ctx, w, moved) }); err != nil {
 		return err
 	}
+	*r.Info = moved
 	r.Info.DefinitionsHash = r.Info.ReindexMarker(r.Reindexing)
 	for !r.last {
 		if err := r.InGate(ctx, func(w IndexWriter) error { return r.writeTransaction(ctx, w) }); err != nil {
@@ -67,8 +69,9 @@ func (r *Reindexer) Run(ctx context.Context) error {
 	return nil
 }
 
-// begin marks the index as being rebuilt, and reads where an earlier call was interrupted.
-func (r *Reindexer) begin(ctx context.Context, w IndexWriter) error {
+// begin stores the base URL, marks the index as being rebuilt, and reads where an earlier call
+// was interrupted.
+func (r *Reindexer) begin(ctx context.Context, w IndexWriter, moved store.Identity) error {
 	stored, err := w.Meta(ctx, definitionsKey)
 	if err != nil {
 		return err
@@ -77,18 +80,23 @@ func (r *Reindexer) begin(ctx context.Context, w IndexWriter) error {
 	if err != nil {
 		return err
 	}
-	if r.next, err = r.Info.ResumeReindexAt(r.Reindexing, stored, next); err != nil {
+	if r.next, err = moved.ResumeReindexAt(r.Reindexing, stored, next); err != nil {
 		return err
 	}
-	if err := r.saveProgress(ctx, w); err != nil {
+	for _, row := range [][2]string{{store.BaseURLKey, moved.BaseURL}, {store.FormerKey, moved.Former}} {
+		if err := w.SetMeta(ctx, row[0], row[1]); err != nil {
+			return err
+		}
+	}
+	if err := r.saveProgress(ctx, w, moved); err != nil {
 		return err
 	}
 	return failpoint.Inject(ctx, "directory.reindex.begin")
 }
 
 // saveProgress writes the key at which the next call resumes.
-func (r *Reindexer) saveProgress(ctx context.Context, w IndexWriter) error {
-	if err := w.SetMeta(ctx, definitionsKey, r.Info.ReindexMarker(r.Reindexing)); err != nil {
+func (r *Reindexer) saveProgress(ctx context.Context, w IndexWriter, info store.Identity) error {
+	if err := w.SetMeta(ctx, definitionsKey, info.ReindexMarker(r.Reindexing)); err != nil {
 		return err
 	}
 	return w.SetMeta(ctx, store.ReindexNextKey, strconv.FormatInt(int64(r.next), 10))
@@ -97,11 +105,12 @@ func (r *Reindexer) saveProgress(ctx context.Context, w IndexWriter) error {
 // writeTransaction indexes as many resources as one transaction takes. After the last
 // resource it marks the index as complete.
 func (r *Reindexer) writeTransaction(ctx context.Context, w IndexWriter) error {
-	stored, err := w.Meta(ctx, definitionsKey)
-	if err != nil {
+	stored := *r.Info
+	var err error
+	if stored.DefinitionsHash, err = w.Meta(ctx, definitionsKey); err != nil {
 		return err
 	}
-	if err := r.Info.CheckUnchanged(stored); err != nil {
+	if err := r.Info.CheckUnchanged(stored); err != nil { // another reindex has begun
 		return err
 	}
 	for start := time.Now(); !r.last && time.Since(start) < transactionTime; {
@@ -113,7 +122,7 @@ func (r *Reindexer) writeTransaction(ctx context.Context, w IndexWriter) error {
 		return err
 	}
 	if !r.last {
-		return r.saveProgress(ctx, w)
+		return r.saveProgress(ctx, w, *r.Info)
 	}
 	if err := w.DeleteMeta(ctx, store.ReindexNextKey); err != nil {
 		return err

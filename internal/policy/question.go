@@ -27,7 +27,7 @@ type SearchRules struct {
 // CheckFilter refuses the terms of q that a filter of an export must not have, and a
 // filter without any parameter that narrows it (SR-10..13, KO-30, KO-31). It returns q
 // with the terms that it lets pass, and an issue for each refusal, none for a query that
-// may be asked. Of values it checks only that they are not empty.
+// may be asked. Of values it checks only that they are not empty (SR-26).
 //
 // A term is refused if it names, at any step of a chain, an unknown parameter (SR-20,
 // SR-22, SR-34) or one that is restricted for privacy (SR-30..33), if it is not a criterion
@@ -35,34 +35,42 @@ type SearchRules struct {
 // suppressed resources that the client may not see has an issue with the code forbidden,
 // and passes otherwise.
 func CheckFilter(q bound.Query, r FilterRules, may Suppressed) (bound.Query, fhir.Issues) {
-	return check(q, may, r.RefuseTypeTest, true)
+	return check(q, may, checks{refuseTypeTest: r.RefuseTypeTest, refuseEmpty: true, requireSubstantive: true})
 }
 
 // CheckSearch refuses what a search must not have: what [CheckFilter] refuses, and a
-// search without a parameter that narrows it only if the rules say so. The terms of q are
-// criteria only, without parameters that shape the response.
+// search without a parameter that narrows it only if the rules say so. It leaves out a term
+// without any value, as FHIR demands of searches: empty fields of a form ask for nothing. In
+// a filter such a term is an error, since leaving it out would widen the export (SR-26). The
+// terms of q are criteria only, without parameters that shape the response.
 func CheckSearch(q bound.Query, r SearchRules, may Suppressed) (bound.Query, fhir.Issues) {
-	return check(q, may, false, r.RequireSubstantive)
+	return check(q, may, checks{requireSubstantive: r.RequireSubstantive})
 }
 
-func check(q bound.Query, may Suppressed, refuseTypeTest, requireSubstantive bool) (bound.Query, fhir.Issues) {
+// checks are the rules in which filters and searches differ.
+type checks struct{ refuseTypeTest, refuseEmpty, requireSubstantive bool }
+
+func check(q bound.Query, may Suppressed, c checks) (bound.Query, fhir.Issues) {
 	var issues fhir.Issues
 	refuse := func(code fhir.Code, at query.Span, problem string) {
 		issues = append(issues, fhir.Issue{Code: code, Diagnostics: q.Parsed.Place(at) + " " + problem})
 	}
 	allowed := q
-	allowed.Terms = nil
-	for _, t := range q.Terms {
+	allowed.Terms, allowed.Parsed.Params = nil, nil
+	for n, t := range q.Terms {
 		if at, asks := may.refuses(t); asks {
 			refuse(fhir.CodeForbidden, at, "asks for suppressed resources, which this client may not ask for: write suppressed=false, or leave the parameter out")
 		}
-		if code, at, problem := refusal(t, refuseTypeTest); problem != "" {
+		if code, at, problem := refusal(t, c); problem != "" {
 			refuse(code, at, problem)
 			continue
 		}
-		allowed.Terms = append(allowed.Terms, t)
+		if !valueless(t) {
+			allowed.Terms = append(allowed.Terms, t)
+			allowed.Parsed.Params = append(allowed.Parsed.Params, q.Parsed.Params[n])
+		}
 	}
-	if requireSubstantive && !slices.ContainsFunc(q.Terms, narrows) {
+	if c.requireSubstantive && !slices.ContainsFunc(q.Terms, narrows) {
 		issues = append(issues, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "At least one non-state search parameter with a non-empty value must be provided for " +
 			q.Type.String() + "; to ask for all, write " + q.Type.String() + "?_lastUpdated=ge1900-01-01"})
 	}
@@ -71,10 +79,10 @@ func check(q bound.Query, may Suppressed, refuseTypeTest, requireSubstantive boo
 
 // refusal returns the first reason why no client may ask the term; the text is empty if
 // there is none.
-func refusal(t bound.Term, refuseTypeTest bool) (code fhir.Code, at query.Span, problem string) {
+func refusal(t bound.Term, c checks) (code fhir.Code, at query.Span, problem string) {
 	end, isCriterion := t.End.(bound.Criterion)
 	switch {
-	case !isCriterion && refuseTypeTest:
+	case !isCriterion && c.refuseTypeTest:
 		return fhir.CodeInvalid, t.Node.Parsed().Where(), "is not a search parameter, and this server does not accept it: use a search parameter, such as target"
 	case !isCriterion || len(end.Types) == 0: // a step leads nowhere
 		return wrong(t.Problem)
@@ -88,10 +96,19 @@ func refusal(t bound.Term, refuseTypeTest bool) (code fhir.Code, at query.Span, 
 			return fhir.CodeNotSupported, end.NameAt, problem
 		}
 	}
-	if len(end.Params) > 0 && slices.ContainsFunc(end.Values, empty) {
+	if t.Problem != nil {
+		return wrong(t.Problem)
+	}
+	if slices.ContainsFunc(end.Values, query.Value.Empty) && (c.refuseEmpty || !end.Empty()) {
 		return fhir.CodeInvalid, end.At, "has an empty value: give it one, or leave the comma or the parameter out"
 	}
-	return wrong(t.Problem)
+	return "", query.Span{}, ""
+}
+
+// valueless reports whether the term has no value at all.
+func valueless(t bound.Term) bool {
+	end, ok := t.End.(bound.Criterion)
+	return ok && end.Empty()
 }
 
 func wrong(p *bound.Problem) (code fhir.Code, at query.Span, problem string) {
@@ -125,7 +142,7 @@ func outOfPlace(name string) (fhir.Code, string) {
 // known or allowed has an issue of its own.
 func narrows(t bound.Term) bool {
 	c, ok := t.Node.(bound.Criterion)
-	return !ok || role(c) == conformance.Substantive && slices.ContainsFunc(c.Values, notEmpty)
+	return !valueless(t) && (!ok || role(c) == conformance.Substantive)
 }
 
 // role returns what a criterion counts for. By the letter of the guide, names without a
@@ -142,9 +159,3 @@ func role(c bound.Criterion) conformance.Role {
 	}
 	return conformance.Substantive
 }
-
-func empty(v query.Value) bool {
-	return strings.TrimSpace(strings.Join(v.Parts, "")) == ""
-}
-
-func notEmpty(v query.Value) bool { return !empty(v) }

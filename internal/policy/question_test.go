@@ -69,6 +69,11 @@ func TestCheck(t *testing.T) {
 		{"SR-10", "Organization?name=a,", []string{invalid + "has an empty value"}},
 		{"SR-10", "Organization?identifier=http://x|", nil},
 		{"SR-10", "Organization?identifier=|8003621566684455", nil},
+		{"SR-26", "Organization?name=a&identifier=", []string{invalid + `"identifier=" at character 21 has an empty value`}},
+		{"SR-26", "Organization?name=a&partof.name=", []string{invalid + `"partof.name=" at character 21 has an empty value`}},
+		{"SR-26", "Organization?partof.name=", []string{invalid + `has an empty value`, nothing}},
+		{"SR-26", "Organization?_has:Location:organization:name=", []string{invalid + `has an empty value`, nothing}},
+		{"SR-26", "Organization?name=a&active=", []string{invalid + `has an empty value`}},
 		{"SR-11", "Organization?_id=a", nil},
 		{"SR-11", "Location?_has:HealthcareService:location:name=a", nil},
 		{"SR-12 VI-07", "Organization?active=true", []string{nothing}},
@@ -148,6 +153,44 @@ func TestCheck(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSearchesIgnoreEmptyParameters: a search is checked and found as if the parameters
+// without a value were not there. Their names are checked all the same.
+func TestSearchesIgnoreEmptyParameters(t *testing.T) {
+	t.Attr("requirements", "SR-10 SR-26")
+	reg := registry(t)
+	for _, tc := range []struct{ text, kept, refused string }{
+		{"Organization?name=a&identifier=", "Organization?name=a", ""},
+		{"Organization?name=&identifier=1&type=%20&partof=,&address=|", "Organization?identifier=1", ""},
+		{"Organization?name:exact=&partof.name=&_has:Location:organization:name=&_id=a", "Organization?_id=a", ""},
+		{"Organization?name=a&active=&suppressed:not=", "Organization?name=a", ""},
+		{"Organization?name=", "", "At least one non-state search parameter"},
+		{"Organization?partof.name=", "", "At least one non-state search parameter"},
+		{"Organization?_has:Location:organization:name=&active=true", "", "At least one non-state search parameter"},
+		{"Organization?name=a,", "", "has an empty value"},
+		{"Organization?name=a&wibble=", "", `"wibble" at character 21 is not a search parameter`},
+		{"Organization?name=a&name:above=", "", `"name:above" at character 21 has the modifier`},
+		{"Practitioner?name=a&gender=", "", `"gender" at character 21 is refused on Practitioner for privacy`},
+		{"Organization?name=a&wibble.name=", "", `"wibble" at character 21 is not a reference`},
+	} {
+		allowed, issues := CheckSearch(bound.Bind(reg, read(t, tc.text)), SearchRules{RequireSubstantive: true}, SuppressedOffered)
+		switch {
+		case tc.refused != "":
+			if len(issues) != 1 || !strings.Contains(issues.Error(), tc.refused) {
+				t.Errorf("%s: issues %v, want one with %q", tc.text, issues, tc.refused)
+			}
+			continue
+		case len(issues) > 0:
+			t.Errorf("%s is refused: %v", tc.text, issues)
+		}
+		if got := allowed.Parsed.String(); got != tc.kept || len(allowed.Terms) != len(allowed.Parsed.Params) {
+			t.Errorf("%s: %s with %d terms remains, want %s", tc.text, got, len(allowed.Terms), tc.kept)
+		}
+		if visible := ForSearch(allowed).Visibility.Found; visible != (bound.State{Active: true, NotSuppressed: true}) {
+			t.Errorf("%s: an empty state parameter changes the visibility to %s", tc.text, visible)
+		}
 	}
 }
 

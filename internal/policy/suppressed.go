@@ -52,7 +52,7 @@ func (s Suppressed) InDeltas() bool { return s >= SuppressedInDeltas }
 // step discloses the state of the resource behind it.
 func (s Suppressed) refuses(t bound.Term) (at query.Span, refused bool) {
 	c, ok := t.End.(bound.Criterion)
-	if s.MayBeAskedFor() || !ok || !namesSuppressed(c) {
+	if s.MayBeAskedFor() || !ok || c.Empty() || !namesSuppressed(c) {
 		return query.Span{}, false
 	}
 	return c.NameAt, c.Modifier != "" || slices.ContainsFunc(c.Values, notFalse)

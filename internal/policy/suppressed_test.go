@@ -52,6 +52,7 @@ func TestSuppressedCheck(t *testing.T) {
 		{"Organization?name=a", nil},
 		{"Organization?suppressed=false", nil},
 		{"Organization?suppressed=false,false", nil},
+		{"Organization?suppressed=&suppressed:not=", nil}, // asks for nothing
 		{"Location?organization.suppressed=false", nil},
 		{"Organization?_has:Location:organization:suppressed=false", nil},
 		{"Organization?active=false&status=true", nil},

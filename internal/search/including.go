@@ -17,6 +17,9 @@ func (r *resultReader) include(l query.Criterion, reverse bool) {
 		r.invalid(l.NameAt, "has the modifier %q, which %s does not take: write %s or %s:iterate", l.Modifier, l.Name, l.Name, l.Name)
 		return
 	}
+	if l.Empty() {
+		return // asks for nothing (SR-26)
+	}
 	if len(l.Values) != 1 {
 		r.invalid(l.At, "has several values: write the parameter once for each include")
 		return

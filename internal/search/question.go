@@ -50,21 +50,27 @@ func (c *Compiler) SearchURL(t fhir.Type, rawQuery string, rules policy.SearchRu
 		return SearchRequest{}, err
 	}
 	return SearchRequest{
-		Query: found.Parsed, Visible: allowed.Visibility, Plan: p, Order: order, Results: r.results,
-		params: withNames(all.Params, found.Parsed.Params),
+		Query: allowed.Parsed, Visible: allowed.Visibility, Plan: p, Order: order, Results: r.results,
+		params: inEffect(all.Params, allowed.Parsed.Params),
 	}, nil
 }
 
-// withNames returns all parameters in their order, the criteria with the names of the
-// definitions.
-func withNames(all, criteria []query.Param) []query.Param {
-	named := slices.Clone(all)
-	for n, p := range named {
-		if !isResult(p) {
-			named[n], criteria = criteria[0], criteria[1:]
+// inEffect returns the parameters in the order of the client, without those that have no
+// value: criteria are those that remain, with the names of the definitions.
+func inEffect(all, criteria []query.Param) []query.Param {
+	var params []query.Param
+	for _, p := range all {
+		if l, ok := p.(query.Criterion); ok && isResult(p) {
+			if !l.Empty() {
+				params = append(params, p)
+			}
+			continue
+		}
+		if len(criteria) > 0 && criteria[0].Where() == p.Where() {
+			params, criteria = append(params, criteria[0]), criteria[1:]
 		}
 	}
-	return named
+	return params
 }
 
 // ReadURL parses and checks the query of the URL of one resource, the raw text after the

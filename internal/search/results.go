@@ -100,6 +100,9 @@ func (r *resultReader) read(l query.Criterion) {
 		r.invalid(l.NameAt, "has the modifier %q, which %s does not take: write %s=… without it", l.Modifier, l.Name, l.Name)
 		return
 	}
+	if l.Empty() {
+		return // asks for nothing (SR-26)
+	}
 	if r.seen[l.Name] {
 		r.invalid(l.At, "is repeated: write %s once", l.Name)
 		return

@@ -13,9 +13,16 @@ import (
 	"muster/internal/search"
 )
 
+// IsPage reports whether the query string is that of a page of an earlier search.
+func IsPage(rawQuery string) bool {
+	values, _ := url.ParseQuery(rawQuery)
+	return values.Has("_getpages")
+}
+
 // Page returns a page of an earlier search (PG-01). rawQuery is the query string of its
-// URL.
-func (s *Service) Page(ctx context.Context, rawQuery string) (Answer, error) {
+// URL. If of is not 0, the page must be one of a search of that type: some clients move the
+// query of a link to [base]/Type.
+func (s *Service) Page(ctx context.Context, of fhir.Type, rawQuery string) (Answer, error) {
 	request, token, err := parsePage(rawQuery)
 	if err != nil {
 		return Answer{}, err
@@ -23,6 +30,9 @@ func (s *Service) Page(ctx context.Context, rawQuery string) (Answer, error) {
 	results, err := s.openToken(ctx, token)
 	if err != nil {
 		return Answer{}, err
+	}
+	if of != 0 && of != results.resourceType {
+		return Answer{}, invalid("The page belongs to a search of %s, not of %s: follow the links of a Bundle unchanged.", results.resourceType, of)
 	}
 	if !results.visible.NotSuppressed && !s.suppressedAccess(ctx).MayBeAskedFor() {
 		return Answer{}, errSuppressed
@@ -34,6 +44,9 @@ func (s *Service) Page(ctx context.Context, rawQuery string) (Answer, error) {
 // errSuppressed is returned for a page of a search that included suppressed resources,
 // if the client may no longer request them.
 var errSuppressed = fhir.Issue{Code: fhir.CodeForbidden, Diagnostics: "This page contains suppressed resources, which this client may not request: search again without the parameter suppressed."}
+
+// pageParameters are the parameters of the URL of a page.
+var pageParameters = []string{"_getpages", "_getpagesoffset", "_bundletype", "_count", "_format", "_pretty"}
 
 // parsePage parses the query string of a page (PG-02, PG-03, PG-05, PG-06).
 func parsePage(rawQuery string) (p pageRequest, token string, err error) {
@@ -50,9 +63,17 @@ func parsePage(rawQuery string) (p pageRequest, token string, err error) {
 		if len(list) > 1 {
 			return pageRequest{}, "", invalid("The parameter %s is repeated: follow the links of a Bundle unchanged.", name)
 		}
-		switch value := list[0]; name {
+		value := list[0]
+		if value == "" && name != "_getpages" && slices.Contains(pageParameters, name) {
+			continue // asks for nothing (SR-26)
+		}
+		switch name {
 		case "_getpages":
 			token = value
+		case "_bundletype": // other servers put it into their links, and clients with them
+			if value != "searchset" {
+				err = invalid("_bundletype takes searchset, the type of every page.")
+			}
 		case "_getpagesoffset":
 			p.offset, err = parseOffset(value)
 		case "_count":
@@ -65,7 +86,7 @@ func parsePage(rawQuery string) (p pageRequest, token string, err error) {
 			}
 		case "_format": // package server handles it
 		default:
-			err = invalid("The parameter %s is not supported in the URL of a page: use _getpages, _getpagesoffset, _count, _format and _pretty.", name)
+			err = invalid("The parameter %s is not supported in the URL of a page: use %s.", name, strings.Join(pageParameters, ", "))
 		}
 		if err != nil {
 			return pageRequest{}, "", err

@@ -115,7 +115,7 @@ func (s *testService) search(t fhir.Type, rawQuery string) parsedBundle {
 
 func (s *testService) follow(link string) parsedBundle {
 	s.Helper()
-	return s.read(s.Page(s.Context(), queryOf(link)))
+	return s.read(s.Page(s.Context(), 0, queryOf(link)))
 }
 
 func queryOf(link string) string {
@@ -153,12 +153,12 @@ func TestTokenBelongsToDirectoryAndClient(t *testing.T) {
 	s.loadMany(3, roomTemplate)
 	next := s.search(fhir.Location, "address-city=Balmain&_count=1").link("next")
 	_, other := s.open(s.Registry)
-	if got := s.read(other.Page(t.Context(), queryOf(next))).ids("match"); !slices.Equal(got, []string{"loc-00001"}) {
+	if got := s.read(other.Page(t.Context(), 0, queryOf(next))).ids("match"); !slices.Equal(got, []string{"loc-00001"}) {
 		t.Errorf("another node finds %v", got)
 	}
 	wantNotFound := func(what string, ctx context.Context, on *Service) {
 		t.Helper()
-		_, err := on.Page(ctx, queryOf(next))
+		_, err := on.Page(ctx, 0, queryOf(next))
 		if issues, _ := fhir.AsIssues(err); len(issues) != 1 || issues[0].Code != fhir.CodeNotFound {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -183,11 +183,11 @@ func TestChangedTokenIsRefused(t *testing.T) {
 			if changed == token {
 				continue
 			}
-			if _, err := s.Page(t.Context(), "_getpages="+changed); !errorIs(err, fhir.CodeNotFound) {
+			if _, err := s.Page(t.Context(), 0, "_getpages="+changed); !errorIs(err, fhir.CodeNotFound) {
 				t.Fatalf("changed at %d: %v", i, err)
 			}
 		}
-		if _, err := s.Page(t.Context(), "_getpages="+token[:i]); !errorIs(err, fhir.CodeNotFound) {
+		if _, err := s.Page(t.Context(), 0, "_getpages="+token[:i]); !errorIs(err, fhir.CodeNotFound) {
 			t.Fatalf("truncated at %d: %v", i, err)
 		}
 	}
@@ -208,11 +208,11 @@ func TestPagesOfSuppressed(t *testing.T) {
 		_, restarted := s.open(s.Registry)
 		restarted.Suppressed = rules
 		for _, link := range []string{hidden, mixed} {
-			if _, err := restarted.Page(t.Context(), queryOf(link)); !errorIs(err, fhir.CodeForbidden) {
+			if _, err := restarted.Page(t.Context(), 0, queryOf(link)); !errorIs(err, fhir.CodeForbidden) {
 				t.Errorf("%+v: a page of suppressed resources: %v", rules, err)
 			}
 		}
-		if got := s.read(restarted.Page(t.Context(), queryOf(plain))).ids("match"); !slices.Equal(got, []string{"loc-00001"}) {
+		if got := s.read(restarted.Page(t.Context(), 0, queryOf(plain))).ids("match"); !slices.Equal(got, []string{"loc-00001"}) {
 			t.Errorf("%+v: a page of others finds %v", rules, got)
 		}
 	}

@@ -94,7 +94,7 @@ func (f fakeSearches) Search(context.Context, fhir.Type, string) (searchset.Answ
 	return searchset.Answer{Body: []byte(`{"resourceType":"Bundle"}`), Resources: 1}, f.err
 }
 
-func (f fakeSearches) Page(ctx context.Context, rawQuery string) (searchset.Answer, error) {
+func (f fakeSearches) Page(ctx context.Context, _ fhir.Type, rawQuery string) (searchset.Answer, error) {
 	return f.Search(ctx, 0, rawQuery)
 }
 

@@ -21,7 +21,7 @@ func (s *Server) searchRoutes() []route {
 	}
 	pages := route{
 		path: s.basePath + "/{$}", about: "follow the pages of a search",
-		methods:      map[string]handler{http.MethodGet: s.page},
+		methods:      map[string]handler{http.MethodGet: func(w http.ResponseWriter, r *http.Request) error { return s.page(w, r, 0) }},
 		interactions: map[string]audit.Interaction{http.MethodGet: audit.SearchType},
 	}
 	routes = append(routes, pages, s.unsupportedInteraction(s.basePath+"/_history"), s.unsupportedInteraction(s.basePath+"/_search"))
@@ -69,12 +69,16 @@ func (s *Server) unsupportedInteraction(path string) route {
 
 // search answers GET [base]/Type?… (SR-01).
 func (s *Server) search(w http.ResponseWriter, r *http.Request, t fhir.Type) error {
+	if searchset.IsPage(r.URL.RawQuery) {
+		return s.page(w, r, t)
+	}
 	return s.writeBundle(w, r, func() (searchset.Answer, error) { return s.Searches.Search(r.Context(), t, r.URL.RawQuery) })
 }
 
-// page answers GET [base]/?_getpages=… (PG-01).
-func (s *Server) page(w http.ResponseWriter, r *http.Request) error {
-	return s.writeBundle(w, r, func() (searchset.Answer, error) { return s.Searches.Page(r.Context(), r.URL.RawQuery) })
+// page answers GET [base]/?_getpages=… and GET [base]/Type?_getpages=… (PG-01). of is the
+// type, 0 without one.
+func (s *Server) page(w http.ResponseWriter, r *http.Request, of fhir.Type) error {
+	return s.writeBundle(w, r, func() (searchset.Answer, error) { return s.Searches.Page(r.Context(), of, r.URL.RawQuery) })
 }
 
 // writeBundle runs a search when the client has a free slot, and writes its Bundle.

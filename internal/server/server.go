@@ -35,7 +35,7 @@ type Exports interface {
 // undecoded.
 type Searches interface {
 	Search(ctx context.Context, t fhir.Type, rawQuery string) (searchset.Answer, error)
-	Page(ctx context.Context, rawQuery string) (searchset.Answer, error)
+	Page(ctx context.Context, of fhir.Type, rawQuery string) (searchset.Answer, error)
 	Read(ctx context.Context, t fhir.Type, id, rawQuery string) (searchset.Resource, error)
 }
 

@@ -1,6 +1,11 @@
 package query
 
-import "muster/internal/fhir"
+import (
+	"slices"
+	"strings"
+
+	"muster/internal/fhir"
+)
 
 // Query is one search: the criteria that a resource of Type must all meet. It is a closed
 // tree, parsed from "Type?name=value&…", in which each node has its place in the text.
@@ -37,6 +42,14 @@ type Criterion struct {
 type Value struct {
 	Parts []string
 	At    Span
+}
+
+// Empty reports whether the client wrote no value, or one of bars and spaces alone.
+func (v Value) Empty() bool { return strings.TrimSpace(strings.Join(v.Parts, "")) == "" }
+
+// Empty reports whether all values are empty: the criterion asks for nothing.
+func (l Criterion) Empty() bool {
+	return !slices.ContainsFunc(l.Values, func(v Value) bool { return !v.Empty() })
 }
 
 // Chain follows a reference parameter forward, and the referenced resource must meet Next:

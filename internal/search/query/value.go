@@ -6,7 +6,7 @@ import "strings"
 const escapable = `\,|$`
 
 // valueList splits a decoded value at its commas and bars and decodes the backslash
-// escapes. It keeps empty values, which package policy refuses.
+// escapes. It keeps empty values, about which package policy decides.
 func (p *parser) valueList(value piece) ([]Value, bool) {
 	var (
 		values []Value

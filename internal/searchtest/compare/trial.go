@@ -225,7 +225,11 @@ func (t *Trial) Compare(ctx context.Context, q query.Query) (searchtest.Answer, 
 	if t.client != nil {
 		d.Mode = "search over HTTP"
 		count := 1 + len(q.String())%4 // arbitrary, but deterministic
-		if d.Got, err = t.client.Search(ctx, q.String(), count); err != nil || !slices.Equal(d.Got, d.Want) {
+		text := q.String()
+		if len(text)%2 == 0 {
+			text += "&_id=&_tag=&_sort=" // parameters without a value ask for nothing (SR-26)
+		}
+		if d.Got, err = t.client.Search(ctx, text, count); err != nil || !slices.Equal(d.Got, d.Want) {
 			return want, d, err
 		}
 	}

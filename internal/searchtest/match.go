@@ -168,9 +168,9 @@ func datePredicate(z zone, want string) (predicate, error) {
 	case "lt":
 		return func(v value) bool { return v.from < from }, nil
 	case "ge":
-		return func(v value) bool { return v.to > to || inside(v) }, nil
+		return func(v value) bool { return v.to > from }, nil
 	case "le":
-		return func(v value) bool { return v.from < from || inside(v) }, nil
+		return func(v value) bool { return v.from < to }, nil
 	case "sa":
 		return func(v value) bool { return v.from >= to }, nil
 	case "eb":

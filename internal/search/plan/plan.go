@@ -148,8 +148,8 @@ const (
 	NE Prefix = "ne" // not EQ
 	GT Prefix = "gt" // a part of the entry is after the period
 	LT Prefix = "lt" // a part of the entry is before the period
-	GE Prefix = "ge" // GT or EQ
-	LE Prefix = "le" // LT or EQ
+	GE Prefix = "ge" // a part of the entry is in or after the period
+	LE Prefix = "le" // a part of the entry is in or before the period
 	SA Prefix = "sa" // the whole entry is after the period
 	EB Prefix = "eb" // the whole entry is before the period
 	AP Prefix = "ap" // the entry and the period overlap

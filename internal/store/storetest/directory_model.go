@@ -169,9 +169,9 @@ func compares(c plan.Comparison, e fhir.Period) bool {
 	case plan.LT:
 		return partBefore
 	case plan.GE:
-		return partAfter || within
+		return partAfter || e.To > c.Period.From
 	case plan.LE:
-		return partBefore || within
+		return partBefore || e.From < c.Period.To
 	case plan.SA:
 		return e.From >= c.Period.To
 	case plan.EB:

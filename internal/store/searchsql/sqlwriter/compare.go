@@ -18,9 +18,9 @@ func compareDate(f *fragment, alias string, c plan.Comparison) {
 	case plan.LT:
 		f.add(low+" < ?", from)
 	case plan.GE:
-		f.add("("+high+" > ? OR "+low+" >= ? AND "+high+" <= ?)", to, from, to)
+		f.add(high+" > ?", from)
 	case plan.LE:
-		f.add(low+" < ? AND ("+low+" < ? OR "+high+" <= ?)", to, from, to)
+		f.add(low+" < ?", to)
 	case plan.SA:
 		f.add(low+" >= ?", to)
 	case plan.EB:

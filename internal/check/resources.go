@@ -22,7 +22,11 @@ func (k *checker) checkResources(ctx context.Context) error {
 	c := recordChecker{checker: k, names: map[int]string{}}
 	for _, t := range k.Registry.Types() {
 		for _, p := range k.Registry.Params(t) {
-			c.names[p.ID] = t.String() + "?" + p.Code
+			name := t.String() + "?" + p.Code
+			c.names[p.ID] = name
+			if p.Parts != 0 {
+				c.names[p.Parts] = name
+			}
 		}
 	}
 	for _, t := range fhir.Types() {

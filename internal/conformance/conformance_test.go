@@ -122,6 +122,8 @@ func TestNewRegistryRefuses(t *testing.T) {
 		"target":       {[]Param{with(func(p *Param) { p.Type = Reference })}, nil, "target types"},
 		"marker":       {[]Param{with(func(p *Param) { p.Marker = 2 })}, nil, "marks"},
 		"marker taken": {[]Param{with(func(p *Param) { p.Marker, p.Marks = 1, MarksAbsent })}, nil, "id 1 belongs to Endpoint?name"},
+		"parts":        {[]Param{with(func(p *Param) { p.Type, p.Parts = Token, 2 })}, nil, "only a string has parts"},
+		"parts taken":  {[]Param{with(func(p *Param) { p.Parts = 1 })}, nil, "id 1 belongs to Endpoint?name"},
 		"modifier":     {[]Param{with(func(p *Param) { p.Modifiers = []string{"above"} })}, nil, `modifier "above"`},
 		"same id":      {[]Param{good, with(func(p *Param) { p.Code = "title" })}, nil, "id 1 belongs to Endpoint?name"},
 		"id elsewhere": {[]Param{good, with(func(p *Param) { p.Base = fhir.Location })}, nil, "id 1 belongs to Endpoint?name"},
@@ -147,9 +149,59 @@ func TestParseRefuses(t *testing.T) {
 		`{"aliases":[{"base":"Patient","alias":"x","code":"y"}]}`:  `alias x: base "Patient"`,
 		`{"aliases":[{"base":"Resource","alias":"x","code":"y"}]}`: `stands for "y"`,
 		`{`: "unexpected EOF",
+		`{"parameters":[{"id":1,"code":"status","base":"Endpoint","values":["wibble"]}]}`:             `value set "wibble" is unknown`,
+		`{"parameters":[{"id":1,"code":"status","base":"Endpoint","element":"code"}]}`:                `name the required value set`,
+		`{"parameters":[{"id":1,"code":"name","base":"Endpoint","element":"string","values":["a"]}]}`: `belong together`,
 	} {
-		if _, err := parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := parse([]byte(text), []byte(`{"valueSets":[{"name":"a","systems":["http://x/a"]}]}`)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got error %v, want one with %q", text, err, want)
+		}
+	}
+}
+
+func TestParseValueSetsRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"valueSets":[{"name":"a"}]}`:                                              `"a" is duplicate or incomplete`,
+		`{"valueSets":[{"name":"a","systems":[""]}]}`:                               `"a" is duplicate or incomplete`,
+		`{"valueSets":[{"systems":["http://x"]}]}`:                                  `"" is duplicate or incomplete`,
+		`{"valueSets":[{"name":"a","systems":["x"]},{"name":"a","systems":["y"]}]}`: `"a" is duplicate or incomplete`,
+		`{"valueSets":[{"name":"a","systems":["x"],"closed":true}]}`:                `is closed and has no codes`,
+		`{"valueSets":[{"name":"a","systems":["x"],"kodes":["b"]}]}`:                `unknown field "kodes"`,
+	} {
+		if _, err := parse([]byte(`{}`), []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got error %v, want one with %q", text, err, want)
+		}
+	}
+}
+
+// TestImpliedSystems: each parameter of codes or booleans knows the system that R4 implies
+// for them, and no other parameter has one.
+func TestImpliedSystems(t *testing.T) {
+	want := map[string][]string{
+		"active":          {"http://terminology.hl7.org/CodeSystem/special-values", "http://hl7.org/fhir/special-values"},
+		"allday":          {"http://terminology.hl7.org/CodeSystem/special-values", "http://hl7.org/fhir/special-values"},
+		"suppressed":      {"http://terminology.hl7.org/CodeSystem/special-values", "http://hl7.org/fhir/special-values", "http://digitalhealth.gov.au/fhir/cc/CodeSystem/responsible-party-type"},
+		"address-use":     {"http://hl7.org/fhir/address-use"},
+		"daysofweek":      {"http://hl7.org/fhir/days-of-week"},
+		"payloadmimetype": {"urn:ietf:bcp:13"},
+	}
+	reg := load(t)
+	for _, rt := range fhir.Types() {
+		for _, p := range reg.Params(rt) {
+			if !p.Indexed() {
+				continue
+			}
+			var got []string
+			for _, s := range p.Values {
+				got = append(got, s.Systems...)
+			}
+			wanted := want[p.Code]
+			if p.Code == "status" {
+				wanted = []string{"http://hl7.org/fhir/" + strings.ToLower(rt.String()) + "-status"}
+			}
+			if !slices.Equal(got, wanted) {
+				t.Errorf("%s?%s implies the systems %v, want %v", rt, p.Code, got, wanted)
+			}
 		}
 	}
 }
@@ -174,6 +226,7 @@ func TestDefinitionsHash(t *testing.T) {
 		"element":    func(p *Param) { p.Element = "code" },
 		"expression": func(p *Param) { p.Expression = "Endpoint.status" },
 		"native":     func(p *Param) { p.Native = "x" },
+		"parts":      func(p *Param) { p.Parts = 2 },
 		"restricted": func(p *Param) { p.Restricted = "no" },
 	} {
 		if hash(change) == before {
@@ -181,8 +234,9 @@ func TestDefinitionsHash(t *testing.T) {
 		}
 	}
 	for name, change := range map[string]func(*Param){
-		"url":  func(p *Param) { p.URL = "http://x" },
-		"role": func(p *Param) { p.Role = System },
+		"url":    func(p *Param) { p.URL = "http://x" },
+		"role":   func(p *Param) { p.Role = System },
+		"values": func(p *Param) { p.Values = []ValueSet{{Name: "x"}} },
 	} {
 		if hash(change) != before {
 			t.Errorf("another %s gives another hash", name)

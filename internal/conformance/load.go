@@ -17,7 +17,7 @@ func Load() (*Registry, error) {
 	if _, err := systems(); err != nil {
 		return nil, fmt.Errorf("read names of systems: %w", err)
 	}
-	r, err := parse(searchParameters)
+	r, err := parse(searchParameters, valueSets)
 	if err != nil {
 		return nil, fmt.Errorf("read search parameter definitions: %w", err)
 	}
@@ -45,6 +45,8 @@ type definitions struct {
 		Modifiers  []string  `json:"modifiers"`
 		Marker     int       `json:"marker"`
 		Marks      Mark      `json:"marks"`
+		Parts      int       `json:"parts"`
+		Values     []string  `json:"values"`
 	} `json:"parameters"`
 	Aliases []struct {
 		Base  string `json:"base"`
@@ -53,8 +55,12 @@ type definitions struct {
 	} `json:"aliases"`
 }
 
-// parse parses the definitions into a registry.
-func parse(text []byte) (*Registry, error) {
+// parse parses the definitions and the value sets that they name into a registry.
+func parse(text, valueSets []byte) (*Registry, error) {
+	sets, err := parseValueSets(valueSets)
+	if err != nil {
+		return nil, err
+	}
 	var d definitions
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
@@ -67,11 +73,18 @@ func parse(text []byte) (*Registry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("search parameter %s: %w", p.Code, err)
 		}
+		values, err := resolveValueSets(sets, p.Values)
+		if err != nil {
+			return nil, fmt.Errorf("search parameter %s?%s: %w", p.Base, p.Code, err)
+		}
+		if indexed := !p.Column && p.Restricted == ""; indexed && impliesSystem(p.Element) != (values != nil) {
+			return nil, fmt.Errorf("search parameter %s?%s: elements of type %s and value sets belong together: name the required value set of a code or boolean", p.Base, p.Code, p.Element)
+		}
 		for _, base := range bases {
 			params = append(params, Param{
 				ID: p.ID, Code: p.Code, Type: p.Type, Base: base, Element: p.Element, Expression: p.Expression,
 				Native: p.Native, Spelling: p.Spelling, Column: p.Column, Target: p.Target, Role: p.Role, URL: p.URL, Restricted: p.Restricted, Personal: p.Personal,
-				Modifiers: p.Modifiers, Marker: p.Marker, Marks: p.Marks,
+				Modifiers: p.Modifiers, Marker: p.Marker, Marks: p.Marks, Parts: p.Parts, Values: values,
 			})
 		}
 	}

@@ -67,6 +67,15 @@ type Param struct {
 	// searches for the token entry with this number (see Marks). Defaults to 0, no marker.
 	Marker int
 	Marks  Mark // what an entry with the number Marker means
+
+	// Parts is set if the parameter searches family names, which are also found by their parts
+	// (SR-48). Entries with this number hold what follows each space or hyphen of a family
+	// name. They are not sorted by. Defaults to 0, no parts.
+	Parts int
+
+	// Values are the value sets of elements that have no system of their own (SR-47): codes and
+	// booleans. Empty for all others.
+	Values []ValueSet
 }
 
 // Mark is what a token entry with the number [Param.Marker] means. Resources in the rarer of
@@ -126,11 +135,14 @@ func NewRegistry(params []Param, aliases map[fhir.Type]map[string]string) (*Regi
 			return nil, fmt.Errorf("search parameter %s?%s: id %d belongs to %s?%s: give it the next free one", p.Base, p.Code, p.ID, other.Base, other.Code)
 		}
 		owner[p.ID] = p
-		if p.Marker != 0 {
-			if other, taken := owner[p.Marker]; taken {
-				return nil, fmt.Errorf("search parameter %s?%s: marker %d: id %d belongs to %s?%s: give it the next free one", p.Base, p.Code, p.Marker, p.Marker, other.Base, other.Code)
+		for _, id := range []int{p.Marker, p.Parts} {
+			if id == 0 {
+				continue
 			}
-			owner[p.Marker] = p
+			if other, taken := owner[id]; taken {
+				return nil, fmt.Errorf("search parameter %s?%s: marker or parts %d: id %d belongs to %s?%s: give it the next free one", p.Base, p.Code, id, id, other.Base, other.Code)
+			}
+			owner[id] = p
 		}
 		if r.params[p.Base] == nil {
 			r.params[p.Base] = map[string]Param{}
@@ -177,6 +189,8 @@ func (p Param) check() error {
 		return fmt.Errorf("search parameter %s?%s: role %q is unknown: use substantive, state or system", p.Base, p.Code, p.Role)
 	case p.Marker != 0 && !slices.Contains([]Mark{MarksAbsent, MarksPresent}, p.Marks):
 		return fmt.Errorf("search parameter %s?%s: marks %q is unknown: use %s or %s", p.Base, p.Code, p.Marks, MarksAbsent, MarksPresent)
+	case p.Parts != 0 && p.Type != String:
+		return fmt.Errorf("search parameter %s?%s: only a string has parts: leave parts out", p.Base, p.Code)
 	case p.Type == Reference && len(p.Target) == 0:
 		return fmt.Errorf("search parameter %s?%s: a reference needs target types: list them", p.Base, p.Code)
 	}
@@ -257,7 +271,7 @@ func (r *Registry) DefinitionsHash() string { return r.hash }
 // indexRules is the version of the code of package index. Increment it when entries change
 // without a change of the definitions, such as by another folding or another rule for a
 // data type.
-const indexRules = 4
+const indexRules = 5
 
 func (r *Registry) computeHash() string {
 	h := sha256.New()
@@ -271,6 +285,9 @@ func (r *Registry) computeHash() string {
 				fmt.Fprintf(h, "%d %s %q %s %s %q %q %q %q\n", p.ID, p.Base, p.Code, p.Type, p.Element, p.Expression, p.Native, p.Spelling, p.Target)
 				if p.Marker != 0 {
 					fmt.Fprintf(h, "%d %s\n", p.Marker, p.Marks)
+				}
+				if p.Parts != 0 {
+					fmt.Fprintf(h, "parts %d\n", p.Parts)
 				}
 			}
 		}

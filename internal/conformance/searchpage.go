@@ -39,28 +39,50 @@ internal/conformance/definitions; do not edit it. A search (` + "`GET [base]/Typ
 an export (` + "`_typeFilter`" + `) take the same text and find the same resources.
 
 - Parameters are joined by AND, values separated by commas by OR. Write a backslash before a comma,
-  bar or backslash within a value. ` + "`%2B`" + ` is a plus sign and ` + "`%20`" + ` a space. A plus sign
-  without escape is a space in a URL and a plus sign in a filter.
+  bar or backslash within a value. ` + "`%2B`" + ` is a plus sign and ` + "`%20`" + ` a space.
+- A plus sign without escape is a space in a URL, and a plus sign in a filter. There, it compares as
+  a space in a string (` + "`address-city=St+Ives`" + `), begins the zone of a date, and is itself in
+  ` + "`:exact`" + ` and in tokens, references and URIs. A filter is refused where a plus sign can only have
+  meant a space, such as ` + "`daysofweek=mon,+tue`" + ` or ` + "`phone=02+1234`" + `.
+- A parameter without a value (` + "`identifier=`" + `) is ignored in a search. In a filter it is refused,
+  since the export would contain more than was asked for.
 - A search needs at least one parameter that narrows it. ` + "`active`, `status`, `suppressed`" + ` and names
   that begin with ` + "`_`" + ` do not narrow a search, except ` + "`_id`, `_lastUpdated` and `_has`" + `.
-- **token**: ` + "`code`, `system|code`, `system|`, `|code`" + `, compared exactly.
-- **string**: the start of any part of the text, without regard to case, accents and runs of spaces.
-  ` + "`:contains`" + ` matches anywhere in the text, ` + "`:exact`" + ` the exact text.
+- **token**: ` + "`code`, `system|code`, `system|`, `|code`" + `, compared exactly. Codes and booleans do not
+  state their system; the tables list the system that R4 implies, and any other is refused. Contacts
+  (` + "`phone`, `email`, `telecom`" + `) have none: a bar in their values is refused. They are compared as
+  they are written, but a space before a phone number is read as a plus sign.
+- **string**: the start of the text: ` + "`Organization?name=clinic`" + ` finds Clinic Balmain and not Balmain
+  Clinic, which ` + "`name:contains=clinic`" + ` finds too. Names and addresses are compared part by part:
+  each alias, given name or address line by itself. A family name is also found by the start of each
+  of its words but the first (up to 20), in ` + "`family` and `name`" + `: ` + "`family=quinones`" + ` finds Carreno
+  Quinones. It is sorted by the whole name.
+- Strings are compared without regard to case (STRASSE equals Straße), accents, apostrophes of all
+  forms, full stops and invisible format characters. Hyphens and dashes, slashes and plus signs
+  compare as a space, runs of spaces as one. So St Vincent's, St. Vincent’s and St Vincents find
+  each other, and Anne-Marie finds Anne Marie. ` + "`:contains`" + ` compares in the same way, anywhere in
+  the text. ` + "`:exact`" + ` compares the whole text as it is stored.
 - **reference**: ` + "`id`, `Type/id`" + ` or a URL of this directory. ` + "`:identifier`" + ` takes a token and
   finds references with that identifier. The name of a type as modifier finds references to that
   type.
 - **date**: any precision, with a prefix ` + "`eq ne gt lt ge le sa eb ap`" + ` or none. A day without a
-  zone is a day in the eastern states of Australia.
+  zone is a day in the eastern states of Australia. Of a period, ` + "`ge`" + ` finds those with a part in or
+  after the date, ` + "`le`" + ` those with a part in or before it, ` + "`gt` and `lt`" + ` those with a part after or
+  before it, ` + "`sa` and `eb`" + ` those wholly after or before it, and ` + "`eq`" + ` those within it. Roles in force
+  in January: ` + "`date=ge2026-01-01&date=le2026-01-31`" + `.
 - **number**: a time of day as HHMM, such as ` + "`ge0830`" + `, with ` + "`eq ne gt lt ge le`" + ` or none. The
   times of a resource are compared one by one; a start and an end time need not belong to one block.
 - **uri**: compared exactly.
 - **special**: ` + "`near=latitude|longitude|distance|unit`" + ` with km, m, mi or [mi_i]. The unit defaults
   to km.
 - ` + "`:missing=true`" + ` finds resources without a value to search by, ` + "`:missing=false`" + ` those with
-  one. ` + "`:not`" + ` finds resources that have none of the values, including those without any value.
+  one. A reference that leads to no resource of the directory is a value too. ` + "`:not`" + ` finds
+  resources that have none of the values, including those without any value.
 - Chains follow references: ` + "`PractitionerRole?location.address-city=Balmain`" + `,
   ` + "`PractitionerRole?practitioner:Practitioner.name=Lee`" + `. ` + "`_has`" + ` follows them backwards:
   ` + "`Practitioner?_has:PractitionerRole:practitioner:location.address-city=Balmain`" + `. Both nest.
+  They lead to resources of the directory only: contained resources, which R4 would search too, and
+  resources of other servers are not looked into. ` + "`:identifier`" + ` finds such references.
 - A search responds with pages of up to 30 matches (` + "`_count`" + `) and returns the first 150 matches at
   most. A filter takes criteria only.
 - ` + "`_sort`" + ` takes ` + "`_id`, `_lastUpdated`, `near`" + ` in a search with a near, and every parameter of the
@@ -95,6 +117,12 @@ func writeParam(b *strings.Builder, reg *Registry, p Param) {
 	if len(p.Target) > 0 {
 		notes = append(notes, "to "+strings.Join(p.Target, ", "))
 	}
+	if note := valuesNote(p); note != "" {
+		notes = append(notes, note)
+	}
+	if p.Parts != 0 {
+		notes = append(notes, "also the words of a family name")
+	}
 	for _, rule := range []string{p.Native, p.Spelling} {
 		if rule != "" {
 			notes = append(notes, ruleNotes[rule])
@@ -105,6 +133,18 @@ func writeParam(b *strings.Builder, reg *Registry, p Param) {
 	}
 	finds := strings.ReplaceAll(p.Expression, "|", `\|`)
 	fmt.Fprintf(b, "| `%s` | %s | %s | `%s` | %s |\n", p.Code, p.Type, modifiers, finds, strings.Join(notes, "; "))
+}
+
+// valuesNote names the systems of codes and booleans, which queries may state.
+func valuesNote(p Param) string {
+	var systems []string
+	for _, s := range p.Values {
+		systems = append(systems, s.Systems...)
+	}
+	if len(systems) == 0 {
+		return ""
+	}
+	return "system " + codes(systems)
 }
 
 // ruleNotes describe the rules of package index to clients.

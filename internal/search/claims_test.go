@@ -52,7 +52,7 @@ func sample(p conformance.Param, modifier string) string {
 	switch {
 	case modifier == "missing":
 		return "true"
-	case p.Code == "active" || p.Code == "allday":
+	case p.Element == "boolean":
 		return "true"
 	case modifier == "identifier":
 		return "http://x|1"

@@ -31,6 +31,11 @@ type parameter struct {
 	contains    bool                 // a token that supports :contains and :exact (SR-41)
 	noExact     bool                 // :exact is not supported (SR-40)
 	noModifiers bool                 // no modifier is supported
+	implied     []string             // systems of the codes, which the elements do not state (SR-47)
+	stated      string               // for suppressed: the system that some of its codes state
+	codes       []string             // codes of the elements as R4 lists them
+	only        []string             // the only codes that a query may have
+	contact     bool                 // contact points: their values have no system (SR-47)
 	isPresent   func(*Resource) bool // what :missing tests; nil: whether there are values
 	role        string               // "state", "system", or empty for substantive
 }
@@ -39,6 +44,33 @@ const (
 	hcpd = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/"
 	cc   = "http://digitalhealth.gov.au/fhir/cc/StructureDefinition/"
 )
+
+// The systems that R4 implies for codes, and their codes (SR-47).
+var (
+	specialValues = []string{"http://hl7.org/fhir/special-values", "http://terminology.hl7.org/CodeSystem/special-values"}
+	daysOfWeek    = []string{"http://hl7.org/fhir/days-of-week"}
+	addressUse    = []string{"http://hl7.org/fhir/address-use"}
+	mimeTypes     = []string{"urn:ietf:bcp:13"}
+	trueFalse     = []string{"true", "false"}
+	weekdays      = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
+	addressUses   = []string{"home", "work", "temp", "old", "billing"}
+)
+
+const responsibleParty = "http://digitalhealth.gov.au/fhir/cc/CodeSystem/responsible-party-type"
+
+// statusParameter returns active or status, the state parameter of a type.
+func statusParameter(t fhir.Type) parameter {
+	p := parameter{kind: token, read: states, isPresent: hasStateElement, role: "state"}
+	switch t {
+	case fhir.Location:
+		p.implied, p.codes = []string{"http://hl7.org/fhir/location-status"}, []string{"active", "suspended", "inactive"}
+	case fhir.Endpoint:
+		p.implied, p.codes = []string{"http://hl7.org/fhir/endpoint-status"}, []string{"active", "suspended", "error", "off", "entered-in-error", "test"}
+	default:
+		p.implied, p.only = specialValues, trueFalse
+	}
+	return p
+}
 
 var statefulTypes = []fhir.Type{fhir.Organization, fhir.Location, fhir.Endpoint, fhir.HealthcareService, fhir.Practitioner, fhir.PractitionerRole}
 
@@ -65,22 +97,22 @@ var parametersByType = map[fhir.Type]map[string]parameter{
 		"identifier":    {kind: token, read: identifiers("identifier")},
 		"identifier-r5": {kind: token, read: concat(identifiers("identifier"), identifiers("qualification", "identifier")), contains: true},
 		"name":          {kind: str, read: names("name")},
-		"family":        {kind: str, read: texts("name", "family")},
+		"family":        {kind: str, read: each(familyName, "name", "family")},
 		"given":         {kind: str, read: texts("name", "given")},
 		"regprof":       {kind: str, read: texts("qualification", "code", "text")},
 		"rsg":           {kind: token, read: recordedSex},
 		"communication": {kind: token, read: concepts("communication")},
-		"email":         {kind: token, read: contacts("email")},
-		"phone":         {kind: token, read: contacts("phone")},
-		"telecom":       {kind: token, read: contacts("")},
+		"email":         {kind: token, read: contacts("email"), contact: true},
+		"phone":         {kind: token, read: contacts("phone"), contact: true},
+		"telecom":       {kind: token, read: contacts(""), contact: true},
 	},
 	fhir.PractitionerRole: {
 		"identifier":   {kind: token, read: identifiers("identifier")},
 		"role":         {kind: token, read: concepts("code")},
 		"specialty":    {kind: token, read: concepts("specialty")},
 		"languages":    {kind: token, read: extensionConcepts(cc + "practitioner-role-communication")},
-		"allday":       {kind: token, read: plain("availableTime", "allDay")},
-		"daysofweek":   {kind: token, read: plain("availableTime", "daysOfWeek")},
+		"allday":       {kind: token, read: plain("availableTime", "allDay"), implied: specialValues, only: trueFalse},
+		"daysofweek":   {kind: token, read: plain("availableTime", "daysOfWeek"), implied: daysOfWeek, codes: weekdays},
 		"starttime":    {kind: hhmm, read: timesOfDay("availableStartTime")},
 		"endtime":      {kind: hhmm, read: timesOfDay("availableEndTime")},
 		"practitioner": {kind: reference, read: references("practitioner"), targets: []fhir.Type{fhir.Practitioner}},
@@ -89,9 +121,9 @@ var parametersByType = map[fhir.Type]map[string]parameter{
 		"service":      {kind: reference, read: references("healthcareService"), targets: []fhir.Type{fhir.HealthcareService}},
 		"endpoint":     {kind: reference, read: references("endpoint"), targets: []fhir.Type{fhir.Endpoint}},
 		"date":         {kind: date, read: periods("period")},
-		"email":        {kind: token, read: contacts("email")},
-		"phone":        {kind: token, read: contacts("phone")},
-		"telecom":      {kind: token, read: contacts("")},
+		"email":        {kind: token, read: contacts("email"), contact: true},
+		"phone":        {kind: token, read: contacts("phone"), contact: true},
+		"telecom":      {kind: token, read: contacts(""), contact: true},
 	},
 	fhir.HealthcareService: {
 		"identifier":       {kind: token, read: identifiers("identifier")},
@@ -103,8 +135,8 @@ var parametersByType = map[fhir.Type]map[string]parameter{
 		"program":          {kind: token, read: concepts("program")},
 		"languages":        {kind: token, read: concepts("communication")},
 		"hsbilling":        {kind: token, read: concepts("serviceProvisionCode")},
-		"allday":           {kind: token, read: plain("availableTime", "allDay")},
-		"daysofweek":       {kind: token, read: plain("availableTime", "daysOfWeek")},
+		"allday":           {kind: token, read: plain("availableTime", "allDay"), implied: specialValues, only: trueFalse},
+		"daysofweek":       {kind: token, read: plain("availableTime", "daysOfWeek"), implied: daysOfWeek, codes: weekdays},
 		"starttime":        {kind: hhmm, read: timesOfDay("availableStartTime")},
 		"endtime":          {kind: hhmm, read: timesOfDay("availableEndTime")},
 		"organization":     {kind: reference, read: references("providedBy"), targets: []fhir.Type{fhir.Organization}},
@@ -129,7 +161,7 @@ var parametersByType = map[fhir.Type]map[string]parameter{
 		"identifier":      {kind: token, read: identifiers("identifier")},
 		"name":            {kind: str, read: texts("name")},
 		"epurl":           {kind: uri, read: uris("address")},
-		"payloadmimetype": {kind: token, read: plain("payloadMimeType"), spaceIsPlus: true},
+		"payloadmimetype": {kind: token, read: plain("payloadMimeType"), spaceIsPlus: true, implied: mimeTypes},
 		"hcepi":           {kind: token, read: endpointNumbers},
 		"connection-type": {kind: token, read: codings("connectionType")},
 		"payload-type":    {kind: token, read: concepts("payloadType")},
@@ -166,8 +198,11 @@ func init() {
 		}
 	}
 	for _, t := range statefulTypes {
-		parametersByType[t]["suppressed"] = parameter{kind: token, read: suppressions, isPresent: hasSuppressionExtension, role: "state"}
-		parametersByType[t][stateElement(t)] = parameter{kind: token, read: states, isPresent: hasStateElement, role: "state"}
+		parametersByType[t]["suppressed"] = parameter{
+			kind: token, read: suppressions, isPresent: hasSuppressionExtension, role: "state",
+			implied: specialValues, stated: responsibleParty, only: []string{"true", "false", "organisation-initiated", "practitioner-initiated"},
+		}
+		parametersByType[t][stateElement(t)] = statusParameter(t)
 	}
 	for _, t := range []fhir.Type{fhir.Organization, fhir.Location} {
 		parametersByType[t]["address"] = parameter{kind: str, read: addresses("address")}
@@ -175,7 +210,7 @@ func init() {
 		parametersByType[t]["address-state"] = parameter{kind: str, read: texts("address", "state")}
 		parametersByType[t]["address-postalcode"] = parameter{kind: str, read: texts("address", "postalCode")}
 		parametersByType[t]["address-country"] = parameter{kind: str, read: texts("address", "country")}
-		parametersByType[t]["address-use"] = parameter{kind: token, read: plain("address", "use")}
+		parametersByType[t]["address-use"] = parameter{kind: token, read: plain("address", "use"), implied: addressUse, codes: addressUses}
 	}
 }
 

@@ -3,7 +3,6 @@ package searchtest
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"muster/internal/fhir"
 	"muster/internal/search/query"
@@ -158,7 +157,7 @@ func (e *evaluation) matchesCriterion(r *Resource, l query.Criterion) bool {
 	l.Name = code
 	values := e.d.read(r, l.Name)
 	if l.Modifier == "missing" {
-		present := p.hasValue(values)
+		present := len(values) > 0
 		if p.isPresent != nil {
 			present = p.isPresent(r)
 		}
@@ -180,18 +179,6 @@ func (e *evaluation) matchesCriterion(r *Resource, l query.Criterion) bool {
 		}
 	}
 	return l.Modifier == "not"
-}
-
-// hasValue reports whether there is a value. Of references it counts those that can be
-// searched for, by target or identifier.
-func (p parameter) hasValue(values []value) bool {
-	for _, v := range values {
-		t, _, _ := strings.Cut(v.target, "/")
-		if p.kind != reference || p.pointsTo(t) || len(v.identifier) > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // read returns the values of a parameter from the cache, or reads them.

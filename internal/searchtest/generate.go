@@ -49,11 +49,13 @@ func Generate(r *rand.Rand, base string) Batches {
 var idPool = []string{"a", "A", "a1", "a-1", "a.1", "b", "b1", "c", "C1", "10", "100", "1", "x-y.z"}
 
 // textPool contains texts that are hard to compare: case, composed and decomposed
-// accents, spaces, and characters with a meaning in queries, patterns and SQL.
+// accents, spaces, punctuation, and characters with a meaning in queries, patterns and SQL.
 var textPool = []string{
 	"Balmain", "BALMAIN", "balmain east", "Balmain East Medical", "Café", "Cafe\u0301 Noir", "CAFE", "Zoë", "Zoe Élan", "O'Brien", "O’Brien",
 	"100%", "100", "10", "a_b", "axb", "a%b", "ab", "a,b", "a|b", `a\b`, `a\\b`, "😀 Clinic", "clinic 😀", "Mc  Donald", "  Spaced\tout ", "İzmir", "STRASSE", "Straße",
 	`"Quoted"`, "x--y", "[x]", "x*y?", "日本語", "日本", "Ünïcödé", "& Sons", "a+b", "a b", "#1", "=", "Dr", "NSW", "2041", "ﬁne", "é", "e",
+	"St Vincent's", "St. Vincent’s", "St Vincents", "Carreno Quinones", "Carreño-Quiñones", "van der Berg", "Smith–Jones", "Anne-Marie", "1/2 Main St.", "ΟΔΟΣ", "οδός",
+	"co\u00adop", ".", "-", "’",
 	"very long name of a very long clinic in a very long street of a very long town",
 }
 
@@ -75,6 +77,8 @@ type generator struct {
 	r    *rand.Rand
 	base string
 	ids  [8][]string // by type
+
+	contained []any // resources that the references of the current resource contain
 }
 
 func (g *generator) chance(percent int) bool { return g.r.IntN(100) < percent }
@@ -103,6 +107,9 @@ func (g *generator) resource(t fhir.Type, id string) string {
 		g.role(o)
 	case fhir.Provenance:
 		g.provenance(o)
+	}
+	if g.contained != nil {
+		o["contained"], g.contained = g.contained, nil
 	}
 	line, err := json.Marshal(o)
 	if err != nil {
@@ -232,7 +239,7 @@ func (g *generator) identifier() any {
 }
 
 // reference returns a reference. Most refer to a resource of one of the types, some to a
-// missing resource or to another server, and some have an unusual form.
+// missing or contained resource or to another server, and some have an unusual form.
 func (g *generator) reference(types ...fhir.Type) any {
 	t := pick(g.r, types)
 	relative := t.String() + "/" + pick(g.r, g.ids[t])
@@ -251,6 +258,12 @@ func (g *generator) reference(types ...fhir.Type) any {
 		return object{"reference": relative, "identifier": g.identifier()}
 	case 6:
 		return object{"reference": "urn:uuid:5b0e2f5e-6a3b-4f0e-9c53-0d6a6d0d7a11"}
+	case 7:
+		id := fmt.Sprintf("c%d", len(g.contained))
+		g.contained = append(g.contained, object{"resourceType": t.String(), "id": id, "identifier": []any{g.identifier()}})
+		return object{"reference": "#" + id}
+	case 8:
+		return object{"display": g.text()}
 	}
 	return object{"reference": relative}
 }

@@ -24,15 +24,9 @@ type predicate func(v value) bool
 func (e *evaluation) predicate(p parameter, l query.Criterion, v query.Value) (predicate, error) {
 	switch p.kind {
 	case token:
-		if l.Name == "_id" && (len(v.Parts) > 1 || !fhir.ValidID(v.Parts[0])) {
-			return nil, fmt.Errorf("%q is not an id", v.Parts)
-		}
-		if len(v.Parts) > 2 {
-			return nil, fmt.Errorf("%q is not a token", v.Parts)
-		}
-		return tokenPredicate(p, l, v), nil
+		return tokenPredicate(p, l, v)
 	case str:
-		return stringPredicate(l.Modifier, strings.Join(v.Parts, "|")), nil
+		return stringPredicate(l.Modifier, strings.Join(v.Parts, "|"))
 	case uri:
 		return uriPredicate(l.Name, v), nil
 	case date:
@@ -47,37 +41,98 @@ func (e *evaluation) predicate(p parameter, l query.Criterion, v query.Value) (p
 	return nil, fmt.Errorf("unknown parameter type %q", p.kind)
 }
 
-// fold removes case, accents and redundant spaces from a text (SR-04).
+// fold removes from a text what string searches ignore (SR-04, SR-48): case, accents,
+// apostrophes, full stops, format characters and redundant spaces. Hyphens, slashes and plus
+// signs count as spaces.
 func fold(s string) string {
-	bare, _, err := transform.String(transform.Chain(norm.NFD, runes.Remove(runes.In(unicode.Mn)), norm.NFC), s)
+	ignored := runes.Predicate(func(r rune) bool {
+		return unicode.Is(unicode.Mn, r) || unicode.Is(unicode.Cf, r) || strings.ContainsRune("'.`´‘’‛′ʻʼ", r)
+	})
+	bare, _, err := transform.String(transform.Chain(norm.NFD, runes.Remove(ignored), norm.NFC), s)
 	if err != nil {
 		return ""
 	}
-	return strings.Join(strings.Fields(strings.ToLower(bare)), " ")
+	words := strings.FieldsFunc(bare, func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || strings.ContainsRune("/+−⁃", r)
+	})
+	return strings.Map(caseless, longForms.Replace(strings.Join(words, " ")))
 }
 
-func stringPredicate(modifier, want string) predicate {
-	switch modifier {
-	case "exact":
-		return func(v value) bool { return v.text == want }
-	case "contains":
-		want = fold(want)
-		return func(v value) bool { return strings.Contains(v.folded(), want) }
+// longForms replaces letters whose case folding has several letters.
+var longForms = strings.NewReplacer("ß", "ss", "ẞ", "ss", "ﬀ", "ff", "ﬁ", "fi", "ﬂ", "fl", "ﬃ", "ffi", "ﬄ", "ffl", "ﬅ", "st", "ﬆ", "st", "ŉ", "n")
+
+// caseless returns the same letter for all that differ in case only: the least of them.
+func caseless(r rune) rune {
+	least := r
+	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+		least = min(least, next)
+	}
+	return least
+}
+
+// maxWords is how many words of a family name after the first are searched from.
+const maxWords = 20
+
+// stringPredicate compares strings: from their start, exactly as stored, or anywhere. A
+// family name is also compared from the start of each of its words (SR-48).
+func stringPredicate(modifier, want string) (predicate, error) {
+	if modifier == "exact" {
+		return func(v value) bool { return v.text == want }, nil
 	}
 	want = fold(want)
-	return func(v value) bool { return strings.HasPrefix(v.folded(), want) }
+	if want == "" {
+		return nil, fmt.Errorf("there is nothing to search by")
+	}
+	if modifier == "contains" {
+		return func(v value) bool { return strings.Contains(v.folded(), want) }, nil
+	}
+	return func(v value) bool {
+		words := strings.Fields(v.folded())
+		for n := range words {
+			if n == 0 || v.family && n <= maxWords {
+				if strings.HasPrefix(strings.Join(words[n:], " "), want) {
+					return true
+				}
+			}
+		}
+		return false
+	}, nil
 }
 
 func (v value) folded() string { return fold(v.text) }
 
-// tokenPredicate parses code, system|code, system| and |code (SR-05).
-func tokenPredicate(p parameter, l query.Criterion, v query.Value) predicate {
+// tokenPredicate parses code, system|code, system| and |code (SR-05, SR-47).
+func tokenPredicate(p parameter, l query.Criterion, v query.Value) (predicate, error) {
+	if l.Name == "_id" && (len(v.Parts) > 1 || !fhir.ValidID(v.Parts[0])) {
+		return nil, fmt.Errorf("%q is not an id", v.Parts)
+	}
+	if len(v.Parts) > 2 {
+		return nil, fmt.Errorf("%q is not a token", v.Parts)
+	}
 	system, code := "*", v.Parts[0]
-	if len(v.Parts) > 1 {
-		system, code = v.Parts[0], strings.Join(v.Parts[1:], "|")
+	if len(v.Parts) == 2 {
+		system, code = v.Parts[0], v.Parts[1]
 	}
 	if p.spaceIsPlus {
 		code = strings.ReplaceAll(code, " ", "+")
+	}
+	if p.contact && len(code) > 1 && code[0] == ' ' && unicode.IsDigit(rune(code[1])) {
+		code = "+" + code[1:] // a plus sign that a URL has decoded
+	}
+	if !p.knowsSystem(system) {
+		return func(value) bool { return false }, nil // it is that of another type
+	}
+	if err := p.refusesCode(system, code); err != nil {
+		return nil, err
+	}
+	if l.Modifier == "contains" && fold(code) == "" {
+		return nil, fmt.Errorf("there is nothing to search by")
+	}
+	if slices.Contains(p.implied, system) {
+		system = "" // the elements do not state it
+		if code == "" {
+			return func(has value) bool { return has.system == "" }, nil
+		}
 	}
 	return func(has value) bool {
 		if system != "*" && canonicalSystem(system) != canonicalSystem(has.system) {
@@ -94,7 +149,56 @@ func tokenPredicate(p parameter, l query.Criterion, v query.Value) predicate {
 			return canonicalBilling(has.code) == canonicalBilling(code)
 		}
 		return has.code == code
+	}, nil
+}
+
+// knowsSystem reports whether a query may state a system, "*" for none (SR-47).
+func (p parameter) knowsSystem(system string) bool {
+	switch {
+	case system == "*":
+		return true
+	case p.contact:
+		return false
+	case p.implied == nil:
+		return true
 	}
+	return system == "" || slices.Contains(p.implied, system) || p.stated != "" && system == p.stated
+}
+
+// refusesCode returns an error for a code that no element can have.
+func (p parameter) refusesCode(system, code string) error {
+	switch {
+	case p.contact && numberWithPlus(code):
+		return fmt.Errorf("%q has a plus sign within a phone number", code)
+	case len(p.codes) > 0 && !slices.Contains(p.codes, code) && strings.ContainsAny(code, "+ "):
+		return fmt.Errorf("%q is not a code", code)
+	case p.only == nil || code == "":
+		return nil
+	}
+	only := p.only
+	if p.stated != "" && system != "*" {
+		only = trueFalse
+		if system == p.stated {
+			only = p.only[len(trueFalse):]
+		}
+	}
+	if !slices.Contains(only, code) {
+		return fmt.Errorf("%q is none of %v", code, only)
+	}
+	return nil
+}
+
+// numberWithPlus reports whether a text is a phone number with a plus sign between digits.
+func numberWithPlus(s string) bool {
+	if strings.Trim(s, "-0123456789+(). ") != "" {
+		return false
+	}
+	for n := 1; n+1 < len(s); n++ {
+		if s[n] == '+' && unicode.IsDigit(rune(s[n-1])) && unicode.IsDigit(rune(s[n+1])) {
+			return true
+		}
+	}
+	return false
 }
 
 // canonicalSystem returns one name for all names of a code system or identifier system
@@ -213,7 +317,10 @@ func numberPredicate(want string) (predicate, error) {
 // the base URL. The target need not exist or be visible.
 func (e *evaluation) referencePredicate(p parameter, l query.Criterion, v query.Value) (predicate, error) {
 	if l.Modifier == "identifier" {
-		asks := tokenPredicate(p, query.Criterion{Name: "identifier"}, v)
+		asks, err := tokenPredicate(p, query.Criterion{Name: "identifier"}, v)
+		if err != nil {
+			return nil, err
+		}
 		return func(has value) bool { return slices.ContainsFunc(has.identifier, asks) }, nil
 	}
 	want := strings.TrimPrefix(strings.Join(v.Parts, "|"), e.d.base+"/")

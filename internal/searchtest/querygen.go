@@ -184,17 +184,26 @@ func (g *queryGenerator) stateCriterion(t fhir.Type) query.Param {
 	if l.Name == "status" {
 		choices = []string{"active", "inactive", "off", "suspended"}
 	}
-	l.Values = append(l.Values, query.Value{Parts: []string{pick(g.r, choices)}})
-	if g.chance(30) {
-		l.Values = append(l.Values, query.Value{Parts: []string{pick(g.r, choices)}})
+	p := parametersByType[t][l.Name]
+	for range 1 + g.r.IntN(10)/7 {
+		parts := []string{pick(g.r, choices)}
+		if g.chance(30) {
+			parts = []string{pick(g.r, p.implied), pick(g.r, append(choices, ""))}
+		}
+		l.Values = append(l.Values, query.Value{Parts: parts})
 	}
 	return g.maybeNegated(l)
 }
 
 func (g *queryGenerator) suppressedCriterion() query.Param {
-	const system = "http://digitalhealth.gov.au/fhir/cc/CodeSystem/responsible-party-type"
+	const system = responsibleParty
+	if g.chance(5) {
+		wrong := pick(g.r, [][]string{{"foo"}, {system, "true"}, {specialValues[0], "organisation-initiated"}, {"http://example.org/a", "true"}, {"", "practitioner-initiated"}})
+		return query.Criterion{Name: "suppressed", Values: []query.Value{{Parts: wrong}}}
+	}
 	return g.maybeNegated(query.Criterion{Name: "suppressed", Values: []query.Value{{Parts: pick(g.r, [][]string{
 		{"true"}, {"true"}, {"false"}, {"organisation-initiated"}, {system, "practitioner-initiated"}, {system, "organisation-initiated"}, {system, ""},
+		{specialValues[0], "true"}, {specialValues[1], "false"}, {specialValues[0], ""}, {"", "true"},
 	})}}})
 }
 
@@ -234,11 +243,12 @@ func aliasOf(t fhir.Type, code string) (string, bool) {
 
 // specialParameters are the parameters with rules of their own.
 var specialParameters = map[fhir.Type][]string{
-	fhir.Practitioner:      {"identifier-r5", "rsg"},
+	fhir.Practitioner:      {"identifier-r5", "rsg", "family", "phone"},
+	fhir.Organization:      {"address-use"},
 	fhir.Endpoint:          {"payloadmimetype", "hcepi", "connection-type", "payload-type"},
 	fhir.HealthcareService: {"hsbilling", "service-type", "languages"},
 	fhir.Location:          {"locationamenities", "locmailaddress", "_profile", "near"},
-	fhir.PractitionerRole:  {"languages", "date", "starttime"},
+	fhir.PractitionerRole:  {"languages", "date", "starttime", "daysofweek", "allday"},
 }
 
 // valueCriterion returns a criterion on the value of a parameter.

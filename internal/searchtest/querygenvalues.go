@@ -3,6 +3,7 @@ package searchtest
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +43,18 @@ func (g *queryGenerator) token(code string, p parameter, l query.Criterion, v va
 	if v.code == "" && v.system != "" && l.Modifier == "" {
 		return []string{v.system, ""}
 	}
+	if p.contact && g.chance(3) {
+		return pick(g.r, [][]string{{"", v.code}, {"phone", v.code}, {"02+1234"}, {"+61+2+1234"}})
+	}
+	if p.contact && strings.HasPrefix(v.code, "+") && g.chance(30) {
+		return []string{" " + v.code[1:]}
+	}
+	if p.contact && v.code != "" {
+		return []string{v.code}
+	}
+	if p.implied != nil && !g.chance(2) {
+		return g.impliedToken(p, v)
+	}
 	if code != "_id" && (v.code == "" || g.chance(10)) {
 		v = value{system: pick(g.r, systemPool), code: pick(g.r, codePool)}
 	}
@@ -79,6 +92,34 @@ func (g *queryGenerator) token(code string, p parameter, l query.Criterion, v va
 	return []string{v.code}
 }
 
+// impliedToken returns a token of a code or boolean, with one of the systems that it implies,
+// or rarely with another.
+func (g *queryGenerator) impliedToken(p parameter, v value) []string {
+	if v.code == "" {
+		codes := slices.Concat(p.codes, p.only)
+		if len(codes) == 0 {
+			codes = []string{"text/plain"}
+		}
+		v.code = pick(g.r, codes)
+	}
+	if p.spaceIsPlus && g.chance(30) {
+		v.code = strings.ReplaceAll(v.code, "+", " ")
+	}
+	switch g.r.IntN(12) {
+	case 0, 1, 2, 3:
+		return []string{pick(g.r, p.implied), v.code}
+	case 4:
+		return []string{pick(g.r, p.implied), ""}
+	case 5:
+		return []string{"", v.code}
+	case 6:
+		if g.chance(30) {
+			return []string{pick(g.r, []string{"http://example.org/a", "http://hl7.org/fhir/location-status", "http://hl7.org/fhir/days-of-week"}), v.code}
+		}
+	}
+	return []string{v.code}
+}
+
 // equivalentSystem returns a code system with the same meaning. It often returns s
 // itself.
 func (g *queryGenerator) equivalentSystem(s string) string {
@@ -94,7 +135,10 @@ func (g *queryGenerator) equivalentSystem(s string) string {
 }
 
 func (g *queryGenerator) string(modifier string, v value) string {
-	if fold(v.text) == "" || g.chance(10) {
+	if v.text == "" || fold(v.text) == "" && modifier != "exact" || g.chance(10) {
+		v.text = pick(g.r, textPool)
+	}
+	for fold(v.text) == "" && modifier != "exact" && !g.chance(10) {
 		v.text = pick(g.r, textPool)
 	}
 	v.text = strings.ReplaceAll(v.text, "\t", " ") // a query must not contain control characters
@@ -109,7 +153,13 @@ func (g *queryGenerator) string(modifier string, v value) string {
 	if modifier == "contains" {
 		from = g.r.IntN(len(runes))
 	}
+	if at := slices.IndexFunc(runes, func(r rune) bool { return r == ' ' || r == '-' }); v.family && at > 0 && at+1 < len(runes) && g.chance(50) {
+		from = at + 1 // a part of a family name
+	}
 	part := string(runes[from : from+1+g.r.IntN(len(runes)-from)])
+	if g.chance(30) {
+		part = pick(g.r, respellings).Replace(part)
+	}
 	if g.chance(40) {
 		part = g.changeCase(part)
 	}
@@ -117,6 +167,12 @@ func (g *queryGenerator) string(modifier string, v value) string {
 		return v.text
 	}
 	return part
+}
+
+// respellings replace characters by others that a search does not tell apart.
+var respellings = []*strings.Replacer{
+	strings.NewReplacer("'", "’", "’", ""), strings.NewReplacer("'", "", "’", "'"), strings.NewReplacer(".", "", " ", "  "), strings.NewReplacer(" ", "+"),
+	strings.NewReplacer(" ", "-", "-", " "), strings.NewReplacer("-", "\u2011", "–", "/"), strings.NewReplacer("ß", "ss", "ss", "ß", "ﬁ", "fi"),
 }
 
 // changeCase changes the case of some letters.

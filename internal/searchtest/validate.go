@@ -42,6 +42,7 @@ func (e *evaluation) validate(types []fhir.Type, p query.Param) error {
 
 func (e *evaluation) validateCriterion(types []fhir.Type, l query.Criterion) error {
 	found := false
+	stated := make([]bool, len(l.Values)) // values whose system one of the types has
 	for _, t := range types {
 		if err := refuseRestricted(t, l); err != nil {
 			return err
@@ -56,9 +57,15 @@ func (e *evaluation) validateCriterion(types []fhir.Type, l query.Criterion) err
 		if err := e.validateValues(p, l); err != nil {
 			return err
 		}
+		for n, v := range l.Values {
+			stated[n] = stated[n] || p.kind != token || l.Modifier == "missing" || len(v.Parts) != 2 || p.knowsSystem(v.Parts[0])
+		}
 	}
 	if !found {
 		return fmt.Errorf("%s is not a parameter of %v", l.Name, types)
+	}
+	if slices.Contains(stated, false) {
+		return fmt.Errorf("%s states a system that its elements do not have (SR-47)", l.Name)
 	}
 	return nil
 }

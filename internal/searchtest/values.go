@@ -11,6 +11,7 @@ import (
 type value struct {
 	system, code string // token: as in the resource; see [canonicalSystem]
 	text         string // string, uri
+	family       bool   // string: a family name
 	from, to     int64  // date: ms since 1970, from inclusive, to exclusive
 	target       string // reference: Type/id, empty if the target is on another server
 	identifier   []value
@@ -95,10 +96,19 @@ func contacts(system string) reader {
 
 func plainText(_ *Directory, element any) []value {
 	s, _ := element.(string)
-	if fold(s) == "" {
+	if strings.TrimSpace(s) == "" {
 		return nil
 	}
 	return []value{{text: s}}
+}
+
+// familyName returns the value of a family name.
+func familyName(_ *Directory, element any) []value {
+	list := plainText(nil, element)
+	for n := range list {
+		list[n].family = true
+	}
+	return list
 }
 
 // parts returns the texts of some members of an element as separate values.
@@ -113,7 +123,11 @@ func parts(element any, members ...string) []value {
 }
 
 func humanName(_ *Directory, element any) []value {
-	return parts(element, "family", "given", "prefix", "suffix", "text")
+	list := parts(element, "given", "prefix", "suffix", "text")
+	for _, family := range at(element, "family") {
+		list = append(list, familyName(nil, family)...)
+	}
+	return list
 }
 
 func address(_ *Directory, element any) []value {
@@ -130,10 +144,11 @@ func uris(path ...string) reader {
 	}, path...)
 }
 
-// referenceValue returns the target of a reference and its identifier, if any.
+// referenceValue returns the target of a reference and its identifier, if any. A reference to
+// a contained resource or another server has neither, but is there.
 func referenceValue(d *Directory, element any) []value {
 	v := value{target: d.target(text(element, "reference")), identifier: each(identifier, "identifier")(d, &Resource{body: element.(map[string]any)})}
-	if v.target == "" && v.identifier == nil {
+	if v.target == "" && v.identifier == nil && text(element, "reference") == "" && text(element, "display") == "" {
 		return nil
 	}
 	return []value{v}

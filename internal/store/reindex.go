@@ -101,7 +101,7 @@ func (id Identity) checkDefinitions(want string) error {
 	case strings.HasPrefix(id.DefinitionsHash, reindexMarker):
 		return fmt.Errorf("its reindex was not finished: run 'muster reindex' on it, which resumes where it stopped")
 	}
-	return fmt.Errorf("its index was built with other search parameters (definitions %.12s, this program has %.12s): run 'muster reindex' on it once", id.DefinitionsHash, want)
+	return fmt.Errorf("its index was built by other rules or with other search parameters (definitions %.12s, this program has %.12s): run 'muster reindex' on it once", id.DefinitionsHash, want)
 }
 
 // rulesKey is the key of the row of table meta that holds [Identity].Rules.

@@ -112,7 +112,7 @@ func documentedModifiers(documentation string) (list []string) {
 // validValue returns a valid value of a parameter.
 func validValue(name, kind, modifier string) string {
 	switch {
-	case modifier == "missing", name == "active", name == "allday":
+	case modifier == "missing", name == "active", name == "allday", name == "suppressed":
 		return "true"
 	case kind == "date":
 		return "2026"

@@ -26,9 +26,11 @@
 //	ix_number     row_key, param, value      times of day as HHMM
 //	ix_position   row_key, param, cell, lat, lon   an S2 cell and degrees
 //
-// A token whose parts can be searched for also has a string entry ([TokenText]). A
+// A token whose parts can be searched for also has a string entry ([TokenText]). The parts of
+// a family name have string entries with a number of their own and an empty exact ([Parts]). A
 // reference with an identifier has a token entry of the same parameter, in addition to or
-// instead of its reference entry (:identifier).
+// instead of its reference entry (:identifier). A reference that leads to no resource of the
+// directory and has no identifier has an empty token, for :missing.
 //
 // Three columns of the resource's row replace entries: the id (_id), the last update
 // (_lastUpdated) and the [Visibility].

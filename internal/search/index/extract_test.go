@@ -70,6 +70,9 @@ func TestExtractCoversEveryParameter(t *testing.T) {
 			if p.Marker != 0 && !seen[p.Marker] {
 				t.Errorf("%s?%s: nothing in testdata marks what :missing asks for", rt, p.Code)
 			}
+			if p.Parts != 0 && !seen[p.Parts] {
+				t.Errorf("%s?%s: no family name in testdata has parts", rt, p.Code)
+			}
 		}
 	}
 }
@@ -124,7 +127,7 @@ func TestExtractExamplesAnswerTheGuide(t *testing.T) {
 		"Location-example-healthconnect-medical-centre-location-1": {
 			"near: location -33.8688 151.2093", "locmailaddress: string po box 456 (PO Box 456)", "locmailaddress: string sydney (SYDNEY)",
 			"locationamenities: token https://healthterminologies.gov.au/fhir/CodeSystem/facility-amenity-1|wheelchairaccess",
-			"locationphysicaltype: token http://terminology.hl7.org/CodeSystem/location-physical-type|bu", "address: string 147-153 castlereagh street (147-153 Castlereagh Street)",
+			"locationphysicaltype: token http://terminology.hl7.org/CodeSystem/location-physical-type|bu", "address: string 147 153 castlereagh street (147-153 Castlereagh Street)",
 			"name: string central medical centre (Central Medical Centre)", "organization: reference Organization/example-healthconnect-organization-1", "status: token |inactive",
 		},
 		"Location-example-healthconnect-mobile-healthcare-unit-1": {"type: token http://terminology.hl7.org/CodeSystem/v3-RoleCode|MOBL", "suppressed: token |false"},
@@ -262,12 +265,15 @@ func FuzzExtract(f *testing.F) {
 					}
 					continue
 				}
-				if e.Kind == index.String && (e.Norm == "" || index.Fold(e.Norm) != e.Norm || index.Fold(e.Exact) != e.Norm) {
+				switch part := e.Param == p.Parts; {
+				case e.Kind != index.String:
+				case part && (e.Norm == "" || e.Exact != ""), !part && (strings.TrimSpace(e.Exact) == "" || index.Short(index.Fold(e.Exact)) != e.Norm && len(e.Exact) < 900), index.Fold(e.Norm) != e.Norm && len(e.Norm) < 900:
 					t.Fatalf("entry %q is not folded %q", e.Norm, e.Exact)
 				}
 				switch e.Kind {
 				case index.Token, index.Reference, index.URI:
-					if e.Code == "" && (e.Kind != index.Token || e.System == "") || index.System(e.System) != e.System || index.Spell(p, e.Code) != e.Code && e.Param != p.Marker {
+					unfollowed := e.Kind == index.Token && p.Type == conformance.Reference // of a reference that leads nowhere
+					if e.Code == "" && (e.Kind != index.Token || e.System == "" && !unfollowed) || index.System(e.System) != e.System || index.Spell(p, e.Code) != e.Code && e.Param != p.Marker {
 						t.Fatalf("entry without a value, or not as questions spell it: %+v", e)
 					}
 				case index.Number:
@@ -308,6 +314,7 @@ func TestValueForms(t *testing.T) {
 		{conformance.Date, "Period", `{"end":"2026"}`, []string{"date always to 2026-12-31T13:00:00.000Z"}},
 		{conformance.Date, "Period", `{"start":"soon"}`, nil},
 		{conformance.Date, "Period", `{}`, nil},
+		{conformance.String, "string", `["St. Vincent’s"," ","-","–"]`, []string{"string st vincents (St. Vincent’s)", "string  (-)", "string  (–)"}},
 		{conformance.URI, "url", `"http://X/y"`, []string{"uri http://X/y"}},
 		{conformance.URI, "uri", `""`, nil},
 		{conformance.URI, "canonical", `5`, nil},
@@ -368,6 +375,11 @@ func params(reg *conformance.Registry) map[int]conformance.Param {
 				marker := p
 				marker.Code += ":missing"
 				byID[p.Marker] = marker
+			}
+			if p.Parts != 0 {
+				part := p
+				part.Code += " part"
+				byID[p.Parts] = part
 			}
 		}
 	}

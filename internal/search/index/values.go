@@ -131,10 +131,28 @@ func plainToken(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 }
 
 func plainString(dst []Entry, r *rule, element *fastjson.Value) []Entry {
+	if r.param.Parts != 0 {
+		return r.familyName(dst, element.GetStringBytes())
+	}
 	return r.text(dst, element.GetStringBytes())
 }
 
-// text appends a string entry, unless the folded text is empty.
+// familyName appends a string entry, and one for each part of the name. A part has no exact
+// text, so that :exact compares with the whole name alone.
+func (r *rule) familyName(dst []Entry, text []byte) []Entry {
+	before := len(dst)
+	dst = r.text(dst, text)
+	if len(dst) == before {
+		return dst
+	}
+	for _, part := range Parts(dst[before].Norm) {
+		dst = append(dst, Entry{Kind: String, Param: r.param.Parts, Norm: part})
+	}
+	return dst
+}
+
+// text appends a string entry, unless the text is blank. A text of punctuation alone folds
+// to nothing: it is present, and :exact finds it.
 func (r *rule) text(dst []Entry, text []byte) []Entry {
 	if len(text) == 0 {
 		return dst
@@ -148,7 +166,7 @@ func (r *rule) text(dst []Entry, text []byte) []Entry {
 	}
 	exact := string(text)
 	norm := Fold(exact)
-	if norm == "" {
+	if norm == "" && strings.TrimSpace(exact) == "" {
 		return dst
 	}
 	return append(dst, Entry{Kind: String, Param: r.param.ID, Norm: norm, Exact: exact})
@@ -158,7 +176,11 @@ func (r *rule) text(dst []Entry, text []byte) []Entry {
 // any part.
 func humanName(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	dst = r.text(dst, element.GetStringBytes("text"))
-	dst = r.text(dst, element.GetStringBytes("family"))
+	if r.param.Parts != 0 {
+		dst = r.familyName(dst, element.GetStringBytes("family"))
+	} else {
+		dst = r.text(dst, element.GetStringBytes("family"))
+	}
 	for _, part := range [...]string{"given", "prefix", "suffix"} {
 		dst = r.texts(dst, element.GetArray(part))
 	}
@@ -223,21 +245,23 @@ func period(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 }
 
 // reference appends the target of a literal reference into the directory, without its
-// version, and the identifier as a token (:identifier). Other references, and those to a
-// type that the parameter cannot have, are only found by their identifier.
+// version, and the identifier as a token (:identifier). Other references, such as those to a
+// contained resource or to a type that the parameter cannot have, are only found by their
+// identifier. One without an identifier has an empty token, so that :missing knows it.
 func reference(dst []Entry, r *rule, element *fastjson.Value) []Entry {
+	before := len(dst)
 	if logical := element.Get("identifier"); logical != nil {
 		dst = identifier(dst, r, logical)
 	}
 	text := element.GetStringBytes("reference")
-	if len(text) == 0 {
-		return dst
-	}
 	target, err := fhir.ParseReference(string(text), r.bases...)
-	if err != nil || !slices.Contains(r.param.Target, target.Type) {
-		return dst
+	switch {
+	case len(text) > 0 && err == nil && slices.Contains(r.param.Target, target.Type):
+		return append(dst, Entry{Kind: Reference, Param: r.param.ID, System: target.Type, Code: target.ID})
+	case len(dst) == before && (len(text) > 0 || len(element.GetStringBytes("display")) > 0):
+		return append(dst, Entry{Kind: Token, Param: r.param.ID})
 	}
-	return append(dst, Entry{Kind: Reference, Param: r.param.ID, System: target.Type, Code: target.ID})
+	return dst
 }
 
 func uri(dst []Entry, r *rule, element *fastjson.Value) []Entry {

@@ -26,7 +26,7 @@ func (b *builder) date(p conformance.Param, v query.Value) (Node, string) {
 	if !p.Column && p.Element != "instant" {
 		loc = index.Zone() // as for index entries without a zone
 	}
-	compare, problem := comparison(strings.Join(v.Parts, "|"), loc)
+	compare, problem := comparison(whole(v), loc)
 	if problem != "" {
 		return nil, problem
 	}

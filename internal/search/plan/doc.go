@@ -5,7 +5,7 @@
 // # Flow
 //
 // [Build] plans each term of the query. The type and the modifier of the parameter decide
-// how its values are read (leaf.go, values.go, date.go, number.go, near.go). Each value
+// how its values are read (leaf.go, token.go, values.go, date.go, number.go, near.go). Each value
 // becomes a node; alternatives are joined by [Or], terms by [And]. A step of a chain
 // becomes a [Chain], a step of _has a [Has], around the condition on the resource behind
 // it (step.go); a reference that may lead to several types becomes an Or with one Chain

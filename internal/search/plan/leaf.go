@@ -23,7 +23,7 @@ func (b *builder) criterion(t fhir.Type, l bound.Criterion) Node {
 	case l.Modifier == "missing":
 		return b.missing(p, l.Criterion)
 	}
-	node := b.anyOf(p, l.Criterion, b.reader(p, l.Modifier))
+	node := b.anyOf(p, l.Criterion, b.reader(p, l))
 	if l.Modifier == "not" && node != nil {
 		return Not{Node: node} // also of resources without a value (R4)
 	}
@@ -54,13 +54,13 @@ type reader func(conformance.Param, query.Value) (Node, string)
 // reader returns the reader of a parameter's values by its type and the modifier. It is the
 // only place that depends on all parameter types: a new parameter of a known type needs no
 // code.
-func (b *builder) reader(p conformance.Param, modifier string) reader {
-	switch p.Type {
+func (b *builder) reader(p conformance.Param, l bound.Criterion) reader {
+	switch modifier := l.Modifier; p.Type {
 	case conformance.Token:
 		if modifier == "contains" {
-			return b.tokenPart
+			return b.tokenPart(l)
 		}
-		return b.token // tokens are always compared exactly
+		return b.tokens(l) // always compared exactly
 	case conformance.String:
 		switch modifier {
 		case "exact":
@@ -76,7 +76,7 @@ func (b *builder) reader(p conformance.Param, modifier string) reader {
 		case "":
 			return b.reference
 		case "identifier":
-			return b.token
+			return b.tokens(l)
 		}
 		return b.typed(modifier)
 	case conformance.URI:
@@ -117,10 +117,13 @@ var kinds = map[conformance.ParamType]index.Kind{
 }
 
 // weight returns how many conditions a value of the parameter counts as: a circle becomes
-// several ranges.
+// several ranges, a family name is compared as a whole and by its parts.
 func weight(p conformance.Param) int {
-	if p.Type == conformance.Special {
+	switch {
+	case p.Type == conformance.Special:
 		return 10
+	case p.Parts != 0:
+		return 2
 	}
 	return 1
 }

@@ -3,7 +3,6 @@ package plan
 import (
 	"regexp"
 	"strconv"
-	"strings"
 
 	"muster/internal/conformance"
 	"muster/internal/search/query"
@@ -15,7 +14,7 @@ var timeForm = regexp.MustCompile(`^(eq|ne|gt|lt|ge|le)?([0-9]{1,4})$`)
 // whole numbers.
 func (b *builder) number(p conformance.Param, v query.Value) (Node, string) {
 	const instead = "write a time of day as HHMM with one of the prefixes eq ne gt lt ge le or none, such as ge0830"
-	parts := timeForm.FindStringSubmatch(strings.Join(v.Parts, "|"))
+	parts := timeForm.FindStringSubmatch(whole(v))
 	if parts == nil {
 		return nil, instead
 	}

@@ -17,7 +17,7 @@ import (
 func (b *builder) ids(l query.Criterion) Node {
 	var ids IDs
 	for _, v := range l.Values {
-		id := strings.Join(v.Parts, "|")
+		id := whole(v)
 		if !fhir.ValidID(id) {
 			b.refuse(v.At, "is not a valid value for _id: an id has 1 to 64 letters, digits, '-' and '.'")
 			continue
@@ -27,71 +27,39 @@ func (b *builder) ids(l query.Criterion) Node {
 	return ids
 }
 
-// token reads code, system|code, system| and |code (SR-05, SR-42).
-func (b *builder) token(p conformance.Param, v query.Value) (Node, string) {
-	var t Token
-	switch len(v.Parts) {
-	case 1:
-		code := index.Spell(p, v.Parts[0])
-		t = Token{Param: p.ID, Code: &code}
-	case 2:
-		system := index.System(v.Parts[0])
-		t = Token{Param: p.ID, System: &system}
-		if v.Parts[1] != "" {
-			code := index.Spell(p, v.Parts[1])
-			t.Code = &code
-		}
-	default:
-		return nil, `write system|code with one bar; a bar within a code is written \|`
-	}
-	// active is a boolean: another value is a mistake, not a search without matches.
-	// suppressed also has codes, and status has codes of its own.
-	if p.Code == "active" && (t.Code == nil || *t.Code != "true" && *t.Code != "false") {
-		return nil, "write true or false"
-	}
-	return t, ""
-}
-
-// text reads the start of a string, folded as in the index (SR-04).
+// text reads the start of a string, folded as in the index (SR-04). A family name is also
+// found by the start of a part of it (SR-48).
 func (b *builder) text(p conformance.Param, v query.Value) (Node, string) {
-	folded := index.Fold(strings.Join(v.Parts, "|"))
+	folded := index.Fold(whole(v))
 	if folded == "" {
-		return nil, "it has no letter to search by"
+		return nil, nothingToSearchBy
 	}
-	return String{Param: p.ID, Text: folded}, ""
+	start := String{Param: p.ID, Text: folded}
+	if p.Parts == 0 {
+		return start, ""
+	}
+	return Or{start, String{Param: p.Parts, Text: folded}}, ""
 }
 
-// exact reads a string that is compared exactly (:exact).
+// nothingToSearchBy describes a string that folds to nothing.
+const nothingToSearchBy = "it has no letter to search by: punctuation alone is found with :exact"
+
+// exact reads a string that is compared as it is stored (:exact).
 func (b *builder) exact(p conformance.Param, v query.Value) (Node, string) {
-	if _, problem := b.text(p, v); problem != "" {
-		return nil, problem
-	}
-	return String{Param: p.ID, Text: strings.Join(v.Parts, "|"), Exact: true}, ""
+	return String{Param: p.ID, Text: whole(v), Exact: true}, ""
 }
 
 // contains reads a string that may be anywhere in the text (:contains).
 func (b *builder) contains(p conformance.Param, v query.Value) (Node, string) {
-	n, problem := b.text(p, v)
-	if problem != "" {
-		return nil, problem
+	folded := index.Fold(whole(v))
+	if folded == "" {
+		return nil, nothingToSearchBy
 	}
-	s := n.(String)
-	s.Contains = true
-	return s, ""
+	return String{Param: p.ID, Text: folded, Contains: true}, ""
 }
 
-// tokenPart reads a part of a code, with or without a system (identifier-r5:contains).
-func (b *builder) tokenPart(p conformance.Param, v query.Value) (Node, string) {
-	n, problem := b.token(p, v)
-	if problem != "" {
-		return nil, problem
-	}
-	t := n.(Token)
-	if t.Code == nil || index.Fold(*t.Code) == "" {
-		return nil, "it has no letter or digit to search by"
-	}
-	return TokenPart{Param: p.ID, System: t.System, Text: *t.Code}, ""
-}
+// whole returns a value with the bars that have no meaning in its type.
+func whole(v query.Value) string { return strings.Join(v.Parts, "|") }
 
 // typed reads a reference to one type (organization:Organization=).
 func (b *builder) typed(target string) reader {
@@ -103,7 +71,7 @@ func (b *builder) typed(target string) reader {
 
 // reference reads id, Type/id or an absolute URL into the directory.
 func (b *builder) reference(p conformance.Param, v query.Value) (Node, string) {
-	text := strings.Join(v.Parts, "|")
+	text := whole(v)
 	if fhir.ValidID(text) {
 		r := Reference{Param: p.ID, ID: text}
 		if len(p.Target) == 1 {
@@ -123,5 +91,5 @@ func (b *builder) reference(p conformance.Param, v query.Value) (Node, string) {
 
 // uri reads a uri. It is compared exactly, in the spelling of the index.
 func (b *builder) uri(p conformance.Param, v query.Value) (Node, string) {
-	return URI{Param: p.ID, Value: index.Spell(p, strings.Join(v.Parts, "|"))}, ""
+	return URI{Param: p.ID, Value: index.Spell(p, whole(v))}, ""
 }

@@ -13,7 +13,7 @@ import (
 // auditFlags are the options of the audit log.
 type auditFlags struct {
 	AuditLog     string `placeholder:"FILE|off" help:"File for the audit log, with one JSON line for each request; off for none. Defaults to audit.log in the data directory, and with --database to audit-HOST-PORT.log there."`
-	AuditSize    int    `default:"${audit_size}" placeholder:"MB" help:"Size at which the audit log is rotated, in megabytes (${default})."`
+	AuditSize    int    `type:"megabytes" default:"${audit_size}" placeholder:"SIZE" help:"Size at which the audit log is rotated; a number without a unit is in MiB (${default})."`
 	AuditBackups int    `default:"${audit_backups}" placeholder:"N" help:"Rotated audit logs to keep, compressed (${default})."`
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 
 	"muster/internal/backup"
 	"muster/internal/blob"
+	"muster/internal/fhir"
+	"muster/internal/humanize"
 	"muster/internal/store"
 	"muster/internal/store/sqlite"
 )
@@ -44,9 +47,14 @@ func (c backupCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "the copy %s is of %v, with %d export files\n", c.Out, summary.Time, summary.Files)
-	fmt.Fprintf(a.stderr, "took %.1f s; writers waited for %.1f ms; %d files are hard links\n",
-		time.Since(start).Seconds(), float64(summary.Held.Microseconds())/1000, summary.Linked)
+	end := time.Now()
+	fmt.Fprintf(a.stdout, "the copy %s was made at %v and has the directory as of its last change at %v, with %d export files\n",
+		c.Out, fhir.InstantOf(end), summary.Time, summary.Files)
+	fmt.Fprintf(a.stderr, "took %s; writers waited for %s; %d files are hard links\n",
+		humanize.Duration(end.Sub(start)), humanize.Duration(summary.Held), summary.Linked)
+	if err := c.record(a.ctx); err != nil {
+		fmt.Fprintf(a.stderr, "warning: the copy is complete, but the metric muster_last_backup_timestamp_seconds stays as it was: %v\n", err)
+	}
 	if restore := source.RestoreCommand(c.Out); restore != "" {
 		fmt.Fprintf(a.stdout, "restore it with: %s\n", restore)
 	}
@@ -54,4 +62,13 @@ func (c backupCmd) Run(a app) (err error) {
 		return fmt.Errorf("the directory has lost %d export files, such as %s, and the copy lacks them too: cancel their exports, which this command lists: %s", n, summary.Lost[0], commandOn("check", c.Data, c.Database))
 	}
 	return nil
+}
+
+// record records the end of the backup in the directory, for the metrics of its servers.
+func (c backupCmd) record(ctx context.Context) error {
+	directory, err := openDirectory(ctx, c.Data, c.Database, store.Options{})
+	if err != nil {
+		return err
+	}
+	return errors.Join(directory.SetLast(ctx, store.BackupWork, fhir.InstantOf(directory.Now())), directory.Close())
 }

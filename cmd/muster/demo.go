@@ -103,7 +103,7 @@ func (c *demoCmd) fill(a app, out printer, folder, data string) (map[string]int,
 	if n := summary.RefusedTotal(); n > 0 {
 		return nil, fmt.Errorf("loading refused %d resources of the demonstration", n)
 	}
-	out.line("%s resources loaded into %s, warnings: %s, %.1f s", humanize.Int(summary.Created), data, humanize.Int(summary.WarnedTotal()), time.Since(start).Seconds())
+	out.line("%s resources loaded into %s, warnings: %s, %s", humanize.Int(summary.Created), data, humanize.Int(summary.WarnedTotal()), humanize.Duration(time.Since(start)))
 	return countExampleOne(folder)
 }
 
@@ -111,7 +111,7 @@ func (c *demoCmd) fill(a app, out printer, folder, data string) (map[string]int,
 // muster serve, apart from the options set here.
 func (c *demoCmd) server(data, address string) (*serveCmd, error) {
 	s := &serveCmd{Data: data, Listen: address, Retention: time.Hour, PollLimit: "warn", DrainTimeout: time.Second}
-	return s, kong.ApplyDefaults(s, flagVars())
+	return s, kong.ApplyDefaults(s, valueOptions()...)
 }
 
 // maxResourcesShown is the number of resources of a file that are printed.

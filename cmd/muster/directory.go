@@ -19,6 +19,7 @@ type directory interface {
 	store.Store
 	store.Indexer
 	store.Serving
+	store.LastTimes
 	// Info returns what the directory was created as.
 	Info() store.Identity
 	// AdoptBaseURL sets the base URL of a directory that has none yet.

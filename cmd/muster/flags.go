@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"reflect"
 	"strconv"
-	"strings"
 	"time"
 
 	"muster/internal/audit"
 	"muster/internal/export"
+	"muster/internal/humanize"
 	"muster/internal/searchset"
 	"muster/internal/server"
 
@@ -23,18 +24,18 @@ func flagVars() kong.Vars {
 		"version":        currentBuild().String(),
 		"zone":           export.DefaultZone,
 		"workers":        strconv.Itoa(export.DefaultWorkers),
-		"part_bytes":     strconv.Itoa(export.DefaultPartBytes),
-		"retention":      shortDuration(export.DefaultRetention),
-		"sweep_every":    shortDuration(export.DefaultSweepEvery),
+		"part_bytes":     humanize.Bytes(export.DefaultPartBytes),
+		"retention":      humanize.Duration(export.DefaultRetention),
+		"sweep_every":    humanize.Duration(export.DefaultSweepEvery),
 		"jobs":           strconv.Itoa(export.DefaultJobsPerPrincipal),
-		"lease":          shortDuration(export.DefaultLease),
-		"page_life":      shortDuration(searchset.DefaultPageLife),
-		"drain_delay":    shortDuration(defaultDrainDelay),
-		"audit_size":     strconv.Itoa(audit.DefaultMegaBytes),
+		"lease":          humanize.Duration(export.DefaultLease),
+		"page_life":      humanize.Duration(searchset.DefaultPageLife),
+		"drain_delay":    humanize.Duration(defaultDrainDelay),
+		"audit_size":     humanize.Bytes(audit.DefaultMegaBytes << 20),
 		"audit_backups":  strconv.Itoa(audit.DefaultBackups),
-		"max_body":       strconv.Itoa(server.DefaultMaxBody),
-		"max_header":     strconv.Itoa(server.DefaultMaxHeader),
-		"max_url":        strconv.Itoa(server.DefaultMaxURL),
+		"max_body":       humanize.Bytes(server.DefaultMaxBody),
+		"max_header":     humanize.Bytes(server.DefaultMaxHeader),
+		"max_url":        humanize.Bytes(server.DefaultMaxURL),
 		"max_parameters": strconv.Itoa(server.DefaultMaxParameters),
 		"rate":           strconv.Itoa(server.DefaultRate),
 		"downloads":      strconv.Itoa(server.DefaultDownloads),
@@ -42,16 +43,43 @@ func flagVars() kong.Vars {
 	}
 }
 
-// shortDuration formats a duration without units that are zero: 24h, not 24h0m0s.
-func shortDuration(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
+// valueOptions are the options of the parser that concern the values of options: their defaults
+// and their forms.
+func valueOptions() []kong.Option {
+	return []kong.Option{
+		flagVars(),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), mapper(humanize.ParseDuration)),
+		kong.NamedMapper("size", mapper(humanize.ParseBytes)),
+		kong.NamedMapper("megabytes", mapper(parseMegaBytes)),
 	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
+}
+
+// mapper returns the mapper of a type of options whose value is a number with a unit.
+func mapper[N ~int64](parse func(string) (N, error)) kong.Mapper {
+	return kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
+		var text string
+		if err := ctx.Scan.PopValueInto("value", &text); err != nil {
+			return err
+		}
+		n, err := parse(text)
+		if err != nil {
+			return fmt.Errorf("%q: %w", text, err)
+		}
+		if target.OverflowInt(int64(n)) {
+			return fmt.Errorf("%q is too large: write a smaller number", text)
+		}
+		target.SetInt(int64(n))
+		return nil
+	})
+}
+
+// parseMegaBytes reads a size as a number of MiB, which a number without a unit is already.
+func parseMegaBytes(text string) (int64, error) {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n, nil
 	}
-	return text
+	n, err := humanize.ParseBytes(text)
+	return (n + 1<<20 - 1) >> 20, err
 }
 
 // bound returns an error if the value of an option is out of bounds; want describes the
@@ -90,11 +118,19 @@ type logFlags struct {
 	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"Lowest level to log: debug, info, warn or error (${default})."`
 }
 
+// writeDuration writes a duration with its unit, which JSON otherwise lacks.
+func writeDuration(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		return slog.String(a.Key, humanize.Duration(a.Value.Duration()))
+	}
+	return a
+}
+
 // logger returns a logger that writes to w.
 func (f *logFlags) logger(w io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(f.LogLevel)) // the option accepts names of levels only
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: writeDuration}
 	if f.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}

@@ -32,11 +32,23 @@ func TestLogLevel(t *testing.T) {
 	}
 }
 
+// TestDurationsInLog checks that a duration has its unit in both formats of the log.
+func TestDurationsInLog(t *testing.T) {
+	for format, want := range map[string]string{"text": "took=3.46ms", "json": `"took":"3.46ms"`} {
+		var out bytes.Buffer
+		f := logFlags{LogFormat: format, LogLevel: "info"}
+		f.logger(&out).Info("request", "took", 3456*time.Microsecond)
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("--log-format %s writes %s, want %s in it", format, out.String(), want)
+		}
+	}
+}
+
 // TestServeDefaults checks that each option has the default of the package that it
 // configures, and that the default in the help text parses to the same value.
 func TestServeDefaults(t *testing.T) {
 	c := serveCmd{Data: "d"}
-	if err := kong.ApplyDefaults(&c, flagVars()); err != nil {
+	if err := kong.ApplyDefaults(&c, valueOptions()...); err != nil {
 		t.Fatal(err)
 	}
 	if c.Workers != export.DefaultWorkers || c.PartBytes != export.DefaultPartBytes || c.Retention != export.DefaultRetention ||
@@ -73,13 +85,34 @@ func TestDrainDelay(t *testing.T) {
 	}
 }
 
-// TestShortDuration formats durations as options are written.
-func TestShortDuration(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		0: "0s", 5 * time.Second: "5s", 10 * time.Minute: "10m", 24 * time.Hour: "24h", 90 * time.Minute: "1h30m", 90 * time.Second: "1m30s", 200 * time.Millisecond: "200ms",
-	} {
-		if got := shortDuration(d); got != want {
-			t.Errorf("shortDuration(%v) = %s, want %s", d, got, want)
+// TestValues checks the forms of durations and sizes in options.
+func TestValues(t *testing.T) {
+	var c cli
+	parser, err := kong.New(&c, valueOptions()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse([]string{"serve", "--data=d", "--retention=7d", "--page-life=1h30m", "--part-bytes=256MB", "--max-body=2 MiB", "--max-header=32768",
+		"--audit-size=1GiB", "--drain-delay=0s"}); err != nil {
+		t.Fatal(err)
+	}
+	s := c.Serve
+	if s.Retention != 7*24*time.Hour || s.PageLife != 90*time.Minute || s.PartBytes != 256_000_000 || s.MaxBody != 2<<20 || s.MaxHeader != 32768 ||
+		s.AuditSize != 1024 || s.DrainDelay == nil || *s.DrainDelay != 0 {
+		t.Errorf("the options are %+v", s)
+	}
+	for _, given := range []string{"--retention=7", "--retention=a week", "--part-bytes=256M", "--max-body=-1", "--audit-size=lots", "--max-url=99999999TB"} {
+		if _, err := parser.Parse([]string{"serve", "--data=d", given}); err == nil || !strings.Contains(err.Error(), "write a ") {
+			t.Errorf("%s: %v", given, err)
+		}
+	}
+}
+
+// TestMegaBytes checks sizes whose number without a unit is in megabytes.
+func TestMegaBytes(t *testing.T) {
+	for text, want := range map[string]int64{"100": 100, "0": 0, "100MiB": 100, "100MB": 96, "1B": 1, "1GB": 954} {
+		if got, err := parseMegaBytes(text); err != nil || got != want {
+			t.Errorf("parseMegaBytes(%q) = %d, %v, want %d", text, got, err, want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -38,6 +39,6 @@ func (c generateCmd) Run(a app) error {
 		}
 	}
 	out.Fprintf(a.stdout, "%d records, scale %v, seed %s, in %s\n", records, c.Scale, strconv.FormatUint(c.Seed, 10), c.Out)
-	out.Fprintf(a.stderr, "%.1f MB written in %.1f s\n", float64(size)/1e6, time.Since(start).Seconds())
+	fmt.Fprintf(a.stderr, "%s written in %s\n", humanize.Bytes(size), humanize.Duration(time.Since(start)))
 	return nil
 }

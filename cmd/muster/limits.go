@@ -6,9 +6,9 @@ import (
 
 // limitsFlags are the options of `muster serve` that limit requests and clients.
 type limitsFlags struct {
-	MaxBody       int64    `default:"${max_body}" placeholder:"N" help:"Maximum size of a request body, in bytes (${default})."`
-	MaxHeader     int      `default:"${max_header}" placeholder:"N" help:"Maximum size of all request header fields, in bytes (${default})."`
-	MaxURL        int      `name:"max-url" default:"${max_url}" placeholder:"N" help:"Maximum length of a request URL, in bytes (${default})."`
+	MaxBody       int64    `type:"size" default:"${max_body}" placeholder:"SIZE" help:"Maximum size of a request body (${default})."`
+	MaxHeader     int      `type:"size" default:"${max_header}" placeholder:"SIZE" help:"Maximum size of all request header fields (${default})."`
+	MaxURL        int      `name:"max-url" type:"size" default:"${max_url}" placeholder:"SIZE" help:"Maximum length of a request URL (${default})."`
 	MaxParameters int      `default:"${max_parameters}" placeholder:"N" help:"Maximum number of parameters in a request URL (${default})."`
 	Rate          *float64 `placeholder:"N" help:"Requests that one client may make per second; 0 for no limit. Defaults to ${rate}, and to no limit if the server listens on this machine only."`
 	Burst         int      `default:"0" placeholder:"N" help:"Requests that one client may make at once; 0 for twice the rate (${default})."`

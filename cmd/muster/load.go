@@ -14,6 +14,7 @@ import (
 
 	"muster/internal/conformance"
 	"muster/internal/failpoint"
+	"muster/internal/fhir"
 	"muster/internal/humanize"
 	"muster/internal/load"
 	"muster/internal/policy"
@@ -81,6 +82,9 @@ func (c loadCmd) Run(a app) (err error) {
 		return fmt.Errorf("%w: the resources in the summary are loaded; run the command again to load the rest", context.Cause(a.ctx))
 	}
 	if err != nil {
+		return err
+	}
+	if err := directory.SetLast(a.ctx, store.LoadWork, fhir.InstantOf(directory.Now())); err != nil {
 		return err
 	}
 	if n := summary.RefusedTotal(); n > 0 {
@@ -164,7 +168,7 @@ func printSummary(a app, s load.Summary, took time.Duration) {
 	printOlder(a, s)
 	out.Fprintf(a.stdout, "%-10s %12d\n", "warnings", s.WarnedTotal())
 	printKinds(a, s.Warned)
-	out.Fprintf(a.stderr, "%d resources in %.1f s\n", s.Read, took.Seconds())
+	out.Fprintf(a.stderr, "%d resources in %s\n", s.Read, humanize.Duration(took))
 }
 
 // printOlder prints the older versions that remain stored because a newer version was

@@ -24,6 +24,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -117,19 +118,22 @@ func withoutSecrets(text string) string {
 func run(a app, args []string) int {
 	var c cli
 	exited := -1
-	parser, err := kong.New(&c,
+	parser, err := kong.New(&c, append(valueOptions(),
 		kong.Name("muster"),
 		kong.Description("A national healthcare provider directory (FHIR R4) with search and bulk export."),
 		kong.Writers(a.stdout, a.stderr),
 		kong.Exit(func(code int) { exited = code }),
-		flagVars(),
-		kong.DefaultEnvars("MUSTER"),
+		kong.DefaultEnvars(strings.TrimSuffix(variablePrefix, "_")),
 		kong.Configuration(readConfig),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-	)
+	)...)
 	if err != nil {
 		fmt.Fprintln(a.stderr, "muster:", err)
 		return exitUsage
+	}
+	warnOfVariables(a.stderr, parser.Model, os.Environ())
+	if len(args) > 0 && args[0] == "help" {
+		args = append(slices.Clone(args[1:]), "--help")
 	}
 	kctx, err := parser.Parse(args)
 	if exited >= 0 {

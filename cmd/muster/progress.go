@@ -95,8 +95,8 @@ func (p *progress) newBar(at stageProgress) *mpb.Bar {
 	switch {
 	case at.bytes:
 		return p.bars.AddBar(max(at.total, 0),
-			mpb.PrependDecorators(decor.Name(at.stage+" "), decor.CountersKibiByte("% .1f / % .1f")),
-			mpb.AppendDecorators(decor.AverageSpeed(decor.SizeB1024(0), "% .1f"), decor.Name(" "), decor.AverageETA(decor.ET_STYLE_GO)))
+			mpb.PrependDecorators(decor.Name(at.stage+" "), decor.CountersKibiByte("%.1f / %.1f")),
+			mpb.AppendDecorators(decor.AverageSpeed(decor.SizeB1024(0), "%.1f"), decor.Name(" "), decor.AverageETA(decor.ET_STYLE_GO)))
 	case at.total > 0:
 		return p.bars.AddBar(at.total,
 			mpb.PrependDecorators(decor.Name(at.stage)),

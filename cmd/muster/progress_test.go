@@ -43,7 +43,7 @@ func TestTerminalProgress(t *testing.T) {
 	p.report(stageProgress{stage: "standard input", done: 1 << 20, total: -1, bytes: true})
 	time.Sleep(300 * time.Millisecond) // more than the interval between two frames
 	p.end()
-	for _, want := range []string{"rows: 12,345", "files", "1.0 MiB / 2.0 MiB", "standard input"} {
+	for _, want := range []string{"rows: 12,345", "files", "1.0MiB / 2.0MiB", "standard input"} {
 		if !bytes.Contains(out.Bytes(), []byte(want)) {
 			t.Errorf("the terminal does not show %q:\n%q", want, out.String())
 		}

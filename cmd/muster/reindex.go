@@ -80,7 +80,7 @@ func rebuildIndex(a app, directory directory, registry *conformance.Registry, ba
 	if cleaned > 0 {
 		out.Fprintf(a.stdout, "%-10s %12d\n", "cleaned", cleaned)
 	}
-	out.Fprintf(a.stderr, "%d resources in %.1f s\n", indexed, time.Since(start).Seconds())
+	out.Fprintf(a.stderr, "%d resources in %s\n", indexed, humanize.Duration(time.Since(start)))
 	return nil
 }
 

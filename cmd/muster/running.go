@@ -50,12 +50,14 @@ func (s *runningServer) ready(ctx context.Context) error {
 // start has opened.
 func (s *runningServer) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.opened.Close()) }()
-	s.log.Info("serving", "address", s.listener.Addr().String(), "base_url", s.base)
+	// No client is authenticated yet.
+	s.log.Info("serving", "address", s.listener.Addr().String(), "base_url", s.base, "tls", s.cert != nil, "authentication", "none")
 	stopped := ctx
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return ignore(s.exports.Run(ctx), context.Canceled) })
 	g.Go(func() error { return serveOn(s.http, s.listener, s.cert) })
 	g.Go(func() error { return s.registration.Watch(ctx) })
+	g.Go(func() error { s.logResources(ctx); return nil })
 	if s.cert != nil {
 		g.Go(func() error { s.cert.reloadOnSignal(ctx); return nil })
 	}

@@ -63,7 +63,7 @@ func (c searchCmd) Run(a app) (err error) {
 	took := time.Since(start)
 	printResult(a.stdout, result)
 	if c.Explain {
-		fmt.Fprintf(a.stderr, "took %v\n", took.Round(time.Microsecond))
+		fmt.Fprintf(a.stderr, "took %s\n", humanize.Duration(took))
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ type serveCmd struct {
 
 	Zone         timeZone       `default:"${zone}" help:"Time zone of the times in manifests, and of dates without a zone in filters (${default})."`
 	Workers      int            `default:"${workers}" help:"Number of workers that write export files (${default})."`
-	PartBytes    int64          `default:"${part_bytes}" placeholder:"N" help:"NDJSON bytes after which a new output file begins (${default})."`
+	PartBytes    int64          `type:"size" default:"${part_bytes}" placeholder:"SIZE" help:"Size of NDJSON after which a new output file begins (${default})."`
 	Retention    time.Duration  `default:"${retention}" help:"Time for which the files of an export are kept after it has ended (${default})."`
 	SweepEvery   time.Duration  `default:"${sweep_every}" help:"Pause between two rounds of the janitor, which deletes expired exports (${default})."`
 	Jobs         int            `default:"${jobs}" placeholder:"N" help:"Exports that one client may run at a time; 0 for no limit (${default})."`
@@ -243,7 +243,7 @@ func (c *serveCmd) openStores(ctx context.Context, s *runningServer, registry *c
 		return err
 	}
 	s.opened.add(lock)
-	s.metrics = metrics.New(currentBuild().version)
+	s.metrics = metrics.New(currentBuild().forMetrics())
 	s.directory, err = openDirectory(ctx, c.Data, c.Database, store.Options{GateWaited: s.metrics.GateWaited, Expect: store.Identity{
 		BaseURL: c.BaseURL, DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(),
 	}})
@@ -251,7 +251,7 @@ func (c *serveCmd) openStores(ctx context.Context, s *runningServer, registry *c
 		return err
 	}
 	s.opened.add(s.directory)
-	s.metrics.WatchJobs(s.directory, s.directory.Now)
+	c.watch(s)
 	if s.registration, err = s.directory.MarkServed(ctx); err != nil {
 		return err
 	}
@@ -271,6 +271,20 @@ func (c *serveCmd) openStores(ctx context.Context, s *runningServer, registry *c
 		s.log.Info("released the claims of a server that has crashed", "pieces", released)
 	}
 	return err
+}
+
+// watch makes each scrape of the metrics read the live exports, the disks, the certificate, and
+// when the directory was loaded and backed up.
+func (c *serveCmd) watch(s *runningServer) {
+	s.metrics.WatchJobs(s.directory, s.directory.Now)
+	s.metrics.WatchTimes(s.directory)
+	s.metrics.WatchDisk("files", filesFolder(c.Data))
+	if c.Database == "" {
+		s.metrics.WatchDisk("data", c.Data)
+	}
+	if s.cert != nil {
+		s.metrics.WatchCertificate(s.cert.expires)
+	}
 }
 
 // buildServices connects the services of the directory and returns the handler of
@@ -295,9 +309,10 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 		Store: s.directory, Compiler: compiler, Registry: registry, BaseURL: s.base, Now: s.directory.Now, PageLife: c.PageLife,
 		Rules: policy.SearchRules{RequireSubstantive: compat.RequireSubstantive}, Suppressed: suppressed,
 	})
+	b := currentBuild()
 	config := server.Config{
 		Exports: s.exports, Searches: searches, ParseExport: s.exports.ParseRequest, Ready: s.ready,
-		Registry: registry, BaseURL: s.base, Version: currentBuild().version, Logger: s.log, Now: s.directory.Now,
+		Registry: registry, BaseURL: s.base, Version: b.full(), Released: b.committed, Logger: s.log, Now: s.directory.Now,
 		PostDownload: compat.PostDownload, StrictAccept: compat.StrictAccept, RequestIDStrict: compat.StrictRequestID,
 		Limits: c.limits(c.listensLocally()), Observer: s.metrics, BehindProxy: c.BehindProxy,
 	}
@@ -349,8 +364,6 @@ func (c *serveCmd) prepare(ctx context.Context, s *runningServer, handler *serve
 			return err
 		}
 	}
-	for _, route := range handler.Routes() {
-		s.log.Info("route", "path", route.Path, "methods", route.Methods, "about", route.About)
-	}
+	c.logStart(s, handler)
 	return nil
 }

@@ -91,6 +91,9 @@ func (c *certificate) get() *tls.Certificate {
 	return c.current
 }
 
+// expires returns the end of the current certificate.
+func (c *certificate) expires() time.Time { return c.get().Leaf.NotAfter }
+
 // reload reads the files even if they seem unchanged.
 func (c *certificate) reload() {
 	c.mu.Lock()

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"muster/internal/metrics"
 )
 
 // version is the version of the program if it is set at link time:
@@ -16,9 +18,10 @@ var version string
 
 // build identifies the build of this program.
 type build struct {
-	version  string // such as v1.2.3, a pseudo-version or "devel"
-	revision string // of the source; empty if it is not known
-	modified bool   // the source had changes that were not committed
+	version   string // such as v1.2.3, a pseudo-version or "devel"
+	revision  string // of the source; empty if it is not known
+	committed string // time of the revision, as in RFC 3339; empty if it is not known
+	modified  bool   // the source had changes that were not committed
 }
 
 // currentBuild returns the build of the running program.
@@ -42,6 +45,8 @@ func buildOf(linked string, info *debug.BuildInfo) build {
 		switch s.Key {
 		case "vcs.revision":
 			b.revision = s.Value
+		case "vcs.time":
+			b.committed = s.Value
 		case "vcs.modified":
 			b.modified = s.Value == "true"
 		}
@@ -49,14 +54,36 @@ func buildOf(linked string, info *debug.BuildInfo) build {
 	return b
 }
 
+// revisionText returns the revision for people.
+func (b build) revisionText() string {
+	text := cmp.Or(b.revision, "unknown")
+	if b.modified {
+		text += " (modified)"
+	}
+	return text
+}
+
+// full returns the version with the beginning of the revision, for clients: v1.2.3 (0123456789ab).
+func (b build) full() string {
+	if b.revision == "" {
+		return b.version
+	}
+	revision := b.revision[:min(len(b.revision), 12)]
+	if b.modified {
+		revision += ", modified"
+	}
+	return b.version + " (" + revision + ")"
+}
+
+// forMetrics returns the build as package metrics takes it.
+func (b build) forMetrics() metrics.Build {
+	return metrics.Build{Version: b.version, Revision: b.revisionText(), Committed: b.committed}
+}
+
 // String returns what `muster version` prints.
 func (b build) String() string {
-	revision := cmp.Or(b.revision, "unknown")
-	if b.modified {
-		revision += " (modified)"
-	}
-	return fmt.Sprintf("muster %s\nrevision %s\nbuilt with %s for %s/%s\nserves Health Connect Australia Provider Directory 26.0.0 and 0.3.0-preview (FHIR R4)",
-		b.version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("muster %s\nrevision %s\ncommitted %s\nbuilt with %s for %s/%s\nserves Health Connect Australia Provider Directory 26.0.0 and 0.3.0-preview (FHIR R4)",
+		b.version, b.revisionText(), cmp.Or(b.committed, "unknown"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // versionCmd is `muster version`.

@@ -1,5 +1,5 @@
 // Package audit writes the audit log: one event for each request, as one line of JSON in
-// a separate file (AD-01, D14).
+// a separate file (AD-01, D14). Health checks and scrapes that succeed have no event.
 //
 // An event has the principal and the interaction, the parameters (the query of a search,
 // the filters of a kick-off), the result (resources, bytes, job, file), the status, and

@@ -9,9 +9,11 @@ import (
 
 // CapabilityOptions describe a server.
 type CapabilityOptions struct {
-	BaseURL string       // public base URL without a trailing slash
-	Version string       // version of muster
-	Date    fhir.Instant // when the statement changed last: the start of the server
+	BaseURL string // public base URL without a trailing slash
+	Version string // version of muster
+	// Released is when this version was made, as a FHIR dateTime. Empty if it is not known.
+	Released string
+	Date     fhir.Instant // when the statement changed last: the start of the server
 }
 
 // CapabilityStatement returns the response to GET [base]/metadata as one JSON object (CS-01,
@@ -34,7 +36,7 @@ func CapabilityStatement(reg *Registry, o CapabilityOptions) []byte {
 			"http://digitalhealth.gov.au/fhir/hcpd/CapabilityStatement/health-connect-provider-directory-responder",
 			"http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data",
 		},
-		Software: software{Name: "muster", Version: o.Version},
+		Software: software{Name: "muster", Version: o.Version, ReleaseDate: o.Released},
 		Implementation: implementation{
 			Description: "Provider directory at " + o.BaseURL,
 			URL:         o.BaseURL,
@@ -157,8 +159,9 @@ type (
 		Rest           []rest         `json:"rest"`
 	}
 	software struct {
-		Name    string `json:"name"`
-		Version string `json:"version,omitempty"`
+		Name        string `json:"name"`
+		Version     string `json:"version,omitempty"`
+		ReleaseDate string `json:"releaseDate,omitempty"`
 	}
 	implementation struct {
 		Description string `json:"description"`

@@ -264,7 +264,7 @@ func TestCapabilityStatement(t *testing.T) {
 func TestCapabilityFacts(t *testing.T) {
 	reg := load(t)
 	var s capabilityStatement
-	if err := json.Unmarshal(CapabilityStatement(reg, CapabilityOptions{BaseURL: "http://x/fhir", Version: "v"}), &s); err != nil {
+	if err := json.Unmarshal(CapabilityStatement(reg, CapabilityOptions{BaseURL: "http://x/fhir", Version: "v", Released: "2026-11-30T01:02:03Z"}), &s); err != nil {
 		t.Fatal(err)
 	}
 	server := s.Rest[0]
@@ -272,6 +272,9 @@ func TestCapabilityFacts(t *testing.T) {
 		"an instance of R4 in JSON": func() bool {
 			return s.Kind == "instance" && s.FHIRVersion == "4.0.1" && slices.Equal(s.Format, []string{"json"}) &&
 				s.Publisher != "" && s.Implementation.URL == "http://x/fhir" && s.Implementation.Description != ""
+		},
+		"the program and its date": func() bool {
+			return s.Software == software{Name: "muster", Version: "v", ReleaseDate: "2026-11-30T01:02:03Z"}
 		},
 		"CS-05": func() bool {
 			return len(server.Operation) == 1 && server.Operation[0].Name == "export" &&

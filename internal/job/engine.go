@@ -13,6 +13,7 @@ import (
 
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
+	"muster/internal/humanize"
 	"muster/internal/store"
 
 	"github.com/google/uuid"
@@ -272,7 +273,7 @@ func (e *Engine) failStalled(ctx context.Context, before fhir.Instant) {
 		e.Logger.Error("listing stalled jobs failed", "error", err)
 	}
 	for _, job := range stalled {
-		reason := fmt.Sprintf("The export made no progress for %s. Please start it again.", e.StallAfter)
+		reason := fmt.Sprintf("The export made no progress for %s. Please start it again.", humanize.Duration(e.StallAfter))
 		if err := e.Jobs.Fail(ctx, job.ID, reason, e.now(), e.expires()); err != nil {
 			e.Logger.Error("failing a stalled job failed", "job", job.ID, "error", err)
 			continue

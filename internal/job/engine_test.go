@@ -265,7 +265,7 @@ func TestStalledJobsFail(t *testing.T) {
 	f.stalled = []store.Job{{ID: "job", State: store.Writing}}
 	started := now
 	calls := run(t, f, 1, Config{Now: clock, StallAfter: time.Minute})
-	want(t, calls, "failed: The export made no progress for 1m0s")
+	want(t, calls, "failed: The export made no progress for 1m.")
 	if clock().Sub(started) < time.Minute {
 		t.Error("the job failed because of time before the start")
 	}

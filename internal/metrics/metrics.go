@@ -29,10 +29,25 @@ type Metrics struct {
 	removed   *prometheus.CounterVec
 	gate      prometheus.Histogram
 	auditLost prometheus.Counter
+	failures  prometheus.Counter
 }
 
-// New returns the metrics of a server of the given version.
-func New(version string) *Metrics {
+// Build identifies the program. Unknown fields are empty.
+type Build struct {
+	Version   string
+	Revision  string // of the source
+	Committed string // time of the revision, as in RFC 3339
+}
+
+// The values of labels, which are present from the start, so that rate() sees the first event.
+var (
+	endStates = []store.State{store.Complete, store.Failed, store.Cancelled}
+	limits    = []string{"poll", "rate", "download", "search", "job"} // server.RefusedPoll and following
+	removals  = []string{"export", "file"}                            // export.RemovedExport and following
+)
+
+// New returns the metrics of a server.
+func New(b Build) *Metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "muster", Name: name, Help: help})
 	}
@@ -54,13 +69,20 @@ func New(version string) *Metrics {
 		gate: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "muster", Name: "gate_wait_seconds",
 			Help: "Waits of this process for the write gate.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9)}),
 		auditLost: counter("audit_lost_total", "Audit events that could not be written."),
+		failures:  counter("http_failures_total", "Responses with a status from 500."),
 	}
 	about := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "muster", Name: "build_info",
-		Help: "1, with the version of the program.", ConstLabels: prometheus.Labels{"version": version}}, func() float64 { return 1 })
-	m.registry.MustRegister(about, m.requests, m.sent, m.refused, m.parts, m.resources, m.written, m.stored, m.ended, m.removed, m.gate, m.auditLost,
+		Help: "1, with the version of the program, the revision of its source and the time of that.", ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "committed": b.Committed}}, func() float64 { return 1 })
+	m.registry.MustRegister(about, m.requests, m.sent, m.refused, m.parts, m.resources, m.written, m.stored, m.ended, m.removed, m.gate, m.auditLost, m.failures,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, state := range []store.State{store.Complete, store.Failed, store.Cancelled} {
-		m.ended.WithLabelValues(string(state)) // present from the start, so that rate() sees the first failure
+	for _, state := range endStates {
+		m.ended.WithLabelValues(string(state))
+	}
+	for _, limit := range limits {
+		m.refused.WithLabelValues(limit)
+	}
+	for _, what := range removals {
+		m.removed.WithLabelValues(what)
 	}
 	return m
 }
@@ -85,6 +107,9 @@ func (m *Metrics) Request(route, method string, status int, took time.Duration, 
 	}
 	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Observe(took.Seconds())
 	m.sent.WithLabelValues(route).Add(float64(sent))
+	if status >= http.StatusInternalServerError {
+		m.failures.Inc()
+	}
 }
 
 // Refused implements server.Observer.

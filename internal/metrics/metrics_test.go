@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ func scrape(t *testing.T, m *Metrics) string {
 }
 
 func TestMetrics(t *testing.T) {
-	m := New("1.2.3")
+	m := New(Build{"1.2.3", "abc", "2026-11-30T01:02:03Z"})
 	now := time.UnixMilli(100_000)
 	m.WatchJobs(fakeJobs{live: []store.Job{
 		{State: store.Accepted, Created: 90_000, Progress: 90_000},
@@ -44,6 +45,7 @@ func TestMetrics(t *testing.T) {
 	}}, func() time.Time { return now })
 	m.Request("/fhir/Binary/{id}", "GET", 200, 30*time.Millisecond, 1000)
 	m.Request("/fhir/Binary/{id}", "BREW", 405, time.Millisecond, 10)
+	m.Request("/fhir/$export", "POST", 503, time.Millisecond, 10)
 	m.Refused("poll")
 	m.PartWritten(3, 500, 100)
 	m.JobEnded(store.Failed)
@@ -52,16 +54,16 @@ func TestMetrics(t *testing.T) {
 	m.AuditLost()
 	text := scrape(t, m)
 	for _, want := range []string{
-		`muster_build_info{version="1.2.3"} 1`,
+		`muster_build_info{committed="2026-11-30T01:02:03Z",revision="abc",version="1.2.3"} 1`,
 		`muster_jobs{state="accepted"} 2`, `muster_jobs{state="selecting"} 0`, `muster_jobs{state="writing"} 1`,
 		`muster_queue_age_seconds 10`, `muster_oldest_job_seconds 60`, `muster_stalled_seconds 10`,
 		`muster_http_request_seconds_count{method="GET",route="/fhir/Binary/{id}",status="200"} 1`,
 		`muster_http_request_seconds_count{method="other",route="/fhir/Binary/{id}",status="405"} 1`,
 		`muster_http_sent_bytes_total{route="/fhir/Binary/{id}"} 1010`,
-		`muster_http_refused_total{limit="poll"} 1`,
+		`muster_http_refused_total{limit="poll"} 1`, `muster_http_refused_total{limit="job"} 0`, `muster_http_failures_total 1`,
 		`muster_export_parts_written_total 1`, `muster_export_resources_written_total 3`, `muster_export_written_bytes_total 500`, `muster_export_stored_bytes_total 100`,
 		`muster_jobs_ended_total{state="failed"} 1`, `muster_jobs_ended_total{state="complete"} 0`,
-		`muster_removed_total{what="file"} 2`, `muster_gate_wait_seconds_count 1`, `muster_audit_lost_total 1`, `go_goroutines `,
+		`muster_removed_total{what="file"} 2`, `muster_removed_total{what="export"} 0`, `muster_gate_wait_seconds_count 1`, `muster_audit_lost_total 1`, `go_goroutines `,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%s is not among\n%s", want, text)
@@ -71,7 +73,7 @@ func TestMetrics(t *testing.T) {
 
 // TestUnreadableJobs checks that the other metrics are served without a database.
 func TestUnreadableJobs(t *testing.T) {
-	m := New("")
+	m := New(Build{})
 	m.WatchJobs(fakeJobs{err: errors.New("gone")}, time.Now)
 	if text := scrape(t, m); !strings.Contains(text, "muster_audit_lost_total 0") || strings.Contains(text, "muster_jobs{") {
 		t.Errorf("got\n%s", text)
@@ -84,11 +86,12 @@ func TestDocumentation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := New("")
+	m := New(Build{})
 	m.WatchJobs(fakeJobs{}, time.Now)
+	m.WatchDisk("data", t.TempDir())
+	m.WatchCertificate(time.Now)
+	m.WatchTimes(fakeTimes{})
 	m.Request("/", "GET", 200, 0, 0)
-	m.Refused("poll")
-	m.Removed("file", 1)
 	names := map[string]bool{}
 	for _, found := range regexp.MustCompile(`(?m)^# TYPE (muster_\S+)`).FindAllStringSubmatch(scrape(t, m), -1) {
 		names[found[1]] = true
@@ -100,5 +103,44 @@ func TestDocumentation(t *testing.T) {
 		if !names[found[1]] {
 			t.Errorf("docs/metrics.md names %s, which does not exist", found[1])
 		}
+	}
+}
+
+// fakeTimes are the times of the last load and backup, or an error.
+type fakeTimes struct {
+	load, backup fhir.Instant
+	err          error
+}
+
+func (f fakeTimes) Last(_ context.Context, work store.Work) (fhir.Instant, error) {
+	if work == store.LoadWork {
+		return f.load, f.err
+	}
+	return f.backup, f.err
+}
+
+// TestReadings checks the gauges that are read at each scrape, and that one that cannot be read
+// is omitted while the others are served.
+func TestReadings(t *testing.T) {
+	m := New(Build{})
+	m.WatchDisk("files", t.TempDir())
+	m.WatchDisk("data", filepath.Join(t.TempDir(), "nowhere"))
+	m.WatchCertificate(func() time.Time { return time.Unix(1_900_000_000, 0) })
+	m.WatchTimes(fakeTimes{load: 1_800_000_000_500})
+	text := scrape(t, m)
+	for _, want := range []string{
+		"muster_certificate_expiry_timestamp_seconds 1.9e+09\n", "muster_last_load_timestamp_seconds 1.8000000005e+09\n", "muster_last_backup_timestamp_seconds 0\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not among\n%s", want, text)
+		}
+	}
+	if !regexp.MustCompile(`muster_disk_free_bytes\{disk="files"\} [1-9]`).MatchString(text) || strings.Contains(text, `disk="data"`) {
+		t.Errorf("the free space of the folder that exists is not among\n%s", text)
+	}
+	m = New(Build{})
+	m.WatchTimes(fakeTimes{err: errors.New("gone")})
+	if text := scrape(t, m); strings.Contains(text, "muster_last") || !strings.Contains(text, "muster_audit_lost_total 0") {
+		t.Errorf("got\n%s", text)
 	}
 }

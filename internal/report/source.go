@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"muster/internal/fhir"
+	"muster/internal/humanize"
 )
 
 // Record is one resource.
@@ -102,7 +103,7 @@ func readFile(file string, yield func(Record, error) bool) (more bool, err error
 		}
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return false, fmt.Errorf("report: read %s: a line is longer than %d MiB: give an NDJSON file of resources", file, maxLine>>20)
+		return false, fmt.Errorf("report: read %s: a line is longer than %s: give an NDJSON file of resources", file, humanize.Bytes(maxLine))
 	} else if err != nil {
 		return false, fmt.Errorf("report: read %s: %w", file, err)
 	}

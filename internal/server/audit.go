@@ -33,8 +33,8 @@ func noteRequest(r *http.Request, request export.Request) {
 	}
 }
 
-// recordAudit writes the audit event of a request. Health checks and unknown paths are
-// recorded too: an event that is not written cannot be recovered later.
+// recordAudit writes the audit event of a request. Unknown paths are recorded too: an event that
+// is not written cannot be recovered later.
 func (s *Server) recordAudit(r *http.Request, x *requestState, out *responseRecorder, start time.Time, took time.Duration) {
 	if s.Audit == nil {
 		return

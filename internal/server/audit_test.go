@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"muster/internal/audit"
 	"muster/internal/conformance"
 	"muster/internal/export"
+	"muster/internal/fhir"
 	"muster/internal/policy"
 	"muster/internal/search"
 	"muster/internal/store"
@@ -67,6 +69,7 @@ func TestRequestsAreAudited(t *testing.T) {
 	u := startServer(t, func(c *Config) {
 		c.Audit, c.ParseExport = events, newExportParser(t)
 		c.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("n 1\n")) })
+		c.Ready = func(context.Context) error { return errors.New("the database is down") }
 	})
 	u.fake.file = storedFile(t, text)
 	for _, c := range []struct {
@@ -92,8 +95,8 @@ func TestRequestsAreAudited(t *testing.T) {
 			want: audit.Event{Interaction: audit.Download, Status: 206, File: knownFile, Resources: lines, Bytes: 10}},
 		{name: "unknown file", method: "GET", path: "/api/v1/fhir/Binary/no", want: audit.Event{Interaction: audit.Download, Status: 404, File: "no", Issue: "not-found"}},
 		{name: "capabilities", method: "GET", path: "/api/v1/fhir/metadata?access_token=eyJsecret", want: audit.Event{Interaction: audit.Capabilities, Status: 200}},
-		{name: "health", method: "GET", path: "/healthz", want: audit.Event{Interaction: audit.Health, Status: 200, Bytes: 3}},
-		{name: "metrics", method: "GET", path: "/metrics", want: audit.Event{Interaction: audit.Metrics, Status: 200, Bytes: 4}},
+		{name: "failed health check", method: "GET", path: "/readyz", want: audit.Event{Interaction: audit.Health, Status: 503, Issue: "transient"}},
+		{name: "wrong method for metrics", method: "POST", path: "/metrics", want: audit.Event{Interaction: audit.Other, Status: 405, Issue: "not-supported"}},
 		{name: "search", method: "GET", path: "/api/v1/fhir/Practitioner?family=Smith&access_token=eyJsecret",
 			want: audit.Event{Interaction: audit.SearchType, Status: 200, Resources: 1, Bytes: 25, Query: "family=Smith&access_token=…"}},
 		{name: "page", method: "GET", path: "/api/v1/fhir/?_getpages=abc",
@@ -131,6 +134,29 @@ func TestRequestsAreAudited(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestProbesAreNotLogged checks that health checks and scrapes that succeed leave no event and no
+// line in the log.
+func TestProbesAreNotLogged(t *testing.T) {
+	events := make(auditChannel, 10)
+	u := startServer(t, func(c *Config) {
+		c.Audit = events
+		c.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("n 1\n")) })
+	})
+	for _, method := range []string{"GET", "HEAD"} {
+		for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+			u.wantStatus(u.request(method, path, ""), 200, "")
+		}
+	}
+	u.wantStatus(u.request("GET", "/favicon.ico", ""), 404, fhir.CodeNotSupported)
+	if got := events.next(t); got.Path != "/favicon.ico" || len(events) > 0 {
+		t.Errorf("the first event is %+v, and %d follow", got, len(events))
+	}
+	u.Close() // waits for the requests, so the lines are written
+	if log := u.log.String(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "/favicon.ico") {
+		t.Errorf("the log is\n%s", log)
 	}
 }
 
@@ -173,7 +199,7 @@ func TestAddressBehindProxy(t *testing.T) {
 		if c.forwarded != "" {
 			headers = []string{"X-Forwarded-For: " + c.forwarded}
 		}
-		u.request("GET", "/healthz", "", headers...)
+		u.request("GET", "/nowhere", "", headers...)
 		if got := events.next(t).Remote; got != c.want {
 			t.Errorf("behind %t, X-Forwarded-For %q: remote %q, want %q", c.behind, c.forwarded, got, c.want)
 		}

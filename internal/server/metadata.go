@@ -15,7 +15,7 @@ import (
 // change while the server runs (CS-01).
 func (s *Server) metadataRoutes() []route {
 	compact := conformance.CapabilityStatement(s.Registry, conformance.CapabilityOptions{
-		BaseURL: s.BaseURL, Version: s.Version, Date: fhir.InstantOf(s.Now()),
+		BaseURL: s.BaseURL, Version: s.Version, Released: s.Released, Date: fhir.InstantOf(s.Now()),
 	})
 	var pretty bytes.Buffer
 	if json.Indent(&pretty, compact, "", "  ") != nil {

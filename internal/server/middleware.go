@@ -65,8 +65,10 @@ func (s *Server) middleware(next http.Handler) http.Handler {
 				s.answerPanic(out, r, problem)
 			}
 			took := max(0, s.Now().Sub(start)) // the clock of a database may be set back
-			s.logRequest(r, x, out, took)
-			s.recordAudit(r, x, out, start, took)
+			if !isSuccessfulProbe(x, out) {
+				s.logRequest(r, x, out, took)
+				s.recordAudit(r, x, out, start, took)
+			}
 			if s.Observer != nil {
 				s.Observer.Request(x.route, r.Method, out.status, took, out.bytes)
 			}
@@ -76,6 +78,12 @@ func (s *Server) middleware(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(out, r)
 	})
+}
+
+// isSuccessfulProbe reports whether a request of a monitoring system succeeded. There is one
+// every few seconds, and it concerns no data, so it is neither logged nor audited.
+func isSuccessfulProbe(x *requestState, out *responseRecorder) bool {
+	return (x.event.Interaction == audit.Health || x.event.Interaction == audit.Metrics) && out.status == http.StatusOK
 }
 
 // newRequestState reads the request id or generates one, and checks the limits of the

@@ -70,6 +70,7 @@ type Config struct {
 	Registry    *conformance.Registry
 	BaseURL     string // public base URL of the FHIR API, without a trailing slash
 	Version     string // version of the program, for the CapabilityStatement
+	Released    string // when this version was made, as a FHIR dateTime; optional
 	Logger      *slog.Logger
 	Now         func() time.Time
 
@@ -78,7 +79,8 @@ type Config struct {
 
 	// Limits are the limits of requests and clients; see [Limits] for the defaults.
 	Limits Limits
-	// Audit receives one event for each request, after its last byte (AD-01). Optional.
+	// Audit receives one event for each request, after its last byte (AD-01), except for
+	// health checks and scrapes that succeed. Optional.
 	Audit Recorder
 	// Observer receives events for metrics. Optional.
 	Observer Observer

@@ -75,7 +75,7 @@ func backupUnderLoad(t *testing.T, p deployment) {
 		t.Fatal(err)
 	}
 	t.Log(strings.TrimSpace(output))
-	at := regexp.MustCompile(`is of (\S+),`).FindStringSubmatch(output)[1]
+	at := regexp.MustCompile(`last change at (\S+),`).FindStringSubmatch(output)[1]
 	since := testkit.Parameters(at, "Practitioner?_lastUpdated=ge1900-01-01T00:00:00Z")
 	delta := versions(t, files(t, s.wait(s.kickOff(since))))
 	now := versions(t, files(t, s.wait(s.kickOff(everyPractitioner))))

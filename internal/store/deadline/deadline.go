@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"muster/internal/fhir"
+	"muster/internal/humanize"
 	"muster/internal/search/plan"
 	"muster/internal/store"
 )
@@ -101,7 +102,7 @@ func run[T any](ctx context.Context, s *Searcher, query func(context.Context) (T
 // Select runs the selection of a plan under a deadline.
 func Select(ctx context.Context, p plan.Plan, limit time.Duration, explain func(error) error, selection func(context.Context) error) error {
 	ctx, stop := context.WithTimeoutCause(ctx, limit,
-		fmt.Errorf("the selection of %v ran for %v and was stopped: narrow its filter", p.Type, limit))
+		fmt.Errorf("the selection of %v ran for %s and was stopped: narrow its filter", p.Type, humanize.Duration(limit)))
 	defer stop()
 	err := selection(ctx)
 	if cause := context.Cause(ctx); err != nil && cause != nil {

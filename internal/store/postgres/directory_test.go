@@ -101,6 +101,11 @@ func TestJobsOnTwoNodes(t *testing.T) {
 	})
 }
 
+func TestLastTimes(t *testing.T) {
+	url := pgtest.Database(t)
+	storetest.LastTimes(t, openTest(t, url, nil), openTest(t, url, nil))
+}
+
 func TestReader(t *testing.T) {
 	var d databases
 	storetest.Reader(t, func(t testing.TB, dir string, now func() time.Time, deadline time.Duration) store.Store {

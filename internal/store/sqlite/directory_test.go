@@ -26,6 +26,11 @@ func TestDirectory(t *testing.T) {
 	storetest.Directory(t, func(t testing.TB, dir string, now func() time.Time) store.Store { return openTest(t, dir, now) })
 }
 
+func TestLastTimes(t *testing.T) {
+	dir := t.TempDir()
+	storetest.LastTimes(t, openTest(t, dir, nil), openTest(t, dir, nil))
+}
+
 func TestReader(t *testing.T) {
 	storetest.Reader(t, func(t testing.TB, dir string, now func() time.Time, deadline time.Duration) store.Store {
 		s, err := Open(t.Context(), dir, store.Options{Now: now, Create: &testInfo, SearchDeadline: deadline})

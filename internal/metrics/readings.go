@@ -1,0 +1,76 @@
+package metrics
+
+import (
+	"context"
+	"time"
+
+	"muster/internal/fhir"
+	"muster/internal/store"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// WatchDisk makes each scrape read the free space of the disk of a folder. Name tells several
+// disks apart.
+func (m *Metrics) WatchDisk(name, folder string) {
+	m.watch(diskDesc, func(context.Context) (float64, error) {
+		free, err := freeBytes(folder)
+		return float64(free), err
+	}, name)
+}
+
+// WatchCertificate makes each scrape read the end of the TLS certificate.
+func (m *Metrics) WatchCertificate(expires func() time.Time) {
+	m.watch(certificateDesc, func(context.Context) (float64, error) { return unixSeconds(fhir.InstantOf(expires())), nil })
+}
+
+// WatchTimes makes each scrape read when the last load and the last backup ended.
+func (m *Metrics) WatchTimes(times interface {
+	Last(ctx context.Context, work store.Work) (fhir.Instant, error)
+}) {
+	for work, desc := range map[store.Work]*prometheus.Desc{store.LoadWork: loadDesc, store.BackupWork: backupDesc} {
+		m.watch(desc, func(ctx context.Context) (float64, error) {
+			at, err := times.Last(ctx, work)
+			return unixSeconds(at), err
+		})
+	}
+}
+
+var (
+	diskDesc        = prometheus.NewDesc("muster_disk_free_bytes", "Free space of the disk of the databases (data) and of the export files (files).", []string{"disk"}, nil)
+	certificateDesc = prometheus.NewDesc("muster_certificate_expiry_timestamp_seconds", "End of the TLS certificate.", nil, nil)
+	loadDesc        = prometheus.NewDesc("muster_last_load_timestamp_seconds", "End of the last load into the directory, or 0.", nil, nil)
+	backupDesc      = prometheus.NewDesc("muster_last_backup_timestamp_seconds", "End of the last backup of the directory, or 0.", nil, nil)
+)
+
+// watch makes each scrape read a gauge. If it cannot be read, it is omitted and the error is
+// logged.
+func (m *Metrics) watch(desc *prometheus.Desc, read func(context.Context) (float64, error), labels ...string) {
+	m.registry.MustRegister(&reading{desc, labels, read})
+}
+
+// reading is a gauge that is read at each scrape.
+type reading struct {
+	desc   *prometheus.Desc
+	labels []string
+	read   func(context.Context) (float64, error)
+}
+
+// Describe implements [prometheus.Collector]. It describes nothing, since several collectors have
+// one name with different labels.
+func (*reading) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements [prometheus.Collector].
+func (r *reading) Collect(to chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	defer cancel()
+	value, err := r.read(ctx)
+	if err != nil {
+		to <- prometheus.NewInvalidMetric(r.desc, err)
+		return
+	}
+	to <- prometheus.MustNewConstMetric(r.desc, prometheus.GaugeValue, value, r.labels...)
+}
+
+// unixSeconds returns a time as Prometheus has it.
+func unixSeconds(at fhir.Instant) float64 { return float64(at) / 1000 }

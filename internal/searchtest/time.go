@@ -27,7 +27,7 @@ var precisions = []struct {
 	{layout: "2006-01-02", days: 1},
 	{layout: "2006-01-02T15:04", length: time.Minute},
 	{layout: "2006-01-02T15:04:05", length: time.Second},
-	{layout: "2006-01-02T15:04:05.000", length: time.Millisecond},
+	{layout: "2006-01-02T15:04:05.9", length: time.Millisecond}, // with any number of digits
 }
 
 // leapSecond matches a second of 60, which FHIR allows and package time does not.

@@ -92,7 +92,7 @@ func (c *demoCmd) fill(a app, out printer, folder, data string) (map[string]int,
 		}
 	}
 	out.line("generated at scale %v with seed %d, all fictitious; loading takes a few seconds …", c.Scale, demoSeed)
-	inputs, err := load.Inputs([]string{folder}, a.stdin)
+	inputs, _, err := load.Inputs([]string{folder}, a.stdin)
 	if err != nil {
 		return nil, err
 	}

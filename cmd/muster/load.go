@@ -30,16 +30,16 @@ type loadCmd struct {
 	KeepMeta bool     `help:"Keep the meta.lastUpdated of resources instead of setting it to the time of the load."`
 	Rejects  string   `placeholder:"FILE" help:"Write refused resources to this file, as NDJSON lines with file, line, type, id, reason and stored."`
 	Warnings string   `placeholder:"FILE" help:"Write warnings to this file, in the same format: resources that break a rule of the profiles and are loaded nevertheless."`
-	Paths    []string `arg:"" name:"path" help:"Files of NDJSON, or of one JSON resource or Bundle, optionally gzipped; folders of such files; or - for standard input."`
+	Paths    []string `arg:"" name:"path" help:"Files of NDJSON, of one JSON resource or of a Bundle, optionally gzipped; folders of such files; or - for standard input."`
 }
 
 // Validate checks that a directory is named.
 func (c loadCmd) Validate() error { return requireLocation(c.Data, c.Database) }
 
-// Run loads the paths and prints a summary. The exit code is 3 if resources were refused;
-// all others were loaded. Warnings do not change the exit code.
+// Run loads the paths and prints a summary. The exit code is 3 if resources were refused and
+// others were loaded, and 1 if all were refused. Warnings do not change the exit code.
 func (c loadCmd) Run(a app) (err error) {
-	inputs, err := load.Inputs(c.Paths, &contextReader{ctx: a.ctx, from: a.stdin})
+	inputs, skipped, err := load.Inputs(c.Paths, &contextReader{ctx: a.ctx, from: a.stdin})
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (c loadCmd) Run(a app) (err error) {
 		return fmt.Errorf("--warnings %s is the rejects file: name another file", c.Warnings)
 	}
 	config := load.Config{KeepMeta: c.KeepMeta}
-	directory, err := openToLoad(a, c.Data, c.Database, c.BaseURL, &config)
+	directory, err := openToLoad(a, c.Data, c.Database, c.BaseURL, &config, func() { c.announce(a) })
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,8 @@ func (c loadCmd) Run(a app) (err error) {
 	rejects.end()
 	err = errors.Join(err, failpoint.Inject(a.ctx, "load.summary"))
 	if err == nil || summary.Read > 0 {
-		printSummary(a, summary, time.Since(start))
+		printSummary(a, summary, skipped, time.Since(start))
+		c.warnOutside(a, summary.Outside, directory.Info().BaseURL)
 	}
 	if errors.Is(err, context.Canceled) && a.ctx.Err() != nil {
 		return fmt.Errorf("%w: the resources in the summary are loaded; run the command again to load the rest", context.Cause(a.ctx))
@@ -84,13 +85,36 @@ func (c loadCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := directory.SetLast(a.ctx, store.LoadWork, fhir.InstantOf(directory.Now())); err != nil {
-		return err
+	if summary.Loaded() > 0 || summary.RefusedTotal() == 0 {
+		if err := directory.SetLast(a.ctx, store.LoadWork, fhir.InstantOf(directory.Now())); err != nil {
+			return err
+		}
 	}
-	if n := summary.RefusedTotal(); n > 0 {
-		return exitError{exitRefused, fmt.Errorf("%d of %d resources were refused; the others were loaded", n, summary.Read)}
+	return c.refusedError(summary)
+}
+
+// refusedError returns the error of a load that has refused resources. A load that has
+// loaded nothing has failed.
+func (c loadCmd) refusedError(s load.Summary) error {
+	n := s.RefusedTotal()
+	switch {
+	case n == 0:
+		return nil
+	case s.Loaded() > 0:
+		return exitError{exitRefused, fmt.Errorf("%d of %d resources were refused; the others were loaded", n, s.Read)}
+	case c.Rejects != "":
+		return fmt.Errorf("nothing was loaded, all was refused: see the reasons in %s", c.Rejects)
 	}
-	return nil
+	return errors.New("nothing was loaded, all was refused: see the reasons above")
+}
+
+// announce says that the directory is new, since its name may be mistyped.
+func (c loadCmd) announce(a app) {
+	if c.Database != "" {
+		fmt.Fprintf(a.stderr, "warning: created a new directory in the empty database %s: if it should have existed, stop and check --database\n", withoutPassword(c.Database))
+		return
+	}
+	fmt.Fprintf(a.stderr, "warning: created the new data directory %s: if it should have existed, stop and check --data\n", realPath(c.Data))
 }
 
 // loadProgress implements [load.Progress].
@@ -112,7 +136,7 @@ func (p loadProgress) Loaded(at load.Position) {
 // baseURL is empty, all absolute references point to other servers. It sets the directory
 // and the extractor of the configuration.
 func loadInto(a app, dir, baseURL string, c load.Config, inputs []load.Input) (_ load.Summary, err error) {
-	directory, err := openToLoad(a, dir, "", baseURL, &c)
+	directory, err := openToLoad(a, dir, "", baseURL, &c, nil)
 	if err != nil {
 		return load.Summary{}, err
 	}
@@ -121,8 +145,9 @@ func loadInto(a app, dir, baseURL string, c load.Config, inputs []load.Input) (_
 }
 
 // openToLoad opens the directory, creating it if needed, and sets the directory and the
-// extractor of the configuration.
-func openToLoad(a app, data, database, baseURL string, c *load.Config) (_ directory, err error) {
+// extractor of the configuration. It calls created, if that is set, when it has created the
+// directory.
+func openToLoad(a app, data, database, baseURL string, c *load.Config, created func()) (_ directory, err error) {
 	if baseURL != "" {
 		if err := checkBaseURL(baseURL); err != nil {
 			return nil, exitError{exitUsage, err}
@@ -134,7 +159,7 @@ func openToLoad(a app, data, database, baseURL string, c *load.Config) (_ direct
 	}
 	opened, err := openDirectory(a.ctx, data, database, store.Options{Create: &store.Identity{
 		BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(),
-	}})
+	}, Created: created})
 	if err != nil {
 		return nil, err
 	}
@@ -155,8 +180,9 @@ func openToLoad(a app, data, database, baseURL string, c *load.Config) (_ direct
 	return opened, nil
 }
 
-// printSummary prints the counts, with the kinds of refusals and warnings.
-func printSummary(a app, s load.Summary, took time.Duration) {
+// printSummary prints the counts, with the kinds of refusals and warnings, and the files that
+// were not read.
+func printSummary(a app, s load.Summary, skipped []load.Skipped, took time.Duration) {
 	out := humanize.NewPrinter()
 	for _, line := range []struct {
 		what string
@@ -168,6 +194,7 @@ func printSummary(a app, s load.Summary, took time.Duration) {
 	printOlder(a, s)
 	out.Fprintf(a.stdout, "%-10s %12d\n", "warnings", s.WarnedTotal())
 	printKinds(a, s.Warned)
+	printSkipped(a, skipped)
 	out.Fprintf(a.stderr, "%d resources in %s\n", s.Read, humanize.Duration(took))
 }
 
@@ -196,6 +223,54 @@ func printOlder(a app, s load.Summary) {
 	}
 }
 
+// maxSkippedShown is the number of files that were not read whose names are printed.
+const maxSkippedShown = 20
+
+// printSkipped prints the files and folders that were not read.
+func printSkipped(a app, skipped []load.Skipped) {
+	out := humanize.NewPrinter()
+	if n := len(skipped); n > 0 {
+		out.Fprintf(a.stdout, "%-10s %12d\n", "not read", n)
+	}
+	for _, s := range skipped[:min(len(skipped), maxSkippedShown)] {
+		fmt.Fprintf(a.stdout, "%15s%s: %s\n", "", s.Path, s.Reason)
+	}
+	if more := len(skipped) - maxSkippedShown; more > 0 {
+		out.Fprintf(a.stdout, "%15s… and %d more\n", "", more)
+	}
+}
+
+// warnOutside prints one line about the references to other servers: how many there are,
+// where they point, and what to do.
+func (c loadCmd) warnOutside(a app, outside map[string]int64, baseURL string) {
+	if len(outside) == 0 {
+		return
+	}
+	servers := slices.SortedFunc(maps.Keys(outside), func(x, y string) int {
+		return cmp.Or(cmp.Compare(outside[y], outside[x]), cmp.Compare(x, y))
+	})
+	var total int64
+	for _, n := range outside {
+		total += n
+	}
+	others := ""
+	switch n := len(servers) - 1; {
+	case n == 1:
+		others = " and 1 other server"
+	case n > 1:
+		others = fmt.Sprintf(" and %d other servers", n)
+	}
+	what := "This directory has no base URL yet: if that is its address, run: " + commandOn("rebase", c.Data, c.Database) + " --base-url " + servers[0]
+	if baseURL != "" {
+		what = "The base URL of this directory is " + baseURL + ": if the targets are in this directory, write Type/id"
+	}
+	how := "references point"
+	if total == 1 {
+		how = "reference points"
+	}
+	humanize.NewPrinter().Fprintf(a.stderr, "warning: %d %s to %s%s: kept, but searches do not follow it. %s\n", total, how, cmp.Or(servers[0], "other servers"), others, what)
+}
+
 // printKinds prints the counts of kinds, sorted by name.
 func printKinds(a app, by map[load.Kind]int64) {
 	out := humanize.NewPrinter()
@@ -205,7 +280,7 @@ func printKinds(a app, by map[load.Kind]int64) {
 }
 
 // maxRefusalsShown is the number of refusals that are printed if there is no rejects file.
-const maxRefusalsShown = 10
+const maxRefusalsShown = 5
 
 // rejects writes refusals: all of them to a file, or the first few to standard error.
 type rejects struct {

@@ -14,7 +14,7 @@ import (
 
 // reportCmd is `muster report`.
 type reportCmd struct {
-	Paths    []string `arg:"" optional:"" name:"path" help:"NDJSON files (.ndjson, .ndjson.gz), or folders that hold them."`
+	Paths    []string `arg:"" optional:"" name:"path" help:"NDJSON files (.ndjson, .jsonl, with or without .gz), or folders that hold them."`
 	Data     string   `placeholder:"DIR" help:"Data directory to report on instead of PATHs. It may be served meanwhile."`
 	Database string   `placeholder:"URL" help:"PostgreSQL database to report on instead."`
 	HTML     string   `name:"html" help:"Also write the report as one self-contained HTML page." placeholder:"FILE"`

@@ -8,6 +8,8 @@
 //     of the two agree. The index entries equal those that extraction of the body returns:
 //     none is missing and none is stray. The body holds nothing that a directory may not
 //     hold. No resource was committed after the clock, and no row key exceeds its sequence.
+//   - references.go: the targets of references are in the directory. A dangling reference is a
+//     note, since its target may come with a later load.
 //   - versions.go: every old version was superseded in order, and a live job needs it or
 //     needed it until recently. Every tombstone belongs to a row key that is not in use, and
 //     later versions of the resource have higher numbers.

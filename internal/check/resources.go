@@ -19,7 +19,7 @@ const excerptRows = 1000
 
 // checkResources checks all row keys of every type, including those without a row.
 func (k *checker) checkResources(ctx context.Context) error {
-	c := recordChecker{checker: k, names: map[int]string{}}
+	c := recordChecker{checker: k, names: map[int]string{}, references: newReferences(k.Extractor.Bases())}
 	for _, t := range k.Registry.Types() {
 		for _, p := range k.Registry.Params(t) {
 			name := t.String() + "?" + p.Code
@@ -42,13 +42,16 @@ func (k *checker) checkResources(ctx context.Context) error {
 			k.advance(int64(len(excerpt.Records)))
 			first = excerpt.Through + 1
 		}
+		c.references.finish(t)
 	}
-	return nil
+	return k.checkReferences(ctx, c.references)
 }
 
 // recordChecker checks records; it reuses its buffers.
 type recordChecker struct {
 	*checker
+	references *references
+
 	names   map[int]string // names of parameters by id
 	parser  fastjson.Parser
 	entries []index.Entry
@@ -68,6 +71,7 @@ func (c *recordChecker) record(e *store.Excerpt, s *store.StoredRecord) {
 		return
 	}
 	c.Resources++
+	c.references.addResource(s.Key, s.Row.ID)
 	place = fmt.Sprintf("%v/%s", s.Row.Type, s.Row.ID)
 	c.row(e, s, place)
 	if s.Body == nil {
@@ -125,6 +129,7 @@ func (c *recordChecker) body(s *store.StoredRecord, place string) {
 		c.finding("visibility", place, fmt.Sprintf("its own state is %d according to its body, but its row says %d", own, r.Own), remedyReload)
 	}
 	c.entriesOf(s, v, place)
+	c.references.addReferences(r.Type, r.ID, v)
 	if policy.Strip(r.Type, v).Any() { // Strip changes v, so it comes last
 		c.finding("not-held", place, "its body holds content that a directory may not hold, such as a prescriber number or gender identity", remedyReindex)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/valyala/fastjson"
 )
 
 func TestParseInstant(t *testing.T) {
@@ -122,6 +123,64 @@ func TestParseReference(t *testing.T) {
 			t.Errorf("ParseReference(%q) = %s, want %s", c.text, got, c.want)
 		}
 	}
+}
+
+func TestSplitReference(t *testing.T) {
+	for _, c := range []struct{ text, server, relative string }{
+		{"https://x.example/fhir/Organization/a", "https://x.example/fhir", "Organization/a"},
+		{"http://x.example/Organization/a/_history/3", "http://x.example", "Organization/a/_history/3"},
+		{"https://x.example/_history/1/Organization/a", "https://x.example/_history/1", "Organization/a"},
+		{"https://x.example/Things/1", "https://x.example", "Things/1"},
+		{"https://x.example/things/1", "", ""},
+		{"https://x.example/Organization/a b", "", ""},
+		{"https://x.example/Organization/a#b", "", ""},
+		{"https://x.example/Organization/a/_history/", "", ""},
+		{"https://x.example/Organization", "", ""},
+		{"https:///Organization/a", "", ""},
+		{"https://Organization/a", "", ""},
+		{"ftp://x.example/Organization/a", "", ""},
+		{"Organization/a", "", ""},
+		{"urn:uuid:1", "", ""},
+		{"", "", ""},
+	} {
+		server, relative, ok := SplitReference(c.text)
+		if server != c.server || relative != c.relative || ok != (c.server != "") {
+			t.Errorf("SplitReference(%q) = %q, %q, %v; want %q, %q", c.text, server, relative, ok, c.server, c.relative)
+		}
+	}
+}
+
+func TestKindsOfReferences(t *testing.T) {
+	for _, c := range []struct {
+		text                   string
+		urn, http, conditional bool
+	}{
+		{"urn:uuid:1", true, false, false}, {"URN:oid:1.2", true, false, false}, {"urn:", false, false, false},
+		{"https://x", false, true, false}, {"http://x?y", false, true, false}, {"httpx", false, false, false},
+		{"Organization?name=x", false, false, true}, {"Organization?", false, false, true}, {"?name=x", false, false, false},
+		{"organization?name=x", false, false, false}, {"Organization/a", false, false, false}, {"#a", false, false, false}, {"", false, false, false},
+	} {
+		if IsURN(c.text) != c.urn || IsHTTP(c.text) != c.http || IsConditional(c.text) != c.conditional {
+			t.Errorf("%q: urn %v, http %v, conditional %v", c.text, IsURN(c.text), IsHTTP(c.text), IsConditional(c.text))
+		}
+	}
+}
+
+func TestEachReference(t *testing.T) {
+	v := fastjson.MustParse(`{"reference":"not an element","a":{"reference":"1","x":{"reference":"2"}},"b":[{"reference":"3"},[{"reference":"4"}],"5"],
+		"c":{"reference":{"reference":"6"}},"d":{"reference":""},"e":{"reference":7},"contained":[{"f":{"reference":"8"}}]}`)
+	var got []string
+	EachReference(v, func(member []byte, element *fastjson.Value, text []byte) {
+		got = append(got, string(member)+" "+string(text))
+		element.Set("reference", fastjson.MustParse(`"new"`))
+	})
+	if diff := cmp.Diff([]string{"a 2", "a 1", "b 3", "b 4", "c 6", "contained 8"}, got); diff != "" {
+		t.Errorf("references (-want +got):\n%s", diff)
+	}
+	if text := v.String(); strings.Count(text, `"reference":"new"`) != len(got) {
+		t.Errorf("set: %s", text)
+	}
+	EachReference(fastjson.MustParse(`["x"]`), func([]byte, *fastjson.Value, []byte) { t.Error("an array is not a resource") })
 }
 
 func TestParseType(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/valyala/fastjson"
 )
 
 var idForm = regexp.MustCompile(`^[A-Za-z0-9\-.]{1,64}$`)
@@ -45,4 +47,86 @@ func ParseReference(s string, bases ...string) (Reference, error) {
 		return Reference{}, fmt.Errorf("%q is not a reference into this directory: write Type/id", s)
 	}
 	return Reference{Type: parts[0], ID: parts[1]}, nil
+}
+
+// SplitReference splits an http or https URL of the form [server]/Type/id, with or without
+// /_history/version, into the base URL of the server, without a trailing slash, and the
+// relative reference. It reports false for other texts.
+func SplitReference(s string) (server, relative string, ok bool) {
+	_, path, absolute := strings.Cut(s, "://")
+	if !absolute || !IsHTTP(s) {
+		return "", "", false
+	}
+	rest := path
+	if resource, version, versioned := cutLast(path, "/_history/"); versioned && ValidID(version) {
+		rest = resource
+	}
+	rest, id, ok := cutLast(rest, "/")
+	if !ok {
+		return "", "", false
+	}
+	host, typeName, ok := cutLast(rest, "/")
+	if !ok || host == "" || !typeForm.MatchString(typeName) || !ValidID(id) {
+		return "", "", false
+	}
+	server = s[:len(s)-len(path)+len(host)]
+	return server, s[len(server)+1:], true
+}
+
+// cutLast slices s around the last separator.
+func cutLast(s, separator string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, separator); i >= 0 {
+		return s[:i], s[i+len(separator):], true
+	}
+	return s, "", false
+}
+
+// IsHTTP reports whether a reference is an absolute http or https URL.
+func IsHTTP(s string) bool {
+	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")
+}
+
+// IsURN reports whether a reference is a urn:, such as urn:uuid:…. It names an entry of the
+// Bundle around it, and nothing anywhere else.
+func IsURN(s string) bool { return len(s) > 4 && strings.EqualFold(s[:4], "urn:") }
+
+// IsConditional reports whether a reference is a search for its target: Type?name=value.
+func IsConditional(s string) bool {
+	typeName, _, found := strings.Cut(s, "?")
+	return found && typeForm.MatchString(typeName)
+}
+
+// EachReference calls visit for each Reference with a text in a resource, at any depth, also
+// in contained resources. member is the name of the member of the resource that has it,
+// element the Reference, and text its member reference. visit may set that member.
+func EachReference(v *fastjson.Value, visit func(member []byte, element *fastjson.Value, text []byte)) {
+	if v.Type() != fastjson.TypeObject {
+		return
+	}
+	v.GetObject().Visit(func(name []byte, member *fastjson.Value) {
+		if member.Type() == fastjson.TypeObject || member.Type() == fastjson.TypeArray {
+			eachReference(name, member, visit)
+		}
+	})
+}
+
+func eachReference(member []byte, v *fastjson.Value, visit func([]byte, *fastjson.Value, []byte)) {
+	switch v.Type() {
+	case fastjson.TypeArray:
+		for _, item := range v.GetArray() {
+			eachReference(member, item, visit)
+		}
+	case fastjson.TypeObject:
+		var text []byte
+		v.GetObject().Visit(func(name []byte, inner *fastjson.Value) {
+			if string(name) == "reference" && inner.Type() == fastjson.TypeString {
+				text = inner.GetStringBytes()
+				return
+			}
+			eachReference(member, inner, visit)
+		})
+		if len(text) > 0 {
+			visit(member, v, text)
+		}
+	}
 }

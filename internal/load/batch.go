@@ -1,12 +1,9 @@
 package load
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
 	"muster/internal/fhir"
-	"muster/internal/policy"
 	"muster/internal/search/index"
 	"muster/internal/store"
 
@@ -98,11 +95,11 @@ func (b *batch) prepare(p *preparer) {
 		case r != nil:
 			b.refuseText(i, r)
 		case i.entry:
-			b.prepareEntry(p, i, v, "entry")
+			b.prepareEntry(p, i, v, indexed("entry", i.number), i.urls)
 		case string(v.GetStringBytes("resourceType")) == "Bundle":
 			b.prepareBundle(p, i, v)
 		default:
-			b.prepareResource(p, i, v, "", nil)
+			b.prepareResource(p, i, v, plain)
 		}
 	}
 	p.buffers.put(b)
@@ -150,36 +147,61 @@ func (b *batch) refuseEach(i item, piece candidate, list []candidate, r *Refusal
 }
 
 // refuseValue refuses a parsed value: the resource itself or, if its name cannot be read,
-// each candidate in it. aliases are other names of the resource.
-func (b *batch) refuseValue(i item, v *fastjson.Value, aliases []candidate, r *Refusal) {
+// each candidate in it. aliases are other names of the resource; if it has no name of its
+// own, it is refused under the last one of its type. hiddenBy are flags by which the text
+// around it says that it is hidden.
+func (b *batch) refuseValue(i item, v *fastjson.Value, aliases []candidate, hiddenBy index.Visibility, r *Refusal) {
 	resource := candidateOf(v)
+	resource.hiddenBy |= hiddenBy
 	list := []candidate{resource}
-	if !resource.named() {
+	unnamed := !resource.named()
+	if unnamed {
 		list = findCandidates(v.MarshalTo(nil))
-	}
-	for _, alias := range aliases {
-		if alias.typeName != resource.typeName || alias.id != resource.id {
-			alias.hiddenBy = resource.hiddenBy
-			list = append(list, alias)
+		for n := range list {
+			list[n].hiddenBy |= hiddenBy
 		}
+	}
+	for n := range aliases {
+		alias := aliases[len(aliases)-1-n]
+		if alias.typeName == resource.typeName && alias.id == resource.id {
+			continue
+		}
+		alias.hiddenBy = resource.hiddenBy
+		if unnamed && alias.typeName == resource.typeName {
+			unnamed, alias.guessed = false, false
+		}
+		list = append(list, alias)
 	}
 	b.refuseEach(i, resource, list, r)
 }
 
-// prepareResource prepares one resource. path is its path in the item, and aliases are other
-// names of it, used if it is refused.
-func (b *batch) prepareResource(p *preparer, i item, v *fastjson.Value, path string, aliases []candidate) {
-	ready, r := p.prepare(v)
+// around is what surrounds a resource in its item.
+type around struct {
+	path     string      // of the resource in the item
+	aliases  []candidate // other names of the resource, used if it is refused
+	urls     *fullURLs   // of its Bundle
+	warnings []warning   // about its entry
+}
+
+// plain is around a resource that is not an entry.
+var plain around
+
+// prepareResource prepares one resource.
+func (b *batch) prepareResource(p *preparer, i item, v *fastjson.Value, in around) {
+	ready, r := p.prepare(v, in.urls)
 	if r != nil {
-		if path != "" {
-			r = r.within(path)
+		if in.path != "" {
+			r = r.within(in.path)
 		}
-		b.refuseValue(i, v, aliases, r)
+		b.refuseValue(i, v, in.aliases, 0, r)
 		return
 	}
 	b.resources++
 	b.changes = append(b.changes, ready.change)
-	b.accepted = append(b.accepted, committed{i.file, i.line, ready.change.Type, ready.change.ID, ready.warnings, ready.links, ready.hpii})
+	b.accepted = append(b.accepted, committed{
+		file: i.file, line: i.line, t: ready.change.Type, id: ready.change.ID,
+		warnings: append(in.warnings, ready.warnings...), links: ready.links, outside: ready.outside, hpii: ready.hpii,
+	})
 }
 
 // prepareBundle prepares the entries of a Bundle that was parsed as one text.
@@ -192,8 +214,13 @@ func (b *batch) prepareBundle(p *preparer, i item, v *fastjson.Value) {
 		b.refuseText(i, refuse(BadShape, "Bundle.entry is not an array: write one"))
 	default:
 		b.refuseOutsideEntries(i, v)
+		var urls *fullURLs
+		var budget fullURLBudget
+		for _, e := range entries.GetArray() {
+			urls = urls.add(e, &budget)
+		}
 		for n, e := range entries.GetArray() {
-			b.prepareEntry(p, i, e, fmt.Sprintf("entry[%d]", n))
+			b.prepareEntry(p, i, e, indexed("entry", n), urls)
 		}
 	}
 }
@@ -211,54 +238,3 @@ func (b *batch) refuseOutsideEntries(i item, v *fastjson.Value) {
 }
 
 const outsideEntries = "the resource is outside the entries of the Bundle: write it in an entry"
-
-// prepareEntry prepares a Bundle entry: a resource, with or without a PUT request for it.
-func (b *batch) prepareEntry(p *preparer, i item, e *fastjson.Value, path string) {
-	resource := e.Get("resource")
-	request := e.Get("request")
-	aliases := entryNames(e)
-	if e.Type() != fastjson.TypeObject || resource == nil || resource.Type() != fastjson.TypeObject {
-		r := refuse(BadEntry, "the entry has no resource: a load cannot delete resources").within(path)
-		b.refuseEach(i, candidate{}, append(findCandidates(e.MarshalTo(nil)), aliases...), r)
-		return
-	}
-	if request != nil {
-		url := string(resource.GetStringBytes("resourceType")) + "/" + string(resource.GetStringBytes("id"))
-		if string(request.GetStringBytes("method")) != "PUT" || string(request.GetStringBytes("url")) != url {
-			b.refuseValue(i, resource, aliases, refuse(BadEntry, "the request is not a PUT of the resource to its own Type/id: write one, or leave the request out").within(path+".request"))
-			return
-		}
-	}
-	if suppressedOutsideResource(e) {
-		c := candidateOf(resource)
-		c.hiddenBy |= index.Suppressed
-		b.refuseEach(i, c, []candidate{c}, refuse(BadEntry, "the entry has the suppressed extension: write it in the resource").within(path))
-		return
-	}
-	b.prepareResource(p, i, resource, path+".resource", aliases)
-}
-
-// suppressedOutsideResource reports whether an entry has the suppressed extension outside
-// its resource.
-func suppressedOutsideResource(e *fastjson.Value) (found bool) {
-	e.GetObject().Visit(func(key []byte, member *fastjson.Value) {
-		found = found || string(key) != "resource" && policy.SaysHidden(member)&index.Suppressed != 0
-	})
-	return found
-}
-
-// entryNames returns the names that an entry gives its resource: the last two segments of
-// fullUrl and of request.url.
-func entryNames(e *fastjson.Value) (names []candidate) {
-	for _, url := range [][]byte{e.GetStringBytes("fullUrl"), e.GetStringBytes("request", "url")} {
-		segments := strings.Split(string(url), "/")
-		if len(segments) < 2 {
-			continue
-		}
-		c := candidate{typeName: segments[len(segments)-2], id: segments[len(segments)-1], guessed: true}
-		if c.named() && fhir.ValidID(c.id) && !slices.Contains(names, c) {
-			names = append(names, c)
-		}
-	}
-	return names
-}

@@ -6,7 +6,7 @@ import (
 
 // BenchmarkPrepare prepares the public test data and reports bytes of source per second.
 func BenchmarkPrepare(b *testing.B) {
-	inputs, err := Inputs([]string{"../../../shared/data/au-fhir-test-data.ndjson.gz"}, nil)
+	inputs, _, err := Inputs([]string{"../../../shared/data/au-fhir-test-data.ndjson.gz"}, nil)
 	if err != nil {
 		b.Skip("the data au-fhir-test-data.ndjson.gz is not beside the project")
 	}
@@ -25,7 +25,7 @@ func BenchmarkPrepare(b *testing.B) {
 	for b.Loop() {
 		i := all.items[n%len(all.items)]
 		if v, r := p.parse(all.text[i.start:i.end]); r == nil {
-			_, _ = p.prepare(v)
+			_, _ = p.prepare(v, nil)
 		}
 		n++
 	}

@@ -7,60 +7,7 @@ import (
 	"strings"
 
 	"muster/internal/fhir"
-
-	"github.com/valyala/fastjson"
 )
-
-// link is a reference from a resource to a resource of the directory.
-type link struct {
-	member string // of the resource that has the reference
-	to     fhir.Reference
-}
-
-// linkFinder collects the references of resources. It serves one goroutine.
-type linkFinder struct{ names map[string]string }
-
-// find appends the relative references of a resource. Others point outside the directory or
-// into the resource itself.
-func (f *linkFinder) find(dst []link, v *fastjson.Value) []link {
-	v.GetObject().Visit(func(name []byte, member *fastjson.Value) {
-		if member.Type() == fastjson.TypeObject || member.Type() == fastjson.TypeArray {
-			dst = appendLinks(dst, f.name(name), member)
-		}
-	})
-	return dst
-}
-
-// name returns the name of a member as a string that all resources share.
-func (f *linkFinder) name(name []byte) string {
-	known, ok := f.names[string(name)]
-	if !ok {
-		if f.names == nil || len(f.names) == 1000 { // only hostile input has so many names
-			f.names = map[string]string{}
-		}
-		known = string(name)
-		f.names[known] = known
-	}
-	return known
-}
-
-func appendLinks(dst []link, member string, v *fastjson.Value) []link {
-	switch v.Type() {
-	case fastjson.TypeArray:
-		for _, item := range v.GetArray() {
-			dst = appendLinks(dst, member, item)
-		}
-	case fastjson.TypeObject:
-		v.GetObject().Visit(func(name []byte, inner *fastjson.Value) {
-			if string(name) != "reference" || inner.Type() != fastjson.TypeString {
-				dst = appendLinks(dst, member, inner)
-			} else if to, err := fhir.ParseReference(string(inner.GetStringBytes()), ""); err == nil {
-				dst = append(dst, link{member, to})
-			}
-		})
-	}
-	return dst
-}
 
 // committed is a resource that was committed, with the input of the checks across resources.
 type committed struct {
@@ -70,6 +17,7 @@ type committed struct {
 	id       string
 	warnings []warning
 	links    []link
+	outside  []string
 	hpii     []string
 }
 

@@ -6,7 +6,8 @@
 //
 // An [Input] is a file or standard input. Its content decides how it is read: with gzip or
 // without, as NDJSON or as JSON documents, resources or Bundles of resources (format.go,
-// read.go, document.go). One goroutine reads all inputs and cuts them into items. Two
+// read.go, document.go). Bundles are read twice, since their entries refer to each other by
+// fullUrl (fullurl.go, spool.go). Other formats are refused as a whole (foreign.go). One goroutine reads all inputs and cuts them into items. Two
 // goroutines prepare the items. One goroutine applies the changes in the order of the
 // source, batch by batch (load.go). Memory holds a few batches of at most 4 MiB of text and
 // a few resources of at most [fhir.MaxLine], however long the input is.
@@ -20,7 +21,9 @@
 //  5. The suppression is converted to its stored form (SU-01, A-01).
 //  6. Elements are checked for emptiness and against the shapes of shapes.txt.
 //  7. The rules of the guide's profiles are checked; a broken rule is a warning.
-//  8. References and HPI-I numbers are collected for checks across resources.
+//  8. References by fullUrl and below the base URL of the directory become Type/id
+//     (references.go). References and HPI-I numbers are collected for checks across
+//     resources.
 //  9. A local identifier is added (D13).
 //  10. The [store.Document] (RE-07) and the index entries are written.
 //
@@ -50,7 +53,8 @@
 //
 // References are looked up in the directory batch by batch (crosscheck.go). A reference
 // whose target comes later in the load stays pending; one that is pending at the end is
-// dangling. Only relative references are followed. At most a million references may be
+// dangling, and so is a urn: that is not the fullUrl of an entry of its Bundle. References
+// to other servers are counted ([Summary].Outside). At most a million references may be
 // pending, and others are reported as not followed. That does not happen to files in
 // loading order, nor to a folder of files named after their types.
 //

@@ -48,6 +48,13 @@ func (s *inputReader) readBundle(name string, d *decoder) error {
 	if err == nil && opening != json.Delim('{') {
 		err = errNotBundle
 	}
+	if s.opened != nil {
+		s.opened()
+	}
+	var urls *fullURLs
+	if len(s.urls) > 0 {
+		urls, s.urls = s.urls[0], s.urls[1:]
+	}
 	seen := map[string]bool{}
 	var read []byte // the members so far, without entries, to scan them if the Bundle is refused
 	for err == nil && d.json.More() {
@@ -62,7 +69,7 @@ func (s *inputReader) readBundle(name string, d *decoder) error {
 		}
 		seen[member] = true
 		if member == "entry" {
-			err = s.readEntries(name, d, seen["type"])
+			err = s.readEntries(name, d, seen["type"], urls)
 			continue
 		}
 		var text []byte
@@ -100,11 +107,11 @@ var (
 	errHistory   = errors.New("a history Bundle holds old versions: load a collection, transaction, batch or searchset")
 )
 
-// readEntries reads the array of entries of the Bundle in file name. If the type of the Bundle
-// has not been read yet, it refuses each entry that has a request or a response, because the
-// Bundle may be a history, which holds old versions. Entries of a collection or searchset
-// have neither.
-func (s *inputReader) readEntries(name string, d *decoder, typeKnown bool) error {
+// readEntries reads the array of entries of the Bundle in file name. urls are their fullUrls.
+// If the type of the Bundle has not been read yet, it refuses each entry that has a request
+// or a response, because the Bundle may be a history, which holds old versions. Entries of a
+// collection or searchset have neither.
+func (s *inputReader) readEntries(name string, d *decoder, typeKnown bool, urls *fullURLs) error {
 	opening, err := d.json.Token()
 	if err != nil {
 		return err
@@ -112,16 +119,16 @@ func (s *inputReader) readEntries(name string, d *decoder, typeKnown bool) error
 	if opening != json.Delim('[') {
 		return errors.New("the entries of a Bundle are not an array")
 	}
-	for d.json.More() {
+	for number := 0; d.json.More(); number++ {
 		text, line, err := d.value()
 		if err != nil {
 			return err
 		}
 		var refusal *Refusal
 		if !typeKnown && hasRequestOrResponse(text) {
-			refusal = refuse(BadEntry, "the entry may be an old version of a history: write the type of the Bundle before its entries").within("entry")
+			refusal = refuse(BadEntry, "the entry may be an old version of a history: write the type of the Bundle before its entries").within(indexed("entry", number))
 		}
-		if err := s.emit(piece{file: name, line: line, text: text, entry: true, refusal: refusal}); err != nil {
+		if err := s.emit(piece{file: name, line: line, text: text, entry: true, number: number, urls: urls, refusal: refusal}); err != nil {
 			return &emitError{err}
 		}
 	}
@@ -181,14 +188,26 @@ func (s *inputReader) refuseRest(name string, line int, read []byte, d *decoder,
 		}
 		return emitErr
 	}
+	emit := func(c candidate) error {
+		return s.emit(piece{file: name, line: line, refusal: refusal, candidate: &c})
+	}
+	return s.eachCandidate(name, line, io.MultiReader(bytes.NewReader(head), rest), emit)
+}
+
+// eachCandidate calls found for each resource in a text of any length. An error of the text's
+// reader breaks the input.
+func (s *inputReader) eachCandidate(name string, line int, r io.Reader, found func(candidate) error) error {
 	var emitErr error
-	scanner := &lenientScanner{found: func(c candidate) {
+	emit := func(c candidate) {
 		if emitErr == nil {
-			emitErr = s.emit(piece{file: name, line: line, refusal: refusal, candidate: &c})
+			emitErr = found(c)
 		}
-	}}
-	_, err = io.Copy(scanner, io.MultiReader(bytes.NewReader(head), rest))
+	}
+	scanner := &lenientScanner{found: emit}
+	urls := &urlScanner{found: emit}
+	_, err := io.Copy(io.MultiWriter(scanner, urls), r)
 	scanner.end()
+	urls.end()
 	if emitErr == nil && err != nil {
 		return &brokenInput{name, line, nil, err}
 	}

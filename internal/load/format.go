@@ -15,6 +15,11 @@ const (
 	ndjson   format = iota // a resource or Bundle on each line
 	jsonText               // JSON values over several lines
 	bundle                 // the same, but the first value is a Bundle, which is read entry by entry
+
+	jsonArray // these and the following are refused as a whole (foreign.go)
+	xmlText
+	csvText
+	utf16Text
 )
 
 var firstType = regexp.MustCompile(`"resourceType"\s*:\s*"([A-Za-z]*)"`)
@@ -28,6 +33,9 @@ var firstType = regexp.MustCompile(`"resourceType"\s*:\s*"([A-Za-z]*)"`)
 // and most of the lines after the first are resources. If the head does not contain the
 // whole first line, the input is a document if it is a Bundle.
 func formatOf(head []byte, whole bool) format {
+	if f, foreign := foreignFormat(head, whole); foreign {
+		return f
+	}
 	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
 	line, rest, ended := bytes.Cut(head, []byte("\n"))
 	line = bytes.TrimRight(line, " \t\r")

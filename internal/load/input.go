@@ -2,6 +2,7 @@ package load
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -19,7 +20,14 @@ type Input struct {
 	Name string // for messages: the path, or "standard input"
 	Size int64  // in bytes, or -1 if unknown
 	Open func() (io.ReadCloser, error)
+
+	// Again reports that Open can be called several times, for the same bytes. Otherwise an
+	// input that is a Bundle is copied to a temporary file.
+	Again bool
 }
+
+// Skipped is a file or a folder below a folder that is loaded. It is not read.
+type Skipped struct{ Path, Reason string }
 
 // FromReader returns an input that reads from r. It can be loaded once.
 func FromReader(name string, r io.Reader) Input {
@@ -27,11 +35,10 @@ func FromReader(name string, r io.Reader) Input {
 }
 
 // Inputs returns the inputs that the paths of a command line name. A file is one input. A
-// folder stands for all data files below it (see isDataFile), sorted by path, except that
-// files named after types are in loading order (see sortByType). "-" is stdin. A path that
-// does not exist is an error.
-func Inputs(paths []string, stdin io.Reader) ([]Input, error) {
-	var inputs []Input
+// folder stands for all data files below it (see skipReason), sorted by path, except that
+// files named after types are in loading order (see sortByType). All others are in skipped.
+// "-" is stdin. A path that does not exist is an error.
+func Inputs(paths []string, stdin io.Reader) (inputs []Input, skipped []Skipped, err error) {
 	for _, path := range paths {
 		if path == "-" {
 			inputs = append(inputs, FromReader("standard input", stdin))
@@ -39,41 +46,117 @@ func Inputs(paths []string, stdin io.Reader) ([]Input, error) {
 		}
 		info, err := os.Stat(path)
 		if err != nil {
-			return nil, fmt.Errorf("load %s: %w", path, err)
+			return nil, nil, fmt.Errorf("load %s: %w", path, err)
 		}
 		if !info.IsDir() {
-			inputs = append(inputs, fromFile(path, info.Size()))
+			inputs = append(inputs, fromFile(path, info))
 			continue
 		}
-		before := len(inputs)
-		if inputs, err = appendFolder(inputs, path); err != nil {
-			return nil, fmt.Errorf("load %s: %w", path, err)
+		f := folder{root: path + string(filepath.Separator)} // also follows a symbolic link
+		if err := filepath.WalkDir(f.root, f.visit); err != nil {
+			return nil, nil, fmt.Errorf("load %s: %w", path, err)
 		}
-		if len(inputs) == before {
-			return nil, fmt.Errorf("the folder %s has no data file: write names that end in .json, .ndjson, .json.gz or .ndjson.gz", path)
+		if len(f.inputs) == 0 {
+			return nil, nil, f.errEmpty(path)
 		}
+		sortByType(f.inputs)
+		inputs, skipped = append(inputs, f.inputs...), append(skipped, f.skipped...)
 	}
-	return inputs, nil
+	return inputs, skipped, nil
 }
 
-// appendFolder appends the data files below a folder.
-func appendFolder(inputs []Input, folder string) ([]Input, error) {
-	before := len(inputs)
-	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || !isDataFile(entry.Name()) {
-			return err
-		}
-		info, err := os.Stat(path) // follows symbolic links
-		if err != nil {
-			return err
-		}
-		if info.Mode().IsRegular() {
-			inputs = append(inputs, fromFile(path, info.Size()))
+// folder collects the data files below a folder.
+type folder struct {
+	root    string
+	inputs  []Input
+	skipped []Skipped
+}
+
+// visit is an [fs.WalkDirFunc].
+func (f *folder) visit(path string, entry fs.DirEntry, err error) error {
+	if err != nil || path == f.root {
+		return err
+	}
+	if reason := skipReason(path, entry); reason != "" {
+		f.skipped = append(f.skipped, Skipped{path, reason})
+		if entry.IsDir() {
+			return fs.SkipDir
 		}
 		return nil
-	})
-	sortByType(inputs[before:])
-	return inputs, err
+	}
+	if entry.IsDir() {
+		return nil
+	}
+	info, err := os.Stat(path) // follows symbolic links
+	switch {
+	case err != nil && entry.Type()&fs.ModeSymlink != 0:
+		f.skipped = append(f.skipped, Skipped{path, "a symbolic link that leads nowhere"})
+	case err != nil:
+		return err
+	case info.IsDir():
+		f.skipped = append(f.skipped, Skipped{path, "a symbolic link to a folder: name the folder to load it"})
+	case !info.Mode().IsRegular():
+		f.skipped = append(f.skipped, Skipped{path, "not a file: name it to load it"})
+	default:
+		f.inputs = append(f.inputs, fromFile(path, info))
+	}
+	return nil
+}
+
+// errEmpty is the error for a folder without data files.
+func (f *folder) errEmpty(path string) error {
+	err := fmt.Errorf("the folder %s has no data file: write names that end in .json, .jsonl or .ndjson, with or without .gz", path)
+	if n := len(f.skipped); n > 0 {
+		err = fmt.Errorf("%w (%d not read, such as %s: %s)", err, n, f.skipped[0].Path, f.skipped[0].Reason)
+	}
+	return err
+}
+
+// skipReason returns why a file or a folder below a folder is not read, or "", by its name
+// and the names beside it. The content of a file decides how it is read. A generated
+// directory has files that are not its first state: later changes, which may remove what
+// the first state has, and lists for tests.
+func skipReason(path string, entry fs.DirEntry) string {
+	name := strings.ToLower(entry.Name())
+	plain := strings.TrimSuffix(name, ".gz")
+	beside := func(sibling string) string { return filepath.Join(filepath.Dir(path), sibling) }
+	switch {
+	case strings.HasPrefix(name, "."):
+		return "hidden"
+	case entry.IsDir():
+		if name == "delta" && isGenerated(beside(manifestName)) {
+			return "later changes of the generated directory: name a folder in it to apply them"
+		}
+		if name == "truth" && isGenerated(beside(manifestName)) {
+			return "lists for tests of the generated directory"
+		}
+		return ""
+	case plain == manifestName:
+		return "the manifest of an export or of a generated directory"
+	case name == "changes.jsonl" && exists(beside("removed.ids")):
+		return "a list of changes of a generated directory"
+	case strings.HasSuffix(plain, ".json"), strings.HasSuffix(plain, ".jsonl"), strings.HasSuffix(plain, ".ndjson"):
+		return ""
+	case strings.HasSuffix(plain, ".xml"):
+		return "XML: convert it to FHIR in JSON"
+	case strings.HasSuffix(plain, ".csv"):
+		return "CSV: convert it to FHIR in JSON"
+	}
+	return "the name does not end in .json, .jsonl or .ndjson"
+}
+
+const manifestName = "manifest.json"
+
+// isGenerated reports whether a file is the manifest of a generated directory.
+func isGenerated(manifest string) bool {
+	text, err := os.ReadFile(manifest)
+	var m struct{ Generator int }
+	return err == nil && json.Unmarshal(text, &m) == nil && m.Generator > 0
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // sortByType sorts the files of each folder that are named after a type, such as
@@ -110,17 +193,10 @@ func fileType(path string) fhir.Type {
 	return t
 }
 
-// isDataFile reports whether a file of a folder is loaded, by its name. A README is not,
-// nor is the manifest.json of an export or of `muster generate`. The content of a file
-// decides how it is read.
-func isDataFile(name string) bool {
-	name = strings.TrimSuffix(strings.ToLower(name), ".gz")
-	if strings.HasPrefix(name, ".") || name == "manifest.json" {
-		return false
+func fromFile(path string, info fs.FileInfo) Input {
+	in := Input{Name: path, Size: -1, Open: func() (io.ReadCloser, error) { return os.Open(path) }}
+	if info.Mode().IsRegular() { // a pipe can be read once
+		in.Size, in.Again = info.Size(), true
 	}
-	return strings.HasSuffix(name, ".json") || strings.HasSuffix(name, ".ndjson")
-}
-
-func fromFile(path string, size int64) Input {
-	return Input{Name: path, Size: size, Open: func() (io.ReadCloser, error) { return os.Open(path) }}
+	return in
 }

@@ -105,6 +105,7 @@ func findCandidates(text []byte) []candidate {
 	if bytes.Contains(text, []byte(`\/`)) {
 		text = bytes.ReplaceAll(text, []byte(`\/`), []byte(`/`))
 	}
+	urls := fullURLCandidates(text)
 	mentions := countSuppressions(text)
 	matches, owned := matchCandidates(text)
 	if isOneResource(text) {
@@ -114,7 +115,7 @@ func findCandidates(text []byte) []candidate {
 		matches = crossProduct(text, mentionedTypes(text))
 	}
 	trusted := scanner.owned == mentions // the brackets assign every suppression to a resource
-	list = mergeMatches(list, matches, contained, trusted)
+	list = mergeMatches(list, append(matches, urls...), contained, trusted)
 	switch {
 	case !trusted && !owned:
 		for n := range list {
@@ -261,15 +262,7 @@ const maxGuesses = 16
 // crossProduct returns the resources that a text of one resource may be: each id of the
 // text with each of the types, hidden by all flags of the text.
 func crossProduct(text []byte, types []fhir.Type) (list []candidate) {
-	hiddenBy := index.Visibility(0)
-	if countSuppressions(text) > 0 {
-		hiddenBy |= index.Suppressed
-	}
-	for _, state := range stateForm.FindAllSubmatch(text, maxGuesses) {
-		if policy.ReadsHidden(string(state[1])) {
-			hiddenBy |= index.Inactive
-		}
-	}
+	hiddenBy := flagsOf(text)
 	for _, id := range idForm.FindAllSubmatch(text, maxGuesses) {
 		for _, t := range types {
 			list = append(list, candidate{typeName: t.String(), id: string(id[1]), hiddenBy: hiddenBy, guessed: true})
@@ -514,7 +507,7 @@ func closestType(name string) string {
 	if i := slices.IndexFunc(types, func(t fhir.Type) bool { return withinOneEdit(strings.ToLower(t.String()), strings.ToLower(name)) }); i >= 0 {
 		return types[i].String()
 	}
-	if _, err := fhir.ParseReference(name+"/x", ""); err != nil {
+	if _, err := fhir.ParseReference(name + "/x"); err != nil {
 		return ""
 	}
 	return name

@@ -75,6 +75,10 @@ type Summary struct {
 	Notices   []string       // problems of inputs that were read all the same, a line each; set at the end of [Run]
 	Warned    map[Kind]int64 // a resource may have several warnings
 
+	// Outside counts the references to other servers by the base URL of the server. It lists
+	// at most 100 servers; the others are counted under the empty text.
+	Outside map[string]int64
+
 	// Older lists older versions that stay because a newer one was refused, in the order of
 	// the source, at most 10,000. A resource that is refused twice is listed twice. Kept
 	// counts all of them.
@@ -89,6 +93,20 @@ func (s *Summary) keep(o Older) {
 		s.Older = append(s.Older, o)
 	}
 }
+
+// maxOutside is the number of servers that a summary lists.
+const maxOutside = 100
+
+// addOutside counts a reference to another server.
+func (s *Summary) addOutside(server string) {
+	if _, known := s.Outside[server]; !known && len(s.Outside) >= maxOutside {
+		server = ""
+	}
+	s.Outside[server]++
+}
+
+// Loaded returns the number of resources that were not refused.
+func (s Summary) Loaded() int64 { return s.Created + s.Updated + s.Unchanged }
 
 // RefusedTotal returns the number of refusals.
 func (s Summary) RefusedTotal() int64 { return total(s.Refused) }
@@ -119,7 +137,7 @@ func Run(ctx context.Context, c Config, inputs []Input) (Summary, error) {
 	}
 	l := &loader{Config: c, total: totalSize(inputs), checks: newCrossChecks(c.Directory),
 		hider:   hider{writer: writer{extractor: c.Extractor}},
-		summary: Summary{Refused: map[Kind]int64{}, Warned: map[Kind]int64{}, Kept: map[Stored]int64{}}}
+		summary: Summary{Refused: map[Kind]int64{}, Warned: map[Kind]int64{}, Kept: map[Stored]int64{}, Outside: map[string]int64{}}}
 	group, ctx := errgroup.WithContext(ctx)
 	work, order := make(chan *batch), make(chan *batch, workers)
 	buffers := newBufferPool()
@@ -134,7 +152,7 @@ func Run(ctx context.Context, c Config, inputs []Input) (Summary, error) {
 	})
 	for range workers {
 		group.Go(func() error {
-			p := &preparer{shapes: table, writer: writer{extractor: c.Extractor}, keepMeta: c.KeepMeta, buffers: buffers}
+			p := c.preparer(table, buffers)
 			for b := range work {
 				b.prepare(p)
 			}
@@ -269,6 +287,11 @@ func (l *loader) commitBatch(ctx context.Context, b *batch) error {
 	l.count(b.changes, outcomes)
 	if err != nil {
 		return err
+	}
+	for n := range b.accepted {
+		for _, server := range b.accepted[n].outside {
+			l.summary.addOutside(server)
+		}
 	}
 	if len(b.accepted) > 0 {
 		if err := l.checks.check(ctx, b.accepted, l.warn); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"muster/internal/fhir"
 	"muster/internal/search/index"
+	"muster/internal/synth"
 	"muster/internal/testkit/bound"
 
 	"github.com/google/go-cmp/cmp"
@@ -104,10 +105,10 @@ func TestRejects(t *testing.T) {
 		{"first two lines cut", `{"a":[` + "\n" + `{"b":[` + "\n" + a + "\n" + b + "\n" + org("c"), []string{"Organization/a", "Organization/b", "Organization/c"}, []string{"in:1 / the JSON", "in:2 / the JSON"}},
 		{"huge line", a + "\n{\"resourceType\":\"Organization\",\"name\":\"" + strings.Repeat("x", fhir.MaxLine) + "\"}\n" + b, []string{"Organization/a", "Organization/b"}, []string{"in:2 / the line is longer"}},
 		{"entries on a line", collection(resource(a), `{"fullUrl":"urn:x"}`, put("POST", "Organization", b), put("PUT", "Organization/c", b), resource(patient), `7`),
-			[]string{"Organization/a"},
-			[]string{"in:1 / entry[1]: the entry has no resource", "in:1 Organization/b entry[2].request: the request is not a PUT", "in:1 Organization/b entry[3].request", "in:1 Patient/p entry[4].resource.resourceType", "in:1 / entry[5]"}},
+			[]string{"Organization/a", "Organization/b"},
+			[]string{"in:1 / entry[1]: the entry has no resource", "in:1 Organization/b entry[3].request.url: the id differs", "in:1 Patient/p entry[4].resource.resourceType", "in:1 / entry[5]"}},
 		{"entries over lines", "{\n\"resourceType\": \"Bundle\",\n\"entry\": [\n" + resource(patient) + ",\n" + resource(a) + "\n]}", []string{"Organization/a"},
-			[]string{"in:4 Patient/p entry.resource.resourceType"}},
+			[]string{"in:4 Patient/p entry[0].resource.resourceType"}},
 		{"bundle cut", "{\n\"resourceType\": \"Bundle\",\n\"entry\": [\n" + resource(a) + ",\n" + resource(b)[:30], []string{"Organization/a"},
 			[]string{"the JSON text is cut off"}},
 		{"bundle broken", "{\n\"resourceType\": \"Bundle\",\n\"entry\": [\n" + resource(a) + ";\n" + resource(b) + "]}", []string{"Organization/a"},
@@ -115,12 +116,11 @@ func TestRejects(t *testing.T) {
 		{"history", strings.Replace(collection(resource(a)), "collection", "history", 1), nil, []string{"in:1 Organization/a a history Bundle"}},
 		{"history over lines", indented(strings.Replace(collection(resource(a)), "collection", "history", 1)), nil, []string{"a history Bundle"}},
 		{"history, type last", `{"resourceType":"Bundle","entry":[` + "\n" + put("PUT", "Organization/a", a) + ",\n" + `{"response":{"status":"200"},` + resource(b)[1:] + `],"type":"history"}`, nil,
-			[]string{"in:2 Organization/a entry: the entry may be an old version", "in:3 Organization/b entry: the entry may be", "a history Bundle"}},
-		{"transaction, type last", `{"resourceType":"Bundle","entry":[` + "\n" + put("PUT", "Organization/a", a) + `],"type":"transaction"}`, nil, []string{"in:2 Organization/a entry: the entry may be"}},
+			[]string{"in:2 Organization/a entry[0]: the entry may be an old version", "in:3 Organization/b entry[1]: the entry may be", "a history Bundle"}},
+		{"transaction, type last", `{"resourceType":"Bundle","entry":[` + "\n" + put("PUT", "Organization/a", a) + `],"type":"transaction"}`, nil, []string{"in:2 Organization/a entry[0]: the entry may be"}},
 		{"transaction over lines", `{"resourceType":"Bundle","type":"transaction","entry":[` + "\n" + put("PUT", "Organization/a", a) + `]}`, []string{"Organization/a"}, nil},
 		{"collection, type last", `{"resourceType":"Bundle","entry":[` + "\n" + resource(a) + `],"type":"collection"}`, []string{"Organization/a"}, nil},
 		{"other document", "{\n\"resourceType\": \"Patient\",\n\"id\": \"p\"}", nil, []string{"in:1 Patient/p"}},
-		{"array", "[\n" + a + "\n]", []string{"Organization/a"}, []string{"in:1 / ", "in:3 / "}},
 		{"text", "# README\nwords\n", nil, []string{"in:1 / at byte 1", "in:2 / at byte 1"}},
 		{"nothing", "", nil, nil},
 	} {
@@ -276,11 +276,13 @@ type progressLog []Position
 
 func (p *progressLog) Loaded(at Position) { *p = append(*p, at) }
 
-// TestInputs checks files, folders in alphabetical order, and standard input.
+// TestInputs checks files, folders in alphabetical order, and standard input. What a folder
+// has beside data is named with the reason for which it is not read.
 func TestInputs(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
-		"b.json": indented(org("b")), "a.ndjson": org("a"), "sub/c.ndjson.gz": zipped(org("c")), "README.md": "words", "manifest.json": "{}", "sub/log.jsonl": "{}", ".hidden.json": "x", "plain": org("p"),
+		"b.json": indented(org("b")), "a.ndjson": org("a"), "sub/c.ndjson.gz": zipped(org("c")), "README.md": "words", "manifest.json": "{}", "sub/d.JSONL": org("d"), ".hidden.json": "x", "plain": org("p"),
+		"e.xml": "<x/>", "f.csv": "id,name", ".git/x.json": "{}", "sub/e.jsonl.gz": zipped(org("e")), "delta/g.json": org("g"), "truth/h.json": org("h"),
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -290,21 +292,44 @@ func TestInputs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	inputs, err := Inputs([]string{filepath.Join(dir, "plain"), dir}, nil)
+	if err := errors.Join(os.Symlink("nowhere", filepath.Join(dir, "dangling.json")), os.Symlink("sub", filepath.Join(dir, "link.json"))); err != nil {
+		t.Fatal(err)
+	}
+	inputs, skipped, err := Inputs([]string{filepath.Join(dir, "plain"), dir}, nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	var reasons []string
+	for _, s := range skipped {
+		name, _ := filepath.Rel(dir, s.Path)
+		reasons = append(reasons, filepath.ToSlash(name)+": "+s.Reason)
+	}
+	if diff := cmp.Diff([]string{
+		".git: hidden", ".hidden.json: hidden",
+		"README.md: the name does not end in .json, .jsonl or .ndjson",
+		"dangling.json: a symbolic link that leads nowhere",
+		"e.xml: XML: convert it to FHIR in JSON", "f.csv: CSV: convert it to FHIR in JSON",
+		"link.json: a symbolic link to a folder: name the folder to load it",
+		"manifest.json: the manifest of an export or of a generated directory",
+		"plain: the name does not end in .json, .jsonl or .ndjson",
+	}, reasons); diff != "" {
+		t.Errorf("not read (-want +got):\n%s", diff)
 	}
 	m, progress := newMemory(), progressLog{}
 	if _, err := Run(t.Context(), Config{Directory: m, Extractor: newExtractor(t), Progress: &progress}, inputs); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"Organization/p", "Organization/a", "Organization/b", "Organization/c"}, m.order); diff != "" {
+	want := []string{"Organization/p", "Organization/a", "Organization/b", "Organization/g", "Organization/c", "Organization/d", "Organization/e", "Organization/h"}
+	if diff := cmp.Diff(want, m.order); diff != "" {
 		t.Errorf("loaded (-want +got):\n%s", diff)
 	}
-	if last := progress[len(progress)-1]; last.Bytes != last.Total || last.Total == 0 || last.Summary.Created != 4 {
+	if last := progress[len(progress)-1]; last.Bytes != last.Total || last.Total == 0 || last.Summary.Created != int64(len(want)) {
 		t.Errorf("the last report is %+v", last)
 	}
-	stdin, err := Inputs([]string{"-"}, strings.NewReader(org("s")))
+	if linked, _, err := Inputs([]string{filepath.Join(dir, "link.json")}, nil); err != nil || len(linked) != 3 {
+		t.Errorf("a link to a folder that is named: %d inputs, %v", len(linked), err)
+	}
+	stdin, _, err := Inputs([]string{"-"}, strings.NewReader(org("s")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,7 +337,7 @@ func TestInputs(t *testing.T) {
 		t.Errorf("standard input: %+v, %v", s, err)
 	}
 	for _, path := range []string{filepath.Join(dir, "none"), t.TempDir()} {
-		if _, err := Inputs([]string{path}, nil); err == nil || !strings.Contains(err.Error(), path) {
+		if _, _, err := Inputs([]string{path}, nil); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: error %v, want it to contain the path", path, err)
 		}
 	}
@@ -335,7 +360,7 @@ func TestFolderByType(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	inputs, err := Inputs([]string{filepath.Join(dir, "Practitioner.ndjson"), dir}, nil)
+	inputs, _, err := Inputs([]string{filepath.Join(dir, "Practitioner.ndjson"), dir}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,12 +379,51 @@ func TestFolderByType(t *testing.T) {
 	}
 }
 
+// TestGeneratedFolder checks that only the first state of a generated directory is loaded
+// with its folder, and that a folder of later changes can be named.
+func TestGeneratedFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "au")
+	if _, err := synth.Generate(t.Context(), dir, synth.Options{Scale: synth.MinScale, Seed: 42, Days: 1, Dirty: true}); err != nil {
+		t.Fatal(err)
+	}
+	inputs, skipped, err := Inputs([]string{dir}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, in := range inputs {
+		if filepath.Dir(in.Name) != dir {
+			t.Errorf("%s is not the first state", in.Name)
+		}
+	}
+	if len(inputs) != len(fhir.Types()) {
+		t.Errorf("%d files, want one of each type", len(inputs))
+	}
+	var names []string
+	for _, s := range skipped {
+		names = append(names, filepath.Base(s.Path))
+	}
+	if diff := cmp.Diff([]string{"delta", "manifest.json", "truth"}, names); diff != "" {
+		t.Errorf("not read (-want +got):\n%s", diff)
+	}
+	day, skipped, err := Inputs([]string{filepath.Join(dir, "delta", "d001")}, nil)
+	if err != nil || len(day) == 0 {
+		t.Fatalf("%d files of changes: %v", len(day), err)
+	}
+	if _, rejects, err := loadAll(t, newMemory(), day...); err != nil || len(rejects) > 0 {
+		t.Errorf("refused %q, %v", rejects, err)
+	}
+	if len(skipped) != 2 { // changes.jsonl and removed.ids
+		t.Errorf("not read: %+v", skipped)
+	}
+}
+
 // FuzzInput checks that a file of any bytes loads without a panic, and that the counts add
 // up.
 func FuzzInput(f *testing.F) {
 	for _, seed := range []string{
 		org("a") + "\n" + org("b"), indented(collection(resource(org("a")), put("POST", "x", org("b")))), zipped(org("a")),
-		"{\n\"resourceType\":\"Bundle\"", "[\n{}\n]", "{\n\"resourceType\":\"Bundle\",\"entry\":[1,[],{\"resource\":{}}],\"entry\":2}",
+		"{\n\"resourceType\":\"Bundle\"", "[\n{}\n]", "<Location xmlns=\"http://hl7.org/fhir\"><id value=\"a\"/></Location>", "id,name\na,b\n", "\xff\xfe{\x00}\x00",
+		indented(synthea("Organization", "urn:uuid:1", "")) + collection(), "{\n\"resourceType\":\"Bundle\",\"entry\":[1,[],{\"resource\":{}}],\"entry\":2}",
 	} {
 		f.Add([]byte(seed))
 	}

@@ -99,7 +99,7 @@ func newPreparer(t testing.TB) *preparer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &preparer{shapes: table, writer: writer{extractor: newExtractor(t)}}
+	return Config{Extractor: newExtractor(t)}.preparer(table, newBufferPool())
 }
 
 // prepareText prepares one resource from its text.
@@ -108,7 +108,7 @@ func prepareText(p *preparer, text string) (prepared, *Refusal) {
 	if r != nil {
 		return prepared{}, r
 	}
-	return p.prepare(v)
+	return p.prepare(v, nil)
 }
 
 // stored returns the stored line of a resource.

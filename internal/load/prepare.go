@@ -21,7 +21,15 @@ type preparer struct {
 	validator strictjson.Validator
 	parser    fastjson.Parser
 	arena     fastjson.Arena
-	links     linkFinder
+	resolver  referenceResolver
+}
+
+// preparer returns a preparer for the resources of one load.
+func (c Config) preparer(table shapes, buffers bufferPool) *preparer {
+	return &preparer{
+		writer: writer{extractor: c.Extractor}, shapes: table, keepMeta: c.KeepMeta, buffers: buffers,
+		resolver: referenceResolver{bases: c.Extractor.Bases()},
+	}
 }
 
 // prepared is a resource that passed all checks.
@@ -29,11 +37,14 @@ type prepared struct {
 	change   store.Change
 	warnings []warning
 	links    []link
+	outside  []string // the server of each reference to another server
 	hpii     []string
 }
 
-// parse validates a text and parses it. The tree is valid until the next call.
+// parse validates a text and parses it. The tree and the values of the arena are valid until
+// the next call.
 func (p *preparer) parse(text []byte) (*fastjson.Value, *Refusal) {
+	p.arena.Reset()
 	p.validator.CheckValues = true
 	if err := p.validator.Validate(text); err != nil {
 		return nil, refuseJSON(err)
@@ -48,15 +59,16 @@ func (p *preparer) parse(text []byte) (*fastjson.Value, *Refusal) {
 	return v, nil
 }
 
-// prepare returns the change that stores the resource v. It modifies v: elements are
-// removed, the suppression is converted to its stored form, and a local identifier is
-// added. A refused resource keeps its suppression.
-func (p *preparer) prepare(v *fastjson.Value) (out prepared, r *Refusal) {
-	p.arena.Reset()
+// prepare returns the change that stores the resource v. urls are the fullUrls of the Bundle
+// around it, if there is one. prepare modifies v: elements are removed, the suppression is
+// converted to its stored form, references into the directory become relative, and a local
+// identifier is added. A refused resource keeps its suppression.
+func (p *preparer) prepare(v *fastjson.Value, urls *fullURLs) (out prepared, r *Refusal) {
 	t, r := identify(v)
 	if r != nil {
 		return out, r
 	}
+	removed := p.shapes.removed(t, v)
 	stripped := policy.Strip(t, v)
 	lastUpdated, r := p.takeMeta(v)
 	if r != nil {
@@ -70,11 +82,16 @@ func (p *preparer) prepare(v *fastjson.Value) (out prepared, r *Refusal) {
 	if member, problem := policy.MisspelledState(t, v); problem != "" {
 		return out, refuse(BadState, "%s", problem).within(member)
 	}
-	out.warnings = suppressionWarnings(checkProfile(t, v), malformed, incomplete)
+	references, r := p.resolver.resolve(&p.arena, v, urls)
+	if r != nil {
+		return out, r
+	}
+	out.links, out.outside = references.links, references.outside
+	out.warnings = append(removed, suppressionWarnings(checkProfile(t, v), malformed, incomplete)...)
+	out.warnings = append(out.warnings, references.warnings...)
 	if p.validator.Controls > 0 {
 		out.warnings = controlWarnings(out.warnings, "", v)
 	}
-	out.links = p.links.find(nil, v)
 	out.hpii = hpiiNumbers(t, v)
 	id := string(v.GetStringBytes("id"))
 	addLocalIdentifier(&p.arena, t, id, v)

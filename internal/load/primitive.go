@@ -29,9 +29,11 @@ var primitives = map[string]func(*fastjson.Value) string{
 
 const badReference = "this is not a reference: write Type/id, an absolute URL, a urn: or #id of a contained resource"
 
+const conditionalReference = "this is a conditional reference: a load does not search for its target: write Type/id"
+
 // primitiveKind returns the kind of refusal for the result of a primitive check.
 func primitiveKind(wrong string) Kind {
-	if wrong == badReference {
+	if wrong == badReference || wrong == conditionalReference {
 		return BadReference
 	}
 	return BadShape
@@ -119,12 +121,12 @@ func checkReference(v *fastjson.Value) string {
 	switch {
 	case strings.ContainsAny(text, " "+notSpace):
 		return badReference
-	case text[0] == '#':
+	case text[0] == '#', hasScheme(text):
 		return ""
-	case hasScheme(text):
-		return ""
+	case fhir.IsConditional(text):
+		return conditionalReference
 	}
-	if _, err := fhir.ParseReference(text, ""); err != nil {
+	if _, err := fhir.ParseReference(text); err != nil {
 		return badReference
 	}
 	return ""

@@ -21,6 +21,8 @@ import (
 	"muster/internal/store"
 	"muster/internal/testkit/pgtest"
 	"muster/internal/testkit/stores"
+
+	"github.com/google/uuid"
 )
 
 const base = "http://localhost:8080/fhir"
@@ -217,7 +219,7 @@ func TestRefusedHidesTheOlderVersion(t *testing.T) {
 			{fhir.Practitioner, `{"resourceType":"Bundle","type":"collection","type":"collection","entry":[{"resource":` + visible(fhir.Practitioner, "ID", `,"extension":[`+goodOne+`]`) + `}]}`, load.NowHidden, index.Suppressed},
 			{fhir.Practitioner, "{\"resourceType\":\"Bundle\",\n\"entry\":[;\n{\"resource\":" + visible(fhir.Practitioner, "ID", `,"extension":[`+goodOne+`]`) + `}]}`, load.NowHidden, index.Suppressed},
 			{fhir.Practitioner, `{"resourceType":"Bundle","type":"history","entry":[{"resource":` + visible(fhir.Practitioner, "ID", `,"extension":[`+goodOne+`]`) + `}]}`, load.NowHidden, index.Suppressed},
-			{fhir.Practitioner, `{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"POST","url":"Practitioner"},"resource":` + visible(fhir.Practitioner, "ID", `,"extension":[`+goodOne+`]`) + `}]}`, load.NowHidden, index.Suppressed},
+			{fhir.Practitioner, `{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"PATCH","url":"Practitioner"},"resource":` + visible(fhir.Practitioner, "ID", `,"extension":[`+goodOne+`]`) + `}]}`, load.NowHidden, index.Suppressed},
 			{fhir.Practitioner, `{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"DELETE","url":"Practitioner/ID"}}]}`, load.StillServed, 0},
 			{fhir.Practitioner, `{"resourceType":"Bundle","type":"collection","entry":[{"extension":[` + goodOne + `],"resource":` + visible(fhir.Practitioner, "ID", "") + `}]}`, load.NowHidden, index.Suppressed},
 			{fhir.Practitioner, `{"resourceType":"Practitoner","id":"ID","active":false}`, load.NowHidden, index.Inactive},
@@ -599,4 +601,98 @@ func pretty(text string) string {
 		panic(err)
 	}
 	return out.String() + "\n"
+}
+
+// TestRefusedEntryWithoutID checks that the older version of an entry without an id, which is
+// stored under an id that is derived from its fullUrl, is found however its new version is
+// refused: hidden if the new version says so, and otherwise reported (SU-01, VI-03).
+func TestRefusedEntryWithoutID(t *testing.T) {
+	t.Attr("requirements", "SU-01 VI-03 VI-08")
+	const url = "urn:uuid:0b1f6f5e-8f0a-4d8c-9a51-00000000000"
+	id := func(n string) string { return uuid.NewSHA1(uuid.NameSpaceURL, []byte(url+n)).String() }
+	item := func(n, more string) string {
+		return `{"fullUrl":"` + url + n + `","resource":{"resourceType":"Location","name":"x"` + more + `},"request":{"method":"POST","url":"Location"}}`
+	}
+	bundle := func(entries ...string) string {
+		return `{"resourceType":"Bundle","type":"transaction","entry":[` + strings.Join(entries, ",") + `]}`
+	}
+	overLines := strings.NewReplacer("{", "{\n", "[", "[\n", ",", ",\n").Replace
+	const off, suppressed, bad = `,"status":"off"`, `,"extension":[` + goodOne + `]`, `,"alias":[]`
+	good := item("2", `,"status":"active"`)
+	resourceFirst := `{"resource":{"resourceType":"Location","status":"off","alias":[]},"fullUrl":"` + url + `1"}`
+	both(t, func(t *testing.T, p *directory) {
+		for name, c := range map[string]struct {
+			text string
+			want load.Stored
+		}{
+			"line":                {bundle(item("1", off+bad), good), load.NowHidden},
+			"stream":              {overLines(bundle(item("1", off+bad), good)), load.NowHidden},
+			"suppressed":          {bundle(item("1", suppressed+bad), good), load.NowHidden},
+			"not hidden":          {bundle(item("1", bad), good), load.StillServed},
+			"duplicate key":       {bundle(good, strings.Replace(item("1", off), `"resource":`, `"fullUrl":"urn:x","resource":`, 1)), load.NowHidden},
+			"duplicate in stream": {overLines(bundle(good, strings.Replace(item("1", off), `"resource":`, `"fullUrl":"urn:x","resource":`, 1))), load.NowHidden},
+			"cut line":            {strings.TrimRight(bundle(item("1", suppressed)), "]}"), load.NowHidden},
+			"cut stream":          {strings.TrimRight(overLines(bundle(good, item("1", off))), "]}"), load.NowHidden},
+			"history":             {strings.Replace(bundle(item("1", off), good), "transaction", "history", 1), load.NowHidden},
+			"type last":           {overLines(`{"resourceType":"Bundle","entry":[` + item("1", off) + `],"type":"transaction"}`), load.NowHidden},
+			"other method":        {bundle(strings.Replace(item("1", off), "POST", "PATCH", 1), good), load.NowHidden},
+			"outside the entry":   {bundle(strings.Replace(item("1", ""), `"request"`, `"extension":[`+goodOne+`],"request"`, 1), good), load.NowHidden},
+			"same fullUrl":        {bundle(item("1", off), item("1", "")), load.NowHidden},
+			"fullUrl last":        {bundle(resourceFirst, good), load.NowHidden},
+			"array":               {"[" + item("1", off) + "]", load.NowHidden},
+			"array of Bundles":    {"[" + bundle(item("1", suppressed)) + "]", load.NowHidden},
+		} {
+			p.load(bundle(item("1", `,"status":"active"`), good))
+			before := p.row(fhir.Location, id("1"))
+			s, refused, _ := p.load(c.text)
+			if len(refused) == 0 {
+				t.Errorf("%s: nothing was refused: %+v", name, s)
+			}
+			if s.Kept[c.want] == 0 || !slices.Contains(s.Older, load.Older{Type: "Location", ID: id("1"), Stored: c.want}) {
+				t.Errorf("%s: older versions %+v, want it %q", name, s.Older, c.want)
+			}
+			row := p.row(fhir.Location, id("1"))
+			if hidden := row.Visibility != 0; hidden != (c.want == load.NowHidden) || hidden && row.Version == before.Version {
+				t.Errorf("%s: stored as %+v", name, row)
+			}
+		}
+	})
+}
+
+// TestForeignFormatHidesTheOlderVersion checks that a file of another format leaves no
+// visible version of a resource that it says is hidden, and that others stay as they are
+// (SU-01, VI-03).
+func TestForeignFormatHidesTheOlderVersion(t *testing.T) {
+	t.Attr("requirements", "SU-01 VI-03 VI-08")
+	inXML := func(id, more string) string {
+		return `<entry><resource><Location xmlns="http://hl7.org/fhir"><id value="` + id + `"/>` + more + `</Location></resource></entry>`
+	}
+	wide := func(s string) string {
+		out := []byte("\xff\xfe")
+		for _, b := range []byte(s) {
+			out = append(out, b, 0)
+		}
+		return string(out)
+	}
+	const suppressed = `<extension url="` + policy.SuppressedURL + `"/>`
+	xml := `<Bundle>` + inXML("a", suppressed) + inXML("b", "") + `</Bundle>`
+	array := `[{"resourceType":"Location","id":"b"},{"resourceType":"Location","id":"a","extension":[` + goodOne + `]}]`
+	both(t, func(t *testing.T, p *directory) {
+		for name, text := range map[string]string{
+			"XML": xml, "XML status": `<Bundle>` + inXML("b", `<status value="active"/>`) + inXML("a", `<status value='off'/>`) + `</Bundle>`,
+			"array": array, "UTF-16": wide(strings.ReplaceAll(strings.Trim(array, "[]"), "},{", "}\n{")), "UTF-16 array": wide(array), "UTF-16 XML": wide(xml),
+		} {
+			p.load(visible(fhir.Location, "a", "") + "\n" + visible(fhir.Location, "b", ""))
+			s, refused, _ := p.load(text)
+			if s.Refused[load.OtherFormat] == 0 || s.Loaded() > 0 || len(refused) != 3 { // the file and both resources
+				t.Errorf("%s: %+v, refused %+v", name, s, refused)
+			}
+			if row := p.row(fhir.Location, "a"); row.Visibility == 0 {
+				t.Errorf("%s: a is still served", name)
+			}
+			if row := p.row(fhir.Location, "b"); row.Visibility != 0 {
+				t.Errorf("%s: b was hidden", name)
+			}
+		}
+	})
 }

@@ -56,7 +56,7 @@ func TestDirtyRecords(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			inputs, err := Inputs([]string{dir}, nil)
+			inputs, _, err := Inputs([]string{dir}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -161,6 +161,7 @@ func TestProfileRules(t *testing.T) {
 	provision := func(system, code string) string {
 		return `{"resourceType":"HealthcareService","id":"x","serviceProvisionCode":[{"coding":[{"system":"` + system + `","code":"` + code + `"}]}]}`
 	}
+	const removed = " (the element was removed, since the directory does not hold it)"
 	const controls = "a string has a backspace, a vertical tab or a form feed, which FHIR does not allow: remove it"
 	ahpra := func(value string) string { return identifierJSON(ahpraSystem, value, "") }
 	for _, c := range []struct{ name, text, want string }{
@@ -187,6 +188,10 @@ func TestProfileRules(t *testing.T) {
 		{"provision", provision(hcpdDefinitions+"CodeSystem/service-provision-cs", "BB"), ""},
 		{"provision of 0.3.0", provision("http://terminology.hl7.org.au/CodeSystem/service-provision-conditions", "BBO"), ""},
 		{"provision unknown", provision(hcpdDefinitions+"CodeSystem/service-provision-cs", "BBO"), "serviceProvisionCode[0]: the code is not one of NFE, FAP, MIX and BB in their code system"},
+		{"birth date", practitioner(`"birthDate":"1970-04-13"`), ""},
+		{"birth date in another form", practitioner(`"birthDate":"13/04/1970"`), "birthDate: this is not a date: write a year, month, day or instant, such as 2026, 2026-03-01 or 2026-03-01T09:30:00Z" + removed},
+		{"photo and gender of another shape", practitioner(`"photo":{"url":"http://x"},"gender":1`), "photo: the element repeats: write an array" + removed + "; gender: this is not a string: put it in quotes" + removed},
+		{"birth date of a contained resource", `{"resourceType":"PractitionerRole","id":"x","contained":[{"resourceType":"Practitioner","id":"p","birthDate":70}]}`, "contained[0].birthDate: this is not a date: write a year, month, day or instant, such as 2026, 2026-03-01 or 2026-03-01T09:30:00Z" + removed},
 		{"vertical tab in a name", `{"resourceType":"Location","id":"x","name":"a\u000bb"}`, "name: " + controls},
 		{"form feed and backspace below", `{"resourceType":"Location","id":"x","alias":["a","b\f"],"address":{"line":["\b"]}}`, "alias[1]: " + controls + "; address.line[0]: " + controls},
 		{"control character in the name of a member", `{"resourceType":"Location","id":"x","a\fb":"c"}`, "(a member): " + controls},

@@ -23,7 +23,7 @@ func dataFolder(t *testing.T, name string) string {
 // TestPublicData loads the public Australian test data. Each refusal has a reason, and no
 // private element is stored.
 func TestPublicData(t *testing.T) {
-	inputs, err := Inputs([]string{dataFolder(t, "au-fhir-test-data.ndjson.gz")}, nil)
+	inputs, _, err := Inputs([]string{dataFolder(t, "au-fhir-test-data.ndjson.gz")}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestPublicData(t *testing.T) {
 
 // TestGuideExamples checks that the guide's examples of the seven types load.
 func TestGuideExamples(t *testing.T) {
-	inputs, err := Inputs([]string{dataFolder(t, "ig-examples")}, nil)
+	inputs, _, err := Inputs([]string{dataFolder(t, "ig-examples")}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

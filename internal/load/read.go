@@ -22,6 +22,8 @@ type piece struct {
 	line      int    // of its start, from 1
 	text      []byte // of a refusal: as far as it could be read; valid only during the call
 	entry     bool
+	number    int       // of an entry in its Bundle, from 0
+	urls      *fullURLs // of the Bundle of an entry
 	refusal   *Refusal
 	candidate *candidate // the refused resource, if there is no text
 	part      bool       // of a refusal: the resources in the text are refused with other lines
@@ -32,7 +34,9 @@ type inputReader struct {
 	emit      func(piece) error
 	bytesRead int64 // of all inputs so far, before decompression
 
-	notices []string // see Summary.Notices
+	urls    []*fullURLs // of the Bundles that follow in an input that is read entry by entry
+	opened  func()      // is called at the start of each such Bundle. Optional
+	notices []string    // see Summary.Notices
 }
 
 // brokenInput is the error of an input that could not be read to its end.
@@ -65,28 +69,38 @@ func (s *inputReader) readInput(ctx context.Context, in Input) error {
 		s.bytesRead += int64(n)
 		return n, err
 	}), 1<<16)
-	var plain io.Reader = raw
-	if magic, _ := raw.Peek(2); bytes.Equal(magic, gzipMagic) {
-		unzipped, err := newGunzip(raw)
-		if err != nil {
-			return &brokenInput{in.Name, 0, nil, err}
-		}
+	plain, unzipped, err := decompressed(raw)
+	if err != nil {
+		return &brokenInput{in.Name, 0, nil, err}
+	}
+	if unzipped != nil {
 		defer func() {
 			if n := unzipped.trailing; n > 0 {
 				s.notices = append(s.notices, fmt.Sprintf("%s: ignored %d bytes after the end of the gzip data; everything before them was read", in.Name, n))
 			}
 		}()
-		plain = unzipped
 	}
 	buffered := bufio.NewReaderSize(plain, peekSize)
 	head, _ := buffered.Peek(peekSize)
-	switch formatOf(head, len(head) < peekSize) {
+	switch f := formatOf(head, len(head) < peekSize); f {
 	case bundle:
-		return s.readBundles(in.Name, buffered)
+		return s.readBundlesTwice(ctx, in, buffered)
 	case jsonText:
 		return s.readDocuments(in.Name, buffered)
+	case ndjson:
+		return s.readLines(in.Name, buffered)
+	default:
+		return s.refuseFormat(in.Name, f, buffered)
 	}
-	return s.readLines(in.Name, buffered)
+}
+
+// decompressed returns a reader of the text of an input. gzip is nil if it is not compressed.
+func decompressed(raw *bufio.Reader) (plain io.Reader, gzip *gunzip, err error) {
+	if magic, _ := raw.Peek(2); !bytes.Equal(magic, gzipMagic) {
+		return raw, nil, nil
+	}
+	gzip, err = newGunzip(raw)
+	return gzip, gzip, err
 }
 
 // readLines reads NDJSON. Consecutive lines that do not look like a resource are collected,

@@ -22,7 +22,7 @@ const (
 	EmptyElement Kind = "empty element"
 	BadShape     Kind = "element of the wrong shape"
 	BadState     Kind = "status not well-formed"
-	BadEntry     Kind = "bundle entry that is not a PUT"
+	BadEntry     Kind = "bundle entry that cannot be applied"
 	BadInput     Kind = "input not readable"
 )
 

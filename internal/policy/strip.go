@@ -38,7 +38,7 @@ func (s Stripped) Any() bool { return s.Internal || s.Private }
 func Strip(t fhir.Type, v *fastjson.Value) Stripped {
 	s := Stripped{Internal: stripDeactivated(v)}
 	if aboutPerson(t) {
-		s.Private = stripElements(v)
+		s.Private = stripElements(t, v)
 	}
 	s.members(v)
 	if s.Private {
@@ -47,12 +47,18 @@ func Strip(t fhir.Type, v *fastjson.Value) Stripped {
 	return s
 }
 
+// Removes reports whether [Strip] removes a member of a resource of type t, whatever its
+// value, such as the birthDate of a Practitioner.
+func Removes(t fhir.Type, member []byte) bool {
+	return aboutPerson(t) && isHeldElement(bytes.TrimPrefix(member, []byte("_")))
+}
+
 // stripElements removes the elements of the table from a resource about a person, without
 // regard to the case of their names.
-func stripElements(v *fastjson.Value) bool {
+func stripElements(t fhir.Type, v *fastjson.Value) bool {
 	var gone []string
 	v.GetObject().Visit(func(key []byte, _ *fastjson.Value) {
-		if isHeldElement(bytes.TrimPrefix(key, []byte("_"))) {
+		if Removes(t, key) {
 			gone = append(gone, string(key))
 		}
 	})

@@ -199,25 +199,20 @@ func (c *collector) age(v *fastjson.Value) {
 	c.days[int64(math.Floor(float64(t.Unix())/86400))]++
 }
 
-// references adds the references of a record to records that have not been read yet.
+// references adds the references of a record to records that have not been read yet, and
+// those by a urn:, which nothing in a directory has.
 func (c *collector) references(self string, v *fastjson.Value) {
-	switch v.Type() {
-	case fastjson.TypeArray:
-		for _, element := range v.GetArray() {
-			c.references(self, element)
+	fhir.EachReference(v, func(_ []byte, _ *fastjson.Value, text []byte) {
+		target := string(text)
+		if to, err := fhir.ParseReference(target); err == nil {
+			target = to.String()
+		} else if !fhir.IsURN(target) {
+			return
 		}
-	case fastjson.TypeObject:
-		v.GetObject().Visit(func(name []byte, member *fastjson.Value) {
-			if string(name) != "reference" || member.Type() != fastjson.TypeString {
-				c.references(self, member)
-				return
-			}
-			to := text(member)
-			if k := c.key(to); strings.Count(to, "/") == 1 && !c.known[k] {
-				c.pending[k] = append(c.pending[k], link{self, to})
-			}
-		})
-	}
+		if k := c.key(target); !c.known[k] {
+			c.pending[k] = append(c.pending[k], link{self, target})
+		}
+	})
 }
 
 // identifiers checks the identifiers of a record. A role repeats the numbers of its
@@ -359,6 +354,9 @@ func (c *collector) finishReferences() {
 		for _, l := range links {
 			from, _, _ := strings.Cut(l.from, "/")
 			to, _, _ := strings.Cut(l.to, "/")
+			if fhir.IsURN(l.to) {
+				to = "a urn:"
+			}
 			d := byTypes[[2]string{from, to}]
 			if d == nil {
 				d = &Dangling{From: from, To: to}

@@ -64,9 +64,9 @@ type Identifier struct {
 // Dangling counts dangling references from one type to another.
 type Dangling struct {
 	From    string `json:"from"`
-	To      string `json:"to"`
+	To      string `json:"to"` // "a urn:" for references by a urn:, which nothing resolves
 	Count   int    `json:"count"`
-	Example string `json:"example"` // from Type/id to Type/id
+	Example string `json:"example"` // from Type/id to Type/id or to a urn:
 }
 
 // Point is a cell of the map: its centre in degrees and the number of its locations.

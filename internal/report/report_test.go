@@ -99,6 +99,8 @@ func TestFiles(t *testing.T) {
 	write("Location.ndjson", "l")
 	write("Organization.ndjson", "o")
 	write("Other.ndjson", "x")
+	write("Endpoint.jsonl", "e")
+	write("Provenance.jsonl.gz", "v")
 	write("notes.txt", "no")
 	got := ""
 	for r, err := range Files(dir) {
@@ -107,7 +109,7 @@ func TestFiles(t *testing.T) {
 		}
 		got += string(r.JSON)
 	}
-	if got != "olpx" {
+	if got != "olepvx" {
 		t.Errorf("read %q, want the files in loading order", got)
 	}
 }
@@ -122,7 +124,7 @@ func TestFilesErrors(t *testing.T) {
 	if err := os.WriteFile(long, bytes.Repeat([]byte("x"), maxLine+1), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{"nowhere": "no such file", t.TempDir(): "has no .ndjson", fake: "not a gzip file", long: "longer than"} {
+	for path, want := range map[string]string{"nowhere": "no such file", t.TempDir(): "has no .ndjson or .jsonl", fake: "not a gzip file", long: "longer than"} {
 		if _, err := Collect(t.Context(), Files(path)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one with %q", path, err, want)
 		}

@@ -30,7 +30,8 @@ type Source = iter.Seq2[Record, error]
 const maxLine = 16 << 20
 
 // Files returns the records of NDJSON files. Files whose names end in .gz are decompressed.
-// A folder stands for the .ndjson and .ndjson.gz files directly in it, in loading order.
+// A folder stands for the .ndjson and .jsonl files directly in it, with or without .gz, in
+// loading order.
 func Files(paths ...string) Source {
 	return func(yield func(Record, error) bool) {
 		files, err := expand(paths)
@@ -61,11 +62,13 @@ func expand(paths []string) (files []string, err error) {
 			files = append(files, path)
 			continue
 		}
-		plain, _ := filepath.Glob(filepath.Join(path, "*.ndjson"))
-		zipped, _ := filepath.Glob(filepath.Join(path, "*.ndjson.gz"))
-		found := append(plain, zipped...)
+		var found []string
+		for _, pattern := range []string{"*.ndjson", "*.ndjson.gz", "*.jsonl", "*.jsonl.gz"} {
+			names, _ := filepath.Glob(filepath.Join(path, pattern))
+			found = append(found, names...)
+		}
 		if len(found) == 0 {
-			return nil, fmt.Errorf("report: folder %s has no .ndjson or .ndjson.gz files: give a folder that has some, or the files", path)
+			return nil, fmt.Errorf("report: folder %s has no .ndjson or .jsonl files, with or without .gz: give a folder that has some, or the files", path)
 		}
 		slices.SortStableFunc(found, func(a, b string) int { return rank(a) - rank(b) })
 		files = append(files, found...)

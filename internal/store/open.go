@@ -32,6 +32,8 @@ type Options struct {
 	// Create creates the directory if it does not exist. An existing directory must match
 	// it.
 	Create *Identity
+	// Created is called when Create has created the directory. Optional.
+	Created func()
 	// Expect lists what an existing directory must match; empty fields are ignored. Unlike
 	// Create, it never creates a directory.
 	Expect Identity

@@ -15,7 +15,12 @@ import (
 // different resources.
 type Extractor struct {
 	rules [fhir.Provenance + 1][]rule // by type
+	bases []string
 }
+
+// Bases returns the base URLs of the directory, present and former. References below them are
+// references into the directory.
+func (e *Extractor) Bases() []string { return e.bases }
 
 // rule extracts the entries of one parameter.
 type rule struct {
@@ -32,7 +37,7 @@ type rule struct {
 // references into the directory. An error is a mistake in the definitions and names the
 // parameter.
 func NewExtractor(reg *conformance.Registry, bases ...string) (*Extractor, error) {
-	e := &Extractor{}
+	e := &Extractor{bases: bases}
 	for _, t := range reg.Types() {
 		for _, p := range reg.Params(t) {
 			if !p.Indexed() {

@@ -29,7 +29,13 @@ func (d Dialect) Establish(ctx context.Context, db *sql.DB, o store.Options) (st
 	if err := failpoint.Inject(ctx, "directory.migrated"); err != nil {
 		return info, err
 	}
-	return info, d.write(ctx, db, info)
+	if err := d.write(ctx, db, info); err != nil {
+		return info, err
+	}
+	if o.Created != nil {
+		o.Created()
+	}
+	return info, nil
 }
 
 // Read returns what the directory is. known is false for a directory whose

@@ -44,6 +44,7 @@ type cli struct {
 	Serve    serveCmd    `cmd:"" help:"Serve a directory over HTTP: search, read and bulk export."`
 	Search   searchCmd   `cmd:"" help:"Search a data directory; --explain shows the plan."`
 	Check    checkCmd    `cmd:"" help:"Verify the integrity of a data directory (works while it is being served)."`
+	Jobs     jobsCmd     `cmd:"" help:"List, show and cancel the exports of a directory (works while it is being served)."`
 	Reindex  reindexCmd  `cmd:"" help:"Rebuild the search index, for example after an upgrade that changed search parameters."`
 	Rebase   rebaseCmd   `cmd:"" help:"Move a directory to another public base URL."`
 	Backup   backupCmd   `cmd:"" help:"Copy a data directory (works while it is being served)."`

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"muster/internal/blob"
 	"muster/internal/failpoint"
 	"muster/internal/store"
 )
@@ -109,17 +110,17 @@ func (s *Service) remove(ctx context.Context, names []string) error {
 	return nil
 }
 
-// removeFiles removes all blobs of a job, including those without a row.
-func (s *Service) removeFiles(ctx context.Context, jobID string) error {
+// RemoveFiles removes all blobs of a cancelled job, including those without a row.
+func RemoveFiles(ctx context.Context, blobs blob.Store, jobID string) error {
 	var names []string
-	err := s.Blobs.List(ctx, func(name string, _ time.Time) error {
+	err := blobs.List(ctx, func(name string, _ time.Time) error {
 		if strings.HasPrefix(name, jobID+"/") {
 			names = append(names, name)
 		}
 		return nil
 	})
 	for _, name := range names {
-		err = errors.Join(err, s.Blobs.Remove(ctx, name))
+		err = errors.Join(err, blobs.Remove(ctx, name))
 	}
 	return err
 }

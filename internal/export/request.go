@@ -56,6 +56,12 @@ func (r Request) encode(base string) ([]byte, error) {
 	return json.Marshal(stored)
 }
 
+// StoredParameters returns the filters and _since of the request in the row of a job.
+func StoredParameters(request []byte) (filters []string, since *fhir.Instant, err error) {
+	stored, err := readStored(request)
+	return stored.Filters, stored.Since, err
+}
+
 // readStored parses the result of encode without compiling the filters.
 func readStored(text []byte) (stored storedRequest, err error) {
 	if err := json.Unmarshal(text, &stored); err != nil {

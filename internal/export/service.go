@@ -233,9 +233,8 @@ func (s *Service) KickOff(ctx context.Context, r Request) (jobID string, err err
 	return job.ID, nil
 }
 
-// ownedJob returns a job of the principal in ctx. A job of another principal is
-// [store.ErrNotFound]. A job whose retention is over is Expired, even if the janitor has
-// not run since: no other code compares Expires with the time.
+// ownedJob returns a job of the principal in ctx as of now. A job of another principal is
+// [store.ErrNotFound].
 func (s *Service) ownedJob(ctx context.Context, id string) (store.Job, error) {
 	job, err := s.jobs.Job(ctx, id)
 	if err != nil {
@@ -244,10 +243,7 @@ func (s *Service) ownedJob(ctx context.Context, id string) (store.Job, error) {
 	if job.Owner != auth.From(ctx).ID {
 		return store.Job{}, store.ErrNotFound
 	}
-	if !job.State.Live() && s.now() >= job.Expires {
-		job.State = store.Expired
-	}
-	return job, nil
+	return job.At(s.now()), nil
 }
 
 // Cancel cancels a live job or deletes an ended one. Its files are removed before Cancel
@@ -278,7 +274,7 @@ func (s *Service) Cancel(ctx context.Context, jobID string) error {
 	if err := failpoint.Inject(ctx, "export.cancelled"); err != nil {
 		return err
 	}
-	if err := s.removeFiles(context.WithoutCancel(ctx), job.ID); err != nil {
+	if err := RemoveFiles(context.WithoutCancel(ctx), s.Blobs, job.ID); err != nil {
 		s.Logger.Error("files of a cancelled job were not removed; the janitor will retry", "job", job.ID, "error", err)
 	}
 	return nil

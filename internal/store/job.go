@@ -73,6 +73,15 @@ type Job struct {
 	NextPoll fhir.Instant // requested time of the next poll; zero before the first
 }
 
+// At returns the job as of now: a job whose retention is over is Expired, even if the janitor has
+// not run since. No other code compares Expires with the time.
+func (j Job) At(now fhir.Instant) Job {
+	if !j.State.Live() && now >= j.Expires {
+		j.State = Expired
+	}
+	return j
+}
+
 // Part is one output file of a job: a range of row keys of one type.
 type Part struct {
 	JobID  string

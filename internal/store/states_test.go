@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"muster/internal/fhir"
 	"muster/internal/store"
 
 	"github.com/google/go-cmp/cmp"
@@ -84,6 +85,19 @@ func TestStatesMoveForward(t *testing.T) {
 		}
 		if from != store.Expired && !from.CanBecome(store.Expired) && !from.CanBecome(store.Cancelled) {
 			t.Errorf("%s leads to no end", from)
+		}
+	}
+}
+
+// TestJobAt checks at which time an ended export counts as expired.
+func TestJobAt(t *testing.T) {
+	for _, c := range []struct {
+		state   store.State
+		expires fhir.Instant
+		want    store.State
+	}{{store.Writing, 0, store.Writing}, {store.Complete, 101, store.Complete}, {store.Complete, 100, store.Expired}, {store.Cancelled, 99, store.Expired}} {
+		if got := (store.Job{State: c.state, Expires: c.expires}).At(100).State; got != c.want {
+			t.Errorf("%s until %d is %s at 100, want %s", c.state, c.expires, got, c.want)
 		}
 	}
 }

@@ -241,6 +241,7 @@ func FuzzExtract(f *testing.F) {
 			}
 		}
 	}
+	f.Add(`{"resourceType":"Organization","meta":{"profile":["|","|1"]}}`)
 	reg, extractor := load(f)
 	byID := params(reg)
 	f.Fuzz(func(t *testing.T, text string) {

@@ -265,11 +265,11 @@ func reference(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 }
 
 func uri(dst []Entry, r *rule, element *fastjson.Value) []Entry {
-	text := element.GetStringBytes()
-	if len(text) == 0 {
+	text := r.spelled(dst, element.GetStringBytes())
+	if text == "" { // also a canonical that is only a version
 		return dst
 	}
-	return append(dst, Entry{Kind: URI, Param: r.param.ID, Code: r.spelled(dst, text)})
+	return append(dst, Entry{Kind: URI, Param: r.param.ID, Code: text})
 }
 
 // clock appends a time of day as the number HHMM: 08:30:00 is 830 (SR-43).

@@ -195,7 +195,13 @@ func TestAccess(t *testing.T) {
 	b.clock.Add(24 * time.Hour)
 	_, poll = b.Poll(t.Context(), id)
 	_, open = b.OpenFile(t.Context(), parts[0].File)
-	if diff := cmp.Diff([]bool{true, true, true}, []bool{errors.Is(poll, store.ErrNotFound), errors.Is(open, store.ErrNotFound), errors.Is(b.Cancel(t.Context(), id), ErrAlreadyDeleted)}); diff != "" {
+	if diff := cmp.Diff([]bool{true, true, true}, []bool{errors.Is(poll, store.ErrNotFound), errors.Is(open, store.ErrNotFound), errors.Is(b.Cancel(t.Context(), id), ErrExpired)}); diff != "" {
 		t.Errorf("after the retention: poll %v, open %v", poll, open)
+	}
+	if err := b.sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Cancel(t.Context(), id); !errors.Is(err, ErrExpired) {
+		t.Errorf("after the janitor: cancel %v", err)
 	}
 }

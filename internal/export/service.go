@@ -181,8 +181,11 @@ func (s *Service) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// ErrAlreadyDeleted is returned when the job to cancel was deleted or has expired.
-var ErrAlreadyDeleted = errors.New("this export was already deleted or has expired")
+// The errors of a job that cannot be cancelled any more.
+var (
+	ErrAlreadyDeleted = errors.New("this export was already deleted")
+	ErrExpired        = errors.New("this export has expired")
+)
 
 // TooManyJobs is the error of a kick-off beyond Config.JobsPerPrincipal (KO-52).
 // It wraps [store.ErrTooManyJobs].
@@ -248,12 +251,16 @@ func (s *Service) ownedJob(ctx context.Context, id string) (store.Job, error) {
 
 // Cancel cancels a live job or deletes an ended one. Its files are removed before Cancel
 // returns, and its workers stop within a heartbeat (DE-01, DE-03, DE-05). A job that is
-// unknown or belongs to another client is [store.ErrNotFound]. A job that was deleted
-// before or has expired is [ErrAlreadyDeleted] (DE-04).
+// unknown or belongs to another client is [store.ErrNotFound], one that was deleted before
+// [ErrAlreadyDeleted], and one that has expired [ErrExpired], whether or not it was deleted
+// before it expired (DE-04).
 func (s *Service) Cancel(ctx context.Context, jobID string) error {
 	job, err := s.ownedJob(ctx, jobID)
 	if err != nil {
 		return err
+	}
+	if job.State == store.Expired {
+		return ErrExpired
 	}
 	if !job.State.CanBecome(store.Cancelled) {
 		return ErrAlreadyDeleted

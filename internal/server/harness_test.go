@@ -30,6 +30,7 @@ const (
 	knownJob   = "f2b1a7a0-52c1-4d65-8e9e-0d3a8f5a1111"
 	deletedJob = "f2b1a7a0-52c1-4d65-8e9e-0d3a8f5a2222"
 	unknownJob = "f2b1a7a0-52c1-4d65-8e9e-0d3a8f5a3333"
+	expiredJob = "f2b1a7a0-52c1-4d65-8e9e-0d3a8f5a5555"
 	knownFile  = "f2b1a7a0-52c1-4d65-8e9e-0d3a8f5a4444"
 )
 
@@ -71,6 +72,8 @@ func (f *fakeExports) Cancel(_ context.Context, job string) error {
 		return f.err
 	case job == deletedJob:
 		return export.ErrAlreadyDeleted
+	case job == expiredJob:
+		return export.ErrExpired
 	case job != knownJob:
 		return store.ErrNotFound
 	}

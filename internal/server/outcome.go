@@ -103,6 +103,8 @@ func serviceIssue(err error) (fhir.Issue, bool) {
 	case errors.Is(err, store.ErrTooManyJobs):
 		return fhir.Issue{Code: fhir.CodeThrottled, Diagnostics: "Too many of your exports are running: wait for one to end, or delete one."}, true
 	case errors.Is(err, export.ErrFileLost):
+	case errors.Is(err, export.ErrExpired):
+		return fhir.Issue{Code: fhir.CodeNotFound, Diagnostics: "This export has expired, and its files no longer exist."}, true
 		return fhir.Issue{Code: fhir.CodeException, Diagnostics: "This file of the export is lost, and retrying will not help: start the export again, and report the X-Request-ID of this response to the operator."}, true
 	case errors.As(err, &broken):
 		return fhir.Issue{Code: fhir.CodeTransient, Diagnostics: broken.Reason() + " Try again later."}, true
@@ -129,7 +131,7 @@ func pollError(err error) error {
 // cancelError maps the errors of a DELETE. A job that does not exist, or belongs to another
 // client, is 400, although it is 404 for a poll: the guide requires it (DE-04).
 func cancelError(err error) error {
-	if errors.Is(err, store.ErrNotFound) && !errors.Is(err, export.ErrAlreadyDeleted) {
+	if errors.Is(err, store.ErrNotFound) {
 		return fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "Endpoint artefact not found for the provided job ID."}
 	}
 	return err

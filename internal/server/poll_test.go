@@ -100,6 +100,7 @@ func TestCancel(t *testing.T) {
 		{"DE-08", "with Accept", "?_jobId=" + knownJob, []string{"Accept: application/fhir+json"}, 202, ""},
 		{"DE-04", "unknown", "?_jobId=" + unknownJob, nil, 400, fhir.CodeInvalid},
 		{"DE-04", "deleted", "?_jobId=" + deletedJob, nil, 404, fhir.CodeNotFound},
+		{"DE-04", "expired", "?_jobId=" + expiredJob, nil, 404, fhir.CodeNotFound},
 		{"DE-06", "no job", "", nil, 400, fhir.CodeInvalid},
 	} {
 		t.Run(strings.TrimSpace(c.req+" "+c.name), func(t *testing.T) {
@@ -108,6 +109,11 @@ func TestCancel(t *testing.T) {
 			u.wantStatus(r, c.want, c.code)
 			if c.want == 202 && (len(r.body) != 0 || r.ContentLength != 0) {
 				t.Errorf("body %q, length %d", r.body, r.ContentLength)
+			}
+			for _, word := range []string{"deleted.", "expired"} {
+				if says := bytes.Contains(r.body, []byte("This export")) && bytes.Contains(r.body, []byte(word)); says != strings.HasPrefix(word, c.name) {
+					t.Errorf("it says %q: %t: %s", word, says, r.body)
+				}
 			}
 			if c.name == "unknown" && !bytes.Contains(r.body, []byte("Endpoint artefact not found for the provided job ID.")) {
 				t.Errorf("not the text of the guide: %s", r.body)

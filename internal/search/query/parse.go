@@ -65,7 +65,7 @@ func (p *parser) resourceType() (int, bool) {
 		mark = len(text) // a name alone still names a type
 	}
 	if mark <= 0 || mark < len(text) && text[mark] != '?' {
-		p.refuse(Span{0, len(text)}, "does not begin with a resource type and a question mark: write them first, such as Organization?name=clinic")
+		p.refuseAsWritten(Span{0, len(text)}, "does not begin with a resource type and a question mark: write them first, such as Organization?name=clinic")
 		return 0, false
 	}
 	t, ok := fhir.ParseType(text[:mark])
@@ -76,7 +76,7 @@ func (p *parser) resourceType() (int, bool) {
 	}
 	p.q.Type = t
 	if mark == len(text) {
-		p.refuse(Span{0, mark}, "has no question mark: write one and a criterion after the type, such as Organization?name=clinic")
+		p.refuseAsWritten(Span{0, mark}, "has no question mark: write one and a criterion after the type, such as Organization?name=clinic")
 		return 0, false
 	}
 	return mark + 1, true
@@ -125,14 +125,18 @@ func (p *parser) bare(name piece, at Span) {
 		p.q.Params = append(p.q.Params, TypeTest{Ref: "target", Type: typeName, At: at})
 		return
 	}
-	p.refuse(at, "has no '=': write name=value; an & within a value is written %26")
+	p.refuseAsWritten(at, "has no '=': write name=value; an & within a value is written %26")
 }
 
-func (p *parser) refuse(at Span, problem string) {
-	p.issues = append(p.issues, fhir.Issue{
-		Code:        fhir.CodeInvalid,
-		Diagnostics: place(p.q.Source, at) + " " + problem,
-	})
+func (p *parser) refuse(at Span, problem string) { p.report(place(p.q.Source, at), problem) }
+
+// refuseAsWritten refuses a piece that lacks a character, which it may have escaped.
+func (p *parser) refuseAsWritten(at Span, problem string) {
+	p.report(placeAsWritten(p.q.Source, at), problem)
+}
+
+func (p *parser) report(place, problem string) {
+	p.issues = append(p.issues, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: place + " " + problem})
 }
 
 // index returns the offset of c in s, the length of s if s does not contain c.

@@ -30,8 +30,9 @@ type serveCmd struct {
 	Listen   string `default:"localhost:8080" placeholder:"HOST:PORT" help:"Address to listen on (${default})."`
 	BaseURL  string `name:"base-url" placeholder:"URL" help:"Public base URL, part of every link. It is stored in the directory; muster rebase changes it. Defaults to the stored one, or else to the address of --listen, which is not stored."`
 
-	BehindProxy bool `help:"A proxy in front of the server terminates TLS. Required to listen on other addresses than localhost, unless there is a certificate."`
-	NoAuth      bool `name:"no-auth" help:"Serve every client that can connect, without authentication. Required to listen on other addresses than localhost."`
+	Contact     contact `placeholder:"CONTACT" help:"How clients reach the operator, for the CapabilityStatement: an e-mail address, a phone number or a URL. Defaults to the base URL."`
+	BehindProxy bool    `help:"A proxy in front of the server terminates TLS. Required to listen on other addresses than localhost, unless there is a certificate."`
+	NoAuth      bool    `name:"no-auth" help:"Serve every client that can connect, without authentication. Required to listen on other addresses than localhost."`
 
 	Zone         timeZone       `default:"${zone}" help:"Time zone of the times in manifests, and of dates without a zone in filters (${default})."`
 	Workers      int            `default:"${workers}" help:"Number of workers that write export files (${default})."`
@@ -313,6 +314,7 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 	config := server.Config{
 		Exports: s.exports, Searches: searches, ParseExport: s.exports.ParseRequest, Ready: s.ready,
 		Registry: registry, BaseURL: s.base, Version: b.full(), Released: b.committed, Logger: s.log, Now: s.directory.Now,
+		Contact: c.Contact.Contact, Rules: c.serverRules(suppressed),
 		PostDownload: compat.PostDownload, StrictAccept: compat.StrictAccept, RequestIDStrict: compat.StrictRequestID,
 		Limits: c.limits(c.listensLocally()), Observer: s.metrics, BehindProxy: c.BehindProxy,
 	}

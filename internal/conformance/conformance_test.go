@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -269,9 +270,11 @@ func TestCapabilityFacts(t *testing.T) {
 	}
 	server := s.Rest[0]
 	for fact, holds := range map[string]func() bool{
-		"an instance of R4 in JSON": func() bool {
+		"CS-01": func() bool {
 			return s.Kind == "instance" && s.FHIRVersion == "4.0.1" && slices.Equal(s.Format, []string{"json"}) &&
-				s.Publisher != "" && s.Implementation.URL == "http://x/fhir" && s.Implementation.Description != ""
+				s.Publisher != "" && len(s.Contact) == 1 && slices.Equal(s.Contact[0].Telecom, []Contact{{"url", "http://x/fhir"}}) &&
+				s.Implementation.URL == "http://x/fhir" && s.Implementation.Description != "" &&
+				slices.Contains(s.Instantiates, "http://digitalhealth.gov.au/fhir/hcpd/CapabilityStatement/health-connect-provider-directory-responder")
 		},
 		"the program and its date": func() bool {
 			return s.Software == software{Name: "muster", Version: "v", ReleaseDate: "2026-11-30T01:02:03Z"}
@@ -281,10 +284,19 @@ func TestCapabilityFacts(t *testing.T) {
 				server.Operation[0].Definition == "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/export"
 		},
 		"CS-06": func() bool {
-			last := server.Resource[len(server.Resource)-1]
-			return last.Type == "Binary" && slices.Equal(last.Interaction, []interaction{{Code: "read"}})
+			of := map[string]resource{}
+			for _, r := range server.Resource {
+				of[r.Type] = r
+			}
+			history := of["Provenance"].ReadHistory
+			return slices.Equal(of["Binary"].Interaction, []interaction{{Code: "read"}}) &&
+				of["Parameters"].Profile == "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hcpd-export-request-parameters" && of["Parameters"].Interaction == nil &&
+				history != nil && !*history && server.Security.Description != "" && len(s.Contact) == 1 && len(s.Instantiates) == 1
 		},
-		"the limit on polling": func() bool { return strings.Contains(server.Operation[0].Documentation, "120 seconds") },
+		"CS-08": func() bool {
+			return strings.Contains(server.Operation[0].Documentation, "at most 120 seconds; earlier polls get 429") &&
+				strings.Contains(server.Documentation, "A page has at most 30 resources (_count) and a search shows at most the first 150.")
+		},
 	} {
 		if !holds() {
 			t.Errorf("the statement does not say what it should: %s", fact)
@@ -306,7 +318,7 @@ func TestCapabilityStatementIsTruthful(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range s.Rest[0].Resource {
-		if r.Type != "Binary" && !slices.Equal(r.Interaction, []interaction{{Code: "read"}, {Code: "search-type"}}) {
+		if r.Type != "Binary" && r.Type != "Parameters" && !slices.Equal(r.Interaction, []interaction{{Code: "read"}, {Code: "search-type"}}) {
 			t.Errorf("%s: interactions %v, want read and search", r.Type, r.Interaction)
 		}
 		rt, _ := fhir.ParseType(r.Type)
@@ -317,6 +329,35 @@ func TestCapabilityStatementIsTruthful(t *testing.T) {
 			if p.Definition == "" {
 				t.Errorf("%s?%s has no definition", r.Type, p.Name)
 			}
+		}
+	}
+}
+
+// TestCapabilityTextFollowsTheRules checks that the text names the rules that are in force.
+func TestCapabilityTextFollowsTheRules(t *testing.T) {
+	t.Attr("requirements", "CS-08")
+	for _, c := range []struct {
+		rules     ServerRules
+		says, not string
+	}{
+		{ServerRules{}, "at most 120 seconds; earlier polls get 429", "answered too"},
+		{ServerRules{PollInterval: 2 * time.Minute}, "which is 120 seconds; earlier polls get 429", "at most 120"},
+		{ServerRules{PollInterval: 1500 * time.Millisecond}, "which is 2 seconds; earlier polls get 429", "120"},
+		{ServerRules{AnswersEarlyPolls: true}, "at most 120 seconds; earlier polls are answered too", "429"},
+		{ServerRules{}, "Each type in _type needs one _typeFilter", "may have one"},
+		{ServerRules{ExportsWithoutFilter: true}, "without one all resources of the type are exported", "needs one _typeFilter"},
+		{ServerRules{}, "A search needs at least one parameter", "403"},
+		{ServerRules{SearchesEverything: true}, "unless it names another state", "A search needs at least one parameter"},
+		{ServerRules{SuppressedUnknown: true}, "the parameter suppressed is rejected with 403", "unless it names another state"},
+		{ServerRules{}, "the resources in any state that changed", "but not suppressed ones"},
+		{ServerRules{DeltasWithoutSuppressed: true}, "also inactive ones, but not suppressed ones", "in any state"},
+	} {
+		var s capabilityStatement
+		if err := json.Unmarshal(CapabilityStatement(load(t), CapabilityOptions{BaseURL: "http://x/fhir", Rules: c.rules}), &s); err != nil {
+			t.Fatal(err)
+		}
+		if text := s.Rest[0].Documentation + s.Rest[0].Operation[0].Documentation; !strings.Contains(text, c.says) || strings.Contains(text, c.not) {
+			t.Errorf("%+v: the text is %q; want %q, and not %q", c.rules, text, c.says, c.not)
 		}
 	}
 }

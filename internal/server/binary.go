@@ -75,13 +75,9 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) error {
 // negotiateForm chooses the form: NDJSON unless Accept prefers the Binary resource (RE-03
 // to RE-05).
 func negotiateForm(r *http.Request) (form, error) {
-	format, err := formatOf(r)
+	accept, err := acceptedBy(r)
 	if err != nil {
 		return 0, err
-	}
-	accept := acceptanceOf(r)
-	if format != "" {
-		accept = acceptance{{value: format}}
 	}
 	asLines := accept.qualityWithAliases(fhirNDJSON, ndjsonAliases...)
 	asResource := accept.quality(fhirJSON)

@@ -62,7 +62,7 @@ func (s *Server) statusURL(job string) string {
 	return s.BaseURL + "/$export-poll-status?_jobId=" + url.QueryEscape(job)
 }
 
-// checkKickOffMedia checks Content-Type and Accept (KO-05, KO-06). Plain JSON is accepted
+// checkKickOffMedia checks Content-Type and Accept (KO-05, KO-06, FM-05). Plain JSON is accepted
 // in both, also with StrictAccept, because a successful response has no body.
 func checkKickOffMedia(r *http.Request) error {
 	if t := mediaTypeOf(r); t != fhirJSON && t != plainJSON {
@@ -76,6 +76,9 @@ func checkKickOffMedia(r *http.Request) error {
 	}
 	if accept := acceptanceOf(r); accept.qualityWithAliases(fhirJSON, plainJSON) == 0 {
 		return refusal{kind: notAcceptable, text: "Responses to a kick-off are FHIR JSON: send Accept: application/fhir+json, or omit it."}
+	if version := foreignVersion(r); version != "" {
+		return refusal{kind: unsupportedMediaType, text: fmt.Sprintf("The server speaks FHIR version %s: send the body with fhirVersion=%[1]s or without fhirVersion, not %s.", fhirVersion, version)}
+	}
 	}
 	return nil
 }

@@ -34,6 +34,8 @@ func TestKickOff(t *testing.T) {
 		{"KO-04", "Prefer repeated", "POST", "/$export", parameters, []string{asFHIR, "Prefer: handling=strict", async}, 202, ""},
 		{"KO-53", "separate status is not offered", "POST", "/$export", parameters, []string{asFHIR, "Prefer: respond-async, separate-export-status"}, 202, ""},
 		{"KO-05", "parameters of the media type", "POST", "/$export", parameters, []string{"Content-Type: Application/FHIR+json; charset=utf-8; fhirVersion=4.0", async}, 202, ""},
+		{"FM-05", "another version", "POST", "/$export", parameters, []string{"Content-Type: application/fhir+json; fhirVersion=5.0", async}, 415, fhir.CodeNotSupported},
+		{"FM-05", "another version accepted", "POST", "/$export", parameters, []string{asFHIR, async, "Accept: application/fhir+json; fhirVersion=5.0"}, 406, fhir.CodeNotSupported},
 		{"KO-05", "UTF-8 in quotes", "POST", "/$export", parameters, []string{`Content-Type: application/fhir+json; Charset="UTF-8"`, async}, 202, ""},
 		{"KO-05", "UTF-16", "POST", "/$export", parameters, []string{"Content-Type: application/fhir+json; charset=utf-16", async}, 415, fhir.CodeNotSupported},
 		{"KO-05", "two charsets", "POST", "/$export", parameters, []string{"Content-Type: application/json;charset=latin1;charset=utf-8", async}, 415, fhir.CodeNotSupported},

@@ -36,6 +36,15 @@ func (i item) quality() float64 {
 	return q
 }
 
+// fhirVersion is the version of FHIR that the server speaks, as a parameter of media types.
+const fhirVersion = "4.0"
+
+// anotherVersion reports whether a media type names another version of FHIR.
+func (i item) anotherVersion() bool {
+	version, ok := i.params["fhirversion"]
+	return ok && version != fhirVersion
+}
+
 // parseList parses a list header that may be repeated: Accept, Accept-Encoding, Prefer.
 // Commas and semicolons inside quotes do not separate. Empty elements are ignored. Accept
 // could be parsed by goautoneg, but that package splits inside quotes, compares names
@@ -99,10 +108,11 @@ func (a acceptance) quality(mediaType string) float64 {
 	return 0
 }
 
-// exact returns the quality of exactly this name, and whether the header contains it.
+// exact returns the quality of exactly this name, and whether the header contains it. A range
+// with another version of FHIR is ignored (FM-05).
 func (a acceptance) exact(name string) (quality float64, found bool) {
 	for _, i := range a {
-		if strings.EqualFold(i.value, name) {
+		if strings.EqualFold(i.value, name) && !i.anotherVersion() {
 			quality, found = max(quality, i.quality()), true
 		}
 	}
@@ -157,10 +167,20 @@ func mediaTypeOf(r *http.Request) string {
 
 // foreignCharset returns the quoted charset of the request body if it is not UTF-8, or
 // "".
-func foreignCharset(r *http.Request) string {
+func foreignCharset(r *http.Request) string { return contentParameterBut(r, "charset", "utf-8") }
+
+// foreignVersion returns the quoted version of FHIR of the request body if it is not the one of
+// the server, or "" (FM-05).
+func foreignVersion(r *http.Request) string {
+	return contentParameterBut(r, "fhirVersion", fhirVersion)
+}
+
+// contentParameterBut returns the quoted value of a parameter of Content-Type that is not the
+// supported one, or "".
+func contentParameterBut(r *http.Request, parameter, supported string) string {
 	for _, p := range splitUnquoted(r.Header.Get("Content-Type"), ';')[1:] {
 		name, value, _ := strings.Cut(p, "=")
-		if value = strings.TrimSpace(value); strings.EqualFold(strings.TrimSpace(name), "charset") && !strings.EqualFold(strings.Trim(value, `"`), "utf-8") {
+		if value = strings.TrimSpace(value); strings.EqualFold(strings.TrimSpace(name), parameter) && !strings.EqualFold(strings.Trim(value, `"`), supported) {
 			return strconv.Quote(value)
 		}
 	}
@@ -168,36 +188,49 @@ func foreignCharset(r *http.Request) string {
 }
 
 // formatOf returns the media type of the parameter _format, which takes precedence over
-// Accept (FM-04), or "".
-func formatOf(r *http.Request) (string, error) {
+// Accept (FM-04), and whether there is one.
+func formatOf(r *http.Request) (format item, found bool, err error) {
 	values, ok := r.URL.Query()["_format"]
-	if !ok {
-		return "", nil
+	if !ok || len(values) == 1 && values[0] == "" {
+		return item{}, false, nil
 	}
 	if len(values) > 1 {
-		return "", fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The parameter _format is repeated: give it once."}
+		return item{}, false, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The parameter _format is repeated: give it once."}
 	}
+	name, parameters, _ := strings.Cut(values[0], ";")
 	// An unescaped plus sign has become a space.
-	format := strings.ToLower(strings.ReplaceAll(values[0], " ", "+"))
-	if format == "json" {
-		return fhirJSON, nil
+	name = strings.ToLower(strings.ReplaceAll(name, " ", "+"))
+	if name == "json" {
+		name = fhirJSON
 	}
-	return format, nil
+	if list := parseList([]string{name + ";" + parameters}); len(list) == 1 {
+		return list[0], true, nil
+	}
+	return item{value: name}, true, nil // several: no representation has such a name
+}
+
+// acceptedBy returns what a request accepts: _format, or else the header Accept.
+func acceptedBy(r *http.Request) (acceptance, error) {
+	format, found, err := formatOf(r)
+	if found {
+		return acceptance{format}, nil
+	}
+	return acceptanceOf(r), err
 }
 
 // checkJSON rejects a request whose _format or Accept excludes FHIR JSON (FM-01, FM-03,
 // FM-04).
-func (s *Server) checkJSON(r *http.Request) error {
-	format, err := formatOf(r)
+func (s *Server) checkJSON(r *http.Request) error { return checkAccepts(r, !s.StrictAccept) }
+
+// checkAccepts rejects a request whose _format or Accept excludes FHIR JSON. If plain is set,
+// plain JSON stands for it.
+func checkAccepts(r *http.Request, plain bool) error {
+	accept, err := acceptedBy(r)
 	if err != nil {
 		return err
 	}
-	accept := acceptanceOf(r)
-	if format != "" {
-		accept = acceptance{{value: format}}
-	}
-	if accept.quality(fhirJSON) > 0 || (!s.StrictAccept && accept.qualityWithAliases(fhirJSON, plainJSON) > 0) {
+	if accept.quality(fhirJSON) > 0 || plain && accept.qualityWithAliases(fhirJSON, plainJSON) > 0 {
 		return nil
 	}
-	return refusal{kind: notAcceptable, text: "This resource is available as application/fhir+json only: send that in Accept or _format."}
+	return refusal{kind: notAcceptable, text: "This resource is available as application/fhir+json in FHIR version " + fhirVersion + " only: send that in Accept or _format."}
 }

@@ -74,6 +74,12 @@ type Config struct {
 	Logger      *slog.Logger
 	Now         func() time.Time
 
+	// Contact is how clients reach the operator (CS-01). Optional: defaults to the base URL.
+	Contact conformance.Contact
+	// Rules are the rules in force, for the text of the CapabilityStatement. Optional: the
+	// zero value has those of the guide.
+	Rules conformance.ServerRules
+
 	// Ready returns an error if requests cannot be served; /readyz calls it. Optional.
 	Ready func(ctx context.Context) error
 

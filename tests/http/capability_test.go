@@ -36,8 +36,8 @@ func TestCapabilityStatement(t *testing.T) {
 	}
 	types := 0
 	for _, resource := range statement.Rest[0].Resource {
-		if resource.Type == "Binary" {
-			continue
+		if resource.Type == "Binary" || resource.Type == "Parameters" {
+			continue // neither can be searched
 		}
 		types++
 		if len(resource.Interaction) != 2 {

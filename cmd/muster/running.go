@@ -52,10 +52,11 @@ func (s *runningServer) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.opened.Close()) }()
 	// No client is authenticated yet.
 	s.log.Info("serving", "address", s.listener.Addr().String(), "base_url", s.base, "tls", s.cert != nil, "authentication", "none")
+	listener := s.handler.Listen(s.http, s.listener, s.cert.config())
 	stopped := ctx
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return ignore(s.exports.Run(ctx), context.Canceled) })
-	g.Go(func() error { return serveOn(s.http, s.listener, s.cert) })
+	g.Go(func() error { return serveOn(s.http, listener) })
 	g.Go(func() error { return s.registration.Watch(ctx) })
 	g.Go(func() error { s.logResources(ctx); return nil })
 	if s.cert != nil {
@@ -63,7 +64,7 @@ func (s *runningServer) run(ctx context.Context) (err error) {
 	}
 	if s.metricsHTTP != nil {
 		s.log.Info("serving metrics", "address", s.metricsListener.Addr().String())
-		g.Go(func() error { return serveOn(s.metricsHTTP, s.metricsListener, nil) })
+		g.Go(func() error { return serveOn(s.metricsHTTP, s.metricsListener) })
 	}
 	g.Go(func() error {
 		<-ctx.Done()
@@ -109,17 +110,8 @@ func ignore(err, expected error) error {
 	return err
 }
 
-// serveOn serves until the server is shut down, with TLS if there is a certificate.
-func serveOn(s *http.Server, l net.Listener, c *certificate) error {
-	var err error
-	if c == nil {
-		err = s.Serve(l)
-	} else {
-		s.TLSConfig = c.config()
-		err = s.ServeTLS(l, "", "")
-	}
-	return ignore(err, http.ErrServerClosed)
-}
+// serveOn serves until the server is shut down.
+func serveOn(s *http.Server, l net.Listener) error { return ignore(s.Serve(l), http.ErrServerClosed) }
 
 // unlessClosed closes a listener that its server may have closed already.
 type unlessClosed struct{ net.Listener }

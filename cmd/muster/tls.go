@@ -68,8 +68,12 @@ func loadCertificate(cert, key string, log *slog.Logger) (*certificate, error) {
 }
 
 // config returns the configuration of connections (SE-01): TLS 1.3 if the client supports
-// it, otherwise 1.2 with forward secrecy and authenticated encryption.
+// it, otherwise 1.2 with forward secrecy and authenticated encryption. Without a certificate it
+// returns nil.
 func (c *certificate) config() *tls.Config {
+	if c == nil {
+		return nil
+	}
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.get(), nil },

@@ -33,6 +33,7 @@ var levels = [][]rule{
 	{
 		{"internal/fhir", nil, "types of FHIR, without the rest of muster"},
 		{"internal/auth", nil, "a principal is a value in a context"},
+		{"internal/requestid", nil, "an id is a value in a context"},
 		{"internal/failpoint", nil, "every level has failpoints"},
 		{"internal/fhirpath", nil, "expressions over JSON"},
 		{"internal/filelock", nil, "file locks of the operating system"},
@@ -72,7 +73,7 @@ var levels = [][]rule{
 		{"internal/load", []string{"internal/fhir", "internal/failpoint", "internal/conformance", "internal/policy", "internal/search/index", "internal/store", "internal/strictjson"}, "loads files into a directory of either database"},
 		{"internal/metrics", []string{"internal/fhir", "internal/store"}, "implements the observers that other packages define"},
 		{"internal/check", []string{"internal/fhir", "internal/conformance", "internal/policy", "internal/search/index", "internal/store", "internal/part", "internal/blob"}, "compares what is stored with the rules, on either database"},
-		{"internal/searchset", []string{"internal/fhir", "internal/auth", "internal/conformance", "internal/policy", "internal/search", "internal/search/plan", "internal/store"}, "searches and reads, without HTTP and drivers"},
+		{"internal/searchset", []string{"internal/fhir", "internal/auth", "internal/requestid", "internal/conformance", "internal/policy", "internal/search", "internal/search/plan", "internal/store"}, "searches and reads, without HTTP and drivers"},
 		{"internal/store/searchsql/sqlwriter", []string{"internal/fhir", "internal/search/index", "internal/search/plan", "internal/store", "internal/store/placeholder", "internal/store/searchsql/physical"}, "returns text; makes no decisions and runs nothing"},
 		{"internal/store/metasql", []string{"internal/fhir", "internal/failpoint", "internal/store", "internal/store/sqlrows"}, "table meta of any SQL database"},
 		{"internal/store/deadline", []string{"internal/fhir", "internal/humanize", "internal/search/plan", "internal/store"}, "limits the time of searches; runs no statement itself"},
@@ -84,7 +85,7 @@ var levels = [][]rule{
 	},
 	{
 		{"internal/store/searchsql", []string{"internal/search/index", "internal/search/plan", "internal/store", "internal/store/searchsql/optimiser", "internal/store/searchsql/physical", "internal/store/searchsql/sqlwriter"}, "decides which statements run; the drivers run them"},
-		{"internal/server", []string{"internal/fhir", "internal/oserror", "internal/audit", "internal/auth", "internal/conformance", "internal/store", "internal/export", "internal/searchset", "internal/blob"}, "HTTP, without drivers"},
+		{"internal/server", []string{"internal/fhir", "internal/oserror", "internal/audit", "internal/auth", "internal/requestid", "internal/conformance", "internal/store", "internal/export", "internal/searchset", "internal/blob"}, "HTTP, without drivers"},
 	},
 	{
 		{"internal/store/sqlite", []string{"internal/filelock", "internal/store/deadline", "internal/store/metasql", "internal/store/sqlrows", "internal/store/inspectsql", "internal/store/placeholder", "internal/fhir", "internal/oserror", "internal/failpoint", "internal/store", "internal/store/writepath", "internal/store/jobsql", "internal/search/index", "internal/search/plan", "internal/store/searchsql"}, "a driver does not depend on HTTP, exports or another driver"},

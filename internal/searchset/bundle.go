@@ -9,6 +9,7 @@ import (
 
 	"muster/internal/fhir"
 	"muster/internal/policy"
+	"muster/internal/requestid"
 	"muster/internal/search"
 	"muster/internal/store"
 )
@@ -23,7 +24,7 @@ type pageRequest struct {
 
 // writePage writes one page of a result set.
 func (s *Service) writePage(ctx context.Context, results resultSet, p pageRequest) (Answer, error) {
-	b := &bundle{results: results, base: s.BaseURL}
+	b := &bundle{results: results, base: s.BaseURL, requestID: requestid.From(ctx)}
 	b.add(`{"resourceType":"Bundle","type":"searchset"`)
 	if results.total >= 0 {
 		b.add(`,"total":` + strconv.FormatInt(results.total, 10))
@@ -133,18 +134,13 @@ func (s *Service) writeIncludes(ctx context.Context, b *bundle, matches []store.
 type bundle struct {
 	results   resultSet
 	base      string
+	requestID string
 	text      bytes.Buffer
 	entries   int
 	resources int
 }
 
 func (b *bundle) add(text string) { b.text.WriteString(text) }
-
-// quote appends a text as a JSON string.
-func (b *bundle) quote(text string) {
-	quoted, _ := json.Marshal(text) // never fails for a string
-	b.text.Write(quoted)
-}
 
 func (b *bundle) link(relation, url string) {
 	b.add(`{"relation":"` + relation + `","url":"`)
@@ -177,12 +173,12 @@ func (b *bundle) resource(row store.Row, line []byte, mode string, form search.R
 	return nil
 }
 
-// outcome appends an entry with a warning for the client (A-42).
+// outcome appends an entry with a warning for the client (A-42, ER-01).
 func (b *bundle) outcome(code fhir.Code, text string) {
 	b.beginEntry()
-	b.add(`"resource":{"resourceType":"OperationOutcome","issue":[{"severity":"warning","code":"` + string(code) + `","diagnostics":`)
-	b.quote(text)
-	b.add(`}]},"search":{"mode":"outcome"}}`)
+	b.add(`"resource":`)
+	b.text.Write(fhir.OutcomeJSON(b.requestID, fhir.OutcomeIssue{Severity: "warning", Code: code, Diagnostics: text}))
+	b.add(`,"search":{"mode":"outcome"}}`)
 }
 
 // pretty indents JSON.

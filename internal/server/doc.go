@@ -14,6 +14,9 @@
 //	search.go    [base]/{type}, [base]/{type}/{id}, [base]/   search, read, pages
 //	notfound.go  all other paths               404
 //
+// connection.go passes requests that net/http would answer itself, such as malformed ones, the
+// same way (HD-08).
+//
 // Before the handler, limits.go checks the request and its client against the limits:
 // sizes, requests per second, concurrent downloads and searches. After the last byte,
 // audit.go writes one event to the audit log.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -23,8 +24,12 @@ func (s *Server) exportRoutes() []route {
 }
 
 // kickOff starts an export (KO-01 to KO-06, KO-50). The checks are in the order of
-// section 1.4 of the requirements: the first one that fails decides.
+// section 1.4 of the requirements: the first one that fails decides. A body that is missing
+// comes before them, since it has no media type (KO-11).
 func (s *Server) kickOff(w http.ResponseWriter, r *http.Request) error {
+	if !hasBody(r) {
+		return fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The kick-off has no body: send a Parameters resource in JSON, with Content-Type: application/fhir+json."}
+	}
 	if err := checkKickOffMedia(r); err != nil {
 		return err
 	}
@@ -71,16 +76,31 @@ func checkKickOffMedia(r *http.Request) error {
 	if charset := foreignCharset(r); charset != "" {
 		return refusal{kind: unsupportedMediaType, text: fmt.Sprintf("FHIR JSON is encoded in UTF-8: send the body in UTF-8, with charset=utf-8 or without charset, not %s.", charset)}
 	}
+	if version := foreignVersion(r); version != "" {
+		return refusal{kind: unsupportedMediaType, text: fmt.Sprintf("The server speaks FHIR version %s: send the body with fhirVersion=%[1]s or without fhirVersion, not %s.", fhirVersion, version)}
+	}
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
 		return refusal{kind: unsupportedMediaType, text: fmt.Sprintf("The body of a kick-off must not be encoded: omit Content-Encoding: %s.", coding)}
 	}
 	if accept := acceptanceOf(r); accept.qualityWithAliases(fhirJSON, plainJSON) == 0 {
 		return refusal{kind: notAcceptable, text: "Responses to a kick-off are FHIR JSON: send Accept: application/fhir+json, or omit it."}
-	if version := foreignVersion(r); version != "" {
-		return refusal{kind: unsupportedMediaType, text: fmt.Sprintf("The server speaks FHIR version %s: send the body with fhirVersion=%[1]s or without fhirVersion, not %s.", fhirVersion, version)}
-	}
 	}
 	return nil
+}
+
+// hasBody reports whether a request has a body. If its length is not announced, hasBody waits
+// for the first byte.
+func hasBody(r *http.Request) bool {
+	if r.ContentLength >= 0 {
+		return r.ContentLength > 0
+	}
+	body := bufio.NewReader(r.Body)
+	_, err := body.Peek(1)
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{body, r.Body}
+	return !errors.Is(err, io.EOF)
 }
 
 // readBody reads a body of at most limit bytes.

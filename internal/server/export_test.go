@@ -52,7 +52,10 @@ func TestKickOff(t *testing.T) {
 		{"KO-08", "request id", "POST", "/$export", parameters, []string{asFHIR, async, "X-Request-ID: " + requestID}, 202, ""},
 		{"KO-11", "no Parameters", "POST", "/$export", "{}", []string{asFHIR, async}, 400, fhir.CodeInvalid},
 		{"KO-11", "no body", "POST", "/$export", "", []string{asFHIR, async}, 400, fhir.CodeInvalid},
-		{"KO-38", "media before Prefer", "POST", "/$export?x=1", "", []string{"Accept: text/html", asFHIR}, 406, fhir.CodeNotSupported},
+		{"KO-11", "no body and no media type", "POST", "/$export", "", []string{async}, 400, fhir.CodeInvalid},
+		{"KO-11", "no body of another media type", "POST", "/$export", "", []string{"Content-Type: text/plain", async}, 400, fhir.CodeInvalid},
+		{"KO-11", "no body and no header at all", "POST", "/$export", "", nil, 400, fhir.CodeInvalid},
+		{"KO-38", "media before Prefer", "POST", "/$export?x=1", parameters, []string{"Accept: text/html", asFHIR}, 406, fhir.CodeNotSupported},
 		{"", "too large", "POST", "/$export", strings.Repeat(" ", (1<<20)) + parameters, []string{asFHIR, async}, 413, fhir.CodeTooCostly},
 		{"", "as large as may be", "POST", "/$export", parameters + strings.Repeat(" ", (1<<20)-len(parameters)), []string{asFHIR, async}, 202, ""},
 	} {
@@ -96,7 +99,7 @@ func TestRejectedKickOffs(t *testing.T) {
 	u.wantStatus(kick(), 403, fhir.CodeNotSupported)
 	t.Attr("requirements", "KO-38")
 	r = u.request("POST", "/api/v1/fhir/$export", "{}", "Content-Type: application/fhir+json", "Prefer: respond-async")
-	want := []outcomeIssue{
+	want := []fhir.OutcomeIssue{
 		{Severity: "error", Code: fhir.CodeInvalid, Diagnostics: "not Parameters", Expression: []string{"Parameters"}},
 		{Severity: "error", Code: fhir.CodeInvalid, Diagnostics: "and more"},
 	}

@@ -11,6 +11,7 @@ import (
 
 	"muster/internal/audit"
 	"muster/internal/export"
+	"muster/internal/fhir"
 	"muster/internal/store"
 	"muster/internal/testkit/bound"
 
@@ -66,7 +67,7 @@ func checkResponse(t *testing.T, r *http.Request, w *httptest.ResponseRecorder) 
 	}
 	var o struct {
 		ResourceType string
-		Issue        []outcomeIssue
+		Issue        []fhir.OutcomeIssue
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &o); err != nil || o.ResourceType != "OperationOutcome" || len(o.Issue) < 2 || len(o.Issue) > maxIssues+2 || h.Get("Content-Type") != fhirJSON {
 		t.Errorf("%d is not an OperationOutcome (%v, %d issues): %.300s", w.Code, err, len(o.Issue), w.Body)

@@ -155,6 +155,8 @@ func startServer(t *testing.T, change ...func(*Config)) *testServer {
 	}
 	u.Server = httptest.NewUnstartedServer(s)
 	u.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	u.Config.MaxHeaderBytes = s.Limits.HeaderBytes()
+	u.Listener = s.Listen(u.Config, u.Listener, nil)
 	u.Start()
 	t.Cleanup(u.Close)
 	return u
@@ -195,20 +197,20 @@ func (u *testServer) request(method, path, body string, headers ...string) reply
 
 // outcome parses an OperationOutcome and checks what all of them have: the type,
 // severities, and the additional issue (ER-01, ER-03, ER-04).
-func (u *testServer) outcome(r reply) []outcomeIssue {
+func (u *testServer) outcome(r reply) []fhir.OutcomeIssue {
 	u.t.Helper()
 	if got := r.Header.Get("Content-Type"); got != fhirJSON {
 		u.t.Errorf("%s %s: Content-Type of an error is %q", r.Request.Method, r.Request.URL, got)
 	}
 	var o struct {
 		ResourceType string
-		Issue        []outcomeIssue
+		Issue        []fhir.OutcomeIssue
 	}
 	if err := json.Unmarshal(r.body, &o); err != nil || o.ResourceType != "OperationOutcome" || len(o.Issue) < 2 {
 		u.t.Fatalf("%s %s: %d %q is not an OperationOutcome (%v)", r.Request.Method, r.Request.URL, r.StatusCode, r.body, err)
 	}
 	last := o.Issue[len(o.Issue)-1]
-	want := outcomeIssue{Severity: "information", Code: fhir.CodeInformational, Diagnostics: "X-Request-ID: " + r.Header.Get("X-Request-ID")}
+	want := fhir.OutcomeIssue{Severity: "information", Code: fhir.CodeInformational, Diagnostics: "X-Request-ID: " + r.Header.Get("X-Request-ID")}
 	if diff := cmp.Diff(want, last); diff != "" {
 		u.t.Errorf("the additional issue: %s", diff)
 	}

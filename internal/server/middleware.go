@@ -14,6 +14,7 @@ import (
 	"muster/internal/audit"
 	"muster/internal/auth"
 	"muster/internal/fhir"
+	"muster/internal/requestid"
 
 	"github.com/google/uuid"
 )
@@ -50,9 +51,10 @@ func stateOf(r *http.Request) *requestState {
 // (HD-04), a principal, panics, and a line in the log.
 func (s *Server) middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		beginRequest(r)
 		start := s.Now()
 		x := s.newRequestState(r)
-		ctx := context.WithValue(r.Context(), requestStateKey{}, x)
+		ctx := context.WithValue(requestid.With(r.Context(), x.id), requestStateKey{}, x)
 		r = r.WithContext(auth.With(ctx, auth.Anonymous))
 		s.identify(r, x)
 		out := &responseRecorder{ResponseWriter: w, control: http.NewResponseController(w), draining: &s.draining}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,6 +33,9 @@ const (
 	pollTooEarly
 	jobFailed
 	unavailable
+	expectationFailed
+	codingNotSupported
+	versionNotSupported
 )
 
 // refusal is an error of the HTTP layer.
@@ -74,6 +76,9 @@ var (
 		pollTooEarly:         {http.StatusTooManyRequests, fhir.CodeThrottled},
 		jobFailed:            {http.StatusInternalServerError, fhir.CodeException},
 		unavailable:          {http.StatusServiceUnavailable, fhir.CodeTransient},
+		expectationFailed:    {http.StatusExpectationFailed, fhir.CodeNotSupported}, // HD-08
+		codingNotSupported:   {http.StatusNotImplemented, fhir.CodeNotSupported},
+		versionNotSupported:  {http.StatusHTTPVersionNotSupported, fhir.CodeNotSupported},
 	}
 	byReason = map[fhir.Reason]int{
 		fhir.TypeNotExportable: http.StatusForbidden, // KO-25
@@ -98,13 +103,13 @@ func serviceIssue(err error) (fhir.Issue, bool) {
 	switch {
 	case errors.Is(err, export.ErrAlreadyDeleted):
 		return fhir.Issue{Code: fhir.CodeNotFound, Diagnostics: "This export was deleted."}, true
+	case errors.Is(err, export.ErrExpired):
+		return fhir.Issue{Code: fhir.CodeNotFound, Diagnostics: "This export has expired, and its files no longer exist."}, true
 	case errors.Is(err, store.ErrNotFound):
 		return fhir.Issue{Code: fhir.CodeNotFound, Diagnostics: "There is no such export or file: it does not exist, was deleted, or has expired."}, true
 	case errors.Is(err, store.ErrTooManyJobs):
 		return fhir.Issue{Code: fhir.CodeThrottled, Diagnostics: "Too many of your exports are running: wait for one to end, or delete one."}, true
 	case errors.Is(err, export.ErrFileLost):
-	case errors.Is(err, export.ErrExpired):
-		return fhir.Issue{Code: fhir.CodeNotFound, Diagnostics: "This export has expired, and its files no longer exist."}, true
 		return fhir.Issue{Code: fhir.CodeException, Diagnostics: "This file of the export is lost, and retrying will not help: start the export again, and report the X-Request-ID of this response to the operator."}, true
 	case errors.As(err, &broken):
 		return fhir.Issue{Code: fhir.CodeTransient, Diagnostics: broken.Reason() + " Try again later."}, true
@@ -167,43 +172,26 @@ func resolve(err error) (status int, issues fhir.Issues, internal bool) {
 	return status, issues, internal
 }
 
-// outcomeIssue is an issue of an OperationOutcome in its JSON form.
-type outcomeIssue struct {
-	Severity    string    `json:"severity"`
-	Code        fhir.Code `json:"code"`
-	Diagnostics string    `json:"diagnostics"`
-	Expression  []string  `json:"expression,omitempty"`
-}
-
 // maxIssues is the maximum number of issues in a response. A body of a megabyte can have
 // hundreds of thousands, more than a reader can use.
 const maxIssues = 100
 
-// outcomeJSON returns the OperationOutcome of issues, with the additional issue that
-// names the request (ER-01).
+// outcomeJSON returns the OperationOutcome of issues (ER-01).
 func outcomeJSON(issues fhir.Issues, requestID string) []byte {
-	outcome := struct {
-		ResourceType string         `json:"resourceType"`
-		Issue        []outcomeIssue `json:"issue"`
-	}{ResourceType: "OperationOutcome"}
 	listed := issues[:min(len(issues), maxIssues)]
+	var all []fhir.OutcomeIssue
 	for _, i := range listed {
-		o := outcomeIssue{Severity: "error", Code: i.Code, Diagnostics: i.Diagnostics}
+		o := fhir.OutcomeIssue{Severity: "error", Code: i.Code, Diagnostics: i.Diagnostics}
 		if i.Expression != "" {
 			o.Expression = []string{i.Expression}
 		}
-		outcome.Issue = append(outcome.Issue, o)
+		all = append(all, o)
 	}
 	if left := len(issues) - len(listed); left > 0 {
-		outcome.Issue = append(outcome.Issue, outcomeIssue{Severity: "information", Code: fhir.CodeInformational,
+		all = append(all, fhir.OutcomeIssue{Severity: "information", Code: fhir.CodeInformational,
 			Diagnostics: fmt.Sprintf("%d more issues were found and are omitted: fix the issues above and try again.", left)})
 	}
-	outcome.Issue = append(outcome.Issue, outcomeIssue{Severity: "information", Code: fhir.CodeInformational, Diagnostics: "X-Request-ID: " + requestID})
-	body, err := json.Marshal(outcome)
-	if err != nil {
-		return nil // impossible: the struct holds strings only
-	}
-	return body
+	return fhir.OutcomeJSON(requestID, all...)
 }
 
 // contentHeaders describe a successful response; they are removed from an error.

@@ -31,8 +31,10 @@ func (u *testServer) dial() *rawConn {
 	u.t.Cleanup(func() { _ = c.Close() })
 	// A broken server fails the test instead of blocking it.
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-	return &rawConn{c, u, bufio.NewReader(c)}
+	return newRawConn(u, c)
 }
+
+func newRawConn(u *testServer, c net.Conn) *rawConn { return &rawConn{c, u, bufio.NewReader(c)} }
 
 // send writes the lines and an empty one.
 func (w *rawConn) send(lines ...string) {

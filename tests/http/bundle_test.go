@@ -18,7 +18,7 @@ type bundle struct {
 		FullURL  string
 		Resource struct {
 			ResourceType, ID string
-			Issue            []struct{ Diagnostics string }
+			Issue            []struct{ Severity, Code, Diagnostics string }
 		}
 		Search struct{ Mode string }
 	}
@@ -34,6 +34,13 @@ func (a *answer) bundle() (b bundle, err error) {
 	for _, e := range b.Entry {
 		if want := a.known["base"] + "/" + e.Resource.ResourceType + "/" + e.Resource.ID; e.Search.Mode != "outcome" && e.FullURL != want {
 			return b, fmt.Errorf("fullUrl is %q, want %q", e.FullURL, want)
+		}
+		if e.Search.Mode != "outcome" {
+			continue
+		}
+		last := e.Resource.Issue[len(e.Resource.Issue)-1] // ER-01
+		if want := "X-Request-ID: " + a.Header.Get("X-Request-ID"); last.Severity != "information" || last.Code != "informational" || last.Diagnostics != want {
+			return b, fmt.Errorf("the last issue of an outcome is %+v, want %s", last, want)
 		}
 	}
 	return b, nil

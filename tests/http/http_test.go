@@ -229,8 +229,10 @@ func (r *runner) background(run func(context.Context) error) {
 }
 
 // serve starts the server and a client that connects to it for the base URL.
-func (r *runner) serve(handler http.Handler) {
-	s := httptest.NewServer(handler)
+func (r *runner) serve(handler *server.Server) {
+	s := httptest.NewUnstartedServer(handler)
+	s.Listener = handler.Listen(s.Config, s.Listener, nil)
+	s.Start()
 	r.t.Cleanup(s.Close)
 	transport := &http.Transport{
 		DisableCompression: true,

@@ -14,8 +14,8 @@ var searchParameters []byte
 
 // Load reads the embedded definitions. An error is a mistake in the definitions.
 func Load() (*Registry, error) {
-	if _, err := systems(); err != nil {
-		return nil, fmt.Errorf("read names of systems: %w", err)
+	if _, err := nameTable(); err != nil {
+		return nil, fmt.Errorf("read names.json: %w", err)
 	}
 	r, err := parse(searchParameters, valueSets)
 	if err != nil {

@@ -112,7 +112,7 @@ type Registry struct {
 	params  map[fhir.Type]map[string]Param
 	aliases map[fhir.Type]map[string]string
 	sorted  map[fhir.Type][]Param
-	systems map[string]string // other name → name in entries
+	names   names
 	hash    string
 }
 
@@ -124,7 +124,7 @@ func NewRegistry(params []Param, aliases map[fhir.Type]map[string]string) (*Regi
 		params:  map[fhir.Type]map[string]Param{},
 		aliases: map[fhir.Type]map[string]string{},
 		sorted:  map[fhir.Type][]Param{},
-		systems: otherSystems(),
+		names:   otherNames(),
 	}
 	owner := map[int]Param{}
 	for _, p := range params {
@@ -276,8 +276,11 @@ const indexRules = 5
 func (r *Registry) computeHash() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "rules %d\n", indexRules)
-	for _, other := range slices.Sorted(maps.Keys(r.systems)) {
-		fmt.Fprintf(h, "%q %q\n", other, r.systems[other])
+	for _, other := range slices.Sorted(maps.Keys(r.names.systems)) {
+		fmt.Fprintf(h, "%q %v\n", other, r.names.systems[other]) // fmt sorts maps
+	}
+	for _, other := range slices.Sorted(maps.Keys(r.names.canonicals)) {
+		fmt.Fprintf(h, "%q %q\n", other, r.names.canonicals[other])
 	}
 	for _, t := range fhir.Types() {
 		for _, p := range r.sorted[t] {

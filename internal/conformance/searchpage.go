@@ -181,10 +181,10 @@ func writeRestricted(b *strings.Builder, reg *Registry, t fhir.Type) {
 }
 
 func writeSystems(b *strings.Builder, reg *Registry) {
-	b.WriteString("\n## Systems with several names\n\nResources and queries may use any of the names.\n\n| name | aliases |\n| --- | --- |\n")
+	b.WriteString("\n## Systems with several names\n\nResources and queries may use any of the names. A load replaces names of version 0.3.0 of the guide.\n\n| name | aliases |\n| --- | --- |\n")
 	byName := map[string][]string{}
 	var names []string
-	for other, name := range reg.systems {
+	for other, name := range reg.names.systemAliases() {
 		if byName[name] == nil {
 			names = append(names, name)
 		}

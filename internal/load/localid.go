@@ -23,7 +23,7 @@ func LocalIdentifier(t fhir.Type, id string) string {
 }
 
 // addLocalIdentifier appends the derived local identifier to resources of types that must
-// have one. It recognises an existing one under the system of either version of the guide.
+// have one.
 func addLocalIdentifier(a *fastjson.Arena, t fhir.Type, id string, v *fastjson.Value) {
 	switch t {
 	case fhir.PractitionerRole, fhir.HealthcareService, fhir.Endpoint:
@@ -36,7 +36,7 @@ func addLocalIdentifier(a *fastjson.Arena, t fhir.Type, id string, v *fastjson.V
 	}
 	identifiers := v.Get("identifier")
 	for _, identifier := range identifiers.GetArray() {
-		if index.System(string(identifier.GetStringBytes("system"))) == localSystem {
+		if isText(identifier.Get("system"), localSystem) {
 			return
 		}
 	}

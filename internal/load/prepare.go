@@ -60,9 +60,9 @@ func (p *preparer) parse(text []byte) (*fastjson.Value, *Refusal) {
 }
 
 // prepare returns the change that stores the resource v. urls are the fullUrls of the Bundle
-// around it, if there is one. prepare modifies v: elements are removed, the suppression is
-// converted to its stored form, references into the directory become relative, and a local
-// identifier is added. A refused resource keeps its suppression.
+// around it, if there is one. prepare modifies v: elements are removed, names of 0.3.0 are
+// replaced, the suppression is converted to its stored form, references into the directory
+// become relative, and a local identifier is added. A refused resource keeps its suppression.
 func (p *preparer) prepare(v *fastjson.Value, urls *fullURLs) (out prepared, r *Refusal) {
 	t, r := identify(v)
 	if r != nil {
@@ -70,6 +70,7 @@ func (p *preparer) prepare(v *fastjson.Value, urls *fullURLs) (out prepared, r *
 	}
 	removed := p.shapes.removed(t, v)
 	stripped := policy.Strip(t, v)
+	policy.ConformNames(&p.arena, v)
 	lastUpdated, r := p.takeMeta(v)
 	if r != nil {
 		return out, r

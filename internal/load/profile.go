@@ -80,13 +80,9 @@ var profileRules = []profileRule{
 	{fhir.Practitioner, UnknownCode, identifierCodes},
 }
 
-// provisionCodes are the codes of serviceProvisionCode: those of 26.0.0, then
-// those of 0.3.0 in their two systems.
-var provisionCodes = map[string][]string{
-	hcpdDefinitions + "CodeSystem/service-provision-cs":                     {"NFE", "FAP", "MIX", "BB"},
-	"http://terminology.hl7.org.au/CodeSystem/service-provision-conditions": {"BBO", "FAP", "NFE"},
-	hcpdDefinitions + "CodeSystem/hc-service-provision-code-cs":             {"MIX"},
-}
+// provisionCodes is the code system of serviceProvisionCode. The two of 0.3.0 were replaced by
+// it before.
+const provisionCodes = hcpdDefinitions + "CodeSystem/service-provision-cs"
 
 // checkProfile returns the rules of the guide's profiles that a resource breaks.
 func checkProfile(t fhir.Type, v *fastjson.Value) (found []warning) {
@@ -177,7 +173,7 @@ func allowedStatus(allowed ...string) func(v *fastjson.Value, report func(path, 
 func serviceProvision(v *fastjson.Value, report func(path, text string)) {
 	for i, concept := range v.GetArray("serviceProvisionCode") {
 		known := slices.ContainsFunc(concept.GetArray("coding"), func(coding *fastjson.Value) bool {
-			return slices.Contains(provisionCodes[string(coding.GetStringBytes("system"))], string(coding.GetStringBytes("code")))
+			return isCoding(coding, provisionCodes, "NFE", "FAP", "MIX", "BB")
 		})
 		if !known {
 			report(indexed("serviceProvisionCode", i), "the code is not one of NFE, FAP, MIX and BB in their code system")

@@ -12,9 +12,9 @@ import (
 )
 
 // NewExtractFunc returns the function that reindexes stored resources. It returns the index
-// entries of a stored line. If the line has elements that a directory may not hold, or a
-// suppression that an older program did not recognise, it also returns the change to the
-// version that a load would write today. The function serves one goroutine.
+// entries of a stored line. If the line has elements that a directory may not hold, names of
+// version 0.3.0 of the guide, or a suppression that an older program did not recognise, it also
+// returns the change to the version that a load would write today. The function serves one goroutine.
 func NewExtractFunc(extractor *index.Extractor) (store.ExtractFunc, error) {
 	table, err := readShapes(shapeText)
 	if err != nil {
@@ -31,8 +31,9 @@ func NewExtractFunc(extractor *index.Extractor) (store.ExtractFunc, error) {
 		arena.Reset()
 		before := policy.OwnState(t, v)
 		stripped := policy.Strip(t, v)
+		renamed := policy.ConformNames(&arena, v)
 		policy.ConformSuppression(&arena, t, v, stripped.Suppressions, table.extension)
-		if !stripped.Any() && policy.OwnState(t, v) == before {
+		if !stripped.Any() && !renamed && policy.OwnState(t, v) == before {
 			return extractor.Extract(dst, t, v), nil, nil
 		}
 		id := string(v.GetStringBytes("id"))

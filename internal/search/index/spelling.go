@@ -31,24 +31,15 @@ func lostPlus(code string) string { return strings.ReplaceAll(code, " ", "+") }
 // billing renames the only code of the guide's service provision that changed with the code
 // system: bulk billed was BBO and is now BB.
 func billing(code string) string {
-	if code == "BBO" {
-		return "BB"
+	if renamed, ok := conformance.NewCode("http://terminology.hl7.org.au/CodeSystem/service-provision-conditions", code); ok {
+		return renamed.Code
 	}
 	return code
 }
-
-// The canonicals of profiles in 0.3.0 differ from those of 26.0.0 in this prefix.
-const (
-	oldProfiles = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hc-"
-	newProfiles = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hcpd-"
-)
 
 // Profile removes the version of a canonical and renames profiles of 0.3.0 to those of
 // 26.0.0.
 func Profile(canonical string) string {
 	canonical, _, _ = strings.Cut(canonical, "|")
-	if name, old := strings.CutPrefix(canonical, oldProfiles); old {
-		return newProfiles + name
-	}
-	return canonical
+	return conformance.CanonicalName(canonical)
 }

@@ -9,7 +9,7 @@ import (
 const snomed = "http://snomed.info/sct"
 
 // System returns the name of a system that entries hold: one of its names for a system with
-// several (definitions/systems.json). SNOMED CT may have the uri of an edition or of a
+// several (definitions/names.json). SNOMED CT may have the uri of an edition or of a
 // version of one, such as http://snomed.info/sct/32506021000036107/version/20260131. Its
 // codes mean the same in all of them, so entries and queries use http://snomed.info/sct.
 func System(s string) string {

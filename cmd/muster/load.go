@@ -28,8 +28,9 @@ type loadCmd struct {
 	Database string   `placeholder:"URL" help:"PostgreSQL database to load into instead, as postgres://USER:PASSWORD@HOST:PORT/DATABASE. It must exist, and be empty or contain a directory."`
 	BaseURL  string   `name:"base-url" placeholder:"URL" help:"Public base URL of the directory. Absolute references that begin with it point into the directory; relative references do not need it. It is stored; muster rebase changes it."`
 	KeepMeta bool     `help:"Keep the meta.lastUpdated of resources instead of setting it to the time of the load."`
+	Profile  string   `enum:"warn,strict" default:"warn" placeholder:"MODE" help:"What to do with resources that are not valid FHIR R4 or do not conform to the guide's profiles: warn loads them with warnings; strict refuses them."`
 	Rejects  string   `placeholder:"FILE" help:"Write refused resources to this file, as NDJSON lines with file, line, type, id, reason and stored."`
-	Warnings string   `placeholder:"FILE" help:"Write warnings to this file, in the same format: resources that break a rule of the profiles and are loaded nevertheless."`
+	Warnings string   `placeholder:"FILE" help:"Write warnings to this file, in the same format: resources that break a rule of FHIR R4 or of the profiles and are loaded nevertheless."`
 	Paths    []string `arg:"" name:"path" help:"Files of NDJSON, of one JSON resource or of a Bundle, optionally gzipped; folders of such files; or - for standard input."`
 }
 
@@ -49,7 +50,7 @@ func (c loadCmd) Run(a app) (err error) {
 	if c.Rejects != "" && realPath(c.Rejects) == realPath(c.Warnings) {
 		return fmt.Errorf("--warnings %s is the rejects file: name another file", c.Warnings)
 	}
-	config := load.Config{KeepMeta: c.KeepMeta}
+	config := load.Config{KeepMeta: c.KeepMeta, Strict: c.Profile == "strict"}
 	directory, err := openToLoad(a, c.Data, c.Database, c.BaseURL, &config, func() { c.announce(a) })
 	if err != nil {
 		return err

@@ -44,6 +44,7 @@ var levels = [][]rule{
 		{"internal/store/sqlrows", nil, "reads rows of database/sql"},
 		{"internal/strictjson", nil, "the grammar of JSON"},
 		{"internal/humanize", nil, "numbers, durations and sizes as text"},
+		{"internal/r4", nil, "tables of published definitions"},
 	},
 	{
 		{"internal/conformance", []string{"internal/fhir"}, "definitions are data"},
@@ -70,7 +71,7 @@ var levels = [][]rule{
 		{"internal/store/writepath", []string{"internal/fhir", "internal/failpoint", "internal/store", "internal/search/index"}, "the rules of writing that both drivers share, no SQL"},
 		{"internal/store/jobsql", []string{"internal/fhir", "internal/failpoint", "internal/store", "internal/store/placeholder", "internal/store/sqlrows"}, "the job tables of any SQL database"},
 		{"internal/job", []string{"internal/fhir", "internal/failpoint", "internal/humanize", "internal/store"}, "the engine does not depend on exports"},
-		{"internal/load", []string{"internal/fhir", "internal/failpoint", "internal/conformance", "internal/policy", "internal/search/index", "internal/store", "internal/strictjson"}, "loads files into a directory of either database"},
+		{"internal/load", []string{"internal/fhir", "internal/failpoint", "internal/r4", "internal/conformance", "internal/policy", "internal/search/index", "internal/store", "internal/strictjson"}, "loads files into a directory of either database"},
 		{"internal/metrics", []string{"internal/fhir", "internal/store"}, "implements the observers that other packages define"},
 		{"internal/check", []string{"internal/fhir", "internal/conformance", "internal/policy", "internal/search/index", "internal/store", "internal/part", "internal/blob"}, "compares what is stored with the rules, on either database"},
 		{"internal/searchset", []string{"internal/fhir", "internal/auth", "internal/requestid", "internal/conformance", "internal/policy", "internal/search", "internal/search/plan", "internal/store"}, "searches and reads, without HTTP and drivers"},
@@ -112,6 +113,7 @@ var tests = []rule{
 	{"bench/soak", []string{"internal/testkit", "internal/failpoint", "internal/fhir", "internal/store", "internal/store/sqlite", "internal/store/postgres"}, "runs the program; removes resources in the store, since no command does"},
 	{"bench/soak/*", []string{"bench/soak", "internal/testkit", "internal/failpoint"}, "soaks as programs"},
 	{"bench/*", []string{"internal/testkit"}, "measures the program as a user does"},
+	{"internal/r4/generate", nil, "writes the tables of r4 from the published definitions"},
 	{"internal/importtest", nil, "reads source text only"},
 	{"internal/reqtrace", nil, "reads tests and documents as text"},
 }

@@ -200,7 +200,7 @@ func (b *batch) prepareResource(p *preparer, i item, v *fastjson.Value, in aroun
 	b.changes = append(b.changes, ready.change)
 	b.accepted = append(b.accepted, committed{
 		file: i.file, line: i.line, t: ready.change.Type, id: ready.change.ID,
-		warnings: append(in.warnings, ready.warnings...), links: ready.links, outside: ready.outside, hpii: ready.hpii,
+		warnings: append(in.warnings, ready.warnings...), links: ready.links, outside: ready.outside, hpii: ready.hpii, localIDs: ready.localIDs,
 	})
 }
 

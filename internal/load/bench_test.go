@@ -1,14 +1,26 @@
 package load
 
 import (
+	"path/filepath"
 	"testing"
 )
 
-// BenchmarkPrepare prepares the public test data and reports bytes of source per second.
+// BenchmarkPrepare prepares the public test data, most of which breaks rules of the profiles,
+// and reports bytes of source per second.
 func BenchmarkPrepare(b *testing.B) {
-	inputs, _, err := Inputs([]string{"../../../shared/data/au-fhir-test-data.ndjson.gz"}, nil)
+	benchmarkFile(b, filepath.Join("..", "..", "..", "shared", "data", "au-fhir-test-data.ndjson.gz"))
+}
+
+// BenchmarkPrepareConforming prepares resources that conform to the profiles of the guide.
+func BenchmarkPrepareConforming(b *testing.B) {
+	benchmarkFile(b, filepath.Join("testdata", "conforming.ndjson"))
+}
+
+func benchmarkFile(b *testing.B, path string) {
+	b.Helper()
+	inputs, _, err := Inputs([]string{path}, nil)
 	if err != nil {
-		b.Skip("the data au-fhir-test-data.ndjson.gz is not beside the project")
+		b.Skipf("the data %s is not beside the project", filepath.Base(path))
 	}
 	all := newBatch()
 	reader := &inputReader{emit: func(one piece) error {

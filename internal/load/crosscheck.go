@@ -19,6 +19,7 @@ type committed struct {
 	links    []link
 	outside  []string
 	hpii     []string
+	localIDs []string
 }
 
 // warning returns a warning about the resource.
@@ -29,7 +30,7 @@ func (l *committed) warning(kind Kind, reason string) Rejected {
 // These limits bound the memory of a load.
 const (
 	maxPending = 1 << 20 // pending references, about 150 bytes each (TestPendingRefSize)
-	maxHPII    = 1 << 22 // HPI-I numbers, about 40 bytes each
+	maxOwned   = 1 << 22 // HPI-I numbers, and as many local identifiers, about 40 bytes each
 )
 
 // crossChecks checks the rules that concern several resources. The target of a reference
@@ -44,7 +45,8 @@ type crossChecks struct {
 	pendingCount int
 	sequence     int
 	origins      map[origin]*origin
-	hpiiOwners   map[uint64]uint64 // from the hash of an HPI-I to that of its Practitioner's id
+	hpii         owners
+	localIDs     owners
 }
 
 // pendingRef is a reference whose target the directory does not have yet. It is small, since
@@ -66,7 +68,7 @@ type origin struct {
 }
 
 func newCrossChecks(directory Directory) *crossChecks {
-	return &crossChecks{directory: directory, maxPending: maxPending, seed: maphash.MakeSeed(), pending: map[uint64]*pendingRef{}, hpiiOwners: map[uint64]uint64{}}
+	return &crossChecks{directory: directory, maxPending: maxPending, seed: maphash.MakeSeed(), pending: map[uint64]*pendingRef{}, hpii: owners{}, localIDs: owners{}}
 }
 
 // check checks resources that were just committed and reports warnings in the order of the
@@ -84,10 +86,8 @@ func (c *crossChecks) check(ctx context.Context, list []committed, report func(R
 				return err
 			}
 		}
-		if c.sharesHPII(l) {
-			if err := report(l.warning(SharedHPII, "identifier: another Practitioner of this load has the same HPI-I")); err != nil {
-				return err
-			}
+		if err := c.reportShared(l, report); err != nil {
+			return err
 		}
 		for _, link := range l.links {
 			if present[link.to] {
@@ -185,20 +185,38 @@ func (c *crossChecks) reportDangling(report func(Rejected) error) error {
 	return nil
 }
 
-// sharesHPII reports whether an earlier Practitioner of the load has an HPI-I of this one
-// . It remembers the first maxHPII numbers.
-func (c *crossChecks) sharesHPII(l *committed) (shares bool) {
-	for _, value := range l.hpii {
-		number, self := maphash.String(c.seed, value), maphash.String(c.seed, l.id)
-		owner, known := c.hpiiOwners[number]
-		switch {
-		case known && owner != self:
-			shares = true
-		case !known && len(c.hpiiOwners) < maxHPII:
-			c.hpiiOwners[number] = self
+// reportShared reports identifiers that an earlier resource of the load has too: an HPI-I
+// or a local identifier, which is unique over all types (OB-04).
+func (c *crossChecks) reportShared(l *committed, report func(Rejected) error) error {
+	self := c.hash(fhir.Reference{Type: l.t.String(), ID: l.id})
+	if c.hpii.shared(c.seed, l.hpii, self) {
+		if err := report(l.warning(SharedHPII, "identifier: another Practitioner of this load has the same HPI-I")); err != nil {
+			return err
 		}
 	}
-	return shares
+	if c.localIDs.shared(c.seed, l.localIDs, self) {
+		return report(l.warning(SharedLocalID, "identifier: another resource of this load has the same local identifier: leave it out, and the directory derives one"))
+	}
+	return nil
+}
+
+// owners maps hashes of identifiers to those of the resources that had them first. It
+// remembers maxOwned identifiers.
+type owners map[uint64]uint64
+
+// shared reports whether an earlier resource has one of the values of the resource self.
+func (o owners) shared(seed maphash.Seed, values []string, self uint64) (shared bool) {
+	for _, value := range values {
+		number := maphash.String(seed, value)
+		owner, known := o[number]
+		switch {
+		case known && owner != self:
+			shared = true
+		case !known && len(o) < maxOwned:
+			o[number] = self
+		}
+	}
+	return shared
 }
 
 // hash returns the key of a target.

@@ -17,15 +17,16 @@
 //  1. The text is validated strictly and parsed: JSON without duplicate keys.
 //  2. The type is one of the seven types of a directory, and the id is valid.
 //  3. Elements that the directory may not hold are removed (ST-01..05, SU-12).
-//  4. versionId and lastUpdated are removed from meta.
-//  5. The suppression is converted to its stored form (SU-01, A-01).
-//  6. Elements are checked for emptiness and against the shapes of shapes.txt.
-//  7. The rules of the guide's profiles are checked; a broken rule is a warning.
+//  4. Names of version 0.3.0 of the guide are replaced by those of 26.0.0.
+//  5. versionId and lastUpdated are removed from meta.
+//  6. The suppression is converted to its stored form (SU-01, A-01).
+//  7. The resource is checked against the elements of FHIR R4 (package r4, shape.go): JSON of
+//     another shape is refused, a broken rule is a warning.
 //  8. References by fullUrl and below the base URL of the directory become Type/id
-//     (references.go). References and HPI-I numbers are collected for checks across
-//     resources.
-//  9. A local identifier is added (D13).
-//  10. The [store.Document] (RE-07) and the index entries are written.
+//     (references.go). References and identifiers are collected for checks across resources.
+//  9. Role codes after the first are removed (OB-08), and a local identifier is added (D13).
+//  10. The rules of the guide's profiles are checked; a broken rule is a warning.
+//  11. The [store.Document] (RE-07) and the index entries are written.
 //
 // # Refusals
 //
@@ -47,9 +48,13 @@
 //
 // # Warnings
 //
-// A resource that breaks a rule of the guide's profiles is loaded, since a directory may
-// also hold data made for other profiles. The rules are a table in profile.go. A warning
-// has the form of a refusal and its own kinds ([Summary].Warned).
+// A resource that breaks a rule of FHIR R4 or of the guide's profiles is loaded, since a
+// directory may also hold data made for other profiles. The rules are the tables of package r4
+// and of profile.go, and the invariants in invariant.go. They apply to what is stored, so an
+// element that is removed for privacy is not missed. A warning has the form of a refusal and
+// its own kinds ([Summary].Warned). It changes nothing in the resource, except that further
+// role codes are left out. A strict load refuses a resource with warnings, unless they are
+// [Kind.Tolerated].
 //
 // References are looked up in the directory batch by batch (crosscheck.go). A reference
 // whose target comes later in the load stays pending; one that is pending at the end is

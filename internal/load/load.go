@@ -20,6 +20,7 @@ type Config struct {
 	Directory Directory
 	Extractor *index.Extractor
 	KeepMeta  bool     // keep meta.lastUpdated of the source. Defaults to the commit time
+	Strict    bool     // refuse resources with warnings, except those that are tolerated ([Kind.Tolerated])
 	Rejects   Rejecter // receives refusals. Optional
 	Warnings  Rejecter // receives warnings about resources that were loaded. Optional
 	Progress  Progress // receives the position after each batch. Optional
@@ -131,7 +132,7 @@ const workers = 2
 // directory or of ctx; the summary then counts what was committed. If inputs could not be
 // read to their end, Run loads all others and returns their errors, joined.
 func Run(ctx context.Context, c Config, inputs []Input) (Summary, error) {
-	table, err := readShapes(shapeText)
+	table, err := readRules()
 	if err != nil {
 		return Summary{}, err
 	}

@@ -95,7 +95,7 @@ func newExtractor(t testing.TB) *index.Extractor {
 
 func newPreparer(t testing.TB) *preparer {
 	t.Helper()
-	table, err := readShapes(shapeText)
+	table, err := readRules()
 	if err != nil {
 		t.Fatal(err)
 	}

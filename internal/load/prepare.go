@@ -1,6 +1,8 @@
 package load
 
 import (
+	"sync"
+
 	"muster/internal/fhir"
 	"muster/internal/policy"
 	"muster/internal/search/index"
@@ -14,21 +16,44 @@ import (
 // one goroutine.
 type preparer struct {
 	writer
-	shapes   shapes
+	rules    *rules
 	keepMeta bool
+	strict   bool
 	buffers  bufferPool // receives the text buffers of prepared batches
 
 	validator strictjson.Validator
 	parser    fastjson.Parser
 	arena     fastjson.Arena
 	resolver  referenceResolver
+	checker   checker
+}
+
+// rules are the tables that resources are checked against. They are immutable.
+type rules struct {
+	shapes        shapes
+	cardinalities *cardinalities
+}
+
+// readRules returns the tables, which it compiles once.
+var readRules = sync.OnceValues(compileRules)
+
+func compileRules() (*rules, error) {
+	table, err := readShapes()
+	if err != nil {
+		return nil, err
+	}
+	ranges, err := readCardinalities()
+	if err != nil {
+		return nil, err
+	}
+	return &rules{table, ranges}, nil
 }
 
 // preparer returns a preparer for the resources of one load.
-func (c Config) preparer(table shapes, buffers bufferPool) *preparer {
+func (c Config) preparer(r *rules, buffers bufferPool) *preparer {
 	return &preparer{
-		writer: writer{extractor: c.Extractor}, shapes: table, keepMeta: c.KeepMeta, buffers: buffers,
-		resolver: referenceResolver{bases: c.Extractor.Bases()},
+		writer: writer{extractor: c.Extractor}, rules: r, keepMeta: c.KeepMeta, strict: c.Strict, buffers: buffers,
+		resolver: referenceResolver{bases: c.Extractor.Bases()}, checker: checker{shapes: r.shapes},
 	}
 }
 
@@ -39,6 +64,7 @@ type prepared struct {
 	links    []link
 	outside  []string // the server of each reference to another server
 	hpii     []string
+	localIDs []string // of the source
 }
 
 // parse validates a text and parses it. The tree and the values of the arena are valid until
@@ -68,7 +94,7 @@ func (p *preparer) prepare(v *fastjson.Value, urls *fullURLs) (out prepared, r *
 	if r != nil {
 		return out, r
 	}
-	removed := p.shapes.removed(t, v)
+	removed := p.checker.removed(t, v)
 	stripped := policy.Strip(t, v)
 	policy.ConformNames(&p.arena, v)
 	lastUpdated, r := p.takeMeta(v)
@@ -76,8 +102,8 @@ func (p *preparer) prepare(v *fastjson.Value, urls *fullURLs) (out prepared, r *
 		return out, r
 	}
 	incomplete := withoutIncludeSelf(t, v)
-	malformed := policy.ConformSuppression(&p.arena, t, v, stripped.Suppressions, p.shapes.extension)
-	if r := p.shapes.resource(t.String(), v); r != nil {
+	malformed := policy.ConformSuppression(&p.arena, t, v, stripped.Suppressions, p.rules.shapes.extension)
+	if r := p.checker.resource(t.String(), v); r != nil {
 		return out, r
 	}
 	if member, problem := policy.MisspelledState(t, v); problem != "" {
@@ -88,17 +114,37 @@ func (p *preparer) prepare(v *fastjson.Value, urls *fullURLs) (out prepared, r *
 		return out, r
 	}
 	out.links, out.outside = references.links, references.outside
-	out.warnings = append(removed, suppressionWarnings(checkProfile(t, v), malformed, incomplete)...)
+	id := string(v.GetStringBytes("id"))
+	p.conform(t, id, v, &out)
+	out.warnings = append(removed, suppressionWarnings(p.checker.found(), malformed, incomplete)...)
 	out.warnings = append(out.warnings, references.warnings...)
 	if p.validator.Controls > 0 {
 		out.warnings = controlWarnings(out.warnings, "", v)
 	}
+	if p.strict {
+		if r := strictRefusal(out.warnings); r != nil {
+			return out, r
+		}
+	}
 	out.hpii = hpiiNumbers(t, v)
-	id := string(v.GetStringBytes("id"))
-	addLocalIdentifier(&p.arena, t, id, v)
 	out.change, r = p.write(t, id, v)
 	out.change.LastUpdated = lastUpdated
 	return out, r
+}
+
+// conform gives a resource the form of its profile, as far as the directory does that itself,
+// and checks it against the profile.
+func (p *preparer) conform(t fhir.Type, id string, v *fastjson.Value, out *prepared) {
+	empty := !hasContent(v)
+	p.checker.keepFirstCode(t, v)
+	out.localIDs = localIdentifiers(v)
+	addLocalIdentifier(&p.arena, t, id, v)
+	if empty {
+		p.checker.add(warning{NoContent, t.String() + ": the resource has only an id"})
+		return
+	}
+	checkProfile(t, v, p.checker.add)
+	p.checker.profile(p.rules.cardinalities, t, v)
 }
 
 // writer creates the changes that store resources. It reuses its buffers, so it serves one

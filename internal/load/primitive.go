@@ -10,21 +10,29 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// primitives maps the primitive types of shapes.txt to a function that returns what is wrong
-// with a value, or "".
+// primitives maps the primitive types of FHIR R4, and the reference of a Reference, to a
+// function that returns why a value is refused, or "". See also valueRules.
 var primitives = map[string]func(*fastjson.Value) string{
-	"boolean":   checkBoolean,
-	"string":    checkString,
-	"id":        checkString, // identify checks the id itself
-	"code":      checkCode,
-	"uri":       checkURI,
-	"decimal":   checkDecimal,
-	"integer":   checkInteger,
-	"date":      checkDate,
-	"dateTime":  checkDate,
-	"instant":   checkInstant,
-	"time":      checkTime,
-	"reference": checkReference,
+	"boolean":      checkBoolean,
+	"string":       checkString,
+	"markdown":     checkString,
+	"xhtml":        checkString,
+	"base64Binary": checkString,
+	"id":           checkString, // identify checks the id of a resource
+	"code":         checkCode,
+	"uri":          checkURI,
+	"url":          checkURI,
+	"canonical":    checkURI,
+	"oid":          checkURI,
+	"uuid":         checkURI,
+	"decimal":      checkDecimal,
+	"integer":      checkInteger,
+	"positiveInt":  checkInteger,
+	"unsignedInt":  checkInteger,
+	"date":         checkDate,
+	"dateTime":     checkDate,
+	"instant":      checkInstant,
+	"time":         checkTime,
 }
 
 const badReference = "this is not a reference: write Type/id, an absolute URL, a urn: or #id of a contained resource"

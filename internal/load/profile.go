@@ -1,8 +1,10 @@
 package load
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
+	"strings"
 
 	"muster/internal/fhir"
 	"muster/internal/policy"
@@ -14,17 +16,76 @@ import (
 // the directory also holds data made for other profiles, and one invalid element must not
 // hide the rest of a resource.
 const (
+	// Rules of FHIR R4.
+	UnknownElement Kind = "element not in FHIR R4"
+	MissingElement Kind = "mandatory element missing"
+	SeveralValues  Kind = "values of several types"
+	UnknownCode    Kind = "code not in its value set"
+	BadValue       Kind = "value out of range or form"
+	BadExtension   Kind = "extension without one value"
+	BadPeriod      Kind = "period that ends before it starts"
+	LongString     Kind = "string over 1 MB"
+	NoContent      Kind = "only an id"
+	MoreWarnings   Kind = "more warnings about one resource"
+
+	// Rules of the guide's profiles.
 	BadHealthcareID     Kind = "HPI-I, HPI-O or HSP-O not valid"
 	BadAhpra            Kind = "Ahpra number not valid"
-	WrongOrganisationID Kind = "not exactly one HPI-O or HSP-O"
+	NoOrganisationID    Kind = "neither an HPI-O nor an HSP-O"
+	BothOrganisationIDs Kind = "both an HPI-O and an HSP-O"
+	InactiveID          Kind = "HI identifier not active"
 	WrongStatus         Kind = "status not allowed"
-	UnknownCode         Kind = "code not in its value set"
+	ProfileMissing      Kind = "element missing that its profile requires"
+	ProfileExcess       Kind = "more elements than the profile allows"
+	RoleSpecialty       Kind = "specialty of a PractitionerRole"
+	FurtherRoleCode     Kind = "further role code left out"
 	BadSuppression      Kind = "suppression not well-formed"
 	NoIncludeSelf       Kind = "suppression without includeSelf"
-	SharedHPII          Kind = "HPI-I of another Practitioner"
-	Dangling            Kind = "dangling reference"
-	NotFollowed         Kind = "reference not followed"
+
+	// Rules that concern several resources.
+	SharedHPII    Kind = "HPI-I of another Practitioner"
+	SharedLocalID Kind = "local identifier of another resource"
+	Dangling      Kind = "dangling reference"
+	NotFollowed   Kind = "reference not followed"
 )
+
+// Tolerated reports whether a strict load only warns too. The stored resource conforms (its
+// suppression is rewritten, an element or a further role code is removed), the guide itself only
+// recommends or warns, or the rule concerns other resources.
+func (k Kind) Tolerated() bool {
+	switch k {
+	case BadSuppression, NoIncludeSelf, FurtherRoleCode,
+		BothOrganisationIDs, InactiveID,
+		SharedHPII, SharedLocalID, Dangling, NotFollowed,
+		BadRemoved, NotEvaluated:
+		return true
+	}
+	return false
+}
+
+// strictRefusal returns the refusal of a resource in a strict load, nil if all its warnings
+// are tolerated. It has the kind of the first warning and the reasons of the others.
+func strictRefusal(warnings []warning) *Refusal {
+	var kind Kind
+	var reasons []string
+	for _, w := range warnings {
+		if w.kind.Tolerated() {
+			continue
+		}
+		if kind == "" {
+			kind = w.kind
+		}
+		reasons = append(reasons, w.reason)
+	}
+	const shown = 5
+	if more := len(reasons) - shown; more > 0 {
+		reasons = append(reasons[:shown], "and "+strconv.Itoa(more)+" more")
+	}
+	if kind == "" {
+		return nil
+	}
+	return refuse(kind, "%s", strings.Join(reasons, "; "))
+}
 
 // warning is a rule that a loaded resource breaks. Like a refusal, its reason names the
 // element and never repeats a value.
@@ -54,9 +115,10 @@ const (
 	hiClassCodes    = hcpdDefinitions + "CodeSystem/hi-org-classification-cs"
 )
 
-// profileRules lists the rules with the keys of their invariants. Two more rules concern
-// several resources: SharedHPII and Dangling (crosscheck.go). Suppressions are
-// checked when they are converted to their stored form.
+// profileRules lists the rules with the keys of their invariants. The cardinalities of the
+// profiles are a table (cardinality.go). Three more rules concern several resources: SharedHPII
+// SharedLocalID and Dangling (crosscheck.go). Suppressions are checked when they are
+// converted to their stored form.
 var profileRules = []profileRule{
 	// inv-hpio-0, inv-hpio-1, inv-hpio-2
 	{fhir.Organization, BadHealthcareID, identifiers(hpioSystem, healthcareID("HPI-O", "800362"))},
@@ -67,9 +129,10 @@ var profileRules = []profileRule{
 	// inv-ahpra-0
 	{fhir.Practitioner, BadAhpra, qualificationAhpra},
 	{fhir.PractitionerRole, BadAhpra, identifiers(ahpraSystem, fhir.CheckAhpraNumber)},
-	// inv-01-identifier-hpi-or-hsp-required, inv-02-identifier-not-both-hpio-hspo
-	// as intended, and identifier[hpio] and identifier[hspo] 0..1
-	{fhir.Organization, WrongOrganisationID, organisationID},
+	// inv-01-identifier-hpi-or-hsp-required
+	{fhir.Organization, NoOrganisationID, noOrganisationID},
+	// inv-02-identifier-not-both-hpio-hspo as intended, which only warns
+	{fhir.Organization, BothOrganisationIDs, bothOrganisationIDs},
 	// inv-05-status-values of hcpd-location
 	{fhir.Location, WrongStatus, allowedStatus("active", "inactive")},
 	// inv-01-status-values of hcpd-endpoint
@@ -78,20 +141,41 @@ var profileRules = []profileRule{
 	{fhir.HealthcareService, UnknownCode, serviceProvision},
 	{fhir.Organization, UnknownCode, identifierCodes},
 	{fhir.Practitioner, UnknownCode, identifierCodes},
+	// SU-14: only active identifiers should be displayed
+	{fhir.Organization, InactiveID, inactiveIdentifiers},
+	{fhir.Practitioner, InactiveID, inactiveIdentifiers},
+	// OB-03
+	{fhir.PractitionerRole, RoleSpecialty, specialty},
+	// inv-04-type-or-physicaltype-present
+	{fhir.Location, ProfileMissing, locationType},
+	// inv-01-address-postalcode-4-digits
+	{fhir.Location, BadValue, coveragePostcode},
 }
 
 // provisionCodes is the code system of serviceProvisionCode. The two of 0.3.0 were replaced by
 // it before.
 const provisionCodes = hcpdDefinitions + "CodeSystem/service-provision-cs"
 
-// checkProfile returns the rules of the guide's profiles that a resource breaks.
-func checkProfile(t fhir.Type, v *fastjson.Value) (found []warning) {
+// checkProfile calls report for each rule of the guide's profiles that a resource breaks.
+func checkProfile(t fhir.Type, v *fastjson.Value, report func(warning)) {
 	for _, rule := range profileRules {
 		if rule.of == t {
-			rule.check(v, func(path, text string) { found = append(found, warning{rule.kind, path + ": " + text}) })
+			rule.check(v, func(path, text string) { report(warning{rule.kind, path + ": " + text}) })
 		}
 	}
-	return found
+}
+
+// keepFirstCode removes all codes of a PractitionerRole but the first, which is the primary
+// role: the service ignores the others (OB-08).
+func (c *checker) keepFirstCode(t fhir.Type, v *fastjson.Value) {
+	codes := v.GetArray("code")
+	if t != fhir.PractitionerRole || len(codes) < 2 {
+		return
+	}
+	for i := len(codes) - 1; i > 0; i-- {
+		v.Get("code").Del(strconv.Itoa(i))
+	}
+	c.add(warning{FurtherRoleCode, "code: only the first code, the primary role, is kept"})
 }
 
 // healthcareID returns a check for numbers of the Healthcare Identifiers Service.
@@ -139,23 +223,27 @@ func qualificationAhpra(v *fastjson.Value, report func(path, text string)) {
 	}
 }
 
-// organisationID checks that an Organization has exactly one HPI-O or HSP-O.
-func organisationID(v *fastjson.Value, report func(path, text string)) {
-	hpio, hspo := 0, 0
+// organisationIDs reports whether an Organization has an HPI-O and an HSP-O.
+func organisationIDs(v *fastjson.Value) (hpio, hspo bool) {
 	for _, identifier := range v.GetArray("identifier") {
-		if system := identifier.Get("system"); isText(system, hpioSystem) {
-			hpio++
-		} else if isText(system, hspoSystem) {
-			hspo++
-		}
+		system := identifier.Get("system")
+		hpio = hpio || isText(system, hpioSystem)
+		hspo = hspo || isText(system, hspoSystem)
 	}
-	switch {
-	case hpio+hspo == 0:
+	return hpio, hspo
+}
+
+// noOrganisationID checks that an Organization has an HPI-O or an HSP-O.
+func noOrganisationID(v *fastjson.Value, report func(path, text string)) {
+	if hpio, hspo := organisationIDs(v); !hpio && !hspo {
 		report("identifier", "there is neither an HPI-O nor an HSP-O")
-	case hpio > 0 && hspo > 0:
+	}
+}
+
+// bothOrganisationIDs checks that an Organization does not have both.
+func bothOrganisationIDs(v *fastjson.Value, report func(path, text string)) {
+	if hpio, hspo := organisationIDs(v); hpio && hspo {
 		report("identifier", "there are both an HPI-O and an HSP-O")
-	case hpio+hspo > 1:
-		report("identifier", "there is more than one HPI-O or HSP-O")
 	}
 }
 
@@ -199,6 +287,42 @@ func identifierCodes(v *fastjson.Value, report func(path, text string)) {
 				}
 			}
 		}
+	}
+}
+
+// inactiveIdentifiers finds identifiers that the HI Service has deactivated or retired.
+func inactiveIdentifiers(v *fastjson.Value, report func(path, text string)) {
+	for i, identifier := range v.GetArray("identifier") {
+		for j, extension := range identifier.GetArray("extension") {
+			if isText(extension.Get("url"), hiStatusURL) && isCoding(extension.Get("valueCoding"), hiStatusCodes, "D", "R") {
+				report(indexed("identifier", i)+"."+indexed("extension", j), "the identifier is deactivated or retired: only active ones should be displayed")
+			}
+		}
+	}
+}
+
+// specialty finds a specialty of a PractitionerRole, which the guide keeps empty.
+func specialty(v *fastjson.Value, report func(path, text string)) {
+	if v.Exists("specialty") {
+		report("specialty", "a PractitionerRole must not have a specialty: leave it out")
+	}
+}
+
+// locationType checks that a Location other than a coverage area has a type or a physicalType.
+func locationType(v *fastjson.Value, report func(path, text string)) {
+	if !v.Exists("type") && !v.Exists("physicalType") && !isCoverageArea(v) {
+		report("type", "there is neither a type nor a physicalType")
+	}
+}
+
+// coveragePostcode checks the postcode of a coverage area.
+func coveragePostcode(v *fastjson.Value, report func(path, text string)) {
+	postcode := v.GetStringBytes("address", "postalCode")
+	if len(postcode) == 0 || !isCoverageArea(v) {
+		return
+	}
+	if len(postcode) != 4 || len(bytes.Trim(postcode, "0123456789")) > 0 {
+		report("address.postalCode", "the postcode of a coverage area is not four digits")
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // version 0.3.0 of the guide, or a suppression that an older program did not recognise, it also
 // returns the change to the version that a load would write today. The function serves one goroutine.
 func NewExtractFunc(extractor *index.Extractor) (store.ExtractFunc, error) {
-	table, err := readShapes(shapeText)
+	table, err := readRules()
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +32,7 @@ func NewExtractFunc(extractor *index.Extractor) (store.ExtractFunc, error) {
 		before := policy.OwnState(t, v)
 		stripped := policy.Strip(t, v)
 		renamed := policy.ConformNames(&arena, v)
-		policy.ConformSuppression(&arena, t, v, stripped.Suppressions, table.extension)
+		policy.ConformSuppression(&arena, t, v, stripped.Suppressions, table.shapes.extension)
 		if !stripped.Any() && !renamed && policy.OwnState(t, v) == before {
 			return extractor.Extract(dst, t, v), nil, nil
 		}

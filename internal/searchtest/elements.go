@@ -108,7 +108,7 @@ var parametersByType = map[fhir.Type]map[string]parameter{
 	},
 	fhir.PractitionerRole: {
 		"identifier":   {kind: token, read: identifiers("identifier")},
-		"role":         {kind: token, read: concepts("code")},
+		"role":         {kind: token, read: primaryRole},
 		"specialty":    {kind: token, read: concepts("specialty")},
 		"languages":    {kind: token, read: extensionConcepts(cc + "practitioner-role-communication")},
 		"allday":       {kind: token, read: plain("availableTime", "allDay"), implied: specialValues, only: trueFalse},

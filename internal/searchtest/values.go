@@ -49,6 +49,16 @@ func references(path ...string) reader  { return each(referenceValue, path...) }
 func dates(path ...string) reader       { return each(dateValue, path...) }
 func periods(path ...string) reader     { return each(periodValue, path...) }
 
+// primaryRole reads the first code of a PractitionerRole. The directory does not hold the others
+// (OB-08).
+func primaryRole(d *Directory, r *Resource) []value {
+	codes := at(r.body, "code")
+	if len(codes) == 0 {
+		return nil
+	}
+	return concept(d, codes[0])
+}
+
 func coding(_ *Directory, element any) []value {
 	return tokenOf(text(element, "system"), text(element, "code"))
 }

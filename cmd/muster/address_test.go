@@ -29,7 +29,7 @@ func TestPublicURL(t *testing.T) {
 
 		{name: "all addresses", serve: serveCmd{Listen: "0.0.0.0:8080"}, port: 8080, wrong: "set --base-url to the public URL"},
 		{name: "all addresses of IPv6", serve: serveCmd{Listen: "[::]:8080"}, port: 8080, wrong: "set --base-url to the public URL"},
-		{name: "no host", serve: serveCmd{Listen: ":8080"}, port: 8080, wrong: "set --base-url to the public URL"},
+		{name: "no host", serve: serveCmd{Listen: ":8080"}, port: 8080, wrong: "or name one address in --listen"},
 		{name: "behind a proxy", serve: serveCmd{Listen: "localhost:8080", BehindProxy: true}, port: 8080, wrong: "set --base-url to the public URL"},
 		{name: "stored, loopback", serve: serveCmd{Listen: "0.0.0.0:8080"}, stored: "http://localhost:8080/fhir", port: 8080, wrong: "set --base-url to the public URL"},
 		{name: "stored, without TLS", serve: serveCmd{Listen: "localhost:8443", tlsFlags: tlsFlags{TLSCert: "c"}}, stored: "http://x.example/fhir", port: 8443, wrong: "begins with https"},

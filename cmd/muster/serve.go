@@ -121,8 +121,11 @@ func (c *serveCmd) publicURL(stored string, listening net.Addr) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	if ip := net.ParseIP(host); c.BehindProxy || host == "" || ip != nil && ip.IsUnspecified() {
+	if c.BehindProxy {
 		return "", fmt.Errorf("--listen %s: links need the URL at which clients connect: set --base-url to the public URL", c.Listen)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return "", fmt.Errorf("--listen %s: links need the URL at which clients connect: set --base-url to the public URL, or name one address in --listen", c.Listen)
 	}
 	_, port, err := net.SplitHostPort(listening.String()) // --listen may leave the choice of the port to the system
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 // follows when the server runs.
 func (c *serveCmd) logStart(s *runningServer, handler *server.Server) {
 	b := currentBuild()
-	s.log.Info("muster", "version", b.version, "revision", b.revisionText(), "committed", b.committed)
+	s.log.Info("muster", "version", b.version, "revision", b.revisionText(), "committed", b.committedText())
 	directory := []any{"data", c.Data}
 	if c.Database != "" {
 		directory = append(directory, "database", withoutPassword(c.Database))

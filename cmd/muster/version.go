@@ -63,6 +63,9 @@ func (b build) revisionText() string {
 	return text
 }
 
+// committedText returns the time of the revision for people.
+func (b build) committedText() string { return cmp.Or(b.committed, "unknown") }
+
 // full returns the version with the beginning of the revision, for clients: v1.2.3 (0123456789ab).
 func (b build) full() string {
 	if b.revision == "" {
@@ -77,13 +80,13 @@ func (b build) full() string {
 
 // forMetrics returns the build as package metrics takes it.
 func (b build) forMetrics() metrics.Build {
-	return metrics.Build{Version: b.version, Revision: b.revisionText(), Committed: b.committed}
+	return metrics.Build{Version: b.version, Revision: b.revisionText(), Committed: b.committedText()}
 }
 
 // String returns what `muster version` prints.
 func (b build) String() string {
 	return fmt.Sprintf("muster %s\nrevision %s\ncommitted %s\nbuilt with %s for %s/%s\nserves Health Connect Australia Provider Directory 26.0.0 and 0.3.0-preview (FHIR R4)",
-		b.version, b.revisionText(), cmp.Or(b.committed, "unknown"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		b.version, b.revisionText(), b.committedText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // versionCmd is `muster version`.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 
@@ -52,6 +53,48 @@ func TestDrain(t *testing.T) {
 	want(u.request("GET", "/nowhere", ""), 404, true)
 	want(u.request("GET", "/api/v1/fhir/metadata", ""), 200, true)
 	want(kickOff(), 202, true)
+}
+
+// TestDrainHTTP2 checks that a server that shuts down lets clients of HTTP/2 open a new connection
+// for their next request.
+func TestDrainHTTP2(t *testing.T) {
+	s, err := New(testConfig(t, &fakeExports{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := httptest.NewUnstartedServer(s)
+	u.EnableHTTP2 = true
+	u.StartTLS()
+	defer u.Close()
+	reused := func() (reused bool) {
+		t.Helper()
+		trace := &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { reused = c.Reused }}
+		r, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), "GET", u.URL+"/healthz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := u.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.ProtoMajor != 2 || resp.StatusCode != 200 {
+			t.Fatalf("%s over %s, %v", resp.Status, resp.Proto, err)
+		}
+		return reused
+	}
+	reused()
+	if !reused() {
+		t.Error("a connection is not used again before the shutdown")
+	}
+	s.Drain()
+	reused()
+	for range 20 { // the client may read the announcement after the answer
+		if !reused() {
+			return
+		}
+	}
+	t.Error("a connection is used again and again while the server shuts down")
 }
 
 // TestMetricsAreLocal checks that metrics are served to this machine only, and to no

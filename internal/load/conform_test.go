@@ -38,6 +38,7 @@ func conforming(t *testing.T) map[string]string {
 // TestConforming loads a resource that conforms to each profile, in both modes, without a
 // warning (OB-09).
 func TestConforming(t *testing.T) {
+	t.Attr("requirement", "OB-09")
 	for _, strict := range []bool{false, true} {
 		var warnings, rejects collect
 		var lines []string
@@ -57,6 +58,7 @@ func TestConforming(t *testing.T) {
 // TestProfileCardinalities breaks each rule of profiles.tsv in a resource that conforms: too
 // few items are a warning with the path, and too many are another (OB-09).
 func TestProfileCardinalities(t *testing.T) {
+	t.Attr("requirement", "OB-09")
 	tables, err := r4.Load()
 	if err != nil {
 		t.Fatal(err)
@@ -231,6 +233,7 @@ func matches(step *r4.Step, item any) bool {
 // warning (OB-08), that loading it again changes nothing, and that codings within the code
 // stay.
 func TestFirstRoleCode(t *testing.T) {
+	t.Attr("requirement", "OB-08")
 	p := newPreparer(t)
 	const first = `{"coding":[{"system":"http://snomed.info/sct","code":"1"},{"system":"http://example.org","code":"2"}]}`
 	source := `{"resourceType":"PractitionerRole","id":"r","code":[` + first + `,{"text":"b"},{"text":"c"}],"active":true}`
@@ -256,6 +259,7 @@ func TestFirstRoleCode(t *testing.T) {
 // TestRoleSpecialty checks that a specialty of a PractitionerRole is a warning and is kept
 // (OB-03).
 func TestRoleSpecialty(t *testing.T) {
+	t.Attr("requirement", "OB-03")
 	source := strings.Replace(conforming(t)["hcpd-practitionerrole"], `"period":`, `"specialty":[{"text":"Cardiology"}],"period":`, 1)
 	p := newPreparer(t)
 	if got := warned(t, p, source, RoleSpecialty); !hasPath(got, "specialty") {
@@ -269,6 +273,7 @@ func TestRoleSpecialty(t *testing.T) {
 // TestInactiveIdentifier checks that an identifier that the HI Service has deactivated or
 // retired is a warning with its place (SU-14).
 func TestInactiveIdentifier(t *testing.T) {
+	t.Attr("requirement", "SU-14")
 	p := newPreparer(t)
 	for _, profile := range []string{"hcpd-practitioner", "hcpd-organization"} {
 		for code, want := range map[string]bool{"A": false, "D": true, "R": true} {
@@ -284,6 +289,7 @@ func TestInactiveIdentifier(t *testing.T) {
 // TestSharedLocalIdentifier checks that a local identifier of a publisher that a resource of
 // any type has already is a warning; the same resource may have it again (OB-04).
 func TestSharedLocalIdentifier(t *testing.T) {
+	t.Attr("requirement", "OB-04")
 	line := func(of fhir.Type, id, local string) string {
 		return fmt.Sprintf(`{"resourceType":%q,"id":%q,"identifier":[{"system":%q,"value":%q}]}`, of, id, localSystem, local)
 	}
@@ -308,6 +314,7 @@ func TestSharedLocalIdentifier(t *testing.T) {
 // TestStrict checks that a strict load refuses exactly the resources with warnings of kinds
 // that are not tolerated, with the reasons, and that other warnings stay warnings (OB-09).
 func TestStrict(t *testing.T) {
+	t.Attr("requirement", "OB-09")
 	resources := conforming(t)
 	change := func(profile, before, after string) string {
 		if !strings.Contains(resources[profile], before) {

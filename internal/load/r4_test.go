@@ -126,6 +126,7 @@ func hasPath(reasons []string, path string) bool {
 // every type of FHIR R4 in which the directory can hold it: each right code passes, and a wrong
 // one, also one in other letters, is a warning with the path (OB-09).
 func TestRequiredBindings(t *testing.T) {
+	t.Attr("requirement", "OB-09")
 	p := newPreparer(t)
 	seen := map[string]bool{}
 	places(t, func(at place) {
@@ -173,6 +174,7 @@ func TestRequiredBindings(t *testing.T) {
 // path, in every object that a resource can hold, and that every element that it has is not
 // (OB-09).
 func TestUnknownElements(t *testing.T) {
+	t.Attr("requirement", "OB-09")
 	p := newPreparer(t)
 	places(t, func(at place) {
 		if at.isStripped() || at.isMeta() {
@@ -220,6 +222,7 @@ func sample(e r4.Element) any {
 // TestMandatoryElements checks every mandatory element: a missing one is a warning with its
 // path. One with a value, or with a data-absent-reason instead, is not (OB-09).
 func TestMandatoryElements(t *testing.T) {
+	t.Attr("requirement", "OB-09")
 	p := newPreparer(t)
 	n := 0
 	places(t, func(at place) {
@@ -266,6 +269,7 @@ func TestMandatoryElements(t *testing.T) {
 // TestRulesOfR4 checks the rules that the definitions of FHIR R4 do not state as a table, each
 // with data that keeps it and data that breaks it (OB-09).
 func TestRulesOfR4(t *testing.T) {
+	t.Attr("requirement", "OB-09")
 	long := strings.Repeat("é", 1<<20)
 	role := func(period string) string {
 		return `{"resourceType":"PractitionerRole","id":"x","period":` + period + `}`

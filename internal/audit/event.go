@@ -2,6 +2,7 @@ package audit
 
 import (
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -54,10 +55,18 @@ const maxText = 16 << 10
 
 // secretNames are the parameters whose values are never recorded, whatever path they are
 // sent to.
-var secretNames = []string{"access_token", "token", "client_secret", "client_assertion", "assertion", "password", "refresh_token", "id_token"}
+var secretNames = []string{"access_token", "token", "client_secret", "client_assertion", "assertion", "password", "refresh_token", "id_token",
+	"authorization", "bearer", "apikey", "api_key", "code", "secret"}
+
+// tokenForm matches a token wherever a client has put it: a JSON Web Token, what follows the word
+// Bearer, and the value of a parameter that is written outside the query.
+var tokenForm = regexp.MustCompile(`(?i)(bearer(?: |\+|%20)+)[^&;#\s]+|eyJ[\w-]{8,}(?:\.[\w-]*)*|((?:access_|refresh_|id_)token=)[^&;#\s]+`)
+
+// WithoutTokens returns a client's text with "…" in place of each token (AD-02).
+func WithoutTokens(text string) string { return tokenForm.ReplaceAllString(text, "${1}${2}…") }
 
 // Query returns the query of a URL without the values of parameters that can hold a
-// secret (AD-02).
+// secret, and without tokens (AD-02).
 func Query(raw string) string {
 	pairs := strings.Split(raw, "&")
 	for n, pair := range pairs {
@@ -66,7 +75,7 @@ func Query(raw string) string {
 			pairs[n] = name + "=…"
 		}
 	}
-	return Shorten(strings.Join(pairs, "&"))
+	return Shorten(WithoutTokens(strings.Join(pairs, "&")))
 }
 
 // secret reports whether a parameter can hold a secret. It decodes the name as the server

@@ -76,10 +76,20 @@ func TestSecretsStayOut(t *testing.T) {
 		"access%5Ftoken=abc":                 "access%5Ftoken=…",
 		"client_assertion=eyJ&client_secret": "client_assertion=…&client_secret",
 		"%zz=abc":                            "%zz=…",
+		"authorization=Bearer%20abc":         "authorization=…",
+		"apikey=abc&code=abc":                "apikey=…&code=…",
+		"name=Bearer%20abc.def&family=Smith": "name=Bearer%20…&family=Smith",
+		"name=bearer+abc":                    "name=bearer+…",
+		"name=Bearer":                        "name=Bearer",
+		"identifier=eyJhbGciOiJI.eyJpc3Mi.x": "identifier=…",
+		"name=x#access_token=abc":            "name=x#access_token=…",
 	} {
 		if got := Query(query); got != want {
 			t.Errorf("Query(%q) = %q, want %q", query, got, want)
 		}
+	}
+	if got, want := WithoutTokens("/fhir/Organization/o1;access_token=abc"), "/fhir/Organization/o1;access_token=…"; got != want {
+		t.Errorf("WithoutTokens: %q, want %q", got, want)
 	}
 	if got := Query(strings.Repeat("a", maxText+10)); len(got) > maxText+4 {
 		t.Errorf("a long query keeps %d bytes", len(got))

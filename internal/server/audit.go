@@ -41,7 +41,7 @@ func (s *Server) recordAudit(r *http.Request, x *requestState, out *responseReco
 	}
 	e := x.event
 	e.Time, e.RequestID = start, x.id
-	e.Principal, e.Method, e.Path = auth.From(r.Context()).ID, audit.Shorten(r.Method), audit.Shorten(strings.ToValidUTF8(r.URL.Path, "?"))
+	e.Principal, e.Method, e.Path = auth.From(r.Context()).ID, audit.Shorten(r.Method), audit.Shorten(audit.WithoutTokens(strings.ToValidUTF8(r.URL.Path, "?")))
 	e.Status, e.Bytes, e.MS = out.status, out.bytes, float64(took.Microseconds())/1000
 	e.Broken = x.cause != nil && out.status < http.StatusBadRequest && out.status != 0
 	s.Audit.Record(e)

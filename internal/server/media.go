@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -190,9 +191,9 @@ func contentParameterBut(r *http.Request, parameter, supported string) string {
 // formatOf returns the media type of the parameter _format, which takes precedence over
 // Accept (FM-04), and whether there is one.
 func formatOf(r *http.Request) (format item, found bool, err error) {
-	values, ok := r.URL.Query()["_format"]
-	if !ok || len(values) == 1 && values[0] == "" {
-		return item{}, false, nil
+	values, err := queryValues(r, "_format")
+	if err != nil || len(values) == 0 || len(values) == 1 && values[0] == "" {
+		return item{}, false, err
 	}
 	if len(values) > 1 {
 		return item{}, false, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The parameter _format is repeated: give it once."}
@@ -207,6 +208,23 @@ func formatOf(r *http.Request) (format item, found bool, err error) {
 		return list[0], true, nil
 	}
 	return item{value: name}, true, nil // several: no representation has such a name
+}
+
+// queryValues returns the values of a parameter of the URL. Package url leaves out a parameter
+// with a semicolon in its value, as in _format=xml;fhirVersion=4.0.
+func queryValues(r *http.Request, name string) (values []string, err error) {
+	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		key, value, _ := strings.Cut(pair, "=")
+		if decoded, err := url.QueryUnescape(key); err != nil || decoded != name {
+			continue
+		}
+		decoded, err := url.QueryUnescape(value)
+		if err != nil {
+			return nil, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The value of " + name + " contains a percent sign without two hexadecimal digits after it: write %25 for a percent sign."}
+		}
+		values = append(values, decoded)
+	}
+	return values, nil
 }
 
 // acceptedBy returns what a request accepts: _format, or else the header Accept.

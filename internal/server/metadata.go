@@ -51,7 +51,8 @@ func (s *Server) metadataRoutes() []route {
 }
 
 // readMetadataQuery reads the parameters of a request for the CapabilityStatement, and reports
-// whether it is to be indented. Unknown parameters are rejected, as in searches.  reads _format.
+// whether it is to be indented. Unknown parameters are rejected, as in searches. Its caller
+// reads _format.
 func readMetadataQuery(r *http.Request) (indent bool, err error) {
 	refuse := func(code fhir.Code, format string, args ...any) (bool, error) {
 		return false, fhir.Issue{Code: code, Diagnostics: fmt.Sprintf(format, args...)}

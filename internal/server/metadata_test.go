@@ -39,6 +39,7 @@ func TestMetadata(t *testing.T) {
 		{"FM-04", "_format other", "?_format=xml", "", false, 406},
 		{"FM-04", "two in _format", "?_format=application/fhir%2Bjson,xml", "", false, 406},
 		{"FM-04", "empty _format", "?_format=", "", false, 200},
+		{"FM-04", "_format with a version", "?_format=application/fhir%2Bjson%3BfhirVersion=4.0", "", false, 200},
 		{"FM-04", "_pretty", "?_pretty=true", "", false, 200},
 		{"FM-04", "_pretty off", "?_pretty=false", "", false, 200},
 		{"", "mode", "?mode=full", "", false, 200},

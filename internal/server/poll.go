@@ -104,8 +104,8 @@ func (s *Server) cancel(w http.ResponseWriter, r *http.Request) error {
 
 // jobID returns the parameter _jobId (PO-07, DE-06). Other parameters are ignored.
 func jobID(r *http.Request) (string, error) {
-	ids := r.URL.Query()["_jobId"]
-	if len(ids) != 1 || ids[0] == "" {
+	ids, err := queryValues(r, "_jobId")
+	if err != nil || len(ids) != 1 || ids[0] == "" {
 		return "", fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The parameter _jobId must be given once and must not be empty: use the URL in Content-Location of the kick-off unchanged."}
 	}
 	noteJob(r, ids[0])

@@ -97,6 +97,9 @@ an export (` + "`_typeFilter`" + `) take the same text and find the same resourc
 - Phone numbers and e-mail addresses are compared as they are written: ` + "`phone=0299990000`" + ` does not
   find ` + "`02 9999 0000`" + `, and ` + "`email=Lee@example.org`" + ` does not find ` + "`lee@example.org`" + `.
 - An organisation with a masked name is found by its alias.
+- Chains and ` + "`_has`" + ` lead through visible resources only, so a state behind them must be the
+  visible one: ` + "`PractitionerRole?location.status=inactive`" + ` finds nothing. In an export with
+  ` + "`_since`" + `, they lead through resources in all states.
 `
 
 func writeParam(b *strings.Builder, reg *Registry, p Param) {

@@ -402,7 +402,7 @@ func TestFullURLSize(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow: measures memory")
 	}
-	const entries, most = 200_000, 120
+	const entries, most = 25_000, 120
 	p := newPreparer(t)
 	add := func(u *fullURLs, budget *fullURLBudget, url string, n int) *fullURLs {
 		v, r := p.parse([]byte(entry(url, "Organization", fmt.Sprintf("%08d-93a5-4b2e-8f0a-5d1c7b9e6f42", n), "")))

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"muster/internal/fhir"
-	"muster/internal/policy"
 	"muster/internal/search/index"
 
 	"golang.org/x/text/encoding/unicode"
@@ -212,7 +211,7 @@ func xmlCandidates(text []byte, continued, more bool) (list []candidate) {
 			covered = start[0]
 		}
 		if start[0] > covered {
-			outside |= xmlFlags(text[covered:start[0]])
+			outside |= flagsOf(text[covered:start[0]], xmlState)
 		}
 		part := text[start[0]:]
 		if end := bytes.Index(part, xmlEnd); end >= 0 {
@@ -226,26 +225,13 @@ func xmlCandidates(text []byte, continued, more bool) (list []candidate) {
 			break
 		}
 		if id := xmlID.FindSubmatch(part); id != nil {
-			list = append(list, candidate{typeName: string(text[start[2]:start[3]]), id: string(id[1]), hiddenBy: xmlFlags(part), guessed: true})
+			list = append(list, candidate{typeName: string(text[start[2]:start[3]]), id: string(id[1]), hiddenBy: flagsOf(part, xmlState), guessed: true})
 		} else {
-			outside |= xmlFlags(part)
+			outside |= flagsOf(part, xmlState)
 		}
 	}
-	if outside|xmlFlags(text[covered:]) != 0 || len(list) == 0 && !continued {
+	if outside|flagsOf(text[covered:], xmlState) != 0 || len(list) == 0 && !continued {
 		list = append(list, findCandidates(text)...)
 	}
 	return list
-}
-
-// xmlFlags returns the flags by which an XML text says that a resource is hidden.
-func xmlFlags(text []byte) (flags index.Visibility) {
-	if countSuppressions(text) > 0 {
-		flags |= index.Suppressed
-	}
-	for _, state := range xmlState.FindAllSubmatch(text, maxCandidates) {
-		if policy.ReadsHidden(string(state[1])) {
-			flags |= index.Inactive
-		}
-	}
-	return flags
 }

@@ -262,13 +262,27 @@ const maxGuesses = 16
 // crossProduct returns the resources that a text of one resource may be: each id of the
 // text with each of the types, hidden by all flags of the text.
 func crossProduct(text []byte, types []fhir.Type) (list []candidate) {
-	hiddenBy := flagsOf(text)
+	hiddenBy := flagsOf(text, stateForm)
 	for _, id := range idForm.FindAllSubmatch(text, maxGuesses) {
 		for _, t := range types {
 			list = append(list, candidate{typeName: t.String(), id: string(id[1]), hiddenBy: hiddenBy, guessed: true})
 		}
 	}
 	return list
+}
+
+// flagsOf returns the flags by which a text says that something is hidden. states matches a state
+// with its value, in the form of the text.
+func flagsOf(text []byte, states *regexp.Regexp) (flags index.Visibility) {
+	if countSuppressions(text) > 0 {
+		flags |= index.Suppressed
+	}
+	for _, state := range states.FindAllSubmatch(text, maxCandidates) {
+		if policy.ReadsHidden(string(state[1])) {
+			flags |= index.Inactive
+		}
+	}
+	return flags
 }
 
 // countSuppressions returns how often names of suppressing extensions occur in a text.

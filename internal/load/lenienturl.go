@@ -5,8 +5,6 @@ import (
 	"regexp"
 
 	"muster/internal/fhir"
-	"muster/internal/policy"
-	"muster/internal/search/index"
 )
 
 // An entry whose resource has no id is stored under an id that is derived from its fullUrl.
@@ -32,7 +30,7 @@ func fullURLCandidates(text []byte) (list []candidate) {
 			}
 		}
 		part := untilType(text, start, urls[n+1:])
-		hiddenBy := flagsOf(part)
+		hiddenBy := flagsOf(part, stateForm)
 		types := resourceTypes(part)
 		if len(types) == 0 {
 			types = fhir.Types()
@@ -66,19 +64,6 @@ func precedes(url []int, text []byte) bool {
 		}
 	}
 	return true
-}
-
-// flagsOf returns all flags by which a text says that something is hidden.
-func flagsOf(text []byte) (flags index.Visibility) {
-	if countSuppressions(text) > 0 {
-		flags |= index.Suppressed
-	}
-	for _, state := range stateForm.FindAllSubmatch(text, maxCandidates) {
-		if policy.ReadsHidden(string(state[1])) {
-			flags |= index.Inactive
-		}
-	}
-	return flags
 }
 
 // urlScanner is an [io.Writer] that calls found for the candidates of fullUrls in a text of

@@ -125,6 +125,25 @@ func TestParseReference(t *testing.T) {
 	}
 }
 
+// TestBelowBase checks that one base may be below another one, in any order.
+func TestBelowBase(t *testing.T) {
+	const outer, inner = "https://x.example", "https://x.example/fhir"
+	for url, want := range map[string]string{
+		inner + "/Location/b":          "Location/b",
+		outer + "/Location/b":          "Location/b",
+		outer + "/fhirs/Location/b":    "fhirs/Location/b",
+		"https://y.example/Location/b": "https://y.example/Location/b",
+		"Location/b":                   "Location/b",
+		"/Location/b":                  "/Location/b",
+	} {
+		for _, bases := range [][]string{{outer, inner, ""}, {"", inner, outer}} {
+			if got := BelowBase(url, bases...); got != want {
+				t.Errorf("BelowBase(%q, %q) = %q, want %q", url, bases, got, want)
+			}
+		}
+	}
+}
+
 func TestSplitReference(t *testing.T) {
 	for _, c := range []struct{ text, server, relative string }{
 		{"https://x.example/fhir/Organization/a", "https://x.example/fhir", "Organization/a"},

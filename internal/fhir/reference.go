@@ -33,13 +33,7 @@ var typeForm = regexp.MustCompile(`^[A-Z][A-Za-z]{1,63}$`)
 // URL below one of the bases, which have no trailing slash. Other URLs, urn: and fragment
 // references point outside the directory and are an error. An empty base is ignored.
 func ParseReference(s string, bases ...string) (Reference, error) {
-	rest := s
-	for _, base := range bases {
-		if below, ok := strings.CutPrefix(s, base+"/"); ok && base != "" {
-			rest = below
-		}
-	}
-	parts := strings.Split(rest, "/")
+	parts := strings.Split(BelowBase(s, bases...), "/")
 	if len(parts) == 4 && parts[2] == "_history" {
 		parts = parts[:2]
 	}
@@ -47,6 +41,18 @@ func ParseReference(s string, bases ...string) (Reference, error) {
 		return Reference{}, fmt.Errorf("%q is not a reference into this directory: write Type/id", s)
 	}
 	return Reference{Type: parts[0], ID: parts[1]}, nil
+}
+
+// BelowBase returns a URL without the longest of the bases that it is below, or as it is. The
+// bases have no trailing slash. An empty base is ignored.
+func BelowBase(url string, bases ...string) string {
+	rest := url
+	for _, base := range bases {
+		if below, ok := strings.CutPrefix(url, base+"/"); ok && base != "" && len(below) < len(rest) {
+			rest = below
+		}
+	}
+	return rest
 }
 
 // SplitReference splits an http or https URL of the form [server]/Type/id, with or without

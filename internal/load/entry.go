@@ -74,7 +74,7 @@ func checkEntry(bases []string, e *fastjson.Value, urls *fullURLs) *Refusal {
 	if request == nil {
 		return checkID(resource, url)
 	}
-	to := belowBase(string(request.GetStringBytes("url")), bases)
+	to := fhir.BelowBase(string(request.GetStringBytes("url")), bases...)
 	switch string(request.GetStringBytes("method")) {
 	case "PUT":
 		if text := checkPut(to, typeName, id); text != "" {

@@ -123,10 +123,8 @@ func (u *fullURLs) relative(reference string) (string, bool) {
 	if server, relative, ok := fhir.SplitReference(reference); ok && slices.Contains(u.servers, server) {
 		return relative, true
 	}
-	for _, server := range u.servers {
-		if rest, below := strings.CutPrefix(reference, server+"/"); below && fhir.IsConditional(rest) {
-			return rest, true
-		}
+	if rest := fhir.BelowBase(reference, u.servers...); rest != reference && fhir.IsConditional(rest) {
+		return rest, true
 	}
 	url, version, versioned := strings.Cut(reference, "/_history/")
 	of, there := u.others[u.key(url)]

@@ -56,7 +56,7 @@ func (f *referenceResolver) resolve(a *fastjson.Arena, v *fastjson.Value, urls *
 // below the base URL of the directory is returned as it is, without that URL. inside is false
 // for references that point elsewhere.
 func (f *referenceResolver) relative(reference string, urls *fullURLs) (text string, inside bool) {
-	if rest := belowBase(reference, f.bases); rest != reference {
+	if rest := fhir.BelowBase(reference, f.bases...); rest != reference {
 		if _, err := fhir.ParseReference(rest); err == nil || fhir.IsConditional(rest) {
 			return rest, true
 		}
@@ -65,17 +65,6 @@ func (f *referenceResolver) relative(reference string, urls *fullURLs) (text str
 		return entry, true
 	}
 	return reference, false
-}
-
-// belowBase returns a URL without the base URL of the directory that it begins with, or as it
-// is.
-func belowBase(url string, bases []string) string {
-	for _, base := range bases {
-		if rest, below := strings.CutPrefix(url, base+"/"); below && base != "" {
-			return rest
-		}
-	}
-	return url
 }
 
 // unresolved returns the warning about a urn: that no entry has as its fullUrl.

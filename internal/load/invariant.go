@@ -67,13 +67,7 @@ func narrative(v *fastjson.Value) (Kind, string) {
 
 // id warns about the id of a contained resource that is not well-formed.
 func id(v *fastjson.Value) (Kind, string) {
-	s := v.GetStringBytes()
-	for _, b := range s {
-		if b != '-' && b != '.' && (b < '0' || b > '9') && (b|0x20 < 'a' || b|0x20 > 'z') {
-			s = nil
-		}
-	}
-	if len(s) == 0 || len(s) > 64 {
+	if !fhir.ValidID(string(v.GetStringBytes())) {
 		return BadValue, "this is not an id: write 1 to 64 letters, digits, hyphens and dots"
 	}
 	return "", ""

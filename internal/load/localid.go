@@ -56,16 +56,6 @@ func addLocalIdentifier(a *fastjson.Arena, t fhir.Type, id string, v *fastjson.V
 	identifiers.SetArrayItem(len(identifiers.GetArray()), local)
 }
 
-// localIdentifiers returns the local identifiers of a resource.
-func localIdentifiers(v *fastjson.Value) (values []string) {
-	for _, identifier := range v.GetArray("identifier") {
-		if value := identifier.GetStringBytes("value"); len(value) > 0 && isText(identifier.Get("system"), localSystem) {
-			values = append(values, string(value))
-		}
-	}
-	return values
-}
-
 // isCoverageArea reports whether a Location claims to be a service coverage area.
 func isCoverageArea(v *fastjson.Value) bool {
 	for _, profile := range v.GetArray("meta", "profile") {

@@ -126,7 +126,9 @@ func (p *preparer) prepare(v *fastjson.Value, urls *fullURLs) (out prepared, r *
 			return out, r
 		}
 	}
-	out.hpii = hpiiNumbers(t, v)
+	if t == fhir.Practitioner {
+		out.hpii = identifierValues(v, hpiiSystem)
+	}
 	out.change, r = p.write(t, id, v)
 	out.change.LastUpdated = lastUpdated
 	return out, r
@@ -137,7 +139,7 @@ func (p *preparer) prepare(v *fastjson.Value, urls *fullURLs) (out prepared, r *
 func (p *preparer) conform(t fhir.Type, id string, v *fastjson.Value, out *prepared) {
 	empty := !hasContent(v)
 	p.checker.keepFirstCode(t, v)
-	out.localIDs = localIdentifiers(v)
+	out.localIDs = identifierValues(v, localSystem)
 	addLocalIdentifier(&p.arena, t, id, v)
 	if empty {
 		p.checker.add(warning{NoContent, t.String() + ": the resource has only an id"})

@@ -202,13 +202,10 @@ func identifiers(system string, check func(string) string) func(v *fastjson.Valu
 	}
 }
 
-// hpiiNumbers returns the HPI-I numbers of a Practitioner.
-func hpiiNumbers(t fhir.Type, v *fastjson.Value) (values []string) {
-	if t != fhir.Practitioner {
-		return nil
-	}
+// identifierValues returns the values of the identifiers of a resource with the given system.
+func identifierValues(v *fastjson.Value, system string) (values []string) {
 	for _, identifier := range v.GetArray("identifier") {
-		if value := identifier.GetStringBytes("value"); len(value) > 0 && isText(identifier.Get("system"), hpiiSystem) {
+		if value := identifier.GetStringBytes("value"); len(value) > 0 && isText(identifier.Get("system"), system) {
 			values = append(values, string(value))
 		}
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"math"
 
 	"muster/internal/conformance"
 	"muster/internal/fhir"
@@ -50,7 +49,7 @@ func (c rebaseCmd) Run(a app) (err error) {
 		return fmt.Errorf("%w: run this command again, which resumes where it stopped", err)
 	}
 	fmt.Fprintf(a.stdout, "the base URL is %s now%s\n", c.BaseURL, formerBaseURL(before, c.BaseURL))
-	running, err := directory.Stalled(a.ctx, fhir.Instant(math.MaxInt64))
+	running, err := directory.Stalled(a.ctx, fhir.Forever)
 	if err != nil {
 		return err
 	}

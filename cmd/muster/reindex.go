@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"muster/internal/conformance"
@@ -87,12 +86,11 @@ func rebuildIndex(a app, directory directory, registry *conformance.Registry, ba
 // endExports ends all exports, running and complete. Their files contain data that
 // cleaning removes, so they must not be served any more (ST-03).
 func endExports(ctx context.Context, a app, d directory) error {
-	const always = fhir.Instant(math.MaxInt64)
-	finished, err := d.Expire(ctx, always, 0)
+	finished, err := d.Expire(ctx, fhir.Forever, 0)
 	if err != nil {
 		return err
 	}
-	running, err := d.Stalled(ctx, always)
+	running, err := d.Stalled(ctx, fhir.Forever)
 	if err != nil {
 		return err
 	}

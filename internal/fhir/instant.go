@@ -2,6 +2,7 @@ package fhir
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"time"
 )
@@ -10,6 +11,12 @@ import (
 // compares and prints times with this precision. The zero Instant is 1970-01-01T00:00:00Z.
 // Only job rows, whose times are always later, use it for "not set".
 type Instant int64
+
+// The first and the last Instant. They are the ends of an open period.
+const (
+	Always  Instant = math.MinInt64
+	Forever Instant = math.MaxInt64
+)
 
 // InstantOf returns the Instant of t, truncated to milliseconds.
 func InstantOf(t time.Time) Instant { return Instant(t.UnixMilli()) }

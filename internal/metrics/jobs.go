@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"context"
-	"math"
 	"time"
 
 	"muster/internal/fhir"
@@ -43,7 +42,7 @@ const readTimeout = 3 * time.Second
 func (l *liveJobs) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
-	live, err := l.jobs.Stalled(ctx, fhir.Instant(math.MaxInt64)) // all live jobs: none has progressed since that time
+	live, err := l.jobs.Stalled(ctx, fhir.Forever)
 	if err != nil {
 		to <- prometheus.NewInvalidMetric(jobsDesc, err)
 		return

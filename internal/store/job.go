@@ -193,7 +193,7 @@ type JobQueue interface {
 	Release(ctx context.Context, t *Task, retry fhir.Instant, failed bool) error
 	// Fail ends a live job with a reason. It ignores a job that has ended.
 	Fail(ctx context.Context, id, reason string, now, expires fhir.Instant) error
-	// Stalled returns the live jobs without progress since before.
+	// Stalled returns the live jobs without progress since before: all of them for [fhir.Forever].
 	Stalled(ctx context.Context, before fhir.Instant) ([]Job, error)
 }
 

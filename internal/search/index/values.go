@@ -203,12 +203,6 @@ func (r *rule) texts(dst []Entry, list []*fastjson.Value) []Entry {
 	return dst
 }
 
-// The ends of an open period.
-const (
-	always  fhir.Instant = math.MinInt64
-	forever fhir.Instant = math.MaxInt64
-)
-
 // date appends the period that a date of any precision names. A date without a zone is in
 // [Zone].
 func date(dst []Entry, r *rule, element *fastjson.Value) []Entry {
@@ -226,7 +220,7 @@ func period(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	if start == nil && end == nil {
 		return dst
 	}
-	whole := fhir.Period{From: always, To: forever}
+	whole := fhir.Period{From: fhir.Always, To: fhir.Forever}
 	if start != nil {
 		named, err := fhir.ParseDate(string(start), Zone())
 		if err != nil {

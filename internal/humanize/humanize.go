@@ -1,4 +1,4 @@
-// Package humanize writes numbers, durations and sizes for people, and reads durations and
+// Package humanize writes numbers, lists, durations and sizes for people, and reads durations and
 // sizes as people write them. Whatever it writes as a duration or a size, it also reads.
 package humanize
 
@@ -19,6 +19,15 @@ func Int[N ~int | ~int64](n N) string { return NewPrinter().Sprint(n) }
 
 // NewPrinter returns a printer whose %d separates thousands.
 func NewPrinter() *message.Printer { return message.NewPrinter(language.English) }
+
+// List joins words for a sentence, with a word before the last one: "a, b and c" for "and".
+func List(words []string, before string) string {
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " " + before + " " + words[last]
+}
 
 // day is 24 hours: durations have no calendar.
 const day = 24 * time.Hour

@@ -43,7 +43,7 @@ var levels = [][]rule{
 		{"internal/store/placeholder", nil, "text of statements only"},
 		{"internal/store/sqlrows", nil, "reads rows of database/sql"},
 		{"internal/strictjson", nil, "the grammar of JSON"},
-		{"internal/humanize", nil, "numbers, durations and sizes as text"},
+		{"internal/humanize", nil, "numbers, lists, durations and sizes as text"},
 		{"internal/r4", nil, "tables of published definitions"},
 	},
 	{
@@ -59,7 +59,7 @@ var levels = [][]rule{
 	},
 	{
 		{"internal/policy", []string{"internal/fhir", "internal/conformance", "internal/search/query", "internal/search/bound", "internal/search/index"}, "rules are about searches and resources, not about tables"},
-		{"internal/search/plan", []string{"internal/fhir", "internal/conformance", "internal/search/query", "internal/search/bound", "internal/search/index"}, "a plan does not depend on a dialect of SQL"},
+		{"internal/search/plan", []string{"internal/fhir", "internal/humanize", "internal/conformance", "internal/search/query", "internal/search/bound", "internal/search/index"}, "a plan does not depend on a dialect of SQL"},
 	},
 	{
 		{"internal/search", []string{"internal/fhir", "internal/conformance", "internal/search/query", "internal/search/bound", "internal/search/index", "internal/search/plan", "internal/policy"}, "the compiler of searches"},
@@ -71,7 +71,7 @@ var levels = [][]rule{
 		{"internal/store/writepath", []string{"internal/fhir", "internal/failpoint", "internal/store", "internal/search/index"}, "the rules of writing that both drivers share, no SQL"},
 		{"internal/store/jobsql", []string{"internal/fhir", "internal/failpoint", "internal/store", "internal/store/placeholder", "internal/store/sqlrows"}, "the job tables of any SQL database"},
 		{"internal/job", []string{"internal/fhir", "internal/failpoint", "internal/humanize", "internal/store"}, "the engine does not depend on exports"},
-		{"internal/load", []string{"internal/fhir", "internal/failpoint", "internal/r4", "internal/conformance", "internal/policy", "internal/search/index", "internal/store", "internal/strictjson"}, "loads files into a directory of either database"},
+		{"internal/load", []string{"internal/fhir", "internal/humanize", "internal/failpoint", "internal/r4", "internal/conformance", "internal/policy", "internal/search/index", "internal/store", "internal/strictjson"}, "loads files into a directory of either database"},
 		{"internal/metrics", []string{"internal/fhir", "internal/store"}, "implements the observers that other packages define"},
 		{"internal/check", []string{"internal/fhir", "internal/conformance", "internal/policy", "internal/search/index", "internal/store", "internal/part", "internal/blob"}, "compares what is stored with the rules, on either database"},
 		{"internal/searchset", []string{"internal/fhir", "internal/auth", "internal/requestid", "internal/conformance", "internal/policy", "internal/search", "internal/search/plan", "internal/store"}, "searches and reads, without HTTP and drivers"},

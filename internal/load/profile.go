@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"muster/internal/fhir"
+	"muster/internal/humanize"
 	"muster/internal/policy"
 
 	"github.com/valyala/fastjson"
@@ -249,7 +250,7 @@ func bothOrganisationIDs(v *fastjson.Value, report func(path, text string)) {
 func allowedStatus(allowed ...string) func(v *fastjson.Value, report func(path, text string)) {
 	return func(v *fastjson.Value, report func(path, text string)) {
 		if code := v.Get("status"); code != nil && !slices.ContainsFunc(allowed, func(a string) bool { return isText(code, a) }) {
-			report("status", "the status is not one of "+joinWords(allowed))
+			report("status", "the status is not one of "+humanize.List(allowed, "and"))
 		}
 	}
 }
@@ -365,16 +366,3 @@ func isText(v *fastjson.Value, text string) bool {
 
 // indexed returns the path of an item: "identifier[2]".
 func indexed(name string, i int) string { return name + "[" + strconv.Itoa(i) + "]" }
-
-// joinWords joins codes for a message: "a, b and c".
-func joinWords(codes []string) string {
-	text := codes[0]
-	for i, code := range codes[1:] {
-		if i == len(codes)-2 {
-			text += " and " + code
-		} else {
-			text += ", " + code
-		}
-	}
-	return text
-}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"muster/internal/humanize"
 	"muster/internal/r4"
 
 	"github.com/valyala/fastjson"
@@ -102,7 +103,7 @@ func (s shapes) add(of *object, parent, member, typeName string, e r4.Element, o
 		}
 		one.allowed = "the code is not in the value set " + e.ValueSet + ", as FHIR R4 requires"
 		if len(e.Codes) <= 10 {
-			one.allowed = "the code is not one of " + joinWords(e.Codes) + ", as FHIR R4 requires"
+			one.allowed = "the code is not one of " + humanize.List(e.Codes, "and") + ", as FHIR R4 requires"
 		}
 	}
 	of.members[member] = &one

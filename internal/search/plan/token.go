@@ -1,12 +1,12 @@
 package plan
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 
 	"muster/internal/conformance"
+	"muster/internal/humanize"
 	"muster/internal/search/bound"
 	"muster/internal/search/index"
 	"muster/internal/search/query"
@@ -46,7 +46,7 @@ func (b *builder) tokens(l bound.Criterion) reader {
 			t.System = &system
 		}
 		if code != "" && !mayHave(sets, code) {
-			return nil, "write " + oneOf(codesOf(sets))
+			return nil, "write " + humanize.List(codesOf(sets), "or")
 		}
 		return t, ""
 	}
@@ -103,7 +103,7 @@ func systemProblem(params []conformance.Param) string {
 	if len(systems) == 0 {
 		return `its values have no system: write the value alone; a bar within it is written \|`
 	}
-	return "the system of its codes is " + oneOf(systems) + ": write " + systems[0] + "|code, or the code alone"
+	return "the system of its codes is " + humanize.List(systems, "or") + ": write " + systems[0] + "|code, or the code alone"
 }
 
 // mayHave reports whether an element of the value sets may have the code. A set that is not
@@ -132,18 +132,9 @@ func codeProblem(p conformance.Param, code string) string {
 	case p.Element == "ContactPoint" && plusInNumber.MatchString(code):
 		return "a phone number has a plus sign before the country code only, and a plus sign is not a space here: write %20 for a space"
 	case len(listed) > 0 && strings.ContainsAny(code, "+ ") && !slices.Contains(listed, code):
-		return "no code has a plus sign or a space, and a plus sign is not a space here: write " + oneOf(listed)
+		return "no code has a plus sign or a space, and a plus sign is not a space here: write " + humanize.List(listed, "or")
 	}
 	return ""
-}
-
-// oneOf lists alternatives: "a, b or c".
-func oneOf(list []string) string {
-	last := len(list) - 1
-	if last < 1 {
-		return strings.Join(list, "")
-	}
-	return fmt.Sprintf("%s or %s", strings.Join(list[:last], ", "), list[last])
 }
 
 // tokenPart reads a part of a code, with or without a system (identifier-r5:contains). It

@@ -131,18 +131,16 @@ func plainToken(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 }
 
 func plainString(dst []Entry, r *rule, element *fastjson.Value) []Entry {
-	if r.param.Parts != 0 {
-		return r.familyName(dst, element.GetStringBytes())
-	}
-	return r.text(dst, element.GetStringBytes())
+	return r.textAndParts(dst, element.GetStringBytes())
 }
 
-// familyName appends a string entry, and one for each part of the name. A part has no exact
-// text, so that :exact compares with the whole name alone.
-func (r *rule) familyName(dst []Entry, text []byte) []Entry {
+// textAndParts appends a string entry and, for a parameter that finds family names by their
+// parts, one for each part. A part has no exact text, so that :exact compares with the whole
+// name alone.
+func (r *rule) textAndParts(dst []Entry, text []byte) []Entry {
 	before := len(dst)
 	dst = r.text(dst, text)
-	if len(dst) == before {
+	if r.param.Parts == 0 || len(dst) == before {
 		return dst
 	}
 	for _, part := range Parts(dst[before].Norm) {
@@ -176,11 +174,7 @@ func (r *rule) text(dst []Entry, text []byte) []Entry {
 // any part.
 func humanName(dst []Entry, r *rule, element *fastjson.Value) []Entry {
 	dst = r.text(dst, element.GetStringBytes("text"))
-	if r.param.Parts != 0 {
-		dst = r.familyName(dst, element.GetStringBytes("family"))
-	} else {
-		dst = r.text(dst, element.GetStringBytes("family"))
-	}
+	dst = r.textAndParts(dst, element.GetStringBytes("family"))
 	for _, part := range [...]string{"given", "prefix", "suffix"} {
 		dst = r.texts(dst, element.GetArray(part))
 	}

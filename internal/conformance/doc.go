@@ -8,7 +8,8 @@
 // parameter use the registry: package bound binds the names of queries, policy reads what is
 // restricted, plan how a parameter compares, index which elements it reads, and
 // [CapabilityStatement] what the server supports. A parameter is known to all of them or to
-// none. definitions/value-sets.json has the systems that codes and booleans imply. Package policy decides what follows from a definition.
+// none. definitions/value-sets.json has the systems that codes and booleans imply. Package
+// policy decides what follows from a definition.
 //
 // # When things fail
 //

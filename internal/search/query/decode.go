@@ -23,8 +23,8 @@ func (p piece) whole() Span { return p.span(0, len(p.text)) }
 
 // decode decodes the percent-escapes of source[from:to] (KO-35). A plus sign is itself,
 // not a space: most filters are written without escapes. Package plan reads it by the type of
-// the parameter. If the text is invalid, the
-// second result says what is wrong and the Span where.
+// the parameter. If the text is invalid, the second result says what is wrong and the Span
+// where.
 func decode(source string, from, to int) (piece, string, Span) {
 	text := make([]byte, 0, to-from)
 	at := make([]int, 0, to-from+1)

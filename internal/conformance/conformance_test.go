@@ -192,6 +192,11 @@ func TestImpliedSystems(t *testing.T) {
 			if !p.Indexed() {
 				continue
 			}
+			for _, set := range p.Values {
+				if len(set.Codes) == 0 && set.Name != "mimetypes" {
+					t.Errorf("%s?%s: the value set %s has no codes", rt, p.Code, set.Name)
+				}
+			}
 			var got []string
 			for _, s := range p.Values {
 				got = append(got, s.Systems...)

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+
+	"muster/internal/r4"
 )
 
 //go:embed definitions/value-sets.json
@@ -15,10 +17,10 @@ var valueSets []byte
 // boolean. Its system is implied, so that a query may state it (SR-47). Read from
 // definitions/value-sets.json.
 type ValueSet struct {
-	Name    string   `json:"name"`    // by which parameters refer to it
+	Name    string   `json:"name"`    // by which parameters refer to it; the last segment of its URL, if it has one
 	URL     string   `json:"url"`     // canonical, empty if none is published
 	Systems []string `json:"systems"` // names of the system of the codes, the first preferred
-	Codes   []string `json:"codes"`   // empty if the codes are not listed
+	Codes   []string `json:"codes"`   // empty if the codes are not listed; those of FHIR R4 are in package r4
 	Closed  bool     `json:"closed"`  // no element can have another code
 
 	// Stated is set if the elements state the system themselves, as codings do. Entries then
@@ -37,8 +39,15 @@ func parseValueSets(text []byte) (map[string]ValueSet, error) {
 	if err := decoder.Decode(&file); err != nil {
 		return nil, err
 	}
+	tables, err := r4.Load()
+	if err != nil {
+		return nil, err
+	}
 	sets := map[string]ValueSet{}
 	for _, s := range file.ValueSets {
+		if s.Codes == nil {
+			s.Codes = tables.Codes[s.Name]
+		}
 		switch _, taken := sets[s.Name]; {
 		case taken || s.Name == "" || len(s.Systems) == 0 || slices.Contains(s.Systems, ""):
 			return nil, fmt.Errorf("value set %q is duplicate or incomplete: give it one name and its systems", s.Name)

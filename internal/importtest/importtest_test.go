@@ -47,7 +47,7 @@ var levels = [][]rule{
 		{"internal/r4", nil, "tables of published definitions"},
 	},
 	{
-		{"internal/conformance", []string{"internal/fhir"}, "definitions are data"},
+		{"internal/conformance", []string{"internal/fhir", "internal/r4"}, "definitions are data"},
 		{"internal/search/query", []string{"internal/fhir"}, "the syntax of searches, without definitions and databases"},
 		{"internal/part", []string{"internal/fhir", "internal/failpoint"}, "the format of a part file"},
 		{"internal/blob", []string{"internal/failpoint", "internal/filelock", "internal/oserror"}, "bytes under names"},

@@ -27,6 +27,7 @@ var profileText string
 type Tables struct {
 	Elements map[string][]Element // by the name of the type, such as Organization, Organization.contact or Period
 	Profiles []Rule
+	Codes    map[string][]string // by the name of the value set, such as days-of-week
 }
 
 // Element is one element of a type.
@@ -79,10 +80,9 @@ var Load = sync.OnceValues(func() (*Tables, error) { return parse(elementText, c
 
 // parse reads the tables.
 func parse(elements, codes, profiles string) (*Tables, error) {
-	t := &Tables{Elements: map[string][]Element{}}
-	sets := map[string][]string{}
+	t := &Tables{Elements: map[string][]Element{}, Codes: map[string][]string{}}
 	if err := rows(codes, 2, func(f []string) error {
-		sets[f[0]] = strings.Fields(f[1])
+		t.Codes[f[0]] = strings.Fields(f[1])
 		return nil
 	}); err != nil {
 		return nil, fmt.Errorf("codes.tsv:%w", err)
@@ -96,7 +96,7 @@ func parse(elements, codes, profiles string) (*Tables, error) {
 		}
 		e.Min, e.Many = least, most < 0
 		if len(f) == 5 {
-			e.ValueSet, e.Codes = f[4], sets[f[4]]
+			e.ValueSet, e.Codes = f[4], t.Codes[f[4]]
 			if e.Codes == nil {
 				return fmt.Errorf("the value set %s is not in codes.tsv", f[4])
 			}

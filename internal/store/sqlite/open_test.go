@@ -164,31 +164,8 @@ func TestFilePermissions(t *testing.T) {
 	}
 }
 
-// TestAddressesOfOlderDirectories opens directories of a program that stored the default base
-// URL. The default becomes a former base URL, so another one can be given, and references
-// below it still lead into the directory. A base URL that was given stays.
 func TestAddressesOfOlderDirectories(t *testing.T) {
-	for _, c := range []struct{ stored, base, former string }{
-		{"http://localhost:8080/fhir", "", "http://localhost:8080/fhir"},
-		{"https://directory.example.org/fhir", "https://directory.example.org/fhir", ""},
-		{"", "", ""},
-	} {
-		dir := initialised(t, `UPDATE meta SET value = '`+c.stored+`' WHERE key = 'base_url'`,
-			`DELETE FROM meta WHERE key = 'former_base_urls'`, `DELETE FROM goose_db_version WHERE version_id >= 4`)
-		s, err := Open(t.Context(), dir, store.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := s.Info(); got.BaseURL != c.base || got.Former != c.former {
-			t.Errorf("%q became %+v", c.stored, got)
-		}
-		if c.base == "" {
-			if err := s.AdoptBaseURL(t.Context(), "https://given.example.org/fhir"); err != nil {
-				t.Errorf("%q: %v", c.stored, err)
-			}
-		}
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	storetest.OlderAddresses(t, "goose_db_version", func(statements ...string) (storetest.Addressed, error) {
+		return Open(t.Context(), initialised(t, statements...), store.Options{})
+	})
 }

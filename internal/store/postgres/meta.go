@@ -109,9 +109,16 @@ func readIdentity(ctx context.Context, conn *pgx.Conn) (id store.Identity, err e
 	return id, err
 }
 
+const setMeta = `INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value`
+
+// rowQuerier is a connection or a pool.
+type rowQuerier interface {
+	QueryRow(ctx context.Context, query string, args ...any) pgx.Row
+}
+
 // metaValue returns a value of table meta, empty if there is none.
-func metaValue(ctx context.Context, conn *pgx.Conn, key string) (value string, err error) {
-	err = conn.QueryRow(ctx, `SELECT value FROM meta WHERE key = $1`, key).Scan(&value)
+func metaValue(ctx context.Context, q rowQuerier, key string) (value string, err error) {
+	err = q.QueryRow(ctx, `SELECT value FROM meta WHERE key = $1`, key).Scan(&value)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", nil
 	}

@@ -60,7 +60,7 @@ func (w indexWriter) Meta(ctx context.Context, key string) (string, error) {
 }
 
 func (w indexWriter) SetMeta(ctx context.Context, key, value string) error {
-	_, err := w.conn.Exec(ctx, `INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, key, value)
+	_, err := w.conn.Exec(ctx, setMeta, key, value)
 	return err
 }
 

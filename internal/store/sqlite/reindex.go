@@ -80,7 +80,7 @@ func (w indexWriter) Meta(ctx context.Context, key string) (string, error) {
 }
 
 func (w indexWriter) SetMeta(ctx context.Context, key, value string) error {
-	_, err := w.tx.ExecContext(ctx, `REPLACE INTO meta (key, value) VALUES (?, ?)`, key, value)
+	_, err := w.tx.ExecContext(ctx, setMeta, key, value)
 	return err
 }
 

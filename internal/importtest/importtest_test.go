@@ -47,6 +47,7 @@ var levels = [][]rule{
 		{"internal/r4", nil, "tables of published definitions"},
 	},
 	{
+		{"internal/client", []string{"internal/auth"}, "a client of the limits is a value in a context"},
 		{"internal/conformance", []string{"internal/fhir", "internal/r4"}, "definitions are data"},
 		{"internal/search/query", []string{"internal/fhir"}, "the syntax of searches, without definitions and databases"},
 		{"internal/part", []string{"internal/fhir", "internal/failpoint"}, "the format of a part file"},
@@ -86,7 +87,7 @@ var levels = [][]rule{
 	},
 	{
 		{"internal/store/searchsql", []string{"internal/search/index", "internal/search/plan", "internal/store", "internal/store/searchsql/optimiser", "internal/store/searchsql/physical", "internal/store/searchsql/sqlwriter"}, "decides which statements run; the drivers run them"},
-		{"internal/server", []string{"internal/fhir", "internal/oserror", "internal/audit", "internal/auth", "internal/requestid", "internal/conformance", "internal/store", "internal/export", "internal/searchset", "internal/blob"}, "HTTP, without drivers"},
+		{"internal/server", []string{"internal/fhir", "internal/oserror", "internal/audit", "internal/auth", "internal/client", "internal/requestid", "internal/conformance", "internal/store", "internal/export", "internal/searchset", "internal/blob"}, "HTTP, without drivers"},
 	},
 	{
 		{"internal/store/sqlite", []string{"internal/filelock", "internal/store/deadline", "internal/store/metasql", "internal/store/sqlrows", "internal/store/inspectsql", "internal/store/placeholder", "internal/fhir", "internal/oserror", "internal/failpoint", "internal/store", "internal/store/writepath", "internal/store/jobsql", "internal/search/index", "internal/search/plan", "internal/store/searchsql"}, "a driver does not depend on HTTP, exports or another driver"},

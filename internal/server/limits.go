@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"muster/internal/auth"
+	"muster/internal/client"
 
 	"golang.org/x/time/rate"
 )
@@ -94,11 +95,8 @@ func (s *Server) identify(r *http.Request, x *requestState) {
 			x.event.Remote = address.String()
 		}
 	}
-	if p := auth.From(r.Context()); p.ID != auth.Anonymous.ID {
-		x.client = "principal " + p.ID
-		return
-	}
-	x.client = "address " + clientNetwork(x.event.Remote)
+	address, _ := netip.ParseAddr(x.event.Remote)
+	x.client = client.Of(auth.From(r.Context()), address).Name
 }
 
 // remoteAddress returns the address of the peer, without its port.
@@ -110,32 +108,18 @@ func remoteAddress(r *http.Request) string {
 	return host
 }
 
-// clientNetwork returns the part of an address that identifies one client. For IPv6 this
-// is the first 64 bits: a client can choose the others.
-func clientNetwork(address string) string {
-	a, err := netip.ParseAddr(address)
-	if err != nil || a.Unmap().Is4() {
-		return address
-	}
-	prefix, err := a.WithZone("").Prefix(64)
-	if err != nil {
-		return address
-	}
-	return prefix.String()
-}
-
 // clients are the recent clients and their usage.
 type clients struct {
 	limits Limits
 	now    func() time.Time
 
 	mu      sync.Mutex
-	byName  map[string]*client
+	byName  map[string]*usage
 	evicted time.Time
 }
 
-// client is the usage of one client. Its fields are protected by clients.mu.
-type client struct {
+// usage is the usage of one client. Its fields are protected by clients.mu.
+type usage struct {
 	rate      *rate.Limiter
 	downloads int
 	searches  chan struct{} // holds one for each search that runs
@@ -151,11 +135,11 @@ const (
 )
 
 func newClients(l Limits, now func() time.Time) *clients {
-	return &clients{limits: l, now: now, byName: map[string]*client{}, evicted: now()}
+	return &clients{limits: l, now: now, byName: map[string]*usage{}, evicted: now()}
 }
 
 // entry returns the entry of a client. The caller holds mu.
-func (c *clients) entry(name string) *client {
+func (c *clients) entry(name string) *usage {
 	now := c.now()
 	c.evictIdle(now)
 	one := c.byName[name]
@@ -164,7 +148,7 @@ func (c *clients) entry(name string) *client {
 		one = c.byName[name]
 	}
 	if one == nil {
-		one = &client{rate: rate.NewLimiter(rate.Limit(c.limits.Rate), c.limits.Burst), searches: make(chan struct{}, c.limits.Searches)}
+		one = &usage{rate: rate.NewLimiter(rate.Limit(c.limits.Rate), c.limits.Burst), searches: make(chan struct{}, c.limits.Searches)}
 		c.byName[name] = one
 	}
 	one.lastSeen = now

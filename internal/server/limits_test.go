@@ -112,20 +112,6 @@ func TestClientsAreSeparateAndEvicted(t *testing.T) {
 	}
 }
 
-func TestClientNetwork(t *testing.T) {
-	for address, want := range map[string]string{
-		"192.0.2.7":            "192.0.2.7",
-		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
-		"fe80::1%eth0":         "fe80::/64",
-		"::ffff:192.0.2.7":     "::ffff:192.0.2.7",
-		"@":                    "@",
-	} {
-		if got := clientNetwork(address); got != want {
-			t.Errorf("network(%q) = %q, want %q", address, got, want)
-		}
-	}
-}
-
 func TestConcurrentDownloads(t *testing.T) {
 	t.Attr("requirements", "RL-04")
 	observer := &countingObserver{}

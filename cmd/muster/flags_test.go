@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +69,45 @@ func TestServeDefaults(t *testing.T) {
 		}
 		if got := c.limits(test.local); got != want {
 			t.Errorf("limits(%t) = %+v, want %+v", test.local, got, want)
+		}
+	}
+}
+
+// TestLimitsAreDocumented checks that the table of limits in docs/operating.md has each option
+// that limits something, with its default.
+func TestLimitsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "operating.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]string{} // the default of each option
+	for line := range strings.Lines(string(page)) {
+		if cells := strings.Split(line, "|"); len(cells) == 7 && strings.HasPrefix(cells[1], " `--") {
+			rows[strings.Trim(cells[1], " `")] = strings.ReplaceAll(cells[2], " ", "")
+		}
+	}
+	var c cli
+	parser, err := kong.New(&c, valueOptions()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, command := range parser.Model.Children {
+		for _, flag := range command.Flags {
+			name := "--" + flag.Name
+			known[name] = true
+			written, listed := rows[name]
+			if command.Name == "serve" && flag.Group != nil && flag.Group.Title == "Limits" && !listed {
+				t.Errorf("%s has no row in the table of limits", name)
+			}
+			if command.Name == "serve" && listed && flag.HasDefault && flag.Default != "0" && written != flag.Default {
+				t.Errorf("%s has the default %s, and the table says %s", name, flag.Default, written)
+			}
+		}
+	}
+	for name := range rows {
+		if !known[name] {
+			t.Errorf("the table of limits has %s, which does not exist", name)
 		}
 	}
 }

@@ -17,7 +17,8 @@ var (
 	suiteEntry = regexp.MustCompile(`\{"([A-Za-z]+)", test[A-Za-z]+\}`)
 )
 
-// TestNamedTestsExist checks that the tests that the pages of decisions name exist.
+// TestNamedTestsExist checks that the tests exist that the pages of decisions and the page on
+// security name.
 func TestNamedTestsExist(t *testing.T) {
 	root := filepath.Join("..", "..")
 	tests, suite := testsOf(t, root)
@@ -25,7 +26,8 @@ func TestNamedTestsExist(t *testing.T) {
 	if err != nil || len(pages) == 0 {
 		t.Fatalf("no pages: %v", err)
 	}
-	for _, page := range pages {
+	security := filepath.Join(root, "docs", "security.md")
+	for _, page := range append(pages, security) {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
@@ -42,12 +44,13 @@ func TestNamedTestsExist(t *testing.T) {
 			}
 		}
 	}
-	promises(t, filepath.Join(root, "docs", "decisions", "0011-promises.md"), tests, suite)
+	promises(t, filepath.Join(root, "docs", "decisions", "0011-promises.md"), 2, tests, suite)
+	promises(t, security, 4, tests, suite)
 }
 
-// promises checks the rows of the table of promises: each names a test, and each name of an
-// entry of the store's test suite exists.
-func promises(t *testing.T, page string, tests, suite map[string]bool) {
+// promises checks the rows of tables of promises, whose last column names the tests: each row
+// names one, and each name of an entry of the store's test suite exists.
+func promises(t *testing.T, page string, columns int, tests, suite map[string]bool) {
 	t.Helper()
 	text, err := os.ReadFile(page)
 	if err != nil {
@@ -56,23 +59,23 @@ func promises(t *testing.T, page string, tests, suite map[string]bool) {
 	rows := 0
 	for line := range strings.Lines(string(text)) {
 		cells := strings.Split(line, "|")
-		if len(cells) != 4 || strings.Contains(cells[1], "---") || strings.TrimSpace(cells[1]) == "promise" {
+		if len(cells) != columns+2 || strings.Contains(cells[1], "---") || strings.TrimSpace(cells[1]) == "promise" {
 			continue
 		}
 		rows++
 		named := 0
-		for _, m := range suiteName.FindAllStringSubmatch(cells[2], -1) {
+		for _, m := range suiteName.FindAllStringSubmatch(cells[columns], -1) {
 			named++
 			if !tests[m[1]] && !suite[m[1]] {
-				t.Errorf("the table names the test %s, which does not exist", m[1])
+				t.Errorf("%s: the table names the test %s, which does not exist", page, m[1])
 			}
 		}
-		if named == 0 && !pathName.MatchString(cells[2]) {
-			t.Errorf("no test is named for the promise: %s", strings.TrimSpace(cells[1]))
+		if named == 0 && !pathName.MatchString(cells[columns]) {
+			t.Errorf("%s: no test is named for the promise: %s", page, strings.TrimSpace(cells[1]))
 		}
 	}
 	if rows < 10 {
-		t.Errorf("%d promises: the table was not read", rows)
+		t.Errorf("%s: %d promises: the table was not read", page, rows)
 	}
 }
 

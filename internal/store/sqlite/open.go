@@ -139,7 +139,7 @@ func (s *Store) openFiles(ctx context.Context, o store.Options) error {
 	if err := s.writer.prepare(ctx); err != nil {
 		return err
 	}
-	if s.readers, err = sql.Open("sqlite", dataSource(filepath.Join(s.dir, directoryFile), true)); err != nil {
+	if s.readers, err = openReaders(dataSource(filepath.Join(s.dir, directoryFile), true)); err != nil {
 		return err
 	}
 	readers := max(8, 2*runtime.GOMAXPROCS(0))

@@ -13,6 +13,7 @@ import (
 	"muster/internal/humanize"
 	"muster/internal/searchset"
 	"muster/internal/server"
+	"muster/internal/store"
 
 	"github.com/alecthomas/kong"
 )
@@ -39,6 +40,7 @@ func flagVars() kong.Vars {
 		"max_parameters": strconv.Itoa(server.DefaultMaxParameters),
 		"rate":           strconv.Itoa(server.DefaultRate),
 		"downloads":      strconv.Itoa(server.DefaultDownloads),
+		"search_wait":    humanize.Duration(store.DefaultSearchWait),
 		"searches":       strconv.Itoa(server.DefaultSearches),
 	}
 }

@@ -78,7 +78,7 @@ var levels = [][]rule{
 		{"internal/searchset", []string{"internal/fhir", "internal/auth", "internal/requestid", "internal/conformance", "internal/policy", "internal/search", "internal/search/plan", "internal/store"}, "searches and reads, without HTTP and drivers"},
 		{"internal/store/searchsql/sqlwriter", []string{"internal/fhir", "internal/search/index", "internal/search/plan", "internal/store", "internal/store/placeholder", "internal/store/searchsql/physical"}, "returns text; makes no decisions and runs nothing"},
 		{"internal/store/metasql", []string{"internal/fhir", "internal/failpoint", "internal/store", "internal/store/sqlrows"}, "table meta of any SQL database"},
-		{"internal/store/deadline", []string{"internal/fhir", "internal/humanize", "internal/search/plan", "internal/store"}, "limits the time of searches; runs no statement itself"},
+		{"internal/store/deadline", []string{"internal/client", "internal/fhir", "internal/humanize", "internal/search/plan", "internal/store"}, "limits the time and the number of searches; runs no statement itself"},
 	},
 	{
 		{"internal/store/inspectsql", []string{"internal/fhir", "internal/search/index", "internal/store", "internal/store/placeholder", "internal/store/sqlrows", "internal/store/writepath", "internal/store/jobsql"}, "reads what any SQL database stores, for a check"},
@@ -106,7 +106,7 @@ var tests = []rule{
 	{"internal/testkit/modtime", []string{"internal/blob"}, "lists files with times that tests can set"},
 	{"internal/testkit/pgtest", nil, "gives tests a database"},
 	{"internal/testkit/stores", []string{"internal/conformance", "internal/policy", "internal/store", "internal/store/sqlite", "internal/store/postgres"}, "opens stores on either database for tests"},
-	{"internal/store/storetest", []string{"internal/fhir", "internal/failpoint", "internal/store", "internal/search/index", "internal/search/plan"}, "the suite runs on any driver"},
+	{"internal/store/storetest", []string{"internal/client", "internal/fhir", "internal/failpoint", "internal/store", "internal/search/index", "internal/search/plan"}, "the suite runs on any driver"},
 	{"internal/searchtest", []string{"internal/fhir", "internal/search/query"}, "shares only the syntax of searches with the engine"},
 	{"internal/searchtest/compare", []string{"internal/fhir", "internal/blob", "internal/conformance", "internal/export", "internal/load", "internal/policy", "internal/search", "internal/search/index", "internal/search/plan", "internal/search/query", "internal/searchset", "internal/searchtest", "internal/server", "internal/store"}, "compares searchtest with the engine and the server"},
 	{"bench/soak/search", []string{"internal/blob", "internal/conformance", "internal/search/index", "internal/searchtest/compare", "internal/store", "internal/testkit/stores"}, "compares in the store, below HTTP"},

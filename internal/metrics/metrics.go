@@ -28,6 +28,7 @@ type Metrics struct {
 	ended     *prometheus.CounterVec
 	removed   *prometheus.CounterVec
 	gate      prometheus.Histogram
+	searches  *prometheus.HistogramVec
 	auditLost prometheus.Counter
 	failures  prometheus.Counter
 }
@@ -42,8 +43,9 @@ type Build struct {
 // The values of labels, which are present from the start, so that rate() sees the first event.
 var (
 	endStates = []store.State{store.Complete, store.Failed, store.Cancelled}
-	limits    = []string{"poll", "rate", "download", "search", "job"} // server.RefusedPoll and following
-	removals  = []string{"export", "file"}                            // export.RemovedExport and following
+	limits    = []string{"poll", "rate", "download", "search", "job", "busy"} // server.RefusedPoll and following
+	lanes     = []string{"read", "fast", "slow"}                              // deadline.ReadLane and following
+	removals  = []string{"export", "file"}                                    // export.RemovedExport and following
 )
 
 // New returns the metrics of a server.
@@ -59,7 +61,7 @@ func New(b Build) *Metrics {
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "muster", Name: "http_request_seconds",
 			Help: "Time from a request to the last byte of its response.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 9)}, []string{"route", "method", "status"}),
 		sent:      counters("http_sent_bytes_total", "Bytes of response bodies.", "route"),
-		refused:   counters("http_refused_total", "Requests rejected with 429, by limit: poll, rate, download, search or job.", "limit"),
+		refused:   counters("http_refused_total", "Requests refused because of a limit.", "limit"),
 		parts:     counter("export_parts_written_total", "Output files written."),
 		resources: counter("export_resources_written_total", "Resources in output files."),
 		written:   counter("export_written_bytes_total", "Bytes of NDJSON in output files."),
@@ -68,18 +70,23 @@ func New(b Build) *Metrics {
 		removed:   counters("removed_total", "Exports that expired or were deleted, and files removed because no export named them.", "what"),
 		gate: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "muster", Name: "gate_wait_seconds",
 			Help: "Waits of this process for the write gate.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9)}),
+		searches: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "muster", Name: "search_wait_seconds",
+			Help: "Waits of searches and reads for their turn, by lane: read, fast or slow.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9)}, []string{"lane"}),
 		auditLost: counter("audit_lost_total", "Audit events that could not be written."),
 		failures:  counter("http_failures_total", "Responses with a status from 500."),
 	}
 	about := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "muster", Name: "build_info",
 		Help: "1, with the version of the program, the revision of its source and the time of that.", ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "committed": b.Committed}}, func() float64 { return 1 })
-	m.registry.MustRegister(about, m.requests, m.sent, m.refused, m.parts, m.resources, m.written, m.stored, m.ended, m.removed, m.gate, m.auditLost, m.failures,
+	m.registry.MustRegister(about, m.requests, m.sent, m.refused, m.parts, m.resources, m.written, m.stored, m.ended, m.removed, m.gate, m.searches, m.auditLost, m.failures,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, state := range endStates {
 		m.ended.WithLabelValues(string(state))
 	}
 	for _, limit := range limits {
 		m.refused.WithLabelValues(limit)
+	}
+	for _, lane := range lanes {
+		m.searches.WithLabelValues(lane)
 	}
 	for _, what := range removals {
 		m.removed.WithLabelValues(what)
@@ -131,6 +138,11 @@ func (m *Metrics) Removed(what string, n int) { m.removed.WithLabelValues(what).
 
 // GateWaited records a wait for the write gate.
 func (m *Metrics) GateWaited(d time.Duration) { m.gate.Observe(d.Seconds()) }
+
+// SearchWaited records the wait of a search or a read for its turn in a lane.
+func (m *Metrics) SearchWaited(lane string, d time.Duration) {
+	m.searches.WithLabelValues(lane).Observe(d.Seconds())
+}
 
 // AuditLost counts an audit event that could not be written.
 func (m *Metrics) AuditLost() { m.auditLost.Inc() }

@@ -33,6 +33,8 @@ const (
 // Store is the part of a store that the service uses.
 type Store interface {
 	store.Searcher
+	// Reads returns the searcher for reads by id.
+	Reads() store.Searcher
 	store.Secrets
 }
 
@@ -131,13 +133,14 @@ func (s *Service) Read(ctx context.Context, t fhir.Type, id, rawQuery string) (R
 	if err != nil {
 		return Resource{}, err
 	}
-	rows, err := s.lookUpVisible(ctx, t, []string{id})
+	reads := s.Store.Reads()
+	rows, err := s.lookUpVisible(ctx, reads, t, []string{id})
 	if err != nil {
 		return Resource{}, err
 	}
 	var read Resource
 	for _, row := range rows {
-		err = errors.Join(err, s.Store.Bodies(ctx, []store.RowKey{row.Key}, func(row store.Row, line []byte) (err error) {
+		err = errors.Join(err, reads.Bodies(ctx, []store.RowKey{row.Key}, func(row store.Row, line []byte) (err error) {
 			if !policy.Readable(row.Visibility) {
 				return nil
 			}

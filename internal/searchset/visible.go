@@ -21,7 +21,7 @@ func (s *Service) filterVisible(ctx context.Context, rows []store.Row) ([]store.
 	for n, row := range rows {
 		ids[n] = row.ID
 	}
-	visible, err := s.lookUpVisible(ctx, fhir.Provenance, ids)
+	visible, err := s.lookUpVisible(ctx, s.Store, fhir.Provenance, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -32,12 +32,12 @@ func (s *Service) filterVisible(ctx context.Context, rows []store.Row) ([]store.
 
 // lookUpVisible returns the resources of a type with the ids that are visible to all
 // clients, in the order of their keys.
-func (s *Service) lookUpVisible(ctx context.Context, t fhir.Type, ids []string) ([]store.Row, error) {
+func (s *Service) lookUpVisible(ctx context.Context, in store.Searcher, t fhir.Type, ids []string) ([]store.Row, error) {
 	p, err := s.Compiler.Visible(t, ids)
 	if err != nil {
 		return nil, err
 	}
-	found, err := s.Store.Search(ctx, store.Search{Plan: p, Limit: len(ids)})
+	found, err := in.Search(ctx, store.Search{Plan: p, Limit: len(ids)})
 	return found.Rows, err
 }
 

@@ -96,7 +96,8 @@ func (s *Server) identify(r *http.Request, x *requestState) {
 		}
 	}
 	address, _ := netip.ParseAddr(x.event.Remote)
-	x.client = client.Of(auth.From(r.Context()), address).Name
+	x.from = client.Of(auth.From(r.Context()), address)
+	x.client = x.from.Name
 }
 
 // remoteAddress returns the address of the peer, without its port.

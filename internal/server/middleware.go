@@ -13,6 +13,7 @@ import (
 
 	"muster/internal/audit"
 	"muster/internal/auth"
+	"muster/internal/client"
 	"muster/internal/fhir"
 	"muster/internal/requestid"
 
@@ -32,7 +33,8 @@ type requestState struct {
 	id      string // X-Request-ID: the client's, or a generated one
 	refused error  // why the request is rejected before its handler runs, or nil
 	route   string
-	cause   error       // the internal cause of a failure
+	cause   error // the internal cause of a failure
+	from    client.Client
 	client  string      // key of the limits: the principal, or the network of an anonymous client
 	event   audit.Event // filled in by the handlers (audit.go)
 }
@@ -57,6 +59,7 @@ func (s *Server) middleware(next http.Handler) http.Handler {
 		ctx := context.WithValue(requestid.With(r.Context(), x.id), requestStateKey{}, x)
 		r = r.WithContext(auth.With(ctx, auth.Anonymous))
 		s.identify(r, x)
+		r = r.WithContext(client.With(r.Context(), x.from))
 		out := &responseRecorder{ResponseWriter: w, control: http.NewResponseController(w), draining: &s.draining}
 		out.extendWriteDeadline()
 		out.Header().Set("X-Request-ID", x.id)

@@ -113,6 +113,8 @@ func serviceIssue(err error) (fhir.Issue, bool) {
 		return fhir.Issue{Code: fhir.CodeException, Diagnostics: "This file of the export is lost, and retrying will not help: start the export again, and report the X-Request-ID of this response to the operator."}, true
 	case errors.As(err, &broken):
 		return fhir.Issue{Code: fhir.CodeTransient, Diagnostics: broken.Reason() + " Try again later."}, true
+	case errors.Is(err, store.ErrBusy):
+		return fhir.Issue{Code: fhir.CodeTransient, Diagnostics: "The server is busy with the searches of other clients: try again after the number of seconds in Retry-After."}, true
 	case errors.Is(err, store.ErrTooCostly):
 		return fhir.Issue{Code: fhir.CodeTooCostly, Diagnostics: "The search took too long: narrow it, for example by a location or an identifier, omit _sort, or use $export."}, true
 	case errors.Is(err, context.DeadlineExceeded):
@@ -203,6 +205,9 @@ var contentHeaders = []string{
 // retryAfterUnavailable is the default Retry-After of a 503 response, in seconds.
 const retryAfterUnavailable = 30
 
+// busyWait is the Retry-After of a search that waited too long for its turn, in seconds.
+const busyWait = 5
+
 // writeOutcome writes the OperationOutcome of an error (ER-01, ER-04).
 func (s *Server) writeOutcome(w http.ResponseWriter, r *http.Request, err error) {
 	x := stateOf(r)
@@ -227,6 +232,10 @@ func (s *Server) writeOutcome(w http.ResponseWriter, r *http.Request, err error)
 	}
 	if many, ok := errors.AsType[export.TooManyJobs](err); ok {
 		h.Set("Retry-After", strconv.Itoa(many.RetryAfter)) // KO-52
+	}
+	if errors.Is(err, store.ErrBusy) {
+		s.countRefusal(RefusedBusy)
+		h.Set("Retry-After", strconv.Itoa(busyWait))
 	}
 	if status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", strconv.Itoa(retryAfterUnavailable)) // PO-12

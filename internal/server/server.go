@@ -47,7 +47,8 @@ type Observer interface {
 	// Request is called after the last byte of a response. Route is a route pattern, never a
 	// path.
 	Request(route, method string, status int, took time.Duration, sent int64)
-	// Refused is called when a client exceeds a limit: [RefusedPoll], [RefusedRate], ….
+	// Refused is called when a request is refused because of a limit: [RefusedPoll],
+	// [RefusedRate], ….
 	Refused(limit string)
 }
 
@@ -58,6 +59,7 @@ const (
 	RefusedDownload = "download" // too many concurrent downloads
 	RefusedSearch   = "search"   // too many concurrent searches
 	RefusedJob      = "job"      // too many live exports
+	RefusedBusy     = "busy"     // the search waited too long for its turn; no limit of the client
 )
 
 // Config configures a [Server]. All fields without "optional" are required.

@@ -133,6 +133,8 @@ var (
 	ErrLeaseLost = errors.New("the lease of this work was lost")
 	// ErrTooCostly reports that a search or a selection exceeded its deadline.
 	ErrTooCostly = errors.New("the search takes too long: narrow it")
+	// ErrBusy reports that a search or a read waited too long for its turn.
+	ErrBusy = errors.New("the server is busy with other searches: try again later")
 	// ErrCancelled reports to a worker that its job was cancelled.
 	ErrCancelled = errors.New("the job was cancelled")
 )
@@ -242,6 +244,9 @@ const OrphanGrace = time.Hour
 type Store interface {
 	Directory
 	Searcher
+	// Reads returns a searcher for reads by id. It has connections of its own, so that a read
+	// does not wait for searches.
+	Reads() Searcher
 	Secrets
 	Jobs
 	Close() error

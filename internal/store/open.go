@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -42,6 +44,18 @@ type Options struct {
 	// SearchDeadline limits the time of a search and of each read for it. Defaults to
 	// DefaultSearchDeadline.
 	SearchDeadline time.Duration
+	// SlowSearches is how many slow searches run at once. Defaults to the number of processors.
+	SlowSearches int
+	// SearchWait limits how long a search or a read of a client waits for its turn; then it
+	// returns [ErrBusy]. Defaults to DefaultSearchWait.
+	SearchWait time.Duration
+	// SearchWaited is called with the time that each search and read has waited for its turn,
+	// and the name of its lane: read, fast or slow. Several goroutines may call it at once.
+	// Optional.
+	SearchWaited func(lane string, d time.Duration)
+	// Workers is how many tasks of exports read the directory at once. Each has a connection
+	// of its own. Defaults to DefaultWorkers.
+	Workers int
 	// GateWaited is called with the time that each write and each snapshot has waited for
 	// the write gate. Several goroutines may call it at once. Optional.
 	GateWaited func(time.Duration)
@@ -51,7 +65,22 @@ type Options struct {
 const (
 	DefaultDeadline       = 10 * time.Minute
 	DefaultSearchDeadline = 5 * time.Second
+	DefaultSearchWait     = 5 * time.Second
 )
+
+// DefaultWorkers is how many tasks read the directory at once if the options do not say it.
+const DefaultWorkers = 4
+
+// WithDefaults returns the options with the defaults of the limits of selections and searches.
+// Other fields are unchanged.
+func (o Options) WithDefaults() Options {
+	o.Deadline = cmp.Or(o.Deadline, DefaultDeadline)
+	o.SearchDeadline = cmp.Or(o.SearchDeadline, DefaultSearchDeadline)
+	o.SearchWait = cmp.Or(o.SearchWait, DefaultSearchWait)
+	o.SlowSearches = cmp.Or(o.SlowSearches, runtime.GOMAXPROCS(0))
+	o.Workers = cmp.Or(o.Workers, DefaultWorkers)
+	return o
+}
 
 // ResolveIdentity returns the identity of a directory: the stored one, or, for a new
 // directory (known is false), the one to store (write is true). It returns an error if the

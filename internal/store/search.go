@@ -44,8 +44,9 @@ type SearchResult struct {
 }
 
 // Searcher searches the current resources. Each call is one short read transaction with a
-// deadline; it returns [ErrTooCostly] when it exceeds the deadline. It is safe for use by
-// several goroutines.
+// deadline; it returns [ErrTooCostly] when it exceeds the deadline. A call of a client (package
+// client) waits for its turn, which does not count to the deadline; it returns [ErrBusy] when it
+// waited too long. It is safe for use by several goroutines.
 type Searcher interface {
 	Reader
 	// Search returns the matches of the request.
@@ -53,8 +54,8 @@ type Searcher interface {
 }
 
 // Reader reads current resources and follows their references, for result pages, reads and
-// includes. Each call is one short read transaction with a deadline; it returns
-// [ErrTooCostly] when it exceeds the deadline. It is safe for use by several goroutines.
+// includes. Each call is one short read transaction with a deadline and waits for its turn, like
+// a search ([Searcher]). It is safe for use by several goroutines.
 type Reader interface {
 	// Rows returns the current rows of the keys that still exist, in the order given,
 	// including hidden ones.

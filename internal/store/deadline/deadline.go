@@ -1,40 +1,125 @@
-// Package deadline limits how long searches and selections run.
+// Package deadline limits how long searches and selections run, and how many searches run at
+// once.
 //
 // A driver runs its statements without a limit. [Searcher] and [Select] run them under a
 // deadline, and replace the error of an interrupted statement by the reason for the
 // interruption: [store.ErrTooCostly], or the cause of the caller's context.
+//
+// # Lanes
+//
+// Slow searches must not delay quick ones. Each search runs in the fast lane first. If it takes
+// longer than the budget of that lane, it is interrupted and runs again in the slow lane, where
+// few searches run at once. A client whose searches were interrupted often lately starts in the
+// slow lane, so that the interrupted work stays small. Reads have a lane of their own. Each lane
+// has connections of its own, and its places are shared fairly among the clients (package
+// client).
+//
+// The deadline of a search begins when it has a place and a connection. A search that waits too
+// long for them returns [store.ErrBusy].
 package deadline
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
+	"muster/internal/client"
 	"muster/internal/fhir"
 	"muster/internal/humanize"
 	"muster/internal/search/plan"
 	"muster/internal/store"
 )
 
-// Searcher runs each call of another searcher under a deadline. Calls without keys or ids
-// return nothing and run no statement.
+// Connect returns a searcher on a connection of its own. Its calls have no deadline. release
+// returns the connection.
+type Connect func(ctx context.Context) (queries store.Searcher, release func(), err error)
+
+// Lanes are the lanes of a store. They configure its searchers.
+type Lanes struct {
+	connectReads, connectSearches Connect
+	limit, wait                   time.Duration
+	waited                        func(lane string, d time.Duration)
+	explain                       func(error) error
+	reads, fast, slow             *lane
+}
+
+// lane is a queue with its name for metrics.
+type lane struct {
+	*queue
+	name string
+}
+
+// The names of the lanes.
+const (
+	ReadLane = "read"
+	FastLane = "fast"
+	SlowLane = "slow"
+)
+
+const (
+	// budget is the time of a search in the fast lane.
+	budget = 100 * time.Millisecond
+	// maxWasted is the time that interrupted searches of a client may take in the fast lane
+	// before its searches start in the slow lane.
+	maxWasted = 3 * budget
+	// maxWaiting is the maximum number of searches that wait for a lane.
+	maxWaiting = 1000
+	// reads is the number of reads that run at once.
+	reads = 4
+	// spare is the number of connections of the reads that probes and metrics use.
+	spare = 2
+)
+
+// Connections are the numbers of connections that the lanes use.
+type Connections struct{ Reads, Searches int }
+
+// ConnectionsOf returns the numbers of connections for the options of a store.
+func ConnectionsOf(o store.Options) Connections {
+	return Connections{Reads: reads + spare, Searches: fastPlaces() + o.WithDefaults().SlowSearches}
+}
+
+// fastPlaces returns how many searches run at once in the fast lane.
+func fastPlaces() int { return max(4, 2*runtime.GOMAXPROCS(0)) }
+
+// NewLanes returns the lanes of a store with the options. Reads use the connections of
+// connectReads, and searches those of connectSearches; [ConnectionsOf] says how many of them there
+// must be. explain adds to errors of the database what an operator can do.
+func NewLanes(o store.Options, connectReads, connectSearches Connect, explain func(error) error) *Lanes {
+	o = o.WithDefaults()
+	newLane := func(name string, places, perClient int) *lane {
+		return &lane{newQueue(places, perClient, maxWaiting), name}
+	}
+	return &Lanes{
+		connectReads: connectReads, connectSearches: connectSearches,
+		limit: o.SearchDeadline, wait: o.SearchWait, waited: o.SearchWaited, explain: explain,
+		// One client cannot have all places. In the slow lane it can, since a search that waits
+		// there for a place of another client waits for seconds in any case.
+		reads: newLane(ReadLane, reads, reads/2),
+		fast:  newLane(FastLane, fastPlaces(), fastPlaces()/2),
+		slow:  newLane(SlowLane, o.SlowSearches, o.SlowSearches),
+	}
+}
+
+// Searcher runs each call of another searcher in a lane and under a deadline. Calls without keys
+// or ids return nothing and run no statement.
 type Searcher struct {
-	queries store.Searcher
-	limit   time.Duration
-	explain func(error) error
+	lanes *Lanes
+	reads bool // in the lane of the reads
 }
 
 var _ store.Searcher = (*Searcher)(nil)
 
-// New returns a searcher that calls queries. A call that takes longer than limit returns
-// [store.ErrTooCostly]. explain adds to errors of the database what an operator can do.
-func New(queries store.Searcher, limit time.Duration, explain func(error) error) *Searcher {
-	return &Searcher{queries, limit, explain}
-}
+// Searches returns the searcher for searches.
+func (l *Lanes) Searches() *Searcher { return &Searcher{lanes: l} }
+
+// Reads returns the searcher for reads by id.
+func (l *Lanes) Reads() *Searcher { return &Searcher{lanes: l, reads: true} }
 
 // Search implements store.Searcher.
 func (s *Searcher) Search(ctx context.Context, search store.Search) (store.SearchResult, error) {
-	return run(ctx, s, func(ctx context.Context) (store.SearchResult, error) { return s.queries.Search(ctx, search) },
+	return run(ctx, s, func(ctx context.Context, q store.Searcher) (store.SearchResult, error) { return q.Search(ctx, search) },
 		"search %v", search.Plan.Type)
 }
 
@@ -43,7 +128,7 @@ func (s *Searcher) Rows(ctx context.Context, keys []store.RowKey) ([]store.Row, 
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	return run(ctx, s, func(ctx context.Context) ([]store.Row, error) { return s.queries.Rows(ctx, keys) },
+	return run(ctx, s, func(ctx context.Context, q store.Searcher) ([]store.Row, error) { return q.Rows(ctx, keys) },
 		"read %d rows", len(keys))
 }
 
@@ -52,7 +137,7 @@ func (s *Searcher) Lookup(ctx context.Context, t fhir.Type, ids []string) ([]sto
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	return run(ctx, s, func(ctx context.Context) ([]store.Row, error) { return s.queries.Lookup(ctx, t, ids) },
+	return run(ctx, s, func(ctx context.Context, q store.Searcher) ([]store.Row, error) { return q.Lookup(ctx, t, ids) },
 		"look up %d ids of %v", len(ids), t)
 }
 
@@ -61,7 +146,9 @@ func (s *Searcher) References(ctx context.Context, keys []store.RowKey, param in
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	return run(ctx, s, func(ctx context.Context) ([]store.Reference, error) { return s.queries.References(ctx, keys, param) },
+	return run(ctx, s, func(ctx context.Context, q store.Searcher) ([]store.Reference, error) {
+		return q.References(ctx, keys, param)
+	},
 		"read the references of %d rows", len(keys))
 }
 
@@ -70,33 +157,111 @@ func (s *Searcher) Referrers(ctx context.Context, t fhir.Type, param int, target
 	if len(ids) == 0 || limit <= 0 {
 		return nil, nil
 	}
-	return run(ctx, s, func(ctx context.Context) ([]store.Row, error) {
-		return s.queries.Referrers(ctx, t, param, target, ids, limit)
+	return run(ctx, s, func(ctx context.Context, q store.Searcher) ([]store.Row, error) {
+		return q.Referrers(ctx, t, param, target, ids, limit)
 	}, "find the %v resources that refer to %d of %v", t, len(ids), target)
 }
 
-// Bodies implements store.Reader.
+// Bodies implements store.Reader. It does not run twice, since yield would get a body twice; its
+// work is bounded by the keys.
 func (s *Searcher) Bodies(ctx context.Context, keys []store.RowKey, yield func(store.Row, []byte) error) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	_, err := run(ctx, s, func(ctx context.Context) (struct{}, error) { return struct{}{}, s.queries.Bodies(ctx, keys, yield) },
-		"read %d resources", len(keys))
-	return err
+	t := s.turn(ctx)
+	defer t.end()
+	_, err := attempt(ctx, t, s.first(), s.lanes.limit, store.ErrTooCostly, func(ctx context.Context, q store.Searcher) (struct{}, error) {
+		return struct{}{}, q.Bodies(ctx, keys, yield)
+	})
+	if err != nil {
+		return fmt.Errorf("read %d resources: %w", len(keys), s.lanes.explain(err))
+	}
+	return nil
 }
 
-// run calls query under the deadline. format and args describe the query in errors.
-func run[T any](ctx context.Context, s *Searcher, query func(context.Context) (T, error), format string, args ...any) (result T, err error) {
-	ctx, stop := context.WithTimeoutCause(ctx, s.limit, store.ErrTooCostly)
+// first returns the lane in which calls run first.
+func (s *Searcher) first() *lane {
+	if s.reads {
+		return s.lanes.reads
+	}
+	return s.lanes.fast
+}
+
+// errSlow is the reason for the interruption of a search in the fast lane.
+var errSlow = errors.New("the search is slow")
+
+// run runs a query in the lanes. format and args describe the query in errors.
+func run[T any](ctx context.Context, s *Searcher, query func(context.Context, store.Searcher) (T, error), format string, args ...any) (T, error) {
+	l, t := s.lanes, s.turn(ctx)
+	defer t.end()
+	result, err := *new(T), errSlow
+	switch {
+	case s.reads:
+		result, err = attempt(ctx, t, l.reads, l.limit, store.ErrTooCostly, query)
+	case l.limit <= budget:
+		result, err = attempt(ctx, t, l.fast, l.limit, store.ErrTooCostly, query)
+	case t.client != (client.Client{}) && !l.fast.wastes(t.client, maxWasted):
+		result, err = attempt(ctx, t, l.fast, budget, errSlow, query)
+	}
+	if errors.Is(err, errSlow) {
+		result, err = attempt(ctx, t, l.slow, l.limit, store.ErrTooCostly, query)
+	}
+	if err != nil {
+		return *new(T), fmt.Errorf(format+": %w", append(args, l.explain(err))...)
+	}
+	return result, nil
+}
+
+// turn is the way of one call through the lanes.
+type turn struct {
+	client  client.Client
+	connect Connect
+	lanes   *Lanes
+	waiting context.Context // ends when the call has waited for too long
+	end     context.CancelFunc
+}
+
+// turn begins a call. Work of the program itself waits as long as it must.
+func (s *Searcher) turn(ctx context.Context) *turn {
+	t := &turn{client: client.From(ctx), connect: s.lanes.connectSearches, lanes: s.lanes, waiting: ctx, end: func() {}}
+	if s.reads {
+		t.connect = s.lanes.connectReads
+	}
+	if t.client != (client.Client{}) {
+		t.waiting, t.end = context.WithTimeoutCause(ctx, s.lanes.wait, store.ErrBusy)
+	}
+	return t
+}
+
+// attempt waits for a place in a lane and a connection, and calls query under a deadline. A call
+// that exceeds it returns tooLong.
+func attempt[T any](ctx context.Context, t *turn, l *lane, limit time.Duration, tooLong error, query func(context.Context, store.Searcher) (T, error)) (result T, err error) {
+	start := time.Now()
+	place, err := l.enter(t.waiting, t.client)
+	if err != nil {
+		return result, err
+	}
+	defer func() { place.leave(errors.Is(err, errSlow)) }()
+	queries, release, err := t.connect(t.waiting)
+	if err != nil {
+		if cause := context.Cause(t.waiting); cause != nil {
+			err = cause
+		}
+		return result, err
+	}
+	defer release()
+	if t.lanes.waited != nil {
+		t.lanes.waited(l.name, time.Since(start))
+	}
+	ctx, stop := context.WithTimeoutCause(ctx, limit, tooLong)
 	defer stop()
-	if result, err = query(ctx); err == nil {
+	if result, err = query(ctx, queries); err == nil {
 		return result, nil
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause // not "interrupted"
 	}
-	var none T
-	return none, fmt.Errorf(format+": %w", append(args, s.explain(err))...)
+	return result, err
 }
 
 // Select runs the selection of a plan under a deadline.

@@ -53,7 +53,7 @@ func (c *databaseClock) now() time.Time {
 func (s *Store) measure(ctx context.Context) error {
 	start := time.Now()
 	var ms int64
-	if err := s.readers.QueryRow(ctx, `SELECT `+databaseTime).Scan(&ms); err != nil {
+	if err := s.reads.QueryRow(ctx, `SELECT `+databaseTime).Scan(&ms); err != nil {
 		return fmt.Errorf("read the time of the database: %w", err)
 	}
 	s.dbClock.at.Store(&measurement{time.UnixMilli(ms), start.Add(time.Since(start) / 2)})

@@ -136,15 +136,21 @@ func TestIndexer(t *testing.T) {
 }
 
 func TestGateWaits(t *testing.T) {
-	storetest.GateWaits(t, func(t *testing.T, o store.Options) store.Store {
-		o.Create = &testInfo
-		s, err := Open(t.Context(), pgtest.Database(t), o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = s.Close() })
-		return s
-	})
+	storetest.GateWaits(t, openWith)
+}
+
+func TestLanes(t *testing.T) { storetest.Lanes(t, openWith) }
+
+// openWith opens an empty directory with options.
+func openWith(t *testing.T, o store.Options) store.Store {
+	t.Helper()
+	o.Create = &testInfo
+	s, err := Open(t.Context(), pgtest.Database(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
 }
 
 // TestServedOrReindexed checks that several processes can serve a database, that its index
@@ -201,7 +207,7 @@ func TestLostMark(t *testing.T) {
 	defer m.Close()
 	marks := func(query string) (n int) {
 		t.Helper()
-		err := b.readers.QueryRow(t.Context(), `SELECT count(`+query+`) FROM pg_locks WHERE locktype = 'advisory' AND granted
+		err := b.reads.QueryRow(t.Context(), `SELECT count(`+query+`) FROM pg_locks WHERE locktype = 'advisory' AND granted
 			AND classid::bigint = 1836414067 AND objid::bigint = hashtext(current_schema())::bigint & 4294967295
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`).Scan(&n)
 		if err != nil {

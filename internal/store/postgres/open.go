@@ -6,13 +6,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
 
 	"muster/internal/store"
 	"muster/internal/store/deadline"
 	"muster/internal/store/jobsql"
+	"muster/internal/store/searchsql"
 	"muster/internal/store/writepath"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -31,11 +31,15 @@ type Store struct {
 	deadline time.Duration // of a selection
 	info     store.Identity
 	pools    []*pgxpool.Pool
-	readers  *pgxpool.Pool // query only
-	gate     *sql.DB       // the sessions that pass the gate
+	lanes    *deadline.Lanes
+	gate     *sql.DB // the sessions that pass the gate
 	jobs     *sql.DB
 	stop     context.CancelFunc // of the goroutine that measures the clock
 	stopped  sync.WaitGroup
+
+	// The pools that are query only. Reads by id, searches and exports do not wait for each
+	// other's connections.
+	reads, searches, exports *pgxpool.Pool
 
 	mu      sync.Mutex // guards the fields below; locked inside the gate only
 	chunks  writepath.ChunkSizer
@@ -83,10 +87,12 @@ func open(ctx context.Context, config *pgxpool.Config, o store.Options) (_ *Stor
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if err := s.connect(config); err != nil {
+	if err := s.connect(config, o); err != nil {
 		return nil, err
 	}
-	s.Searcher = deadline.New(&queries{readers: s.readers}, cmp.Or(o.SearchDeadline, store.DefaultSearchDeadline), explain)
+	var counts searchsql.CountCache
+	s.lanes = deadline.NewLanes(o, connector(s.reads, &counts), connector(s.searches, &counts), explain)
+	s.Searcher = s.lanes.Searches()
 	if err := s.prepare(ctx, o); err != nil {
 		return nil, err
 	}
@@ -98,25 +104,34 @@ func open(ctx context.Context, config *pgxpool.Config, o store.Options) (_ *Stor
 	return s, nil
 }
 
-// connect creates the three pools. Readers, writers and jobs do not wait for each other's
-// connections.
-func (s *Store) connect(config *pgxpool.Config) error {
-	var pools [3]*pgxpool.Pool
-	for i, p := range []struct {
+// connect creates the pools. Readers, writers and jobs do not wait for each other's connections.
+func (s *Store) connect(config *pgxpool.Config, o store.Options) error {
+	var gate, jobs *pgxpool.Pool
+	connections := deadline.ConnectionsOf(o)
+	for _, p := range []struct {
+		pool     **pgxpool.Pool
 		maxConns int
 		settings map[string]string
-	}{{max(8, 2*runtime.GOMAXPROCS(0)), readSession}, {gateSessions, gateSession}, {8, jobSession}} {
+	}{
+		{&s.reads, connections.Reads, readSession},
+		{&s.searches, connections.Searches, readSession},
+		{&s.exports, o.WithDefaults().Workers + exportSpare, readSession},
+		{&gate, gateSessions, gateSession},
+		{&jobs, jobSessions, jobSession},
+	} {
 		pool, err := newPool(config, int32(p.maxConns), p.settings)
 		if err != nil {
 			return err
 		}
-		pools[i], s.pools = pool, append(s.pools, pool)
+		*p.pool, s.pools = pool, append(s.pools, pool)
 	}
-	s.readers = pools[0]
-	s.gate, s.jobs = stdlib.OpenDBFromPool(pools[1]), stdlib.OpenDBFromPool(pools[2])
+	s.gate, s.jobs = stdlib.OpenDBFromPool(gate), stdlib.OpenDBFromPool(jobs)
 	s.Jobs = jobsql.New(s.jobs, jobsDialect)
 	return nil
 }
+
+// Reads implements store.Store.
+func (s *Store) Reads() store.Searcher { return s.lanes.Reads() }
 
 // Info returns what the directory was created as.
 func (s *Store) Info() store.Identity { return s.info }

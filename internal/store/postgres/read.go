@@ -25,7 +25,7 @@ func (s *Store) ReadAsOf(ctx context.Context, keys []store.RowKey, t fhir.Instan
 		return nil
 	}
 	n := 0
-	err := eachRaw(ctx, s.readers, readAsOf, func(values [][]byte) error {
+	err := eachRaw(ctx, s.exports, readAsOf, func(values [][]byte) error {
 		key := keys[n]
 		if got := decodeBigint(values[0]); got != int64(key) {
 			return fmt.Errorf("row %d has key %d, not %d: the database does not keep the order of its nested loops", n, got, key)
@@ -78,7 +78,7 @@ func (s *Store) EachCurrent(ctx context.Context, t fhir.Type, yield func([]byte)
 	next, last := store.KeyRange(t)
 	for {
 		n := 0
-		err := eachRaw(ctx, s.readers, nextCurrent, func(values [][]byte) error {
+		err := eachRaw(ctx, s.exports, nextCurrent, func(values [][]byte) error {
 			n++
 			next = store.RowKey(decodeBigint(values[0])) + 1
 			return yield(values[1])
@@ -98,7 +98,7 @@ func (s *Store) Present(ctx context.Context, t fhir.Type, ids []string) (map[str
 		ids = []string{}
 	}
 	present := make(map[string]bool, len(ids))
-	err := eachRaw(ctx, s.readers, `SELECT r.id FROM unnest($2::text[]) AS k (id) JOIN resource AS r ON r.type = $1 AND r.id = k.id`,
+	err := eachRaw(ctx, s.exports, `SELECT r.id FROM unnest($2::text[]) AS k (id) JOIN resource AS r ON r.type = $1 AND r.id = k.id`,
 		func(values [][]byte) error {
 			present[string(values[0])] = true
 			return nil
@@ -115,7 +115,7 @@ func (s *Store) Counts(ctx context.Context) (map[fhir.Type]store.Count, error) {
 	for _, t := range fhir.Types() {
 		first, last := store.KeyRange(t)
 		var c store.Count
-		err := s.readers.QueryRow(ctx, `SELECT count(*), count(*) FILTER (WHERE visibility = 0) FROM resource
+		err := s.exports.QueryRow(ctx, `SELECT count(*), count(*) FILTER (WHERE visibility = 0) FROM resource
 			WHERE row_key BETWEEN $1 AND $2`, int64(first), int64(last)).Scan(&c.All, &c.Visible)
 		if err != nil {
 			return nil, fmt.Errorf("count resources: %w", explain(err))
@@ -130,7 +130,7 @@ func (s *Store) Counts(ctx context.Context) (map[fhir.Type]store.Count, error) {
 // Ping checks that the database answers. It serves readiness checks.
 func (s *Store) Ping(ctx context.Context) error {
 	var last int64
-	if err := s.readers.QueryRow(ctx, `SELECT last FROM clock`).Scan(&last); err != nil {
+	if err := s.reads.QueryRow(ctx, `SELECT last FROM clock`).Scan(&last); err != nil {
 		return fmt.Errorf("read the clock: %w", explain(err))
 	}
 	_, err := s.LiveTimes(ctx)

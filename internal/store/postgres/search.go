@@ -5,16 +5,28 @@ import (
 
 	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/store/deadline"
 	"muster/internal/store/searchsql"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// queries implements store.Searcher without a deadline.
+// queries implements store.Searcher on one connection, without a deadline.
 type queries struct {
-	readers *pgxpool.Pool
-	counts  searchsql.CountCache
+	conn   *pgxpool.Conn
+	counts *searchsql.CountCache
+}
+
+// connector returns a function that connects a searcher. All searchers share the counts.
+func connector(pool *pgxpool.Pool, counts *searchsql.CountCache) deadline.Connect {
+	return func(ctx context.Context) (store.Searcher, func(), error) {
+		conn, err := pool.Acquire(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &queries{conn, counts}, conn.Release, nil
+	}
 }
 
 var _ store.Searcher = (*queries)(nil)
@@ -22,7 +34,7 @@ var _ store.Searcher = (*queries)(nil)
 // Search implements store.Searcher. Its statements run in one read transaction with snapshot
 // isolation.
 func (q *queries) Search(ctx context.Context, search store.Search) (store.SearchResult, error) {
-	tx, err := q.readers.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	tx, err := q.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return store.SearchResult{}, err
 	}
@@ -30,7 +42,7 @@ func (q *queries) Search(ctx context.Context, search store.Search) (store.Search
 	session := searchsql.Session{
 		Dialect:    searchsql.PostgreSQL,
 		Count:      counting(tx),
-		CountCache: &q.counts,
+		CountCache: q.counts,
 		Rows: func(ctx context.Context, text searchsql.Statement) ([]store.Row, error) {
 			return rowsOf(ctx, tx, text.SQL, text.Args...)
 		},
@@ -38,7 +50,7 @@ func (q *queries) Search(ctx context.Context, search store.Search) (store.Search
 	return session.Find(ctx, search)
 }
 
-// querier is a transaction or a pool.
+// querier is a transaction, a connection or a pool.
 type querier interface {
 	Query(ctx context.Context, query string, args ...any) (pgx.Rows, error)
 }
@@ -94,17 +106,17 @@ const (
 
 // Rows implements store.Reader.
 func (q *queries) Rows(ctx context.Context, keys []store.RowKey) ([]store.Row, error) {
-	return rowsOf(ctx, q.readers, rowsOfKeys, int64s(keys))
+	return rowsOf(ctx, q.conn, rowsOfKeys, int64s(keys))
 }
 
 // Lookup implements store.Reader.
 func (q *queries) Lookup(ctx context.Context, t fhir.Type, ids []string) ([]store.Row, error) {
-	return rowsOf(ctx, q.readers, rowsOfIDs, int64(t), ids)
+	return rowsOf(ctx, q.conn, rowsOfIDs, int64(t), ids)
 }
 
 // References implements store.Reader.
 func (q *queries) References(ctx context.Context, keys []store.RowKey, param int) (references []store.Reference, err error) {
-	err = eachRaw(ctx, q.readers, referencesOfRows, func(values [][]byte) error {
+	err = eachRaw(ctx, q.conn, referencesOfRows, func(values [][]byte) error {
 		if t, known := fhir.ParseType(string(values[1])); known {
 			references = append(references, store.Reference{From: store.RowKey(decodeBigint(values[0])), Type: t, ID: string(values[2])})
 		}
@@ -116,12 +128,12 @@ func (q *queries) References(ctx context.Context, keys []store.RowKey, param int
 // Referrers implements store.Reader.
 func (q *queries) Referrers(ctx context.Context, t fhir.Type, param int, target fhir.Type, ids []string, limit int) ([]store.Row, error) {
 	first, last := store.KeyRange(t)
-	return rowsOf(ctx, q.readers, referrersOfIDs, ids, int64(param), target.String(), int64(first), int64(last), limit)
+	return rowsOf(ctx, q.conn, referrersOfIDs, ids, int64(param), target.String(), int64(first), int64(last), limit)
 }
 
 // Bodies implements store.Reader.
 func (q *queries) Bodies(ctx context.Context, keys []store.RowKey, yield func(store.Row, []byte) error) error {
-	rows, err := q.readers.Query(ctx, bodiesOfKeys, int64s(keys))
+	rows, err := q.conn.Query(ctx, bodiesOfKeys, int64s(keys))
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func (s *Store) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir
 func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir.Instant) error) (_ *snapshot, err error) {
 	// Get the connection before the gate, so that the gate is not held while waiting for one.
 	snap := &snapshot{limit: s.deadline}
-	if snap.conn, err = s.readers.Acquire(ctx); err != nil {
+	if snap.conn, err = s.exports.Acquire(ctx); err != nil {
 		return nil, err
 	}
 	defer func() {

@@ -57,15 +57,21 @@ func TestIndexer(t *testing.T) {
 }
 
 func TestGateWaits(t *testing.T) {
-	storetest.GateWaits(t, func(t *testing.T, o store.Options) store.Store {
-		o.Create = &testInfo
-		s, err := Open(t.Context(), t.TempDir(), o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = s.Close() })
-		return s
-	})
+	storetest.GateWaits(t, openWith)
+}
+
+func TestLanes(t *testing.T) { storetest.Lanes(t, openWith) }
+
+// openWith opens an empty directory with options.
+func openWith(t *testing.T, o store.Options) store.Store {
+	t.Helper()
+	o.Create = &testInfo
+	s, err := Open(t.Context(), t.TempDir(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
 }
 
 func BenchmarkDirectory(b *testing.B) {

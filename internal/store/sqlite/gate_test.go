@@ -154,7 +154,7 @@ func TestApplyIsAtomic(t *testing.T) {
 		t.Errorf("outcomes %v, error %v", outcomes, err)
 	}
 	var names int
-	if err := s.readers.QueryRowContext(t.Context(), `SELECT count(*) FROM name`).Scan(&names); err != nil || names != 4 {
+	if err := s.reads.QueryRowContext(t.Context(), `SELECT count(*) FROM name`).Scan(&names); err != nil || names != 4 {
 		t.Errorf("%d names, %v; want 4", names, err)
 	}
 }

@@ -17,7 +17,7 @@ func TestStatementEndsBetweenRows(t *testing.T) {
 	s := openTest(t, t.TempDir(), time.Now)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	rows, err := s.readers.QueryContext(ctx, slowAfterOne)
+	rows, err := s.reads.QueryContext(ctx, slowAfterOne)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestStatementEndsBetweenRows(t *testing.T) {
 // not end a later statement of the connection.
 func TestInterruptHitsItsStatementOnly(t *testing.T) {
 	s := openTest(t, t.TempDir(), time.Now)
-	conn, err := s.readers.Conn(t.Context())
+	conn, err := s.reads.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func (s *Store) SetLast(ctx context.Context, work store.Work, at fhir.Instant) e
 
 // Last implements store.LastTimes.
 func (s *Store) Last(ctx context.Context, work store.Work) (fhir.Instant, error) {
-	text, err := metaValue(ctx, s.readers, work.Key())
+	text, err := metaValue(ctx, s.reads, work.Key())
 	if err != nil {
 		return 0, fmt.Errorf("read the time of the last %s: %w", work, explain(s.dir, err))
 	}

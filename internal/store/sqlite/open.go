@@ -9,13 +9,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
 
 	"muster/internal/store"
 	"muster/internal/store/deadline"
+	"muster/internal/store/searchsql"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -40,7 +40,11 @@ type Store struct {
 	deadline time.Duration // of a selection
 	info     store.Identity
 	gate     gate
-	readers  *sql.DB // query only
+	lanes    *deadline.Lanes
+
+	// The databases that are query only. Reads by id, searches and exports do not wait for each
+	// other's connections.
+	reads, searches, exports *sql.DB
 
 	mu     sync.Mutex // guards writer; locked inside the gate only
 	writer *writer
@@ -139,19 +143,42 @@ func (s *Store) openFiles(ctx context.Context, o store.Options) error {
 	if err := s.writer.prepare(ctx); err != nil {
 		return err
 	}
-	if s.readers, err = openReaders(dataSource(filepath.Join(s.dir, directoryFile), true)); err != nil {
+	if err := s.openReaders(o); err != nil {
 		return err
 	}
-	readers := max(8, 2*runtime.GOMAXPROCS(0))
-	s.readers.SetMaxOpenConns(readers)
-	s.readers.SetMaxIdleConns(readers)
-	s.Searcher = deadline.New(&queries{readers: s.readers}, cmp.Or(o.SearchDeadline, store.DefaultSearchDeadline), s.explain)
 	if s.jobsDB, err = openJobs(ctx, filepath.Join(s.dir, jobsFile)); err != nil {
 		return err
 	}
 	s.writer.liveTimes = s.LiveTimes
 	return nil
 }
+
+// openReaders opens the databases that are query only.
+func (s *Store) openReaders(o store.Options) error {
+	connections := deadline.ConnectionsOf(o)
+	for _, p := range []struct {
+		db   **sql.DB
+		size int
+	}{{&s.reads, connections.Reads}, {&s.searches, connections.Searches}, {&s.exports, o.WithDefaults().Workers + exportSpare}} {
+		db, err := openReaders(dataSource(filepath.Join(s.dir, directoryFile), true))
+		if err != nil {
+			return err
+		}
+		db.SetMaxOpenConns(p.size)
+		db.SetMaxIdleConns(p.size)
+		*p.db = db
+	}
+	var counts searchsql.CountCache
+	s.lanes = deadline.NewLanes(o, connector(s.reads, &counts), connector(s.searches, &counts), s.explain)
+	s.Searcher = s.lanes.Searches()
+	return nil
+}
+
+// exportSpare is how many connections the work on exports has besides one for each worker.
+const exportSpare = 2
+
+// Reads implements store.Store.
+func (s *Store) Reads() store.Searcher { return s.lanes.Reads() }
 
 // createPrivate creates a missing database file, empty, that only its owner may read. SQLite
 // would create it readable for all users. It gives its other files the permissions of this
@@ -210,8 +237,10 @@ func (s *Store) Close() error {
 	if s.jobsDB != nil {
 		errs = append(errs, s.jobsDB.Close())
 	}
-	if s.readers != nil {
-		errs = append(errs, s.readers.Close())
+	for _, db := range []*sql.DB{s.reads, s.searches, s.exports} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
 	}
 	if s.writer != nil {
 		errs = append(errs, s.writer.db.Close())

@@ -38,7 +38,7 @@ func (s *Store) filesOwner(ctx context.Context) (string, error) {
 		return "", err
 	}
 	owner := hex.EncodeToString(id)
-	paired, err := metaValue(ctx, s.readers, pairedKey)
+	paired, err := metaValue(ctx, s.reads, pairedKey)
 	if err != nil || paired != "" {
 		return owner, err
 	}

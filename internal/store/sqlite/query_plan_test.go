@@ -70,7 +70,7 @@ func TestSelectQueryPlan(t *testing.T) {
 // queryPlan returns the steps of the query plan that read a table or sort.
 func queryPlan(t *testing.T, s *Store, statement searchsql.Statement) (steps []string) {
 	t.Helper()
-	rows, err := s.readers.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+statement.SQL, statement.Args...)
+	rows, err := s.reads.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+statement.SQL, statement.Args...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ func (s *Store) ReadAsOf(ctx context.Context, keys []store.RowKey, t fhir.Instan
 	if len(keys) == 0 {
 		return nil
 	}
-	tx, err := s.readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := s.exports.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return fmt.Errorf("read resources: %w", explain(s.dir, err))
 	}
@@ -136,7 +136,7 @@ func (s *Store) EachCurrent(ctx context.Context, t fhir.Type, yield func([]byte)
 	next, last := store.KeyRange(t)
 	for {
 		n := 0
-		err := sqlrows.Query(ctx, s.readers, func(rows *sql.Rows) error {
+		err := sqlrows.Query(ctx, s.exports, func(rows *sql.Rows) error {
 			var key store.RowKey
 			var body sql.RawBytes
 			if err := rows.Scan(&key, &body); err != nil {
@@ -161,7 +161,7 @@ const presentIDs = `SELECT r.id FROM json_each(?2) AS j CROSS JOIN resource AS r
 // Present implements store.Directory.
 func (s *Store) Present(ctx context.Context, t fhir.Type, ids []string) (map[string]bool, error) {
 	present := make(map[string]bool, len(ids))
-	err := sqlrows.Query(ctx, s.readers, func(rows *sql.Rows) error {
+	err := sqlrows.Query(ctx, s.exports, func(rows *sql.Rows) error {
 		var id string
 		err := rows.Scan(&id)
 		present[id] = true
@@ -180,7 +180,7 @@ func (s *Store) Counts(ctx context.Context) (map[fhir.Type]store.Count, error) {
 	for _, t := range fhir.Types() {
 		first, last := store.KeyRange(t)
 		var c store.Count
-		err := s.readers.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(visibility = 0), 0) FROM resource NOT INDEXED
+		err := s.exports.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(visibility = 0), 0) FROM resource NOT INDEXED
 			WHERE row_key BETWEEN ? AND ?`, first, last).Scan(&c.All, &c.Visible)
 		if err != nil {
 			return nil, fmt.Errorf("count resources: %w", explain(s.dir, err))
@@ -195,7 +195,7 @@ func (s *Store) Counts(ctx context.Context) (map[fhir.Type]store.Count, error) {
 // Ping checks that both databases answer. It serves readiness checks.
 func (s *Store) Ping(ctx context.Context) error {
 	var last fhir.Instant
-	if err := s.readers.QueryRowContext(ctx, `SELECT last FROM clock`).Scan(&last); err != nil {
+	if err := s.reads.QueryRowContext(ctx, `SELECT last FROM clock`).Scan(&last); err != nil {
 		return fmt.Errorf("read the clock: %w", explain(s.dir, err))
 	}
 	_, err := s.LiveTimes(ctx)

@@ -12,7 +12,7 @@ import (
 // schema in one place, and a migration as a diff.
 func TestSchema(t *testing.T) {
 	s := openTest(t, t.TempDir(), time.Now)
-	rows, err := s.readers.QueryContext(t.Context(), `SELECT sql FROM sqlite_schema
+	rows, err := s.reads.QueryContext(t.Context(), `SELECT sql FROM sqlite_schema
 		WHERE sql IS NOT NULL AND name NOT LIKE 'goose%' AND name NOT LIKE 'sqlite%' ORDER BY tbl_name, type DESC, name`)
 	if err != nil {
 		t.Fatal(err)

@@ -6,21 +6,33 @@ import (
 
 	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/store/deadline"
 	"muster/internal/store/searchsql"
 	"muster/internal/store/sqlrows"
 )
 
-// queries implements store.Searcher without a deadline.
+// queries implements store.Searcher on one connection, without a deadline.
 type queries struct {
-	readers *sql.DB
-	counts  searchsql.CountCache
+	conn   *sql.Conn
+	counts *searchsql.CountCache
+}
+
+// connector returns a function that connects a searcher. All searchers share the counts.
+func connector(db *sql.DB, counts *searchsql.CountCache) deadline.Connect {
+	return func(ctx context.Context) (store.Searcher, func(), error) {
+		conn, err := db.Conn(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &queries{conn, counts}, func() { _ = conn.Close() }, nil
+	}
 }
 
 var _ store.Searcher = (*queries)(nil)
 
 // Search implements store.Searcher. Its statements run in one read transaction.
 func (q *queries) Search(ctx context.Context, search store.Search) (store.SearchResult, error) {
-	tx, err := q.readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := q.conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return store.SearchResult{}, err
 	}
@@ -28,7 +40,7 @@ func (q *queries) Search(ctx context.Context, search store.Search) (store.Search
 	session := searchsql.Session{
 		Dialect:    searchsql.SQLite,
 		Count:      counting(tx),
-		CountCache: &q.counts,
+		CountCache: q.counts,
 		Rows: func(ctx context.Context, text searchsql.Statement) ([]store.Row, error) {
 			return rowsOf(ctx, tx, text.SQL, text.Args...)
 		},
@@ -92,17 +104,17 @@ const (
 
 // Rows implements store.Reader.
 func (q *queries) Rows(ctx context.Context, keys []store.RowKey) ([]store.Row, error) {
-	return rowsOf(ctx, q.readers, rowsOfKeys, asJSON(keys))
+	return rowsOf(ctx, q.conn, rowsOfKeys, asJSON(keys))
 }
 
 // Lookup implements store.Reader.
 func (q *queries) Lookup(ctx context.Context, t fhir.Type, ids []string) ([]store.Row, error) {
-	return rowsOf(ctx, q.readers, rowsOfIDs, t, asJSON(ids))
+	return rowsOf(ctx, q.conn, rowsOfIDs, t, asJSON(ids))
 }
 
 // References implements store.Reader.
 func (q *queries) References(ctx context.Context, keys []store.RowKey, param int) (references []store.Reference, err error) {
-	err = sqlrows.Query(ctx, q.readers, func(rows *sql.Rows) error {
+	err = sqlrows.Query(ctx, q.conn, func(rows *sql.Rows) error {
 		var r store.Reference
 		var typeName string
 		if err := rows.Scan(&r.From, &typeName, &r.ID); err != nil {
@@ -120,7 +132,7 @@ func (q *queries) References(ctx context.Context, keys []store.RowKey, param int
 // Referrers implements store.Reader.
 func (q *queries) Referrers(ctx context.Context, t fhir.Type, param int, target fhir.Type, ids []string, limit int) ([]store.Row, error) {
 	first, last := store.KeyRange(t)
-	return rowsOf(ctx, q.readers, referrersOfIDs, asJSON(ids), param, target.String(), first, last, limit)
+	return rowsOf(ctx, q.conn, referrersOfIDs, asJSON(ids), param, target.String(), first, last, limit)
 }
 
 // Bodies implements store.Reader.
@@ -128,7 +140,7 @@ func (q *queries) Bodies(ctx context.Context, keys []store.RowKey, yield func(st
 	var row store.Row
 	var body sql.RawBytes
 	fields := append(rowFields(&row), &body)
-	return sqlrows.Query(ctx, q.readers, func(rows *sql.Rows) error {
+	return sqlrows.Query(ctx, q.conn, func(rows *sql.Rows) error {
 		if err := rows.Scan(fields...); err != nil {
 			return err
 		}

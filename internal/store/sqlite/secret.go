@@ -23,7 +23,7 @@ const readSecret = `SELECT value FROM meta WHERE key = ?`
 
 func (s *Store) secret(ctx context.Context, key string) ([]byte, error) {
 	var text string
-	err := s.readers.QueryRowContext(ctx, readSecret, key).Scan(&text)
+	err := s.reads.QueryRowContext(ctx, readSecret, key).Scan(&text)
 	if errors.Is(err, sql.ErrNoRows) {
 		text, err = s.createSecret(ctx, key)
 	}

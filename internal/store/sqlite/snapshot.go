@@ -36,7 +36,7 @@ func (s *Store) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir
 func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir.Instant) error) (_ *snapshot, err error) {
 	// Get the connection before the gate, so that the gate is not held while waiting for one.
 	snap := &snapshot{dir: s.dir, limit: s.deadline}
-	if snap.conn, err = s.readers.Conn(ctx); err != nil {
+	if snap.conn, err = s.exports.Conn(ctx); err != nil {
 		return nil, err
 	}
 	defer func() {

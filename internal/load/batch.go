@@ -1,6 +1,7 @@
 package load
 
 import (
+	"context"
 	"slices"
 
 	"muster/internal/fhir"
@@ -81,10 +82,14 @@ func (b *batch) add(p piece) {
 	b.items = append(b.items, i)
 }
 
-// prepare turns the items into changes and refusals.
-func (b *batch) prepare(p *preparer) {
+// prepare turns the items into changes and refusals. When ctx ends, it returns early, and the
+// batch must not be committed.
+func (b *batch) prepare(ctx context.Context, p *preparer) {
 	defer close(b.prepared)
 	for _, i := range b.items {
+		if ctx.Err() != nil {
+			return
+		}
 		i.text = b.text[i.start:i.end]
 		if i.refusal != nil {
 			b.refuseText(i, i.refusal)
@@ -95,11 +100,11 @@ func (b *batch) prepare(p *preparer) {
 		case r != nil:
 			b.refuseText(i, r)
 		case i.entry:
-			b.prepareEntry(p, i, v, indexed("entry", i.number), i.urls)
+			b.prepareEntry(ctx, p, i, v, indexed("entry", i.number), i.urls)
 		case string(v.GetStringBytes("resourceType")) == "Bundle":
-			b.prepareBundle(p, i, v)
+			b.prepareBundle(ctx, p, i, v)
 		default:
-			b.prepareResource(p, i, v, plain)
+			b.prepareResource(ctx, p, i, v, plain)
 		}
 	}
 	p.buffers.put(b)
@@ -187,8 +192,11 @@ type around struct {
 var plain around
 
 // prepareResource prepares one resource.
-func (b *batch) prepareResource(p *preparer, i item, v *fastjson.Value, in around) {
-	ready, r := p.prepare(v, in.urls)
+func (b *batch) prepareResource(ctx context.Context, p *preparer, i item, v *fastjson.Value, in around) {
+	ready, r := p.prepare(ctx, v, in.urls)
+	if ctx.Err() != nil {
+		return
+	}
 	if r != nil {
 		if in.path != "" {
 			r = r.within(in.path)
@@ -205,7 +213,7 @@ func (b *batch) prepareResource(p *preparer, i item, v *fastjson.Value, in aroun
 }
 
 // prepareBundle prepares the entries of a Bundle that was parsed as one text.
-func (b *batch) prepareBundle(p *preparer, i item, v *fastjson.Value) {
+func (b *batch) prepareBundle(ctx context.Context, p *preparer, i item, v *fastjson.Value) {
 	entries := v.Get("entry")
 	switch {
 	case string(v.GetStringBytes("type")) == "history":
@@ -220,7 +228,10 @@ func (b *batch) prepareBundle(p *preparer, i item, v *fastjson.Value) {
 			urls = urls.add(e, &budget)
 		}
 		for n, e := range entries.GetArray() {
-			b.prepareEntry(p, i, e, indexed("entry", n), urls)
+			if ctx.Err() != nil {
+				return
+			}
+			b.prepareEntry(ctx, p, i, e, indexed("entry", n), urls)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func benchmarkFile(b *testing.B, path string) {
 	for b.Loop() {
 		i := all.items[n%len(all.items)]
 		if v, r := p.parse(all.text[i.start:i.end]); r == nil {
-			_, _ = p.prepare(v, nil)
+			_, _ = p.prepare(b.Context(), v, nil)
 		}
 		n++
 	}

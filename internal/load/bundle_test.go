@@ -447,7 +447,7 @@ func TestFullURLLimit(t *testing.T) {
 	if r != nil {
 		t.Fatal(r)
 	}
-	out, r := p.prepare(v, u)
+	out, r := p.prepare(t.Context(), v, u)
 	if r != nil || len(out.links) != 1 || out.links[0].to.ID != "e1" {
 		t.Fatalf("links %+v, %v", out.links, r)
 	}

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -18,7 +19,7 @@ const NotEvaluated Kind = "condition of an entry not evaluated"
 // prepareEntry prepares a Bundle entry: a resource, with or without a request. A PUT must
 // name the resource, and a POST its type. A resource without an id gets one that is derived
 // from its fullUrl, unless it is that of a PUT.
-func (b *batch) prepareEntry(p *preparer, i item, e *fastjson.Value, path string, urls *fullURLs) {
+func (b *batch) prepareEntry(ctx context.Context, p *preparer, i item, e *fastjson.Value, path string, urls *fullURLs) {
 	aliases := entryNames(e)
 	resource := e.Get("resource")
 	if e.Type() != fastjson.TypeObject || resource == nil || resource.Type() != fastjson.TypeObject {
@@ -39,7 +40,7 @@ func (b *batch) prepareEntry(p *preparer, i item, e *fastjson.Value, path string
 		b.refuseValue(i, resource, aliases, 0, r.within(path))
 		return
 	}
-	b.prepareResource(p, i, resource, around{path: path + ".resource", aliases: aliases, urls: urls, warnings: unevaluated(e, path)})
+	b.prepareResource(ctx, p, i, resource, around{path: path + ".resource", aliases: aliases, urls: urls, warnings: unevaluated(e, path)})
 }
 
 // refuseEmptyEntry refuses an entry without a resource under the name that it gives.

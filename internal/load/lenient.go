@@ -290,14 +290,10 @@ func countSuppressions(text []byte) int { return len(suppressionMentions(text)) 
 
 // suppressionMentions returns the offsets at which names of suppressing extensions end.
 func suppressionMentions(text []byte) (matches [][]int) {
-	for offset := 0; ; {
-		end := policy.AfterSuppression(text[offset:])
-		if end < 0 {
-			return matches
-		}
-		offset += end
-		matches = append(matches, []int{offset})
+	for _, end := range policy.AfterSuppressions(text) {
+		matches = append(matches, []int{end})
 	}
+	return matches
 }
 
 // Write implements [io.Writer].

@@ -142,31 +142,75 @@ func Run(ctx context.Context, c Config, inputs []Input) (Summary, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	work, order := make(chan *batch), make(chan *batch, workers)
 	buffers := newBufferPool()
-	var broken error
-	reader := &inputReader{}
-	group.Go(func() error {
-		defer close(work)
-		defer close(order)
-		var err error
-		broken, err = readInputs(ctx, reader, inputs, buffers, work, order)
+	var read inputResult
+	group.Go(func() (err error) {
+		read, err = awaitInputs(ctx, inputs, buffers, work, order)
 		return err
 	})
 	for range workers {
-		group.Go(func() error {
-			p := c.preparer(table, buffers)
-			for b := range work {
-				b.prepare(p)
-			}
-			return nil
-		})
+		group.Go(func() error { return prepareAll(ctx, c.preparer(table, buffers), work) })
 	}
 	group.Go(func() error { return l.commitAll(ctx, order) })
 	err = group.Wait()
-	l.summary.Notices = reader.notices
+	l.summary.Notices = read.notices
 	if err != nil {
 		return l.summary, err
 	}
-	return l.summary, broken
+	return l.summary, read.broken
+}
+
+// inputResult is the result of reading all inputs.
+type inputResult struct {
+	notices []string
+	broken  error // joins the errors of inputs that could not be read to their end
+	err     error
+}
+
+// awaitInputs reads the inputs into batches. When ctx ends, it does not wait for the input that
+// is being read, which may be a terminal, nor for the text that is being searched.
+func awaitInputs(ctx context.Context, inputs []Input, buffers bufferPool, work, order chan<- *batch) (inputResult, error) {
+	result := make(chan inputResult, 1)
+	go func() {
+		defer close(work)
+		defer close(order)
+		reader := &inputReader{}
+		broken, err := readInputs(ctx, reader, inputs, buffers, work, order)
+		result <- inputResult{reader.notices, broken, err}
+	}()
+	select {
+	case r := <-result:
+		return r, r.err
+	case <-ctx.Done():
+		return inputResult{}, ctx.Err()
+	}
+}
+
+// prepareAll prepares batches. When ctx ends, it does not wait for the one that is being
+// prepared, since a text of the maximum size takes seconds. Nothing else uses the preparer and
+// the batch then.
+func prepareAll(ctx context.Context, p *preparer, work <-chan *batch) error {
+	for {
+		b := receive(ctx, work)
+		if b == nil {
+			return ctx.Err()
+		}
+		go b.prepare(ctx, p)
+		select {
+		case <-b.prepared:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// receive returns the next batch, or nil after the last one and when ctx ends.
+func receive(ctx context.Context, from <-chan *batch) *batch {
+	select {
+	case b := <-from:
+		return b
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 func totalSize(inputs []Input) int64 {
@@ -236,10 +280,16 @@ type loader struct {
 // commitAll commits the batches in order, each when it is prepared, and then reports
 // dangling references.
 func (l *loader) commitAll(ctx context.Context, order <-chan *batch) error {
-	for b := range order {
+	for {
+		b := receive(ctx, order)
+		if b == nil {
+			break
+		}
 		select {
 		case <-b.prepared:
 		case <-ctx.Done():
+		}
+		if ctx.Err() != nil { // the batch may be prepared in part
 			return ctx.Err()
 		}
 		if err := l.commitBatch(ctx, b); err != nil {

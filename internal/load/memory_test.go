@@ -108,7 +108,7 @@ func prepareText(p *preparer, text string) (prepared, *Refusal) {
 	if r != nil {
 		return prepared{}, r
 	}
-	return p.prepare(v, nil)
+	return p.prepare(context.Background(), v, nil)
 }
 
 // stored returns the stored line of a resource.

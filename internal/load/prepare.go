@@ -1,6 +1,7 @@
 package load
 
 import (
+	"context"
 	"sync"
 
 	"muster/internal/fhir"
@@ -54,6 +55,7 @@ func (c Config) preparer(r *rules, buffers bufferPool) *preparer {
 	return &preparer{
 		writer: writer{extractor: c.Extractor}, rules: r, keepMeta: c.KeepMeta, strict: c.Strict, buffers: buffers,
 		resolver: referenceResolver{bases: c.Extractor.Bases()}, checker: checker{shapes: r.shapes},
+		validator: strictjson.Validator{Options: strictjson.Options{CheckValues: true, MaxItems: MaxItems, Unlimited: "entry", MaxMembers: MaxMembers}},
 	}
 }
 
@@ -71,7 +73,6 @@ type prepared struct {
 // the next call.
 func (p *preparer) parse(text []byte) (*fastjson.Value, *Refusal) {
 	p.arena.Reset()
-	p.validator.CheckValues = true
 	if err := p.validator.Validate(text); err != nil {
 		return nil, refuseJSON(err)
 	}
@@ -89,7 +90,8 @@ func (p *preparer) parse(text []byte) (*fastjson.Value, *Refusal) {
 // around it, if there is one. prepare modifies v: elements are removed, names of 0.3.0 are
 // replaced, the suppression is converted to its stored form, references into the directory
 // become relative, and a local identifier is added. A refused resource keeps its suppression.
-func (p *preparer) prepare(v *fastjson.Value, urls *fullURLs) (out prepared, r *Refusal) {
+// When ctx ends, prepare returns between two of its steps; its results then mean nothing.
+func (p *preparer) prepare(ctx context.Context, v *fastjson.Value, urls *fullURLs) (out prepared, r *Refusal) {
 	t, r := identify(v)
 	if r != nil {
 		return out, r
@@ -101,6 +103,9 @@ func (p *preparer) prepare(v *fastjson.Value, urls *fullURLs) (out prepared, r *
 	if r != nil {
 		return out, r
 	}
+	if r := cancelled(ctx); r != nil {
+		return out, r
+	}
 	incomplete := withoutIncludeSelf(t, v)
 	malformed := policy.ConformSuppression(&p.arena, t, v, stripped.Suppressions, p.rules.shapes.extension)
 	if r := p.checker.resource(t.String(), v); r != nil {
@@ -108,6 +113,9 @@ func (p *preparer) prepare(v *fastjson.Value, urls *fullURLs) (out prepared, r *
 	}
 	if member, problem := policy.MisspelledState(t, v); problem != "" {
 		return out, refuse(BadState, "%s", problem).within(member)
+	}
+	if r := cancelled(ctx); r != nil {
+		return out, r
 	}
 	references, r := p.resolver.resolve(&p.arena, v, urls)
 	if r != nil {
@@ -129,7 +137,12 @@ func (p *preparer) prepare(v *fastjson.Value, urls *fullURLs) (out prepared, r *
 	if t == fhir.Practitioner {
 		out.hpii = identifierValues(v, hpiiSystem)
 	}
-	out.change, r = p.write(t, id, v)
+	if r := cancelled(ctx); r != nil {
+		return out, r
+	}
+	if out.change, r = p.write(t, id, v); r == nil {
+		r = checkIndexRows(p.extractor, out.change.Entries)
+	}
 	out.change.LastUpdated = lastUpdated
 	return out, r
 }

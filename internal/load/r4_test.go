@@ -380,7 +380,7 @@ func TestRulesOfR4(t *testing.T) {
 func TestWarningsAreBounded(t *testing.T) {
 	var text strings.Builder
 	text.WriteString(`{"resourceType":"Endpoint","id":"x"`)
-	for i := range 1000 {
+	for i := range MaxMembers - 2 {
 		fmt.Fprintf(&text, `,"x%d":1`, i)
 	}
 	text.WriteString(`}`)

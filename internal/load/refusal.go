@@ -3,6 +3,8 @@ package load
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"muster/internal/strictjson"
 )
@@ -49,16 +51,34 @@ func refuse(kind Kind, format string, args ...any) *Refusal {
 
 // refuseJSON returns the refusal for an error of [strictjson.Validator.Validate].
 func refuseJSON(err error) *Refusal {
-	kind := BadJSON
+	kind, path := BadJSON, ""
 	if e, ok := errors.AsType[*strictjson.Error](err); ok {
 		switch e.Kind {
 		case strictjson.DuplicateKey:
 			kind = DuplicateKey
 		case strictjson.TooDeep:
 			kind = TooLarge
+		case strictjson.TooLong:
+			kind, path = TooLarge, pathOf(e.Path)
 		}
 	}
-	return refuse(kind, "%v", err)
+	return &Refusal{Kind: kind, Path: path, Text: err.Error()}
+}
+
+// pathOf returns the FHIRPath of an element.
+func pathOf(path []strictjson.Step) string {
+	var b strings.Builder
+	for _, s := range path {
+		switch {
+		case s.Name == nil:
+			b.WriteString("[" + strconv.Itoa(s.Index) + "]")
+		case b.Len() > 0:
+			b.WriteString("." + memberName(s.Name))
+		default:
+			b.WriteString(memberName(s.Name))
+		}
+	}
+	return b.String()
 }
 
 // within prefixes the path of a refusal with a member or an item.

@@ -14,7 +14,7 @@ const BadRemoved Kind = "removed element not valid"
 // removed returns a warning for each element that is not valid and that [policy.Strip]
 // removes from a resource of type t, or from one contained in it.
 func (c *checker) removed(t fhir.Type, v *fastjson.Value) []warning {
-	c.path = c.path[:0]
+	c.path, c.values = c.path[:0], 0
 	return c.appendRemoved(nil, t, v)
 }
 

@@ -125,6 +125,7 @@ type checker struct {
 	path     []step
 	warnings []warning
 	left     int // warnings beyond maxWarnings
+	values   int // in the resource, so far
 }
 
 // step is a member on the path to the value that is being checked.
@@ -143,7 +144,7 @@ type presence struct {
 // element does not repeat, single values where it does, and invalid primitives. The other
 // rules of FHIR R4 are warnings, which it appends to c.warnings.
 func (c *checker) resource(t string, v *fastjson.Value) *Refusal {
-	c.path, c.warnings, c.left = c.path[:0], nil, 0
+	c.path, c.warnings, c.left, c.values = c.path[:0], nil, 0, 0
 	return c.members(c.shapes[t], v)
 }
 
@@ -311,6 +312,9 @@ func (c *checker) items(want *shape, parent *fastjson.Object, key []byte, items 
 
 // single checks one value: an element that does not repeat, or an item of one that does.
 func (c *checker) single(want *shape, v *fastjson.Value) *Refusal {
+	if c.values++; c.values > MaxValues {
+		return c.refuse(TooLarge, tooManyValues)
+	}
 	switch v.Type() {
 	case fastjson.TypeNull:
 		return c.refuse(EmptyElement, "null is not a value in FHIR: leave the element out")

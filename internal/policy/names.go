@@ -2,7 +2,6 @@ package policy
 
 import (
 	"bytes"
-	"strconv"
 
 	"muster/internal/conformance"
 
@@ -84,28 +83,35 @@ func conformURL(a *fastjson.Arena, v, url *fastjson.Value) bool {
 // is that of the old guide. If mayRemove is set, a profile that is then listed twice is listed
 // once.
 func conformProfiles(a *fastjson.Arena, list *fastjson.Value, mayRemove bool) (changed bool) {
-	for i := len(list.GetArray()) - 1; i >= 0; i-- {
-		canonical, _, _ := bytes.Cut(list.GetArray()[i].GetStringBytes(), []byte("|"))
+	items := list.GetArray()
+	var listed map[string]bool // the texts of the list; nil until one is renamed
+	var repeated map[*fastjson.Value]bool
+	for i := len(items) - 1; i >= 0; i-- {
+		canonical, _, _ := bytes.Cut(items[i].GetStringBytes(), []byte("|"))
 		name, renamed := conformance.NewCanonical(canonical)
 		if !renamed {
 			continue
 		}
 		changed = true
-		if mayRemove && contains(list, name) {
-			list.Del(strconv.Itoa(i))
-		} else {
-			list.SetArrayItem(i, a.NewString(name))
+		if listed == nil {
+			listed, repeated = texts(items), map[*fastjson.Value]bool{}
 		}
+		if mayRemove && listed[name] {
+			repeated[items[i]] = true
+			continue
+		}
+		listed[name] = true
+		list.SetArrayItem(i, a.NewString(name))
 	}
+	deleteItems(list, func(item *fastjson.Value) bool { return repeated[item] })
 	return changed
 }
 
-// contains reports whether a list has the text as an item.
-func contains(list *fastjson.Value, text string) bool {
-	for _, item := range list.GetArray() {
-		if string(item.GetStringBytes()) == text {
-			return true
-		}
+// texts returns the texts among the items of a list.
+func texts(items []*fastjson.Value) map[string]bool {
+	found := make(map[string]bool, len(items))
+	for _, item := range items {
+		found[string(item.GetStringBytes())] = true
 	}
-	return false
+	return found
 }

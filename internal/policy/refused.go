@@ -69,14 +69,14 @@ func readsHidden(v *fastjson.Value) bool {
 // mentionsSuppression reports whether v, the member key of parent, contains the URL of an
 // extension that suppresses.
 func mentionsSuppression(key []byte, v, parent *fastjson.Value) bool {
-	if AfterSuppression(key) >= 0 {
+	if namesSuppression(key) {
 		return true
 	}
 	if v.Type() != fastjson.TypeString {
 		return within(key, v, mentionsSuppression)
 	}
 	text := v.GetStringBytes()
-	return AfterSuppression(text) >= 0 && (suppresses(key, text, parent) || !isOldSuppression(text))
+	return namesSuppression(text) && (suppresses(key, text, parent) || !isOldSuppression(text))
 }
 
 // suppresses reports whether a string, the member key of parent, contains the URL of an
@@ -97,16 +97,26 @@ func within(key []byte, v *fastjson.Value, holds func(key []byte, inner, parent 
 	return found
 }
 
-// AfterSuppression returns the offset after the first URL of an extension that suppresses in
-// the text of a resource that cannot be parsed, or -1.
-func AfterSuppression(text []byte) int {
-	end := -1
-	for _, name := range []string{suppressedName, suppressedOldName} {
-		if at := indexFold(text, name); at >= 0 && (end < 0 || at+len(name) < end) {
-			end = at + len(name)
+// namesSuppression reports whether a text contains the URL of an extension that suppresses.
+func namesSuppression(text []byte) bool {
+	return indexFold(text, suppressedName) >= 0 || indexFold(text, suppressedOldName) >= 0
+}
+
+// AfterSuppressions returns the offset after each URL of an extension that suppresses in the
+// text of a resource that cannot be parsed, in ascending order.
+func AfterSuppressions(text []byte) (ends []int) {
+	for _, name := range []string{suppressedName, suppressedOldName} { // each reads the text once
+		for offset := 0; ; {
+			at := indexFold(text[offset:], name)
+			if at < 0 {
+				break
+			}
+			offset += at + len(name)
+			ends = append(ends, offset)
 		}
 	}
-	return end
+	slices.Sort(ends)
+	return ends
 }
 
 // MisspelledState returns the misspelled active or status of a resource and what to write

@@ -99,24 +99,38 @@ func (s *Stripped) members(v *fastjson.Value) (private bool) {
 // items removes the private items of an array, the member key of its parent, at any depth.
 // It reports whether the array became empty.
 func (s *Stripped) items(key []byte, list *fastjson.Value) (empty bool) {
-	items := list.GetArray()
-	removed := false
-	for i := len(items) - 1; i >= 0; i-- {
-		remove := false
-		switch items[i].Type() {
+	removed := deleteItems(list, func(item *fastjson.Value) bool {
+		switch item.Type() {
 		case fastjson.TypeString:
-			remove = s.text(key, items[i], nil)
+			return s.text(key, item, nil)
 		case fastjson.TypeObject:
-			remove = s.object(key, items[i])
+			return s.object(key, item)
 		case fastjson.TypeArray: // not valid in FHIR
-			remove = s.items(key, items[i])
+			return s.items(key, item)
 		}
-		if remove {
-			list.Del(strconv.Itoa(i))
-			removed = true
-		}
-	}
+		return false
+	})
 	return removed && len(list.GetArray()) == 0
+}
+
+// deleteItems deletes the matching items of an array and reports whether there were any. Each
+// item is moved once, however many are deleted.
+func deleteItems(list *fastjson.Value, match func(*fastjson.Value) bool) (deleted bool) {
+	items := list.GetArray()
+	kept := 0
+	for _, item := range items {
+		if match(item) {
+			continue
+		}
+		if items[kept] != item {
+			list.SetArrayItem(kept, item)
+		}
+		kept++
+	}
+	for i := len(items) - 1; i >= kept; i-- {
+		list.Del(strconv.Itoa(i))
+	}
+	return kept < len(items)
 }
 
 // text checks a string, the member key of parent, and reports whether it must be removed.
@@ -245,15 +259,9 @@ func removeItems(parent *fastjson.Value, name string, match func(*fastjson.Value
 	if list == nil || list.Type() != fastjson.TypeArray {
 		return false
 	}
-	before := len(list.GetArray())
-	for i := before - 1; i >= 0; i-- {
-		if match(list.GetArray()[i]) {
-			list.Del(strconv.Itoa(i))
-		}
-	}
-	after := len(list.GetArray())
-	if after == 0 && before > 0 {
+	deleted := deleteItems(list, match)
+	if deleted && len(list.GetArray()) == 0 {
 		parent.Del(name)
 	}
-	return after < before
+	return deleted
 }

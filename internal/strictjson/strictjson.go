@@ -37,6 +37,7 @@ const (
 	DuplicateKey               // an object has two members of one name
 	TooDeep                    // more than MaxDepth objects and arrays nest
 	TooManyMembers             // more than Options.MaxCommas
+	TooLong                    // an array or an object is longer than Options.MaxItems or MaxMembers
 )
 
 // Error is the first problem of a text.
@@ -44,6 +45,7 @@ type Error struct {
 	Kind   Kind
 	Offset int    // of the byte at fault, from 0; the length of the text if it is truncated
 	Text   string // what is wrong, without a value of the text
+	Path   []Step // to the array or the object that is too long; otherwise nil
 }
 
 // Error returns the place, with bytes counted from 1, and the text.
@@ -66,6 +68,13 @@ type Options struct {
 	// MaxCommas limits the commas outside strings, and so the number of members and items. A
 	// tree parser allocates about a hundred bytes for each. Defaults to no limit.
 	MaxCommas int
+
+	// MaxItems limits the items of each array, except that of the member Unlimited of the
+	// root. Defaults to no limit.
+	MaxItems  int
+	Unlimited string
+	// MaxMembers limits the members of each object. Defaults to no limit.
+	MaxMembers int
 
 	// Duplicate is called for each member whose name an earlier member of its object has.
 	// The path leads from the root to the member and is valid during the call. Defaults to
@@ -119,9 +128,9 @@ func (v *Validator) Validate(text []byte) error {
 
 func (v *Validator) syntax(what string) *Error {
 	if v.at >= len(v.text) {
-		return &Error{Truncated, len(v.text), "the text is cut off"}
+		return &Error{Kind: Truncated, Offset: len(v.text), Text: "the text is cut off"}
 	}
-	return &Error{Syntax, v.at, what}
+	return &Error{Kind: Syntax, Offset: v.at, Text: what}
 }
 
 func (v *Validator) space() {
@@ -168,7 +177,7 @@ func (v *Validator) value() *Error {
 
 func (v *Validator) container(array bool) (err *Error) {
 	if len(v.open) == MaxDepth {
-		return &Error{TooDeep, v.at, fmt.Sprintf("objects and arrays nest deeper than %d", MaxDepth)}
+		return &Error{Kind: TooDeep, Offset: v.at, Text: fmt.Sprintf("objects and arrays nest deeper than %d", MaxDepth)}
 	}
 	v.at++
 	first := len(v.names)
@@ -198,9 +207,12 @@ func (v *Validator) object(first int) *Error {
 		if err != nil {
 			return err
 		}
+		if v.MaxMembers > 0 && len(v.names)-first == v.MaxMembers {
+			return v.tooLong("an object has more than %d members", v.MaxMembers)
+		}
 		if v.repeated(name, first, &seen) {
 			if v.Duplicate == nil {
-				return &Error{DuplicateKey, v.at - 1, "an object has the same key twice"}
+				return &Error{Kind: DuplicateKey, Offset: v.at - 1, Text: "an object has the same key twice"}
 			}
 			v.Duplicate(v.currentPath())
 		}
@@ -281,8 +293,25 @@ func (v *Validator) array() *Error {
 		if err := v.comma("a comma or the end of the array is missing"); err != nil {
 			return err
 		}
-		v.open[len(v.open)-1].index++
+		if v.open[len(v.open)-1].index++; v.open[len(v.open)-1].index == v.MaxItems && !v.unlimited() {
+			return v.tooLong("an array has more than %d items", v.MaxItems)
+		}
 	}
+}
+
+// unlimited reports whether the innermost array is the one without a limit.
+func (v *Validator) unlimited() bool {
+	return len(v.open) == 2 && !v.open[0].array && v.Unlimited != "" && string(v.names[len(v.names)-1]) == v.Unlimited
+}
+
+// tooLong returns the error about the innermost array or object.
+func (v *Validator) tooLong(format string, limit int) *Error {
+	path := v.currentPath()
+	e := &Error{Kind: TooLong, Offset: v.at, Text: fmt.Sprintf(format, limit)}
+	for _, step := range path[:len(path)-1] { // without the item or the member that is too many
+		e.Path = append(e.Path, Step{bytes.Clone(step.Name), step.Index})
+	}
+	return e
 }
 
 func (v *Validator) comma(missing string) *Error {
@@ -290,7 +319,7 @@ func (v *Validator) comma(missing string) *Error {
 		return v.syntax(missing)
 	}
 	if v.commas++; v.MaxCommas > 0 && v.commas > v.MaxCommas {
-		return &Error{TooManyMembers, v.at - 1, fmt.Sprintf("the text has more than %d members and items", v.MaxCommas)}
+		return &Error{Kind: TooManyMembers, Offset: v.at - 1, Text: fmt.Sprintf("the text has more than %d members and items", v.MaxCommas)}
 	}
 	return nil
 }
@@ -332,7 +361,7 @@ func (v *Validator) number() *Error {
 		return nil
 	}
 	if _, err := strconv.ParseFloat(string(v.text[start:v.at]), 64); err != nil {
-		return &Error{Syntax, start, "the number is too large; the largest are near 1.8e308"}
+		return &Error{Kind: Syntax, Offset: start, Text: "the number is too large; the largest are near 1.8e308"}
 	}
 	return nil
 }
@@ -366,7 +395,7 @@ func (v *Validator) string() ([]byte, *Error) {
 func (v *Validator) rune() *Error {
 	r, size := utf8.DecodeRune(v.text[v.at:])
 	if r == utf8.RuneError && size <= 1 {
-		return &Error{Syntax, v.at, "the text is not UTF-8"}
+		return &Error{Kind: Syntax, Offset: v.at, Text: "the text is not UTF-8"}
 	}
 	v.at += size
 	return nil

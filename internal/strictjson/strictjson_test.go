@@ -148,3 +148,34 @@ func TestControls(t *testing.T) {
 		}
 	}
 }
+
+// TestTooLong checks the limits of arrays and objects, and that the error names the place.
+func TestTooLong(t *testing.T) {
+	v := Validator{Options: Options{MaxItems: 3, Unlimited: "entry", MaxMembers: 2}}
+	for _, c := range []struct{ text, want string }{
+		{`{"a":[1,2,3],"b":[[1,2,3],[1],{"x":1,"y":[]}]}`, ""},
+		{`{"entry":[1,2,3,4,5]}`, ""},
+		{`{"a":[1,2,3,4]}`, "{a 0} at byte 13: an array has more than 3 items"},
+		{`{"a":{"entry":[1,2,3,4]}}`, "{a 0} {entry 0} at byte 22: an array has more than 3 items"},
+		{`{"entry":[[1,2,3,4]]}`, "{entry 0} { 0} at byte 18: an array has more than 3 items"},
+		{`{"b":[0,{"x":1,"y":2,"z":3}]}`, "{b 0} { 1} at byte 25: an object has more than 2 members"},
+		{`{"x":1,"y":2,"z":3}`, "at byte 17: an object has more than 2 members"},
+	} {
+		err := v.Validate([]byte(c.text))
+		e, ok := errors.AsType[*Error](err)
+		if c.want == "" && err == nil {
+			continue
+		}
+		if !ok || e.Kind != TooLong {
+			t.Errorf("%s: %v", c.text, err)
+			continue
+		}
+		path := ""
+		for _, s := range e.Path {
+			path += fmt.Sprintf("{%s %d} ", s.Name, s.Index)
+		}
+		if got := path + e.Error(); got != c.want {
+			t.Errorf("%s: %q, want %q", c.text, got, c.want)
+		}
+	}
+}

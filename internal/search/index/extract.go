@@ -22,6 +22,18 @@ type Extractor struct {
 // references into the directory.
 func (e *Extractor) Bases() []string { return e.bases }
 
+// Code returns the code of the search parameter with an id, for messages.
+func (e *Extractor) Code(param int) string {
+	for _, rules := range e.rules {
+		for i := range rules {
+			if p := &rules[i].param; param == p.ID || param == p.Marker || param == p.Parts {
+				return p.Code
+			}
+		}
+	}
+	return ""
+}
+
 // rule extracts the entries of one parameter.
 type rule struct {
 	param  conformance.Param
@@ -112,18 +124,33 @@ func (r *rule) plain(dst []Entry, found []*fastjson.Value) []Entry {
 	return dst
 }
 
-// unique removes duplicates from dst[from:]. There are few entries, so comparing them costs
-// less than a map.
+// manyEntries is the number of entries from which duplicates are found with a map. Below it,
+// comparing each entry with all others is faster.
+const manyEntries = 32
+
+// unique removes duplicates from dst[from:]. Its cost grows with the number of entries.
 func unique(dst []Entry, from int) []Entry {
-	if len(dst)-from < 2 {
+	entries := dst[from:]
+	if len(entries) < 2 {
 		return dst
 	}
-	kept := from
-	for _, entry := range dst[from:] {
-		if !slices.Contains(dst[from:kept], entry) {
-			dst[kept] = entry
-			kept++
-		}
+	var seen map[Entry]bool
+	if len(entries) >= manyEntries {
+		seen = make(map[Entry]bool, len(entries))
 	}
-	return dst[:kept]
+	kept := entries[:0]
+	for _, entry := range entries {
+		switch {
+		case seen == nil:
+			if slices.Contains(kept, entry) {
+				continue
+			}
+		case seen[entry]:
+			continue
+		default:
+			seen[entry] = true
+		}
+		kept = append(kept, entry)
+	}
+	return dst[:from+len(kept)]
 }

@@ -81,3 +81,49 @@ func read(name string) uint64 {
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
 }
+
+// The sizes that Linear compares. Work in proportion to the size takes as long for the large
+// size as for [parts] times the small one; work in proportion to its square takes 16 times as
+// long. The limit is between the two.
+const (
+	smallSize, parts = 500, 16
+	maxRatio         = 5
+	leastTime        = 2 * time.Millisecond // differences below it mean nothing
+)
+
+// Linear checks that the time of work does not grow faster than its size. prepare returns the
+// work of a size: what n repeated elements or parameters cost. Linear does not depend on the
+// speed of the machine: it compares times, on Linux those that this thread has used, and
+// measures again if a busy machine has disturbed them.
+func Linear(t testing.TB, prepare func(n int) (work func())) {
+	t.Helper()
+	defer startTimeout()()
+	small, large := prepare(smallSize), prepare(parts*smallSize)
+	small16, once := Timeout, Timeout
+	for range 5 {
+		small16 = min(small16, timeOf(func() {
+			for range parts {
+				small()
+			}
+		}))
+		once = min(once, timeOf(large))
+		if once < maxRatio*max(small16, leastTime) {
+			return
+		}
+	}
+	t.Errorf("work of the size %d takes %v, and %d times a size of %d %v: its cost grows faster than its size", parts*smallSize, once, parts, smallSize, small16)
+}
+
+// timeOf returns the time of work.
+func timeOf(work func()) time.Duration {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before := used()
+	work()
+	return used() - before
+}
+
+var start = time.Now()
+
+// sinceStart returns the time since the start of the program.
+func sinceStart() time.Duration { return time.Since(start) }

@@ -36,3 +36,28 @@ func TestBounds(t *testing.T) {
 	}
 	sink = nil
 }
+
+// TestLinear checks that work in proportion to its size passes, and that work in proportion to
+// the square of it does not.
+func TestLinear(t *testing.T) {
+	var f failures
+	total := 0
+	linear := func(n int) func() { return func() { total += sum(200 * n) } }
+	square := func(n int) func() { return func() { total += sum(n * n) } }
+	if Linear(&f, linear); len(f.errors) != 0 {
+		t.Errorf("linear work: %q", f.errors)
+	}
+	if Linear(&f, square); len(f.errors) != 1 {
+		t.Errorf("quadratic work: %q", f.errors)
+	}
+	if total == 0 {
+		t.Error("nothing was computed")
+	}
+}
+
+func sum(n int) (total int) {
+	for i := range n {
+		total += i ^ total>>1
+	}
+	return total
+}

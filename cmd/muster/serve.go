@@ -261,6 +261,9 @@ func (c *serveCmd) openStores(ctx context.Context, s *runningServer, registry *c
 		return err
 	}
 	s.opened.add(s.registration)
+	if _, err := s.directory.Secret(ctx, searchset.PageSecret); err != nil {
+		return err
+	}
 	if s.files, err = claimFilesFolder(ctx, c.Data, c.Database, s.directory); err != nil {
 		return err
 	}

@@ -41,6 +41,10 @@ import (
 // The row keys of a type are close together: 150 unsorted keys of a national directory
 // take about 600 bytes.
 
+// PageSecret is the name of the secret of the tokens, see [store.Secrets]. A server makes it when
+// it starts, so that no search has to write.
+const PageSecret = "pages"
+
 const (
 	tokenFormat = 1
 	tagBytes    = 16
@@ -93,7 +97,7 @@ func (s *Service) tokenSecret(ctx context.Context) (_ []byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.secret == nil {
-		s.secret, err = s.Store.Secret(ctx, "pages")
+		s.secret, err = s.Store.Secret(ctx, PageSecret)
 	}
 	return s.secret, err
 }

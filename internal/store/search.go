@@ -84,7 +84,8 @@ type Reader interface {
 // Secrets stores random keys with the directory, so that all nodes can verify what one node
 // has signed, also after a restart.
 type Secrets interface {
-	// Secret returns the 32 bytes under a name. The first call generates them.
+	// Secret returns the 32 bytes under a name. The first call generates and stores them;
+	// later ones, also those of other processes, only read.
 	Secret(ctx context.Context, name string) ([]byte, error)
 }
 

@@ -60,6 +60,10 @@ func (e *environment) ready(ts *testscript.TestScript, args []string) {
 	})
 }
 
+func (e *environment) get(ts *testscript.TestScript, args []string) {
+	ts.Check(e.expect(ts, e.server.Base+"/"+args[0], args[1], "answer"))
+}
+
 // expect gets a URL, writes the body to a file, and checks the status.
 func (e *environment) expect(ts *testscript.TestScript, url, status, file string) error {
 	body, code, err := testkit.Fetch(context.Background(), url, nil)

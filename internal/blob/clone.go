@@ -22,9 +22,12 @@ func (f *Folder) Clone(ctx context.Context, name string, to *Folder) (linked boo
 	if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
 		return false, fmt.Errorf("clone blob %s: %w", name, err)
 	}
-	err = os.Link(from, target)
-	if err == nil {
-		return true, nil
+	info, err := os.Lstat(from)
+	if err == nil && info.Mode().IsRegular() {
+		err = os.Link(from, target)
+		if err == nil {
+			return true, nil
+		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("clone blob %s: %w", name, ErrNotFound)

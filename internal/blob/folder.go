@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -189,23 +190,46 @@ func (f *Folder) Open(ctx context.Context, name string) (Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blob %s: %w", name, err)
 	}
-	file, err := root.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("blob %s in %s: %w", name, f.dir, ErrNotFound)
+	// Opening a device can already do something, so what is there is looked at first. It may
+	// be replaced in between: the open then does not wait for the other end of a pipe.
+	info, err := root.Stat(name)
+	if err == nil {
+		err = f.checkRegular(name, info)
 	}
 	if err != nil {
-		return nil, oserror.Wrap(f.dir, fmt.Errorf("open blob %s: %w", name, err))
+		return nil, f.explainOpen(name, err)
 	}
-	info, err := file.Stat()
+	file, err := root.OpenFile(name, openForReading, 0)
+	if err != nil {
+		return nil, f.explainOpen(name, err)
+	}
+	if info, err = file.Stat(); err == nil {
+		err = f.checkRegular(name, info)
+	}
 	if err != nil {
 		_ = file.Close()
-		return nil, fmt.Errorf("open blob %s: %w", name, err)
-	}
-	if !info.Mode().IsRegular() {
-		_ = file.Close()
-		return nil, fmt.Errorf("blob %s: %w", name, ErrNotFound)
+		return nil, f.explainOpen(name, err)
 	}
 	return reader{File: file, size: info.Size()}, nil
+}
+
+// checkRegular returns an error if something else than a file has the name of a blob.
+func (f *Folder) checkRegular(name string, info fs.FileInfo) error {
+	switch {
+	case info.Mode().IsRegular():
+		return nil
+	case info.IsDir():
+		return fs.ErrNotExist
+	}
+	return fmt.Errorf("%s is not a file (its mode is %v): move it away and restore the file: %w", filepath.Join(f.dir, name), info.Mode(), ErrNotFound)
+}
+
+// explainOpen explains why a blob could not be opened.
+func (f *Folder) explainOpen(name string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("blob %s in %s: %w", name, f.dir, ErrNotFound)
+	}
+	return oserror.Wrap(f.dir, fmt.Errorf("open blob %s: %w", name, err))
 }
 
 // Remove implements [Store]. Parents that become empty are removed too.

@@ -132,7 +132,7 @@ func (k *checker) fileProblem(ctx context.Context, p *store.Part) (problem strin
 	if r.Size() != p.Stored.GzipBytes {
 		return fmt.Sprintf("its file %s has %d bytes, but its row says %d", p.Object, r.Size(), p.Stored.GzipBytes), nil
 	}
-	identity, err := part.NewReader(r, p.Stored.GzipBytes, p.Stored.Bytes, p.Stored.Index)
+	identity, err := part.NewReader(r, part.Summary(p.Stored))
 	if err != nil {
 		return fmt.Sprintf("its fragment index does not match its file %s: %v", p.Object, err), nil
 	}

@@ -20,9 +20,15 @@ type File struct {
 }
 
 // Identity returns the NDJSON form of the file. The cost of a read depends on its length,
-// not on its position. Close the reader before the File.
+// not on its position. Close the reader before the File. A damaged file is a [damage.Error], here
+// or at the read that reaches the damage.
 func (f *File) Identity() (io.ReadSeekCloser, error) {
-	return part.NewReader(f.Blob, f.Part.Stored.GzipBytes, f.Part.Stored.Bytes, f.Part.Stored.Index)
+	return part.NewReader(f.Blob, part.Summary(f.Part.Stored))
+}
+
+// Stream returns the gzip form of the file, as [File.Identity] returns the other one.
+func (f *File) Stream() (io.ReadSeeker, error) {
+	return part.NewStreamReader(f.Blob, part.Summary(f.Part.Stored))
 }
 
 // Close closes the file.

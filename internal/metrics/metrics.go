@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"muster/internal/damage"
 	"muster/internal/store"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,6 +32,7 @@ type Metrics struct {
 	searches  *prometheus.HistogramVec
 	auditLost prometheus.Counter
 	failures  prometheus.Counter
+	damaged   *prometheus.CounterVec
 }
 
 // Build identifies the program. Unknown fields are empty.
@@ -74,10 +76,11 @@ func New(b Build) *Metrics {
 			Help: "Waits of searches and reads for their turn, by lane: read, fast or slow.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9)}, []string{"lane"}),
 		auditLost: counter("audit_lost_total", "Audit events that could not be written."),
 		failures:  counter("http_failures_total", "Responses with a status from 500."),
+		damaged:   counters("damage_total", "Exports that failed, downloads that broke off and requests that failed because stored data are damaged, by what is damaged: row, count, database, file or selection.", "what"),
 	}
 	about := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "muster", Name: "build_info",
 		Help: "1, with the version of the program, the revision of its source and the time of that.", ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "committed": b.Committed}}, func() float64 { return 1 })
-	m.registry.MustRegister(about, m.requests, m.sent, m.refused, m.parts, m.resources, m.written, m.stored, m.ended, m.removed, m.gate, m.searches, m.auditLost, m.failures,
+	m.registry.MustRegister(about, m.requests, m.sent, m.refused, m.parts, m.resources, m.written, m.stored, m.ended, m.removed, m.gate, m.searches, m.auditLost, m.failures, m.damaged,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, state := range endStates {
 		m.ended.WithLabelValues(string(state))
@@ -87,6 +90,9 @@ func New(b Build) *Metrics {
 	}
 	for _, lane := range lanes {
 		m.searches.WithLabelValues(lane)
+	}
+	for _, kind := range damage.Kinds() {
+		m.damaged.WithLabelValues(string(kind))
 	}
 	for _, what := range removals {
 		m.removed.WithLabelValues(what)
@@ -143,6 +149,9 @@ func (m *Metrics) GateWaited(d time.Duration) { m.gate.Observe(d.Seconds()) }
 func (m *Metrics) SearchWaited(lane string, d time.Duration) {
 	m.searches.WithLabelValues(lane).Observe(d.Seconds())
 }
+
+// Damaged implements server.Observer and export.Observer.
+func (m *Metrics) Damaged(kind damage.Kind) { m.damaged.WithLabelValues(string(kind)).Inc() }
 
 // AuditLost counts an audit event that could not be written.
 func (m *Metrics) AuditLost() { m.auditLost.Inc() }

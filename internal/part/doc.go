@@ -26,27 +26,32 @@
 //
 // # The index
 //
-//	byte 0   02                            version of the index
-//	then, for each fragment, two unsigned varints (encoding/binary) and a checksum:
-//	         identity bytes of the fragment
-//	         gzip bytes of the fragment
-//	         CRC-32 of the identity bytes, four bytes, little endian
+//	byte 0    03                           version of the index
+//	byte 1    seal                         checksum ([damage.Sum]) of the numbers and the SHA-256
+//	                                       of the part row, and of all bytes that follow
+//	byte 9    CRC-32 of all identity bytes four bytes, little endian, as in the trailer
+//	then, for each fragment, two unsigned varints (encoding/binary) and two checksums:
+//	          identity bytes of the fragment
+//	          gzip bytes of the fragment
+//	          CRC-32 of the identity bytes, four bytes, little endian
+//	          checksum of the gzip bytes, eight bytes
 //
-// Version 01 had no checksums; the parts that it describes are read unchecked.
+// Version 02 had no seal and no checksums of gzip bytes, and version 01 no checksums at all. The
+// files of version 02 are verified by decoding them; those of version 01 are not verified.
 //
 // Offsets are the sums of the preceding sizes. The sums over all fragments, with the 10
 // bytes of the header and the 10 bytes of the trailer, must equal the sizes in the part
 // row, or [NewReader] rejects the index. For example, 3,000,000 identity bytes in three
-// fragments take an index of about 31 bytes.
+// fragments take an index of about 67 bytes.
 //
 // # When things fail
 //
 // Reading a stream that was truncated or changed on disk returns an error with the number
-// and position of the fragment. Bytes are returned as they are decoded, so the bytes
-// before the error may be wrong. But the last byte of a fragment is returned only if the
-// checksum of the whole fragment is right. A full or resumed download of a damaged file
-// therefore fails; only a range that ends inside a damaged fragment can go undetected.
-// The gzip form is served unchecked: gunzip checks it.
+// and position of the fragment. In both forms, a fragment is verified before its first byte is
+// returned, so a download of a damaged file breaks off before the damaged fragment, and a range
+// of it is right or fails. Since a slow client may read a fragment long after that, the checksum
+// is computed again over the bytes that are returned, and the last byte of a fragment that is read
+// from its start is returned only if it is right. Memory does not grow with the size of a fragment.
 //
 // A writer that was not closed leaves a stream without its last block, which gunzip
 // reports as an unexpected end. Package blob does not publish such a file.

@@ -25,7 +25,7 @@ func Example() {
 	}
 	fmt.Println(sum.Count, "lines in", sum.Bytes, "bytes")
 
-	r, err := part.NewReader(bytes.NewReader(stream.Bytes()), sum.GzipBytes, sum.Bytes, sum.Index)
+	r, err := part.NewReader(bytes.NewReader(stream.Bytes()), sum)
 	if err != nil {
 		log.Fatal(err)
 	}

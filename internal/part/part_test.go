@@ -16,6 +16,8 @@ import (
 
 	stdgzip "compress/gzip"
 
+	"muster/internal/damage"
+
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
@@ -86,7 +88,7 @@ func TestGunzip(t *testing.T) {
 			if !bytes.Equal(again, stream) || !cmp.Equal(sum, sumAgain) {
 				t.Error("the same lines gave a different part")
 			}
-			part, err := NewReader(bytes.NewReader(stream), sum.GzipBytes, sum.Bytes, sum.Index)
+			part, err := NewReader(bytes.NewReader(stream), sum)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -132,16 +134,17 @@ func TestReadDecodesOnlyItsFragment(t *testing.T) {
 	lines := someLines(6 * fragmentSize)
 	stream, sum := write(t, lines)
 	want := identity(lines)
-	fragments, err := decodeIndex(sum.Index, sum.GzipBytes, sum.Bytes)
+	decoded, err := decodeIndex(&sum)
 	if err != nil {
 		t.Fatal(err)
 	}
+	fragments := decoded.fragments
 	if len(fragments) < 6 {
 		t.Fatalf("%d fragments, want at least 6", len(fragments))
 	}
 	for n, f := range fragments {
 		counted := &countingReader{ReaderAt: bytes.NewReader(stream), from: sum.GzipBytes}
-		r, err := NewReader(counted, sum.GzipBytes, sum.Bytes, sum.Index)
+		r, err := NewReader(counted, sum)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +170,7 @@ func TestReaderIsLikeMemory(t *testing.T) {
 	stream, sum := write(t, lines)
 	memory := bytes.NewReader(identity(lines))
 	rapid.Check(t, func(t *rapid.T) {
-		r, err := NewReader(bytes.NewReader(stream), sum.GzipBytes, sum.Bytes, sum.Index)
+		r, err := NewReader(bytes.NewReader(stream), sum)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,15 +198,15 @@ func TestReaderIsLikeMemory(t *testing.T) {
 func TestDamagedStream(t *testing.T) {
 	lines := someLines(3 * fragmentSize)
 	stream, sum := write(t, lines)
-	fragments, _ := decodeIndex(sum.Index, sum.GzipBytes, sum.Bytes)
-	middle := fragments[1]
-	for name, damage := range map[string]func([]byte) []byte{
+	decoded, _ := decodeIndex(&sum)
+	middle := decoded.fragments[1]
+	for name, change := range map[string]func([]byte) []byte{
 		"cut":    func(b []byte) []byte { return b[:middle.gzip+middle.gzipSize/2] },
 		"zeroed": func(b []byte) []byte { clear(b[middle.gzip : middle.gzip+middle.gzipSize]); return b },
 		"ended":  func(b []byte) []byte { copy(b[middle.gzip:], lastBlock); return b },
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := NewReader(bytes.NewReader(damage(bytes.Clone(stream))), sum.GzipBytes, sum.Bytes, sum.Index)
+			r, err := NewReader(bytes.NewReader(change(bytes.Clone(stream))), sum)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -226,61 +229,180 @@ func TestDamagedStream(t *testing.T) {
 	}
 }
 
-// TestChangedBytesAreDetected flips single bits of a stream. Most of these streams can be
-// decoded, to other bytes: a read to the end of the damaged fragment returns an error,
-// even if it starts inside it.
+// former returns the summary with an index of an older version.
+func former(s Summary, version byte) Summary {
+	decoded, _ := decodeIndex(&s)
+	s.Index = []byte{version}
+	for _, f := range decoded.fragments {
+		s.Index = binary.AppendUvarint(binary.AppendUvarint(s.Index, uint64(f.identitySize)), uint64(f.gzipSize))
+		if version >= indexIdentity {
+			s.Index = binary.LittleEndian.AppendUint32(s.Index, f.crc)
+		}
+	}
+	return s
+}
+
+// TestChangedBytesAreDetected flips single bits of a stream and reads both forms, whole and from
+// the middle of the damaged fragment: no byte of it is returned. The files of the version before
+// are verified by decoding them, so a bit that changes nothing may remain.
 func TestChangedBytesAreDetected(t *testing.T) {
 	lines := someLines(3 * fragmentSize)
 	stream, sum := write(t, lines)
 	whole := identity(lines)
-	fragments, _ := decodeIndex(sum.Index, sum.GzipBytes, sum.Bytes)
-	middle := fragments[1]
-	decoded := 0
-	for bit := range 100 {
-		damaged := bytes.Clone(stream)
-		damaged[middle.gzip+int64(bit)*(middle.gzipSize-1)/100] ^= 1 << (bit % 8)
-		r, err := NewReader(bytes.NewReader(damaged), sum.GzipBytes, sum.Bytes, sum.Index)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, from := range []int64{0, middle.identity + middle.identitySize - 10} {
-			if _, err := r.Seek(from, io.SeekStart); err != nil {
+	decoded, _ := decodeIndex(&sum)
+	middle := decoded.fragments[1]
+	for version, sum := range map[int]Summary{indexVersion: sum, indexIdentity: former(sum, indexIdentity)} {
+		for bit := range 40 {
+			damaged := bytes.Clone(stream)
+			damaged[middle.gzip+int64(bit)*(middle.gzipSize-1)/40] ^= 1 << (bit % 8)
+			byIdentity, err := NewReader(bytes.NewReader(damaged), sum)
+			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := io.ReadAll(r)
-			if err == nil && bytes.Equal(got, whole[from:]) {
-				continue // some bits do not matter, for example between two references to equal bytes
+			byStream, err := NewStreamReader(bytes.NewReader(damaged), sum)
+			if err != nil {
+				t.Fatal(err)
 			}
-			if err == nil || !strings.Contains(err.Error(), "fragment 2 of") || from+int64(len(got)) >= middle.identity+middle.identitySize {
-				t.Fatalf("bit %d, from %d: %d bytes, %v; want an error before the end of fragment 2", bit, from, len(got), err)
+			for _, c := range []struct {
+				form          string
+				r             io.ReadSeeker
+				whole         []byte
+				start, inside int64
+			}{
+				{"identity", byIdentity, whole, middle.identity, middle.identity + middle.identitySize - 10},
+				{"gzip", byStream, damaged, middle.gzip, middle.gzip + middle.gzipSize - 10},
+			} {
+				for _, from := range []int64{0, c.inside} {
+					if _, err := c.r.Seek(from, io.SeekStart); err != nil {
+						t.Fatal(err)
+					}
+					got, err := io.ReadAll(c.r)
+					if version == indexIdentity && err == nil && bytes.Equal(got, c.whole[from:]) {
+						continue
+					}
+					kind, _ := damage.KindOf(err)
+					if kind != damage.File || !strings.Contains(err.Error(), "fragment 2 of") || int64(len(got)) != max(0, c.start-from) {
+						t.Fatalf("version %d, bit %d, %s from %d: %d bytes, %v; want an error before fragment 2", version, bit, c.form, from, len(got), err)
+					}
+				}
 			}
-			if errors.Is(err, errChanged) {
-				decoded++
-			}
+			_ = byIdentity.Close()
 		}
-		_ = r.Close()
-	}
-	if decoded == 0 {
-		t.Error("no damaged stream was decoded: the checksum was not tested")
 	}
 }
 
-// TestIndexWithoutChecksums reads a part with an index of the previous version.
-func TestIndexWithoutChecksums(t *testing.T) {
-	lines := someLines(2 * fragmentSize)
+// TestStreamReaderIsLikeMemory compares random seeks and reads with the stream in memory, also
+// of parts of older versions. The header and the trailer of the file do not matter, as far as the
+// index says what they are.
+func TestStreamReaderIsLikeMemory(t *testing.T) {
+	lines := someLines(2*fragmentSize + fragmentSize/4)
 	stream, sum := write(t, lines)
-	fragments, _ := decodeIndex(sum.Index, sum.GzipBytes, sum.Bytes)
-	index := []byte{indexUnchecked}
-	for _, f := range fragments {
-		index = binary.AppendUvarint(binary.AppendUvarint(index, uint64(f.identitySize)), uint64(f.gzipSize))
+	changed := bytes.Clone(stream)
+	changed[4], changed[len(changed)-1] = 1, 1
+	rapid.Check(t, func(t *rapid.T) {
+		sum, file := sum, changed
+		if version := rapid.IntRange(indexUnchecked, indexVersion).Draw(t, "version"); version < indexVersion {
+			sum, file = former(sum, byte(version)), stream
+		}
+		memory := bytes.NewReader(stream)
+		r, err := NewStreamReader(bytes.NewReader(file), sum)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range rapid.IntRange(1, 4).Draw(t, "steps") {
+			whence := rapid.IntRange(0, 2).Draw(t, "whence")
+			offset := rapid.Int64Range(-sum.GzipBytes-5, sum.GzipBytes+5).Draw(t, "offset")
+			got, err := r.Seek(offset, whence)
+			want, wantErr := memory.Seek(offset, whence)
+			if got != want || (err == nil) != (wantErr == nil) {
+				t.Fatalf("Seek(%d, %d) = %d, %v; want %d, %v", offset, whence, got, err, want, wantErr)
+			}
+			length := rapid.IntRange(0, 1<<17).Draw(t, "length")
+			a, b := make([]byte, length), make([]byte, length)
+			n, err := io.ReadFull(r, a)
+			m, wantErr := io.ReadFull(memory, b)
+			if n != m || !errors.Is(err, wantErr) || !bytes.Equal(a[:n], b[:m]) {
+				t.Fatalf("read %d, %v; want %d, %v", n, err, m, wantErr)
+			}
+		}
+	})
+}
+
+// changingFile is a file that changes after it was read once.
+type changingFile struct {
+	stream []byte
+	from   int64
+	seen   bool
+}
+
+func (c *changingFile) ReadAt(p []byte, at int64) (int, error) {
+	n, err := bytes.NewReader(c.stream).ReadAt(p, at)
+	if c.seen && at <= c.from && c.from < at+int64(n) {
+		p[c.from-at] ^= 1
 	}
-	r, err := NewReader(bytes.NewReader(stream), sum.GzipBytes, sum.Bytes, index)
+	c.seen = c.seen || at+int64(n) > c.from
+	return n, err
+}
+
+// TestFileChangesDuringDownload changes a file after its fragment was verified: the fragment is
+// not returned to its end.
+func TestFileChangesDuringDownload(t *testing.T) {
+	stream, sum := write(t, someLines(fragmentSize/2))
+	file := &changingFile{stream: stream, from: 500}
+	r, err := NewStreamReader(file, sum)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
-	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, identity(lines)) {
-		t.Errorf("%d bytes, %v", len(got), err)
+	if n, err := io.Copy(io.Discard, r); err == nil || n >= sum.GzipBytes-trailerSize {
+		t.Errorf("gzip: %d of %d bytes, %v", n, sum.GzipBytes, err)
+	}
+	file.seen = false
+	byIdentity, err := NewReader(file, sum)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer byIdentity.Close()
+	if n, err := io.Copy(io.Discard, byIdentity); err == nil || n >= sum.Bytes {
+		t.Errorf("identity: %d of %d bytes, %v", n, sum.Bytes, err)
+	}
+}
+
+// TestFormerIndexes reads parts with indexes of the previous versions.
+func TestFormerIndexes(t *testing.T) {
+	lines := someLines(2 * fragmentSize)
+	stream, sum := write(t, lines)
+	for _, version := range []byte{indexUnchecked, indexIdentity} {
+		r, err := NewReader(bytes.NewReader(stream), former(sum, version))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, identity(lines)) {
+			t.Errorf("version %d: %d bytes, %v", version, len(got), err)
+		}
+		_ = r.Close()
+	}
+}
+
+// TestSealedRow checks that a change of any field of the row of a part is detected.
+func TestSealedRow(t *testing.T) {
+	stream, sum := write(t, someLines(fragmentSize/8))
+	for name, change := range map[string]func(*Summary){
+		"count":  func(s *Summary) { s.Count++ },
+		"bytes":  func(s *Summary) { s.Bytes ^= 1 << 40 },
+		"gzip":   func(s *Summary) { s.GzipBytes ^= 4 },
+		"sha256": func(s *Summary) { s.SHA256 = "0" + s.SHA256[1:] + "0" },
+		"index":  func(s *Summary) { s.Index = bytes.Clone(s.Index); s.Index[len(s.Index)-9] ^= 1 },
+		"seal":   func(s *Summary) { s.Index = bytes.Clone(s.Index); s.Index[3] ^= 1 },
+	} {
+		changed := sum
+		change(&changed)
+		_, err := NewReader(bytes.NewReader(stream), changed)
+		if kind, _ := damage.KindOf(err); kind != damage.File {
+			t.Errorf("%s: identity: %v", name, err)
+		}
+		if _, err := NewStreamReader(bytes.NewReader(stream), changed); err == nil {
+			t.Errorf("%s: gzip: no error", name)
+		}
 	}
 }
 
@@ -292,7 +414,7 @@ func TestInvalidIndex(t *testing.T) {
 		index       []byte
 	}{
 		"none":          {size, bytesOf, nil},
-		"version":       {size, bytesOf, append([]byte{3}, sum.Index[1:]...)},
+		"version":       {size, bytesOf, append([]byte{4}, sum.Index[1:]...)},
 		"cut":           {size, bytesOf, sum.Index[:len(sum.Index)-1]},
 		"more":          {size, bytesOf, append(bytes.Clone(sum.Index), 1, 1)},
 		"other gzip":    {size + 1, bytesOf, sum.Index},
@@ -303,9 +425,9 @@ func TestInvalidIndex(t *testing.T) {
 		"large":         {size, bytesOf, []byte{1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1}},
 		"negative size": {-5, -5, sum.Index},
 		"no fragments":  {size, bytesOf, []byte{1}},
-		"no checksum":   {size, bytesOf, sum.Index[:len(sum.Index)-checksumSize]},
+		"no checksum":   {size, bytesOf, former(sum, indexIdentity).Index[:5]},
 	} {
-		if _, err := NewReader(bytes.NewReader(stream), c.gzip, c.bytes, c.index); err == nil {
+		if _, err := NewReader(bytes.NewReader(stream), Summary{Count: sum.Count, Bytes: c.bytes, GzipBytes: c.gzip, SHA256: sum.SHA256, Index: c.index}); err == nil {
 			t.Errorf("%s: the index was accepted", name)
 		}
 	}
@@ -352,10 +474,11 @@ func FuzzIndex(f *testing.F) {
 	f.Add([]byte{1, 1, 1}, int64(21), int64(1))
 	f.Add([]byte{2, 1, 1, 0, 0, 0, 0}, int64(21), int64(1))
 	f.Fuzz(func(t *testing.T, index []byte, gzipSize, bytesOf int64) {
-		fragments, err := decodeIndex(index, gzipSize, bytesOf)
+		decoded, err := decodeIndex(&Summary{Bytes: bytesOf, GzipBytes: gzipSize, Index: index})
 		if err != nil {
 			return
 		}
+		fragments := decoded.fragments
 		identity, gzip := int64(0), int64(len(header))
 		for n, f := range fragments {
 			if f.identity != identity || f.gzip != gzip || f.identitySize <= 0 || f.gzipSize <= 0 {
@@ -391,7 +514,7 @@ func BenchmarkRead(b *testing.B) {
 	stream, sum := write(b, lines)
 	b.SetBytes(sum.Bytes)
 	for b.Loop() {
-		r, err := NewReader(bytes.NewReader(stream), sum.GzipBytes, sum.Bytes, sum.Index)
+		r, err := NewReader(bytes.NewReader(stream), sum)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -399,5 +522,19 @@ func BenchmarkRead(b *testing.B) {
 			b.Fatal(n, err)
 		}
 		_ = r.Close()
+	}
+}
+
+func BenchmarkReadStream(b *testing.B) {
+	stream, sum := write(b, someLines(8*fragmentSize))
+	b.SetBytes(sum.GzipBytes)
+	for b.Loop() {
+		r, err := NewStreamReader(bytes.NewReader(stream), sum)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, r); n != sum.GzipBytes || err != nil {
+			b.Fatal(n, err)
+		}
 	}
 }

@@ -2,7 +2,6 @@ package part
 
 import (
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"io"
 	"slices"
@@ -12,10 +11,10 @@ import (
 
 // reader reads the identity form of a part.
 type reader struct {
-	r         io.ReaderAt
-	fragments []fragment
-	size      int64
-	offset    int64 // of the next byte to read
+	source
+	index  index
+	size   int64
+	offset int64 // of the next byte to read
 
 	inflate io.ReadCloser // decodes fragment current, at identity offset decoded
 	current int           // index of the fragment, or -1
@@ -23,18 +22,17 @@ type reader struct {
 	crc     uint32 // of the bytes of the current fragment before decoded
 }
 
-// NewReader returns a reader of the identity bytes of the part in r. gzipSize is the
-// length of its stream, bytes that of its identity form, and index the one of its
-// [Summary]. A read decodes only the fragments that it overlaps, each from its start, so
-// a seek costs at most one fragment. An index that does not match the sizes is an error.
-// The reader is not safe for concurrent use, but several readers of one r are. Close
-// frees the decoder and does not close r.
-func NewReader(r io.ReaderAt, gzipSize, bytes int64, index []byte) (io.ReadSeekCloser, error) {
-	fragments, err := decodeIndex(index, gzipSize, bytes)
+// NewReader returns a reader of the identity bytes of the part in r. A read verifies and decodes
+// only the fragments that it overlaps, each from its start, so a seek costs at most one fragment.
+// No byte of a fragment is returned before the fragment is verified. An index that does not match
+// the summary is an error. The reader is not safe for concurrent use, but several readers of one r
+// are. Close frees the decoder and does not close r.
+func NewReader(r io.ReaderAt, s Summary) (io.ReadSeekCloser, error) {
+	decoded, err := decodeIndex(&s)
 	if err != nil {
-		return nil, err
+		return nil, damaged(err)
 	}
-	return &reader{r: r, fragments: fragments, size: bytes, current: -1}, nil
+	return &reader{source: source{r}, index: decoded, size: s.Bytes, current: -1}, nil
 }
 
 // Read implements [io.Reader]. A call reads from at most one fragment.
@@ -45,7 +43,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	if r.offset >= r.size {
 		return 0, io.EOF
 	}
-	n, found := slices.BinarySearchFunc(r.fragments, r.offset, func(f fragment, at int64) int {
+	n, found := slices.BinarySearchFunc(r.index.fragments, r.offset, func(f fragment, at int64) int {
 		switch {
 		case at < f.identity:
 			return 1
@@ -60,7 +58,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	if err := r.seekTo(n); err != nil {
 		return 0, r.fail(n, err)
 	}
-	f := r.fragments[n]
+	f := r.index.fragments[n]
 	got, err := r.decode(f, p[:min(int64(len(p)), f.identity+f.identitySize-r.offset)])
 	if errors.Is(err, errChanged) {
 		return 0, r.fail(n, err)
@@ -74,9 +72,6 @@ func (r *reader) Read(p []byte) (int, error) {
 	}
 	return 0, r.fail(n, err)
 }
-
-// errChanged means that the decoded bytes differ from the written ones.
-var errChanged = errors.New("the checksum is wrong: the file was changed after it was written")
 
 // decode decodes the next bytes of the current fragment f into p, which ends within f.
 // With the last byte it verifies the checksum of the fragment.
@@ -92,8 +87,11 @@ func (r *reader) decode(f fragment, p []byte) (int, error) {
 
 // seekTo moves the decoder to byte r.offset in fragment n.
 func (r *reader) seekTo(n int) error {
-	f := r.fragments[n]
+	f := r.index.fragments[n]
 	if r.current != n || r.decoded > r.offset {
+		if err := r.verify(&f); err != nil {
+			return err
+		}
 		stream := io.NewSectionReader(r.r, f.gzip, f.gzipSize)
 		if r.inflate == nil {
 			r.inflate = flate.NewReader(stream)
@@ -119,30 +117,12 @@ func (r *reader) seekTo(n int) error {
 // again from its start.
 func (r *reader) fail(n int, err error) error {
 	r.current = -1
-	if errors.Is(err, io.EOF) {
-		// io.EOF would mean that the part is complete.
-		err = io.ErrUnexpectedEOF
-	}
-	f := r.fragments[n]
-	return fmt.Errorf("read part: fragment %d of %d, gzip bytes %d to %d: %w", n+1, len(r.fragments), f.gzip, f.gzip+f.gzipSize, err)
+	return r.index.fail(n, err)
 }
 
 // Seek implements [io.Seeker]. It only sets the offset; the next read does the work.
 func (r *reader) Seek(offset int64, whence int) (int64, error) {
-	switch whence {
-	case io.SeekStart:
-	case io.SeekCurrent:
-		offset += r.offset
-	case io.SeekEnd:
-		offset += r.size
-	default:
-		return 0, fmt.Errorf("seek in part: unknown whence %d", whence)
-	}
-	if offset < 0 {
-		return 0, fmt.Errorf("seek in part: offset %d is before its start", offset)
-	}
-	r.offset = offset
-	return offset, nil
+	return seek(&r.offset, r.size, offset, whence)
 }
 
 // Close implements [io.Closer].

@@ -10,6 +10,8 @@ import (
 	"hash/crc32"
 	"io"
 
+	"muster/internal/damage"
+
 	"github.com/klauspost/compress/flate"
 )
 
@@ -44,6 +46,7 @@ type Writer struct {
 	pending []byte // lines of the current fragment
 	sha     hash.Hash
 	crc     uint32
+	entries []byte // of the index
 	sum     Summary
 	err     error // the first error; all later calls return it
 }
@@ -59,7 +62,6 @@ func NewWriter(w io.Writer) *Writer {
 		deflate: deflate,
 		pending: make([]byte, 0, fragmentSize+fragmentSize/8),
 		sha:     sha256.New(),
-		sum:     Summary{Index: []byte{indexVersion}},
 		err:     err,
 	}
 }
@@ -86,15 +88,15 @@ func (w *Writer) Close() (Summary, error) {
 		w.flush()
 	}
 	w.start()
-	w.write(lastBlock)
-	w.write(binary.LittleEndian.AppendUint32(nil, w.crc))
-	w.write(binary.LittleEndian.AppendUint32(nil, uint32(w.sum.Bytes)))
+	w.write(trailerOf(w.crc, w.sum.Bytes))
 	if w.err != nil {
 		return Summary{}, w.err
 	}
 	w.err = errClosed
 	w.sum.GzipBytes = w.w.n
 	w.sum.SHA256 = hex.EncodeToString(w.sha.Sum(nil))
+	sealed := append(binary.LittleEndian.AppendUint32(nil, w.crc), w.entries...)
+	w.sum.Index = append(seal(&w.sum, sealed).Append([]byte{indexVersion}), sealed...)
 	return w.sum, nil
 }
 
@@ -106,6 +108,7 @@ func (w *Writer) flush() {
 		return
 	}
 	before := w.w.n
+	w.w.sum = 0
 	w.deflate.Reset(&w.w)
 	if _, err := w.deflate.Write(w.pending); err != nil {
 		w.fail(err)
@@ -118,9 +121,10 @@ func (w *Writer) flush() {
 	w.sha.Write(w.pending)
 	w.crc = crc32.Update(w.crc, crc32.IEEETable, w.pending)
 	w.sum.Bytes += int64(len(w.pending))
-	w.sum.Index = binary.AppendUvarint(w.sum.Index, uint64(len(w.pending)))
-	w.sum.Index = binary.AppendUvarint(w.sum.Index, uint64(w.w.n-before))
-	w.sum.Index = binary.LittleEndian.AppendUint32(w.sum.Index, crc32.ChecksumIEEE(w.pending))
+	w.entries = binary.AppendUvarint(w.entries, uint64(len(w.pending)))
+	w.entries = binary.AppendUvarint(w.entries, uint64(w.w.n-before))
+	w.entries = binary.LittleEndian.AppendUint32(w.entries, crc32.ChecksumIEEE(w.pending))
+	w.entries = w.w.sum.Append(w.entries)
 	w.pending = w.pending[:0]
 }
 
@@ -144,14 +148,16 @@ func (w *Writer) fail(err error) {
 	w.err = fmt.Errorf("write part: byte %d of the gzip stream: %w", w.w.n, err)
 }
 
-// countingWriter counts the bytes written.
+// countingWriter counts the bytes written, and sums those of a fragment.
 type countingWriter struct {
-	w io.Writer
-	n int64
+	w   io.Writer
+	n   int64
+	sum damage.Sum
 }
 
 func (c *countingWriter) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
 	c.n += int64(n)
+	c.sum = c.sum.Add(p[:n])
 	return n, err
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"muster/internal/audit"
+	"muster/internal/damage"
 	"muster/internal/export"
 )
 
@@ -58,8 +59,8 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) error {
 	noteJob(r, file.Part.JobID)
 	noteResources(r, file.Part.Stored.Count)
 	if got, want := file.Blob.Size(), file.Part.Stored.GzipBytes; got != want {
-		return fmt.Errorf("%w: file %s (%s) has %d bytes on disk, but %d were written: restore it, or delete job %s and export again",
-			export.ErrFileLost, id, file.Part.Object, got, want, file.Part.JobID)
+		return &damage.Error{Kind: damage.File, Err: export.ErrFileLost, Text: fmt.Sprintf("file %s (%s) has %d bytes on disk, but %d were written: restore it, or delete job %s and export again",
+			id, file.Part.Object, got, want, file.Part.JobID)}
 	}
 	h := w.Header()
 	h.Set("Content-Location", s.BaseURL+"/Binary/"+id+"/_history/1")
@@ -96,13 +97,16 @@ func negotiateForm(r *http.Request) (form, error) {
 func (s *Server) serveNDJSON(w http.ResponseWriter, r *http.Request, file *export.File) error {
 	h := w.Header()
 	h.Set("Content-Type", fhirNDJSON)
-	var content io.ReadSeeker
 	var recorded errorRecorder
 	if prefersGzip(r) {
 		h.Set("Content-Encoding", "gzip")
 		h.Set("ETag", `"`+file.Part.Stored.SHA256+`-gzip"`)
 		h.Set("Content-Length", strconv.FormatInt(file.Blob.Size(), 10)) // ServeContent omits it for encoded content
-		content = file.Blob                                              // the file itself, so that the kernel can send it
+		stream, err := file.Stream()
+		if err != nil {
+			return err
+		}
+		recorded.ReadSeeker = stream
 	} else {
 		identity, err := file.Identity()
 		if err != nil {
@@ -111,10 +115,9 @@ func (s *Server) serveNDJSON(w http.ResponseWriter, r *http.Request, file *expor
 		defer identity.Close()
 		h.Set("ETag", `"`+file.Part.Stored.SHA256+`"`)
 		recorded.ReadSeeker = identity
-		content = &recorded
 	}
 	intercepted := &errorInterceptor{ResponseWriter: w}
-	http.ServeContent(intercepted, contentRequest(r), "", time.Time{}, content)
+	http.ServeContent(intercepted, contentRequest(r), "", time.Time{}, &recorded)
 	if err := intercepted.refusal(); err != nil {
 		return err
 	}
@@ -222,9 +225,17 @@ func (s *Server) logBrokenDownload(r *http.Request, err error) {
 	if err == nil {
 		return
 	}
+	s.observeDamage(err)
 	x := stateOf(r)
 	x.cause = err
 	s.Logger.LogAttrs(r.Context(), slog.LevelError, "download aborted", slog.String("request_id", x.id), slog.String("path", r.URL.Path), slog.Any("cause", err))
+}
+
+// observeDamage counts an error that reports damaged data.
+func (s *Server) observeDamage(err error) {
+	if kind, ok := damage.KindOf(err); ok && s.Observer != nil {
+		s.Observer.Damaged(kind)
+	}
 }
 
 // errorRecorder records the error that ended reading.
@@ -265,8 +276,7 @@ func (g *errorInterceptor) Write(p []byte) (int, error) {
 	return g.ResponseWriter.Write(p)
 }
 
-// ReadFrom implements [io.ReaderFrom], so that a file is sent to the connection without a
-// copy in user space.
+// ReadFrom implements [io.ReaderFrom], so that the deadline is extended in steps.
 func (g *errorInterceptor) ReadFrom(from io.Reader) (int64, error) {
 	if g.failed != 0 {
 		return io.Copy(io.Discard, from)

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"muster/internal/blob"
+	"muster/internal/damage"
 	"muster/internal/export"
 	"muster/internal/fhir"
 	"muster/internal/part"
@@ -311,6 +312,38 @@ func TestDamagedFile(t *testing.T) {
 			u.wantStatus(u.request("GET", filePath, "", header), 500, fhir.CodeException)
 			if log := u.log.String(); !strings.Contains(log, "bytes on disk") {
 				t.Errorf("the log lacks the cause: %s", log)
+			}
+		})
+	}
+	for name, headers := range map[string][]string{
+		"identity": nil, "gzip": {"Accept-Encoding: gzip"}, "resource": {"Accept: application/fhir+json"},
+		"range of identity": {"Range: bytes=2000000-2000010"}, "range of gzip": {"Accept-Encoding: gzip", "Range: bytes=%d-%d"},
+	} {
+		t.Run("one bit, "+name, func(t *testing.T) {
+			counts := &countingObserver{}
+			u := startServer(t, func(c *Config) { c.Observer = counts })
+			var whole []byte
+			right := storedFile(t, text)
+			middle := 0
+			u.fake.file = right
+			for n, h := range headers {
+				if strings.Contains(h, "%d") {
+					middle = len(u.request("GET", filePath, "", "Accept-Encoding: gzip").body) / 2
+					headers[n] = fmt.Sprintf(h, middle+1000, middle+1010)
+				}
+			}
+			whole = u.request("GET", filePath, "", headers...).body
+			u.fake.file = alteredFile(t, text, func(stream []byte) []byte { stream[len(stream)/2] ^= 8; return stream })
+			r := u.request("GET", filePath, "", headers...)
+			if r.err == nil && r.StatusCode < 300 {
+				t.Errorf("%d: %d of %d bytes came without an error", r.StatusCode, len(r.body), len(whole))
+			}
+			if r.StatusCode < 300 && !bytes.HasPrefix(whole, r.body) {
+				t.Errorf("wrong bytes were sent: %d bytes are not the beginning of the file", len(r.body))
+			}
+			u.Close()
+			if len(counts.damaged) != 1 || counts.damaged[0] != damage.File {
+				t.Errorf("the observer saw %v", counts.damaged)
 			}
 		})
 	}

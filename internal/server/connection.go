@@ -259,14 +259,6 @@ func (c *connection) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// ReadFrom implements [io.ReaderFrom], so that a file is sent without a copy in user space.
-func (c *connection) ReadFrom(from io.Reader) (int64, error) {
-	if to, ok := c.Conn.(io.ReaderFrom); ok && c.handled.Load() {
-		return to.ReadFrom(from)
-	}
-	return io.Copy(onlyWriter{c}, from)
-}
-
 // CloseWrite tells the client that no more bytes follow. net/http calls it before it closes a
 // connection whose client may still be sending.
 func (c *connection) CloseWrite() error { return closeWrite(c.Conn) }

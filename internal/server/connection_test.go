@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -167,68 +166,6 @@ func TestBodyOfUnknownLength(t *testing.T) {
 		if r := w.receive("POST"); r.StatusCode != c.status {
 			t.Errorf("%s %q: status %d, want %d: %s", c.media, c.body, r.StatusCode, c.status, r.body)
 		}
-	}
-}
-
-// kernelListener counts the calls of ReadFrom on its connections.
-type kernelListener struct {
-	net.Listener
-	calls *atomic.Int64
-}
-
-func (l kernelListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if tcp, ok := c.(*net.TCPConn); ok {
-		return kernelConn{tcp, l.calls}, err
-	}
-	return c, err
-}
-
-type kernelConn struct {
-	*net.TCPConn
-	calls *atomic.Int64
-}
-
-func (c kernelConn) ReadFrom(r io.Reader) (int64, error) {
-	c.calls.Add(1)
-	return c.TCPConn.ReadFrom(r)
-}
-
-// TestFilesReachTheKernel checks that the connection passes a file on to the TCP connection as
-// a reader, which can send it without a copy in user space.
-func TestFilesReachTheKernel(t *testing.T) {
-	fake := &fakeExports{}
-	text := ndjsonOfSize(3 << 20)
-	fake.file = storedFile(t, text)
-	s, err := New(testConfig(t, fake))
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var calls atomic.Int64
-	h := &http.Server{Handler: s}
-	ended := make(chan error, 1)
-	listener := s.Listen(h, kernelListener{l, &calls}, nil)
-	go func() { ended <- h.Serve(listener) }()
-	defer func() {
-		_ = h.Close()
-		<-ended
-	}()
-	transport := &http.Transport{} // accepts gzip, the form in which files are stored
-	defer transport.CloseIdleConnections()
-	response, err := (&http.Client{Transport: transport}).Get("http://" + l.Addr().String() + filePath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if body, err := io.ReadAll(response.Body); err != nil || string(body) != text {
-		t.Errorf("%d bytes of %d, %v", len(body), len(text), err)
-	}
-	if calls.Load() == 0 {
-		t.Error("the file was copied in user space")
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"muster/internal/conformance"
+	"muster/internal/damage"
 	"muster/internal/export"
 	"muster/internal/fhir"
 	"muster/internal/searchset"
@@ -243,6 +244,13 @@ type countingObserver struct {
 	mu       sync.Mutex
 	requests []string
 	refused  map[string]int
+	damaged  []damage.Kind
+}
+
+func (c *countingObserver) Damaged(kind damage.Kind) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.damaged = append(c.damaged, kind)
 }
 
 func (c *countingObserver) Request(route, method string, status int, took time.Duration, sent int64) {

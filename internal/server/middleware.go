@@ -212,8 +212,8 @@ func (w *responseRecorder) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadFrom implements [io.ReaderFrom]. A file is sent to the connection without a copy in
-// user space, in steps, so that the deadline can be extended.
+// ReadFrom implements [io.ReaderFrom]. A file is sent in steps, and the deadline is extended with
+// each of them.
 func (w *responseRecorder) ReadFrom(from io.Reader) (total int64, err error) {
 	limited, ok := from.(*io.LimitedReader)
 	if !ok {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"muster/internal/damage"
 	"muster/internal/export"
 	"muster/internal/fhir"
 	"muster/internal/oserror"
@@ -100,6 +101,7 @@ var (
 // serviceIssue returns the issue for an error of the services.
 func serviceIssue(err error) (fhir.Issue, bool) {
 	var broken *oserror.Error
+	var damaged *damage.Error
 	switch {
 	case errors.Is(err, export.ErrAlreadyDeleted):
 		return fhir.Issue{Code: fhir.CodeNotFound, Diagnostics: "This export was deleted."}, true
@@ -111,6 +113,8 @@ func serviceIssue(err error) (fhir.Issue, bool) {
 		return fhir.Issue{Code: fhir.CodeThrottled, Diagnostics: "Too many of your exports are running: wait for one to end, or delete one."}, true
 	case errors.Is(err, export.ErrFileLost):
 		return fhir.Issue{Code: fhir.CodeException, Diagnostics: "This file of the export is lost, and retrying will not help: start the export again, and report the X-Request-ID of this response to the operator."}, true
+	case errors.As(err, &damaged):
+		return fhir.Issue{Code: fhir.CodeException, Diagnostics: damaged.Reason() + " Retrying does not help before that is repaired: report the X-Request-ID of this response."}, true
 	case errors.As(err, &broken):
 		return fhir.Issue{Code: fhir.CodeTransient, Diagnostics: broken.Reason() + " Try again later."}, true
 	case errors.Is(err, store.ErrBusy):
@@ -147,7 +151,7 @@ func cancelError(err error) error {
 // needsOperator reports whether an error that is sent to clients must be fixed by the
 // operator, and is therefore logged with its cause.
 func needsOperator(err error) bool {
-	return errors.Is(err, export.ErrFileLost) || errors.As(err, new(*oserror.Error))
+	return errors.Is(err, export.ErrFileLost) || errors.As(err, new(*oserror.Error)) || errors.As(err, new(*damage.Error))
 }
 
 // resolve returns status and issues of an error. If internal is true, the error is
@@ -215,6 +219,7 @@ func (s *Server) writeOutcome(w http.ResponseWriter, r *http.Request, err error)
 		x.cause = err // the client has disconnected
 		return
 	}
+	s.observeDamage(err)
 	status, issues, internal := resolve(err)
 	x.event.Issue = string(issues[0].Code)
 	if internal {

@@ -14,6 +14,7 @@ import (
 
 	"muster/internal/audit"
 	"muster/internal/conformance"
+	"muster/internal/damage"
 	"muster/internal/export"
 	"muster/internal/fhir"
 	"muster/internal/searchset"
@@ -50,6 +51,8 @@ type Observer interface {
 	// Refused is called when a request is refused because of a limit: [RefusedPoll],
 	// [RefusedRate], ….
 	Refused(limit string)
+	// Damaged is called when data that a client asks for are damaged.
+	Damaged(kind damage.Kind)
 }
 
 // The limits that are passed to [Observer].Refused.

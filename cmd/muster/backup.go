@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -36,6 +35,7 @@ func (c backupCmd) Run(a app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
+	source.ReportStalls(warnStalled(a.stderr))
 	files := blob.ExistingFolder(filesFolder(c.Data))
 	defer func() { err = errors.Join(err, files.Close()) }()
 	progress := newProgress(a.stderr)
@@ -52,7 +52,7 @@ func (c backupCmd) Run(a app) (err error) {
 		c.Out, fhir.InstantOf(end), summary.Time, summary.Files)
 	fmt.Fprintf(a.stderr, "took %s; writers waited for %s; %d files are hard links\n",
 		humanize.Duration(end.Sub(start)), humanize.Duration(summary.Held), summary.Linked)
-	if err := c.record(a.ctx); err != nil {
+	if err := c.record(a); err != nil {
 		fmt.Fprintf(a.stderr, "warning: the copy is complete, but the metric muster_last_backup_timestamp_seconds stays as it was: %v\n", err)
 	}
 	if restore := source.RestoreCommand(c.Out); restore != "" {
@@ -65,10 +65,10 @@ func (c backupCmd) Run(a app) (err error) {
 }
 
 // record records the end of the backup in the directory, for the metrics of its servers.
-func (c backupCmd) record(ctx context.Context) error {
-	directory, err := openDirectory(ctx, c.Data, c.Database, store.Options{})
+func (c backupCmd) record(a app) error {
+	directory, err := openDirectory(a.ctx, c.Data, c.Database, store.Options{GateStalled: warnStalled(a.stderr)})
 	if err != nil {
 		return err
 	}
-	return errors.Join(directory.SetLast(ctx, store.BackupWork, fhir.InstantOf(directory.Now())), directory.Close())
+	return errors.Join(directory.SetLast(a.ctx, store.BackupWork, fhir.InstantOf(directory.Now())), directory.Close())
 }

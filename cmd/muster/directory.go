@@ -52,6 +52,17 @@ func openUnserved(ctx context.Context, data, database string, o store.Options) (
 	return sqlite.OpenUnserved(ctx, data, o)
 }
 
+// warnStalled returns a function that prints which process a command waits for.
+func warnStalled(w io.Writer) func(store.GateStall) {
+	return func(s store.GateStall) {
+		if s == (store.GateStall{}) {
+			fmt.Fprintln(w, "the write gate makes progress again")
+			return
+		}
+		fmt.Fprintln(w, "warning:", s.Text())
+	}
+}
+
 // inspected is a directory that is open for inspection only.
 type inspected interface {
 	store.Inspector
@@ -62,6 +73,9 @@ type inspected interface {
 	RestoreCommand(folder string) string
 	// Served reports whether a server runs on the directory.
 	Served(ctx context.Context) (bool, error)
+	// ReportStalls sets a function that is called while a backup waits for a process that
+	// makes no progress.
+	ReportStalls(report func(store.GateStall))
 	// FilesOwner returns the id of the directory as the owner of a folder of files, "" if
 	// it has none yet.
 	FilesOwner(ctx context.Context) (string, error)

@@ -34,7 +34,7 @@ func (c rebaseCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	directory, lock, err := openUnserved(a.ctx, c.Data, c.Database, store.Options{})
+	directory, lock, err := openUnserved(a.ctx, c.Data, c.Database, store.Options{GateStalled: warnStalled(a.stderr)})
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (c reportCmd) collect(a app) (_ *report.Report, err error) {
 	if len(c.Paths) > 0 {
 		return report.Collect(a.ctx, report.Files(c.Paths...))
 	}
-	directory, err := openDirectory(a.ctx, c.Data, c.Database, store.Options{})
+	directory, err := openDirectory(a.ctx, c.Data, c.Database, store.Options{GateStalled: warnStalled(a.stderr)})
 	if err != nil {
 		return nil, err
 	}

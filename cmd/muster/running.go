@@ -41,6 +41,16 @@ type runningServer struct {
 	opened closers
 }
 
+// gateStalled logs that a process holds the write gate and makes no progress, and counts it.
+func (s *runningServer) gateStalled(stall store.GateStall) {
+	s.metrics.GateStalled(stall)
+	if stall == (store.GateStall{}) {
+		s.log.Info("the write gate makes progress again")
+		return
+	}
+	s.log.Error("the write gate is held without progress", "holder", stall.Holder, "since", stall.Since.UTC().Format(time.RFC3339), "for", stall.For.Round(time.Second), "to_do", stall.Remedy)
+}
+
 // ready reports why the server cannot serve now.
 func (s *runningServer) ready(ctx context.Context) error {
 	return errors.Join(s.directory.Ping(ctx), s.files.Check(ctx))

@@ -248,7 +248,7 @@ func (c *serveCmd) openStores(ctx context.Context, s *runningServer, registry *c
 	}
 	s.opened.add(lock)
 	s.metrics = metrics.New(currentBuild().forMetrics())
-	s.directory, err = openDirectory(ctx, c.Data, c.Database, store.Options{GateWaited: s.metrics.GateWaited, SearchWaited: s.metrics.SearchWaited,
+	s.directory, err = openDirectory(ctx, c.Data, c.Database, store.Options{GateWaited: s.metrics.GateWaited, GateStalled: s.gateStalled, SearchWaited: s.metrics.SearchWaited,
 		SlowSearches: c.slowSearches(), SearchWait: c.SearchWait, Workers: c.Workers, Expect: store.Identity{
 			BaseURL: c.BaseURL, DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(),
 		}})

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"muster/internal/blob"
@@ -89,11 +90,12 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	if c.Rules != policy.RulesVersion() {
 		k.note("rules", "directory", "it was written with other rules about its content, and cannot be served until it is reindexed", "run muster reindex")
 	}
-	// Jobs come first, because later stages verify what they need.
+	// Jobs come before resources, because later stages verify what they need.
 	for _, stage := range []struct {
 		name string
 		run  func(context.Context) error
 	}{
+		{"write gate", k.checkGate},
 		{"jobs", k.checkJobs},
 		{"files", k.checkFiles},
 		{"resources", k.checkResources},
@@ -164,6 +166,16 @@ func (k *checker) note(kind, place, problem, remedy string) {
 
 // graceStart is the time before which leftovers should have been removed.
 func (k *checker) graceStart() fhir.Instant { return k.started - fhir.Instant(k.Period.Milliseconds()) }
+
+// checkGate reports a process that others wait for.
+func (k *checker) checkGate(ctx context.Context) error {
+	stall, stalled, err := k.Store.StalledGate(ctx)
+	if err == nil && stalled {
+		problem, remedy, _ := strings.Cut(stall.Text(), ": ")
+		k.finding("gate-stalled", "write gate", problem, remedy)
+	}
+	return err
+}
 
 func (k *checker) checkIntegrity(ctx context.Context) error {
 	return k.Store.Integrity(ctx, k.Deep, func(c store.IntegrityProblem) error {

@@ -29,6 +29,7 @@ type Metrics struct {
 	ended     *prometheus.CounterVec
 	removed   *prometheus.CounterVec
 	gate      prometheus.Histogram
+	stalled   prometheus.Gauge
 	searches  *prometheus.HistogramVec
 	auditLost prometheus.Counter
 	failures  prometheus.Counter
@@ -70,6 +71,8 @@ func New(b Build) *Metrics {
 		stored:    counter("export_stored_bytes_total", "Compressed bytes of output files on disk."),
 		ended:     counters("jobs_ended_total", "Exports that ended on this server: complete, failed, or cancelled while live.", "state"),
 		removed:   counters("removed_total", "Exports that expired or were deleted, and files removed because no export named them.", "what"),
+		stalled: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "muster", Name: "gate_stalled_seconds",
+			Help: "Time for which the holder of the write gate has made no progress, as of the last report; 0 if it makes progress."}),
 		gate: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "muster", Name: "gate_wait_seconds",
 			Help: "Waits of this process for the write gate.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9)}),
 		searches: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "muster", Name: "search_wait_seconds",
@@ -80,7 +83,7 @@ func New(b Build) *Metrics {
 	}
 	about := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "muster", Name: "build_info",
 		Help: "1, with the version of the program, the revision of its source and the time of that.", ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "committed": b.Committed}}, func() float64 { return 1 })
-	m.registry.MustRegister(about, m.requests, m.sent, m.refused, m.parts, m.resources, m.written, m.stored, m.ended, m.removed, m.gate, m.searches, m.auditLost, m.failures, m.damaged,
+	m.registry.MustRegister(about, m.requests, m.sent, m.refused, m.parts, m.resources, m.written, m.stored, m.ended, m.removed, m.gate, m.stalled, m.searches, m.auditLost, m.failures, m.damaged,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, state := range endStates {
 		m.ended.WithLabelValues(string(state))
@@ -141,6 +144,10 @@ func (m *Metrics) JobEnded(state store.State) { m.ended.WithLabelValues(string(s
 
 // Removed implements export.Observer.
 func (m *Metrics) Removed(what string, n int) { m.removed.WithLabelValues(what).Add(float64(n)) }
+
+// GateStalled records that the holder of the write gate makes no progress, or, with the zero
+// value, that it does again.
+func (m *Metrics) GateStalled(s store.GateStall) { m.stalled.Set(s.For.Seconds()) }
 
 // GateWaited records a wait for the write gate.
 func (m *Metrics) GateWaited(d time.Duration) { m.gate.Observe(d.Seconds()) }

@@ -51,6 +51,7 @@ func TestMetrics(t *testing.T) {
 	m.JobEnded(store.Failed)
 	m.Removed("file", 2)
 	m.GateWaited(20 * time.Millisecond)
+	m.GateStalled(store.GateStall{For: 90 * time.Second})
 	m.SearchWaited("slow", time.Second)
 	m.AuditLost()
 	text := scrape(t, m)
@@ -64,7 +65,7 @@ func TestMetrics(t *testing.T) {
 		`muster_http_refused_total{limit="poll"} 1`, `muster_http_refused_total{limit="job"} 0`, `muster_http_failures_total 1`,
 		`muster_export_parts_written_total 1`, `muster_export_resources_written_total 3`, `muster_export_written_bytes_total 500`, `muster_export_stored_bytes_total 100`,
 		`muster_jobs_ended_total{state="failed"} 1`, `muster_jobs_ended_total{state="complete"} 0`,
-		`muster_removed_total{what="file"} 2`, `muster_removed_total{what="export"} 0`, `muster_gate_wait_seconds_count 1`, `muster_search_wait_seconds_count{lane="slow"} 1`, `muster_search_wait_seconds_count{lane="read"} 0`, `muster_audit_lost_total 1`, `go_goroutines `,
+		`muster_removed_total{what="file"} 2`, `muster_removed_total{what="export"} 0`, `muster_gate_wait_seconds_count 1`, `muster_gate_stalled_seconds 90`, `muster_search_wait_seconds_count{lane="slow"} 1`, `muster_search_wait_seconds_count{lane="read"} 0`, `muster_audit_lost_total 1`, `go_goroutines `,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%s is not among\n%s", want, text)

@@ -40,6 +40,9 @@ type Inspector interface {
 	// and the keys that have no version at that time.
 	Readable(ctx context.Context, keys []RowKey, t fhir.Instant) (bytes int64, missing []RowKey, err error)
 
+	// StalledGate reports whether a process holds the write gate and makes no progress.
+	StalledGate(ctx context.Context) (stall GateStall, stalled bool, err error)
+
 	// Integrity runs the checks of the database itself and yields the problems that it
 	// reports. With deep, the checks include both directions of each index. A check that
 	// cannot run is yielded with Skipped set.

@@ -59,6 +59,11 @@ type Options struct {
 	// GateWaited is called with the time that each write and each snapshot has waited for
 	// the write gate. Several goroutines may call it at once. Optional.
 	GateWaited func(time.Duration)
+	// GateStalled is called when this process waits for the write gate and its holder has
+	// made no progress for [GateStallAfter], and again each minute. It is called with the zero
+	// value when the gate was acquired after that. Several goroutines may call it, but not at
+	// once. Optional.
+	GateStalled func(GateStall)
 }
 
 // The default limits of selections and searches.

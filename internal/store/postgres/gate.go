@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"time"
 
 	"muster/internal/failpoint"
+	"muster/internal/store"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -33,8 +35,8 @@ type gateTx struct {
 // PostgreSQL keeps a queue. The lock ends with the transaction, so it cannot outlive the
 // session when the process dies. The caller calls release.
 func (s *Store) acquireGate(ctx context.Context) (_ *gateTx, err error) {
+	start := time.Now()
 	if s.waited != nil {
-		start := time.Now()
 		defer func() { s.waited(time.Since(start)) }()
 	}
 	gate, err := s.begin(ctx)
@@ -60,10 +62,60 @@ func (s *Store) acquireGate(ctx context.Context) (_ *gateTx, err error) {
 		return nil, err
 	}
 	if _, err := gate.tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(`+gateLock+`)`); err != nil {
+		s.reportStall(ctx, err, time.Since(start))
 		return nil, err
 	}
+	s.stalls.Passed()
 	_, err = gate.tx.ExecContext(ctx, `SELECT set_config('statement_timeout', $1, true)`, gateStatement)
 	return gate, err
+}
+
+// lockNotAvailable is the SQLSTATE of a wait that exceeded lock_timeout.
+const lockNotAvailable = "55P03"
+
+// reportStall reports the session that holds the gate, if a wait for it has ended by
+// lock_timeout and the transaction of the session is older than the wait.
+func (s *Store) reportStall(ctx context.Context, failed error, waited time.Duration) {
+	var refused *pgconn.PgError
+	if !errors.As(failed, &refused) || refused.Code != lockNotAvailable {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), watchTimeout)
+	defer cancel()
+	if stall, stalled, err := stalledGate(ctx, s.reads, waited); err == nil && stalled {
+		s.stalls.Stalled(stall, time.Now())
+	}
+}
+
+// gateHolder selects the session that holds the gate, and for how long, in ms. An idle session
+// has no statement, which the database ends after a timeout: only a session that the machine
+// or a proxy has suspended holds the gate for longer.
+const gateHolder = `SELECT a.pid, a.application_name, coalesce(host(a.client_addr), 'local'), a.xact_start,
+	(extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::bigint
+	FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+	WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND a.xact_start IS NOT NULL
+	AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+	AND (l.classid::bigint, l.objid::bigint) IN (SELECT k.a, k.b::bigint & 4294967295 FROM (VALUES (` + gateLock + `)) AS k (a, b))
+	ORDER BY a.xact_start LIMIT 1`
+
+// stalledGate reports whether a session has held the gate for at least a time. It acquires no
+// lock.
+func stalledGate(ctx context.Context, q rowQuerier, after time.Duration) (stall store.GateStall, stalled bool, err error) {
+	var pid int
+	var name, address string
+	var since time.Time
+	var held int64
+	err = q.QueryRow(ctx, gateHolder).Scan(&pid, &name, &address, &since, &held)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && time.Duration(held)*time.Millisecond < after {
+		return stall, false, nil
+	}
+	if err != nil {
+		return stall, false, fmt.Errorf("look for the holder of the write gate: %w", explain(err))
+	}
+	return store.GateStall{
+		Holder: fmt.Sprintf("session %d of PostgreSQL (%s, from %s)", pid, name, address), Since: since, For: time.Duration(held) * time.Millisecond,
+		Remedy: fmt.Sprintf("if its program is suspended, continue or end that; otherwise run SELECT pg_terminate_backend(%d). Committed data are safe", pid),
+	}, true, nil
 }
 
 // begin starts a transaction on a connection of the gate's pool. It skips connections that a

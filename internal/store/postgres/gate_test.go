@@ -381,3 +381,44 @@ func run(t *testing.T, where string, statements ...string) {
 		}
 	}
 }
+
+// TestStalledSession has a session that holds the gate for as long as another one may wait. The
+// session is reported, and an inspection finds it.
+func TestStalledSession(t *testing.T) {
+	where := pgtest.Database(t)
+	holder := openTest(t, where, nil)
+	stalls := make(chan store.GateStall, 10)
+	waiter, err := Open(t.Context(), with(t, where, "lock_timeout", "200"), store.Options{GateStalled: func(s store.GateStall) { stalls <- s }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waiter.Close()
+	if _, stalled, err := stalledGate(t.Context(), waiter.reads, 0); err != nil || stalled {
+		t.Errorf("a free gate: stalled %v, %v", stalled, err)
+	}
+	changes := storetest.Changes(2)
+	release, result := holdGate(t, holder, changes[:1])
+	if _, err := waiter.Apply(t.Context(), changes[1:]); err == nil {
+		t.Error("the waiting session has no error")
+	}
+	var pid int
+	if err := waiter.reads.QueryRow(t.Context(), lockHolder).Scan(&pid); err != nil {
+		t.Fatal(err)
+	}
+	stall := <-stalls
+	if want := fmt.Sprintf("session %d of PostgreSQL (muster, from ", pid); !strings.HasPrefix(stall.Holder, want) || !strings.Contains(stall.Text(), fmt.Sprintf("pg_terminate_backend(%d)", pid)) {
+		t.Errorf("reported %+v, want %s", stall, want)
+	}
+	for after, want := range map[time.Duration]bool{100 * time.Millisecond: true, time.Hour: false} {
+		if _, stalled, err := stalledGate(t.Context(), waiter.reads, after); err != nil || stalled != want {
+			t.Errorf("held for %v: %v, %v", after, stalled, err)
+		}
+	}
+	release()
+	if err := <-result; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := waiter.Apply(t.Context(), changes[1:]); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -96,6 +96,14 @@ func (i *Inspection) Close() error {
 	return err
 }
 
+// ReportStalls does nothing: the database ends a wait for the gate after lock_timeout.
+func (i *Inspection) ReportStalls(func(store.GateStall)) {}
+
+// StalledGate implements store.Inspector.
+func (i *Inspection) StalledGate(ctx context.Context) (store.GateStall, bool, error) {
+	return stalledGate(ctx, i.pool, store.GateStallAfter)
+}
+
 // Served reports whether a server runs on the database. It reads pg_locks and acquires no
 // lock.
 func (i *Inspection) Served(ctx context.Context) (served bool, err error) {

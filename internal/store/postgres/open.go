@@ -27,6 +27,7 @@ type Store struct {
 
 	clock    func() time.Time
 	waited   func(time.Duration) // is called with the duration of each wait for the gate; may be nil
+	stalls   store.StallReporter
 	dbClock  databaseClock
 	deadline time.Duration // of a selection
 	info     store.Identity
@@ -80,7 +81,7 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 
 func open(ctx context.Context, config *pgxpool.Config, o store.Options) (_ *Store, err error) {
 	s := &Store{
-		clock: o.Now, waited: o.GateWaited, deadline: cmp.Or(o.Deadline, store.DefaultDeadline),
+		clock: o.Now, waited: o.GateWaited, stalls: store.StallReporter{Report: o.GateStalled}, deadline: cmp.Or(o.Deadline, store.DefaultDeadline),
 	}
 	defer func() {
 		if err != nil {

@@ -1,8 +1,10 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"os"
+	"time"
 
 	"muster/internal/failpoint"
 	"muster/internal/filelock"
@@ -11,12 +13,16 @@ import (
 // lockFile waits for an exclusive lock on a file. Each call opens the file, so that
 // goroutines exclude each other as processes do. The kernel releases the locks of a process
 // that dies. When ctx ends first, a goroutine waits for the lock and releases it at once.
-func lockFile(ctx context.Context, path string) (unlock func(), err error) {
+// While it waits, lockFile reports a holder of the gate that makes no progress.
+func (g gate) lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	if held, err := tryLock(f); held || err != nil {
+		if held {
+			mark(f)
+		}
 		return func() { _ = f.Close() }, err
 	}
 	if err := failpoint.Inject(ctx, "directory.gate.waiting"); err != nil {
@@ -25,19 +31,29 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	}
 	locked := make(chan error, 1)
 	go func() { locked <- filelock.Wait(f, filelock.Exclusive) }()
-	select {
-	case err := <-locked:
-		if err != nil {
-			_ = f.Close()
-			return nil, err
+	look := time.NewTicker(cmp.Or(g.every, watchInterval))
+	defer look.Stop()
+	w := watcher{gate: g}
+	for {
+		select {
+		case now := <-look.C:
+			if g.stalls != nil {
+				w.look(now)
+			}
+		case err := <-locked:
+			if err != nil {
+				_ = f.Close()
+				return nil, err
+			}
+			mark(f)
+			return func() { _ = f.Close() }, nil
+		case <-ctx.Done():
+			go func() {
+				<-locked
+				_ = f.Close()
+			}()
+			return nil, context.Cause(ctx)
 		}
-		return func() { _ = f.Close() }, nil
-	case <-ctx.Done():
-		go func() {
-			<-locked
-			_ = f.Close()
-		}()
-		return nil, context.Cause(ctx)
 	}
 }
 

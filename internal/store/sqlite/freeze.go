@@ -55,7 +55,7 @@ func (f *frozen) open(ctx context.Context, i *Inspection) (err error) {
 			return err
 		}
 	}
-	release, err := gate{dir: i.dir}.acquire(ctx)
+	release, err := gate{dir: i.dir, stalls: &i.stalls}.acquire(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,16 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"path/filepath"
 	"time"
+
+	"muster/internal/store"
 )
 
-// Files of the gate in the data directory. They are empty; only the locks on them matter.
+// Files of the gate in the data directory. The locks on them matter; their text says which
+// process acquired the lock last, and when.
 const (
 	turnstileFile = "turnstile.lock"
 	gateFile      = "gate.lock"
@@ -19,7 +23,13 @@ const (
 type gate struct {
 	dir    string
 	waited func(time.Duration) // is called with the duration of each wait; may be nil
+
+	stalls *store.StallReporter // may be nil
+	after  time.Duration        // without progress, until a holder is reported. Defaults to store.GateStallAfter
+	every  time.Duration        // between two looks at the holder. Defaults to watchInterval
 }
+
+func (g gate) stallAfter() time.Duration { return cmp.Or(g.after, store.GateStallAfter) }
 
 // acquire waits for the gate, or until ctx ends. The caller calls release. The gate is not
 // reentrant.
@@ -28,10 +38,14 @@ func (g gate) acquire(ctx context.Context) (release func(), err error) {
 		start := time.Now()
 		defer func() { g.waited(time.Since(start)) }()
 	}
-	leaveTurnstile, err := lockFile(ctx, filepath.Join(g.dir, turnstileFile))
+	leaveTurnstile, err := g.lockFile(ctx, filepath.Join(g.dir, turnstileFile))
 	if err != nil {
 		return nil, err
 	}
 	defer leaveTurnstile()
-	return lockFile(ctx, filepath.Join(g.dir, gateFile))
+	release, err = g.lockFile(ctx, filepath.Join(g.dir, gateFile))
+	if err == nil && g.stalls != nil {
+		g.stalls.Passed()
+	}
+	return release, err
 }

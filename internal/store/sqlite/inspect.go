@@ -26,6 +26,7 @@ type Inspection struct {
 	info      store.Identity
 	directory *sql.DB
 	jobs      *sql.DB
+	stalls    store.StallReporter
 }
 
 var _ store.Inspector = (*Inspection)(nil)

@@ -66,7 +66,7 @@ func Open(ctx context.Context, dir string, o store.Options) (*Store, error) {
 }
 
 func open(ctx context.Context, dir string, o store.Options) (*Store, error) {
-	s := &Store{dir: dir, now: o.Now, deadline: cmp.Or(o.Deadline, store.DefaultDeadline), gate: gate{dir, o.GateWaited}}
+	s := &Store{dir: dir, now: o.Now, deadline: cmp.Or(o.Deadline, store.DefaultDeadline), gate: gate{dir: dir, waited: o.GateWaited, stalls: &store.StallReporter{Report: o.GateStalled}}}
 	if s.now == nil {
 		s.now = time.Now
 	}

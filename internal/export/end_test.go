@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"muster/internal/auth"
+	"muster/internal/client"
 	"muster/internal/failpoint"
 	"muster/internal/store"
 
@@ -20,21 +20,28 @@ import (
 func TestTooManyJobs(t *testing.T) {
 	t.Attr("req", "KO-52")
 	b := newFixture(t, func(c *Config) { c.JobsPerPrincipal = 2 })
-	first := b.kickOff("Practitioner")
-	b.kickOff("Practitioner")
-	_, err := b.KickOff(t.Context(), b.request(nil, "Practitioner"))
+	one := client.With(t.Context(), client.Client{Name: "one"})
+	kickOff := func(ctx context.Context) (string, error) { return b.KickOff(ctx, b.request(nil, "Practitioner")) }
+	first, err := kickOff(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kickOff(one); err != nil {
+		t.Fatal(err)
+	}
+	_, err = kickOff(one)
 	var tooMany TooManyJobs
 	if !errors.As(err, &tooMany) || !errors.Is(err, store.ErrTooManyJobs) || tooMany.RetryAfter < 1 {
 		t.Errorf("a third job: error %v", err)
 	}
-	other := auth.With(t.Context(), auth.Principal{ID: "other"})
-	if _, err := b.KickOff(other, b.request(nil, "Practitioner")); err != nil {
+	other := client.With(t.Context(), client.Client{Name: "other"})
+	if _, err := kickOff(other); err != nil {
 		t.Errorf("another client: %v", err)
 	}
 	if err := b.Cancel(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.KickOff(t.Context(), b.request(nil, "Practitioner")); err != nil {
+	if _, err := kickOff(one); err != nil {
 		t.Errorf("after a cancel: %v", err)
 	}
 }

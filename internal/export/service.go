@@ -11,6 +11,7 @@ import (
 
 	"muster/internal/auth"
 	"muster/internal/blob"
+	"muster/internal/client"
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/job"
@@ -42,7 +43,7 @@ type Config struct {
 	Workers int
 	// PartBytes is the size of a part in bytes of NDJSON. Defaults to 256 MiB.
 	PartBytes int64
-	// JobsPerPrincipal limits the live jobs of one client (KO-52). Zero means no
+	// JobsPerPrincipal limits the live jobs of one client (KO-52), as package client counts. Zero means no
 	// limit.
 	JobsPerPrincipal int
 	// Retention is how long files and manifest are kept after a job has ended (PO-13,
@@ -213,7 +214,7 @@ func (s *Service) suppressedAccess(p auth.Principal) policy.Suppressed {
 }
 
 // KickOff stores a job for the request and returns its id, a random UUID (KO-51). It
-// returns a [TooManyJobs] error if the principal has reached the limit of live jobs.
+// returns a [TooManyJobs] error if the client in ctx (package client) has reached the limit of live jobs.
 func (s *Service) KickOff(ctx context.Context, r Request) (jobID string, err error) {
 	id, err := uuid.NewRandom()
 	if err != nil {
@@ -223,7 +224,7 @@ func (s *Service) KickOff(ctx context.Context, r Request) (jobID string, err err
 	if err != nil {
 		return "", fmt.Errorf("start an export: %w", err)
 	}
-	job := store.Job{ID: id.String(), Owner: auth.From(ctx).ID, Request: stored, Created: s.now()}
+	job := store.Job{ID: id.String(), Owner: auth.From(ctx).ID, Client: client.From(ctx), Request: stored, Created: s.now()}
 	if err := s.jobs.CreateJob(ctx, job, s.JobsPerPrincipal); errors.Is(err, store.ErrTooManyJobs) {
 		return "", TooManyJobs{RetryAfter: s.seconds(tooManyJobsWait)}
 	} else if err != nil {

@@ -65,13 +65,13 @@ var levels = [][]rule{
 	},
 	{
 		{"internal/search", []string{"internal/fhir", "internal/conformance", "internal/search/query", "internal/search/bound", "internal/search/index", "internal/search/plan", "internal/policy"}, "the compiler of searches"},
-		{"internal/store", []string{"internal/fhir", "internal/search/index", "internal/search/plan"}, "interfaces and row types, no SQL"},
+		{"internal/store", []string{"internal/client", "internal/fhir", "internal/search/index", "internal/search/plan"}, "interfaces and row types, no SQL"},
 		{"internal/store/searchsql/physical", []string{"internal/fhir", "internal/search/index", "internal/search/plan"}, "the value between the optimiser and the writer"},
 	},
 	{
 		{"internal/backup", []string{"internal/fhir", "internal/failpoint", "internal/blob", "internal/store"}, "the order of a copy; the drivers copy their databases"},
 		{"internal/store/writepath", []string{"internal/fhir", "internal/failpoint", "internal/store", "internal/search/index"}, "the rules of writing that both drivers share, no SQL"},
-		{"internal/store/jobsql", []string{"internal/fhir", "internal/failpoint", "internal/store", "internal/store/placeholder", "internal/store/sqlrows"}, "the job tables of any SQL database"},
+		{"internal/store/jobsql", []string{"internal/client", "internal/fhir", "internal/failpoint", "internal/store", "internal/store/placeholder", "internal/store/sqlrows"}, "the job tables of any SQL database"},
 		{"internal/job", []string{"internal/fhir", "internal/failpoint", "internal/humanize", "internal/store"}, "the engine does not depend on exports"},
 		{"internal/load", []string{"internal/fhir", "internal/humanize", "internal/failpoint", "internal/r4", "internal/conformance", "internal/policy", "internal/search/index", "internal/store", "internal/strictjson"}, "loads files into a directory of either database"},
 		{"internal/metrics", []string{"internal/fhir", "internal/damage", "internal/store"}, "implements the observers that other packages define"},
@@ -83,7 +83,7 @@ var levels = [][]rule{
 	},
 	{
 		{"internal/store/inspectsql", []string{"internal/fhir", "internal/search/index", "internal/store", "internal/store/placeholder", "internal/store/sqlrows", "internal/store/writepath", "internal/store/jobsql"}, "reads what any SQL database stores, for a check"},
-		{"internal/export", []string{"internal/fhir", "internal/failpoint", "internal/auth", "internal/store", "internal/search", "internal/search/query", "internal/search/plan", "internal/policy", "internal/job", "internal/part", "internal/blob", "internal/strictjson", "internal/humanize"}, "exports, without HTTP and drivers"},
+		{"internal/export", []string{"internal/client", "internal/fhir", "internal/failpoint", "internal/auth", "internal/store", "internal/search", "internal/search/query", "internal/search/plan", "internal/policy", "internal/job", "internal/part", "internal/blob", "internal/strictjson", "internal/humanize"}, "exports, without HTTP and drivers"},
 		{"internal/store/searchsql/optimiser", []string{"internal/search/index", "internal/search/plan", "internal/store/searchsql/physical", "internal/store/searchsql/sqlwriter"}, "chooses the order of execution; runs no page"},
 	},
 	{

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -97,7 +98,6 @@ func (s *Server) identify(r *http.Request, x *requestState) {
 	}
 	address, _ := netip.ParseAddr(x.event.Remote)
 	x.from = client.Of(auth.From(r.Context()), address)
-	x.client = x.from.Name
 }
 
 // remoteAddress returns the address of the peer, without its port.
@@ -139,21 +139,35 @@ func newClients(l Limits, now func() time.Time) *clients {
 	return &clients{limits: l, now: now, byName: map[string]*usage{}, evicted: now()}
 }
 
-// entry returns the entry of a client. The caller holds mu.
-func (c *clients) entry(name string) *usage {
+// entry returns the entry of an allowance of a client. The caller holds mu.
+func (c *clients) entry(a client.Allowance) *usage {
 	now := c.now()
 	c.evictIdle(now)
-	one := c.byName[name]
+	one := c.byName[a.Name]
 	if one == nil && len(c.byName) >= maxClients {
-		name = overflow
-		one = c.byName[name]
+		a = client.Allowance{Name: overflow, Factor: 1}
+		one = c.byName[a.Name]
 	}
 	if one == nil {
-		one = &usage{rate: rate.NewLimiter(rate.Limit(c.limits.Rate), c.limits.Burst), searches: make(chan struct{}, c.limits.Searches)}
-		c.byName[name] = one
+		one = &usage{
+			rate:     rate.NewLimiter(rate.Limit(c.limits.Rate*float64(a.Factor)), c.limits.Burst*a.Factor),
+			searches: make(chan struct{}, c.limits.Searches*a.Factor),
+		}
+		c.byName[a.Name] = one
 	}
 	one.lastSeen = now
 	return one
+}
+
+// entries returns the entries of all allowances of a client. The caller holds mu.
+func (c *clients) entries(of client.Client) []*usage {
+	var all []*usage
+	for _, a := range of.Allowances() {
+		if one := c.entry(a); !slices.Contains(all, one) { // two allowances may share overflow
+			all = append(all, one)
+		}
+	}
+	return all
 }
 
 // evictIdle evicts idle clients. Their rate limiters are full again, or nearly so.
@@ -163,59 +177,75 @@ func (c *clients) evictIdle(now time.Time) {
 	}
 	c.evicted = now
 	for name, one := range c.byName {
-		if one.downloads == 0 && now.Sub(one.lastSeen) >= idleTimeout {
+		if one.downloads == 0 && len(one.searches) == 0 && now.Sub(one.lastSeen) >= idleTimeout {
 			delete(c.byName, name)
 		}
 	}
 }
 
-// takeRequest takes one request from the client's rate limiter, or returns how long to
+// takeRequest takes one request from each rate limiter of the client, or returns how long to
 // wait.
-func (c *clients) takeRequest(name string) (wait time.Duration) {
+func (c *clients) takeRequest(of client.Client) (wait time.Duration) {
 	if c.limits.Rate == 0 {
 		return 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	one, now := c.entry(name), c.now()
-	taken := one.rate.ReserveN(now, 1)
-	if wait = taken.DelayFrom(now); wait > 0 {
-		taken.CancelAt(now)
+	now := c.now()
+	var taken []*rate.Reservation
+	for _, one := range c.entries(of) {
+		r := one.rate.ReserveN(now, 1)
+		taken = append(taken, r)
+		wait = max(wait, r.DelayFrom(now))
+	}
+	if wait > 0 {
+		for _, r := range taken {
+			r.CancelAt(now)
+		}
 	}
 	return wait
 }
 
 // startDownload counts a download until done is called. A nil done means that the client
 // has reached its limit.
-func (c *clients) startDownload(name string) (done func()) {
+func (c *clients) startDownload(of client.Client) (done func()) {
 	if c.limits.Downloads == 0 {
 		return func() {}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	one := c.entry(name)
-	if one.downloads >= c.limits.Downloads {
-		return nil
+	all := c.entries(of)
+	for n, a := range of.Allowances()[:len(all)] {
+		if all[n].downloads >= c.limits.Downloads*a.Factor {
+			return nil
+		}
 	}
-	one.downloads++
+	for _, one := range all {
+		one.downloads++
+	}
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		one.downloads--
-		one.lastSeen = c.now()
+		for _, one := range all {
+			one.downloads--
+			one.lastSeen = c.now()
+		}
 	}
 }
 
-// searches returns the semaphore of a client's searches.
-func (c *clients) searches(name string) chan struct{} {
+// searches returns the semaphores of a client's searches.
+func (c *clients) searches(of client.Client) (all []chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.entry(name).searches
+	for _, one := range c.entries(of) {
+		all = append(all, one.searches)
+	}
+	return all
 }
 
 // checkRate checks the request rate of the client (RL-04).
 func (s *Server) checkRate(r *http.Request) error {
-	wait := s.clients.takeRequest(stateOf(r).client)
+	wait := s.clients.takeRequest(stateOf(r).from)
 	if wait == 0 {
 		return nil
 	}
@@ -228,7 +258,7 @@ const downloadWait = 5
 
 // startDownload checks the number of downloads of the client.
 func (s *Server) startDownload(r *http.Request) (done func(), err error) {
-	if done = s.clients.startDownload(stateOf(r).client); done != nil {
+	if done = s.clients.startDownload(stateOf(r).from); done != nil {
 		return done, nil
 	}
 	s.countRefusal(RefusedDownload)
@@ -244,17 +274,23 @@ func (s *Server) withSearchSlot(r *http.Request, search func() error) error {
 	if s.clients.limits.Searches == 0 {
 		return search()
 	}
-	running := s.clients.searches(stateOf(r).client)
 	late := time.NewTimer(searchWait)
 	defer late.Stop()
-	select {
-	case running <- struct{}{}:
-		defer func() { <-running }()
-		return search()
-	case <-r.Context().Done():
-		return context.Cause(r.Context())
-	case <-late.C:
+	for _, running := range s.clients.searches(stateOf(r).from) {
+		select {
+		case running <- struct{}{}:
+			defer func() { <-running }()
+		case <-r.Context().Done():
+			return context.Cause(r.Context())
+		case <-late.C:
+			return s.tooManySearches()
+		}
 	}
+	return search()
+}
+
+// tooManySearches refuses a search of a client that has as many as it may.
+func (s *Server) tooManySearches() error {
 	s.countRefusal(RefusedSearch)
 	return throttled(int(searchWait.Seconds()), fmt.Sprintf("You are running %d searches, which is the limit: wait for a search to end.", s.clients.limits.Searches))
 }

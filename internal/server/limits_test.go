@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"muster/internal/client"
 	"muster/internal/export"
 	"muster/internal/fhir"
 	"muster/internal/searchset"
@@ -86,29 +87,63 @@ func TestClientsAreSeparateAndEvicted(t *testing.T) {
 	t.Attr("requirements", "RL-04")
 	now := time.Unix(1000, 0)
 	c := newClients(Limits{Rate: 1, Burst: 1, Downloads: 1}.withDefaults(), func() time.Time { return now })
-	if c.takeRequest("a") != 0 || c.takeRequest("b") != 0 || c.takeRequest("a") == 0 {
+	a, b, other := client.Client{Name: "a"}, client.Client{Name: "b"}, client.Client{Name: "c"}
+	if c.takeRequest(a) != 0 || c.takeRequest(b) != 0 || c.takeRequest(a) == 0 {
 		t.Error("two clients share an allowance, or one has more than its own")
 	}
-	ended := c.startDownload("a")
-	if ended == nil || c.startDownload("a") != nil || c.startDownload("b") == nil {
+	ended := c.startDownload(a)
+	if ended == nil || c.startDownload(a) != nil || c.startDownload(b) == nil {
 		t.Fatal("downloads are counted wrong")
 	}
 	now = now.Add(2 * idleTimeout)
-	c.takeRequest("c")
+	c.takeRequest(other)
 	if len(c.byName) != 3 { // a and b still download
 		t.Errorf("%d clients are known, want a, b and c", len(c.byName))
 	}
 	ended()
 	now = now.Add(2 * idleTimeout)
-	c.takeRequest("c")
+	c.takeRequest(other)
 	if c.byName["a"] != nil {
 		t.Error("a client that has gone is still known")
 	}
 	for n := range maxClients + 10 {
-		c.takeRequest(fmt.Sprint(n))
+		c.takeRequest(client.Client{Name: fmt.Sprint(n), Wider: "network"})
+	}
+	if wait := c.takeRequest(client.Client{}); wait != 0 {
+		t.Errorf("the program itself waits %v", wait)
 	}
 	if len(c.byName) > maxClients+1 {
 		t.Errorf("%d clients are known, may be %d", len(c.byName), maxClients)
+	}
+}
+
+// TestAllowancesOfNetworks checks that the clients of a wider network have a limit together, in
+// which each has its own, and that a refused request uses up nothing.
+func TestAllowancesOfNetworks(t *testing.T) {
+	t.Attr("requirements", "RL-04")
+	now := time.Unix(1000, 0)
+	c := newClients(Limits{Rate: 1, Burst: 1, Downloads: 1, Searches: 1}.withDefaults(), func() time.Time { return now })
+	of := func(n int) client.Client { return client.Client{Name: fmt.Sprint(n), Wider: "network"} }
+	for n := range client.WiderFactor {
+		if c.takeRequest(of(n)) != 0 || c.takeRequest(of(n)) == 0 {
+			t.Errorf("client %d has more or less than its own rate", n)
+		}
+		if c.startDownload(of(n)) == nil || c.startDownload(of(n)) != nil {
+			t.Errorf("client %d has more or less than its own downloads", n)
+		}
+	}
+	if c.takeRequest(of(9)) == 0 || c.startDownload(of(9)) != nil {
+		t.Error("a network has more than its allowance")
+	}
+	if c.takeRequest(client.Client{Name: "x", Wider: "another"}) != 0 {
+		t.Error("another network waits")
+	}
+	now = now.Add(time.Second)
+	if c.takeRequest(of(9)) != 0 {
+		t.Error("a refused request has used up the allowance")
+	}
+	if all := c.searches(of(1)); len(all) != 2 || cap(all[0]) != 1 || cap(all[1]) != client.WiderFactor {
+		t.Errorf("the slots of searches: %v", all)
 	}
 }
 

@@ -33,10 +33,9 @@ type requestState struct {
 	id      string // X-Request-ID: the client's, or a generated one
 	refused error  // why the request is rejected before its handler runs, or nil
 	route   string
-	cause   error // the internal cause of a failure
-	from    client.Client
-	client  string      // key of the limits: the principal, or the network of an anonymous client
-	event   audit.Event // filled in by the handlers (audit.go)
+	cause   error         // the internal cause of a failure
+	from    client.Client // who the limits count for
+	event   audit.Event   // filled in by the handlers (audit.go)
 }
 
 type requestStateKey struct{}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"muster/internal/client"
 	"muster/internal/fhir"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
@@ -53,8 +54,9 @@ func (s State) Live() bool { return s == Accepted || s == Selecting || s == Writ
 
 // Job is one export job. Its row has a fixed size: selections and parts are separate rows.
 type Job struct {
-	ID      string // UUID, unguessable (KO-51)
-	Owner   string // auth.Principal.ID of the client that started it
+	ID      string        // UUID, unguessable (KO-51)
+	Owner   string        // auth.Principal.ID of the client that started it
+	Client  client.Client // who its limits count for; not who may see it
 	State   State
 	Request []byte // validated request, as package export encodes it
 
@@ -165,7 +167,8 @@ type JobReader interface {
 // JobControl carries out what clients request: kick-off, poll and delete.
 type JobControl interface {
 	// CreateJob stores a job in state Accepted. It returns [ErrTooManyJobs] when the
-	// owner already has limit live jobs; limit 0 means no limit (KO-52).
+	// client already has limit live jobs, under one of its allowances; limit 0 means no
+	// limit (KO-52).
 	CreateJob(ctx context.Context, job Job, limit int) error
 	// Cancel moves a job to Cancelled and deletes its selection and parts (DE-01). It
 	// returns [ErrNotFound] for a job that is Cancelled or Expired, or that belongs to

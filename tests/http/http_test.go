@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -74,6 +75,7 @@ type runner struct {
 	store     *sqlite.Store
 	extractor *index.Extractor
 	client    *http.Client
+	from      netip.Addr // of the client; the default of the system if it is not valid
 	gate      *gate
 }
 
@@ -112,6 +114,11 @@ func (r *runner) run(s step) {
 			r.fatalf(s.line, "%v", err)
 		}
 		r.clock.Add(by)
+	case "from":
+		address, err := netip.ParseAddr(strings.Join(s.args, ""))
+		r.must(s, err)
+		r.from = address
+		r.client.CloseIdleConnections()
 	case "hold":
 		r.gate.close()
 	case "finish":
@@ -237,7 +244,11 @@ func (r *runner) serve(handler *server.Server) {
 	transport := &http.Transport{
 		DisableCompression: true,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, s.Listener.Addr().String())
+			from := &net.Dialer{}
+			if r.from.IsValid() {
+				from.LocalAddr = &net.TCPAddr{IP: r.from.AsSlice()}
+			}
+			return from.DialContext(ctx, network, s.Listener.Addr().String())
 		},
 	}
 	r.t.Cleanup(transport.CloseIdleConnections)

@@ -90,7 +90,7 @@ func readScript(name string) ([]step, error) {
 
 func isCommand(word string) bool {
 	switch word {
-	case "start", "load", "put", "fill", "remove", "wait", "hold", "finish", "fail":
+	case "start", "load", "put", "fill", "remove", "wait", "from", "hold", "finish", "fail":
 		return true
 	}
 	return false

@@ -21,9 +21,10 @@ type Dialect struct {
 	// LockJob is the statement that locks a job by id until the end of the transaction. It
 	// is empty if no other transaction can write at the same time.
 	LockJob string
-	// LockOwner is the statement that prevents other transactions from storing a job of the
-	// same owner. It is empty if no other transaction can write at the same time.
-	LockOwner string
+	// LockClient is the statement that prevents other transactions from storing a job that
+	// counts under the same name of a client. It is empty if no other transaction can write at
+	// the same time.
+	LockClient string
 	// SkipLocked and WaitLocked are the locking clauses of the query for the next row to
 	// claim: SkipLocked skips rows that are locked, WaitLocked waits for them.
 	SkipLocked, WaitLocked string

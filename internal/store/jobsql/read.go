@@ -16,11 +16,11 @@ import (
 // jobColumns are the columns of a job in the order of jobFields. The number of found
 // resources is the sum over the parts; before there are parts, it is that of the selection.
 const jobColumns = `j.id, j.owner, j.state, j.request, j.created, j.time, j.progress, j.finished, j.expires, j.total,
-	j.found + (SELECT CAST(coalesce(sum(found), 0) AS bigint) FROM part WHERE job_id = j.id), j.started, j.reason, j.polled, j.next_poll`
+	j.found + (SELECT CAST(coalesce(sum(found), 0) AS bigint) FROM part WHERE job_id = j.id), j.started, j.reason, j.polled, j.next_poll, j.client, j.network`
 
 func jobFields(job *store.Job) []any {
 	return []any{&job.ID, &job.Owner, &job.State, &job.Request, &job.Created, &job.Time, &job.Progress, &job.Finished, &job.Expires, &job.Total,
-		&job.Found, &job.Started, &job.Reason, &job.Polled, &job.NextPoll}
+		&job.Found, &job.Started, &job.Reason, &job.Polled, &job.NextPoll, &job.Client.Name, &job.Client.Wider}
 }
 
 const partColumns = `p.job_id, p.number, p.file, p.type, p.first, p.last, p.count, p.bytes, p.done, p.object,

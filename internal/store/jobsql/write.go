@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 
+	"muster/internal/client"
 	"muster/internal/fhir"
 	"muster/internal/store"
 	"muster/internal/store/sqlrows"
@@ -14,29 +15,47 @@ import (
 func (j *Jobs) CreateJob(ctx context.Context, job store.Job, limit int) error {
 	err := j.change(ctx, "", func(tx executor) error {
 		if limit > 0 {
-			if lock := j.dialect.LockOwner; lock != "" {
-				if _, err := tx.exec(ctx, lock, job.Owner); err != nil {
-					return err
-				}
-			}
-			var live int
-			err := tx.queryRow(ctx, `SELECT count(*) FROM job WHERE owner = ? AND state IN (?, ?, ?)`,
-				job.Owner, store.Accepted, store.Selecting, store.Writing).Scan(&live)
-			if err != nil {
+			if err := checkLive(ctx, tx, job.Client, limit); err != nil {
 				return err
 			}
-			if live >= limit {
-				return store.ErrTooManyJobs
-			}
 		}
-		_, err := tx.exec(ctx, `INSERT INTO job (id, owner, state, request, created, progress) VALUES (?, ?, ?, ?, ?, ?)`,
-			job.ID, job.Owner, store.Accepted, job.Request, job.Created, job.Created)
+		_, err := tx.exec(ctx, `INSERT INTO job (id, owner, client, network, state, request, created, progress) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			job.ID, job.Owner, job.Client.Name, job.Client.Wider, store.Accepted, job.Request, job.Created, job.Created)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("store job %s: %w", job.ID, err)
 	}
 	return nil
+}
+
+// checkLive returns [store.ErrTooManyJobs] if a client has as many live jobs as it may, under
+// one of its allowances. All transactions lock the names in the same order, the wider last.
+func checkLive(ctx context.Context, tx executor, c client.Client, limit int) error {
+	for _, allowed := range c.Allowances() {
+		if lock := tx.dialect.LockClient; lock != "" {
+			if _, err := tx.exec(ctx, lock, allowed.Name); err != nil {
+				return err
+			}
+		}
+		var live int
+		if err := tx.queryRow(ctx, `SELECT count(*) FROM job WHERE `+clientColumn(c, allowed)+` = ? AND state IN (?, ?, ?)`,
+			allowed.Name, store.Accepted, store.Selecting, store.Writing).Scan(&live); err != nil {
+			return err
+		}
+		if live >= limit*allowed.Factor {
+			return store.ErrTooManyJobs
+		}
+	}
+	return nil
+}
+
+// clientColumn returns the column that holds the name of an allowance.
+func clientColumn(c client.Client, a client.Allowance) string {
+	if a.Name == c.Name {
+		return "client"
+	}
+	return "network"
 }
 
 // BeginSelecting implements [store.JobWriter].

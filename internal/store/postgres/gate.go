@@ -22,7 +22,7 @@ const (
 	gateLock    = `1836414065, hashtext(current_schema())`      // the write gate
 	migrateLock = `1836414064, hashtext(current_schema())`      // creates or migrates the tables
 	serveLock   = `1836414067, hashtext(current_schema())`      // shared: servers; exclusive: a rebuild of the index
-	ownerLock   = `1836414066, hashtext(current_schema() || ?)` // creates a job of an owner
+	clientLock  = `1836414066, hashtext(current_schema() || ?)` // creates a job of a client
 )
 
 // gateTx is a READ COMMITTED transaction that holds the lock of the write gate until it ends.

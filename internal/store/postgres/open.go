@@ -57,7 +57,7 @@ var (
 var jobsDialect = jobsql.Dialect{
 	Numbered:   true,
 	LockJob:    `SELECT 1 FROM job WHERE id = ? FOR UPDATE`,
-	LockOwner:  `SELECT pg_advisory_xact_lock(` + ownerLock + `)`,
+	LockClient: `SELECT pg_advisory_xact_lock(` + clientLock + `)`,
 	SkipLocked: `FOR UPDATE OF j SKIP LOCKED`,
 	WaitLocked: `FOR UPDATE OF j`,
 	Explain:    explain,

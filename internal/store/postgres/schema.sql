@@ -131,8 +131,14 @@ CREATE TABLE job (
   retry bigint NOT NULL DEFAULT 0,
   attempts bigint NOT NULL DEFAULT 0,
   turn bigint NOT NULL DEFAULT 0,
+  client text COLLATE "C" NOT NULL DEFAULT ''::text,
+  network text COLLATE "C" NOT NULL DEFAULT ''::text,
   PRIMARY KEY (id)
 ) WITH (fillfactor=50);
+
+CREATE INDEX job_client ON job USING btree (client, state);
+
+CREATE INDEX job_network ON job USING btree (network, state) WHERE (network <> ''::text);
 
 CREATE INDEX job_state ON job USING btree (state, created);
 

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"database/sql"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -111,7 +112,26 @@ func inJobs(t *testing.T, dir string, statements ...string) {
 // withoutToken downgrades a job store to the version before tokens.
 func withoutToken(t *testing.T, dir string) {
 	t.Helper()
-	inJobs(t, dir, `DROP TABLE meta`, `DELETE FROM goose_db_version WHERE version_id = 2`)
+	j := newJobs(t, filepath.Join(dir, jobsFile))
+	p, err := provider(jobMigrations, "migrations/jobs", j.writer)
+	if err == nil {
+		_, err = p.DownTo(t.Context(), 1)
+	}
+	if err := errors.Join(err, j.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestJobsOfOlderPrograms checks that a job of a program that did not store clients counts for
+// its owner.
+func TestJobsOfOlderPrograms(t *testing.T) {
+	dir := withToken(t)
+	withoutToken(t, dir)
+	j := newJobs(t, filepath.Join(dir, jobsFile))
+	defer j.Close()
+	if job, err := j.Job(t.Context(), "one"); err != nil || job.Client.Name != "principal anna" || job.Client.Wider != "" {
+		t.Errorf("the job is %+v, %v", job, err)
+	}
 }
 
 // content reads the job store of a directory.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"muster/internal/client"
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/store"
@@ -23,7 +24,8 @@ func Jobs(t *testing.T, open func(t *testing.T) store.Jobs) {
 		test func(*testing.T, jobsTest)
 	}{
 		{"CreateAndRead", testCreateAndRead},
-		{"LimitCountsLiveJobsOfTheOwner", testLimit},
+		{"LimitCountsLiveJobsOfTheClient", testLimit},
+		{"LimitCountsNetworks", testLimitOfNetwork},
 		{"LimitHoldsAgainstRacers", testLimitRace},
 		{"ClaimsAreExclusive", testClaimsExclusive},
 		{"ConcurrentClaimsAreExclusive", testConcurrentClaims},
@@ -156,10 +158,11 @@ func object(t *store.Task) string {
 }
 
 func testCreateAndRead(t *testing.T, b jobsTest) {
-	b.create("one", 7)
+	from := client.Client{Name: "network 2001:db8:1:2::/64", Wider: "network 2001:db8:1::/48"}
+	b.must(b.CreateJob(b.Context(), store.Job{ID: "one", Owner: "anna", Client: from, Request: []byte(`{"job":"one"}`), Created: noon + 7}, 0))
 	got, err := b.Job(t.Context(), "one")
 	b.must(err)
-	want := store.Job{ID: "one", Owner: "anna", State: store.Accepted, Request: []byte(`{"job":"one"}`),
+	want := store.Job{ID: "one", Owner: "anna", Client: from, State: store.Accepted, Request: []byte(`{"job":"one"}`),
 		Created: noon + 7, Progress: noon + 7, Total: -1}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("job (-want +got):\n%s", diff)
@@ -172,18 +175,36 @@ func testCreateAndRead(t *testing.T, b jobsTest) {
 }
 
 func testLimit(t *testing.T, b jobsTest) {
-	create := func(id, owner string) error {
-		return b.CreateJob(t.Context(), store.Job{ID: id, Owner: owner, Request: []byte("{}"), Created: noon}, 2)
+	create := func(id, from string) error {
+		return b.CreateJob(t.Context(), store.Job{ID: id, Owner: "anonymous", Client: client.Client{Name: from}, Request: []byte("{}"), Created: noon}, 2)
 	}
-	b.must(create("1", "anna"))
-	b.must(create("2", "anna"))
-	b.wantErr("a third job", create("3", "anna"), store.ErrTooManyJobs)
-	b.must(create("4", "bob"))
-	b.must(b.Cancel(t.Context(), "1", "anna", noon, expires))
-	b.must(create("5", "anna"))
+	b.must(create("1", "a"))
+	b.must(create("2", "a"))
+	b.wantErr("a third job", create("3", "a"), store.ErrTooManyJobs)
+	b.must(create("4", "b"))
+	b.must(b.Cancel(t.Context(), "1", "anonymous", noon, expires))
+	b.must(create("5", "a"))
 	b.must(b.Fail(t.Context(), "2", "reason", noon, expires))
-	b.must(create("6", "anna"))
-	b.wantErr("a third live job", create("7", "anna"), store.ErrTooManyJobs)
+	b.must(create("6", "a"))
+	b.wantErr("a third live job", create("7", "a"), store.ErrTooManyJobs)
+	for n := range 3 {
+		b.must(create(fmt.Sprint("own", n), "")) // work of the program itself
+	}
+}
+
+// testLimitOfNetwork creates jobs of many clients in one network: all of them together have a
+// larger allowance, and clients of other networks are not affected.
+func testLimitOfNetwork(t *testing.T, b jobsTest) {
+	create := func(n int, network string) error {
+		from := client.Client{Name: fmt.Sprint("client ", n), Wider: network}
+		return b.CreateJob(t.Context(), store.Job{ID: fmt.Sprint(network, n), Owner: "anonymous", Client: from, Request: []byte("{}"), Created: noon}, 1)
+	}
+	for n := range client.WiderFactor {
+		b.must(create(n, "network"))
+	}
+	b.wantErr("one more client of the network", create(client.WiderFactor, "network"), store.ErrTooManyJobs)
+	b.must(create(client.WiderFactor, "another network"))
+	b.must(create(client.WiderFactor+1, ""))
 }
 
 func testLimitRace(t *testing.T, b jobsTest) {
@@ -191,7 +212,7 @@ func testLimitRace(t *testing.T, b jobsTest) {
 	errs := make([]error, 12)
 	for n := range errs {
 		wg.Go(func() {
-			errs[n] = b.CreateJob(t.Context(), store.Job{ID: fmt.Sprint(n), Owner: "anna", Request: []byte("{}"), Created: noon}, 3)
+			errs[n] = b.CreateJob(t.Context(), store.Job{ID: fmt.Sprint(n), Owner: "anna", Client: client.Client{Name: fmt.Sprint("client ", n%2), Wider: "network"}, Request: []byte("{}"), Created: noon}, 3)
 		})
 	}
 	wg.Wait()
@@ -203,8 +224,8 @@ func testLimitRace(t *testing.T, b jobsTest) {
 			t.Error(err)
 		}
 	}
-	if stored != 3 {
-		t.Errorf("%d jobs were stored under a limit of 3", stored)
+	if stored != 6 {
+		t.Errorf("%d jobs of two clients were stored under a limit of 3", stored)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -40,14 +41,40 @@ func (f *metricsFlags) listen(ctx context.Context) (net.Listener, error) {
 }
 
 // newMetricsServer returns the server of the metrics listener.
-func newMetricsServer(metrics http.Handler, log *slog.Logger) *http.Server {
+func (f *metricsFlags) newMetricsServer(metrics http.Handler, log *slog.Logger) *http.Server {
+	listen, _, _ := net.SplitHostPort(f.MetricsListen)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics)
 	mux.Handle("GET /debug/pprof/", localOnly(profiles()))
 	return &http.Server{
-		Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		Handler: localHost(listen, mux), ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
+}
+
+// localHost answers 421 to a request from this machine for a host that is neither an address nor
+// localhost nor listen, the host of --metrics-listen: a page of another site can send such
+// requests from a browser on this machine. Names by which other machines reach the listener are
+// not known.
+func localHost(listen string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		_, notAddress := netip.ParseAddr(strings.Trim(host, "[]"))
+		if isLocal(r) && notAddress != nil && host != "" && !strings.EqualFold(host, "localhost") && !strings.EqualFold(host, listen) {
+			http.Error(w, "this server does not serve the host of the request: use localhost", http.StatusMisdirectedRequest)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// isLocal reports whether a request comes from this machine.
+func isLocal(r *http.Request) bool {
+	address, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && address.Addr().Unmap().IsLoopback()
 }
 
 // profiles serves the profiles of package pprof. It does not serve /debug/pprof/cmdline,
@@ -76,8 +103,7 @@ func isForwarded(r *http.Request) bool {
 // forwards.
 func localOnly(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		address, err := netip.ParseAddrPort(r.RemoteAddr)
-		if err != nil || !address.Addr().Unmap().IsLoopback() || isForwarded(r) {
+		if !isLocal(r) || isForwarded(r) {
 			http.NotFound(w, r)
 			return
 		}

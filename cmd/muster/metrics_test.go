@@ -13,7 +13,23 @@ import (
 // profiles.
 func TestMetricsListener(t *testing.T) {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "muster_up 1\n") })
-	handler := newMetricsServer(metrics, slog.New(slog.DiscardHandler)).Handler
+	flags := metricsFlags{MetricsListen: "metrics.example.org:9090"}
+	handler := flags.newMetricsServer(metrics, slog.New(slog.DiscardHandler)).Handler
+	for _, host := range []string{"localhost:9090", "127.0.0.1", "[::1]:9090", "Metrics.Example.Org:9090", "", "evil.example", "evil.example:9090"} {
+		for remote, path := range map[string]string{"127.0.0.1:1": "/debug/pprof/", "[::1]:1": "/metrics", "192.0.2.7:1": "/metrics"} {
+			r := httptest.NewRequest(http.MethodGet, path, nil)
+			r.RemoteAddr, r.Host = remote, host
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			want := http.StatusOK
+			if strings.HasPrefix(host, "evil") && remote != "192.0.2.7:1" {
+				want = http.StatusMisdirectedRequest
+			}
+			if w.Code != want {
+				t.Errorf("%s for the host %q from %s: %d, want %d", path, host, remote, w.Code, want)
+			}
+		}
+	}
 	for _, test := range []struct {
 		name, path, remote string
 		header             string // of a proxy
@@ -34,7 +50,7 @@ func TestMetricsListener(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := httptest.NewRequest(http.MethodGet, test.path, nil)
-			r.RemoteAddr = test.remote
+			r.RemoteAddr, r.Host = test.remote, "localhost:9090"
 			if test.header != "" {
 				r.Header.Set(test.header, "192.0.2.7")
 			}

@@ -323,7 +323,7 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 		Registry: registry, BaseURL: s.base, Version: b.full(), Released: b.committed, Logger: s.log, Now: s.directory.Now,
 		Contact: c.Contact.Contact, Rules: c.serverRules(suppressed),
 		PostDownload: compat.PostDownload, StrictAccept: compat.StrictAccept, RequestIDStrict: compat.StrictRequestID,
-		Limits: c.limits(c.listensLocally()), Observer: s.metrics, BehindProxy: c.BehindProxy,
+		Limits: c.limits(c.listensLocally()), Observer: s.metrics, BehindProxy: c.BehindProxy, Hosts: c.hosts(s.base),
 	}
 	if s.audit != nil {
 		config.Audit = s.audit
@@ -334,6 +334,21 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 	return server.New(config)
 }
 
+// hosts returns the hosts that requests may be for: those of the base URL and of --listen.
+// Behind a proxy, there are none to check.
+func (c *serveCmd) hosts(base string) (names []string) {
+	if c.BehindProxy {
+		return nil
+	}
+	if u, err := url.Parse(base); err == nil {
+		names = append(names, u.Hostname())
+	}
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil && host != "" {
+		names = append(names, host)
+	}
+	return names
+}
+
 // listen opens the listeners.
 func (c *serveCmd) listen(ctx context.Context, s *runningServer) (err error) {
 	if s.metricsListener, err = c.metricsFlags.listen(ctx); err != nil {
@@ -341,7 +356,7 @@ func (c *serveCmd) listen(ctx context.Context, s *runningServer) (err error) {
 	}
 	if s.metricsListener != nil {
 		s.opened.add(unlessClosed{s.metricsListener})
-		s.metricsHTTP = newMetricsServer(s.metrics.Handler(s.log), s.log)
+		s.metricsHTTP = c.newMetricsServer(s.metrics.Handler(s.log), s.log)
 	}
 	s.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {

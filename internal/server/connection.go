@@ -217,15 +217,19 @@ type connection struct {
 }
 
 // beginRequest is called when the handler begins to answer a request on the connection of r,
-// if that is one of this file.
-func beginRequest(r *http.Request) {
-	if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
-		c.handled.Store(true)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		// What is read from now on is the body, or the begin of the next request.
-		c.head, c.hasBody = c.head[:0], r.ContentLength != 0
+// if that is one of this file. It returns the framing of the request.
+func beginRequest(r *http.Request) framing {
+	c, ok := r.Context().Value(connectionKey{}).(*connection)
+	if !ok {
+		return framed
 	}
+	c.handled.Store(true)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := framingOf(r, c.head)
+	// What is read from now on is the body, or the begin of the next request.
+	c.head, c.hasBody = c.head[:0], r.ContentLength != 0
+	return f
 }
 
 // endRequest is called when a request has been answered.

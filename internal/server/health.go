@@ -17,6 +17,7 @@ func (s *Server) healthRoutes() []route {
 		path:         "/healthz",
 		interactions: healthInteractions,
 		unlimited:    true,
+		anyHost:      true,
 		about:        "liveness: whether the program runs",
 		methods: map[string]handler{http.MethodGet: func(w http.ResponseWriter, r *http.Request) error {
 			return writeOK(w)
@@ -25,6 +26,7 @@ func (s *Server) healthRoutes() []route {
 		path:         "/readyz",
 		interactions: healthInteractions,
 		unlimited:    true,
+		anyHost:      true,
 		about:        "readiness: whether requests can be served",
 		methods: map[string]handler{http.MethodGet: func(w http.ResponseWriter, r *http.Request) error {
 			if s.draining.Load() {

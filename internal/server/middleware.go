@@ -52,7 +52,7 @@ func stateOf(r *http.Request) *requestState {
 // (HD-04), a principal, panics, and a line in the log.
 func (s *Server) middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		beginRequest(r)
+		end := beginRequest(r)
 		start := s.Now()
 		x := s.newRequestState(r)
 		ctx := context.WithValue(requestid.With(r.Context(), x.id), requestStateKey{}, x)
@@ -63,6 +63,7 @@ func (s *Server) middleware(next http.Handler) http.Handler {
 		out.extendWriteDeadline()
 		out.Header().Set("X-Request-ID", x.id)
 		out.Header().Set("Cache-Control", "no-store")
+		checkFraming(out, x, end)
 		defer func() {
 			problem := recover()
 			if problem != nil {

@@ -37,6 +37,7 @@ const (
 	expectationFailed
 	codingNotSupported
 	versionNotSupported
+	misdirected
 )
 
 // refusal is an error of the HTTP layer.
@@ -80,6 +81,7 @@ var (
 		expectationFailed:    {http.StatusExpectationFailed, fhir.CodeNotSupported}, // HD-08
 		codingNotSupported:   {http.StatusNotImplemented, fhir.CodeNotSupported},
 		versionNotSupported:  {http.StatusHTTPVersionNotSupported, fhir.CodeNotSupported},
+		misdirected:          {http.StatusMisdirectedRequest, fhir.CodeNotSupported},
 	}
 	byReason = map[fhir.Reason]int{
 		fhir.TypeNotExportable: http.StatusForbidden, // KO-25

@@ -55,7 +55,7 @@ func TestTableIsComplete(t *testing.T) {
 			t.Errorf("code %s has no status", c)
 		}
 	}
-	for k := methodNotSupported; k <= versionNotSupported; k++ {
+	for k := methodNotSupported; k <= misdirected; k++ {
 		if a := byKind[k]; a.status < 400 || a.code == "" {
 			t.Errorf("kind %d has no answer", k)
 		}

@@ -28,6 +28,9 @@ type route struct {
 	interactions map[string]audit.Interaction
 	// unlimited exempts the route from the limits of clients. It is set for monitoring.
 	unlimited bool
+	// anyHost exempts the route from the check of the host. It is set for health checks, which
+	// monitoring systems send to addresses and names of their own.
+	anyHost bool
 	// stream marks responses that may take any time as long as they make progress.
 	stream bool
 }
@@ -75,6 +78,11 @@ func (s *Server) endpoint(route route) http.Handler {
 			route.before(w, r)
 		}
 		if err := s.withDeadline(w, r, route, func(r *http.Request) error {
+			if !route.anyHost {
+				if err := s.checkHost(r); err != nil {
+					return err
+				}
+			}
 			if !route.unlimited {
 				if err := s.checkRate(r); err != nil {
 					return err

@@ -62,6 +62,7 @@ const (
 	RefusedDownload = "download" // too many concurrent downloads
 	RefusedSearch   = "search"   // too many concurrent searches
 	RefusedJob      = "job"      // too many live exports
+	RefusedHost     = "host"     // a host that the server does not serve
 	RefusedBusy     = "busy"     // the search waited too long for its turn; no limit of the client
 )
 
@@ -100,6 +101,12 @@ type Config struct {
 	// BehindProxy takes the client's address from the last entry of X-Forwarded-For,
 	// which the proxy has written. Without it the header is ignored.
 	BehindProxy bool
+
+	// Hosts are the names and addresses of the server in the header Host, in any case and without
+	// ports, besides those of this machine (localhost, 127.0.0.1, …) and the address at which a
+	// request arrives. A request for another host is answered with 421, except for health checks.
+	// Empty accepts each host: a proxy has checked it.
+	Hosts []string
 
 	// PostDownload allows files to be fetched with POST too, as in version 0.3.0 of the
 	// guide (RE-02).

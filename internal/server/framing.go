@@ -1,0 +1,103 @@
+package server
+
+import (
+	"bytes"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"muster/internal/fhir"
+)
+
+// framing is what the header of a request says about the end of its body.
+type framing int
+
+const (
+	framed     framing = iota // by one header field, or there is no body
+	unknowable                // in chunks; the header was not seen whole
+	ambiguous                 // by Content-Length and Transfer-Encoding
+)
+
+// framingOf returns the framing of a request whose first bytes are head, if head begins with
+// it. net/http removes Content-Length from a request in chunks, so that it cannot be seen in
+// its header any more. Such a request may have been meant to smuggle another one past a proxy
+// (RFC 9112, 6.1).
+func framingOf(r *http.Request, head []byte) framing {
+	if len(r.TransferEncoding) == 0 {
+		return framed
+	}
+	line, fields, _ := bytes.Cut(head, []byte("\n"))
+	method, target, _ := requestLine(string(bytes.TrimSuffix(line, []byte("\r"))))
+	if method != r.Method || target != r.RequestURI {
+		return unknowable // it was sent together with the request before it
+	}
+	for len(fields) > 0 {
+		line, fields, _ = bytes.Cut(fields, []byte("\n"))
+		if line = bytes.TrimSuffix(line, []byte("\r")); len(line) == 0 {
+			return framed
+		}
+		if name, _, _ := bytes.Cut(line, []byte(":")); strings.EqualFold(string(bytes.TrimSpace(name)), "Content-Length") {
+			return ambiguous
+		}
+	}
+	return unknowable // the header is longer than what is kept of it
+}
+
+// checkFraming refuses a request with an ambiguous end, and closes its connection: what follows
+// on it may be a part of the request. The connection is also closed if the header was not seen
+// whole.
+func checkFraming(w http.ResponseWriter, x *requestState, f framing) {
+	if f == framed {
+		return
+	}
+	w.Header().Set("Connection", "close")
+	if f == ambiguous {
+		x.refused = fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The request has both Content-Length and Transfer-Encoding: send one of them."}
+	}
+}
+
+// checkHost refuses a request for a host that is not this server, if [Config.Hosts] says which
+// are. A page of another site could otherwise read a server on the machine of its visitor,
+// after the name of the site has been given the address of that machine (DNS rebinding). A
+// request without a host, which HTTP/1.0 allows, and one for the address at which it arrived
+// cannot come from such a page.
+func (s *Server) checkHost(r *http.Request) error {
+	host := hostOf(r.Host)
+	if len(s.Hosts) == 0 || host == "" || host == "localhost" {
+		return nil
+	}
+	for _, own := range s.Hosts {
+		if strings.EqualFold(own, host) {
+			return nil
+		}
+	}
+	if address, err := netip.ParseAddr(host); err == nil {
+		arrived, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+		if address.Unmap().IsLoopback() || arrived != nil && address.WithZone("").Unmap() == addressOf(arrived) {
+			return nil
+		}
+	}
+	s.countRefusal(RefusedHost)
+	return refusal{kind: misdirected, text: "This server does not serve the host of the request: send it to " + s.BaseURL + "."}
+}
+
+// addressOf returns the IP address of a network address, without its zone.
+func addressOf(a net.Addr) netip.Addr {
+	address, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return address.Addr().WithZone("").Unmap()
+}
+
+// hostOf returns the host of a Host header in lower case, without port, brackets and the dot
+// at its end.
+func hostOf(header string) string {
+	host := header
+	if h, _, err := net.SplitHostPort(header); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}

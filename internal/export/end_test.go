@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"muster/internal/blob"
 	"muster/internal/client"
 	"muster/internal/failpoint"
 	"muster/internal/store"
@@ -123,11 +124,14 @@ func TestCancelWhenComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer open.Close()
+	removed := make(chan struct{}, 1)
+	defer failpoint.Arm("export.deleted", func(context.Context) error { removed <- struct{}{}; return nil })()
 	if err := b.Cancel(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
+	<-removed
 	if names := b.blobs(); len(names) != 0 {
-		t.Errorf("files right after cancel: %q", names)
+		t.Errorf("files after cancel: %q", names)
 	}
 	if _, err := b.OpenFile(t.Context(), parts[0].File); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("opening a file after cancel: %v", err)
@@ -219,5 +223,67 @@ func TestJanitor(t *testing.T) {
 	sweep(live + "/1-1.ndjson.gz")
 	if _, err := b.jobs.Job(t.Context(), complete); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a forgotten job: %v", err)
+	}
+}
+
+// countingBlobs counts the calls of a store of files.
+type countingBlobs struct {
+	blob.Store
+	calls atomic.Int32
+}
+
+func (c *countingBlobs) List(ctx context.Context, yield func(string, time.Time) error) error {
+	c.calls.Add(1)
+	return c.Store.List(ctx, yield)
+}
+
+func (c *countingBlobs) Remove(ctx context.Context, name string) error {
+	c.calls.Add(1)
+	return c.Store.Remove(ctx, name)
+}
+
+// TestCostOfDelete deletes exports with several files. The DELETE itself does not touch the
+// folder, and the files of all of them cannot be opened from then on; their removal looks at
+// the folder once.
+func TestCostOfDelete(t *testing.T) {
+	t.Attr("req", "DE-03 DE-05")
+	counted := &countingBlobs{}
+	b := newFixture(t, func(c *Config) { counted.Store, c.Blobs, c.PartBytes = c.Blobs, counted, 1000 })
+	b.fill(30)
+	stop := start(t, b.Service)
+	var jobs, files []string
+	for range 3 {
+		id := b.kickOff("Practitioner")
+		b.wait(b.Service, id)
+		parts, err := b.jobs.Parts(t.Context(), id)
+		if err != nil || len(parts) < 2 {
+			t.Fatalf("%d parts, %v", len(parts), err)
+		}
+		jobs = append(jobs, id)
+		for _, p := range parts {
+			files = append(files, p.File)
+		}
+	}
+	stop()
+	counted.calls.Store(0)
+	for _, id := range jobs {
+		if err := b.Cancel(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := counted.calls.Load(); n != 0 || len(b.blobs()) == 0 {
+		t.Errorf("the deletion made %d calls to the folder", n)
+	}
+	for _, file := range files {
+		if _, err := b.OpenFile(t.Context(), file); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("a file of a deleted export: %v", err)
+		}
+	}
+	counted.calls.Store(0)
+	if err := b.removeFilesOf(t.Context(), b.deleted.take()); err != nil {
+		t.Fatal(err)
+	}
+	if n := counted.calls.Load(); int(n) != 1+len(files) || len(b.blobs()) != 0 {
+		t.Errorf("the removal of %d files made %d calls and left %q", len(files), n, b.blobs())
 	}
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
-	"muster/internal/blob"
 	"muster/internal/failpoint"
 	"muster/internal/store"
 )
@@ -108,19 +106,4 @@ func (s *Service) remove(ctx context.Context, names []string) error {
 		s.Logger.Info("orphaned file removed", "name", name)
 	}
 	return nil
-}
-
-// RemoveFiles removes all blobs of a cancelled job, including those without a row.
-func RemoveFiles(ctx context.Context, blobs blob.Store, jobID string) error {
-	var names []string
-	err := blobs.List(ctx, func(name string, _ time.Time) error {
-		if strings.HasPrefix(name, jobID+"/") {
-			names = append(names, name)
-		}
-		return nil
-	})
-	for _, name := range names {
-		err = errors.Join(err, blobs.Remove(ctx, name))
-	}
-	return err
 }

@@ -155,15 +155,16 @@ func defaultZone() *time.Location {
 // files of other clients are treated as unknown (PO-08, RE-10).
 type Service struct {
 	Config
-	jobs   store.Jobs
-	engine *job.Engine
+	jobs    store.Jobs
+	engine  *job.Engine
+	deleted *deletions
 }
 
 // New returns a service. Jobs can be started, polled and cancelled at once; [Service.Run]
 // does their work.
 func New(c Config) *Service {
 	c = c.withDefaults()
-	s := &Service{Config: c, jobs: c.Store}
+	s := &Service{Config: c, jobs: c.Store, deleted: newDeletions()}
 	engine := c.engine
 	engine.Jobs, engine.Work, engine.Now, engine.Logger = c.Store, s.work, c.Now, c.Logger
 	engine.Lease = cmp.Or(c.Lease, engine.Lease)
@@ -179,6 +180,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.engine.Run(ctx) })
 	g.Go(func() error { return s.runJanitor(ctx) })
+	g.Go(func() error { return s.removeDeletedFiles(ctx) })
 	return g.Wait()
 }
 
@@ -250,8 +252,9 @@ func (s *Service) ownedJob(ctx context.Context, id string) (store.Job, error) {
 	return job.At(s.now()), nil
 }
 
-// Cancel cancels a live job or deletes an ended one. Its files are removed before Cancel
-// returns, and its workers stop within a heartbeat (DE-01, DE-03, DE-05). A job that is
+// Cancel cancels a live job or deletes an ended one. From then on its files cannot be opened;
+// [Service.Run] removes them, so that a DELETE costs the same for any number of files. Its
+// workers stop within a heartbeat (DE-01, DE-03, DE-05). A job that is
 // unknown or belongs to another client is [store.ErrNotFound], one that was deleted before
 // [ErrAlreadyDeleted], and one that has expired [ErrExpired], whether or not it was deleted
 // before it expired (DE-04).
@@ -282,9 +285,7 @@ func (s *Service) Cancel(ctx context.Context, jobID string) error {
 	if err := failpoint.Inject(ctx, "export.cancelled"); err != nil {
 		return err
 	}
-	if err := RemoveFiles(context.WithoutCancel(ctx), s.Blobs, job.ID); err != nil {
-		s.Logger.Error("files of a cancelled job were not removed; the janitor will retry", "job", job.ID, "error", err)
-	}
+	s.deleted.add(job.ID)
 	return nil
 }
 

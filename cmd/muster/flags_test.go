@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,6 +110,56 @@ func TestLimitsAreDocumented(t *testing.T) {
 		if !known[name] {
 			t.Errorf("the table of limits has %s, which does not exist", name)
 		}
+	}
+}
+
+// TestDefaultRate checks that the default rate applies if other machines can reach the server,
+// directly or through a proxy.
+func TestDefaultRate(t *testing.T) {
+	given := 7.0
+	for _, test := range []struct {
+		serve serveCmd
+		want  float64
+	}{
+		{serveCmd{Listen: "localhost:8080"}, 0},
+		{serveCmd{Listen: "127.0.0.1:8080"}, 0},
+		{serveCmd{Listen: "localhost:8080", BehindProxy: true}, server.DefaultRate},
+		{serveCmd{Listen: "10.0.0.5:8080"}, server.DefaultRate},
+		{serveCmd{Listen: "10.0.0.5:8080", BehindProxy: true}, server.DefaultRate},
+		{serveCmd{Listen: "localhost:8080", BehindProxy: true, limitsFlags: limitsFlags{Rate: &given}}, given},
+	} {
+		if got := test.serve.serverLimits().Rate; got != test.want {
+			t.Errorf("--listen %s --behind-proxy=%t: %g requests per second, want %g", test.serve.Listen, test.serve.BehindProxy, got, test.want)
+		}
+	}
+}
+
+// TestTrustedProxies checks the forms of --trusted-proxy.
+func TestTrustedProxies(t *testing.T) {
+	for given, want := range map[string]string{
+		"10.0.0.0/24":                      "[10.0.0.0/24]",
+		"10.0.0.9/24,2001:db8::1":          "[10.0.0.0/24 2001:db8::1/128]",
+		"192.0.2.1":                        "[192.0.2.1/32]",
+		"::ffff:10.0.0.0/120,fe80::1%eth0": "[10.0.0.0/24 fe80::1/128]",
+		"proxy.example":                    "write a network",
+		"10.0.0.0/33":                      "write a network",
+		"0.0.0.0/0":                        "name the proxies only",
+		"::/0":                             "name the proxies only",
+		"::ffff:0.0.0.0/96":                "name the proxies only",
+	} {
+		var c cli
+		parser, err := kong.New(&c, valueOptions()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = parser.Parse([]string{"serve", "--data=d", "--behind-proxy", "--trusted-proxy=" + given})
+		if got := fmt.Sprint(c.Serve.trustedProxies()); err == nil && got != want || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("--trusted-proxy=%s: %s, %v; want %s", given, got, err, want)
+		}
+	}
+	c := serveCmd{TrustedProxy: []proxyNetwork{{}}}
+	if err := kong.ApplyDefaults(&c, valueOptions()...); err == nil || !strings.Contains(err.Error(), "--behind-proxy") {
+		t.Errorf("--trusted-proxy without --behind-proxy: %v", err)
 	}
 }
 

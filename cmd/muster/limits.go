@@ -13,7 +13,7 @@ type limitsFlags struct {
 	MaxHeader     int           `type:"size" default:"${max_header}" placeholder:"SIZE" help:"Maximum size of all request header fields (${default})."`
 	MaxURL        int           `name:"max-url" type:"size" default:"${max_url}" placeholder:"SIZE" help:"Maximum length of a request URL (${default})."`
 	MaxParameters int           `default:"${max_parameters}" placeholder:"N" help:"Maximum number of parameters in a request URL (${default})."`
-	Rate          *float64      `placeholder:"N" help:"Requests that one client may make per second; 0 for no limit. Defaults to ${rate}, and to no limit if the server listens on this machine only."`
+	Rate          *float64      `placeholder:"N" help:"Requests that one client may make per second; 0 for no limit. Defaults to ${rate}, and to no limit if only this machine can reach the server, directly or by a proxy."`
 	Burst         int           `default:"0" placeholder:"N" help:"Requests that one client may make at once; 0 for twice the rate (${default})."`
 	Downloads     int           `default:"${downloads}" placeholder:"N" help:"Files that one client may download at a time; 0 for no limit (${default})."`
 	SlowSearches  int           `default:"0" placeholder:"N" help:"Searches of all clients that run at a time after they have run for 0.1 s; further ones wait. 0 for one for each core (${default})."`
@@ -42,8 +42,8 @@ func (f *limitsFlags) slowSearches() int {
 	return store.Options{SlowSearches: f.SlowSearches}.WithDefaults().SlowSearches
 }
 
-// limits returns the limits of a server. Its rate is unlimited by default if only this
-// machine can connect to it.
+// limits returns the limits of a server. Its rate is unlimited by default if it is local: only
+// this machine can reach it, directly or through a proxy.
 func (f *limitsFlags) limits(local bool) server.Limits {
 	l := server.Limits{
 		Body: f.MaxBody, Header: f.MaxHeader, URL: f.MaxURL, Parameters: f.MaxParameters,

@@ -30,9 +30,10 @@ type serveCmd struct {
 	Listen   string `default:"localhost:8080" placeholder:"HOST:PORT" help:"Address to listen on (${default})."`
 	BaseURL  string `name:"base-url" placeholder:"URL" help:"Public base URL, part of every link. It is stored in the directory; muster rebase changes it. Defaults to the stored one, or else to the address of --listen, which is not stored."`
 
-	Contact     contact `placeholder:"CONTACT" help:"How clients reach the operator, for the CapabilityStatement: an e-mail address, a phone number or a URL. Defaults to the base URL."`
-	BehindProxy bool    `help:"A proxy in front of the server terminates TLS. Required to listen on other addresses than localhost, unless there is a certificate."`
-	NoAuth      bool    `name:"no-auth" help:"Serve every client that can connect, without authentication. Required to listen on other addresses than localhost."`
+	Contact      contact        `placeholder:"CONTACT" help:"How clients reach the operator, for the CapabilityStatement: an e-mail address, a phone number or a URL. Defaults to the base URL."`
+	BehindProxy  bool           `help:"A proxy in front of the server terminates TLS. Required to listen on other addresses than localhost, unless there is a certificate."`
+	TrustedProxy []proxyNetwork `placeholder:"NETWORK" help:"Network or address of the proxies in front of the server, such as 10.0.0.0/24; repeat the option, or separate with commas. X-Forwarded-For of other peers is ignored. Defaults to every peer, whose last entry counts. Requires --behind-proxy."`
+	NoAuth       bool           `name:"no-auth" help:"Serve every client that can connect, without authentication. Required to listen on other addresses than localhost."`
 
 	Zone         timeZone       `default:"${zone}" help:"Time zone of the times in manifests, and of dates without a zone in filters (${default})."`
 	Workers      int            `default:"${workers}" help:"Number of workers that write export files (${default})."`
@@ -86,6 +87,7 @@ func (c *serveCmd) Validate() error {
 		bound("--drain-timeout", c.DrainTimeout >= 0, "a duration such as 10s"),
 		checkDatabase(c.Database),
 		c.tlsFlags.Validate(), c.auditFlags.Validate(), c.metricsFlags.Validate(), c.limitsFlags.Validate(),
+		bound("--trusted-proxy", len(c.TrustedProxy) == 0 || c.BehindProxy, "it together with --behind-proxy"),
 		c.validateExposure(),
 	)
 }
@@ -168,6 +170,10 @@ func checkBaseURL(text string) error {
 // exposed reports whether other machines can reach the server, directly or through a
 // proxy.
 func (c *serveCmd) exposed() bool { return c.BehindProxy || !c.listensLocally() }
+
+// serverLimits returns the limits of requests and clients. The machine of a proxy is not the one
+// that requests come from.
+func (c *serveCmd) serverLimits() server.Limits { return c.limits(!c.exposed()) }
 
 // defaultDrainDelay is the default of --drain-delay behind a proxy, which checks every few seconds
 // whether a server is ready.
@@ -323,7 +329,7 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 		Registry: registry, BaseURL: s.base, Version: b.full(), Released: b.committed, Logger: s.log, Now: s.directory.Now,
 		Contact: c.Contact.Contact, Rules: c.serverRules(suppressed),
 		PostDownload: compat.PostDownload, StrictAccept: compat.StrictAccept, RequestIDStrict: compat.StrictRequestID,
-		Limits: c.limits(c.listensLocally()), Observer: s.metrics, BehindProxy: c.BehindProxy, Hosts: c.hosts(s.base),
+		Limits: c.serverLimits(), Observer: s.metrics, BehindProxy: c.BehindProxy, TrustedProxies: c.trustedProxies(), Hosts: c.hosts(s.base),
 	}
 	if s.audit != nil {
 		config.Audit = s.audit

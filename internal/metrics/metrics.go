@@ -33,6 +33,7 @@ type Metrics struct {
 	searches  *prometheus.HistogramVec
 	auditLost prometheus.Counter
 	failures  prometheus.Counter
+	forwarded prometheus.Counter
 	damaged   *prometheus.CounterVec
 }
 
@@ -79,11 +80,12 @@ func New(b Build) *Metrics {
 			Help: "Waits of searches and reads for their turn, by lane: read, fast or slow.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9)}, []string{"lane"}),
 		auditLost: counter("audit_lost_total", "Audit events that could not be written."),
 		failures:  counter("http_failures_total", "Responses with a status from 500."),
+		forwarded: counter("http_not_forwarded_total", "Requests whose X-Forwarded-For was not understood, so that they count for the proxy."),
 		damaged:   counters("damage_total", "Exports that failed, downloads that broke off and requests that failed because stored data are damaged, by what is damaged: row, count, database, file or selection.", "what"),
 	}
 	about := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "muster", Name: "build_info",
 		Help: "1, with the version of the program, the revision of its source and the time of that.", ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "committed": b.Committed}}, func() float64 { return 1 })
-	m.registry.MustRegister(about, m.requests, m.sent, m.refused, m.parts, m.resources, m.written, m.stored, m.ended, m.removed, m.gate, m.stalled, m.searches, m.auditLost, m.failures, m.damaged,
+	m.registry.MustRegister(about, m.requests, m.sent, m.refused, m.parts, m.resources, m.written, m.stored, m.ended, m.removed, m.gate, m.stalled, m.searches, m.auditLost, m.failures, m.forwarded, m.damaged,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, state := range endStates {
 		m.ended.WithLabelValues(string(state))
@@ -127,6 +129,9 @@ func (m *Metrics) Request(route, method string, status int, took time.Duration, 
 		m.failures.Inc()
 	}
 }
+
+// NotForwarded implements server.Observer.
+func (m *Metrics) NotForwarded() { m.forwarded.Inc() }
 
 // Refused implements server.Observer.
 func (m *Metrics) Refused(limit string) { m.refused.WithLabelValues(limit).Inc() }

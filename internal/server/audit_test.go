@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,8 @@ import (
 	"time"
 
 	"muster/internal/audit"
+	"muster/internal/auth"
+	"muster/internal/client"
 	"muster/internal/conformance"
 	"muster/internal/export"
 	"muster/internal/fhir"
@@ -21,6 +25,7 @@ import (
 	"muster/internal/store"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 )
 
 // auditChannel is an audit log that lets a test wait for events: a client may receive its
@@ -181,30 +186,87 @@ func TestBrokenDownloadIsAudited(t *testing.T) {
 	}
 }
 
-// TestAddressBehindProxy checks that only the address written by the proxy is used.
+// TestAddressBehindProxy checks that only an address that a proxy has written is used, and that
+// the limits use the same one.
 func TestAddressBehindProxy(t *testing.T) {
-	t.Attr("requirements", "AD-01")
+	t.Attr("requirements", "AD-01 RL-04")
+	here, elsewhere := netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")
 	for _, c := range []struct {
 		behind          bool
+		trusted         []netip.Prefix
 		forwarded, want string
+		unread          int
 	}{
-		{true, "10.0.0.1, 192.0.2.7", "192.0.2.7"},
-		{true, "192.0.2.7", "192.0.2.7"},
-		{true, "10.0.0.1, nonsense", "127.0.0.1"},
-		{true, "", "127.0.0.1"},
-		{false, "192.0.2.7", "127.0.0.1"},
+		{behind: true, forwarded: "10.0.0.1, 192.0.2.7", want: "192.0.2.7"},
+		{behind: true, forwarded: "192.0.2.7", want: "192.0.2.7"},
+		{behind: true, forwarded: "10.0.0.1, 192.0.2.7:1000", want: "192.0.2.7"},
+		{behind: true, forwarded: "10.0.0.1, [2001:db8::1]:443", want: "2001:db8::1"},
+		{behind: true, forwarded: "10.0.0.1, nonsense", want: "127.0.0.1", unread: 1},
+		{behind: true, want: "127.0.0.1"},
+		{behind: true, trusted: []netip.Prefix{here, elsewhere}, forwarded: "198.51.100.1, 192.0.2.7, 10.0.0.1", want: "192.0.2.7"},
+		{behind: true, trusted: []netip.Prefix{elsewhere}, forwarded: "192.0.2.7", want: "127.0.0.1"},
+		{behind: true, trusted: []netip.Prefix{elsewhere}, forwarded: "nonsense", want: "127.0.0.1"},
+		{forwarded: "192.0.2.7", want: "127.0.0.1"},
+		{forwarded: "nonsense", want: "127.0.0.1"},
 	} {
-		events := make(auditChannel, 1)
-		u := startServer(t, func(c2 *Config) { c2.Audit, c2.BehindProxy = events, c.behind })
+		events, counts := make(auditChannel, 2), &countingObserver{}
+		u := startServer(t, func(c2 *Config) {
+			c2.Audit, c2.BehindProxy, c2.TrustedProxies, c2.Observer = events, c.behind, c.trusted, counts
+		})
 		var headers []string
 		if c.forwarded != "" {
 			headers = []string{"X-Forwarded-For: " + c.forwarded}
 		}
-		u.request("GET", "/nowhere", "", headers...)
+		var counted client.Client
+		u.fake.inspect = func(ctx context.Context) { counted = client.From(ctx) }
+		u.request("POST", "/api/v1/fhir/$export", parameters, append(headers, "Content-Type: application/json", "Prefer: respond-async")...)
 		if got := events.next(t).Remote; got != c.want {
 			t.Errorf("behind %t, X-Forwarded-For %q: remote %q, want %q", c.behind, c.forwarded, got, c.want)
 		}
+		if want := client.Of(auth.Anonymous, netip.MustParseAddr(c.want)); counted != want {
+			t.Errorf("behind %t, X-Forwarded-For %q counts for %v, want %v", c.behind, c.forwarded, counted, want)
+		}
+		u.request("GET", "/api/v1/fhir/metadata", "", headers...)
+		u.Close()
+		if counts.unread != 2*c.unread || strings.Count(u.log.String(), "is not an address") != c.unread {
+			t.Errorf("X-Forwarded-For %q was counted %d times, and the log is\n%s", c.forwarded, counts.unread, u.log)
+		}
 	}
+}
+
+// TestHeadersDoNotChangeTheClient checks that no header of a peer that is not trusted changes who
+// its requests count for.
+func TestHeadersDoNotChangeTheClient(t *testing.T) {
+	config := testConfig(t, &fakeExports{})
+	config.BehindProxy, config.TrustedProxies = true, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	proxied, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.BehindProxy = false
+	direct, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip", "X-Client-Ip", "Via", "Host", "True-Client-Ip"}
+	entries := []string{"10.0.0.1", "192.0.2.7", "192.0.2.7:80", "[2001:db8::1]", "for=192.0.2.7", "nonsense", "", "127.0.0.1", `"10.0.0.1"`}
+	rapid.Check(t, func(t *rapid.T) {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = rapid.SampledFrom([]string{"203.0.113.9:1", "[2001:db8:9::9]:1", "[::ffff:203.0.113.9]:1", "@"}).Draw(t, "peer")
+		var plain, spoofed requestState
+		for _, s := range []*Server{direct, proxied} {
+			s.identify(r, &plain)
+			with := r.Clone(r.Context())
+			for range rapid.IntRange(1, 5).Draw(t, "fields") {
+				list := rapid.SliceOfN(rapid.SampledFrom(entries), 1, 4).Draw(t, "list")
+				with.Header.Add(rapid.SampledFrom(names).Draw(t, "name"), strings.Join(list, ", "))
+			}
+			s.identify(with, &spoofed)
+			if spoofed.from != plain.from || spoofed.from.Name == "" || spoofed.event.Remote != plain.event.Remote {
+				t.Fatalf("%v counts for %v (%s), without its headers for %v (%s)", with.Header, spoofed.from, spoofed.event.Remote, plain.from, plain.event.Remote)
+			}
+		}
+	})
 }
 
 // TestAuditFile records events in a file, whose lines are JSON.

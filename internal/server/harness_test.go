@@ -244,6 +244,7 @@ type countingObserver struct {
 	mu       sync.Mutex
 	requests []string
 	refused  map[string]int
+	unread   int // calls of NotForwarded
 	damaged  []damage.Kind
 }
 
@@ -257,6 +258,12 @@ func (c *countingObserver) Request(route, method string, status int, took time.D
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.requests = append(c.requests, fmt.Sprint(method, " ", route, " ", status))
+}
+
+func (c *countingObserver) NotForwarded() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unread++
 }
 
 func (c *countingObserver) Refused(what string) {

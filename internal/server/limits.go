@@ -85,19 +85,44 @@ func (l Limits) check(r *http.Request) error {
 	return nil
 }
 
-// identify determines the client of a request, for the audit log and the limits.
+// identify determines the client of a request, for the audit log and the limits. A request whose
+// X-Forwarded-For is not understood counts for the proxy, so that no header evades a limit.
 func (s *Server) identify(r *http.Request, x *requestState) {
 	x.event.Remote = remoteAddress(r)
-	if forwarded := r.Header.Values("X-Forwarded-For"); s.BehindProxy && len(forwarded) > 0 {
-		// The proxy has written the last entry; the client may have written the others.
-		list := forwarded[len(forwarded)-1]
-		last := strings.TrimSpace(list[strings.LastIndexByte(list, ',')+1:])
-		if address, err := netip.ParseAddr(last); err == nil {
-			x.event.Remote = address.String()
+	peer, _ := netip.ParseAddr(x.event.Remote)
+	from := peer.Unmap()
+	if s.trusts(from) {
+		forwarded, err := client.Forwarded(r.Header.Values("X-Forwarded-For"), s.isTrustedProxy)
+		switch {
+		case err != nil:
+			s.reportForwarded(from)
+		case forwarded.IsValid():
+			from = forwarded
+			x.event.Remote = from.String()
 		}
 	}
-	address, _ := netip.ParseAddr(x.event.Remote)
-	x.from = client.Of(auth.From(r.Context()), address)
+	x.from = client.Of(auth.From(r.Context()), from)
+}
+
+// trusts reports whether the server reads the X-Forwarded-For that a peer has sent.
+func (s *Server) trusts(peer netip.Addr) bool {
+	return s.BehindProxy && (len(s.TrustedProxies) == 0 || s.isTrustedProxy(peer))
+}
+
+// isTrustedProxy reports whether an address is one of Config.TrustedProxies.
+func (s *Server) isTrustedProxy(a netip.Addr) bool {
+	return slices.ContainsFunc(s.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(a.Unmap().WithZone("")) })
+}
+
+// reportForwarded counts a request with an X-Forwarded-For that is not understood, and logs the
+// first one. The value may identify a person, so it is not repeated.
+func (s *Server) reportForwarded(peer netip.Addr) {
+	if s.Observer != nil {
+		s.Observer.NotForwarded()
+	}
+	s.forwardedLogged.Do(func() {
+		s.Logger.Warn("X-Forwarded-For holds an entry that is not an address, so the request counts for the proxy: configure the proxy to append the address of its client; later requests are only counted", "proxy", peer.String())
+	})
 }
 
 // remoteAddress returns the address of the peer, without its port.

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,6 +50,8 @@ type Observer interface {
 	// Request is called after the last byte of a response. Route is a route pattern, never a
 	// path.
 	Request(route, method string, status int, took time.Duration, sent int64)
+	// NotForwarded is called when X-Forwarded-For of a trusted proxy is not understood.
+	NotForwarded()
 	// Refused is called when a request is refused because of a limit: [RefusedPoll],
 	// [RefusedRate], ….
 	Refused(limit string)
@@ -101,6 +105,10 @@ type Config struct {
 	// BehindProxy takes the client's address from the last entry of X-Forwarded-For,
 	// which the proxy has written. Without it the header is ignored.
 	BehindProxy bool
+	// TrustedProxies are the networks of the proxies. With them, the header is read only from
+	// these peers, and the client is the last entry that is not one of these proxies. Defaults
+	// to none: every peer is the one proxy.
+	TrustedProxies []netip.Prefix
 
 	// Hosts are the names and addresses of the server in the header Host, in any case and without
 	// ports, besides those of this machine (localhost, 127.0.0.1, …) and the address at which a
@@ -127,7 +135,9 @@ type Server struct {
 	routes      []route
 	handler     http.Handler
 	bodyTimeout time.Duration
-	draining    atomic.Bool
+
+	forwardedLogged sync.Once
+	draining        atomic.Bool
 }
 
 // New returns a server. An error names the invalid field of the configuration.

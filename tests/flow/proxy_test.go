@@ -32,7 +32,7 @@ func TestStopsLoseNoRequest(t *testing.T) {
 		p := newDeployment(t)
 		p.load(t, practitioners(t, 2000, "Kept"))
 		start := func() server {
-			return p.serve(t, "", "--behind-proxy", "--drain-delay", "500ms", "--part-bytes", "100000")
+			return p.serve(t, "", "--behind-proxy", "--rate", "0", "--drain-delay", "500ms", "--part-bytes", "100000")
 		}
 		s := start()
 		proxy := newProxy(t, p.address)

@@ -195,7 +195,7 @@ func printSummary(a app, s load.Summary, skipped []load.Skipped, took time.Durat
 	printOlder(a, s)
 	out.Fprintf(a.stdout, "%-10s %12d\n", "warnings", s.WarnedTotal())
 	printKinds(a, s.Warned)
-	printSkipped(a, skipped)
+	printSkipped(a.stdout, skipped)
 	out.Fprintf(a.stderr, "%d resources in %s\n", s.Read, humanize.Duration(took))
 }
 
@@ -228,16 +228,16 @@ func printOlder(a app, s load.Summary) {
 const maxSkippedShown = 20
 
 // printSkipped prints the files and folders that were not read.
-func printSkipped(a app, skipped []load.Skipped) {
+func printSkipped(w io.Writer, skipped []load.Skipped) {
 	out := humanize.NewPrinter()
 	if n := len(skipped); n > 0 {
-		out.Fprintf(a.stdout, "%-10s %12d\n", "not read", n)
+		out.Fprintf(w, "%-10s %12d\n", "not read", n)
 	}
 	for _, s := range skipped[:min(len(skipped), maxSkippedShown)] {
-		fmt.Fprintf(a.stdout, "%15s%s: %s\n", "", s.Path, s.Reason)
+		fmt.Fprintf(w, "%15s%s: %s\n", "", s.Path, s.Reason)
 	}
 	if more := len(skipped) - maxSkippedShown; more > 0 {
-		out.Fprintf(a.stdout, "%15s… and %d more\n", "", more)
+		out.Fprintf(w, "%15s… and %d more\n", "", more)
 	}
 }
 

@@ -8,13 +8,14 @@ import (
 	"os"
 
 	"muster/internal/fhir"
+	"muster/internal/load"
 	"muster/internal/report"
 	"muster/internal/store"
 )
 
 // reportCmd is `muster report`.
 type reportCmd struct {
-	Paths    []string `arg:"" optional:"" name:"path" help:"NDJSON files (.ndjson, .jsonl, with or without .gz), or folders that hold them."`
+	Paths    []string `arg:"" optional:"" name:"path" help:"Files to report on, in each format that muster load reads, or folders that hold them; - for standard input."`
 	Data     string   `placeholder:"DIR" help:"Data directory to report on instead of PATHs. It may be served meanwhile."`
 	Database string   `placeholder:"URL" help:"PostgreSQL database to report on instead."`
 	HTML     string   `name:"html" help:"Also write the report as one self-contained HTML page." placeholder:"FILE"`
@@ -59,7 +60,7 @@ func writePage(r *report.Report, name, title string) error {
 
 func (c reportCmd) collect(a app) (_ *report.Report, err error) {
 	if len(c.Paths) > 0 {
-		return report.Collect(a.ctx, report.Files(c.Paths...))
+		return c.collectFiles(a)
 	}
 	directory, err := openDirectory(a.ctx, c.Data, c.Database, store.Options{GateStalled: warnStalled(a.stderr)})
 	if err != nil {
@@ -69,24 +70,53 @@ func (c reportCmd) collect(a app) (_ *report.Report, err error) {
 	return report.Collect(a.ctx, current(a.ctx, directory))
 }
 
-// current returns all current resources of a directory, in load order.
-func current(ctx context.Context, directory store.Directory) report.Source {
+// collectFiles reads files as a load does, and names those that are not read.
+func (c reportCmd) collectFiles(a app) (*report.Report, error) {
+	inputs, skipped, err := load.Inputs(c.Paths, &contextReader{ctx: a.ctx, from: a.stdin})
+	if err != nil {
+		return nil, err
+	}
+	printSkipped(a.stderr, skipped)
+	var unreadable int64
+	r, err := report.Collect(a.ctx, fromCallback(func(yield func(report.Record) error) (err error) {
+		unreadable, err = load.Resources(a.ctx, inputs, func(text []byte) error { return yield(report.Record{JSON: text}) })
+		return err
+	}))
+	if err != nil {
+		return nil, err
+	}
+	r.Unreadable += int(unreadable)
+	return r, nil
+}
+
+// fromCallback returns the source of a function that passes records to yield until it returns
+// an error.
+func fromCallback(read func(yield func(report.Record) error) error) report.Source {
 	return func(yield func(report.Record, error) bool) {
 		errStop := errors.New("the consumer has stopped")
-		for _, t := range fhir.Types() {
-			err := directory.EachCurrent(ctx, t, func(line []byte) error {
-				if !yield(report.Record{Type: t.String(), JSON: line}, nil) {
-					return errStop
-				}
-				return nil
-			})
-			if errors.Is(err, errStop) {
-				return
+		err := read(func(r report.Record) error {
+			if !yield(r, nil) {
+				return errStop
 			}
-			if err != nil {
-				yield(report.Record{}, err)
-				return
-			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			yield(report.Record{}, err)
 		}
 	}
+}
+
+// current returns all current resources of a directory, in load order.
+func current(ctx context.Context, directory store.Directory) report.Source {
+	return fromCallback(func(yield func(report.Record) error) error {
+		for _, t := range fhir.Types() {
+			err := directory.EachCurrent(ctx, t, func(line []byte) error {
+				return yield(report.Record{Type: t.String(), JSON: line})
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -222,11 +222,7 @@ func (b *batch) prepareBundle(ctx context.Context, p *preparer, i item, v *fastj
 		b.refuseText(i, refuse(BadShape, "Bundle.entry is not an array: write one"))
 	default:
 		b.refuseOutsideEntries(i, v)
-		var urls *fullURLs
-		var budget fullURLBudget
-		for _, e := range entries.GetArray() {
-			urls = urls.add(e, &budget)
-		}
+		urls := mapEntries(entries.GetArray())
 		for n, e := range entries.GetArray() {
 			if ctx.Err() != nil {
 				return

@@ -26,11 +26,7 @@ func (b *batch) prepareEntry(ctx context.Context, p *preparer, i item, e *fastjs
 		b.refuseEmptyEntry(i, e, aliases, path)
 		return
 	}
-	if !resource.Exists("id") {
-		if id := derivedID(e); id != "" {
-			resource.Set("id", p.arena.NewString(id))
-		}
-	}
+	p.giveID(e)
 	if suppressedOutsideResource(e) {
 		r := refuse(BadEntry, "the entry has the suppressed extension: write it in the resource").within(path)
 		b.refuseValue(i, resource, aliases, index.Suppressed, r)
@@ -41,6 +37,16 @@ func (b *batch) prepareEntry(ctx context.Context, p *preparer, i item, e *fastjs
 		return
 	}
 	b.prepareResource(ctx, p, i, resource, around{path: path + ".resource", aliases: aliases, urls: urls, warnings: unevaluated(e, path)})
+}
+
+// giveID gives the resource of an entry, if it has no id, the one that is derived from its
+// fullUrl.
+func (p *preparer) giveID(e *fastjson.Value) {
+	if resource := e.Get("resource"); !resource.Exists("id") {
+		if id := derivedID(e); id != "" {
+			resource.Set("id", p.arena.NewString(id))
+		}
+	}
 }
 
 // refuseEmptyEntry refuses an entry without a resource under the name that it gives.

@@ -90,6 +90,15 @@ func (u *fullURLs) add(e *fastjson.Value, budget *fullURLBudget) *fullURLs {
 	return u
 }
 
+// mapEntries returns the map of the entries of one Bundle.
+func mapEntries(entries []*fastjson.Value) (urls *fullURLs) {
+	var budget fullURLBudget
+	for _, e := range entries {
+		urls = urls.add(e, &budget)
+	}
+	return urls
+}
+
 // key returns the hash of a fullUrl.
 func (u *fullURLs) key(url string) uint64 { return maphash.String(u.seed, canonicalURL(url)) }
 

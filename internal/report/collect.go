@@ -48,7 +48,7 @@ type collector struct {
 // link is a reference whose target has not been read yet.
 type link struct{ from, to string }
 
-// Collect reads all records of a source. It counts lines that are not resources. An error
+// Collect reads all records of a source. It counts texts that are not resources. An error
 // of the source or of the context ends the collection.
 func Collect(ctx context.Context, source Source) (*Report, error) {
 	c := &collector{

@@ -11,7 +11,7 @@ const none = 8
 // Report is a description of a directory.
 type Report struct {
 	Records    int       `json:"records"`
-	Unreadable int       `json:"unreadable"` // lines that are not resources
+	Unreadable int       `json:"unreadable"` // texts that are not resources, such as damaged lines
 	Newest     time.Time `json:"newest"`     // the latest meta.lastUpdated
 	Oldest     time.Time `json:"oldest"`
 

@@ -2,7 +2,6 @@ package report
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"os"
@@ -24,6 +23,16 @@ func records(lines ...string) Source {
 	}
 }
 
+// small returns the lines of testdata/small.ndjson, which has a fault of each kind.
+func small(t testing.TB) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "small.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+}
+
 func collect(t *testing.T, source Source) *Report {
 	t.Helper()
 	r, err := Collect(t.Context(), source)
@@ -33,10 +42,9 @@ func collect(t *testing.T, source Source) *Report {
 	return r
 }
 
-// TestSmall compares the text and the JSON of the report of testdata/small.ndjson, which
-// has a fault of each kind.
+// TestSmall compares the text and the JSON of a report.
 func TestSmall(t *testing.T) {
-	r := collect(t, Files("testdata/small.ndjson"))
+	r := collect(t, records(small(t)...))
 	var text bytes.Buffer
 	if err := r.Text(&text); err != nil {
 		t.Fatal(err)
@@ -52,7 +60,7 @@ func TestSmall(t *testing.T) {
 }
 
 func TestHTML(t *testing.T) {
-	for name, source := range map[string]Source{"small": Files("testdata/small.ndjson"), "empty": records()} {
+	for name, source := range map[string]Source{"small": records(small(t)...), "empty": records()} {
 		var page bytes.Buffer
 		if err := collect(t, source).HTML(&page, "A <b>title</b>"); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -77,57 +85,6 @@ func TestMapEdges(t *testing.T) {
 	}
 	if p := m.Points[0]; p.X < 0 || p.X > m.Width || p.Y < 0 || p.Y > m.Height {
 		t.Errorf("Sydney is at %v, off the map of %v by %v", p, m.Width, m.Height)
-	}
-}
-
-func TestFiles(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, line string) {
-		var b bytes.Buffer
-		b.WriteString(line + "\n\n")
-		if strings.HasSuffix(name, ".gz") {
-			b.Reset()
-			z := gzip.NewWriter(&b)
-			z.Write([]byte(line))
-			z.Close()
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), b.Bytes(), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("Practitioner.ndjson.gz", "p")
-	write("Location.ndjson", "l")
-	write("Organization.ndjson", "o")
-	write("Other.ndjson", "x")
-	write("Endpoint.jsonl", "e")
-	write("Provenance.jsonl.gz", "v")
-	write("notes.txt", "no")
-	got := ""
-	for r, err := range Files(dir) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		got += string(r.JSON)
-	}
-	if got != "olepvx" {
-		t.Errorf("read %q, want the files in loading order", got)
-	}
-}
-
-func TestFilesErrors(t *testing.T) {
-	dir := t.TempDir()
-	fake := filepath.Join(dir, "fake.ndjson.gz")
-	if err := os.WriteFile(fake, []byte("no gzip"), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	long := filepath.Join(dir, "long.ndjson")
-	if err := os.WriteFile(long, bytes.Repeat([]byte("x"), maxLine+1), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	for path, want := range map[string]string{"nowhere": "no such file", t.TempDir(): "has no .ndjson or .jsonl", fake: "not a gzip file", long: "longer than"} {
-		if _, err := Collect(t.Context(), Files(path)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: error %v, want one with %q", path, err, want)
-		}
 	}
 }
 
@@ -161,12 +118,8 @@ func TestIdentifiers(t *testing.T) {
 
 // FuzzCollect checks that no line causes a panic and that every line is counted.
 func FuzzCollect(f *testing.F) {
-	small, err := os.ReadFile("testdata/small.ndjson")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for line := range bytes.Lines(small) {
-		f.Add(line)
+	for _, line := range small(f) {
+		f.Add([]byte(line))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		r := collect(t, records(string(line)))

@@ -24,7 +24,7 @@ func (r *Report) Text(w io.Writer) error {
 	line := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
 	line("%v", r)
 	if r.Unreadable > 0 {
-		line("%s lines are not resources", humanize.Int(r.Unreadable))
+		line("%s lines or entries are not resources", humanize.Int(r.Unreadable))
 	}
 	r.textTypes(line)
 	if len(r.Organizations) > 0 {

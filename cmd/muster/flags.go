@@ -40,8 +40,14 @@ func flagVars() kong.Vars {
 		"max_parameters": strconv.Itoa(server.DefaultMaxParameters),
 		"rate":           strconv.Itoa(server.DefaultRate),
 		"downloads":      strconv.Itoa(server.DefaultDownloads),
-		"search_wait":    humanize.Duration(store.DefaultSearchWait),
-		"searches":       strconv.Itoa(server.DefaultSearches),
+		"connections":    strconv.Itoa(server.DefaultConnections),
+
+		"client_connections":   strconv.Itoa(server.DefaultClientConnections),
+		"answer_memory":        humanize.Bytes(server.DefaultMemory),
+		"client_answer_memory": humanize.Bytes(server.DefaultClientMemory),
+
+		"search_wait": humanize.Duration(store.DefaultSearchWait),
+		"searches":    strconv.Itoa(server.DefaultSearches),
 	}
 }
 

@@ -67,9 +67,35 @@ func TestServeDefaults(t *testing.T) {
 		want := server.Limits{
 			Body: server.DefaultMaxBody, Header: server.DefaultMaxHeader, URL: server.DefaultMaxURL, Parameters: server.DefaultMaxParameters,
 			Rate: test.rate, Downloads: server.DefaultDownloads, Searches: server.DefaultSearches,
+			ClientConnections: server.DefaultClientConnections, Memory: server.DefaultMemory, ClientMemory: server.DefaultClientMemory,
 		}
 		if got := c.limits(test.local); got != want {
 			t.Errorf("limits(%t) = %+v, want %+v", test.local, got, want)
+		}
+	}
+}
+
+// TestConnections checks how many connections are accepted for a limit of open files.
+func TestConnections(t *testing.T) {
+	for _, c := range []struct {
+		files   uint64
+		workers int
+		given   int
+		want    int // 0 for an error
+	}{
+		{0, 2, 0, server.DefaultConnections},
+		{0, 2, 100_000, 100_000},
+		{1 << 20, 2, 0, server.DefaultConnections},
+		{1 << 63, 2, 0, server.DefaultConnections},
+		{1024, 2, 0, 440},
+		{1024, 2, 440, 440},
+		{1024, 2, 441, 0},
+		{256, 2, 0, 64},
+		{256, 100, 0, 64},
+	} {
+		got, err := (&limitsFlags{Connections: c.given}).connections(c.files, c.workers)
+		if got != c.want || (err == nil) != (c.want != 0) {
+			t.Errorf("%d of %d files: %d, %v; want %d", c.given, c.files, got, err, c.want)
 		}
 	}
 }

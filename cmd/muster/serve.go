@@ -323,13 +323,18 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 		Store: s.directory, Compiler: compiler, Registry: registry, BaseURL: s.base, Now: s.directory.Now, PageLife: c.PageLife,
 		Rules: policy.SearchRules{RequireSubstantive: compat.RequireSubstantive}, Suppressed: suppressed,
 	})
+	limits := c.serverLimits()
+	var err error
+	if limits.Connections, err = c.connections(openFiles(), c.Workers); err != nil {
+		return nil, exitError{exitUsage, err}
+	}
 	b := currentBuild()
 	config := server.Config{
 		Exports: s.exports, Searches: searches, ParseExport: s.exports.ParseRequest, Ready: s.ready,
 		Registry: registry, BaseURL: s.base, Version: b.full(), Released: b.committed, Logger: s.log, Now: s.directory.Now,
 		Contact: c.Contact.Contact, Rules: c.serverRules(suppressed),
 		PostDownload: compat.PostDownload, StrictAccept: compat.StrictAccept, RequestIDStrict: compat.StrictRequestID,
-		Limits: c.serverLimits(), Observer: s.metrics, BehindProxy: c.BehindProxy, TrustedProxies: c.trustedProxies(), Hosts: c.hosts(s.base),
+		Limits: limits, Observer: s.metrics, BehindProxy: c.BehindProxy, TrustedProxies: c.trustedProxies(), Hosts: c.hosts(s.base),
 	}
 	if s.audit != nil {
 		config.Audit = s.audit

@@ -21,7 +21,8 @@ func (c *serveCmd) logStart(s *runningServer, handler *server.Server) {
 	l := handler.Limits
 	s.log.Info("limits",
 		"max_body", humanize.Bytes(l.Body), "max_header", humanize.Bytes(int64(l.Header)), "max_url", humanize.Bytes(int64(l.URL)), "max_parameters", l.Parameters,
-		"requests_per_second", orNone(l.Rate), "burst", orNone(l.Burst), "downloads", orNone(l.Downloads), "searches", orNone(l.Searches), "slow_searches", c.slowSearches(), "search_wait", c.SearchWait, "jobs", orNone(c.Jobs),
+		"requests_per_second", orNone(l.Rate), "burst", orNone(l.Burst), "downloads", orNone(l.Downloads), "searches", orNone(l.Searches), "connections", l.Connections, "client_connections", orNone(l.ClientConnections), "open_files", orNone(int(min(openFiles(), 1<<40))),
+		"answer_memory", humanize.Bytes(l.Memory), "client_answer_memory", humanize.Bytes(l.ClientMemory), "slow_searches", c.slowSearches(), "search_wait", c.SearchWait, "jobs", orNone(c.Jobs),
 		"workers", c.Workers, "part_bytes", humanize.Bytes(c.PartBytes), "retention", c.Retention, "poll_limit", c.PollLimit, "page_life", c.PageLife)
 	if s.cert != nil {
 		s.log.Info("certificate", "file", c.TLSCert, "expires", s.cert.expires())

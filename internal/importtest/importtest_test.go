@@ -56,6 +56,7 @@ var levels = [][]rule{
 		{"internal/report", []string{"internal/fhir", "internal/humanize"}, "reads resources, not a store"},
 	},
 	{
+		{"internal/share", []string{"internal/client"}, "amounts of anything, by client"},
 		{"internal/search/index", []string{"internal/fhir", "internal/fhirpath", "internal/conformance"}, "entries follow from definitions"},
 		{"internal/search/bound", []string{"internal/fhir", "internal/conformance", "internal/search/query"}, "names with their definitions, without rules"},
 	},
@@ -72,11 +73,11 @@ var levels = [][]rule{
 		{"internal/backup", []string{"internal/fhir", "internal/failpoint", "internal/blob", "internal/store"}, "the order of a copy; the drivers copy their databases"},
 		{"internal/store/writepath", []string{"internal/fhir", "internal/failpoint", "internal/store", "internal/search/index"}, "the rules of writing that both drivers share, no SQL"},
 		{"internal/store/jobsql", []string{"internal/client", "internal/fhir", "internal/failpoint", "internal/store", "internal/store/placeholder", "internal/store/sqlrows"}, "the job tables of any SQL database"},
-		{"internal/job", []string{"internal/fhir", "internal/failpoint", "internal/humanize", "internal/store"}, "the engine does not depend on exports"},
+		{"internal/job", []string{"internal/fhir", "internal/failpoint", "internal/humanize", "internal/oserror", "internal/store"}, "the engine does not depend on exports"},
 		{"internal/load", []string{"internal/fhir", "internal/humanize", "internal/failpoint", "internal/r4", "internal/conformance", "internal/policy", "internal/search/index", "internal/store", "internal/strictjson"}, "loads files into a directory of either database"},
 		{"internal/metrics", []string{"internal/fhir", "internal/damage", "internal/store"}, "implements the observers that other packages define"},
 		{"internal/check", []string{"internal/fhir", "internal/conformance", "internal/policy", "internal/search/index", "internal/store", "internal/part", "internal/blob"}, "compares what is stored with the rules, on either database"},
-		{"internal/searchset", []string{"internal/fhir", "internal/auth", "internal/requestid", "internal/conformance", "internal/policy", "internal/search", "internal/search/plan", "internal/store"}, "searches and reads, without HTTP and drivers"},
+		{"internal/searchset", []string{"internal/share", "internal/fhir", "internal/auth", "internal/requestid", "internal/conformance", "internal/policy", "internal/search", "internal/search/plan", "internal/store"}, "searches and reads, without HTTP and drivers"},
 		{"internal/store/searchsql/sqlwriter", []string{"internal/fhir", "internal/search/index", "internal/search/plan", "internal/store", "internal/store/placeholder", "internal/store/searchsql/physical"}, "returns text; makes no decisions and runs nothing"},
 		{"internal/store/metasql", []string{"internal/fhir", "internal/failpoint", "internal/store", "internal/store/sqlrows"}, "table meta of any SQL database"},
 		{"internal/store/deadline", []string{"internal/client", "internal/fhir", "internal/humanize", "internal/search/plan", "internal/store"}, "limits the time and the number of searches; runs no statement itself"},
@@ -88,7 +89,7 @@ var levels = [][]rule{
 	},
 	{
 		{"internal/store/searchsql", []string{"internal/search/index", "internal/search/plan", "internal/store", "internal/store/searchsql/optimiser", "internal/store/searchsql/physical", "internal/store/searchsql/sqlwriter"}, "decides which statements run; the drivers run them"},
-		{"internal/server", []string{"internal/fhir", "internal/damage", "internal/oserror", "internal/audit", "internal/auth", "internal/client", "internal/requestid", "internal/conformance", "internal/store", "internal/export", "internal/searchset", "internal/blob"}, "HTTP, without drivers"},
+		{"internal/server", []string{"internal/share", "internal/fhir", "internal/damage", "internal/oserror", "internal/audit", "internal/auth", "internal/client", "internal/requestid", "internal/conformance", "internal/store", "internal/export", "internal/searchset", "internal/blob"}, "HTTP, without drivers"},
 	},
 	{
 		{"internal/store/sqlite", []string{"internal/filelock", "internal/store/deadline", "internal/store/metasql", "internal/store/sqlrows", "internal/store/inspectsql", "internal/store/placeholder", "internal/fhir", "internal/oserror", "internal/failpoint", "internal/store", "internal/store/writepath", "internal/store/jobsql", "internal/search/index", "internal/search/plan", "internal/store/searchsql"}, "a driver does not depend on HTTP, exports or another driver"},

@@ -17,6 +17,8 @@
 //   - The function returns an error: the claim is released and the task retried a little
 //     later, up to three attempts in all; then the job fails. A [Permanent] error fails the
 //     job at once.
+//   - The process or the machine has too many files open: the claim is released, does not count as
+//     an attempt, and the task is retried a little later, until the watchdog fails the job.
 //   - The engine stops: the claim is released at once and does not count as an attempt.
 //   - The process crashes: the lease ends and the task is claimed again. Claims count as
 //     attempts, so a job that crashes the process fails in the end.

@@ -14,6 +14,7 @@ import (
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/humanize"
+	"muster/internal/oserror"
 	"muster/internal/store"
 
 	"github.com/google/uuid"
@@ -172,6 +173,11 @@ func (e *Engine) process(ctx context.Context, task *store.Task) {
 		e.log(task).Info("the task was stopped", "reason", err)
 	case ctx.Err() != nil:
 		e.release(finish, task, 0, false)
+	case oserror.IsOutOfFiles(err):
+		// The watchdog ends the wait.
+		e.causes.Store(task.Job.ID, err)
+		e.log(task).Error("an attempt waits for open files to be closed", "wait", e.Backoff, "error", oserror.Wrap("", err))
+		e.release(finish, task, e.Backoff, false)
 	case errors.As(err, new(permanent)), task.Attempt >= e.Attempts:
 		e.fail(finish, task, err)
 	default:
@@ -274,6 +280,9 @@ func (e *Engine) failStalled(ctx context.Context, before fhir.Instant) {
 	}
 	for _, job := range stalled {
 		reason := fmt.Sprintf("The export made no progress for %s. Please start it again.", humanize.Duration(e.StallAfter))
+		if err, ok := e.causes.Load(job.ID); ok && oserror.IsOutOfFiles(err.(error)) {
+			reason = oserror.ClientOutOfFiles + " " + reason
+		}
 		if err := e.Jobs.Fail(ctx, job.ID, reason, e.now(), e.expires()); err != nil {
 			e.Logger.Error("failing a stalled job failed", "job", job.ID, "error", err)
 			continue

@@ -3,10 +3,13 @@ package job
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,6 +30,7 @@ type fake struct {
 	attempt int
 	stalled []store.Job
 	renew   func(found int64) error
+	retried bool  // a claim that was released without a failure is free again
 	current int64 // claims before this one are lost
 	calls   []string
 	called  chan struct{} // one token for each call
@@ -68,6 +72,9 @@ func (f *fake) Release(_ context.Context, _ *store.Task, _ fhir.Instant, failed 
 	call := "stopped"
 	if failed {
 		call, f.free = "failed attempt", true
+	} else {
+		f.attempt-- // as the store
+		f.free = f.retried
 	}
 	f.record(call)
 	return nil
@@ -131,6 +138,27 @@ func TestErrorsAreTriedThreeTimes(t *testing.T) {
 	f := newFake()
 	calls := run(t, f, 3, Config{Work: func(context.Context, *Claim) error { return errors.New("broken") }})
 	want(t, calls, "failed attempt", "failed attempt", "failed: The export could not be finished after 3 attempts")
+}
+
+// TestOutOfFilesIsWaitedOut checks that attempts without open files do not count, and that the
+// watchdog says why the job made no progress.
+func TestOutOfFilesIsWaitedOut(t *testing.T) {
+	f, attempts := newFake(), 0
+	f.retried = true
+	calls := run(t, f, 10, Config{Workers: 1, Work: func(context.Context, *Claim) error {
+		if attempts++; attempts < 8 {
+			return fmt.Errorf("write a part: %w", &fs.PathError{Op: "open", Path: "x", Err: syscall.EMFILE})
+		}
+		return errors.New("broken")
+	}})
+	want(t, calls, append(slices.Repeat([]string{"stopped"}, 7), "failed attempt", "failed attempt", "failed: The export could not be finished after 3 attempts")...)
+
+	f = newFake()
+	f.stalled = []store.Job{{ID: "job", State: store.Writing}}
+	e := New(Config{Jobs: f, Logger: slog.New(slog.DiscardHandler)})
+	e.causes.Store("job", error(syscall.ENFILE))
+	e.failStalled(t.Context(), 0)
+	want(t, f.calls, "failed: The server has too many files and connections open. The export made no progress for 10m.")
 }
 
 func TestPermanentErrorFailsAtOnce(t *testing.T) {

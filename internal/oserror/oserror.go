@@ -5,6 +5,7 @@ package oserror
 import (
 	"errors"
 	"fmt"
+	"os"
 	"syscall"
 )
 
@@ -29,10 +30,36 @@ const (
 	ClientDiskFull            = "The disk of the server is full."
 	ClientDiskReadOnly        = "The disk of the server is not writable."
 	ClientDiskFailed          = "The disk of the server failed."
+	ClientOutOfFiles          = "The server has too many files and connections open."
 	ClientDatabaseUnavailable = "The database of the server is not available."
 )
 
-// Wrap returns an [*Error] for a disk error about a file at path. It returns other errors,
+// IsOutOfFiles reports whether an error says that the process or the machine has too many files
+// open. The next attempt may succeed.
+func IsOutOfFiles(err error) bool {
+	var number syscall.Errno
+	if !errors.As(err, &number) {
+		return false
+	}
+	number = posix(number)
+	return number == syscall.EMFILE || number == syscall.ENFILE
+}
+
+// OutOfFiles returns an error for which [IsOutOfFiles] is true if no further file can be opened
+// now, and nil otherwise.
+func OutOfFiles() error {
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		if IsOutOfFiles(err) {
+			return err
+		}
+		return nil
+	}
+	_ = f.Close()
+	return nil
+}
+
+// Wrap returns an [*Error] for a disk error about a file at path, or for too many open files. It returns other errors,
 // and wrapped ones, unchanged.
 func Wrap(path string, err error) error {
 	var wrapped *Error
@@ -44,6 +71,10 @@ func Wrap(path string, err error) error {
 		return err
 	}
 	switch posix(number) {
+	case syscall.EMFILE:
+		return &Error{"too many open files: raise the limit of open files of the process (ulimit -n, LimitNOFILE of systemd), or lower --connections", ClientOutOfFiles, err}
+	case syscall.ENFILE:
+		return &Error{"too many open files on this machine: raise fs.file-max, or end other programs", ClientOutOfFiles, err}
 	case syscall.ENOSPC, syscall.EDQUOT:
 		return &Error{fmt.Sprintf("the disk of %s is full: free some space", path), ClientDiskFull, err}
 	case syscall.EROFS:

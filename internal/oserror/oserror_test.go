@@ -19,6 +19,8 @@ func TestWrap(t *testing.T) {
 		{syscall.EDQUOT, "the disk of /data is full", ClientDiskFull},
 		{syscall.EROFS, "read-only: mount it for writing", ClientDiskReadOnly},
 		{syscall.EACCES, "check the owner and the permissions", ClientDiskReadOnly},
+		{syscall.EMFILE, "raise the limit of open files of the process", ClientOutOfFiles},
+		{syscall.ENFILE, "too many open files on this machine", ClientOutOfFiles},
 		{syscall.EIO, "the disk of /data failed", ClientDiskFailed},
 	} {
 		cause := &fs.PathError{Op: "write", Path: "/data/x", Err: c.number}

@@ -9,6 +9,8 @@ import (
 // posix returns the POSIX number of an error of the operating system.
 func posix(number syscall.Errno) syscall.Errno {
 	switch number {
+	case windows.ERROR_TOO_MANY_OPEN_FILES:
+		return syscall.EMFILE
 	case windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL:
 		return syscall.ENOSPC
 	case windows.ERROR_DISK_QUOTA_EXCEEDED:

@@ -11,6 +11,7 @@ import (
 	"muster/internal/policy"
 	"muster/internal/requestid"
 	"muster/internal/search"
+	"muster/internal/share"
 	"muster/internal/store"
 )
 
@@ -20,6 +21,8 @@ type pageRequest struct {
 	offset int    // of the first match in the result set
 	count  int    // matches per page
 	pretty bool
+
+	sizes map[store.RowKey]int64 // of the matches, if the search has just found them
 }
 
 // writePage writes one page of a result set.
@@ -39,7 +42,7 @@ func (s *Service) writePage(ctx context.Context, results resultSet, p pageReques
 		b.add("]") // a Bundle without entries has no member entry (SR-08)
 	}
 	b.add("}")
-	body := b.text.Bytes()
+	body := b.text
 	if p.pretty {
 		body = pretty(body)
 	}
@@ -79,6 +82,13 @@ func (s *Service) writeEntries(ctx context.Context, b *bundle, p pageRequest) er
 	if err != nil {
 		return err
 	}
+	size, err := s.sizeOf(ctx, keys, p.sizes)
+	if err != nil {
+		return err
+	}
+	if err := b.reserve(ctx, len(keys), size, p.pretty); err != nil {
+		return err
+	}
 	var matches []store.Row
 	err = s.Store.Bodies(ctx, keys, func(row store.Row, line []byte) error {
 		if !b.results.visible.Shows(row.Visibility) {
@@ -90,7 +100,7 @@ func (s *Service) writeEntries(ctx context.Context, b *bundle, p pageRequest) er
 	if err != nil {
 		return err
 	}
-	if err := s.writeIncludes(ctx, b, matches); err != nil {
+	if err := s.writeIncludes(ctx, b, matches, p.pretty); err != nil {
 		return err
 	}
 	if b.results.hasMore {
@@ -102,7 +112,7 @@ func (s *Service) writeEntries(ctx context.Context, b *bundle, p pageRequest) er
 // writeIncludes writes the resources that the matches of the page include. _elements
 // names elements of the searched type, so it does not apply to included resources;
 // _summary does.
-func (s *Service) writeIncludes(ctx context.Context, b *bundle, matches []store.Row) error {
+func (s *Service) writeIncludes(ctx context.Context, b *bundle, matches []store.Row, pretty bool) error {
 	if len(b.results.includes) == 0 {
 		return nil
 	}
@@ -114,7 +124,9 @@ func (s *Service) writeIncludes(ctx context.Context, b *bundle, matches []store.
 	for n, row := range included.rows {
 		keys[n] = row.Key
 	}
-	b.text.Grow(int(included.bytes))
+	if err := b.reserve(ctx, len(keys), included.bytes, pretty); err != nil {
+		return err
+	}
 	err = s.Store.Bodies(ctx, keys, func(row store.Row, line []byte) error {
 		if !policy.Readable(row.Visibility) {
 			return nil
@@ -135,12 +147,60 @@ type bundle struct {
 	results   resultSet
 	base      string
 	requestID string
-	text      bytes.Buffer
+	text      []byte
+	reserved  int64 // bytes for the text
 	entries   int
 	resources int
 }
 
-func (b *bundle) add(text string) { b.text.WriteString(text) }
+func (b *bundle) add(text string) { b.text = append(b.text, text...) }
+
+// entryBytes are the bytes of an entry besides its resource, and of a tag in it.
+const entryBytes = 512
+
+// prettyFactor is how many times the bytes of a body are needed to indent it: they themselves, and
+// the indented body, which is about twice as long.
+const prettyFactor = 3
+
+// reserve reserves the memory for entries whose resources have a size in all. The text does not
+// grow beyond it.
+func (b *bundle) reserve(ctx context.Context, entries int, size int64, pretty bool) error {
+	size += int64(len(b.text) + (entries+1)*entryBytes)
+	more := size - b.reserved
+	b.reserved = size
+	if pretty {
+		more *= prettyFactor
+	}
+	if err := share.Reserve(ctx, more); err != nil {
+		return err
+	}
+	b.text = append(make([]byte, 0, size), b.text...)
+	return nil
+}
+
+// sizeOf returns the bytes of all keys. known has the sizes if they have been read.
+func (s *Service) sizeOf(ctx context.Context, keys []store.RowKey, known map[store.RowKey]int64) (size int64, err error) {
+	if known == nil {
+		rows, err := s.Store.Rows(ctx, keys)
+		if err != nil {
+			return 0, err
+		}
+		known = sizesOf(rows)
+	}
+	for _, key := range keys {
+		size += known[key]
+	}
+	return size, nil
+}
+
+// sizesOf returns the bytes of rows by their keys.
+func sizesOf(rows []store.Row) map[store.RowKey]int64 {
+	sizes := make(map[store.RowKey]int64, len(rows))
+	for _, row := range rows {
+		sizes[row.Key] = row.Size
+	}
+	return sizes
+}
 
 func (b *bundle) link(relation, url string) {
 	b.add(`{"relation":"` + relation + `","url":"`)
@@ -163,12 +223,10 @@ func (b *bundle) resource(row store.Row, line []byte, mode string, form search.R
 	b.beginEntry()
 	b.resources++
 	b.add(`"fullUrl":"` + b.base + "/" + row.Key.Type().String() + "/" + row.ID + `","resource":`)
-	b.text.Grow(len(line) + 256)
-	represented, err := represent(b.text.AvailableBuffer(), row.Key.Type(), line, form)
-	if err != nil {
+	var err error
+	if b.text, err = represent(b.text, row.Key.Type(), line, form); err != nil {
 		return err
 	}
-	b.text.Write(represented)
 	b.add(`,"search":{"mode":"` + mode + `"}}`)
 	return nil
 }
@@ -177,7 +235,7 @@ func (b *bundle) resource(row store.Row, line []byte, mode string, form search.R
 func (b *bundle) outcome(code fhir.Code, text string) {
 	b.beginEntry()
 	b.add(`"resource":`)
-	b.text.Write(fhir.OutcomeJSON(b.requestID, fhir.OutcomeIssue{Severity: "warning", Code: code, Diagnostics: text}))
+	b.text = append(b.text, fhir.OutcomeJSON(b.requestID, fhir.OutcomeIssue{Severity: "warning", Code: code, Diagnostics: text})...)
 	b.add(`,"search":{"mode":"outcome"}}`)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -13,12 +14,14 @@ import (
 	_ "time/tzdata" // dates are read in Sydney
 
 	"muster/internal/auth"
+	"muster/internal/client"
 	"muster/internal/conformance"
 	"muster/internal/fhir"
 	"muster/internal/load"
 	"muster/internal/policy"
 	"muster/internal/search"
 	"muster/internal/search/index"
+	"muster/internal/share"
 	"muster/internal/store"
 	"muster/internal/store/sqlite"
 )
@@ -324,5 +327,56 @@ func TestIncludesEndByBytes(t *testing.T) {
 	b := s.search(fhir.Organization, "_id=org&_revinclude=Location:organization")
 	if n := len(b.ids("include")); n != maxBytes/600_500 || len(b.ids("outcome")) != 1 {
 		t.Errorf("%d included, %d warnings", n, len(b.ids("outcome")))
+	}
+}
+
+// TestMemoryOfAnswers checks that the memory of each answer is reserved before it is used, and that
+// an answer without memory is not read.
+func TestMemoryOfAnswers(t *testing.T) {
+	s := newTestService(t)
+	s.loadMany(60, `{"resourceType":"Organization","id":"o{n}","active":true,"name":"Wide {n}","alias":["`+strings.Repeat("a", 20_000)+`"]}`)
+	s.loadMany(60, `{"resourceType":"Location","id":"l{n}","status":"active","mode":"instance","name":"Wide {n}","managingOrganization":{"reference":"Organization/o{n}"}}`)
+	next := s.search(fhir.Organization, "name=wide&_count=20").link("next")
+	for _, c := range []struct {
+		name   string
+		answer func(context.Context) ([]byte, error)
+	}{
+		{"search", func(ctx context.Context) ([]byte, error) {
+			a, err := s.Search(ctx, fhir.Organization, "name=wide&_count=50")
+			return a.Body, err
+		}},
+		{"indented", func(ctx context.Context) ([]byte, error) {
+			a, err := s.Search(ctx, fhir.Organization, "name=wide&_count=50&_pretty=true")
+			return a.Body, err
+		}},
+		{"included", func(ctx context.Context) ([]byte, error) {
+			a, err := s.Search(ctx, fhir.Location, "name=wide&_count=50&_include=Location:organization")
+			return a.Body, err
+		}},
+		{"page", func(ctx context.Context) ([]byte, error) {
+			a, err := s.Page(ctx, 0, queryOf(next))
+			return a.Body, err
+		}},
+		{"read", func(ctx context.Context) ([]byte, error) {
+			r, err := s.Read(ctx, fhir.Organization, "o00001", "")
+			return r.Body, err
+		}},
+	} {
+		for _, total := range []int64{1 << 30, 10_000} {
+			pool := share.New(total, 0)
+			ctx, account := share.Open(t.Context(), pool, client.Client{Name: "a"}, time.Millisecond, func() {})
+			taken := pool.Used()
+			if total < 1<<20 { // all but a little is taken
+				other, err := pool.Take(client.Client{Name: "a"}, total-1000, func() {})
+				s.must(err)
+				defer other.Return()
+				if _, err := c.answer(ctx); !errors.Is(err, share.ErrFull) {
+					t.Errorf("%s without memory: %v", c.name, err)
+				}
+			} else if body, err := c.answer(ctx); err != nil || len(body) < 20_000 || pool.Used()-taken < int64(cap(body)-entryBytes) {
+				t.Errorf("%s: %d bytes in a buffer of %d, of which %d are reserved, %v", c.name, len(body), cap(body), pool.Used()-taken, err)
+			}
+			account.Close()
+		}
 	}
 }

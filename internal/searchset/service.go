@@ -12,6 +12,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/policy"
 	"muster/internal/search"
+	"muster/internal/share"
 	"muster/internal/store"
 )
 
@@ -91,7 +92,7 @@ func (s *Service) Search(ctx context.Context, t fhir.Type, rawQuery string) (Ans
 	if err != nil {
 		return Answer{}, err
 	}
-	return s.writePage(ctx, newResultSet(q, found), pageRequest{self: selfLink(s.BaseURL, q.Text()), count: q.Results.Count, pretty: q.Results.Form.Pretty})
+	return s.writePage(ctx, newResultSet(q, found), pageRequest{self: selfLink(s.BaseURL, q.Text()), count: q.Results.Count, pretty: q.Results.Form.Pretty, sizes: sizesOf(found.Rows)})
 }
 
 // suppressedAccess returns the client's access to suppressed resources.
@@ -140,6 +141,13 @@ func (s *Service) Read(ctx context.Context, t fhir.Type, id, rawQuery string) (R
 	}
 	var read Resource
 	for _, row := range rows {
+		size := row.Size + entryBytes
+		if form.Pretty {
+			size *= prettyFactor
+		}
+		if err := share.Reserve(ctx, size); err != nil {
+			return Resource{}, err
+		}
 		err = errors.Join(err, reads.Bodies(ctx, []store.RowKey{row.Key}, func(row store.Row, line []byte) (err error) {
 			if !policy.Readable(row.Visibility) {
 				return nil

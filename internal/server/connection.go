@@ -34,12 +34,21 @@ import (
 // handshakeTimeout is the maximum time of a TLS handshake.
 const handshakeTimeout = 10 * time.Second
 
+// The limits of a connection of HTTP/2. net/http bounds the rest: streams that are reset count until
+// their handler has ended, four times as many wait, and a connection whose client does not read
+// the answers to its settings and pings is closed.
+const (
+	maxStreams  = 64       // at once
+	http2Buffer = 16 << 10 // bytes of a frame
+	http2Window = 64 << 10 // bytes of bodies that no handler has read
+)
+
 // lingerTimeout is how long a closing connection is read, so that a client that still sends
 // its request can read the answer.
 const lingerTimeout = 500 * time.Millisecond
 
 // Listen returns the listener to pass to h.Serve, and sets h up for its connections: it sets
-// ConnContext and TLSConfig, and adds to ConnState. config is the configuration of TLS, nil for
+// ConnContext, TLSConfig and HTTP2, and adds to ConnState. config is the configuration of TLS, nil for
 // plain HTTP. The handler of h must be s.
 func (s *Server) Listen(h *http.Server, l net.Listener, config *tls.Config) net.Listener {
 	h.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
@@ -50,9 +59,18 @@ func (s *Server) Listen(h *http.Server, l net.Listener, config *tls.Config) net.
 		if own, ok := c.(*connection); ok && state == http.StateIdle {
 			own.endRequest()
 		}
+		noteState(c, state)
 		if also != nil {
 			also(c, state)
 		}
+	}
+	l = countingListener{l, s}
+	h.HTTP2 = &http.HTTP2Config{
+		MaxConcurrentStreams:          maxStreams,
+		MaxReadFrameSize:              http2Buffer,
+		MaxReceiveBufferPerConnection: http2Window,
+		MaxReceiveBufferPerStream:     http2Window,
+		WriteByteTimeout:              progressTimeout,
 	}
 	if config == nil {
 		return plainListener{l, s}

@@ -9,4 +9,9 @@ const (
 	DefaultRate          = 100 // requests per second
 	DefaultDownloads     = 16
 	DefaultSearches      = 4
+	DefaultConnections   = 1024
+	DefaultMemory        = 64 << 20 // bytes
+
+	DefaultClientConnections = 64
+	DefaultClientMemory      = 16 << 20 // bytes
 )

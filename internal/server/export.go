@@ -11,6 +11,7 @@ import (
 
 	"muster/internal/audit"
 	"muster/internal/fhir"
+	"muster/internal/share"
 	"muster/internal/store"
 )
 
@@ -103,8 +104,16 @@ func hasBody(r *http.Request) bool {
 	return !errors.Is(err, io.EOF)
 }
 
-// readBody reads a body of at most limit bytes.
+// readBody reads a body of at most limit bytes. It reserves the memory for the body and for its
+// growing buffer.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	announced := min(r.ContentLength, limit)
+	if r.ContentLength < 0 {
+		announced = limit
+	}
+	if err := share.Reserve(r.Context(), 2*announced); err != nil {
+		return nil, err
+	}
 	var body bytes.Buffer
 	if err := copyBody(&body, w, r, limit); err != nil {
 		return nil, err

@@ -44,6 +44,21 @@ type Limits struct {
 	// wait up to searchWait for a slot (429). The pool of database connections for searches
 	// is larger, so that one client cannot occupy all of them. Zero means no limit.
 	Searches int
+
+	// Connections is the maximum number of open connections, and of downloads, of all clients.
+	// Beyond it, connections of the client with the most are closed for those of others, idle
+	// ones first. Defaults to 1024.
+	Connections int
+	// ClientConnections is the maximum number of open connections of one client; further ones
+	// are closed at once. Proxies have no such limit. Zero means no limit.
+	ClientConnections int
+	// Memory is the maximum number of bytes of all requests and answers under way (503). Beyond
+	// it, answers of the client with the most are broken off for those of others. Defaults to
+	// 64 MiB.
+	Memory int64
+	// ClientMemory is the maximum number of bytes of requests and answers of one client (429).
+	// An answer beyond it counts as much as it. Zero means no limit.
+	ClientMemory int64
 }
 
 func (l Limits) withDefaults() Limits {
@@ -55,6 +70,10 @@ func (l Limits) withDefaults() Limits {
 	l.Burst = cmp.Or(max(0, l.Burst), int(math.Ceil(2*l.Rate)))
 	l.Downloads = max(0, l.Downloads)
 	l.Searches = max(0, l.Searches)
+	l.Connections = cmp.Or(max(0, l.Connections), DefaultConnections)
+	l.ClientConnections = max(0, l.ClientConnections)
+	l.Memory = cmp.Or(max(0, l.Memory), DefaultMemory)
+	l.ClientMemory = max(0, l.ClientMemory)
 	return l
 }
 

@@ -181,6 +181,8 @@ type responseRecorder struct {
 	status   int
 	bytes    int64
 	broken   bool
+
+	brokenOff atomic.Bool // other clients need what the request holds
 }
 
 // Unwrap lets http.ResponseController find the underlying writer.
@@ -246,6 +248,9 @@ func (w *responseRecorder) begin() {
 // connection, so each response sets its own.
 func (w *responseRecorder) extendWriteDeadline() {
 	_ = w.control.SetWriteDeadline(time.Now().Add(progressTimeout))
+	if w.brokenOff.Load() {
+		w.breakOff()
+	}
 }
 
 // onlyWriter hides ReadFrom.

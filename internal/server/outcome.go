@@ -12,6 +12,7 @@ import (
 	"muster/internal/export"
 	"muster/internal/fhir"
 	"muster/internal/oserror"
+	"muster/internal/share"
 	"muster/internal/store"
 )
 
@@ -119,6 +120,12 @@ func serviceIssue(err error) (fhir.Issue, bool) {
 		return fhir.Issue{Code: fhir.CodeException, Diagnostics: damaged.Reason() + " Retrying does not help before that is repaired: report the X-Request-ID of this response."}, true
 	case errors.As(err, &broken):
 		return fhir.Issue{Code: fhir.CodeTransient, Diagnostics: broken.Reason() + " Try again later."}, true
+	case oserror.IsOutOfFiles(err):
+		return fhir.Issue{Code: fhir.CodeTransient, Diagnostics: oserror.ClientOutOfFiles + " Try again later."}, true
+	case errors.Is(err, share.ErrLimit):
+		return fhir.Issue{Code: fhir.CodeThrottled, Diagnostics: "Your requests under way take as much memory as one client may have: read the answers to earlier requests, and try again after the number of seconds in Retry-After."}, true
+	case errors.Is(err, share.ErrFull):
+		return fhir.Issue{Code: fhir.CodeTransient, Diagnostics: "The server is busy with the requests of other clients: try again after the number of seconds in Retry-After."}, true
 	case errors.Is(err, store.ErrBusy):
 		return fhir.Issue{Code: fhir.CodeTransient, Diagnostics: "The server is busy with the searches of other clients: try again after the number of seconds in Retry-After."}, true
 	case errors.Is(err, store.ErrTooCostly):
@@ -153,7 +160,7 @@ func cancelError(err error) error {
 // needsOperator reports whether an error that is sent to clients must be fixed by the
 // operator, and is therefore logged with its cause.
 func needsOperator(err error) bool {
-	return errors.Is(err, export.ErrFileLost) || errors.As(err, new(*oserror.Error)) || errors.As(err, new(*damage.Error))
+	return errors.Is(err, export.ErrFileLost) || errors.As(err, new(*oserror.Error)) || errors.As(err, new(*damage.Error)) || oserror.IsOutOfFiles(err)
 }
 
 // resolve returns status and issues of an error. If internal is true, the error is
@@ -211,7 +218,10 @@ var contentHeaders = []string{
 // retryAfterUnavailable is the default Retry-After of a 503 response, in seconds.
 const retryAfterUnavailable = 30
 
-// busyWait is the Retry-After of a search that waited too long for its turn, in seconds.
+// shared are the limits of what clients share, by the errors of requests beyond them.
+var shared = map[error]string{store.ErrBusy: RefusedBusy, share.ErrLimit: RefusedMemory, share.ErrFull: RefusedFull}
+
+// busyWait is the Retry-After of a request beyond one of them, in seconds.
 const busyWait = 5
 
 // writeOutcome writes the OperationOutcome of an error (ER-01, ER-04).
@@ -240,9 +250,11 @@ func (s *Server) writeOutcome(w http.ResponseWriter, r *http.Request, err error)
 	if many, ok := errors.AsType[export.TooManyJobs](err); ok {
 		h.Set("Retry-After", strconv.Itoa(many.RetryAfter)) // KO-52
 	}
-	if errors.Is(err, store.ErrBusy) {
-		s.countRefusal(RefusedBusy)
-		h.Set("Retry-After", strconv.Itoa(busyWait))
+	for reason, limit := range shared {
+		if errors.Is(err, reason) {
+			s.countRefusal(limit)
+			h.Set("Retry-After", strconv.Itoa(busyWait))
+		}
 	}
 	if status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", strconv.Itoa(retryAfterUnavailable)) // PO-12

@@ -9,6 +9,7 @@ import (
 
 	"muster/internal/export"
 	"muster/internal/fhir"
+	"muster/internal/share"
 	"muster/internal/store"
 )
 
@@ -60,6 +61,9 @@ func (s *Server) poll(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch status.State {
 	case store.Complete:
+		if err := share.Reserve(r.Context(), int64(len(status.Manifest))); err != nil {
+			return err
+		}
 		noteResources(r, status.Total)
 		writeManifest(w, status)
 		return nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"muster/internal/audit"
+	"muster/internal/share"
 )
 
 // handler answers a request or returns an error for outcome.go. After the first byte of a
@@ -77,30 +78,34 @@ func (s *Server) endpoint(route route) http.Handler {
 		if route.before != nil {
 			route.before(w, r)
 		}
+		serve := func(r *http.Request) error {
+			if x.refused != nil {
+				return x.refused
+			}
+			if handle := route.methods[effectiveMethod(r.Method)]; handle != nil {
+				if route.stream {
+					return s.stream(w, r, handle)
+				}
+				return handle(w, r)
+			}
+			if route.fallback != nil {
+				return route.fallback(w, r)
+			}
+			return methodNotAllowed(r, allow)
+		}
 		if err := s.withDeadline(w, r, route, func(r *http.Request) error {
 			if !route.anyHost {
 				if err := s.checkHost(r); err != nil {
 					return err
 				}
 			}
-			if !route.unlimited {
-				if err := s.checkRate(r); err != nil {
-					return err
-				}
+			if route.unlimited {
+				return serve(r)
 			}
-			if x.refused != nil {
-				return x.refused
+			if err := s.checkRate(r); err != nil {
+				return err
 			}
-			if serve := route.methods[effectiveMethod(r.Method)]; serve != nil {
-				if route.stream {
-					return s.stream(w, r, serve)
-				}
-				return serve(w, r)
-			}
-			if route.fallback != nil {
-				return route.fallback(w, r)
-			}
-			return methodNotAllowed(r, allow)
+			return s.withMemory(w, r, serve)
 		}); err != nil {
 			s.writeOutcome(w, r, err)
 		}
@@ -126,6 +131,14 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, serve handler) e
 		return err
 	}
 	defer done()
+	closed, err := s.takeFile(w, r)
+	if err != nil {
+		return err
+	}
+	defer closed()
+	if err := share.Reserve(r.Context(), downloadBytes); err != nil {
+		return err
+	}
 	return serve(w, r)
 }
 

@@ -20,6 +20,7 @@ import (
 	"muster/internal/export"
 	"muster/internal/fhir"
 	"muster/internal/searchset"
+	"muster/internal/share"
 )
 
 // Exports is the bulk export as the server uses it; [export.Service] implements it. The
@@ -67,7 +68,11 @@ const (
 	RefusedSearch   = "search"   // too many concurrent searches
 	RefusedJob      = "job"      // too many live exports
 	RefusedHost     = "host"     // a host that the server does not serve
-	RefusedBusy     = "busy"     // the search waited too long for its turn; no limit of the client
+	RefusedMemory   = "memory"   // the client's requests and answers take too much memory
+	RefusedFull     = "full"     // those of all clients do; no limit of the client
+	// too many connections, of the client or of all clients; there is no answer
+	RefusedConnection = "connection"
+	RefusedBusy       = "busy" // the search waited too long for its turn; no limit of the client
 )
 
 // Config configures a [Server]. All fields without "optional" are required.
@@ -131,6 +136,9 @@ type Config struct {
 type Server struct {
 	Config
 	clients     *clients
+	connections *share.Pool // of the listeners
+	memory      *share.Pool // bytes of requests and answers under way
+	files       *share.Pool // open files of downloads
 	basePath    string
 	routes      []route
 	handler     http.Handler
@@ -147,7 +155,11 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	c.Limits = c.Limits.withDefaults()
-	s := &Server{Config: c, clients: newClients(c.Limits, c.Now), basePath: basePath, bodyTimeout: bodyTimeout}
+	s := &Server{Config: c, clients: newClients(c.Limits, c.Now),
+		connections: share.New(int64(c.Limits.Connections), int64(c.Limits.ClientConnections)),
+		memory:      share.New(c.Limits.Memory, c.Limits.ClientMemory),
+		files:       share.New(int64(c.Limits.Connections), 0),
+		basePath:    basePath, bodyTimeout: bodyTimeout}
 	s.mount(s.exportRoutes())
 	s.mount(s.pollRoutes())
 	s.mount(s.binaryRoutes())

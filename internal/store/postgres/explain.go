@@ -21,6 +21,9 @@ func explain(err error) error {
 		}
 		return err
 	}
+	if oserror.IsOutOfFiles(err) {
+		return oserror.Wrap("", err)
+	}
 	var unreachable *pgconn.ConnectError
 	if errors.As(err, &unreachable) {
 		return &oserror.Error{Client: oserror.ClientDatabaseUnavailable, Err: err,

@@ -17,6 +17,13 @@ func explain(dir string, err error) error {
 		return oserror.Wrap(dir, err)
 	}
 	switch failure.Code() & 0xff {
+	case lib.SQLITE_CANTOPEN, lib.SQLITE_IOERR:
+		// SQLite does not say why it cannot open a file.
+		if full := oserror.OutOfFiles(); full != nil {
+			return oserror.Wrap(dir, errors.Join(err, full))
+		}
+	}
+	switch failure.Code() & 0xff {
 	case lib.SQLITE_FULL:
 		return &oserror.Error{Text: fmt.Sprintf("the disk of %s is full; committed data are safe. Free some space and run the command again", dir), Client: oserror.ClientDiskFull, Err: err}
 	case lib.SQLITE_NOTADB, lib.SQLITE_CORRUPT:

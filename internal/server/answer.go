@@ -1,0 +1,65 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"muster/internal/share"
+)
+
+// The memory that a request takes before its answer is known, and that of a download: its buffers
+// and its decoder.
+const (
+	requestBytes  = 16 << 10
+	downloadBytes = 192 << 10
+)
+
+// memoryWait is how long a request waits for memory.
+const memoryWait = time.Second
+
+// withMemory serves a request with an account for its memory (package share). The account counts
+// until the answer is written. If other clients need the memory more, the answer is broken off.
+func (s *Server) withMemory(w http.ResponseWriter, r *http.Request, serve func(*http.Request) error) error {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	evict := func() {
+		cancel(share.ErrFull)
+		if out, ok := w.(*responseRecorder); ok {
+			out.breakOff()
+		}
+	}
+	ctx, account := share.Open(ctx, s.memory, stateOf(r).from, memoryWait, evict)
+	defer account.Close()
+	if err := share.Reserve(ctx, requestBytes); err != nil {
+		return err
+	}
+	err := serve(r.WithContext(ctx))
+	if err != nil && errors.Is(context.Cause(ctx), share.ErrFull) {
+		return share.ErrFull
+	}
+	return err
+}
+
+// takeFile counts the open file of a download until done is called.
+func (s *Server) takeFile(w http.ResponseWriter, r *http.Request) (done func(), err error) {
+	h, err := s.files.Take(stateOf(r).from, 1, func() {
+		if out, ok := w.(*responseRecorder); ok {
+			out.breakOff()
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return h.Return, nil
+}
+
+// breakOff ends the reading of the request and the writing of the response, now and later. It may
+// be called while the handler runs.
+func (w *responseRecorder) breakOff() {
+	w.brokenOff.Store(true)
+	past := time.Now().Add(-time.Second)
+	_ = w.control.SetReadDeadline(past)
+	_ = w.control.SetWriteDeadline(past)
+}

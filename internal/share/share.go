@@ -1,0 +1,272 @@
+// Package share divides what a server has, such as memory or connections, among its clients.
+//
+// Each client has a limit of its own. When all clients together use up the total, what the client
+// with the most holds is taken from it for a client that holds less. So no number of greedy clients
+// can keep out a modest one.
+package share
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"sync"
+
+	"muster/internal/client"
+)
+
+// The reasons why a pool gives nothing.
+var (
+	// ErrLimit reports that the client has reached its own limit.
+	ErrLimit = errors.New("the client uses as much as one client may: wait until it uses less")
+	// ErrFull reports that all clients together use the total.
+	ErrFull = errors.New("the server has no more to give: try again later")
+)
+
+// Pool is an amount of something that clients take and return. Safe for concurrent use.
+type Pool struct {
+	total, perClient int64
+
+	mu      sync.Mutex
+	used    int64
+	leaving int64 // part of used whose holders were asked to return it
+	names   map[string]int64
+	holders map[client.Client]*holder
+	freed   chan struct{} // is closed when something is returned; nil while nothing waits
+}
+
+// holder is a client with what it holds.
+type holder struct {
+	client client.Client
+	all    []*Holding // in the order in which they were taken
+	idle   []*Holding // those that are idle, in the order in which they became so
+}
+
+// Holding is what a client has taken at once.
+type Holding struct {
+	pool     *Pool
+	holder   *holder
+	amount   int64
+	evict    func()
+	isIdle   bool
+	leaving  bool
+	returned bool
+}
+
+// New returns a pool with a total for all clients, and a limit for each. 0 means no limit for
+// one client.
+func New(total, perClient int64) *Pool {
+	return &Pool{total: total, perClient: perClient, names: map[string]int64{}, holders: map[client.Client]*holder{}}
+}
+
+// Take takes an amount for a client. It returns [ErrLimit] or [ErrFull] if the client cannot have
+// it. An amount beyond a limit counts as that limit. The zero client has no
+// limit besides the total, and is evicted last.
+//
+// The pool calls evict, at most once, when another client is to have the amount; the holder should
+// then return it soon. The pool evicts what is idle first.
+func (p *Pool) Take(c client.Client, amount int64, evict func()) (*Holding, error) {
+	h, victims, err := p.try(c, amount, evict)
+	if len(victims) == 0 {
+		return h, err
+	}
+	for _, v := range victims {
+		v.evict()
+	}
+	h, _, err = p.try(c, amount, evict)
+	return h, err
+}
+
+// Wait is [Pool.Take], but waits until the client can have the amount or ctx ends. Then it returns
+// what Take returned last.
+func (p *Pool) Wait(ctx context.Context, c client.Client, amount int64, evict func()) (*Holding, error) {
+	for {
+		h, err := p.Take(c, amount, evict)
+		if err == nil {
+			return h, nil
+		}
+		p.mu.Lock()
+		if p.freed == nil {
+			p.freed = make(chan struct{})
+		}
+		freed := p.freed
+		p.mu.Unlock()
+		// Something may have been returned before the channel was there.
+		if h, err = p.Take(c, amount, evict); err == nil {
+			return h, nil
+		}
+		select {
+		case <-freed:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// try takes an amount, or returns the holdings whose eviction would make it available.
+func (p *Pool) try(c client.Client, amount int64, evict func()) (*Holding, []*Holding, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	amount = min(amount, p.total)
+	if p.perClient > 0 && c != (client.Client{}) {
+		amount = min(amount, p.perClient)
+		for _, a := range c.Allowances() {
+			if p.names[a.Name]+amount > int64(a.Factor)*p.perClient {
+				return nil, nil, ErrLimit
+			}
+		}
+	}
+	if p.used+amount > p.total {
+		return nil, p.victims(c, amount), ErrFull
+	}
+	owner := p.holders[c]
+	if owner == nil {
+		owner = &holder{client: c}
+		p.holders[c] = owner
+	}
+	h := &Holding{pool: p, holder: owner, amount: amount, evict: evict}
+	owner.all = append(owner.all, h)
+	p.count(h, amount)
+	return h, nil, nil
+}
+
+// victims chooses what to evict for a client that takes an amount, and marks it as leaving. It
+// chooses nothing if that is not enough. The caller holds mu.
+func (p *Pool) victims(c client.Client, amount int64) (victims []*Holding) {
+	missing := p.used - p.leaving + amount - p.total
+	weight := p.weight(c)
+	// Of a client that holds as much, an idle holding is worth less than a new one.
+	victims, missing = p.choose(victims, missing, weight, func(h *holder) []*Holding { return h.idle })
+	// In use is taken only from a client that holds more than this one would then.
+	victims, missing = p.choose(victims, missing, math.Nextafter(weight+float64(amount), math.Inf(1)), func(h *holder) []*Holding {
+		newest := slices.Clone(h.all)
+		slices.Reverse(newest)
+		return newest
+	})
+	if missing > 0 {
+		return nil
+	}
+	for _, v := range victims {
+		v.leaving = true
+		p.leaving += v.amount
+	}
+	return victims
+}
+
+// choose adds victims until nothing is missing: the first in the list of the client with the
+// greatest weight, while that is at least least.
+func (p *Pool) choose(victims []*Holding, missing int64, least float64, list func(*holder) []*Holding) ([]*Holding, int64) {
+	chosen := map[*holder]int64{}
+	for missing > 0 {
+		var next *Holding
+		most := least
+		for _, h := range p.holders {
+			weight := p.weight(h.client) - float64(chosen[h])
+			if weight < most || next != nil && weight == most {
+				continue
+			}
+			for _, one := range list(h) {
+				if !one.leaving && !slices.Contains(victims, one) {
+					next, most = one, weight
+					break
+				}
+			}
+		}
+		if next == nil {
+			break
+		}
+		victims = append(victims, next)
+		chosen[next.holder] += next.amount
+		missing -= next.amount
+	}
+	return victims, missing
+}
+
+// weight returns how much a client holds. The caller holds mu.
+func (p *Pool) weight(c client.Client) (weight float64) {
+	for _, a := range c.Allowances() {
+		weight = max(weight, float64(p.names[a.Name])/float64(a.Factor))
+	}
+	return weight
+}
+
+// count adds an amount to what is used. The caller holds mu.
+func (p *Pool) count(h *Holding, amount int64) {
+	p.used += amount
+	for _, a := range h.holder.client.Allowances() {
+		if p.names[a.Name] += amount; p.names[a.Name] == 0 {
+			delete(p.names, a.Name)
+		}
+	}
+}
+
+// Return gives the holding back. Further calls do nothing.
+func (h *Holding) Return() {
+	p := h.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h.returned {
+		return
+	}
+	h.returned = true
+	h.setIdle(false)
+	h.holder.all = without(h.holder.all, h)
+	p.count(h, -h.amount)
+	if h.leaving {
+		p.leaving -= h.amount
+	}
+	if len(h.holder.all) == 0 {
+		delete(p.holders, h.holder.client)
+	}
+	if p.freed != nil {
+		close(p.freed)
+		p.freed = nil
+	}
+}
+
+// SetIdle marks the holding as idle, or as in use.
+func (h *Holding) SetIdle(idle bool) {
+	h.pool.mu.Lock()
+	defer h.pool.mu.Unlock()
+	if !h.returned {
+		h.setIdle(idle)
+	}
+}
+
+func (h *Holding) setIdle(idle bool) {
+	if idle == h.isIdle {
+		return
+	}
+	h.isIdle = idle
+	if idle {
+		h.holder.idle = append(h.holder.idle, h)
+	} else {
+		h.holder.idle = without(h.holder.idle, h)
+	}
+}
+
+func without(list []*Holding, h *Holding) []*Holding {
+	return slices.DeleteFunc(list, func(other *Holding) bool { return other == h })
+}
+
+// EvictIdle evicts the idle holding of the client with the most, and reports whether there was one.
+func (p *Pool) EvictIdle() bool {
+	p.mu.Lock()
+	victims, _ := p.choose(nil, 1, 0, func(h *holder) []*Holding { return h.idle })
+	for _, v := range victims {
+		v.leaving = true
+		p.leaving += v.amount
+	}
+	p.mu.Unlock()
+	for _, v := range victims {
+		v.evict()
+	}
+	return len(victims) > 0
+}
+
+// Used returns how much all clients hold.
+func (p *Pool) Used() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.used
+}

@@ -1,0 +1,273 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"muster/internal/client"
+
+	"pgregory.net/rapid"
+)
+
+func named(name string) client.Client { return client.Client{Name: name} }
+
+// take takes an amount and returns it when it is evicted.
+func take(p *Pool, c client.Client, amount int64) (h *Holding, err error) {
+	h, err = p.Take(c, amount, func() { h.Return() })
+	return h, err
+}
+
+// TestShares lets 64 clients take all that they can get, and checks what a further client gets.
+func TestShares(t *testing.T) {
+	for _, perClient := range []int64{0, 100} {
+		p := New(1000, perClient)
+		for n := range 64 {
+			for range 1000 {
+				if _, err := take(p, named(fmt.Sprint(n)), 1); err != nil {
+					break
+				}
+			}
+		}
+		if p.Used() != 1000 {
+			t.Errorf("limit %d: %d are used", perClient, p.Used())
+		}
+		got := 0
+		for range 1000 {
+			if _, err := take(p, named("further"), 1); err != nil {
+				break
+			}
+			got++
+		}
+		if got < 1000/65 || p.Used() != 1000 {
+			t.Errorf("limit %d: a further client got %d; %d are used", perClient, got, p.Used())
+		}
+	}
+}
+
+// TestLimits checks the limits of a client and of a /48, and amounts beyond them.
+func TestLimits(t *testing.T) {
+	p, taken := New(1000, 10), 0
+	for n := range 20 {
+		for range 11 {
+			if _, err := take(p, client.Client{Name: fmt.Sprint(n), Wider: "w"}, 1); err == nil {
+				taken++
+			} else if !errors.Is(err, ErrLimit) {
+				t.Error(err)
+			}
+		}
+	}
+	if taken != 40 {
+		t.Errorf("20 clients of a network got %d, want 40", taken)
+	}
+	large, err := take(p, named("a"), 1<<40)
+	if err != nil || p.Used() != 50 {
+		t.Errorf("an amount beyond the limit: %v, %d used", err, p.Used())
+	}
+	if _, err := take(p, named("a"), 1<<40); !errors.Is(err, ErrLimit) {
+		t.Errorf("a second one: %v", err)
+	}
+	large.Return()
+	large.Return()
+	if p.Used() != 40 {
+		t.Errorf("%d used", p.Used())
+	}
+	if _, err := take(p, client.Client{}, 960); err != nil {
+		t.Errorf("the program itself: %v", err)
+	}
+	if _, err := take(p, client.Client{}, 41); !errors.Is(err, ErrFull) {
+		t.Errorf("the program itself, beyond the total: %v", err)
+	}
+}
+
+// TestEviction checks what is evicted, and for which client.
+func TestEviction(t *testing.T) {
+	p := New(6, 0)
+	var evicted []string
+	hold := func(c, name string, idle bool) error {
+		var h *Holding
+		h, err := p.Take(named(c), 1, func() { evicted = append(evicted, name); h.Return() })
+		if err == nil {
+			h.SetIdle(idle)
+		}
+		return err
+	}
+	for n := range 3 {
+		_ = hold("a", fmt.Sprint("a", n), n < 2)
+	}
+	for n := range 2 {
+		_ = hold("b", fmt.Sprint("b", n), false)
+	}
+	_ = hold("c", "c0", true)
+	for _, step := range []struct {
+		client, evicted string
+		err             error
+	}{
+		{"d", "a0", nil},   // the oldest idle one of the client with the most
+		{"d", "a1", nil},   // a and b have two: the idle one
+		{"d", "", ErrFull}, // the idle one of c is not taken for a client that has more
+		{"e", "c0", nil},   // it is taken for one that has none
+		{"e", "", ErrFull}, // b and d have two, e would have as many
+		{"f", "?1", nil},   // of b or d, the newest
+		{"d2", "?1", nil},  // of the other
+		{"g", "", ErrFull}, // every client has one
+	} {
+		evicted = nil
+		err := hold(step.client, step.client+fmt.Sprint(p.names[step.client]), false)
+		got := fmt.Sprint(evicted)
+		if step.evicted == "?1" && (got == "[b1]" || got == "[d1]") {
+			got = "[?1]"
+		}
+		want := fmt.Sprint(evicted[:0])
+		if step.evicted != "" {
+			want = "[" + step.evicted + "]"
+		}
+		if got != want || !errors.Is(err, step.err) {
+			t.Errorf("%s: evicted %v, %v; want %s, %v", step.client, evicted, err, want, step.err)
+		}
+	}
+	if p.EvictIdle() {
+		t.Error("something is idle")
+	}
+	h, _ := take(p, named("a"), 1)
+	if h != nil {
+		t.Fatal("the pool is not full")
+	}
+}
+
+// TestNoUselessEviction checks that nothing is evicted if that is not enough, and that what has been
+// asked to leave counts.
+func TestNoUselessEviction(t *testing.T) {
+	p := New(10, 0)
+	asked := 0
+	var all []*Holding
+	for range 5 {
+		h, err := p.Take(named("a"), 2, func() { asked++ }) // does not leave at once
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, h)
+	}
+	if _, err := p.Take(named("b"), 9, func() {}); !errors.Is(err, ErrFull) || asked != 0 {
+		t.Errorf("%v, %d asked", err, asked)
+	}
+	for range 3 {
+		if _, err := p.Take(named("b"), 3, func() {}); !errors.Is(err, ErrFull) || asked != 2 {
+			t.Errorf("%v, %d asked", err, asked)
+		}
+	}
+	for _, h := range all[3:] {
+		h.Return()
+	}
+	if _, err := p.Take(named("b"), 3, func() {}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPoolModel takes and returns at random. The total is never exceeded, no client exceeds its
+// limit, and a client is refused only if its limit says so or if no other client holds more.
+func TestPoolModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		total, perClient := rapid.Int64Range(1, 30).Draw(t, "total"), rapid.Int64Range(0, 12).Draw(t, "limit")
+		p := New(total, perClient)
+		held := map[*Holding]string{}
+		sum := func(name string) (n int64) {
+			for h, of := range held {
+				if of == name || name == "" {
+					n += h.amount
+				}
+			}
+			return n
+		}
+		for range rapid.IntRange(1, 80).Draw(t, "steps") {
+			name := rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "client")
+			if rapid.IntRange(0, 3).Draw(t, "back") == 0 {
+				for _, h := range p.holders[named(name)].list() {
+					h.Return()
+					delete(held, h)
+					break
+				}
+				continue
+			}
+			own, used := sum(name), sum("")
+			var most int64
+			for _, other := range []string{"a", "b", "c", "d"} {
+				most = max(most, sum(other))
+			}
+			var h *Holding
+			h, err := p.Take(named(name), 1, func() { h.Return() })
+			h2 := h
+			for one := range held {
+				if one.returned {
+					delete(held, one)
+				}
+			}
+			switch {
+			case err == nil:
+				held[h2] = name
+				h2.evict = func() { h2.Return() }
+				h2.SetIdle(rapid.Bool().Draw(t, "idle"))
+			case errors.Is(err, ErrLimit) && perClient > 0 && own == perClient:
+			case errors.Is(err, ErrFull) && used == total && most <= own+1:
+			default:
+				t.Fatalf("%s holds %d of %d (%d), the most is %d: %v", name, own, used, total, most, err)
+			}
+			if p.Used() != sum("") || p.Used() > total || perClient > 0 && sum(name) > perClient {
+				t.Fatalf("%d used, %d held, %s has %d", p.Used(), sum(""), name, sum(name))
+			}
+		}
+		for h := range held {
+			h.Return()
+		}
+		if p.Used() != 0 || len(p.names) != 0 || len(p.holders) != 0 || p.leaving != 0 {
+			t.Fatalf("%d used by %v at the end, %d leave", p.Used(), p.names, p.leaving)
+		}
+	})
+}
+
+// list returns the holdings of a holder, none of nil.
+func (h *holder) list() []*Holding {
+	if h == nil {
+		return nil
+	}
+	return h.all
+}
+
+// TestAccount checks that reservations wait for a while, and that an account returns everything.
+func TestAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(50, 0)
+		ignore := func() {}
+		ctx, first := Open(t.Context(), p, named("a"), time.Second, ignore)
+		for _, amount := range []int64{20, 30} {
+			if err := Reserve(ctx, amount); err != nil {
+				t.Fatal(err)
+			}
+		}
+		start := time.Now()
+		ctx, second := Open(t.Context(), p, named("a"), time.Second, ignore)
+		if err := Reserve(ctx, 10); !errors.Is(err, ErrFull) || time.Since(start) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		gone, cancel := context.WithCancel(ctx)
+		cancel()
+		if err := Reserve(gone, 10); !errors.Is(err, context.Canceled) {
+			t.Errorf("a client that has gone: %v", err)
+		}
+		time.AfterFunc(time.Second/2, first.Close)
+		if err := Reserve(ctx, 10); err != nil || p.Used() != 10 {
+			t.Errorf("%v, %d used", err, p.Used())
+		}
+		second.Close()
+		second.Close()
+		if p.Used() != 0 {
+			t.Errorf("%d used", p.Used())
+		}
+		if err := Reserve(t.Context(), 1<<40); err != nil {
+			t.Errorf("without an account: %v", err)
+		}
+	})
+}

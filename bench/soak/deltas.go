@@ -47,7 +47,7 @@ func Deltas(ctx context.Context, env *Env, plan DeltasPlan) (DeltasReport, error
 	if err := d.load(slices.Concat(d.short, d.long, d.volatile), hideNone); err != nil {
 		return d.report, err
 	}
-	server, err := env.Serve("--part-bytes", "60000", "--sweep-every", "500ms", "--jobs", "0")
+	server, err := env.Serve("--part-bytes", "60000", "--sweep-every", "500ms", "--jobs", "0", "--client-quota", "0", "--quota", "0")
 	if err != nil {
 		return d.report, err
 	}

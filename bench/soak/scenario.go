@@ -27,7 +27,7 @@ const sweepEvery = 300 * time.Millisecond
 const lease = time.Second
 
 // serveArgs lead to exports of many small parts and to a janitor that runs often.
-var serveArgs = []string{"--part-bytes", "30000", "--sweep-every", sweepEvery.String(), "--jobs", "0", "--lease", lease.String()}
+var serveArgs = []string{"--part-bytes", "30000", "--sweep-every", sweepEvery.String(), "--jobs", "0", "--client-quota", "0", "--quota", "0", "--lease", lease.String()}
 
 // scenario is the history of one directory: its creation, a number of kills, and the
 // verification.

@@ -38,6 +38,8 @@ func flagVars() kong.Vars {
 		"max_header":     humanize.Bytes(server.DefaultMaxHeader),
 		"max_url":        humanize.Bytes(server.DefaultMaxURL),
 		"max_parameters": strconv.Itoa(server.DefaultMaxParameters),
+		"client_quota":   humanize.Bytes(export.DefaultClientQuota),
+		"quota":          humanize.Bytes(export.DefaultQuota),
 		"rate":           strconv.Itoa(server.DefaultRate),
 		"downloads":      strconv.Itoa(server.DefaultDownloads),
 		"connections":    strconv.Itoa(server.DefaultConnections),

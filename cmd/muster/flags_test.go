@@ -55,7 +55,7 @@ func TestServeDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Workers != export.DefaultWorkers || c.PartBytes != export.DefaultPartBytes || c.Retention != export.DefaultRetention ||
-		c.SweepEvery != export.DefaultSweepEvery || c.Jobs != export.DefaultJobsPerPrincipal || c.Lease != export.DefaultLease ||
+		c.SweepEvery != export.DefaultSweepEvery || c.Jobs != export.DefaultJobsPerPrincipal || c.ClientQuota != export.DefaultClientQuota || c.Quota != export.DefaultQuota || c.Lease != export.DefaultLease ||
 		c.Zone.String() != export.DefaultZone || c.PageLife != searchset.DefaultPageLife ||
 		c.AuditSize != audit.DefaultMegaBytes || c.AuditBackups != audit.DefaultBackups {
 		t.Errorf("the defaults are %+v", c)

@@ -18,6 +18,8 @@ type limitsFlags struct {
 	Rate               *float64      `placeholder:"N" help:"Requests that one client may make per second; 0 for no limit. Defaults to ${rate}, and to no limit if only this machine can reach the server, directly or by a proxy."`
 	Burst              int           `default:"0" placeholder:"N" help:"Requests that one client may make at once; 0 for twice the rate (${default})."`
 	Downloads          int           `default:"${downloads}" placeholder:"N" help:"Files that one client may download at a time; 0 for no limit (${default})."`
+	ClientQuota        int64         `type:"size" default:"${client_quota}" placeholder:"SIZE" help:"Size on disk of the files of all exports of one client, until they expire; 0 for no limit (${default})."`
+	Quota              int64         `type:"size" default:"${quota}" placeholder:"SIZE" help:"Size on disk of the files of all exports, until they expire; 0 for no limit (${default})."`
 	SlowSearches       int           `default:"0" placeholder:"N" help:"Searches of all clients that run at a time after they have run for 0.1 s; further ones wait. 0 for one for each core (${default})."`
 	Connections        int           `default:"0" placeholder:"N" help:"Open connections of all clients, and files that all of them download at a time; 0 for ${connections}, or fewer if the limit of open files of the process is low (${default})."`
 	ClientConnections  int           `default:"${client_connections}" placeholder:"N" help:"Open connections of one client; 0 for no limit (${default})."`
@@ -36,6 +38,8 @@ func (f *limitsFlags) Validate() error {
 		bound("--max-parameters", f.MaxParameters >= 1, "a number from 1"),
 		bound("--rate", f.Rate == nil || *f.Rate == -1 || *f.Rate >= 0 && *f.Rate <= 1e6, "a number of requests per second up to 1000000, or 0 for no limit"),
 		bound("--burst", f.Burst >= 0, "a number of requests from 1, or 0 for twice the rate"),
+		bound("--client-quota", f.ClientQuota >= 0, "a size such as 4GiB, or 0 for no limit"),
+		bound("--quota", f.Quota >= 0, "a size such as 64GiB, or 0 for no limit"),
 		bound("--downloads", f.Downloads >= 0, "a number from 1, or 0 for no limit"),
 		bound("--slow-searches", f.SlowSearches >= 0 && f.SlowSearches <= 1000, "a number up to 1000, or 0 for one for each core"),
 		bound("--search-wait", f.SearchWait > 0, "a duration such as 5s"),

@@ -312,7 +312,7 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 	suppressed := policy.SuppressedRules{Search: compat.SuppressedSearch, Local: !c.exposed()}
 	s.exports = export.New(export.Config{
 		Store: s.directory, Blobs: s.files, Owned: s.files.Owned, Compiler: compiler, BaseURL: s.base, Zone: c.Zone.Location,
-		Now: s.directory.Now, Logger: s.log, Observer: s.metrics, Workers: c.Workers, PartBytes: c.PartBytes, JobsPerPrincipal: c.Jobs,
+		Now: s.directory.Now, Logger: s.log, Observer: s.metrics, Workers: c.Workers, PartBytes: c.PartBytes, JobsPerPrincipal: c.Jobs, Quota: store.Quota{Client: c.ClientQuota, Total: c.Quota},
 		Retention: c.Retention, PollLimit: export.PollLimit(c.PollLimit), PollInterval: c.PollInterval, Lease: c.Lease, SweepEvery: c.SweepEvery,
 		Suppressed: suppressed,
 		Rules: export.Rules{

@@ -22,7 +22,7 @@ func (c *serveCmd) logStart(s *runningServer, handler *server.Server) {
 	s.log.Info("limits",
 		"max_body", humanize.Bytes(l.Body), "max_header", humanize.Bytes(int64(l.Header)), "max_url", humanize.Bytes(int64(l.URL)), "max_parameters", l.Parameters,
 		"requests_per_second", orNone(l.Rate), "burst", orNone(l.Burst), "downloads", orNone(l.Downloads), "searches", orNone(l.Searches), "connections", l.Connections, "client_connections", orNone(l.ClientConnections), "open_files", orNone(int(min(openFiles(), 1<<40))),
-		"answer_memory", humanize.Bytes(l.Memory), "client_answer_memory", humanize.Bytes(l.ClientMemory), "slow_searches", c.slowSearches(), "search_wait", c.SearchWait, "jobs", orNone(c.Jobs),
+		"answer_memory", humanize.Bytes(l.Memory), "client_answer_memory", humanize.Bytes(l.ClientMemory), "slow_searches", c.slowSearches(), "search_wait", c.SearchWait, "jobs", orNone(c.Jobs), "client_quota", sizeOrNone(c.ClientQuota), "quota", sizeOrNone(c.Quota),
 		"workers", c.Workers, "part_bytes", humanize.Bytes(c.PartBytes), "retention", c.Retention, "poll_limit", c.PollLimit, "page_life", c.PageLife)
 	if s.cert != nil {
 		s.log.Info("certificate", "file", c.TLSCert, "expires", s.cert.expires())
@@ -38,6 +38,14 @@ func orNone[N int | float64](limit N) string {
 		return "none"
 	}
 	return strconv.FormatFloat(float64(limit), 'f', -1, 64)
+}
+
+// sizeOrNone returns the text of a limit in bytes, of which 0 means that there is none.
+func sizeOrNone(limit int64) string {
+	if limit == 0 {
+		return "none"
+	}
+	return humanize.Bytes(limit)
 }
 
 // logResources logs the number of resources. It reads the row of each, which takes seconds on a

@@ -12,6 +12,8 @@ const (
 	DefaultWorkers          = job.DefaultWorkers
 	DefaultPartBytes        = 256 << 20
 	DefaultJobsPerPrincipal = 5
+	DefaultClientQuota      = 4 << 30  // bytes on disk
+	DefaultQuota            = 64 << 30 // bytes on disk
 	DefaultRetention        = job.DefaultRetention
 	DefaultForget           = 7 * 24 * time.Hour
 	DefaultLease            = job.DefaultLease

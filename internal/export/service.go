@@ -46,6 +46,10 @@ type Config struct {
 	// JobsPerPrincipal limits the live jobs of one client (KO-52), as package client counts. Zero means no
 	// limit.
 	JobsPerPrincipal int
+	// Quota limits the bytes on disk of the files of one client and of all. No file is removed
+	// before it expires: a kick-off beyond a limit is refused, and an export that does not fit
+	// fails. The zero value means no limits.
+	Quota store.Quota
 	// Retention is how long files and manifest are kept after a job has ended (PO-13,
 	// RE-09). Defaults to 24 hours.
 	Retention time.Duration
@@ -204,6 +208,15 @@ func (e TooManyJobs) Error() string {
 // Unwrap returns [store.ErrTooManyJobs].
 func (e TooManyJobs) Unwrap() error { return store.ErrTooManyJobs }
 
+// NoRoom is the error of a kick-off beyond Config.Quota. It wraps [store.OverQuota].
+type NoRoom struct {
+	*store.OverQuota
+	RetryAfter int // whole seconds until the first of the exports that count expires
+}
+
+// Unwrap returns the [store.OverQuota].
+func (e NoRoom) Unwrap() error { return e.OverQuota }
+
 // ParseRequest parses the body of a kick-off of the principal in ctx; see the function
 // [ParseRequest].
 func (s *Service) ParseRequest(ctx context.Context, body []byte) (Request, error) {
@@ -216,7 +229,8 @@ func (s *Service) suppressedAccess(p auth.Principal) policy.Suppressed {
 }
 
 // KickOff stores a job for the request and returns its id, a random UUID (KO-51). It
-// returns a [TooManyJobs] error if the client in ctx (package client) has reached the limit of live jobs.
+// returns a [TooManyJobs] error if the client in ctx (package client) has reached the limit of
+// live jobs, and a [NoRoom] error if there is no room for its files.
 func (s *Service) KickOff(ctx context.Context, r Request) (jobID string, err error) {
 	id, err := uuid.NewRandom()
 	if err != nil {
@@ -227,6 +241,9 @@ func (s *Service) KickOff(ctx context.Context, r Request) (jobID string, err err
 		return "", fmt.Errorf("start an export: %w", err)
 	}
 	job := store.Job{ID: id.String(), Owner: auth.From(ctx).ID, Client: client.From(ctx), Request: stored, Created: s.now()}
+	if err := s.checkRoom(ctx, job); err != nil {
+		return "", err
+	}
 	if err := s.jobs.CreateJob(ctx, job, s.JobsPerPrincipal); errors.Is(err, store.ErrTooManyJobs) {
 		return "", TooManyJobs{RetryAfter: s.seconds(tooManyJobsWait)}
 	} else if err != nil {
@@ -237,6 +254,22 @@ func (s *Service) KickOff(ctx context.Context, r Request) (jobID string, err err
 	}
 	s.engine.Wake()
 	return job.ID, nil
+}
+
+// checkRoom returns a [NoRoom] error if there is no room for the files of a new job.
+func (s *Service) checkRoom(ctx context.Context, job store.Job) error {
+	now := s.now()
+	err := s.jobs.CheckQuota(ctx, job, s.Quota, now)
+	full, ok := errors.AsType[*store.OverQuota](err)
+	switch {
+	case err == nil:
+		return nil
+	case !ok:
+		return fmt.Errorf("start an export: %w", err)
+	case full.Frees == 0: // until one that is running has ended
+		return NoRoom{full, s.seconds(tooManyJobsWait)}
+	}
+	return NoRoom{full, max(1, wholeSeconds(full.Frees-now))}
 }
 
 // ownedJob returns a job of the principal in ctx as of now. A job of another principal is

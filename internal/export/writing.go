@@ -18,6 +18,12 @@ const pageSize = 2000
 
 // writePart writes the file of one part, as of T, and stores it as finished.
 func (s *Service) writePart(ctx context.Context, c *job.Claim) error {
+	if err := s.jobs.CheckQuota(ctx, c.Task.Job, s.Quota, s.now()); err != nil {
+		if errors.As(err, new(*store.OverQuota)) {
+			return job.Permanent(err)
+		}
+		return err
+	}
 	name := objectName(c.Task)
 	out, err := s.Blobs.Create(ctx, name)
 	if err != nil {

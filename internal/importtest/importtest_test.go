@@ -66,7 +66,7 @@ var levels = [][]rule{
 	},
 	{
 		{"internal/search", []string{"internal/fhir", "internal/conformance", "internal/search/query", "internal/search/bound", "internal/search/index", "internal/search/plan", "internal/policy"}, "the compiler of searches"},
-		{"internal/store", []string{"internal/client", "internal/fhir", "internal/search/index", "internal/search/plan"}, "interfaces and row types, no SQL"},
+		{"internal/store", []string{"internal/client", "internal/fhir", "internal/humanize", "internal/search/index", "internal/search/plan"}, "interfaces and row types, no SQL"},
 		{"internal/store/searchsql/physical", []string{"internal/fhir", "internal/search/index", "internal/search/plan"}, "the value between the optimiser and the writer"},
 	},
 	{

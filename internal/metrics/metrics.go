@@ -47,9 +47,9 @@ type Build struct {
 // The values of labels, which are present from the start, so that rate() sees the first event.
 var (
 	endStates = []store.State{store.Complete, store.Failed, store.Cancelled}
-	limits    = []string{"poll", "rate", "download", "search", "job", "memory", "full", "busy", "connection", "host"} // server.RefusedPoll and following
-	lanes     = []string{"read", "fast", "slow"}                                                                      // deadline.ReadLane and following
-	removals  = []string{"export", "file"}                                                                            // export.RemovedExport and following
+	limits    = []string{"poll", "rate", "download", "search", "job", "quota", "space", "memory", "full", "busy", "connection", "host"} // server.RefusedPoll and following
+	lanes     = []string{"read", "fast", "slow"}                                                                                        // deadline.ReadLane and following
+	removals  = []string{"export", "file"}                                                                                              // export.RemovedExport and following
 )
 
 // New returns the metrics of a server.

@@ -10,6 +10,7 @@ import (
 	"net/url"
 
 	"muster/internal/audit"
+	"muster/internal/export"
 	"muster/internal/fhir"
 	"muster/internal/share"
 	"muster/internal/store"
@@ -51,9 +52,7 @@ func (s *Server) kickOff(w http.ResponseWriter, r *http.Request) error {
 	noteRequest(r, request)
 	job, err := s.Exports.KickOff(r.Context(), request)
 	if err != nil {
-		if errors.Is(err, store.ErrTooManyJobs) {
-			s.countRefusal(RefusedJob)
-		}
+		s.countKickOff(err)
 		return err
 	}
 	noteJob(r, job)
@@ -61,6 +60,19 @@ func (s *Server) kickOff(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusAccepted)
 	return nil
+}
+
+// countKickOff counts a kick-off that was refused because of a limit.
+func (s *Server) countKickOff(err error) {
+	full, overQuota := errors.AsType[export.NoRoom](err)
+	switch {
+	case errors.Is(err, store.ErrTooManyJobs):
+		s.countRefusal(RefusedJob)
+	case overQuota && full.Total:
+		s.countRefusal(RefusedSpace)
+	case overQuota:
+		s.countRefusal(RefusedQuota)
+	}
 }
 
 // statusURL returns the URL at which a job is polled (KO-50).

@@ -8,6 +8,7 @@ import (
 
 	"muster/internal/export"
 	"muster/internal/fhir"
+	"muster/internal/store"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -105,6 +106,37 @@ func TestRejectedKickOffs(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, u.outcome(r)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestNoRoom checks the responses to kick-offs for whose files there is no room: 429 if the client
+// has used up its own, 503 if all clients together have.
+func TestNoRoom(t *testing.T) {
+	t.Attr("requirements", "RL-04")
+	observer := &countingObserver{}
+	u := startServer(t, func(c *Config) { c.Observer = observer })
+	for _, c := range []struct {
+		total   bool
+		status  int
+		code    fhir.Code
+		text    string
+		refused string
+	}{
+		{false, 429, fhir.CodeThrottled, "The files of your exports take 5GiB on the server, and the limit is 4GiB", RefusedQuota},
+		{true, 503, fhir.CodeTransient, "no room for the files of more exports", RefusedSpace},
+	} {
+		u.fake.err = export.NoRoom{OverQuota: &store.OverQuota{Total: c.total, Used: 5 << 30, Limit: 4 << 30}, RetryAfter: 3480}
+		r := u.request("POST", "/api/v1/fhir/$export", parameters, "Content-Type: application/fhir+json", "Prefer: respond-async")
+		u.wantStatus(r, c.status, c.code)
+		if got := r.Header.Get("Retry-After"); got != "3480" {
+			t.Errorf("%d: Retry-After %q", c.status, got)
+		}
+		if text := u.outcome(r)[0].Diagnostics; !strings.Contains(text, c.text) || c.total && strings.Contains(text, "GiB") {
+			t.Errorf("%d: %s", c.status, text)
+		}
+		if observer.refused[c.refused] != 1 {
+			t.Errorf("%d: refused %v", c.status, observer.refused)
+		}
 	}
 }
 

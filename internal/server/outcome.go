@@ -105,6 +105,7 @@ var (
 func serviceIssue(err error) (fhir.Issue, bool) {
 	var broken *oserror.Error
 	var damaged *damage.Error
+	var full *store.OverQuota
 	switch {
 	case errors.Is(err, export.ErrAlreadyDeleted):
 		return fhir.Issue{Code: fhir.CodeNotFound, Diagnostics: "This export was deleted."}, true
@@ -114,6 +115,10 @@ func serviceIssue(err error) (fhir.Issue, bool) {
 		return fhir.Issue{Code: fhir.CodeNotFound, Diagnostics: "There is no such export or file: it does not exist, was deleted, or has expired."}, true
 	case errors.Is(err, store.ErrTooManyJobs):
 		return fhir.Issue{Code: fhir.CodeThrottled, Diagnostics: "Too many of your exports are running: wait for one to end, or delete one."}, true
+	case errors.As(err, &full) && full.Total:
+		return fhir.Issue{Code: fhir.CodeTransient, Diagnostics: full.Reason() + " Try again after the number of seconds in Retry-After."}, true
+	case errors.As(err, &full):
+		return fhir.Issue{Code: fhir.CodeThrottled, Diagnostics: full.Reason() + " The first of them expires after the number of seconds in Retry-After."}, true
 	case errors.Is(err, export.ErrFileLost):
 		return fhir.Issue{Code: fhir.CodeException, Diagnostics: "This file of the export is lost, and retrying will not help: start the export again, and report the X-Request-ID of this response to the operator."}, true
 	case errors.As(err, &damaged):
@@ -249,6 +254,9 @@ func (s *Server) writeOutcome(w http.ResponseWriter, r *http.Request, err error)
 	}
 	if many, ok := errors.AsType[export.TooManyJobs](err); ok {
 		h.Set("Retry-After", strconv.Itoa(many.RetryAfter)) // KO-52
+	}
+	if full, ok := errors.AsType[export.NoRoom](err); ok {
+		h.Set("Retry-After", strconv.Itoa(full.RetryAfter))
 	}
 	for reason, limit := range shared {
 		if errors.Is(err, reason) {

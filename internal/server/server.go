@@ -67,6 +67,8 @@ const (
 	RefusedDownload = "download" // too many concurrent downloads
 	RefusedSearch   = "search"   // too many concurrent searches
 	RefusedJob      = "job"      // too many live exports
+	RefusedQuota    = "quota"    // too many bytes of finished exports of the client
+	RefusedSpace    = "space"    // too many bytes of finished exports of all clients
 	RefusedHost     = "host"     // a host that the server does not serve
 	RefusedMemory   = "memory"   // the client's requests and answers take too much memory
 	RefusedFull     = "full"     // those of all clients do; no limit of the client

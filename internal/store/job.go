@@ -170,6 +170,11 @@ type JobControl interface {
 	// client already has limit live jobs, under one of its allowances; limit 0 means no
 	// limit (KO-52).
 	CreateJob(ctx context.Context, job Job, limit int) error
+	// CheckQuota returns an [OverQuota] error if the files of the client of a job, or those of
+	// all clients, take as much as q allows: files of Complete jobs until they expire, and what
+	// is written or planned of jobs that are Writing. A job that is Writing counts itself, and
+	// must not exceed q; any other job must find room.
+	CheckQuota(ctx context.Context, job Job, q Quota, now fhir.Instant) error
 	// Cancel moves a job to Cancelled and deletes its selection and parts (DE-01). It
 	// returns [ErrNotFound] for a job that is Cancelled or Expired, or that belongs to
 	// another owner. Renew reports the cancellation to the workers of the job.

@@ -99,7 +99,7 @@ func serve(o options, dir string) (*testkit.Server, int, error) {
 	}
 	// All clients have the same address and are one principal, so the limits of a client
 	// are switched off. The limit of polls is not.
-	server, err := program.StartServer(address, "", append(where, "--poll-limit", "enforce", "--jobs", "0", "--rate", "0", "--part-bytes", "4194304")...)
+	server, err := program.StartServer(address, "", append(where, "--poll-limit", "enforce", "--jobs", "0", "--client-quota", "0", "--quota", "0", "--rate", "0", "--part-bytes", "4194304")...)
 	if err != nil {
 		return nil, 0, err
 	}

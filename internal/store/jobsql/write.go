@@ -187,7 +187,8 @@ func endJob(ctx context.Context, tx executor, id string, next store.State, reaso
 			return err
 		}
 	}
-	_, err := tx.exec(ctx, `UPDATE job SET state = ?, reason = ?, finished = ?, expires = ?, worker = '', lease = 0 WHERE id = ?`,
+	_, err := tx.exec(ctx, `UPDATE job SET state = ?, reason = ?, finished = ?, expires = ?, worker = '', lease = 0,
+		stored = (SELECT CAST(coalesce(sum(p.gzip_bytes), 0) AS bigint) FROM part p WHERE p.job_id = job.id) WHERE id = ?`,
 		next, reason, at.finished, at.expires, id)
 	return err
 }

@@ -133,6 +133,7 @@ CREATE TABLE job (
   turn bigint NOT NULL DEFAULT 0,
   client text COLLATE "C" NOT NULL DEFAULT ''::text,
   network text COLLATE "C" NOT NULL DEFAULT ''::text,
+  stored bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (id)
 ) WITH (fillfactor=50);
 
@@ -141,6 +142,8 @@ CREATE INDEX job_client ON job USING btree (client, state);
 CREATE INDEX job_network ON job USING btree (network, state) WHERE (network <> ''::text);
 
 CREATE INDEX job_state ON job USING btree (state, created);
+
+CREATE INDEX job_stored ON job USING btree (state, expires, stored);
 
 CREATE TABLE meta (
   key text COLLATE "C" NOT NULL,

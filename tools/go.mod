@@ -11,12 +11,14 @@ tool (
 
 require (
 	github.com/polyfloyd/go-errorlint v1.8.0
+	github.com/securego/gosec/v2 v2.20.0
 	golang.org/x/tools v0.52.0
 )
 
 require (
 	codeberg.org/chavacava/garif v0.2.0 // indirect
 	github.com/BurntSushi/toml v1.6.0 // indirect
+	github.com/ccojocar/zxcvbn-go v1.0.2 // indirect
 	github.com/fatih/color v1.18.0 // indirect
 	github.com/fatih/structtag v1.2.0 // indirect
 	github.com/golangci/misspell v0.8.0 // indirect

@@ -4,6 +4,7 @@
 #
 #   staticcheck  bugs and simplifications; form of doc comments (staticcheck.conf)
 #   errorlint    comparison of errors that may be wrapped
+#   gosec        insecure code; what it leaves out is in tools/gosec, with the reasons
 #   revive       exported names without a doc comment (tools/revive.toml)
 #   misspell     spelling of comments, documents and scripts: British
 #
@@ -44,10 +45,11 @@ spelling() {
 }
 
 began=$SECONDS # the first build downloads modules and prints their names, which is no failure
-go -C tools build -o "$bin/" tool ./errorlint || exit 1
+go -C tools build -o "$bin/" tool ./errorlint ./gosec || exit 1
 printf -- '-- build of the linters: %d s\n' $((SECONDS - began))
 run staticcheck "$bin/staticcheck" ./...
 run errorlint errorlint
+run gosec "$bin/gosec" ./...
 run revive "$bin/revive" -config tools/revive.toml -set_exit_status ./...
 run misspell spelling
 exit "$failed"

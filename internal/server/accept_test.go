@@ -223,7 +223,7 @@ type bigSearches struct {
 	size int64
 }
 
-var bigPage = make([]byte, 12<<20)
+var bigPage = make([]byte, 1<<20)
 
 func (b bigSearches) Search(ctx context.Context, _ fhir.Type, _ string) (searchset.Answer, error) {
 	if err := share.Reserve(ctx, b.size); err != nil {
@@ -235,7 +235,7 @@ func (b bigSearches) Search(ctx context.Context, _ fhir.Type, _ string) (searchs
 // TestUnreadPages requests large pages and does not read them. The memory of all answers stays
 // within its limit, a client that has too many gets 429, and another client is answered.
 func TestUnreadPages(t *testing.T) {
-	const page, memory, clients, each = 10 << 20, 61 << 20, 8, 4
+	const page, memory, clients, each = 1 << 20, 6<<20 + 1<<19, 8, 4
 	observer := &countingObserver{}
 	u := startServer(t, func(c *Config) {
 		c.Searches, c.Observer = bigSearches{size: page}, observer
@@ -305,7 +305,7 @@ func TestMemoryOfBodies(t *testing.T) {
 // TestUnreadDownloads downloads large files that are not read. The files that are open stay within
 // the limit, and another client downloads.
 func TestUnreadDownloads(t *testing.T) {
-	text := ndjsonOfSize(12 << 20)
+	text := ndjsonOfSize(2 << 20)
 	u := startWithFile(t, text, func(c *Config) { c.Limits.Connections, c.Limits.Downloads = 40, 5 })
 	s := u.Config.Handler.(*Server)
 	for n := range 6 {

@@ -192,7 +192,7 @@ func startTLS(t *testing.T, u *testServer) (address string, client *tls.Config) 
 	}
 	s := u.Config.Handler.(*Server)
 	h := &http.Server{Handler: s, ErrorLog: u.Config.ErrorLog, ReadHeaderTimeout: 10 * time.Second}
-	secure := s.Listen(h, l, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: private}}, MinVersion: tls.VersionTLS12})
+	secure := s.Listen(h, smallBuffers{l}, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: private}}, MinVersion: tls.VersionTLS12})
 	ended := make(chan error, 1)
 	go func() { ended <- h.Serve(secure) }()
 	t.Cleanup(func() {

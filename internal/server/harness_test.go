@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -157,10 +158,22 @@ func startServer(t *testing.T, change ...func(*Config)) *testServer {
 	u.Server = httptest.NewUnstartedServer(s)
 	u.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	u.Config.MaxHeaderBytes = s.Limits.HeaderBytes()
-	u.Listener = s.Listen(u.Config, u.Listener, nil)
+	u.Listener = s.Listen(u.Config, smallBuffers{u.Listener}, nil)
 	u.Start()
 	t.Cleanup(u.Close)
 	return u
+}
+
+// smallBuffers is a listener whose connections have small buffers in the kernel: what a client does
+// not read stays in the server.
+type smallBuffers struct{ net.Listener }
+
+func (l smallBuffers) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		_ = c.(*net.TCPConn).SetWriteBuffer(16 << 10)
+	}
+	return c, err
 }
 
 // reply is a response with its body.

@@ -218,7 +218,7 @@ func TestControlFloods(t *testing.T) {
 		most   int // frames that are sent, in thousands
 		closed bool
 	}{
-		{"ping", encodeFrame(framePing, 0, 0, make([]byte, 8)), 2000, true},
+		{"ping", encodeFrame(framePing, 0, 0, make([]byte, 8)), 500, true},
 		{"settings", encodeFrame(frameSettings, 0, 0, nil), 50, false},
 	} {
 		c := dialHTTP2(t, "127.0.1.1", u.address, u.config)
@@ -278,8 +278,8 @@ func TestHTTP2Windows(t *testing.T) {
 // TestSlowConnections has connections over both versions of HTTP that are idle, or send or read
 // slowly. Each kind stays within the limits, and another client is answered.
 func TestSlowConnections(t *testing.T) {
-	const connections, each = 30, 40
-	text := ndjsonOfSize(4 << 20)
+	const connections, each = 20, 24
+	text := ndjsonOfSize(1 << 20)
 	u := startHTTP2(t, func(c *Config) {
 		c.Limits.Connections, c.Limits.ClientConnections, c.Limits.Memory, c.Limits.ClientMemory = connections, 20, 8<<20, 3<<20
 		c.Limits.Downloads = 10

@@ -248,6 +248,7 @@ func TestCancelledWait(t *testing.T) {
 		u.want("a search whose client leaves", took, err, time.Second/2, context.Canceled)
 		time.Sleep(time.Minute)
 		for _, l := range []*lane{u.lanes.fast, u.lanes.slow} {
+			l.mu.Lock()
 			used := l.usage["b"]
 			if used == nil {
 				used = &usage{}
@@ -255,6 +256,7 @@ func TestCancelledWait(t *testing.T) {
 			if len(l.waiting) != 0 || used.waiting != 0 || used.running != 0 {
 				t.Errorf("lane %s: %d wait, %+v", l.name, len(l.waiting), used)
 			}
+			l.mu.Unlock()
 		}
 	})
 }
@@ -304,6 +306,7 @@ func TestFullQueue(t *testing.T) {
 func TestOrderOfClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(3, 2, 100)
+		var mu sync.Mutex
 		var order []string
 		// hold takes a place for a time.
 		hold := func(c client.Client, d time.Duration) {
@@ -313,7 +316,9 @@ func TestOrderOfClients(t *testing.T) {
 					t.Error(err)
 					return
 				}
+				mu.Lock()
 				order = append(order, c.Name)
+				mu.Unlock()
 				time.Sleep(d)
 				p.leave(false)
 			}()
@@ -332,6 +337,8 @@ func TestOrderOfClients(t *testing.T) {
 		hold(client.Client{Name: "new"}, time.Second)
 		hold(client.Client{}, time.Second)
 		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
 		if got := strings.Join(order, " "); got != "used a a b  new used new a" {
 			t.Errorf("the order is %q", got)
 		}

@@ -3,8 +3,10 @@
 //	go run ./bench/soak/deltas   chained exports during writes: nothing is lost or repeated
 //	go run ./bench/soak/kills    random kills of servers, loaders and connections: every job ends
 //	                             with its files or with a reason
+//	go run ./bench/soak/attack   attackers beside an honest client: it is served, and the
+//	                             server stays within its limits
 //
-// Both run the real program and speak HTTP to it. They write resources whose text states
+// They run the real program and speak HTTP to it. The first two write resources whose text states
 // their version, and a [History] records what was written and what was acknowledged. The
 // contents of all exports are compared with the history line by line, so muster does not
 // check itself.

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -38,6 +37,11 @@ type Env struct {
 // NewEnv prepares an environment in dir. With postgres, the URL of a database whose user
 // may create databases, it creates a database. It does not create the directory.
 func NewEnv(ctx context.Context, program testkit.Program, dir, postgres string) (*Env, error) {
+	return newEnv(ctx, program, dir, postgres, "template0")
+}
+
+// newEnv prepares an environment whose PostgreSQL database is a copy of another one.
+func newEnv(ctx context.Context, program testkit.Program, dir, postgres, template string) (*Env, error) {
 	env := &Env{Program: program, Dir: dir, Data: filepath.Join(dir, "data"), admin: postgres}
 	for n := range env.Address {
 		var err error
@@ -57,7 +61,24 @@ func NewEnv(ctx context.Context, program testkit.Program, dir, postgres string) 
 	u.RawQuery = q.Encode()
 	u.Path = "muster_soak_" + strings.ToLower(rand.Text())
 	env.Database = u.String()
-	return env, env.adminExec(ctx, "CREATE DATABASE "+u.Path+" TEMPLATE template0")
+	return env, env.adminExec(ctx, "CREATE DATABASE "+u.Path+" TEMPLATE "+template)
+}
+
+// Clone prepares an environment in dir with a copy of the directory, which no process may
+// use and no server may have served.
+func (env *Env) Clone(ctx context.Context, dir string) (*Env, error) {
+	if env.Database != "" {
+		u, err := url.Parse(env.Database)
+		if err != nil {
+			return nil, err
+		}
+		return newEnv(ctx, env.Program, dir, env.admin, strings.TrimPrefix(u.Path, "/"))
+	}
+	clone, err := NewEnv(ctx, env.Program, dir, "")
+	if err != nil {
+		return nil, err
+	}
+	return clone, os.CopyFS(clone.Data, os.DirFS(env.Data))
 }
 
 // adminExec runs a statement on the PostgreSQL server.
@@ -114,11 +135,21 @@ func (env *Env) StartLoad(point string, lines []string) (*testkit.Process, error
 	if err := os.WriteFile(path, []byte(strings.Join(lines, "")), 0o600); err != nil {
 		return nil, err
 	}
-	where := []string{"--data", env.Data}
+	return env.Program.Start(point, env.loadArgs(path)...)
+}
+
+// loadArgs returns the arguments of muster to load a file or a folder.
+func (env *Env) loadArgs(path string) []string {
 	if env.Database != "" {
-		where = []string{"--database", env.Database}
+		return []string{"load", "--database", env.Database, path}
 	}
-	return env.Program.Start(point, slices.Concat([]string{"load"}, where, []string{path})...)
+	return []string{"load", "--data", env.Data, path}
+}
+
+// LoadFiles loads a folder of NDJSON files.
+func (env *Env) LoadFiles(folder string) error {
+	_, err := env.Program.Run(env.loadArgs(folder)...)
+	return err
 }
 
 // Load loads the lines in a new process and returns when all are acknowledged.

@@ -202,15 +202,11 @@ func (c *collector) age(v *fastjson.Value) {
 // references adds the references of a record to records that have not been read yet, and
 // those by a urn:, which nothing in a directory has.
 func (c *collector) references(self string, v *fastjson.Value) {
-	contained := fhir.ContainedIDs{In: v}
 	fhir.EachReference(v, func(_ []byte, _ *fastjson.Value, text []byte) {
 		target := string(text)
-		switch to, err := fhir.ParseReference(target); {
-		case err == nil:
+		if to, err := fhir.ParseReference(target); err == nil {
 			target = to.String()
-		case contained.Lack(target):
-			target = self + target
-		case !fhir.IsURN(target):
+		} else if !fhir.IsURN(target) {
 			return
 		}
 		if k := c.key(target); !c.known[k] {

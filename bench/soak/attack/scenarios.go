@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+	"slices"
+)
+
+// scenario is one attack. attack runs once for each attacker, until ctx ends.
+type scenario struct {
+	name  string
+	about string
+	setup
+	alone    bool // needs a server of its own
+	single   bool // has one attacker
+	viaProxy bool // clients connect through the proxy
+	suspends bool // suspends another process, for which exports wait
+	attack   func(ctx context.Context, a *attacker)
+	prepare  func(ctx context.Context, s *stage) // before the attack
+	verify   func(ctx context.Context, s *stage) // before the attack ends
+}
+
+// scenarios are all scenarios. It is set by init, since they count their addresses by it.
+var scenarios []scenario
+
+func init() {
+	scenarios = slices.Concat(exportScenarios, searchScenarios, requestScenarios, connectionScenarios, http2Scenarios, processScenarios)
+}
+
+func scenarioByName(name string) (scenario, bool) {
+	n := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })
+	if n < 0 {
+		return scenario{}, false
+	}
+	return scenarios[n], true
+}

@@ -1,5 +1,6 @@
-// Package audit writes the audit log: one event for each request, as one line of JSON in
-// a separate file (AD-01, D14). Health checks and scrapes that succeed have no event.
+// Package audit writes the audit log: one event for each request that is served, as one line
+// of JSON in a separate file (AD-01, D14). Health checks and scrapes that succeed have no
+// event.
 //
 // An event has the principal and the interaction, the parameters (the query of a search,
 // the filters of a kick-off), the result (resources, bytes, job, file), the status, and
@@ -10,6 +11,13 @@
 //	{"time":"2026-03-01T09:30:00.000Z","requestId":"0b6f…","principal":"anonymous",
 //	 "remote":"192.0.2.7","interaction":"kick-off","method":"POST","path":"/fhir/$export",
 //	 "filters":["Practitioner?family=Smith"],"job":"f2b1…","status":202,"bytes":0,"ms":3.1}
+//
+// # Refused requests
+//
+// A client can send requests that are refused at once far faster than any others. Those that a
+// client was refused within a second are one event ([File.RecordRefused]), with their number and
+// statuses, so that they do not wash out the history. A crash loses at most the events of the last
+// second of them.
 //
 // # The file
 //

@@ -48,10 +48,18 @@ type Event struct {
 	Issue  string  `json:"issue,omitempty"`  // code of the first issue of an error
 	Broken bool    `json:"broken,omitempty"` // the response was aborted
 	MS     float64 `json:"ms"`               // milliseconds until the last byte
+
+	// Count is how many refused requests the event stands for, and Statuses are their statuses.
+	// Bytes is then the sum, and all other fields are those of the first. Zero for one request.
+	Count    int            `json:"count,omitempty"`
+	Statuses map[string]int `json:"statuses,omitempty"`
 }
 
 // maxText is the maximum length, in bytes, of a client's text in an event.
 const maxText = 16 << 10
+
+// maxUnrouted is the maximum length, in bytes, of a path that no route serves.
+const maxUnrouted = 64
 
 // secretNames are the parameters whose values are never recorded, whatever path they are
 // sent to.
@@ -86,9 +94,15 @@ func secret(name string) bool {
 }
 
 // Shorten truncates a client's text to the length that an event holds.
-func Shorten(text string) string {
-	if len(text) <= maxText {
+func Shorten(text string) string { return shortenTo(text, maxText) }
+
+// ShortenUnrouted truncates the path of a request that no route serves. Nothing that is stored
+// concerns it, and its sender chooses its length.
+func ShortenUnrouted(path string) string { return shortenTo(path, maxUnrouted) }
+
+func shortenTo(text string, limit int) string {
+	if len(text) <= limit {
 		return text
 	}
-	return strings.ToValidUTF8(text[:maxText], "") + "…"
+	return strings.ToValidUTF8(text[:limit], "") + "…"
 }

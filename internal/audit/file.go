@@ -38,6 +38,11 @@ type File struct {
 	lost       int       // events lost since the last successful write
 	lossLogged time.Time // when the loss was last logged
 	now        func() time.Time
+
+	refusedMu sync.Mutex          // guards the fields below
+	refused   map[string]*summary // by client, not written yet
+	closed    bool
+	after     func(time.Duration, func()) // calls a function later
 }
 
 // Open opens the log at path. It creates the file if it does not exist, but not its
@@ -55,7 +60,8 @@ func Open(path string, o Options) (*File, error) {
 	if err := checkWritable(path); err != nil {
 		return nil, fmt.Errorf("open audit log: %w: name a writable file with --audit-log, or set --audit-log off", err)
 	}
-	return &File{options: o, path: path, now: time.Now, torn: true, out: &timberjack.Logger{
+	after := func(d time.Duration, f func()) { time.AfterFunc(d, f) }
+	return &File{options: o, path: path, now: time.Now, after: after, torn: true, out: &timberjack.Logger{
 		Filename: path, MaxSize: o.MegaBytes, MaxBackups: o.Backups, FileMode: 0o600, Compression: "gzip",
 	}}, nil
 }
@@ -161,8 +167,9 @@ func (f *File) countLoss(err error) {
 	}
 }
 
-// Close closes the file.
+// Close writes the events of refused requests and closes the file.
 func (f *File) Close() error {
+	f.closeRefused()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.out.Close()

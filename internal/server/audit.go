@@ -33,8 +33,8 @@ func noteRequest(r *http.Request, request export.Request) {
 	}
 }
 
-// recordAudit writes the audit event of a request. Unknown paths are recorded too: an event that
-// is not written cannot be recovered later.
+// recordAudit records a request. Unknown paths are recorded too: an event that is not written
+// cannot be recovered later.
 func (s *Server) recordAudit(r *http.Request, x *requestState, out *responseRecorder, start time.Time, took time.Duration) {
 	if s.Audit == nil {
 		return
@@ -44,5 +44,26 @@ func (s *Server) recordAudit(r *http.Request, x *requestState, out *responseReco
 	e.Principal, e.Method, e.Path = auth.From(r.Context()).ID, audit.Shorten(r.Method), audit.Shorten(audit.WithoutTokens(strings.ToValidUTF8(r.URL.Path, "?")))
 	e.Status, e.Bytes, e.MS = out.status, out.bytes, float64(took.Microseconds())/1000
 	e.Broken = x.cause != nil && out.status < http.StatusBadRequest && out.status != 0
+	if isUnrouted(x) {
+		e.Path = audit.ShortenUnrouted(e.Path)
+	}
+	if isRefused(x, out.status) {
+		s.Audit.RecordRefused(x.from.Name, e)
+		return
+	}
 	s.Audit.Record(e)
+}
+
+// isUnrouted reports whether no route serves the path of a request.
+func isUnrouted(x *requestState) bool { return x.route == "" || x.route == unrouted }
+
+// isRefused reports whether a request was refused before it concerned any data: because of a limit,
+// or since there is nothing at its path. Such requests cost their sender nothing.
+func isRefused(x *requestState, status int) bool {
+	switch status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusMisdirectedRequest, http.StatusMethodNotAllowed:
+		return true
+	}
+	monitoring := x.event.Interaction == audit.Health || x.event.Interaction == audit.Metrics // without a rate
+	return status >= http.StatusBadRequest && (isUnrouted(x) || x.refused != nil || monitoring)
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +34,8 @@ import (
 type auditChannel chan audit.Event
 
 func (c auditChannel) Record(e audit.Event) { c <- e }
+
+func (c auditChannel) RecordRefused(_ string, e audit.Event) { c <- e }
 
 func (c auditChannel) next(t *testing.T) audit.Event {
 	t.Helper()
@@ -140,6 +143,63 @@ func TestRequestsAreAudited(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// refusedAudit is an audit log that keeps the refused requests apart.
+type refusedAudit struct {
+	mu              sync.Mutex
+	served, refused []string // paths; of a refused one, the client too
+}
+
+func (a *refusedAudit) Record(e audit.Event) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.served = append(a.served, e.Path)
+}
+
+func (a *refusedAudit) RecordRefused(client string, e audit.Event) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.refused = append(a.refused, client+" "+e.Path)
+}
+
+// TestRefusedRequestsAreApart checks which requests count as refused: those beyond a limit, those
+// that no route serves, and those that are refused before they are read. The path of a request
+// without a route is cut.
+func TestRefusedRequestsAreApart(t *testing.T) {
+	t.Attr("requirements", "AD-01")
+	log := &refusedAudit{}
+	u := startServer(t, func(c *Config) {
+		c.Audit = log
+		c.Ready = func(context.Context) error { return errors.New("down") }
+		c.Limits = Limits{URL: 1000}
+		c.Metrics = http.NotFoundHandler()
+	})
+	served := []string{"/api/v1/fhir/metadata", "/api/v1/fhir/Practitioner/1", "/api/v1/fhir/Practitioner/2", "/api/v1/fhir/Practitioner"}
+	for _, path := range served {
+		u.request("GET", path, "")
+	}
+	refused := []string{"/nowhere/" + strings.Repeat("x", 500), "/api/v1/fhir/Binary/a/b", "/api//v1", "/api/v1/fhir/Practitioner?a=" + strings.Repeat("x", 1000), "/readyz"}
+	for _, path := range refused {
+		u.request("GET", path, "")
+	}
+	u.request("PUT", "/api/v1/fhir/metadata", "")
+	u.request("POST", "/metrics", "")
+	u.request("GET", "/api/v1/fhir/metadata", "", "X-Request-ID: x")
+	u.fake.status = export.Status{State: store.Writing, RetryAfter: 1, Progress: "p", Throttled: true}
+	u.request("GET", "/api/v1/fhir/$export-poll-status?_jobId="+knownJob, "")
+	u.Close() // waits for the requests
+	if diff := gocmp.Diff(served, log.served); diff != "" {
+		t.Errorf("served (-want +got):\n%s", diff)
+	}
+	var want []string
+	for _, path := range []string{"/nowhere/" + strings.Repeat("x", 64-len("/nowhere/")) + "…", "/api/v1/fhir/Binary/a/b", "/api//v1", "/api/v1/fhir/Practitioner",
+		"/readyz", "/api/v1/fhir/metadata", "/metrics", "/api/v1/fhir/metadata", "/api/v1/fhir/$export-poll-status"} {
+		want = append(want, "address 127.0.0.1 "+path)
+	}
+	if diff := gocmp.Diff(want, log.refused); diff != "" {
+		t.Errorf("refused (-want +got):\n%s", diff)
 	}
 }
 

@@ -40,6 +40,8 @@ type discardAudit struct{}
 
 func (discardAudit) Record(audit.Event) {}
 
+func (discardAudit) RecordRefused(string, audit.Event) {}
+
 // checkResponse checks what all responses have in common.
 func checkResponse(t *testing.T, r *http.Request, w *httptest.ResponseRecorder) {
 	t.Helper()

@@ -5,9 +5,12 @@ import (
 	"net/http"
 )
 
+// unrouted is the path of the route for all paths that no other route serves.
+const unrouted = "/"
+
 // notFoundRoute is the route for all other paths.
 func (s *Server) notFoundRoute() route {
-	return route{path: "/", about: "all other paths: 404", fallback: s.notFound}
+	return route{path: unrouted, about: "all other paths: 404", fallback: s.notFound}
 }
 
 // notFound answers requests with any method for a path that does not exist: 405 would mean

@@ -44,7 +44,13 @@ type Searches interface {
 }
 
 // Recorder records audit events; [audit.File] implements it.
-type Recorder interface{ Record(audit.Event) }
+type Recorder interface {
+	// Record records a request that was served.
+	Record(audit.Event)
+	// RecordRefused records a request of a client (package client) that was refused. Many of
+	// them may become one event.
+	RecordRefused(client string, e audit.Event)
+}
 
 // Observer receives events for metrics. Its methods may be called concurrently.
 type Observer interface {
@@ -102,7 +108,7 @@ type Config struct {
 
 	// Limits are the limits of requests and clients; see [Limits] for the defaults.
 	Limits Limits
-	// Audit receives one event for each request, after its last byte (AD-01), except for
+	// Audit receives an event for each request, after its last byte (AD-01), except for
 	// health checks and scrapes that succeed. Optional.
 	Audit Recorder
 	// Observer receives events for metrics. Optional.

@@ -269,7 +269,7 @@ func (c loadCmd) warnOutside(a app, outside map[string]int64, baseURL string) {
 	if total == 1 {
 		how = "reference points"
 	}
-	humanize.NewPrinter().Fprintf(a.stderr, "warning: %d %s to %s%s: kept, but searches do not follow it. %s\n", total, how, cmp.Or(servers[0], "other servers"), others, what)
+	humanize.NewPrinter().Fprintf(a.stderr, "warning: %d %s to %s%s: kept, but searches follow references into this directory only. %s\n", total, how, cmp.Or(servers[0], "other servers"), others, what)
 }
 
 // printKinds prints the counts of kinds, sorted by name.

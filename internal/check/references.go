@@ -34,7 +34,7 @@ type references struct {
 type referenceKind struct {
 	from   fhir.Type
 	member string // of the resource that has the reference
-	to     string // type of the target, or "" for a urn:
+	to     string // type of the target, "#" for a contained resource, or "" for a urn:
 }
 
 // danglingCount counts dangling references of a kind.
@@ -72,11 +72,16 @@ func (r *references) addResource(key store.RowKey, id string) {
 
 // addReferences adds the references of a resource.
 func (r *references) addReferences(t fhir.Type, id string, v *fastjson.Value) {
+	contained := fhir.ContainedIDs{In: v}
 	fhir.EachReference(v, func(member []byte, _ *fastjson.Value, text []byte) {
 		kind := referenceKind{from: t, member: string(member)}
 		to, err := fhir.ParseReference(string(text), r.bases...)
 		if err != nil {
-			if fhir.IsURN(string(text)) {
+			switch {
+			case contained.Lack(string(text)):
+				kind.to = "#"
+				r.count(kind, id)
+			case fhir.IsURN(string(text)):
 				r.count(kind, id)
 			}
 			return
@@ -159,7 +164,11 @@ func (k *checker) checkReferences(ctx context.Context, r *references) error {
 	for _, kind := range kinds {
 		of := r.dangling[kind]
 		problem, remedy := "by a urn:, which nothing in a directory has", "load the Bundle that has both resources as entries, so that the reference becomes Type/id"
-		if kind.to != "" {
+		switch kind.to {
+		case "":
+		case "#":
+			problem, remedy = "to a contained resource that is not there", "correct the source, and load the resource again"
+		default:
 			problem, remedy = "to "+article(kind.to)+" that is not in the directory", "load the missing resources"
 		}
 		k.note("dangling", kind.from.String()+"."+kind.member,

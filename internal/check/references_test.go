@@ -48,6 +48,7 @@ const someReferences = `
 {"resourceType":"Endpoint","id":"e1","managingOrganization":{"reference":"Organization/o1"}}
 {"resourceType":"PractitionerRole","id":"r1","practitioner":{"reference":"urn:uuid:1"},"organization":{"reference":"urn:uuid:2"},"location":[{"reference":"https://elsewhere.example/Location/l"}]}
 {"resourceType":"PractitionerRole","id":"r2","practitioner":{"reference":"urn:uuid:1"},"extension":[{"url":"http://x","valueReference":{"reference":"Device/d"}}]}
+{"resourceType":"Location","id":"l1","contained":[{"resourceType":"Organization","id":"in","partOf":{"reference":"#"}}],"managingOrganization":{"reference":"#in"},"partOf":{"reference":"#gone"}}
 `
 
 // TestDanglingReferences checks the notes about references to resources that the directory
@@ -67,6 +68,7 @@ func TestDanglingReferences(t *testing.T) {
 		if diff := cmp.Diff([]string{
 			"note dangling: Organization.endpoint: 2 references to an Endpoint that is not in the directory, such as that of Organization/o1",
 			"note dangling: Organization.partOf: 1 reference to an Organization that is not in the directory, such as that of Organization/o2",
+			"note dangling: Location.partOf: 1 reference to a contained resource that is not there, such as that of Location/l1",
 			"note dangling: PractitionerRole.extension: 1 reference to a Device that is not in the directory, such as that of PractitionerRole/r2",
 			"note dangling: PractitionerRole.organization: 1 reference by a urn:, which nothing in a directory has, such as that of PractitionerRole/r1",
 			"note dangling: PractitionerRole.practitioner: 2 references by a urn:, which nothing in a directory has, such as that of PractitionerRole/r1",

@@ -129,12 +129,14 @@ func TestParseReference(t *testing.T) {
 func TestBelowBase(t *testing.T) {
 	const outer, inner = "https://x.example", "https://x.example/fhir"
 	for url, want := range map[string]string{
-		inner + "/Location/b":          "Location/b",
-		outer + "/Location/b":          "Location/b",
-		outer + "/fhirs/Location/b":    "fhirs/Location/b",
-		"https://y.example/Location/b": "https://y.example/Location/b",
-		"Location/b":                   "Location/b",
-		"/Location/b":                  "/Location/b",
+		inner + "/Location/b":               "Location/b",
+		outer + "/Location/b":               "Location/b",
+		outer + "/fhirs/Location/b":         "fhirs/Location/b",
+		"https://y.example/Location/b":      "https://y.example/Location/b",
+		"HTTPS://X.Example/fhir/Location/b": "Location/b",
+		outer + "/FHIR/Location/b":          "FHIR/Location/b",
+		"Location/b":                        "Location/b",
+		"/Location/b":                       "/Location/b",
 	} {
 		for _, bases := range [][]string{{outer, inner, ""}, {"", inner, outer}} {
 			if got := BelowBase(url, bases...); got != want {

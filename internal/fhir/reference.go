@@ -44,15 +44,31 @@ func ParseReference(s string, bases ...string) (Reference, error) {
 }
 
 // BelowBase returns a URL without the longest of the bases that it is below, or as it is. The
-// bases have no trailing slash. An empty base is ignored.
+// bases have no trailing slash. An empty base is ignored. Scheme and host are equal in any case of
+// their letters (RFC 3986).
 func BelowBase(url string, bases ...string) string {
 	rest := url
 	for _, base := range bases {
-		if below, ok := strings.CutPrefix(url, base+"/"); ok && base != "" && len(below) < len(rest) {
-			rest = below
+		if n := len(base); n > 0 && n < len(url) && url[n] == '/' && sameURL(url[:n], base) && len(url)-n-1 < len(rest) {
+			rest = url[n+1:]
 		}
 	}
 	return rest
+}
+
+// sameURL reports whether two URLs of the same length differ at most in the case of the letters of
+// scheme and host.
+func sameURL(a, b string) bool {
+	if a == b {
+		return true
+	}
+	host := len(b)
+	if scheme := strings.Index(b, "://"); scheme < 0 {
+		return false
+	} else if path := strings.IndexByte(b[scheme+3:], '/'); path >= 0 {
+		host = scheme + 3 + path
+	}
+	return strings.EqualFold(a[:host], b[:host]) && a[host:] == b[host:]
 }
 
 // SplitReference splits an http or https URL of the form [server]/Type/id, with or without
@@ -95,6 +111,29 @@ func IsHTTP(s string) bool {
 // IsURN reports whether a reference is a urn:, such as urn:uuid:…. It names an entry of the
 // Bundle around it, and nothing anywhere else.
 func IsURN(s string) bool { return len(s) > 4 && strings.EqualFold(s[:4], "urn:") }
+
+// ContainedIDs are the ids of the resources that a resource contains. They are read at the first
+// use.
+type ContainedIDs struct {
+	In  *fastjson.Value // the resource
+	ids map[string]bool
+}
+
+// Lack reports whether a reference is #id of a contained resource that is not there. The
+// reference # of a contained resource is to the resource around it.
+func (c *ContainedIDs) Lack(reference string) bool {
+	id, local := strings.CutPrefix(reference, "#")
+	if !local || id == "" {
+		return false
+	}
+	if c.ids == nil {
+		c.ids = map[string]bool{}
+		for _, contained := range c.In.GetArray("contained") {
+			c.ids[string(contained.GetStringBytes("id"))] = true
+		}
+	}
+	return !c.ids[id]
+}
 
 // IsConditional reports whether a reference is a search for its target: Type?name=value.
 func IsConditional(s string) bool {

@@ -73,6 +73,9 @@ func checkEntry(bases []string, e *fastjson.Value, urls *fullURLs) *Refusal {
 		return refuse(BadEntry, "another resource of the Bundle has the same fullUrl: give each its own").within("fullUrl")
 	}
 	resource := e.Get("resource")
+	if string(resource.GetStringBytes("resourceType")) == "Bundle" {
+		return refuse(BadEntry, "this is a Bundle in a Bundle: load it as a file or a line of its own").within("resource")
+	}
 	typeName, id := string(resource.GetStringBytes("resourceType")), string(resource.GetStringBytes("id"))
 	if text := checkFullURL(url, typeName, id); text != "" {
 		return refuse(BadEntry, "%s", text).within("fullUrl")
@@ -90,7 +93,7 @@ func checkEntry(bases []string, e *fastjson.Value, urls *fullURLs) *Refusal {
 		return nil
 	case "POST":
 		if to != typeName {
-			return refuse(BadEntry, "a POST creates a resource of another type: write the type of the resource").within("request.url")
+			return refuse(BadEntry, "the URL of this POST is not the type of the resource: write the type alone").within("request.url")
 		}
 		return checkID(resource, url)
 	}

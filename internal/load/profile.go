@@ -27,6 +27,7 @@ const (
 	BadPeriod      Kind = "period that ends before it starts"
 	LongString     Kind = "string over 1 MB"
 	NoContent      Kind = "only an id"
+	NotChecked     Kind = "contained resource not checked"
 	MoreWarnings   Kind = "more warnings about one resource"
 
 	// Rules of the guide's profiles.
@@ -44,10 +45,11 @@ const (
 	NoIncludeSelf       Kind = "suppression without includeSelf"
 
 	// Rules that concern several resources.
-	SharedHPII    Kind = "HPI-I of another Practitioner"
-	SharedLocalID Kind = "local identifier of another resource"
-	Dangling      Kind = "dangling reference"
-	NotFollowed   Kind = "reference not followed"
+	SharedHPII       Kind = "HPI-I of another Practitioner"
+	SharedLocalID    Kind = "local identifier of another resource"
+	Dangling         Kind = "dangling reference"
+	MissingContained Kind = "dangling reference to a contained resource"
+	NotFollowed      Kind = "reference not followed"
 )
 
 // Tolerated reports whether a strict load only warns too. The stored resource conforms (its

@@ -235,7 +235,11 @@ func TestProfileRules(t *testing.T) {
 		{"dangling reference", `{"resourceType":"Endpoint","id":"x","managingOrganization":{"reference":"Organization/nowhere"}}`, "managingOrganization: the Organization it refers to is not in the directory"},
 		{"to another type", `{"resourceType":"Provenance","id":"x","agent":[{"who":{"reference":"Device/d"}}]}`, "agent: the Device it refers to is not in the directory"},
 		{"to itself", `{"resourceType":"Location","id":"x","partOf":{"reference":"Location/x"}}`, ""},
-		{"reference outside the directory", `{"resourceType":"Location","id":"x","partOf":{"reference":"https://example.org/fhir/Location/y"},"endpoint":[{"reference":"#e"}]}`, ""},
+		{"reference outside the directory", `{"resourceType":"Location","id":"x","partOf":{"reference":"https://example.org/fhir/Location/y"}}`, ""},
+		{"contained resources", `{"resourceType":"Location","id":"x","contained":[{"resourceType":"Endpoint","id":"e","managingOrganization":{"reference":"#"}}],"endpoint":[{"reference":"#e"},{"reference":"#f"}]}`,
+			"endpoint: it refers to a contained resource that is not there: add it to contained, or write Type/id"},
+		{"contained resource of another type", `{"resourceType":"Location","id":"x","contained":[{"resourceType":"Patient","id":"p","gender":"Male"}]}`,
+			"contained[0]: the elements of a contained resource are checked only if it is one of Organization, Location, Endpoint, HealthcareService, Practitioner, PractitionerRole, Provenance"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, warnings := warningsOf(t, text("in", c.text))

@@ -31,6 +31,7 @@ type resolved struct {
 // resolve finds the references of a resource. One below a base URL of the directory, and
 // one by the fullUrl of an entry of its Bundle, is replaced by Type/id.
 func (f *referenceResolver) resolve(a *fastjson.Arena, v *fastjson.Value, urls *fullURLs) (out resolved, r *Refusal) {
+	contained := fhir.ContainedIDs{In: v}
 	fhir.EachReference(v, func(member []byte, element *fastjson.Value, text []byte) {
 		reference := string(text)
 		relative, inside := f.relative(reference, urls)
@@ -45,6 +46,8 @@ func (f *referenceResolver) resolve(a *fastjson.Arena, v *fastjson.Value, urls *
 			r = refuse(BadReference, "%s", conditionalReference).within(memberName(member))
 		case fhir.IsURN(reference):
 			out.warnings = append(out.warnings, unresolved(f.name(member), urls))
+		case contained.Lack(reference):
+			out.warnings = append(out.warnings, warning{MissingContained, f.name(member) + ": it refers to a contained resource that is not there: add it to contained, or write Type/id"})
 		case fhir.IsHTTP(reference):
 			out.outside = append(out.outside, f.name([]byte(serverOf(reference))))
 		}

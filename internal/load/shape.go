@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"muster/internal/fhir"
 	"muster/internal/humanize"
 	"muster/internal/r4"
 
@@ -356,7 +357,7 @@ func (c *checker) single(want *shape, v *fastjson.Value) *Refusal {
 }
 
 // contained checks a contained resource. Of a type outside the directory, only emptiness is
-// checked.
+// checked, and a warning says so.
 func (c *checker) contained(v *fastjson.Value) *Refusal {
 	t := v.GetStringBytes("resourceType")
 	if len(t) == 0 {
@@ -365,6 +366,9 @@ func (c *checker) contained(v *fastjson.Value) *Refusal {
 	known := c.shapes[string(t)]
 	if known != nil && known.members["resourceType"] == nil {
 		known = nil // the name of a datatype
+	}
+	if known == nil && len(t) > 0 {
+		c.warn(NotChecked, "", "the elements of a contained resource are checked only if it is one of "+fhir.Names(fhir.Types()))
 	}
 	return c.members(known, v)
 }

@@ -202,11 +202,15 @@ func (c *collector) age(v *fastjson.Value) {
 // references adds the references of a record to records that have not been read yet, and
 // those by a urn:, which nothing in a directory has.
 func (c *collector) references(self string, v *fastjson.Value) {
+	contained := fhir.ContainedIDs{In: v}
 	fhir.EachReference(v, func(_ []byte, _ *fastjson.Value, text []byte) {
 		target := string(text)
-		if to, err := fhir.ParseReference(target); err == nil {
+		switch to, err := fhir.ParseReference(target); {
+		case err == nil:
 			target = to.String()
-		} else if !fhir.IsURN(target) {
+		case contained.Lack(target):
+			target = self + target
+		case !fhir.IsURN(target):
 			return
 		}
 		if k := c.key(target); !c.known[k] {

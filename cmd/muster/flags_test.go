@@ -57,7 +57,7 @@ func TestServeDefaults(t *testing.T) {
 	if c.Workers != export.DefaultWorkers || c.PartBytes != export.DefaultPartBytes || c.Retention != export.DefaultRetention ||
 		c.SweepEvery != export.DefaultSweepEvery || c.Jobs != export.DefaultJobsPerPrincipal || c.ClientQuota != export.DefaultClientQuota || c.Quota != export.DefaultQuota || c.Lease != export.DefaultLease ||
 		c.Zone.String() != export.DefaultZone || c.PageLife != searchset.DefaultPageLife ||
-		c.AuditSize != audit.DefaultMegaBytes || c.AuditBackups != audit.DefaultBackups {
+		c.AuditSize != audit.DefaultMegaBytes || c.AuditBackups != audit.DefaultBackups || c.AuditRetention != audit.DefaultRetention {
 		t.Errorf("the defaults are %+v", c)
 	}
 	for _, test := range []struct {

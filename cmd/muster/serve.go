@@ -274,7 +274,7 @@ func (c *serveCmd) openStores(ctx context.Context, s *runningServer, registry *c
 		return err
 	}
 	s.opened.add(s.files)
-	if s.audit, err = c.openAudit(s.log, s.metrics.AuditLost); err != nil {
+	if s.audit, err = c.openAudit(s.log, s.metrics.AuditLost, s.metrics.AuditRemovedEarly); err != nil {
 		return err
 	}
 	if s.audit != nil {

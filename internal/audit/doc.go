@@ -22,8 +22,9 @@
 // # The file
 //
 // [File] appends to a file that only its owner may read. A full file is rotated: it is
-// compressed and renamed with the time, and only a limited number of them is kept. Only
-// one process may write to a file.
+// compressed and renamed with the time. Rotated files are removed when their events are
+// older than the retention, and the oldest ones beyond a number to keep, which is reported
+// if they are younger. Only one process may write to a file.
 //
 // # When things fail
 //

@@ -21,6 +21,13 @@ type Options struct {
 	MegaBytes int
 	// Backups is the number of rotated files that are kept. Defaults to 10.
 	Backups int
+	// Retention is how long events are kept at least, if Backups and MegaBytes allow it. A
+	// rotated file is removed when all its events are older. Zero means that only the number
+	// of files counts.
+	Retention time.Duration
+	// RemovedEarly is called with the number of rotated files that were removed because of
+	// Backups, although they had events younger than Retention. Optional.
+	RemovedEarly func(files int)
 	// Logger logs lost events. Defaults to slog.Default.
 	Logger *slog.Logger
 	// Lost is called for each event that could not be written. Optional.
@@ -33,16 +40,26 @@ type File struct {
 	path    string
 
 	mu         sync.Mutex
-	out        io.WriteCloser
-	torn       bool      // the last line may be truncated
-	lost       int       // events lost since the last successful write
-	lossLogged time.Time // when the loss was last logged
+	out        rotatingWriter
+	size       int64       // bytes of the file
+	began      time.Time   // time of its first event
+	sweeper    *time.Timer // runs sweep
+	ended      bool        // Close was called
+	torn       bool        // the last line may be truncated
+	lost       int         // events lost since the last successful write
+	lossLogged time.Time   // when the loss was last logged
 	now        func() time.Time
 
 	refusedMu sync.Mutex          // guards the fields below
 	refused   map[string]*summary // by client, not written yet
 	closed    bool
 	after     func(time.Duration, func()) // calls a function later
+}
+
+// rotatingWriter writes to a file until it is rotated.
+type rotatingWriter interface {
+	io.WriteCloser
+	Rotate() error
 }
 
 // Open opens the log at path. It creates the file if it does not exist, but not its
@@ -60,10 +77,17 @@ func Open(path string, o Options) (*File, error) {
 	if err := checkWritable(path); err != nil {
 		return nil, fmt.Errorf("open audit log: %w: name a writable file with --audit-log, or set --audit-log off", err)
 	}
+	now := time.Now()
+	size, began, err := openedAt(path, now)
+	if err != nil {
+		return nil, fmt.Errorf("open audit log: %w", err)
+	}
 	after := func(d time.Duration, f func()) { time.AfterFunc(d, f) }
-	return &File{options: o, path: path, now: time.Now, after: after, torn: true, out: &timberjack.Logger{
-		Filename: path, MaxSize: o.MegaBytes, MaxBackups: o.Backups, FileMode: 0o600, Compression: "gzip",
-	}}, nil
+	f := &File{options: o, path: path, now: time.Now, after: after, torn: true, size: size, began: began, out: &timberjack.Logger{
+		Filename: path, MaxSize: o.MegaBytes, FileMode: 0o600, Compression: "gzip", // the File rotates before that size, and removes files
+	}}
+	f.sweeper = time.AfterFunc(sweepInterval, f.sweep)
+	return f, nil
 }
 
 // checkWritable reports at the start an error that would otherwise occur with the first
@@ -114,7 +138,16 @@ func (f *File) write(line []byte) error {
 			return err
 		}
 	}
+	if now := f.now(); f.isFull(len(line)) || f.isOld(now) {
+		if err := f.rotate(now); err != nil {
+			return err
+		}
+	}
+	if f.size == 0 {
+		f.began = f.now()
+	}
 	n, err := f.out.Write(line)
+	f.size += int64(n)
 	if err == nil && n < len(line) {
 		err = io.ErrShortWrite
 	}
@@ -172,5 +205,7 @@ func (f *File) Close() error {
 	f.closeRefused()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.ended = true
+	f.sweeper.Stop()
 	return f.out.Close()
 }

@@ -139,6 +139,8 @@ func (d *fullDisk) Write(p []byte) (int, error) {
 
 func (d *fullDisk) Close() error { return nil }
 
+func (d *fullDisk) Rotate() error { return nil }
+
 func TestFullDisk(t *testing.T) {
 	t.Attr("requirements", "AD-01")
 	var log bytes.Buffer

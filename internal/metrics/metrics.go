@@ -19,22 +19,23 @@ import (
 type Metrics struct {
 	registry *prometheus.Registry
 
-	requests  *prometheus.HistogramVec
-	sent      *prometheus.CounterVec
-	refused   *prometheus.CounterVec
-	parts     prometheus.Counter
-	resources prometheus.Counter
-	written   prometheus.Counter
-	stored    prometheus.Counter
-	ended     *prometheus.CounterVec
-	removed   *prometheus.CounterVec
-	gate      prometheus.Histogram
-	stalled   prometheus.Gauge
-	searches  *prometheus.HistogramVec
-	auditLost prometheus.Counter
-	failures  prometheus.Counter
-	forwarded prometheus.Counter
-	damaged   *prometheus.CounterVec
+	requests   *prometheus.HistogramVec
+	sent       *prometheus.CounterVec
+	refused    *prometheus.CounterVec
+	parts      prometheus.Counter
+	resources  prometheus.Counter
+	written    prometheus.Counter
+	stored     prometheus.Counter
+	ended      *prometheus.CounterVec
+	removed    *prometheus.CounterVec
+	gate       prometheus.Histogram
+	stalled    prometheus.Gauge
+	searches   *prometheus.HistogramVec
+	auditLost  prometheus.Counter
+	auditEarly prometheus.Counter
+	failures   prometheus.Counter
+	forwarded  prometheus.Counter
+	damaged    *prometheus.CounterVec
 }
 
 // Build identifies the program. Unknown fields are empty.
@@ -78,14 +79,15 @@ func New(b Build) *Metrics {
 			Help: "Waits of this process for the write gate.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9)}),
 		searches: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "muster", Name: "search_wait_seconds",
 			Help: "Waits of searches and reads for their turn, by lane: read, fast or slow.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9)}, []string{"lane"}),
-		auditLost: counter("audit_lost_total", "Audit events that could not be written."),
-		failures:  counter("http_failures_total", "Responses with a status from 500."),
-		forwarded: counter("http_not_forwarded_total", "Requests whose X-Forwarded-For was not understood, so that they count for the proxy."),
-		damaged:   counters("damage_total", "Exports that failed, downloads that broke off and requests that failed because stored data are damaged, by what is damaged: row, count, database, file or selection.", "what"),
+		auditLost:  counter("audit_lost_total", "Audit events that could not be written."),
+		auditEarly: counter("audit_removed_early_total", "Rotated audit logs that the size limit removed before the retention time."),
+		failures:   counter("http_failures_total", "Responses with a status from 500."),
+		forwarded:  counter("http_not_forwarded_total", "Requests whose X-Forwarded-For was not understood, so that they count for the proxy."),
+		damaged:    counters("damage_total", "Exports that failed, downloads that broke off and requests that failed because stored data are damaged, by what is damaged: row, count, database, file or selection.", "what"),
 	}
 	about := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "muster", Name: "build_info",
 		Help: "1, with the version of the program, the revision of its source and the time of that.", ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "committed": b.Committed}}, func() float64 { return 1 })
-	m.registry.MustRegister(about, m.requests, m.sent, m.refused, m.parts, m.resources, m.written, m.stored, m.ended, m.removed, m.gate, m.stalled, m.searches, m.auditLost, m.failures, m.forwarded, m.damaged,
+	m.registry.MustRegister(about, m.requests, m.sent, m.refused, m.parts, m.resources, m.written, m.stored, m.ended, m.removed, m.gate, m.stalled, m.searches, m.auditLost, m.auditEarly, m.failures, m.forwarded, m.damaged,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, state := range endStates {
 		m.ended.WithLabelValues(string(state))
@@ -164,6 +166,9 @@ func (m *Metrics) SearchWaited(lane string, d time.Duration) {
 
 // Damaged implements server.Observer and export.Observer.
 func (m *Metrics) Damaged(kind damage.Kind) { m.damaged.WithLabelValues(string(kind)).Inc() }
+
+// AuditRemovedEarly counts rotated audit logs that were removed before the retention time.
+func (m *Metrics) AuditRemovedEarly(files int) { m.auditEarly.Add(float64(files)) }
 
 // AuditLost counts an audit event that could not be written.
 func (m *Metrics) AuditLost() { m.auditLost.Inc() }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"muster/internal/fhir"
 	"muster/internal/store"
 	"muster/internal/store/postgres"
 	"muster/internal/store/sqlite"
@@ -28,6 +29,8 @@ type directory interface {
 	Ping(ctx context.Context) error
 	// Now returns the time of the clock that all processes on the directory share.
 	Now() time.Time
+	// LastTime returns the last time that the clock of the directory has issued.
+	LastTime(ctx context.Context) (fhir.Instant, error)
 	// FilesOwner returns the id of the directory as the owner of a folder of files. No
 	// other directory has the same id, not even one that was restored from a backup.
 	FilesOwner(ctx context.Context) (string, error)

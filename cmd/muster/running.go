@@ -69,6 +69,10 @@ func (s *runningServer) run(ctx context.Context) (err error) {
 	g.Go(func() error { return serveOn(s.http, listener) })
 	g.Go(func() error { return s.registration.Watch(ctx) })
 	g.Go(func() error { s.logResources(ctx); return nil })
+	g.Go(func() error {
+		(&clockWatch{log: s.log, last: s.directory.LastTime}).run(ctx, s.directory.Now)
+		return nil
+	})
 	if s.cert != nil {
 		g.Go(func() error { s.cert.reloadOnSignal(ctx); return nil })
 	}

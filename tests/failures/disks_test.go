@@ -57,3 +57,21 @@ func (e *environment) practitioners(ts *testscript.TestScript, args []string) {
 	}
 	ts.Check(errors.Join(w.Flush(), f.Close()))
 }
+
+// bundle writes a Bundle of n endpoints, over several lines.
+func (e *environment) bundle(ts *testscript.TestScript, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	w := bufio.NewWriter(f)
+	fmt.Fprint(w, "{\n\"resourceType\":\"Bundle\",\"type\":\"collection\",\"entry\":[\n")
+	for i := range n {
+		if i > 0 {
+			fmt.Fprint(w, ",\n")
+		}
+		fmt.Fprintf(w, `{"resource":{"resourceType":"Endpoint","id":"e%d","status":"active"}}`, i)
+	}
+	fmt.Fprint(w, "\n]}\n")
+	ts.Check(errors.Join(w.Flush(), f.Close()))
+}

@@ -62,10 +62,10 @@ func (e *environment) commands() map[string]func(*testscript.TestScript, bool, [
 		least, most int
 		run         func(ts *testscript.TestScript, args []string)
 	}{
-		"practitioners": {3, 3, e.practitioners},
-		"disk":          {2, 2, e.disk}, "readonly": {1, 1, e.readonly}, "writable": {1, 1, e.writable}, "fill": {1, 2, e.fill}, "free": {1, 1, e.free},
+		"practitioners": {3, 3, e.practitioners}, "bundle": {2, 2, e.bundle},
+		"disk": {2, 2, e.disk}, "readonly": {1, 1, e.readonly}, "writable": {1, 1, e.writable}, "fill": {1, 2, e.fill}, "free": {1, 1, e.free},
 		"postgres": {0, 1, e.runPostgres},
-		"serve":    {0, 99, e.serve}, "crash": {0, 0, e.crash}, "terminate": {0, 0, e.terminate}, "log": {1, 1, e.log}, "ready": {1, 1, e.ready},
+		"serve":    {0, 99, e.serve}, "crash": {0, 0, e.crash}, "terminate": {0, 0, e.terminate}, "exited": {1, 1, e.exited}, "log": {1, 1, e.log}, "ready": {1, 1, e.ready},
 		"get":     {2, 2, e.get},
 		"kickoff": {0, 1, e.kickoff}, "poll": {1, 1, e.poll}, "download": {2, 2, e.download}, "exported": {1, 2, e.exported}, "cancel": {1, 1, e.cancel},
 		"eventually": {1, 99, eventually}, "verify": {0, 0, e.verify},

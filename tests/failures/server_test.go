@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"muster/internal/testkit"
 	"muster/internal/testkit/pgtest"
@@ -39,6 +40,17 @@ func (e *environment) crash(*testscript.TestScript, []string) { e.server.Kill() 
 
 func (e *environment) terminate(ts *testscript.TestScript, _ []string) {
 	ts.Check(e.server.Terminate())
+}
+
+func (e *environment) exited(ts *testscript.TestScript, args []string) {
+	select {
+	case <-e.server.Exited():
+	case <-time.After(testkit.Patience):
+		ts.Fatalf("the server runs")
+	}
+	if code := strconv.Itoa(e.server.ExitCode()); code != args[0] {
+		ts.Fatalf("the server exited with %s, want %s", code, args[0])
+	}
 }
 
 func (e *environment) log(ts *testscript.TestScript, args []string) {

@@ -83,3 +83,11 @@ func (s *Store) Now() time.Time {
 	}
 	return s.dbClock.now()
 }
+
+// LastTime returns the last time that table clock has issued.
+func (s *Store) LastTime(ctx context.Context) (last fhir.Instant, err error) {
+	if err := s.reads.QueryRow(ctx, `SELECT last FROM clock`).Scan(&last); err != nil {
+		return 0, fmt.Errorf("read the clock of the directory: %w", explain(err))
+	}
+	return last, nil
+}

@@ -23,3 +23,11 @@ func drawTime(ctx context.Context, tx *sql.Tx, now func() time.Time) (fhir.Insta
 
 // Now returns the time of the directory's clock.
 func (s *Store) Now() time.Time { return s.now() }
+
+// LastTime returns the last time that table clock has issued.
+func (s *Store) LastTime(ctx context.Context) (last fhir.Instant, err error) {
+	if err := s.reads.QueryRowContext(ctx, `SELECT last FROM clock`).Scan(&last); err != nil {
+		return 0, fmt.Errorf("read the clock of the directory: %w", explain(s.dir, err))
+	}
+	return last, nil
+}

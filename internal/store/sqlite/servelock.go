@@ -40,14 +40,59 @@ func LockServe(dir string) (io.Closer, error) {
 	return f, nil
 }
 
-// MarkServed returns a mark without effect: a server holds the lock of [LockServe] already
+// MarkServed returns a mark that watches the lock of [LockServe], which a server holds already
 // when it opens the directory.
-func (s *Store) MarkServed(context.Context) (store.ServeMark, error) { return lockedMark{}, nil }
+func (s *Store) MarkServed(context.Context) (store.ServeMark, error) {
+	info, err := os.Stat(filepath.Join(s.dir, serveFile))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("read the lock of the server: %w", explain(s.dir, err))
+	}
+	return lockedMark{path: filepath.Join(s.dir, serveFile), locked: info, every: serveInterval}, nil
+}
 
-type lockedMark struct{}
+// serveInterval is how often a server looks for its lock file.
+const serveInterval = time.Second
 
-func (lockedMark) Watch(context.Context) error { return nil }
-func (lockedMark) Close() error                { return nil }
+// lockedMark implements store.ServeMark. A lock is on a file, not on its name: if the file is
+// removed or replaced, another server can lock the new one.
+type lockedMark struct {
+	path   string
+	locked os.FileInfo // nil if there was no lock file
+	every  time.Duration
+}
+
+// Watch implements store.ServeMark. It returns an error if the lock file was removed or
+// replaced. While the disk fails, it waits.
+func (m lockedMark) Watch(ctx context.Context) error {
+	tick := time.NewTicker(m.every)
+	defer tick.Stop()
+	for {
+		if err := m.check(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (m lockedMark) check() error {
+	info, err := os.Stat(m.path)
+	switch {
+	case m.locked == nil:
+		return nil
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("%s, the lock of this server, was removed: another server could start on the same directory, so this one stops: start it again, and leave the file in place", m.path)
+	case err == nil && !os.SameFile(info, m.locked):
+		return fmt.Errorf("%s, the lock of this server, was replaced: another server may run on the same directory, so this one stops: stop the other one, or start this one again", m.path)
+	}
+	return nil
+}
+
+// Close implements store.ServeMark.
+func (lockedMark) Close() error { return nil }
 
 // OpenUnserved opens the data directory while no server runs on it, and keeps servers away
 // until the lock is closed. Close the lock before the store.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"muster/internal/export"
 	"muster/internal/searchset"
 	"muster/internal/server"
+	"muster/internal/store"
 
 	"github.com/alecthomas/kong"
 )
@@ -72,6 +74,21 @@ func TestServeDefaults(t *testing.T) {
 		if got := c.limits(test.local); got != want {
 			t.Errorf("limits(%t) = %+v, want %+v", test.local, got, want)
 		}
+	}
+}
+
+// TestThreads checks how many threads a server has.
+func TestThreads(t *testing.T) {
+	for _, c := range []struct {
+		given            string
+		cores, now, want int
+	}{{"", 2, 2, 4}, {"", 8, 3, 3}, {"2", 2, 2, 2}, {"9", 2, 9, 9}} {
+		if got := threads(c.given, c.cores, c.now); got != c.want {
+			t.Errorf("GOMAXPROCS=%s, %d cores, %d threads: %d, want %d", c.given, c.cores, c.now, got, c.want)
+		}
+	}
+	if o := (store.Options{}).WithDefaults(); o.SlowSearches > max(1, runtime.NumCPU()-1) {
+		t.Errorf("%d slow searches on %d cores", o.SlowSearches, runtime.NumCPU())
 	}
 }
 

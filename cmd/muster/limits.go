@@ -20,7 +20,7 @@ type limitsFlags struct {
 	Downloads          int           `default:"${downloads}" placeholder:"N" help:"Files that one client may download at a time; 0 for no limit (${default})."`
 	ClientQuota        int64         `type:"size" default:"${client_quota}" placeholder:"SIZE" help:"Size on disk of the files of all exports of one client, until they expire; 0 for no limit (${default})."`
 	Quota              int64         `type:"size" default:"${quota}" placeholder:"SIZE" help:"Size on disk of the files of all exports, until they expire; 0 for no limit (${default})."`
-	SlowSearches       int           `default:"0" placeholder:"N" help:"Searches of all clients that run at a time after they have run for 0.1 s; further ones wait. 0 for one for each core (${default})."`
+	SlowSearches       int           `default:"0" placeholder:"N" help:"Searches of all clients that run at a time after they have run for 0.1 s; further ones wait. 0 for one for each core except one (${default})."`
 	Connections        int           `default:"0" placeholder:"N" help:"Open connections of all clients, and files that all of them download at a time; 0 for ${connections}, or fewer if the limit of open files of the process is low (${default})."`
 	ClientConnections  int           `default:"${client_connections}" placeholder:"N" help:"Open connections of one client; 0 for no limit (${default})."`
 	AnswerMemory       int64         `type:"size" default:"${answer_memory}" placeholder:"SIZE" help:"Memory of the requests and answers of all clients under way (${default})."`

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"runtime"
 	"time"
 	_ "time/tzdata" // --zone must work on machines without zone data (D11)
 
@@ -213,6 +215,7 @@ func (c *serveCmd) Run(a app) error {
 
 // start opens the directory, builds the services and listens.
 func (c *serveCmd) start(a app) (_ *runningServer, err error) {
+	runtime.GOMAXPROCS(threads(os.Getenv("GOMAXPROCS"), runtime.NumCPU(), runtime.GOMAXPROCS(0)))
 	s := &runningServer{log: c.logger(a.stderr), delay: c.drainDelay(), drain: c.DrainTimeout}
 	defer func() {
 		if err != nil {
@@ -243,6 +246,16 @@ func (c *serveCmd) start(a app) (_ *runningServer, err error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// threads returns how many threads run the code of a server on a number of cores, of which the
+// process uses some now. With twice as many as cores, short requests do not wait for statements of
+// SQLite. given is the setting of the environment.
+func threads(given string, cores, now int) int {
+	if given != "" || now != cores {
+		return now
+	}
+	return 2 * cores
 }
 
 // openStores opens the directory, registers this server with it, and opens the folder for

@@ -44,7 +44,8 @@ type Options struct {
 	// SearchDeadline limits the time of a search and of each read for it. Defaults to
 	// DefaultSearchDeadline.
 	SearchDeadline time.Duration
-	// SlowSearches is how many slow searches run at once. Defaults to the number of processors.
+	// SlowSearches is how many slow searches run at once. Defaults to one for
+	// each core except one, and at least to one.
 	SlowSearches int
 	// SearchWait limits how long a search or a read of a client waits for its turn; then it
 	// returns [ErrBusy]. Defaults to DefaultSearchWait.
@@ -76,13 +77,17 @@ const (
 // DefaultWorkers is how many tasks read the directory at once if the options do not say it.
 const DefaultWorkers = 4
 
+// Cores returns how many cores the process may use. GOMAXPROCS is less where the system limits the
+// process, and may be more.
+func Cores() int { return min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) }
+
 // WithDefaults returns the options with the defaults of the limits of selections and searches.
 // Other fields are unchanged.
 func (o Options) WithDefaults() Options {
 	o.Deadline = cmp.Or(o.Deadline, DefaultDeadline)
 	o.SearchDeadline = cmp.Or(o.SearchDeadline, DefaultSearchDeadline)
 	o.SearchWait = cmp.Or(o.SearchWait, DefaultSearchWait)
-	o.SlowSearches = cmp.Or(o.SlowSearches, runtime.GOMAXPROCS(0))
+	o.SlowSearches = cmp.Or(o.SlowSearches, max(1, Cores()-1))
 	o.Workers = cmp.Or(o.Workers, DefaultWorkers)
 	return o
 }

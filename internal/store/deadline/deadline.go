@@ -22,7 +22,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
 	"muster/internal/client"
@@ -81,7 +80,7 @@ func ConnectionsOf(o store.Options) Connections {
 }
 
 // fastPlaces returns how many searches run at once in the fast lane.
-func fastPlaces() int { return max(4, 2*runtime.GOMAXPROCS(0)) }
+func fastPlaces() int { return max(4, 2*store.Cores()) }
 
 // NewLanes returns the lanes of a store with the options. Reads use the connections of
 // connectReads, and searches those of connectSearches; [ConnectionsOf] says how many of them there

@@ -48,9 +48,17 @@ func sizeOrNone(limit int64) string {
 	return humanize.Bytes(limit)
 }
 
-// logResources logs the number of resources. It reads the row of each, which takes seconds on a
+// logResources logs which damage would not be noticed, and the number of resources. It reads the row
+// of each, which takes seconds on a
 // large directory, so the server does not wait for it.
 func (s *runningServer) logResources(ctx context.Context) {
+	gaps, err := s.directory.Unprotected(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.log.Warn("whether damage would be noticed is not known", "error", err)
+	}
+	for _, gap := range gaps {
+		s.log.Warn("some damage of the directory would not be noticed", "what", gap.What, "to_do", gap.Remedy)
+	}
 	counts, err := s.directory.Counts(ctx)
 	if err != nil {
 		if ctx.Err() == nil {

@@ -179,6 +179,9 @@ func runCheck(t *testing.T, dir, url string, deep, served bool) (lines []string,
 		Period: 9 * time.Minute, // longer than these tests take
 		Store:  i, Blobs: modtime.Store{Store: blob.ExistingFolder(files), Dir: files}, Folder: folder, Registry: registry, Extractor: extractor, Rules: info.Rules, Deep: deep, Served: served,
 		Report: func(f check.Finding) {
+			if f.Note && strings.Contains(f.Problem, "data_checksums is off") {
+				return // it depends on the server of the tests; see TestPageChecksums of package postgres
+			}
 			note := ""
 			if f.Note {
 				note = "note "

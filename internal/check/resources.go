@@ -44,6 +44,9 @@ func (k *checker) checkResources(ctx context.Context) error {
 		}
 		c.references.finish(t)
 	}
+	if c.uncovered > 0 {
+		k.note("not-covered", "resources", plural(c.uncovered, "resource", "resources")+" that an older muster has stored without a checksum", "run muster reindex")
+	}
 	return k.checkReferences(ctx, c.references)
 }
 
@@ -51,6 +54,7 @@ func (k *checker) checkResources(ctx context.Context) error {
 type recordChecker struct {
 	*checker
 	references *references
+	uncovered  int64 // resources without a checksum
 
 	names   map[int]string // names of parameters by id
 	parser  fastjson.Parser
@@ -77,6 +81,13 @@ func (c *recordChecker) record(e *store.Excerpt, s *store.StoredRecord) {
 	if s.Body == nil {
 		c.finding("body-missing", place, "the row has no body: it cannot be read or exported", remedyReload)
 		return
+	}
+	if s.Row.Checksum.Present {
+		if err := s.Row.Verify(s.Body, s.Row.Checksum); err != nil {
+			c.finding("checksum", place, "its row and its body do not match its checksum: one of them was changed after it was written, and reads and exports of it fail", remedyReload)
+		}
+	} else {
+		c.uncovered++
 	}
 	c.body(s, place)
 }

@@ -62,6 +62,9 @@ func (k *checker) oldVersion(v *store.OldVersion, clock fhir.Instant) {
 	if v.Current > 0 && v.Current <= v.Version {
 		k.finding("history", place, fmt.Sprintf("it is not older than the current version, %d", v.Current), remedyRestore)
 	}
+	if v.Checksum.Present && v.Verify(v.Body, v.Checksum) != nil {
+		k.finding("checksum", place, "its row and its body do not match its checksum: an export that needs it fails", remedyExport)
+	}
 	if want := int64(len(v.Body)) + 1; v.Size != want {
 		k.finding("history", place, fmt.Sprintf("its row says %d bytes, but its line has %d", v.Size, want), remedyExport)
 	}

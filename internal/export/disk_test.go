@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"muster/internal/damage"
 	"muster/internal/failpoint"
 	"muster/internal/oserror"
 	"muster/internal/store"
@@ -51,6 +52,7 @@ func (o *countingObserver) PartWritten(resources, bytes, stored int64) {
 }
 func (o *countingObserver) JobEnded(state store.State) { o.add("ended "+string(state), 1) }
 func (o *countingObserver) Removed(what string, n int) { o.add("removed "+what, int64(n)) }
+func (o *countingObserver) Damaged(kind damage.Kind)   { o.add("damaged "+string(kind), 1) }
 
 func failWith(number syscall.Errno, at string) error {
 	return &fs.PathError{Op: "write", Path: at, Err: number}

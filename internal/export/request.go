@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 
+	"muster/internal/damage"
 	"muster/internal/fhir"
 	"muster/internal/policy"
 	"muster/internal/search"
@@ -44,6 +46,16 @@ type storedRequest struct {
 	Base    string        `json:"base,omitempty"`  // base URL at the kick-off, which filters may contain
 
 	WithoutSuppressed bool `json:"withoutSuppressed,omitempty"`
+
+	// Checksum is that of the JSON without it, in hex. Jobs of older programs have none.
+	Checksum string `json:"checksum,omitempty"`
+}
+
+// sum returns the checksum of the request.
+func (r storedRequest) sum() (string, error) {
+	r.Checksum = ""
+	text, err := json.Marshal(r)
+	return strconv.FormatUint(uint64(damage.Of(text)), 16), err
 }
 
 // encode returns the request for the row of its job. base is the base URL of the server. The
@@ -52,6 +64,10 @@ func (r Request) encode(base string) ([]byte, error) {
 	stored := storedRequest{Since: r.Since, Base: base, WithoutSuppressed: r.WithoutSuppressed}
 	for _, f := range r.Filters {
 		stored.Filters = append(stored.Filters, f.Text())
+	}
+	var err error
+	if stored.Checksum, err = stored.sum(); err != nil {
+		return nil, err
 	}
 	return json.Marshal(stored)
 }
@@ -62,10 +78,18 @@ func StoredParameters(request []byte) (filters []string, since *fhir.Instant, er
 	return stored.Filters, stored.Since, err
 }
 
+const damagedRequest = "the stored request of an export does not match its checksum: check the disk, and start the export again"
+
 // readStored parses the result of encode without compiling the filters.
 func readStored(text []byte) (stored storedRequest, err error) {
 	if err := json.Unmarshal(text, &stored); err != nil {
-		return storedRequest{}, fmt.Errorf("read stored request: %w", err)
+		return storedRequest{}, &damage.Error{Kind: damage.Selection, Err: err, Text: damagedRequest}
+	}
+	if stored.Checksum == "" {
+		return stored, nil
+	}
+	if sum, err := stored.sum(); err != nil || sum != stored.Checksum {
+		return storedRequest{}, &damage.Error{Kind: damage.Selection, Err: err, Text: damagedRequest}
 	}
 	return stored, nil
 }

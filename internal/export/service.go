@@ -12,6 +12,7 @@ import (
 	"muster/internal/auth"
 	"muster/internal/blob"
 	"muster/internal/client"
+	"muster/internal/damage"
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/job"
@@ -103,6 +104,8 @@ type Observer interface {
 	// Removed is called when the janitor or a DELETE removes something: [RemovedExport] or
 	// [RemovedFile].
 	Removed(what string, n int)
+	// Damaged is called when a job fails because stored data are damaged.
+	Damaged(kind damage.Kind)
 }
 
 // The values of what in [Observer].Removed.
@@ -117,6 +120,7 @@ type noopObserver struct{}
 func (noopObserver) PartWritten(_, _, _ int64) {}
 func (noopObserver) JobEnded(store.State)      {}
 func (noopObserver) Removed(string, int)       {}
+func (noopObserver) Damaged(damage.Kind)       {}
 
 func (c Config) withDefaults() Config {
 	if c.Zone == nil {
@@ -327,8 +331,13 @@ func (s *Service) expires() fhir.Instant { return fhir.InstantOf(s.Now().Add(s.R
 
 // work runs a claimed task.
 func (s *Service) work(ctx context.Context, c *job.Claim) error {
+	do := s.writePart
 	if c.Task.Part == nil {
-		return s.selectRows(ctx, c)
+		do = s.selectRows
 	}
-	return s.writePart(ctx, c)
+	err := do(ctx, c)
+	if kind, ok := damage.KindOf(err); ok {
+		s.Observer.Damaged(kind)
+	}
+	return err
 }

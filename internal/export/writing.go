@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"muster/internal/blob"
+	"muster/internal/damage"
 	"muster/internal/failpoint"
 	"muster/internal/job"
 	"muster/internal/part"
@@ -100,8 +101,8 @@ func (s *Service) copyRows(ctx context.Context, c *job.Claim, out blob.Writer) (
 		return store.Stored{}, err
 	}
 	if sum.Count != p.Count || sum.Bytes != p.Bytes {
-		return store.Stored{}, job.Permanent(fmt.Errorf("part %d has %d resources in %d bytes, but %d in %d were selected: the sizes in the directory are wrong",
-			p.Number, sum.Count, sum.Bytes, p.Count, p.Bytes))
+		return store.Stored{}, damage.New(damage.Selection, "part %d has %d resources in %d bytes, but %d in %d were selected: the selection, or the sizes in the directory, are damaged",
+			p.Number, sum.Count, sum.Bytes, p.Count, p.Bytes)
 	}
 	return store.Stored{Count: sum.Count, Bytes: sum.Bytes, GzipBytes: sum.GzipBytes, SHA256: sum.SHA256, Index: sum.Index}, nil
 }

@@ -66,13 +66,13 @@ var levels = [][]rule{
 	},
 	{
 		{"internal/search", []string{"internal/fhir", "internal/conformance", "internal/search/query", "internal/search/bound", "internal/search/index", "internal/search/plan", "internal/policy"}, "the compiler of searches"},
-		{"internal/store", []string{"internal/client", "internal/fhir", "internal/humanize", "internal/search/index", "internal/search/plan"}, "interfaces and row types, no SQL"},
+		{"internal/store", []string{"internal/damage", "internal/client", "internal/fhir", "internal/humanize", "internal/search/index", "internal/search/plan"}, "interfaces and row types, no SQL"},
 		{"internal/store/searchsql/physical", []string{"internal/fhir", "internal/search/index", "internal/search/plan"}, "the value between the optimiser and the writer"},
 	},
 	{
 		{"internal/backup", []string{"internal/fhir", "internal/failpoint", "internal/blob", "internal/store"}, "the order of a copy; the drivers copy their databases"},
 		{"internal/store/writepath", []string{"internal/fhir", "internal/failpoint", "internal/store", "internal/search/index"}, "the rules of writing that both drivers share, no SQL"},
-		{"internal/store/jobsql", []string{"internal/client", "internal/fhir", "internal/failpoint", "internal/store", "internal/store/placeholder", "internal/store/sqlrows"}, "the job tables of any SQL database"},
+		{"internal/store/jobsql", []string{"internal/damage", "internal/client", "internal/fhir", "internal/failpoint", "internal/store", "internal/store/placeholder", "internal/store/sqlrows"}, "the job tables of any SQL database"},
 		{"internal/job", []string{"internal/fhir", "internal/failpoint", "internal/humanize", "internal/oserror", "internal/store"}, "the engine does not depend on exports"},
 		{"internal/load", []string{"internal/fhir", "internal/humanize", "internal/failpoint", "internal/r4", "internal/conformance", "internal/policy", "internal/search/index", "internal/store", "internal/strictjson"}, "loads files into a directory of either database"},
 		{"internal/metrics", []string{"internal/fhir", "internal/damage", "internal/store"}, "implements the observers that other packages define"},
@@ -84,7 +84,7 @@ var levels = [][]rule{
 	},
 	{
 		{"internal/store/inspectsql", []string{"internal/fhir", "internal/search/index", "internal/store", "internal/store/placeholder", "internal/store/sqlrows", "internal/store/writepath", "internal/store/jobsql"}, "reads what any SQL database stores, for a check"},
-		{"internal/export", []string{"internal/client", "internal/fhir", "internal/failpoint", "internal/auth", "internal/store", "internal/search", "internal/search/query", "internal/search/plan", "internal/policy", "internal/job", "internal/part", "internal/blob", "internal/strictjson", "internal/humanize"}, "exports, without HTTP and drivers"},
+		{"internal/export", []string{"internal/damage", "internal/client", "internal/fhir", "internal/failpoint", "internal/auth", "internal/store", "internal/search", "internal/search/query", "internal/search/plan", "internal/policy", "internal/job", "internal/part", "internal/blob", "internal/strictjson", "internal/humanize"}, "exports, without HTTP and drivers"},
 		{"internal/store/searchsql/optimiser", []string{"internal/search/index", "internal/search/plan", "internal/store/searchsql/physical", "internal/store/searchsql/sqlwriter"}, "chooses the order of execution; runs no page"},
 	},
 	{
@@ -92,8 +92,8 @@ var levels = [][]rule{
 		{"internal/server", []string{"internal/share", "internal/fhir", "internal/damage", "internal/oserror", "internal/audit", "internal/auth", "internal/client", "internal/requestid", "internal/conformance", "internal/store", "internal/export", "internal/searchset", "internal/blob"}, "HTTP, without drivers"},
 	},
 	{
-		{"internal/store/sqlite", []string{"internal/filelock", "internal/store/deadline", "internal/store/metasql", "internal/store/sqlrows", "internal/store/inspectsql", "internal/store/placeholder", "internal/fhir", "internal/oserror", "internal/failpoint", "internal/store", "internal/store/writepath", "internal/store/jobsql", "internal/search/index", "internal/search/plan", "internal/store/searchsql"}, "a driver does not depend on HTTP, exports or another driver"},
-		{"internal/store/postgres", []string{"internal/store/deadline", "internal/store/metasql", "internal/store/sqlrows", "internal/store/inspectsql", "internal/store/placeholder", "internal/fhir", "internal/oserror", "internal/failpoint", "internal/store", "internal/store/writepath", "internal/store/jobsql", "internal/search/index", "internal/search/plan", "internal/store/searchsql"}, "a driver does not depend on HTTP, exports or another driver"},
+		{"internal/store/sqlite", []string{"internal/damage", "internal/filelock", "internal/store/deadline", "internal/store/metasql", "internal/store/sqlrows", "internal/store/inspectsql", "internal/store/placeholder", "internal/fhir", "internal/oserror", "internal/failpoint", "internal/store", "internal/store/writepath", "internal/store/jobsql", "internal/search/index", "internal/search/plan", "internal/store/searchsql"}, "a driver does not depend on HTTP, exports or another driver"},
+		{"internal/store/postgres", []string{"internal/damage", "internal/store/deadline", "internal/store/metasql", "internal/store/sqlrows", "internal/store/inspectsql", "internal/store/placeholder", "internal/fhir", "internal/oserror", "internal/failpoint", "internal/store", "internal/store/writepath", "internal/store/jobsql", "internal/search/index", "internal/search/plan", "internal/store/searchsql"}, "a driver does not depend on HTTP, exports or another driver"},
 	},
 	{
 		{"cmd/muster", []string{"*"}, "the only place that connects all packages"},
@@ -108,7 +108,7 @@ var tests = []rule{
 	{"internal/testkit/modtime", []string{"internal/blob"}, "lists files with times that tests can set"},
 	{"internal/testkit/pgtest", nil, "gives tests a database"},
 	{"internal/testkit/stores", []string{"internal/conformance", "internal/policy", "internal/store", "internal/store/sqlite", "internal/store/postgres"}, "opens stores on either database for tests"},
-	{"internal/store/storetest", []string{"internal/client", "internal/fhir", "internal/failpoint", "internal/store", "internal/search/index", "internal/search/plan"}, "the suite runs on any driver"},
+	{"internal/store/storetest", []string{"internal/damage", "internal/client", "internal/fhir", "internal/failpoint", "internal/store", "internal/search/index", "internal/search/plan"}, "the suite runs on any driver"},
 	{"internal/searchtest", []string{"internal/fhir", "internal/search/query"}, "shares only the syntax of searches with the engine"},
 	{"internal/searchtest/compare", []string{"internal/fhir", "internal/blob", "internal/conformance", "internal/export", "internal/load", "internal/policy", "internal/search", "internal/search/index", "internal/search/plan", "internal/search/query", "internal/searchset", "internal/searchtest", "internal/server", "internal/store"}, "compares searchtest with the engine and the server"},
 	{"bench/soak/search", []string{"internal/blob", "internal/conformance", "internal/search/index", "internal/searchtest/compare", "internal/store", "internal/testkit/stores"}, "compares in the store, below HTTP"},

@@ -178,7 +178,7 @@ func (e *Engine) process(ctx context.Context, task *store.Task) {
 		e.causes.Store(task.Job.ID, err)
 		e.log(task).Error("an attempt waits for open files to be closed", "wait", e.Backoff, "error", oserror.Wrap("", err))
 		e.release(finish, task, e.Backoff, false)
-	case errors.As(err, new(permanent)), task.Attempt >= e.Attempts:
+	case isPermanent(err), task.Attempt >= e.Attempts:
 		e.fail(finish, task, err)
 	default:
 		e.causes.Store(task.Job.ID, err)
@@ -315,7 +315,7 @@ func (e *Engine) reason(task *store.Task, cause error) string {
 	switch {
 	case errors.As(cause, &known):
 		return known.Reason() + " Please start the export again when this has been fixed."
-	case errors.As(cause, new(permanent)):
+	case isPermanent(cause):
 		return "The export could not be finished. Please start it again."
 	}
 	return fmt.Sprintf("The export could not be finished after %d attempts. Please start it again.", min(task.Attempt, e.Attempts))
@@ -381,4 +381,14 @@ func Permanent(err error) error { return permanent{err} }
 
 type permanent struct{ error }
 
-func (p permanent) Unwrap() error { return p.error }
+func (p permanent) Unwrap() error   { return p.error }
+func (p permanent) Permanent() bool { return true }
+
+// isPermanent reports whether an error says that retries cannot resolve it.
+func isPermanent(err error) bool {
+	p, ok := errors.AsType[interface {
+		error
+		Permanent() bool
+	}](err)
+	return ok && p.Permanent()
+}

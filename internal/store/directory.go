@@ -129,6 +129,9 @@ type Directory interface {
 	// Vacuum deletes the old versions that no live job needs and returns how many.
 	Vacuum(ctx context.Context) (int64, error)
 
+	// Unprotected returns which damage of the directory would not be noticed.
+	Unprotected(ctx context.Context) ([]ProtectionGap, error)
+
 	// Counts returns the number of all and of visible resources by type.
 	Counts(ctx context.Context) (map[fhir.Type]Count, error)
 }

@@ -98,15 +98,15 @@ type StoredRow struct {
 	Row
 	Type           fhir.Type
 	Own, Inherited index.Visibility
+	Checksum       Checksum
 }
 
-// OldVersion is a row of history.
+// OldVersion is a row of history. A row that a muster without checksums has written has no id, no
+// time of the last update and no checksum.
 type OldVersion struct {
-	Key        RowKey
-	Version    int64
-	Committed  fhir.Instant
+	Row
 	Superseded fhir.Instant
-	Size       int64
+	Checksum   Checksum
 	Body       []byte
 	Current    int64 // version of the current row; 0 if there is none
 }

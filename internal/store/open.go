@@ -24,6 +24,9 @@ type Identity struct {
 	// stored (policy.RulesVersion). It is empty for a directory that was created by a
 	// muster without such rules.
 	Rules string
+	// Checksummed says that every stored version has a checksum. It is false for a directory
+	// that a muster without checksums has written, until it is reindexed.
+	Checksummed bool
 }
 
 // Options configures how a driver opens a directory.
@@ -100,7 +103,9 @@ func (o Options) ResolveIdentity(stored Identity, known bool) (_ Identity, write
 		if o.Create == nil {
 			return Identity{}, false, fmt.Errorf("its initialisation was interrupted: run 'muster load' again")
 		}
-		return *o.Create, true, nil
+		created := *o.Create
+		created.Checksummed = true
+		return created, true, nil
 	}
 	if o.Create != nil {
 		if err := stored.Check(*o.Create); err != nil {
@@ -143,7 +148,12 @@ func (id Identity) MovedTo(baseURL string) Identity {
 
 // MetaRows returns the identity as the keys and values of table meta.
 func (id Identity) MetaRows() [][2]string {
-	return [][2]string{{BaseURLKey, id.BaseURL}, {FormerKey, id.Former}, {"mode", id.Mode}, {"definitions", id.DefinitionsHash}, {rulesKey, id.Rules}}
+	rows := [][2]string{{BaseURLKey, id.BaseURL}, {FormerKey, id.Former}, {"mode", id.Mode}, {"definitions", id.DefinitionsHash}, {rulesKey, id.Rules}}
+	if id.Checksummed {
+		key, value := ChecksumsRow()
+		rows = append(rows, [2]string{key, value})
+	}
+	return rows
 }
 
 // The keys of the rows of table meta that hold the base URL and the former ones.
@@ -165,5 +175,7 @@ func (id *Identity) SetMetaRow(key, value string) {
 		id.DefinitionsHash = value
 	case rulesKey:
 		id.Rules = value
+	case checksumsKey:
+		id.Checksummed = true
 	}
 }

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+
 	"muster/internal/fhir"
 	"muster/internal/search/index"
 )
@@ -10,6 +12,38 @@ import (
 type Plan struct {
 	Type fhir.Type
 	Root Node
+}
+
+// Types returns the types of the resources that the plan reads: its own, and those that its links
+// lead to.
+func (p Plan) Types() []fhir.Type {
+	types := []fhir.Type{p.Type}
+	var add func(n Node)
+	add = func(n Node) {
+		switch n := n.(type) {
+		case And:
+			for _, child := range n {
+				add(child)
+			}
+		case Or:
+			for _, child := range n {
+				add(child)
+			}
+		case Not:
+			add(n.Node)
+		case Chain:
+			types = append(types, n.Type)
+			add(n.Node)
+		case Has:
+			types = append(types, n.Type)
+			add(n.Node)
+		case AllVisible:
+			types = append(types, n.Types...)
+		}
+	}
+	add(p.Root)
+	slices.Sort(types)
+	return slices.Compact(types)
 }
 
 // Node is a condition on one resource. The set of node types is closed.
@@ -37,6 +71,17 @@ type Since struct{ After fhir.Instant }
 // Visible holds when the resource is active, if Active is set, and not suppressed, if
 // NotSuppressed is set (VI-01, VI-04).
 type Visible struct{ Active, NotSuppressed bool }
+
+// Hiding returns the flags of which a visible resource has none.
+func (v Visible) Hiding() (flags index.Visibility) {
+	if v.Active {
+		flags |= index.Inactive
+	}
+	if v.NotSuppressed {
+		flags |= index.Suppressed
+	}
+	return flags
+}
 
 // Token holds when the resource has a token entry of the parameter. A nil System
 // means any system, a System of "" means no system (|code); a nil Code means any.

@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"strings"
 
+	"muster/internal/fhir"
 	"muster/internal/search/index"
 	"muster/internal/store"
 	"muster/internal/store/writepath"
@@ -122,4 +124,53 @@ func (i *Inspection) grams(ctx context.Context, tx *sql.Tx) (want, found checksu
 		return err
 	}, `SELECT param, gram, text_id FROM ix_gram`)
 	return want, found, err
+}
+
+// CheckCounts yields a problem for each type whose resources are not as many as table resource_count
+// says, by visibility.
+func (i *Inspection) CheckCounts(ctx context.Context, yield func(store.IntegrityProblem) error) error {
+	return i.Read(ctx, func(tx *sql.Tx) error {
+		type group struct {
+			t          fhir.Type
+			visibility index.Visibility
+		}
+		var groups []group
+		found, kept := map[group]int64{}, map[group]int64{}
+		for _, c := range []struct {
+			to    map[group]int64
+			query string
+		}{
+			{found, `SELECT type, visibility, count(*) FROM resource GROUP BY type, visibility ORDER BY type, visibility`},
+			{kept, `SELECT type, visibility, number FROM resource_count ORDER BY type, visibility`},
+		} {
+			err := i.each(ctx, tx, func(rows *sql.Rows) error {
+				var g group
+				var n int64
+				if err := rows.Scan(&g.t, &g.visibility, &n); err != nil {
+					return err
+				}
+				if c.to[g] = n; !slices.Contains(groups, g) {
+					groups = append(groups, g)
+				}
+				return nil
+			}, c.query)
+			if err != nil {
+				return err
+			}
+		}
+		for _, g := range groups {
+			if found[g] == kept[g] {
+				continue
+			}
+			problem := store.IntegrityProblem{
+				Place:   fmt.Sprintf("the %v resources with the state %d", g.t, g.visibility),
+				Problem: fmt.Sprintf("there are %d, but %d were written: rows are lost or changed, and exports of all of them fail", found[g], kept[g]),
+				Remedy:  "restore a backup, or load the data into a new directory; or, to accept the rows that are left, run muster reindex, which counts them again",
+			}
+			if err := yield(problem); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

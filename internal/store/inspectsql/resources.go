@@ -57,12 +57,14 @@ func (i *Inspection) Excerpt(ctx context.Context, first, last store.RowKey, limi
 func (i *Inspection) collect(ctx context.Context, tx *sql.Tx, c store.StoredRecords, first, last store.RowKey) error {
 	err := i.each(ctx, tx, func(rows *sql.Rows) error {
 		var r store.StoredRow
-		if err := rows.Scan(&r.Key, &r.Type, &r.ID, &r.Version, &r.Committed, &r.LastUpdated, &r.Visibility, &r.Own, &r.Inherited, &r.Size); err != nil {
+		var sum sql.NullInt64
+		if err := rows.Scan(&r.Key, &r.Type, &r.ID, &r.Version, &r.Committed, &r.LastUpdated, &r.Visibility, &r.Own, &r.Inherited, &r.Size, &sum); err != nil {
 			return err
 		}
+		r.Checksum = store.Checksum{Sum: sum.Int64, Present: sum.Valid}
 		c.At(r.Key).Row = &r
 		return nil
-	}, `SELECT row_key, type, id, version, committed, last_updated, visibility, own_visibility, inherited_visibility, size
+	}, `SELECT row_key, type, id, version, committed, last_updated, visibility, own_visibility, inherited_visibility, size, checksum
 		FROM resource WHERE row_key BETWEEN ? AND ? ORDER BY row_key`, int64(first), int64(last))
 	if err != nil {
 		return err

@@ -15,12 +15,14 @@ func (i *Inspection) OldVersions(ctx context.Context, after store.RowKey, versio
 	err = i.Read(ctx, func(tx *sql.Tx) error {
 		return i.each(ctx, tx, func(rows *sql.Rows) error {
 			var v store.OldVersion
-			if err := rows.Scan(&v.Key, &v.Version, &v.Committed, &v.Superseded, &v.Size, &v.Body, &v.Current); err != nil {
+			var sum sql.NullInt64
+			if err := rows.Scan(&v.Key, &v.ID, &v.Version, &v.Committed, &v.Superseded, &v.LastUpdated, &v.Visibility, &v.Size, &sum, &v.Body, &v.Current); err != nil {
 				return err
 			}
+			v.Checksum = store.Checksum{Sum: sum.Int64, Present: sum.Valid}
 			found = append(found, v)
 			return nil
-		}, `SELECT h.row_key, h.version, h.committed, h.superseded, h.size, h.body,
+		}, `SELECT h.row_key, h.id, h.version, h.committed, h.superseded, h.last_updated, h.visibility, h.size, h.checksum, h.body,
 			coalesce((SELECT version FROM resource AS r WHERE r.row_key = h.row_key), 0)
 			FROM history AS h WHERE (h.row_key, h.version) > (?, ?) ORDER BY h.row_key, h.version LIMIT ?`, int64(after), version, limit)
 	})

@@ -9,8 +9,6 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/store"
 	"muster/internal/store/sqlrows"
-
-	"github.com/RoaringBitmap/roaring/v2/roaring64"
 )
 
 // jobColumns are the columns of a job in the order of jobFields. The number of found
@@ -84,15 +82,16 @@ func (j *Jobs) PartByFile(ctx context.Context, file string) (store.Part, store.J
 // Selection implements [store.JobReader].
 func (j *Jobs) Selection(ctx context.Context, id string, t fhir.Type) (store.Selection, error) {
 	var packed []byte
-	err := j.reader().queryRow(ctx, `SELECT keys FROM selection WHERE job_id = ? AND type = ?`, id, t).Scan(&packed)
+	var at fhir.Instant
+	err := j.reader().queryRow(ctx, `SELECT s.keys, j.time FROM selection s JOIN job j ON j.id = s.job_id WHERE s.job_id = ? AND s.type = ?`, id, t).Scan(&packed, &at)
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.Selection{}, fmt.Errorf("the selection of %s of job %s: %w", t, id, store.ErrNotFound)
 	}
 	if err != nil {
 		return store.Selection{}, fmt.Errorf("read selection of %s of job %s: %w", t, id, err)
 	}
-	keys := roaring64.New()
-	if err := keys.UnmarshalBinary(packed); err != nil {
+	keys, err := decodeSelection(id, t, at, packed)
+	if err != nil {
 		return store.Selection{}, fmt.Errorf("read selection of %s of job %s: %w", t, id, err)
 	}
 	return store.Selection{Type: t, Keys: keys}, nil

@@ -8,8 +8,6 @@ import (
 
 	"muster/internal/store"
 	"muster/internal/store/sqlrows"
-
-	"github.com/RoaringBitmap/roaring/v2/roaring64"
 )
 
 // EachRecord yields every job with its parts and selections, oldest first, from one
@@ -76,8 +74,7 @@ func (r executor) record(ctx context.Context, id string) (record store.JobRecord
 		if err := rows.Scan(&s.Type, &packed); err != nil {
 			return s, err
 		}
-		s.Keys = roaring64.New()
-		s.Err = s.Keys.UnmarshalBinary(packed)
+		s.Keys, s.Err = decodeSelection(id, s.Type, record.Job.Time, packed)
 		return s, nil
 	})
 	return record, err

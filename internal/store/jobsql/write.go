@@ -83,7 +83,11 @@ func (j *Jobs) StoreSelection(ctx context.Context, t *store.Task, selections []s
 		if err := checkTransition(t.Job.ID, state, store.Writing); err != nil {
 			return err
 		}
-		total, err := insertSelections(ctx, tx, t.Job.ID, selections)
+		var at fhir.Instant
+		if err := tx.queryRow(ctx, `SELECT time FROM job WHERE id = ?`, t.Job.ID).Scan(&at); err != nil {
+			return err
+		}
+		total, err := insertSelections(ctx, tx, t.Job.ID, at, selections)
 		if err != nil {
 			return err
 		}
@@ -105,10 +109,9 @@ func (j *Jobs) StoreSelection(ctx context.Context, t *store.Task, selections []s
 	})
 }
 
-func insertSelections(ctx context.Context, tx executor, id string, selections []store.Selection) (total int64, err error) {
+func insertSelections(ctx context.Context, tx executor, id string, at fhir.Instant, selections []store.Selection) (total int64, err error) {
 	for _, s := range selections {
-		s.Keys.RunOptimize()
-		packed, err := s.Keys.MarshalBinary()
+		packed, err := encodeSelection(id, s.Type, at, s.Keys)
 		if err != nil {
 			return 0, fmt.Errorf("encode selection of %s of job %s: %w", s.Type, id, err)
 		}

@@ -17,15 +17,15 @@ import (
 // The statements of a chunk take arrays. The array is the first item of FROM, and each of
 // its elements finds its row by an index: the sessions allow nested loops only.
 const (
-	findCurrent = `SELECT k.n, r.row_key, r.version, r.source_hash
+	findCurrent = `SELECT k.n, r.row_key, r.version, r.source_hash, r.visibility
 		FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS k (type, id, n)
 		JOIN resource AS r ON r.type = k.type AND r.id = k.id`
 	findTombstones = `SELECT k.n, (SELECT max(t.version) FROM tombstone AS t WHERE t.type = k.type AND t.id = k.id)
 		FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS k (type, id, n)`
-	currentDocs = `SELECT r.row_key, r.visibility, d.body FROM unnest($1::bigint[]) AS k
+	currentDocs = `SELECT ` + versionColumns + ` FROM unnest($1::bigint[]) AS k
 		JOIN resource AS r ON r.row_key = k JOIN doc AS d ON d.row_key = r.row_key`
-	keepVersions = `INSERT INTO history (row_key, version, committed, superseded, visibility, size, body)
-		SELECT r.row_key, r.version, r.committed, $1, r.visibility, r.size, d.body
+	keepVersions = `INSERT INTO history (row_key, version, committed, superseded, visibility, size, body, id, last_updated, checksum)
+		SELECT r.row_key, r.version, r.committed, $1, r.visibility, r.size, d.body, r.id, r.last_updated, r.checksum
 		FROM unnest($2::bigint[]) AS k JOIN resource AS r ON r.row_key = k
 		JOIN doc AS d ON d.row_key = r.row_key WHERE r.committed <= $3`
 	insertTombstones = `INSERT INTO tombstone (type, id, version, row_key, committed)
@@ -36,13 +36,17 @@ const (
 	insertName = `INSERT INTO name (text) VALUES ($1)
 		ON CONFLICT (text) DO UPDATE SET text = excluded.text RETURNING name_id`
 	writeResources = `INSERT INTO resource
-		(row_key, type, id, version, committed, last_updated, visibility, own_visibility, size, source_hash)
-		SELECT k.row_key, k.type, k.id, k.version, $1, k.updated, k.visibility, k.visibility, k.size, k.hash
-		FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bytea[])
-			AS k (row_key, type, id, version, updated, visibility, size, hash)
+		(row_key, type, id, version, committed, last_updated, visibility, own_visibility, size, source_hash, checksum)
+		SELECT k.row_key, k.type, k.id, k.version, $1, k.updated, k.visibility, k.visibility, k.size, k.hash, k.checksum
+		FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bytea[], $10::bigint[])
+			AS k (row_key, type, id, version, updated, visibility, size, hash, checksum)
 		ON CONFLICT (row_key) DO UPDATE SET version = excluded.version, committed = excluded.committed,
 		last_updated = excluded.last_updated, visibility = excluded.own_visibility | resource.inherited_visibility,
-		own_visibility = excluded.own_visibility, size = excluded.size, source_hash = excluded.source_hash`
+		own_visibility = excluded.own_visibility, size = excluded.size, source_hash = excluded.source_hash,
+		checksum = excluded.checksum`
+	countResources = `INSERT INTO resource_count AS c (type, visibility, number)
+		SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
+		ON CONFLICT (type, visibility) DO UPDATE SET number = c.number + excluded.number`
 	writeDocs = `INSERT INTO doc (row_key, body) SELECT * FROM unnest($1::bigint[], $2::text[])
 		ON CONFLICT (row_key) DO UPDATE SET body = excluded.body`
 )
@@ -77,11 +81,11 @@ func (tx *writeTx) findCurrent(ctx context.Context, items []writepath.Item) erro
 		types, ids = append(types, int64(items[i].Type)), append(ids, items[i].ID)
 	}
 	var n, version int64
-	var key int64
+	var key, before int64
 	var hash []byte
-	return tx.each(ctx, findCurrent, []any{&n, &key, &version, &hash}, func() {
+	return tx.each(ctx, findCurrent, []any{&n, &key, &version, &hash, &before}, func() {
 		it := &items[n-1]
-		it.Key, it.Version, it.Hash = store.RowKey(key), version, hash
+		it.Key, it.Version, it.Hash, it.Before = store.RowKey(key), version, hash, index.Visibility(before)
 	}, types, ids)
 }
 
@@ -91,16 +95,13 @@ func (tx *writeTx) revise(ctx context.Context, items []writepath.Item) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	rows, err := tx.conn.Query(ctx, currentDocs, int64s(keys))
-	if err != nil {
-		return err
-	}
-	var key, visibility int64
-	var body []byte
-	_, err = pgx.ForEachRow(rows, []any{&key, &visibility, &body}, func() error {
-		return writepath.Revise(items, store.RowKey(key), store.Current{Visibility: index.Visibility(visibility), Line: body})
-	})
-	return err
+	return eachRaw(ctx, tx.conn, currentDocs, func(values [][]byte) error {
+		row, line, err := verified(values)
+		if err != nil {
+			return err
+		}
+		return writepath.Revise(items, row.Key, store.Current{Visibility: row.Visibility, Line: line})
+	}, int64s(keys))
 }
 
 // endVersions copies the versions that end to history if a live job needs them, deletes the
@@ -163,6 +164,7 @@ func (tx *writeTx) assignKeys(ctx context.Context, items []writepath.Item) error
 func (tx *writeTx) writeNew(ctx context.Context, items []writepath.Item) error {
 	queue := &pgx.Batch{}
 	tx.queueRows(queue, items)
+	queueCounts(queue, items)
 	texts, err := tx.queueEntries(ctx, queue, items)
 	if err != nil {
 		return err
@@ -177,7 +179,7 @@ func (tx *writeTx) writeNew(ctx context.Context, items []writepath.Item) error {
 
 // queueRows queues the statements for the rows and documents of new versions.
 func (tx *writeTx) queueRows(queue *pgx.Batch, items []writepath.Item) {
-	var keys, types, versions, updated, visibilities, sizes []int64
+	var keys, types, versions, updated, visibilities, sizes, sums []int64
 	var ids, lines []string
 	var hashes [][]byte
 	for i := range items {
@@ -185,18 +187,28 @@ func (tx *writeTx) queueRows(queue *pgx.Batch, items []writepath.Item) {
 		if !it.Written() {
 			continue
 		}
-		last := it.LastUpdatedAt(tx.committed)
-		line := it.Document.Line(it.Version+1, last)
-		keys, types, ids = append(keys, int64(it.Key)), append(types, int64(it.Type)), append(ids, it.ID)
-		versions, updated = append(versions, it.Version+1), append(updated, int64(last))
-		visibilities, sizes = append(visibilities, int64(it.Visibility)), append(sizes, int64(len(line)+1))
+		row, line := writepath.NewRow(it, tx.committed)
+		keys, types, ids = append(keys, int64(row.Key)), append(types, int64(it.Type)), append(ids, row.ID)
+		versions, updated = append(versions, row.Version), append(updated, int64(row.LastUpdated))
+		visibilities, sizes, sums = append(visibilities, int64(row.Visibility)), append(sizes, row.Size), append(sums, row.Sum(line))
 		lines, hashes = append(lines, string(line)), append(hashes, it.SourceHash[:])
 	}
 	if len(keys) == 0 {
 		return
 	}
-	queue.Queue(writeResources, int64(tx.committed), keys, types, ids, versions, updated, visibilities, sizes, hashes)
+	queue.Queue(writeResources, int64(tx.committed), keys, types, ids, versions, updated, visibilities, sizes, hashes, sums)
 	queue.Queue(writeDocs, keys, lines)
+}
+
+// queueCounts queues the statement that changes the numbers of resources.
+func queueCounts(queue *pgx.Batch, items []writepath.Item) {
+	var types, visibilities, numbers []int64
+	for _, c := range writepath.CountChanges(items) {
+		types, visibilities, numbers = append(types, int64(c.Type)), append(visibilities, int64(c.Visibility)), append(numbers, c.By)
+	}
+	if len(types) > 0 {
+		queue.Queue(countResources, types, visibilities, numbers)
+	}
 }
 
 // queueEntries queues the statements for the index rows of new versions. For updated

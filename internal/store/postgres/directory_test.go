@@ -248,3 +248,14 @@ func TestLostMark(t *testing.T) {
 		t.Errorf("the watch ended with %v", err)
 	}
 }
+
+func TestDamagedRows(t *testing.T) {
+	storetest.Damage(t, func(t *testing.T) storetest.DamagedDirectory {
+		where := pgtest.Database(t)
+		return storetest.DamagedDirectory{
+			Store: openTest(t, where, nil), Body: "%s", Versions: directoryVersion,
+			Reopen: func() storetest.IndexerStore { return openTest(t, where, nil) },
+			Run:    func(statements ...string) { t.Helper(); run(t, where, statements...) },
+		}
+	})
+}

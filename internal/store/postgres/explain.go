@@ -3,7 +3,9 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"strings"
 
+	"muster/internal/damage"
 	"muster/internal/oserror"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -13,6 +15,10 @@ import (
 func explain(err error) error {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
+		if strings.HasPrefix(refused.Code, "XX00") && refused.Code != "XX000" {
+			return &damage.Error{Kind: damage.Database, Err: err,
+				Text: "the database is damaged: check the disk of the server, and restore a backup; muster check --deep says what is damaged, and REINDEX repairs an index"}
+		}
 		if advice := advise(refused.Code); advice != "" {
 			if told := clientText(refused.Code); told != "" {
 				return &oserror.Error{Text: advice, Client: told, Err: err}

@@ -30,8 +30,21 @@ func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.
 	if err := i.CheckTexts(ctx, yield); err != nil {
 		return err
 	}
-	if err := i.checkJobs(ctx, yield); err != nil || !deep {
+	if err := i.CheckCounts(ctx, yield); err != nil {
 		return err
+	}
+	if err := i.checkJobs(ctx, yield); err != nil {
+		return err
+	}
+	if off, err := withoutPageChecksums(ctx, i.pool); err != nil {
+		return explain(err)
+	} else if off {
+		if err := yield(store.IntegrityProblem{Skipped: true, Place: "database " + i.name, Problem: noPageChecksums, Remedy: enablePageChecksums}); err != nil {
+			return err
+		}
+	}
+	if !deep {
+		return nil
 	}
 	return i.amcheck(ctx, yield)
 }

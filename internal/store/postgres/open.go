@@ -29,6 +29,7 @@ type Store struct {
 	waited   func(time.Duration) // is called with the duration of each wait for the gate; may be nil
 	stalls   store.StallReporter
 	dbClock  databaseClock
+	recount  store.Recount
 	deadline time.Duration // of a selection
 	info     store.Identity
 	pools    []*pgxpool.Pool

@@ -12,7 +12,9 @@ import (
 // one if it was committed at or before that time, else the one in history, else NULL. A
 // statement sees one snapshot of the database, so it does not miss a version that moves to
 // history in the meantime. Nested loops keep the order of the array.
-const readAsOf = `SELECT k.key, coalesce(d.body, h.body)
+const readAsOf = `SELECT k.key, coalesce(r.row_key, h.row_key), coalesce(r.id, h.id), coalesce(r.version, h.version),
+		coalesce(r.committed, h.committed), coalesce(r.last_updated, h.last_updated), coalesce(r.visibility, h.visibility),
+		coalesce(r.size, h.size), CASE WHEN r.row_key IS NULL THEN h.checksum ELSE r.checksum END, coalesce(d.body, h.body)
 	FROM unnest($1::bigint[]) AS k (key)
 	LEFT JOIN resource AS r ON r.row_key = k.key AND r.committed <= $2
 	LEFT JOIN doc AS d ON d.row_key = r.row_key
@@ -31,11 +33,15 @@ func (s *Store) ReadAsOf(ctx context.Context, keys []store.RowKey, t fhir.Instan
 			return fmt.Errorf("row %d has key %d, not %d: the database does not keep the order of its nested loops", n, got, key)
 		}
 		n++
-		if values[1] == nil {
-			return fmt.Errorf("the %v with row key %d has no version of that time any more: "+
-				"the job that needs it must be live, and its selection must be from this directory", key.Type(), key)
+		if values[len(values)-1] == nil {
+			return store.DamagedRow(key, "has no version of that time any more: "+
+				"the job that needs it must be live, and its selection must be from this directory")
 		}
-		return yield(key, values[1])
+		_, line, err := verified(values[1:])
+		if err != nil {
+			return err
+		}
+		return yield(key, line)
 	}, int64s(keys), int64(t))
 	if err != nil {
 		return fmt.Errorf("read resources as of %v: %w", t, explain(err))
@@ -70,7 +76,8 @@ func decodeBigint(raw []byte) (n int64) {
 // currentPage is how many rows EachCurrent reads in one statement.
 const currentPage = 500
 
-const nextCurrent = `SELECT row_key, body FROM doc WHERE row_key BETWEEN $1 AND $2 ORDER BY row_key LIMIT $3`
+const nextCurrent = `SELECT ` + versionColumns + `, d.row_key FROM doc AS d LEFT JOIN resource AS r ON r.row_key = d.row_key
+	WHERE d.row_key BETWEEN $1 AND $2 ORDER BY d.row_key LIMIT $3`
 
 // EachCurrent implements store.Directory. Each page is a statement of its own, so a slow
 // caller does not delay VACUUM for long.
@@ -80,8 +87,16 @@ func (s *Store) EachCurrent(ctx context.Context, t fhir.Type, yield func([]byte)
 		n := 0
 		err := eachRaw(ctx, s.exports, nextCurrent, func(values [][]byte) error {
 			n++
-			next = store.RowKey(decodeBigint(values[0])) + 1
-			return yield(values[1])
+			key := store.RowKey(decodeBigint(values[versionValues]))
+			next = key + 1
+			if values[0] == nil {
+				return store.DamagedRow(key, "has a text, but no row")
+			}
+			_, line, err := verified(values)
+			if err != nil {
+				return err
+			}
+			return yield(line)
 		}, int64(next), int64(last), currentPage)
 		if err != nil {
 			return fmt.Errorf("read the current %v resources: %w", t, explain(err))

@@ -70,14 +70,36 @@ func (w indexWriter) DeleteMeta(ctx context.Context, key string) error {
 }
 
 func (w indexWriter) Documents(ctx context.Context, from store.RowKey, limit int, yield func(store.RowKey, []byte) error) error {
-	rows, err := w.conn.Query(ctx, `SELECT row_key, body FROM doc WHERE row_key >= $1 ORDER BY row_key LIMIT $2`, int64(from), limit)
-	if err != nil {
+	var keys, sums []int64
+	err := eachRaw(ctx, w.conn, nextDocs, func(values [][]byte) error {
+		key := decodeBigint(values[versionValues])
+		if values[0] == nil {
+			return yield(store.RowKey(key), values[8])
+		}
+		row, line, err := verified(values)
+		if err != nil {
+			return err
+		}
+		if values[7] == nil {
+			keys, sums = append(keys, key), append(sums, row.Sum(line))
+		}
+		return yield(row.Key, line)
+	}, int64(from), limit)
+	if err != nil || len(keys) == 0 {
 		return err
 	}
-	var key int64
-	var body []byte
-	_, err = pgx.ForEachRow(rows, []any{&key, &body}, func() error { return yield(store.RowKey(key), body) })
+	_, err = w.conn.Exec(ctx, `UPDATE resource AS r SET checksum = k.sum FROM unnest($1::bigint[], $2::bigint[]) AS k (key, sum) WHERE r.row_key = k.key`, keys, sums)
 	return err
+}
+
+const nextDocs = `SELECT ` + versionColumns + `, d.row_key FROM doc AS d LEFT JOIN resource AS r ON r.row_key = d.row_key
+	WHERE d.row_key >= $1 ORDER BY d.row_key LIMIT $2`
+
+func (w indexWriter) Recount(ctx context.Context) error {
+	queue := &pgx.Batch{}
+	queue.Queue(`DELETE FROM resource_count`)
+	queue.Queue(writepath.Recount)
+	return w.send(ctx, queue)
 }
 
 func (w indexWriter) WriteVersions(ctx context.Context, items []writepath.Item) error {
@@ -89,6 +111,7 @@ func (w indexWriter) WriteVersions(ctx context.Context, items []writepath.Item) 
 	}
 	queue := &pgx.Batch{}
 	w.queueRows(queue, items)
+	queueCounts(queue, items)
 	return w.send(ctx, queue)
 }
 

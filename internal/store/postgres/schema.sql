@@ -20,7 +20,10 @@ CREATE TABLE history (
   superseded bigint NOT NULL,
   visibility bigint NOT NULL,
   size bigint NOT NULL,
-  body text COMPRESSION lz4 NOT NULL
+  body text COMPRESSION lz4 NOT NULL,
+  id text COLLATE "C" NOT NULL DEFAULT ''::text,
+  last_updated bigint NOT NULL DEFAULT 0,
+  checksum bigint
 );
 
 CREATE UNIQUE INDEX history_version ON history USING btree (row_key, version);
@@ -198,6 +201,7 @@ CREATE TABLE resource (
   inherited_from bigint,
   size bigint NOT NULL,
   source_hash bytea NOT NULL,
+  checksum bigint,
   PRIMARY KEY (row_key)
 );
 
@@ -206,6 +210,13 @@ CREATE INDEX resource_committed ON resource USING btree (type, committed, row_ke
 CREATE INDEX resource_updated ON resource USING btree (type, last_updated, row_key);
 
 CREATE UNIQUE INDEX resource_id ON resource USING btree (type, id);
+
+CREATE TABLE resource_count (
+  type bigint NOT NULL,
+  visibility bigint NOT NULL,
+  number bigint NOT NULL,
+  PRIMARY KEY (type, visibility)
+);
 
 CREATE TABLE selection (
   job_id text COLLATE "C" NOT NULL,

@@ -100,7 +100,7 @@ const (
 			ORDER BY x.row_key LIMIT $6
 		) AS found JOIN resource AS r ON r.row_key = found.row_key ORDER BY r.row_key`
 
-	bodiesOfKeys = `SELECT ` + rowColumns + `, d.body FROM unnest($1::bigint[]) AS k (key)
+	bodiesOfKeys = `SELECT ` + versionColumns + ` FROM unnest($1::bigint[]) AS k (key)
 		JOIN resource AS r ON r.row_key = k.key JOIN doc AS d ON d.row_key = r.row_key`
 )
 
@@ -133,22 +133,11 @@ func (q *queries) Referrers(ctx context.Context, t fhir.Type, param int, target 
 
 // Bodies implements store.Reader.
 func (q *queries) Bodies(ctx context.Context, keys []store.RowKey, yield func(store.Row, []byte) error) error {
-	rows, err := q.conn.Query(ctx, bodiesOfKeys, int64s(keys))
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	fields := append(rowFields(&store.Row{}), nil)
-	for rows.Next() {
-		var row store.Row
-		copy(fields, rowFields(&row))
-		if err := rows.Scan(fields...); err != nil {
+	return eachRaw(ctx, q.conn, bodiesOfKeys, func(values [][]byte) error {
+		row, line, err := verified(values)
+		if err != nil {
 			return err
 		}
-		values := rows.RawValues()
-		if err := yield(row, values[len(values)-1]); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+		return yield(row, line)
+	}, int64s(keys))
 }

@@ -24,6 +24,8 @@ type snapshot struct {
 	tx    pgx.Tx
 	time  fhir.Instant
 	limit time.Duration // of a selection
+
+	recount *store.Recount
 }
 
 // OpenSnapshot implements store.Directory.
@@ -37,7 +39,7 @@ func (s *Store) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir
 
 func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir.Instant) error) (_ *snapshot, err error) {
 	// Get the connection before the gate, so that the gate is not held while waiting for one.
-	snap := &snapshot{limit: s.deadline}
+	snap := &snapshot{limit: s.deadline, recount: &s.recount}
 	if snap.conn, err = s.exports.Acquire(ctx); err != nil {
 		return nil, err
 	}
@@ -95,6 +97,9 @@ func (s *snapshot) Select(ctx context.Context, p plan.Plan, yield func(store.Row
 }
 
 func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
+	if err := s.recount.Check(ctx, p, s.countRows, s.keptCounts); err != nil {
+		return err
+	}
 	statement, err := searchsql.Selection(ctx, searchsql.PostgreSQL, p, counting(s.tx))
 	if err != nil {
 		return fmt.Errorf("select %v: %w", p.Type, err)
@@ -104,8 +109,10 @@ func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store
 		return fmt.Errorf("select %v: %w", p.Type, err)
 	}
 	defer rows.Close()
+	found := int64(0)
 	for rows.Next() {
 		values := rows.RawValues()
+		found++
 		if err := yield(store.RowKey(decodeBigint(values[0])), decodeBigint(values[1])); err != nil {
 			return err
 		}
@@ -113,7 +120,40 @@ func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("select %v: %w", p.Type, err)
 	}
-	return nil
+	return s.checkSelected(ctx, p, found)
+}
+
+// countRows counts the rows of a type, by visibility.
+func (s *snapshot) countRows(ctx context.Context, t fhir.Type) (n store.VisibilityCounts, err error) {
+	first, last := store.KeyRange(t)
+	err = s.tx.QueryRow(ctx, `SELECT count(*) FILTER (WHERE visibility = 0), count(*) FILTER (WHERE visibility = 1), count(*) FILTER (WHERE visibility = 2),
+		count(*) FILTER (WHERE visibility = 3) FROM resource WHERE row_key BETWEEN $1 AND $2`, int64(first), int64(last)).Scan(&n[0], &n[1], &n[2], &n[3])
+	return n, err
+}
+
+// keptCounts reads the numbers of a type from table resource_count.
+func (s *snapshot) keptCounts(ctx context.Context, t fhir.Type) (n store.VisibilityCounts, err error) {
+	err = s.tx.QueryRow(ctx, keptCounts, int64(t)).Scan(&n[0], &n[1], &n[2], &n[3])
+	return n, err
+}
+
+const keptCounts = `SELECT coalesce(sum(number) FILTER (WHERE visibility = 0), 0)::bigint, coalesce(sum(number) FILTER (WHERE visibility = 1), 0)::bigint,
+	coalesce(sum(number) FILTER (WHERE visibility = 2), 0)::bigint, coalesce(sum(number) FILTER (WHERE visibility = 3), 0)::bigint
+	FROM resource_count WHERE type = $1`
+
+// checkSelected compares the number of rows of a plan without conditions with the one in table
+// resource_count.
+func (s *snapshot) checkSelected(ctx context.Context, p plan.Plan, found int64) error {
+	hiding, all := searchsql.SelectsAll(p)
+	if !all {
+		return nil
+	}
+	var kept int64
+	err := s.tx.QueryRow(ctx, `SELECT coalesce(sum(number), 0)::bigint FROM resource_count WHERE type = $1 AND visibility & $2 = 0`, int64(p.Type), int64(hiding)).Scan(&kept)
+	if err != nil {
+		return fmt.Errorf("select %v: %w", p.Type, err)
+	}
+	return store.CheckSelected(p.Type, found, kept)
 }
 
 // Close implements store.Snapshot.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 
+	"muster/internal/search/index"
 	"muster/internal/search/plan"
 	"muster/internal/store"
 	"muster/internal/store/searchsql/optimiser"
@@ -167,4 +168,21 @@ func (s Session) withTotal(ctx context.Context, p physical.Plan, search store.Se
 		result.Total = search.Total
 	}
 	return result, nil
+}
+
+// SelectsAll reports whether a plan selects all rows of its type, except those that have a flag of
+// hiding.
+func SelectsAll(p plan.Plan) (hiding index.Visibility, all bool) {
+	nodes := []plan.Node{p.Root}
+	if and, ok := p.Root.(plan.And); ok {
+		nodes = and
+	}
+	for _, n := range nodes {
+		visible, ok := n.(plan.Visible)
+		if !ok {
+			return 0, false
+		}
+		hiding |= visible.Hiding()
+	}
+	return hiding, true
 }

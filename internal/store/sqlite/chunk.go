@@ -18,7 +18,7 @@ import (
 func (tx *writeTx) writeChunk(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
 	items := writepath.Items(changes)
 	for _, step := range []func(context.Context, []writepath.Item) error{
-		tx.findCurrent, tx.revise, tx.decide, tx.keepVersions, tx.remove, tx.assignKeys, tx.writeRows, tx.writeEntries, tx.deleteTexts,
+		tx.findCurrent, tx.revise, tx.decide, tx.keepVersions, tx.remove, tx.assignKeys, tx.writeRows, tx.count, tx.writeEntries, tx.deleteTexts,
 	} {
 		if err := step(ctx, items); err != nil {
 			return nil, err
@@ -35,10 +35,11 @@ func (tx *writeTx) findCurrent(ctx context.Context, items []writepath.Item) erro
 			var key store.RowKey
 			var version int64
 			var hash []byte
-			if err := rows.Scan(&i, &key, &version, &hash); err != nil {
+			var before index.Visibility
+			if err := rows.Scan(&i, &key, &version, &hash, &before); err != nil {
 				return err
 			}
-			items[i].Key, items[i].Version, items[i].Hash = key, version, hash
+			items[i].Key, items[i].Version, items[i].Hash, items[i].Before = key, version, hash, before
 			return nil
 		})
 }
@@ -76,14 +77,15 @@ func (tx *writeTx) revise(ctx context.Context, items []writepath.Item) error {
 	if len(keys) == 0 {
 		return nil
 	}
+	var v version
 	return tx.each(ctx, tx.w.stmts.currentDocs, func(rows *sql.Rows) error {
-		var key store.RowKey
-		var body sql.RawBytes
-		var visibility int64
-		if err := rows.Scan(&key, &visibility, &body); err != nil {
+		if err := v.scan(rows); err != nil {
 			return err
 		}
-		return writepath.Revise(items, key, store.Current{Visibility: index.Visibility(visibility), Line: body})
+		if err := v.row.Verify(v.body, v.checksum); err != nil {
+			return err
+		}
+		return writepath.Revise(items, v.row.Key, store.Current{Visibility: v.row.Visibility, Line: v.body})
 	}, asJSON(keys))
 }
 
@@ -162,10 +164,9 @@ func (tx *writeTx) writeRows(ctx context.Context, items []writepath.Item) error 
 		if !it.Written() {
 			continue
 		}
-		version, updated := it.Version+1, it.LastUpdatedAt(tx.committed)
-		line := it.Document.Line(version, updated)
-		if err := resources.add(ctx, int64(it.Key), int64(it.Type), it.ID, version, int64(tx.committed), int64(updated),
-			int64(it.Visibility), int64(it.Visibility), int64(len(line)+1), it.SourceHash[:]); err != nil {
+		row, line := writepath.NewRow(it, tx.committed)
+		if err := resources.add(ctx, int64(row.Key), int64(it.Type), row.ID, row.Version, int64(row.Committed), int64(row.LastUpdated),
+			int64(row.Visibility), int64(row.Visibility), row.Size, it.SourceHash[:], row.Sum(line)); err != nil {
 			return err
 		}
 		if err := docs.add(ctx, int64(it.Key), line); err != nil {
@@ -176,6 +177,16 @@ func (tx *writeTx) writeRows(ctx context.Context, items []writepath.Item) error 
 		return err
 	}
 	return docs.flush(ctx)
+}
+
+// count changes the numbers of resources.
+func (tx *writeTx) count(ctx context.Context, items []writepath.Item) error {
+	for _, c := range writepath.CountChanges(items) {
+		if err := tx.exec(ctx, tx.w.stmts.count, int64(c.Type), int64(c.Visibility), c.By); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeEntries writes the index rows of new versions. For updated resources it writes only

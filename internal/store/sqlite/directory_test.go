@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"database/sql"
 	"os"
 	"path/filepath"
 	"testing"
@@ -76,4 +77,27 @@ func openWith(t *testing.T, o store.Options) store.Store {
 
 func BenchmarkDirectory(b *testing.B) {
 	storetest.Benchmark(b, func(t testing.TB, dir string, now func() time.Time) store.Store { return openTest(t, dir, now) })
+}
+
+func TestDamagedRows(t *testing.T) {
+	storetest.Damage(t, func(t *testing.T) storetest.DamagedDirectory {
+		dir := t.TempDir()
+		return storetest.DamagedDirectory{
+			Store: openTest(t, dir, nil), Body: "CAST(%s AS BLOB)", Versions: "goose_db_version",
+			Reopen: func() storetest.IndexerStore { return openTest(t, dir, nil) },
+			Run: func(statements ...string) {
+				t.Helper()
+				db, err := sql.Open("sqlite", filepath.Join(dir, directoryFile))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer db.Close()
+				for _, text := range statements {
+					if _, err := db.Exec(text); err != nil {
+						t.Fatalf("%s: %v", text, err)
+					}
+				}
+			},
+		}
+	})
 }

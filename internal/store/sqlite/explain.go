@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"muster/internal/damage"
 	"muster/internal/oserror"
 
 	"modernc.org/sqlite"
@@ -16,6 +17,9 @@ func explain(dir string, err error) error {
 	if !errors.As(err, &failure) {
 		return oserror.Wrap(dir, err)
 	}
+	if failure.Code() == lib.SQLITE_IOERR_DATA || failure.Code() == lib.SQLITE_IOERR_CORRUPTFS {
+		return damagedDatabase(dir, err)
+	}
 	switch failure.Code() & 0xff {
 	case lib.SQLITE_CANTOPEN, lib.SQLITE_IOERR:
 		// SQLite does not say why it cannot open a file.
@@ -27,7 +31,7 @@ func explain(dir string, err error) error {
 	case lib.SQLITE_FULL:
 		return &oserror.Error{Text: fmt.Sprintf("the disk of %s is full; committed data are safe. Free some space and run the command again", dir), Client: oserror.ClientDiskFull, Err: err}
 	case lib.SQLITE_NOTADB, lib.SQLITE_CORRUPT:
-		return fmt.Errorf("a database in %s is damaged or not a database. Load the data into a new directory, or restore a backup: %w", dir, err)
+		return damagedDatabase(dir, err)
 	case lib.SQLITE_READONLY, lib.SQLITE_CANTOPEN, lib.SQLITE_PERM:
 		return &oserror.Error{Text: fmt.Sprintf("the databases in %s cannot be written. Check the owner and the permissions of the directory", dir), Client: oserror.ClientDiskReadOnly, Err: err}
 	case lib.SQLITE_IOERR:
@@ -36,6 +40,11 @@ func explain(dir string, err error) error {
 		return fmt.Errorf("another program has locked the database in %s, such as a database browser or a backup. Close it and run the command again: %w", dir, err)
 	}
 	return err
+}
+
+func damagedDatabase(dir string, err error) error {
+	return &damage.Error{Kind: damage.Database, Err: err,
+		Text: fmt.Sprintf("a database in %s is damaged or not a database. Check the disk; load the data into a new directory, or restore a backup; muster check --deep says what is damaged", dir)}
 }
 
 // explain is [explain] for the data directory of the store.

@@ -30,6 +30,9 @@ func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.
 	if err := i.CheckTexts(ctx, yield); err != nil {
 		return err
 	}
+	if err := i.CheckCounts(ctx, yield); err != nil {
+		return err
+	}
 	for _, file := range []struct {
 		name string
 		db   *sql.DB

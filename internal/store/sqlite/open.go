@@ -40,6 +40,7 @@ type Store struct {
 	deadline time.Duration // of a selection
 	info     store.Identity
 	gate     gate
+	recount  store.Recount
 	lanes    *deadline.Lanes
 
 	// The databases that are query only. Reads by id, searches and exports do not wait for each

@@ -51,6 +51,8 @@ type statements struct {
 	texts            textStatements
 	nextDocs         *sql.Stmt
 	currentDocs      *sql.Stmt
+	count            *sql.Stmt
+	seal             *sql.Stmt
 }
 
 type entryStatements struct {
@@ -77,12 +79,12 @@ func (w *writer) prepare(ctx context.Context) error {
 		return stmt(`DELETE FROM ` + table + ` WHERE row_key IN (SELECT value FROM json_each(?1))`)
 	}
 	w.stmts = statements{
-		findCurrent: stmt(`SELECT j.key, r.row_key, r.version, r.source_hash
+		findCurrent: stmt(`SELECT j.key, r.row_key, r.version, r.source_hash, r.visibility
 			FROM json_each(?2) AS j CROSS JOIN resource AS r INDEXED BY resource_id ON r.type = ?1 AND r.id = j.value`),
 		findTombstones: stmt(`SELECT j.key, max(t.version)
 			FROM json_each(?2) AS j CROSS JOIN tombstone AS t ON t.type = ?1 AND t.id = j.value GROUP BY j.key`),
-		keepVersions: stmt(`INSERT INTO history (row_key, version, committed, superseded, visibility, size, body)
-			SELECT r.row_key, r.version, r.committed, ?1, r.visibility, r.size, d.body
+		keepVersions: stmt(`INSERT INTO history (row_key, version, committed, superseded, visibility, size, body, id, last_updated, checksum)
+			SELECT r.row_key, r.version, r.committed, ?1, r.visibility, r.size, d.body, r.id, r.last_updated, r.checksum
 			FROM json_each(?2) AS j CROSS JOIN resource AS r NOT INDEXED ON r.row_key = j.value
 			CROSS JOIN doc AS d ON d.row_key = r.row_key WHERE r.committed <= ?3`),
 		insertTombstones: stmt(`INSERT INTO tombstone (type, id, version, row_key, committed)
@@ -92,15 +94,20 @@ func (w *writer) prepare(ctx context.Context) error {
 		name: stmt(`INSERT INTO name (text) VALUES (?1)
 			ON CONFLICT (text) DO UPDATE SET text = excluded.text RETURNING name_id`),
 		resource: insert(`INSERT INTO resource
-			(row_key, type, id, version, committed, last_updated, visibility, own_visibility, size, source_hash)`, 10,
+			(row_key, type, id, version, committed, last_updated, visibility, own_visibility, size, source_hash, checksum)`, 11,
 			`ON CONFLICT (row_key) DO UPDATE SET version = excluded.version, committed = excluded.committed,
 			last_updated = excluded.last_updated, visibility = excluded.own_visibility | inherited_visibility,
-			own_visibility = excluded.own_visibility, size = excluded.size, source_hash = excluded.source_hash`),
+			own_visibility = excluded.own_visibility, size = excluded.size, source_hash = excluded.source_hash,
+			checksum = excluded.checksum`),
 		doc:     insert(`REPLACE INTO doc (row_key, body)`, 2, ``),
 		entries: map[*writepath.Table]entryStatements{},
-		currentDocs: stmt(`SELECT r.row_key, r.visibility, d.body FROM json_each(?1) AS j
+		currentDocs: stmt(`SELECT ` + versionColumns + ` FROM json_each(?1) AS j
 			CROSS JOIN resource AS r NOT INDEXED ON r.row_key = j.value CROSS JOIN doc AS d ON d.row_key = r.row_key`),
-		nextDocs: stmt(`SELECT row_key, body FROM doc WHERE row_key >= ?1 ORDER BY row_key LIMIT ?2`),
+		nextDocs: stmt(`SELECT ` + versionColumns + `, d.row_key FROM doc AS d LEFT JOIN resource AS r ON r.row_key = d.row_key
+			WHERE d.row_key >= ?1 ORDER BY d.row_key LIMIT ?2`),
+		count: stmt(`INSERT INTO resource_count (type, visibility, number) VALUES (?1, ?2, ?3)
+			ON CONFLICT (type, visibility) DO UPDATE SET number = number + excluded.number`),
+		seal: stmt(`UPDATE resource SET checksum = ?2 WHERE row_key = ?1`),
 	}
 	for _, name := range []string{"resource", "doc"} {
 		w.stmts.deleteRows = append(w.stmts.deleteRows, deleteRows(name))

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -42,13 +41,13 @@ type asOfReader struct {
 // row is missing, or was committed after the time that is read, asOfReader reads the version
 // of that time from table history with versionAsOf.
 const (
-	currentDense = `SELECT d.row_key, d.body, r.committed
+	currentDense = `SELECT ` + versionColumns + `
 		FROM doc AS d CROSS JOIN resource AS r NOT INDEXED ON r.row_key = d.row_key
 		WHERE d.row_key BETWEEN ?1 AND ?2 ORDER BY d.row_key`
-	currentSparse = `SELECT d.row_key, d.body, r.committed
+	currentSparse = `SELECT ` + versionColumns + `
 		FROM json_each(?1) AS j CROSS JOIN resource AS r NOT INDEXED ON r.row_key = j.value
 		CROSS JOIN doc AS d ON d.row_key = r.row_key`
-	versionAsOf = `SELECT body FROM history INDEXED BY history_version
+	versionAsOf = `SELECT row_key, id, version, committed, last_updated, visibility, size, checksum, body FROM history INDEXED BY history_version
 		WHERE row_key = ?1 AND committed <= ?2 AND superseded > ?2`
 )
 
@@ -58,14 +57,12 @@ func (r *asOfReader) run(ctx context.Context) error {
 		return err
 	}
 	defer rows.Close()
-	var body sql.RawBytes
+	var v version
 	for rows.Next() {
-		var key store.RowKey
-		var committed fhir.Instant
-		if err := rows.Scan(&key, &body, &committed); err != nil {
+		if err := v.scan(rows); err != nil {
 			return err
 		}
-		if err := r.yieldCurrent(ctx, key, body, committed); err != nil {
+		if err := r.yieldCurrent(ctx, &v); err != nil {
 			return err
 		}
 	}
@@ -92,8 +89,8 @@ func (r *asOfReader) queryCurrent(ctx context.Context) (*sql.Rows, error) {
 
 // yieldCurrent yields the old versions of the keys before a current row, and then the row
 // itself if its key is wanted.
-func (r *asOfReader) yieldCurrent(ctx context.Context, key store.RowKey, body []byte, committed fhir.Instant) error {
-	i := slices.Index(r.keys, key)
+func (r *asOfReader) yieldCurrent(ctx context.Context, v *version) error {
+	i := slices.Index(r.keys, v.row.Key)
 	if i < 0 {
 		return nil // a row of the dense range that is not wanted
 	}
@@ -102,49 +99,68 @@ func (r *asOfReader) yieldCurrent(ctx context.Context, key store.RowKey, body []
 			return err
 		}
 	}
-	if committed > r.t {
+	if v.row.Committed > r.t {
 		return r.yieldOld(ctx)
 	}
+	if err := v.row.Verify(v.body, v.checksum); err != nil {
+		return err
+	}
 	r.keys = r.keys[1:]
-	return r.yield(key, body)
+	return r.yield(v.row.Key, v.body)
 }
 
 // yieldOld yields the version of the next key from history.
 func (r *asOfReader) yieldOld(ctx context.Context) error {
 	key := r.keys[0]
 	r.keys = r.keys[1:]
-	var body []byte
-	err := r.tx.QueryRowContext(ctx, versionAsOf, key, r.t).Scan(&body)
-	if errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("the %v with row key %d has no version of that time any more: "+
-			"the job that needs it must be live, and its selection must be from this directory", key.Type(), key)
+	var v version
+	found := 0
+	err := sqlrows.Query(ctx, r.tx, func(rows *sql.Rows) error {
+		if found++; found > 1 {
+			return store.DamagedRow(key, "has two versions of one time")
+		}
+		if err := v.scan(rows); err != nil {
+			return err
+		}
+		if err := v.row.Verify(v.body, v.checksum); err != nil {
+			return err
+		}
+		return r.yield(key, v.body)
+	}, versionAsOf, key, r.t)
+	if err == nil && found == 0 {
+		err = store.DamagedRow(key, "has no version of that time any more: "+
+			"the job that needs it must be live, and its selection must be from this directory")
 	}
-	if err != nil {
-		return err
-	}
-	return r.yield(key, body)
+	return err
 }
 
 // currentPage is how many rows EachCurrent reads in one transaction.
 const currentPage = 500
 
-const nextCurrent = `SELECT row_key, body FROM doc WHERE row_key BETWEEN ?1 AND ?2 ORDER BY row_key LIMIT ?3`
+const nextCurrent = `SELECT ` + versionColumns + `, d.row_key FROM doc AS d LEFT JOIN resource AS r ON r.row_key = d.row_key
+	WHERE d.row_key BETWEEN ?1 AND ?2 ORDER BY d.row_key LIMIT ?3`
 
 // EachCurrent implements store.Directory. Each page is a read transaction of its own, so a
 // slow caller does not delay checkpoints for long.
 func (s *Store) EachCurrent(ctx context.Context, t fhir.Type, yield func([]byte) error) error {
 	next, last := store.KeyRange(t)
+	var v version
 	for {
 		n := 0
 		err := sqlrows.Query(ctx, s.exports, func(rows *sql.Rows) error {
-			var key store.RowKey
-			var body sql.RawBytes
-			if err := rows.Scan(&key, &body); err != nil {
+			var key int64
+			if err := v.scan(rows, &key); err != nil {
+				return err
+			}
+			if v.row.Key == 0 {
+				return store.DamagedRow(store.RowKey(key), "has a text, but no row")
+			}
+			if err := v.row.Verify(v.body, v.checksum); err != nil {
 				return err
 			}
 			n++
-			next = key + 1
-			return yield(body)
+			next = v.row.Key + 1
+			return yield(v.body)
 		}, nextCurrent, next, last, currentPage)
 		if err != nil {
 			return fmt.Errorf("read the current %v resources: %w", t, explain(s.dir, err))

@@ -90,19 +90,46 @@ func (w indexWriter) DeleteMeta(ctx context.Context, key string) error {
 }
 
 func (w indexWriter) Documents(ctx context.Context, from store.RowKey, limit int, yield func(store.RowKey, []byte) error) error {
-	return w.each(ctx, w.w.stmts.nextDocs, func(rows *sql.Rows) error {
-		var key store.RowKey
-		var body sql.RawBytes
-		if err := rows.Scan(&key, &body); err != nil {
+	var v version
+	unsealed := map[store.RowKey]int64{}
+	err := w.each(ctx, w.w.stmts.nextDocs, func(rows *sql.Rows) error {
+		var key int64
+		if err := v.scan(rows, &key); err != nil {
 			return err
 		}
-		return yield(key, body)
+		if v.row.Key != 0 {
+			if err := v.row.Verify(v.body, v.checksum); err != nil {
+				return err
+			}
+			if !v.checksum.Present {
+				unsealed[v.row.Key] = v.row.Sum(v.body)
+			}
+		}
+		return yield(store.RowKey(key), v.body)
 	}, from, limit)
+	if err != nil {
+		return err
+	}
+	for key, sum := range unsealed {
+		if err := w.exec(ctx, w.w.stmts.seal, int64(key), sum); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w indexWriter) WriteVersions(ctx context.Context, items []writepath.Item) error {
-	for _, step := range []func(context.Context, []writepath.Item) error{w.findCurrent, w.keepVersions, w.writeRows} {
+	for _, step := range []func(context.Context, []writepath.Item) error{w.findCurrent, w.keepVersions, w.writeRows, w.count} {
 		if err := step(ctx, items); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w indexWriter) Recount(ctx context.Context) error {
+	for _, statement := range []string{`DELETE FROM resource_count`, writepath.Recount} {
+		if _, err := w.tx.ExecContext(ctx, statement); err != nil {
 			return err
 		}
 	}

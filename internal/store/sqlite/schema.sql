@@ -18,7 +18,7 @@ CREATE TABLE history (
   visibility INTEGER NOT NULL,
   size       INTEGER NOT NULL,
   body       BLOB    NOT NULL
-) STRICT;
+, id TEXT    NOT NULL DEFAULT '', last_updated INTEGER NOT NULL DEFAULT 0, checksum INTEGER) STRICT;
 
 CREATE UNIQUE INDEX history_version ON history (row_key, version);
 
@@ -128,13 +128,20 @@ CREATE TABLE resource (
   inherited_from       INTEGER,                    -- row key of the resource that the flags come from
   size                 INTEGER NOT NULL,           -- bytes of the line with its newline
   source_hash          BLOB    NOT NULL
-) STRICT;
+, checksum INTEGER) STRICT;
 
 CREATE INDEX resource_committed ON resource (type, committed);
 
 CREATE UNIQUE INDEX resource_id ON resource (type, id);
 
 CREATE INDEX resource_updated ON resource (type, last_updated);
+
+CREATE TABLE resource_count (
+  type       INTEGER NOT NULL,
+  visibility INTEGER NOT NULL,
+  number     INTEGER NOT NULL,
+  PRIMARY KEY (type, visibility)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE sequence (
   type INTEGER PRIMARY KEY,

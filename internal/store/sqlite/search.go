@@ -97,7 +97,7 @@ const (
 				ORDER BY y.row_key LIMIT 1 OFFSET ?6 - 1), ?5)
 	) ORDER BY r.row_key LIMIT ?6`
 
-	bodiesOfKeys = `SELECT ` + rowColumns + `, d.body FROM json_each(?1) AS j
+	bodiesOfKeys = `SELECT ` + versionColumns + ` FROM json_each(?1) AS j
 		CROSS JOIN resource AS r NOT INDEXED ON r.row_key = j.value
 		CROSS JOIN doc AS d ON d.row_key = r.row_key`
 )
@@ -137,13 +137,14 @@ func (q *queries) Referrers(ctx context.Context, t fhir.Type, param int, target 
 
 // Bodies implements store.Reader.
 func (q *queries) Bodies(ctx context.Context, keys []store.RowKey, yield func(store.Row, []byte) error) error {
-	var row store.Row
-	var body sql.RawBytes
-	fields := append(rowFields(&row), &body)
+	var v version
 	return sqlrows.Query(ctx, q.conn, func(rows *sql.Rows) error {
-		if err := rows.Scan(fields...); err != nil {
+		if err := v.scan(rows); err != nil {
 			return err
 		}
-		return yield(row, body)
+		if err := v.row.Verify(v.body, v.checksum); err != nil {
+			return err
+		}
+		return yield(v.row, v.body)
 	}, bodiesOfKeys, asJSON(keys))
 }

@@ -22,6 +22,8 @@ type snapshot struct {
 	time  fhir.Instant
 	dir   string
 	limit time.Duration // of a selection
+
+	recount *store.Recount
 }
 
 // OpenSnapshot implements store.Directory.
@@ -35,7 +37,7 @@ func (s *Store) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir
 
 func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir.Instant) error) (_ *snapshot, err error) {
 	// Get the connection before the gate, so that the gate is not held while waiting for one.
-	snap := &snapshot{dir: s.dir, limit: s.deadline}
+	snap := &snapshot{dir: s.dir, limit: s.deadline, recount: &s.recount}
 	if snap.conn, err = s.exports.Conn(ctx); err != nil {
 		return nil, err
 	}
@@ -102,6 +104,9 @@ func (s *snapshot) Select(ctx context.Context, p plan.Plan, yield func(store.Row
 }
 
 func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
+	if err := s.recount.Check(ctx, p, s.countRows, s.keptCounts); err != nil {
+		return err
+	}
 	statement, err := searchsql.Selection(ctx, searchsql.SQLite, p, counting(s.tx))
 	if err != nil {
 		return fmt.Errorf("select %v: %w", p.Type, err)
@@ -111,12 +116,14 @@ func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store
 		return fmt.Errorf("select %v: %w", p.Type, err)
 	}
 	defer rows.Close()
+	found := int64(0)
 	for rows.Next() {
 		var key store.RowKey
 		var size int64
 		if err := rows.Scan(&key, &size); err != nil {
 			return fmt.Errorf("select %v: %w", p.Type, err)
 		}
+		found++
 		if err := yield(key, size); err != nil {
 			return err
 		}
@@ -124,7 +131,39 @@ func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("select %v: %w", p.Type, err)
 	}
-	return nil
+	return s.checkSelected(ctx, p, found)
+}
+
+// countRows counts the rows of a type, by visibility.
+func (s *snapshot) countRows(ctx context.Context, t fhir.Type) (n store.VisibilityCounts, err error) {
+	first, last := store.KeyRange(t)
+	err = s.tx.QueryRowContext(ctx, `SELECT coalesce(sum(visibility = 0), 0), coalesce(sum(visibility = 1), 0), coalesce(sum(visibility = 2), 0), coalesce(sum(visibility = 3), 0)
+		FROM resource NOT INDEXED WHERE row_key BETWEEN ? AND ?`, first, last).Scan(&n[0], &n[1], &n[2], &n[3])
+	return n, err
+}
+
+// keptCounts reads the numbers of a type from table resource_count.
+func (s *snapshot) keptCounts(ctx context.Context, t fhir.Type) (n store.VisibilityCounts, err error) {
+	err = s.tx.QueryRowContext(ctx, keptCounts, int64(t)).Scan(&n[0], &n[1], &n[2], &n[3])
+	return n, err
+}
+
+const keptCounts = `SELECT coalesce(sum(iif(visibility = 0, number, 0)), 0), coalesce(sum(iif(visibility = 1, number, 0)), 0),
+	coalesce(sum(iif(visibility = 2, number, 0)), 0), coalesce(sum(iif(visibility = 3, number, 0)), 0) FROM resource_count WHERE type = ?`
+
+// checkSelected compares the number of rows of a plan without conditions with the one in table
+// resource_count.
+func (s *snapshot) checkSelected(ctx context.Context, p plan.Plan, found int64) error {
+	hiding, all := searchsql.SelectsAll(p)
+	if !all {
+		return nil
+	}
+	var kept int64
+	err := s.tx.QueryRowContext(ctx, `SELECT coalesce(sum(number), 0) FROM resource_count WHERE type = ? AND visibility & ? = 0`, int64(p.Type), int64(hiding)).Scan(&kept)
+	if err != nil {
+		return fmt.Errorf("select %v: %w", p.Type, err)
+	}
+	return store.CheckSelected(p.Type, found, kept)
 }
 
 // Close implements store.Snapshot.

@@ -24,8 +24,8 @@ func OlderAddresses(t *testing.T, versions string, open func(statements ...strin
 		{"https://directory.example.org/fhir", "https://directory.example.org/fhir", ""},
 		{"", "", ""},
 	} {
-		s, err := open(`UPDATE meta SET value = '`+c.stored+`' WHERE key = 'base_url'`,
-			`DELETE FROM meta WHERE key = 'former_base_urls'`, `DELETE FROM `+versions+` WHERE version_id >= 4`)
+		s, err := open(append(BeforeChecksums(versions), `UPDATE meta SET value = '`+c.stored+`' WHERE key = 'base_url'`,
+			`DELETE FROM meta WHERE key = 'former_base_urls'`, `DELETE FROM `+versions+` WHERE version_id >= 4`)...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"muster/internal/fhir"
+	"muster/internal/search/index"
 	"muster/internal/store"
 )
 
@@ -12,9 +13,10 @@ import (
 type Item struct {
 	*store.Change
 	Outcome store.Outcome
-	Key     store.RowKey // of the current row, or the new one; 0 if there is none
-	Version int64        // of the current row, or of the last removal; 0 if there is none
-	Hash    []byte       // source hash of the current row
+	Key     store.RowKey     // of the current row, or the new one; 0 if there is none
+	Version int64            // of the current row, or of the last removal; 0 if there is none
+	Hash    []byte           // source hash of the current row
+	Before  index.Visibility // of the current row
 
 	revised bool // the revision has returned a new version
 }

@@ -17,11 +17,14 @@ type IndexWriter interface {
 	SetMeta(ctx context.Context, key, value string) error
 	DeleteMeta(ctx context.Context, key string) error
 	// Documents yields up to limit current documents, from a key on, in ascending order
-	// of keys. Lines are valid during the call of yield only.
+	// of keys. It verifies the checksums of their versions, and writes those that are
+	// missing. Lines are valid during the call of yield only.
 	Documents(ctx context.Context, from store.RowKey, limit int, yield func(key store.RowKey, line []byte) error) error
 	// WriteVersions writes new versions of the items, which are current resources, with
 	// the commit time of the transaction. It does not write their index rows.
 	WriteVersions(ctx context.Context, items []Item) error
+	// Recount counts the rows of table resource again for table resource_count.
+	Recount(ctx context.Context) error
 	// ReplaceEntries deletes all index rows of the items and inserts those of their
 	// entries. It also writes rows again that stay the same, so that a damaged table is
 	// correct afterwards.
@@ -42,6 +45,9 @@ type Reindexer struct {
 	cleaning bool // Cleaning has been called
 	last     bool // the last chunk has been written
 }
+
+// Recount is the statement that fills table resource_count.
+const Recount = `INSERT INTO resource_count (type, visibility, number) SELECT type, visibility, count(*) FROM resource GROUP BY type, visibility`
 
 // definitionsKey is the key of the row of table meta that holds the definitions.
 const definitionsKey = "definitions"
@@ -65,7 +71,7 @@ func (r *Reindexer) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	r.Info.DefinitionsHash, r.Info.Rules = r.Definitions, r.Rules
+	r.Info.DefinitionsHash, r.Info.Rules, r.Info.Checksummed = r.Definitions, r.Rules, true
 	return nil
 }
 
@@ -127,9 +133,14 @@ func (r *Reindexer) writeTransaction(ctx context.Context, w IndexWriter) error {
 	if err := w.DeleteMeta(ctx, store.ReindexNextKey); err != nil {
 		return err
 	}
-	key, value := store.RulesRow(r.Rules)
-	if err := w.SetMeta(ctx, key, value); err != nil {
+	if err := w.Recount(ctx); err != nil {
 		return err
+	}
+	for _, row := range []func() (string, string){func() (string, string) { return store.RulesRow(r.Rules) }, store.ChecksumsRow} {
+		key, value := row()
+		if err := w.SetMeta(ctx, key, value); err != nil {
+			return err
+		}
 	}
 	return w.SetMeta(ctx, definitionsKey, r.Definitions)
 }

@@ -116,14 +116,7 @@ func (w *writer) writeChecks(f *fragment, checks []*physical.Step, operator, emp
 
 // writeVisible writes that the row has none of the flags that hide it.
 func writeVisible(f *fragment, v plan.Visible, row string) {
-	var hiding index.Visibility
-	if v.Active {
-		hiding |= index.Inactive
-	}
-	if v.NotSuppressed {
-		hiding |= index.Suppressed
-	}
-	f.add("("+row+".visibility & ? = 0)", int64(hiding))
+	f.add("("+row+".visibility & ? = 0)", int64(v.Hiding()))
 }
 
 // checkEntry writes the check that the row has an entry, through the row-first table.

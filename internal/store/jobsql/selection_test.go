@@ -1,0 +1,47 @@
+package jobsql
+
+import (
+	"testing"
+
+	"muster/internal/damage"
+	"muster/internal/fhir"
+
+	"github.com/RoaringBitmap/roaring/v2/roaring64"
+)
+
+// TestDamagedSelection flips each bit of a stored selection, and reads it as that of another job,
+// type and time. A selection of an older program has no checksum.
+func TestDamagedSelection(t *testing.T) {
+	keys := roaring64.BitmapOf(1<<41|1, 1<<41|2, 1<<41|70000)
+	stored, err := encodeSelection("job", fhir.Location, 1000, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := decodeSelection("job", fhir.Location, 1000, stored); err != nil || !got.Equals(keys) {
+		t.Fatalf("%v, %v", got, err)
+	}
+	wrong := func(what, job string, of fhir.Type, at fhir.Instant, stored []byte) {
+		t.Helper()
+		got, err := decodeSelection(job, of, at, stored)
+		if kind, _ := damage.KindOf(err); kind != damage.Selection {
+			t.Errorf("%s: %v, %v", what, got, err)
+		}
+	}
+	for bit := range len(stored) * 8 {
+		stored[bit/8] ^= 1 << (bit % 8)
+		wrong("a flipped bit", "job", fhir.Location, 1000, stored)
+		stored[bit/8] ^= 1 << (bit % 8)
+	}
+	wrong("another job", "jab", fhir.Location, 1000, stored)
+	wrong("another type", "job", fhir.Practitioner, 1000, stored)
+	wrong("another time", "job", fhir.Location, 1001, stored)
+	wrong("a cut selection", "job", fhir.Location, 1000, stored[:len(stored)-1])
+	wrong("an empty selection", "job", fhir.Location, 1000, nil)
+	older, err := keys.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := decodeSelection("job", fhir.Location, 1000, older); err != nil || !got.Equals(keys) {
+		t.Errorf("without a checksum: %v, %v", got, err)
+	}
+}

@@ -102,9 +102,9 @@ func (s *Service) endedStatus(ctx context.Context, job store.Job) (Status, error
 
 // tooEarly returns the seconds that remain of the wait, or 0 if the poll is in time. Up
 // to a tenth of the wait, and at least a second, is tolerated for jitter of clocks and
-// networks (RL-01).
+// networks (RL-01). A poll before the last one in time is never early: the clock was set back.
 func tooEarly(job store.Job, now fhir.Instant) int {
-	if job.NextPoll == 0 {
+	if job.NextPoll == 0 || now < job.Polled {
 		return 0
 	}
 	tolerance := max(1000, (job.NextPoll-job.Polled)/10)

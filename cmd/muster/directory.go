@@ -45,6 +45,13 @@ func openDirectory(ctx context.Context, data, database string, o store.Options) 
 	return sqlite.Open(ctx, data, o)
 }
 
+// logOf returns the log of the directory's database that open snapshots make grow, nil if it
+// has none.
+func logOf(d directory) store.WriteAheadLog {
+	log, _ := d.(store.WriteAheadLog)
+	return log
+}
+
 // openUnserved opens a directory and locks it against servers. It fails if a server runs on the
 // directory. No server can start until the lock is closed. The lock may use a connection of
 // the directory, so close the lock first.

@@ -45,7 +45,7 @@ func storeJobs(t *testing.T, d directory) {
 	}
 	claim := func(id string) *store.Task {
 		t.Helper()
-		task, err := d.Claim(t.Context(), "worker", now, minute)
+		task, err := d.Claim(t.Context(), "worker", now, minute, store.Bounds{})
 		must(err)
 		if task == nil || task.Job.ID != id {
 			t.Fatalf("claimed %+v, want a task of %s", task, id)

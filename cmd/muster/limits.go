@@ -27,11 +27,13 @@ type limitsFlags struct {
 	ClientAnswerMemory int64         `type:"size" default:"${client_answer_memory}" placeholder:"SIZE" help:"Memory of the requests and answers of one client under way; 0 for no limit (${default})."`
 	SearchWait         time.Duration `default:"${search_wait}" help:"Time that a search or a read waits for its turn at most (${default})."`
 	Searches           int           `default:"${searches}" placeholder:"N" help:"Searches of one client that run at a time; further ones wait. 0 for no limit (${default})."`
+	WALLimit           int64         `name:"wal-limit" type:"size" default:"${wal_limit}" placeholder:"SIZE" help:"Size of the write-ahead log of SQLite beyond which the oldest selection of an export is interrupted and begun again later; 0 for no limit (${default})."`
 }
 
 // Validate checks the bounds.
 func (f *limitsFlags) Validate() error {
 	return firstError(
+		bound("--wal-limit", f.WALLimit >= 0, "a size such as 1GiB, or 0 for no limit"),
 		bound("--max-body", f.MaxBody >= 1, "a number of bytes from 1"),
 		bound("--max-header", f.MaxHeader >= 1024 && f.MaxHeader <= 1<<30, "a number of bytes from 1024 to 1073741824"),
 		bound("--max-url", f.MaxURL >= 256 && f.MaxURL <= 1<<30, "a number of bytes from 256 to 1073741824"),

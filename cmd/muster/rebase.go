@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"muster/internal/conformance"
-	"muster/internal/fhir"
 	"muster/internal/policy"
 	"muster/internal/store"
 )
@@ -49,7 +48,7 @@ func (c rebaseCmd) Run(a app) (err error) {
 		return fmt.Errorf("%w: run this command again, which resumes where it stopped", err)
 	}
 	fmt.Fprintf(a.stdout, "the base URL is %s now%s\n", c.BaseURL, formerBaseURL(before, c.BaseURL))
-	running, err := directory.Stalled(a.ctx, fhir.Forever)
+	running, err := directory.Live(a.ctx)
 	if err != nil {
 		return err
 	}

@@ -90,7 +90,7 @@ func endExports(ctx context.Context, a app, d directory) error {
 	if err != nil {
 		return err
 	}
-	running, err := d.Stalled(ctx, fhir.Forever)
+	running, err := d.Live(ctx)
 	if err != nil {
 		return err
 	}

@@ -309,6 +309,9 @@ func (c *serveCmd) watch(s *runningServer) {
 	if c.Database == "" {
 		s.metrics.WatchDisk("data", c.Data)
 	}
+	if log := logOf(s.directory); log != nil {
+		s.metrics.WatchLog(log)
+	}
 	if s.cert != nil {
 		s.metrics.WatchCertificate(s.cert.expires)
 	}
@@ -327,6 +330,7 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 		Store: s.directory, Blobs: s.files, Owned: s.files.Owned, Compiler: compiler, BaseURL: s.base, Zone: c.Zone.Location,
 		Now: s.directory.Now, Logger: s.log, Observer: s.metrics, Workers: c.Workers, PartBytes: c.PartBytes, JobsPerPrincipal: c.Jobs, Quota: store.Quota{Client: c.ClientQuota, Total: c.Quota},
 		Retention: c.Retention, PollLimit: export.PollLimit(c.PollLimit), PollInterval: c.PollInterval, Lease: c.Lease, SweepEvery: c.SweepEvery,
+		Log: logOf(s.directory), LogLimit: c.WALLimit,
 		Suppressed: suppressed,
 		Rules: export.Rules{
 			LenientMissingTypeFilter: compat.MissingTypeFilter, CompatOutputFormat: compat.OutputFormat, ProvenanceTypeTestFilter: compat.ProvenanceType,

@@ -78,7 +78,7 @@ func (k *checker) jobProblems(r *store.JobRecord) (problems []string) {
 		add("its state %q is unknown", j.State)
 		return problems
 	}
-	if k.Served && j.State.Live() && j.Progress < k.started-fhir.Instant(k.StallAfter.Milliseconds()) {
+	if k.Served && j.State.Live() && j.Lease > k.graceStart() && j.Progress < k.started-fhir.Instant(k.StallAfter.Milliseconds()) {
 		add("it is %s and has made no progress since %v: it should have failed", j.State, j.Progress)
 	}
 	if overdue := j.Expires > 0 && j.Expires < k.graceStart(); k.Served && overdue && !j.State.Live() && j.State != store.Expired {
@@ -92,7 +92,7 @@ func (k *checker) jobProblems(r *store.JobRecord) (problems []string) {
 			add("it is %s, but still has %d parts and %d selections", j.State, len(r.Parts), len(r.Selections))
 		}
 	}
-	if (j.State == store.Selecting || j.State == store.Writing || j.State == store.Complete) && j.Time == 0 {
+	if (j.State == store.Writing || j.State == store.Complete) && j.Time == 0 {
 		add("it is %s without a transaction time", j.State)
 	}
 	if !j.State.Live() && (j.Finished == 0 || j.Expires == 0) {

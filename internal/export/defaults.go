@@ -18,4 +18,5 @@ const (
 	DefaultForget           = 7 * 24 * time.Hour
 	DefaultLease            = job.DefaultLease
 	DefaultSweepEvery       = time.Minute
+	DefaultLogLimit         = 1 << 30
 )

@@ -50,9 +50,10 @@ func (o *countingObserver) PartWritten(resources, bytes, stored int64) {
 	o.add("bytes", bytes)
 	o.add("stored", stored)
 }
-func (o *countingObserver) JobEnded(state store.State) { o.add("ended "+string(state), 1) }
-func (o *countingObserver) Removed(what string, n int) { o.add("removed "+what, int64(n)) }
-func (o *countingObserver) Damaged(kind damage.Kind)   { o.add("damaged "+string(kind), 1) }
+func (o *countingObserver) JobEnded(state store.State)     { o.add("ended "+string(state), 1) }
+func (o *countingObserver) Removed(what string, n int)     { o.add("removed "+what, int64(n)) }
+func (o *countingObserver) Damaged(kind damage.Kind)       { o.add("damaged "+string(kind), 1) }
+func (o *countingObserver) SelectionInterrupted(by string) { o.add("interrupted by "+by, 1) }
 
 func failWith(number syscall.Errno, at string) error {
 	return &fs.PathError{Op: "write", Path: at, Err: number}

@@ -11,6 +11,8 @@
 //     snapshot, and runs the plan of each filter, which yields row keys and sizes. Keys
 //     are collected in one bitmap for each type, and parts are cut by size as the rows
 //     stream by. Selections, parts and the state Writing are stored in one transaction.
+//     A selection that uses up its slice ([job.Slices]) is interrupted and begun again later
+//     at a new T; after the last slice the job fails with what to narrow.
 //   - Writing, once for each part: the versions of the keys as of T are read in pages and
 //     copied unchanged into a gzip file (package part). The counts are compared with the
 //     plan, the file is committed under a name that contains the fence of the claim, and

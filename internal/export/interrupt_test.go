@@ -146,11 +146,18 @@ func (m dyingStore) died() error {
 	return nil
 }
 
-func (m dyingStore) Claim(ctx context.Context, worker string, now fhir.Instant, lease int64) (*store.Task, error) {
+func (m dyingStore) Claim(ctx context.Context, worker string, now fhir.Instant, lease int64, within store.Bounds) (*store.Task, error) {
 	if err := m.died(); err != nil {
 		return nil, err
 	}
-	return m.Store.Claim(ctx, worker, now, lease)
+	return m.Store.Claim(ctx, worker, now, lease, within)
+}
+
+func (m dyingStore) EndSlice(ctx context.Context, t *store.Task, ran int64, now fhir.Instant) error {
+	if err := m.died(); err != nil {
+		return err
+	}
+	return m.Store.EndSlice(ctx, t, ran, now)
 }
 
 func (m dyingStore) Renew(ctx context.Context, t *store.Task, now fhir.Instant, lease, found int64) error {

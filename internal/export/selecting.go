@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"muster/internal/auth"
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
+	"muster/internal/humanize"
 	"muster/internal/job"
 	"muster/internal/search/plan"
 	"muster/internal/store"
@@ -23,14 +25,8 @@ func (s *Service) selectRows(ctx context.Context, c *job.Claim) error {
 	if err != nil {
 		return job.Permanent(err)
 	}
-	snapshot, err := s.Store.OpenSnapshot(ctx, func(ctx context.Context, t fhir.Instant) error {
-		return s.jobs.BeginSelecting(ctx, c.Task, t, s.now())
-	})
+	selections, parts, err := s.selectInSlice(ctx, c, plans)
 	if err != nil {
-		return err
-	}
-	selections, parts, err := s.selectAll(ctx, c, snapshot, plans)
-	if err := errors.Join(err, snapshot.Close()); err != nil {
 		return err
 	}
 	if err := failpoint.Inject(ctx, "export.selected"); err != nil {
@@ -47,6 +43,78 @@ func (s *Service) selectRows(ctx context.Context, c *job.Claim) error {
 	return failpoint.Inject(ctx, "export.writing")
 }
 
+// selectInSlice makes the selection in a snapshot of its own, for as long as the slice of
+// the claim. The slice begins when the snapshot is open, so that waiting for the write gate
+// does not use it up.
+func (s *Service) selectInSlice(ctx context.Context, c *job.Claim, plans []plan.Plan) (_ []store.Selection, _ []store.Part, err error) {
+	slice, ok := c.Slice()
+	if !ok {
+		return nil, nil, job.Permanent(slowSelection{c.Task.Job.Selected, plans[0].Type})
+	}
+	running, err := s.log.enter(ctx, c.Task.Job.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer running.leave()
+	snapshot, err := s.Store.OpenSnapshot(ctx, func(ctx context.Context, t fhir.Instant) error {
+		return s.jobs.BeginSelecting(ctx, c.Task, t, s.now())
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, snapshot.Close()) }()
+	sliced, stop := running.context(ctx)
+	defer stop(nil)
+	timer := time.AfterFunc(slice, func() { stop(errSliceEnded) })
+	defer timer.Stop()
+	began := time.Now()
+	selections, parts, current, err := s.selectAll(sliced, c, snapshot, plans)
+	if err == nil || !interrupted(sliced) {
+		return selections, parts, err
+	}
+	ran := slice // a slow machine may have needed longer to stop
+	if errors.Is(context.Cause(sliced), errLogTooLong) {
+		ran = min(ran, time.Since(began))
+	}
+	total, again := c.After(ran)
+	if !again {
+		return nil, nil, job.Permanent(slowSelection{total.Milliseconds(), current})
+	}
+	if errors.Is(context.Cause(sliced), errSliceEnded) {
+		s.Observer.SelectionInterrupted(InterruptedBySlice)
+	}
+	return nil, nil, job.SliceEnd{Ran: ran}
+}
+
+// The reasons for which a selection is interrupted and begun again later.
+var (
+	errSliceEnded = errors.New("the slice of the selection has ended")
+	errLogTooLong = errors.New("the log of the database is too long for a selection to continue")
+)
+
+// interrupted reports whether a selection was interrupted so that it is begun again later.
+func interrupted(ctx context.Context) bool {
+	cause := context.Cause(ctx)
+	return errors.Is(cause, errSliceEnded) || errors.Is(cause, errLogTooLong)
+}
+
+// slowSelection is the error of a selection that has used up its last slice.
+type slowSelection struct {
+	ran int64 // ms, in all slices
+	typ fhir.Type
+}
+
+// Error implements error.
+func (e slowSelection) Error() string {
+	return fmt.Sprintf("the selection of %v ran for %s in all slices without a result", e.typ, humanize.Duration(time.Duration(e.ran)*time.Millisecond))
+}
+
+// Reason returns the text for the client.
+func (e slowSelection) Reason() string {
+	return fmt.Sprintf("The selection of %v was stopped, since it took too long: the export searched for %s in all. Narrow the _typeFilter of %[1]v.",
+		e.typ, humanize.Duration(time.Duration(e.ran)*time.Millisecond))
+}
+
 // plans compiles the stored request. It passed the kick-off, but the current rules apply.
 func (s *Service) plans(j store.Job) ([]plan.Plan, error) {
 	request, err := decodeRequest(j.Request, s.Compiler, s.suppressedAccess(auth.Principal{ID: j.Owner}))
@@ -61,10 +129,10 @@ func (s *Service) plans(j store.Job) ([]plan.Plan, error) {
 }
 
 // selectAll runs the plans in the order of the types in the request, which is the order
-// in the manifest.
-func (s *Service) selectAll(ctx context.Context, c *job.Claim, snapshot store.Snapshot, plans []plan.Plan) ([]store.Selection, []store.Part, error) {
+// in the manifest. After an error, it returns the type of the plan that failed.
+func (s *Service) selectAll(ctx context.Context, c *job.Claim, snapshot store.Snapshot, plans []plan.Plan) (_ []store.Selection, _ []store.Part, failed fhir.Type, err error) {
 	if err := failpoint.Inject(ctx, "export.selecting"); err != nil {
-		return nil, nil, err
+		return nil, nil, plans[0].Type, err
 	}
 	cut := cutter{limit: s.PartBytes}
 	var selections []store.Selection
@@ -79,13 +147,13 @@ func (s *Service) selectAll(ctx context.Context, c *job.Claim, snapshot store.Sn
 			return cut.add(key, size)
 		})
 		if err != nil {
-			return nil, nil, fmt.Errorf("select %s: %w", p.Type, err)
+			return nil, nil, p.Type, fmt.Errorf("select %s: %w", p.Type, err)
 		}
 		if !keys.IsEmpty() {
 			selections = append(selections, store.Selection{Type: p.Type, Keys: keys})
 		}
 	}
-	return selections, cut.parts, nil
+	return selections, cut.parts, 0, nil
 }
 
 // cutter cuts rows, which arrive in ascending order, into parts of one type. A part holds

@@ -58,9 +58,14 @@ type Config struct {
 	Forget time.Duration
 	// Lease is how long the claims of a crashed server remain valid. Defaults to 5 seconds.
 	Lease time.Duration
-	// StallAfter is how long a job may make no progress before it fails. Defaults to 10
-	// minutes.
+	// StallAfter is how long a job that a worker has claimed may make no progress before it
+	// fails. Defaults to 10 minutes.
 	StallAfter time.Duration
+	// Log is the log of the database, if open snapshots make it grow. Optional.
+	Log store.WriteAheadLog
+	// LogLimit is the size of Log in bytes beyond which selections are interrupted
+	// ([DefaultLogLimit]). Zero means no limit.
+	LogLimit int64
 	// SweepEvery is the interval between two runs of the janitor. Defaults to 1 minute.
 	SweepEvery time.Duration
 	// StrangerAge is how long the janitor keeps a file whose job is in no row of Store,
@@ -106,7 +111,16 @@ type Observer interface {
 	Removed(what string, n int)
 	// Damaged is called when a job fails because stored data are damaged.
 	Damaged(kind damage.Kind)
+	// SelectionInterrupted is called when a selection is interrupted and will be begun
+	// again: [InterruptedBySlice] or [InterruptedByLog].
+	SelectionInterrupted(by string)
 }
+
+// The values of by in [Observer].SelectionInterrupted.
+const (
+	InterruptedBySlice = "slice" // its slice has ended
+	InterruptedByLog   = "log"   // the log of the database was beyond its limit
+)
 
 // The values of what in [Observer].Removed.
 const (
@@ -117,10 +131,11 @@ const (
 // noopObserver ignores all events.
 type noopObserver struct{}
 
-func (noopObserver) PartWritten(_, _, _ int64) {}
-func (noopObserver) JobEnded(store.State)      {}
-func (noopObserver) Removed(string, int)       {}
-func (noopObserver) Damaged(damage.Kind)       {}
+func (noopObserver) PartWritten(_, _, _ int64)   {}
+func (noopObserver) JobEnded(store.State)        {}
+func (noopObserver) Removed(string, int)         {}
+func (noopObserver) Damaged(damage.Kind)         {}
+func (noopObserver) SelectionInterrupted(string) {}
 
 func (c Config) withDefaults() Config {
 	if c.Zone == nil {
@@ -166,13 +181,15 @@ type Service struct {
 	jobs    store.Jobs
 	engine  *job.Engine
 	deleted *deletions
+	log     *logLimit
 }
 
 // New returns a service. Jobs can be started, polled and cancelled at once; [Service.Run]
 // does their work.
 func New(c Config) *Service {
 	c = c.withDefaults()
-	s := &Service{Config: c, jobs: c.Store, deleted: newDeletions()}
+	s := &Service{Config: c, jobs: c.Store, deleted: newDeletions(), log: &logLimit{log: c.Log, limit: max(0, c.LogLimit), logger: c.Logger,
+		interrupted: func() { c.Observer.SelectionInterrupted(InterruptedByLog) }}}
 	engine := c.engine
 	engine.Jobs, engine.Work, engine.Now, engine.Logger = c.Store, s.work, c.Now, c.Logger
 	engine.Lease = cmp.Or(c.Lease, engine.Lease)
@@ -189,6 +206,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.engine.Run(ctx) })
 	g.Go(func() error { return s.runJanitor(ctx) })
 	g.Go(func() error { return s.removeDeletedFiles(ctx) })
+	g.Go(func() error { return s.log.watch(ctx) })
 	return g.Wait()
 }
 

@@ -22,8 +22,23 @@
 //   - The engine stops: the claim is released at once and does not count as an attempt.
 //   - The process crashes: the lease ends and the task is claimed again. Claims count as
 //     attempts, so a job that crashes the process fails in the end.
-//   - There is no progress for Config.StallAfter: the watchdog fails the job, even if its
-//     worker still renews the lease (D7).
+//   - A selection was interrupted at the end of its slice ([SliceEnd]): the claim ends and
+//     does not count as an attempt. The next claim has the next slice, four times as long.
+//     How long a selection has run is stored with its job, so a restart continues with it.
+//   - A claimed task makes no progress for Config.StallAfter: the watchdog fails the job,
+//     even if its worker still renews the lease (D7).
+//
+// # Whose turn it is
+//
+// The client for which workers have worked least goes first ([store.JobQueue].Claim). At
+// most one worker fewer than there are runs slices of 4 s or more, so parts and short slices
+// never wait for a long one, unless there is one worker only. One more worker does quick
+// tasks only: slices shorter than a second, and parts of at most 8 MiB.
+//
+// A job that waits for a worker cannot wait forever, so the watchdog ignores it. Each task
+// of the others ends: a slice with its length, a part with its last line or as stalled, an
+// error with the last attempt. After ten minutes without work for it, a client goes before
+// each that had any, and its job before all younger ones.
 //
 // So every job ends: with its last part, by its client, or with a reason.
 package job

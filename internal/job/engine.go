@@ -31,8 +31,11 @@ type Config struct {
 
 	Now    func() time.Time // Defaults to time.Now.
 	Logger *slog.Logger     // Defaults to slog.Default().
-	// Workers is the number of tasks that run at the same time. Defaults to 2.
+	// Workers is the number of tasks that run at the same time, at most one fewer of them in
+	// long slices. One more worker does quick tasks only. Defaults to 2.
 	Workers int
+	// Slices are the lengths of the runs of a selection. Defaults to DefaultSlices.
+	Slices Slices
 	// Lease is how long a claim lasts without a heartbeat. Defaults to 5 seconds.
 	Lease time.Duration
 	// Heartbeat is the interval of heartbeats. Defaults to 200 ms, so that a worker notices
@@ -45,8 +48,8 @@ type Config struct {
 	// Backoff is the wait after the first failed attempt; it doubles after each further
 	// one. Defaults to 1 second.
 	Backoff time.Duration
-	// StallAfter is how long a job may be without progress before it fails. Defaults to 10
-	// minutes.
+	// StallAfter is how long a claimed job may be without progress before it fails. Defaults
+	// to 10 minutes.
 	StallAfter time.Duration
 	// Retention is how long clients can poll a failed job. Defaults to 24 hours.
 	Retention time.Duration
@@ -62,6 +65,9 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.Default()
 	}
 	c.Workers = cmp.Or(max(0, c.Workers), DefaultWorkers)
+	if len(c.Slices) == 0 {
+		c.Slices = DefaultSlices
+	}
 	c.Lease = cmp.Or(max(0, c.Lease), DefaultLease)
 	c.Heartbeat = cmp.Or(max(0, c.Heartbeat), DefaultHeartbeat)
 	c.Tick = cmp.Or(max(0, c.Tick), DefaultTick)
@@ -76,8 +82,9 @@ func (c Config) withDefaults() Config {
 // methods are safe for use by several goroutines.
 type Engine struct {
 	Config
-	name string        // of this process, part of the names of its workers
-	wake chan struct{} // one token for each worker to wake
+	name  string        // of this process, part of the names of its workers
+	wake  chan struct{} // one token for each worker to wake
+	lanes lanes
 
 	// causes holds the error of the last attempt by job id. If the store could not record
 	// it, for example because the disk is full, the next claim reports it.
@@ -90,12 +97,12 @@ type Engine struct {
 // New returns an engine. It does nothing until [Engine.Run] is called.
 func New(c Config) *Engine {
 	c = c.withDefaults()
-	return &Engine{Config: c, name: uuid.NewString(), wake: make(chan struct{}, c.Workers)}
+	return &Engine{Config: c, name: uuid.NewString(), wake: make(chan struct{}, c.Workers+1), lanes: newLanes(c.Slices, c.Workers)}
 }
 
 // Wake makes idle workers look for tasks now. It never blocks.
 func (e *Engine) Wake() {
-	for range e.Workers {
+	for range cap(e.wake) {
 		select {
 		case e.wake <- struct{}{}:
 		default:
@@ -110,10 +117,14 @@ func (e *Engine) Run(ctx context.Context) error {
 	var g errgroup.Group
 	for n := range e.Workers {
 		g.Go(func() error {
-			e.runWorker(ctx, fmt.Sprintf("%s/%d", e.name, n+1))
+			e.runWorker(ctx, fmt.Sprintf("%s/%d", e.name, n+1), e.doNext)
 			return nil
 		})
 	}
+	g.Go(func() error {
+		e.runWorker(ctx, e.name+"/quick", e.doNextQuick)
+		return nil
+	})
 	g.Go(func() error {
 		e.watchStalled(ctx)
 		return nil
@@ -121,18 +132,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// runWorker claims and processes tasks until ctx ends.
-func (e *Engine) runWorker(ctx context.Context, worker string) {
+// runWorker calls do, which claims and processes a task, until ctx ends.
+func (e *Engine) runWorker(ctx context.Context, worker string, do func(context.Context, string) bool) {
 	tick := time.NewTicker(e.Tick)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		task, err := e.Jobs.Claim(ctx, worker, e.now(), e.Lease.Milliseconds())
-		if err != nil && ctx.Err() == nil {
-			e.Logger.Error("claiming a task failed", "error", err)
-		}
-		if task != nil {
-			_ = failpoint.Inject(ctx, "job.claimed") // only a crash matters here
-			e.process(ctx, task)
+		if do(ctx, worker) {
 			continue
 		}
 		select {
@@ -141,6 +146,47 @@ func (e *Engine) runWorker(ctx context.Context, worker string) {
 		case <-tick.C:
 		}
 	}
+}
+
+// doNext claims and processes a task. It returns false if there is none.
+func (e *Engine) doNext(ctx context.Context, worker string) bool {
+	within, mayBeLong := e.lanes.enter()
+	task := e.claim(ctx, worker, within)
+	long := task != nil && e.lanes.isLong(task)
+	if mayBeLong && !long {
+		e.lanes.leave()
+	}
+	if task == nil {
+		return false
+	}
+	e.process(ctx, task)
+	if mayBeLong && long {
+		e.lanes.leave()
+		e.Wake() // others may run a long slice now
+	}
+	return true
+}
+
+// doNextQuick claims and processes a task that takes a short time. It returns false if there
+// is none.
+func (e *Engine) doNextQuick(ctx context.Context, worker string) bool {
+	task := e.claim(ctx, worker, e.lanes.quick())
+	if task == nil {
+		return false
+	}
+	e.process(ctx, task)
+	return true
+}
+
+func (e *Engine) claim(ctx context.Context, worker string, within store.Bounds) *store.Task {
+	task, err := e.Jobs.Claim(ctx, worker, e.now(), e.Lease.Milliseconds(), within)
+	if err != nil && ctx.Err() == nil {
+		e.Logger.Error("claiming a task failed", "error", err)
+	}
+	if task != nil {
+		_ = failpoint.Inject(ctx, "job.claimed") // only a crash matters here
+	}
+	return task
 }
 
 // process runs a claimed task and records the outcome.
@@ -162,9 +208,13 @@ func (e *Engine) process(ctx context.Context, task *store.Task) {
 	if err != nil && ctx.Err() == nil {
 		err = e.checkClaim(finish, task, err)
 	}
+	var slice SliceEnd
 	switch {
 	case err == nil:
 		e.causes.Delete(task.Job.ID)
+		e.Wake()
+	case errors.As(err, &slice):
+		e.endSlice(finish, task, slice.Ran)
 		e.Wake()
 	case errors.Is(err, store.ErrCancelled):
 		e.causes.Delete(task.Job.ID)
@@ -207,7 +257,7 @@ func (e *Engine) checkClaim(ctx context.Context, task *store.Task, failed error)
 // work, execute returns the reason, not the error of Work.
 func (e *Engine) execute(ctx context.Context, task *store.Task) error {
 	working, stop := context.WithCancelCause(ctx)
-	c := &Claim{Task: task, lease: e.Lease}
+	c := &Claim{Task: task, lease: e.Lease, slices: e.Slices}
 	heartbeatDone := make(chan struct{})
 	go func() {
 		defer close(heartbeatDone)
@@ -267,14 +317,14 @@ func (e *Engine) watchStalled(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if before := e.Now().Add(-e.StallAfter); before.After(started) {
-			e.failStalled(ctx, fhir.InstantOf(before))
+		if now := e.Now(); now.Add(-e.StallAfter).After(started) {
+			e.failStalled(ctx, fhir.InstantOf(now))
 		}
 	}
 }
 
-func (e *Engine) failStalled(ctx context.Context, before fhir.Instant) {
-	stalled, err := e.Jobs.Stalled(ctx, before)
+func (e *Engine) failStalled(ctx context.Context, now fhir.Instant) {
+	stalled, err := e.Jobs.Stalled(ctx, now, e.StallAfter.Milliseconds())
 	if err != nil && ctx.Err() == nil {
 		e.Logger.Error("listing stalled jobs failed", "error", err)
 	}
@@ -289,6 +339,13 @@ func (e *Engine) failStalled(ctx context.Context, before fhir.Instant) {
 		}
 		e.notifyFailed(job.ID)
 		e.Logger.Error("a job failed because it made no progress", "job", job.ID, "state", job.State, "since", job.Progress)
+	}
+}
+
+func (e *Engine) endSlice(ctx context.Context, task *store.Task, ran time.Duration) {
+	e.log(task).Debug("a selection was interrupted and will be begun again", "ran", ran)
+	if err := e.Jobs.EndSlice(ctx, task, ran.Milliseconds(), e.now()); err != nil {
+		e.log(task).Error("ending a slice failed; its lease will end", "error", err)
 	}
 }
 
@@ -354,9 +411,10 @@ func (e *Engine) log(task *store.Task) *slog.Logger {
 
 // Claim is a task in progress.
 type Claim struct {
-	Task  *store.Task
-	lease time.Duration
-	found atomic.Int64
+	Task   *store.Task
+	lease  time.Duration
+	slices Slices
+	found  atomic.Int64
 }
 
 // FinishContext returns a context for the final store update of the task. It survives the

@@ -25,15 +25,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // fake is a job queue with one task. It records what the engine reports about the task,
 // and answers heartheartbeats as the test says.
 type fake struct {
-	mu      sync.Mutex
-	free    bool
-	attempt int
-	stalled []store.Job
-	renew   func(found int64) error
-	retried bool  // a claim that was released without a failure is free again
-	current int64 // claims before this one are lost
-	calls   []string
-	called  chan struct{} // one token for each call
+	mu       sync.Mutex
+	free     bool
+	attempt  int
+	selected int64 // ms
+	stalled  []store.Job
+	renew    func(found int64) error
+	retried  bool  // a claim that was released without a failure is free again
+	current  int64 // claims before this one are lost
+	calls    []string
+	called   chan struct{} // one token for each call
 }
 
 func newFake() *fake { return &fake{free: true, called: make(chan struct{}, 1000)} }
@@ -43,15 +44,15 @@ func (f *fake) record(call string) {
 	f.called <- struct{}{}
 }
 
-func (f *fake) Claim(_ context.Context, worker string, _ fhir.Instant, _ int64) (*store.Task, error) {
+func (f *fake) Claim(_ context.Context, worker string, _ fhir.Instant, _ int64, within store.Bounds) (*store.Task, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.free {
+	if !f.free || within != (store.Bounds{}) {
 		return nil, nil
 	}
 	f.free = false
 	f.attempt++
-	return &store.Task{Job: store.Job{ID: "job"}, Worker: worker, Fence: int64(f.attempt), Attempt: f.attempt}, nil
+	return &store.Task{Job: store.Job{ID: "job", Selected: f.selected}, Worker: worker, Fence: int64(f.attempt), Attempt: f.attempt}, nil
 }
 
 func (f *fake) Renew(_ context.Context, t *store.Task, _ fhir.Instant, _, found int64) error {
@@ -80,6 +81,16 @@ func (f *fake) Release(_ context.Context, _ *store.Task, _ fhir.Instant, failed 
 	return nil
 }
 
+func (f *fake) EndSlice(_ context.Context, t *store.Task, ran int64, _ fhir.Instant) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.selected += ran
+	f.free = true
+	f.attempt--
+	f.record(fmt.Sprintf("slice ended after %d ms", ran))
+	return nil
+}
+
 func (f *fake) Fail(_ context.Context, _, reason string, _, _ fhir.Instant) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -88,7 +99,7 @@ func (f *fake) Fail(_ context.Context, _, reason string, _, _ fhir.Instant) erro
 	return nil
 }
 
-func (f *fake) Stalled(context.Context, fhir.Instant) ([]store.Job, error) {
+func (f *fake) Stalled(context.Context, fhir.Instant, int64) ([]store.Job, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.stalled, nil

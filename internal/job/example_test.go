@@ -19,7 +19,7 @@ type queue struct {
 	free    chan struct{}
 }
 
-func (q *queue) Claim(_ context.Context, worker string, _ fhir.Instant, _ int64) (*store.Task, error) {
+func (q *queue) Claim(_ context.Context, worker string, _ fhir.Instant, _ int64, _ store.Bounds) (*store.Task, error) {
 	select {
 	case <-q.free:
 		q.claimed++
@@ -37,9 +37,11 @@ func (q *queue) Release(_ context.Context, t *store.Task, _ fhir.Instant, failed
 	return nil
 }
 
+func (q *queue) EndSlice(context.Context, *store.Task, int64, fhir.Instant) error { return nil }
+
 func (q *queue) Fail(context.Context, string, string, fhir.Instant, fhir.Instant) error { return nil }
 
-func (q *queue) Stalled(context.Context, fhir.Instant) ([]store.Job, error) { return nil, nil }
+func (q *queue) Stalled(context.Context, fhir.Instant, int64) ([]store.Job, error) { return nil, nil }
 
 // A task fails once and is claimed again. The second attempt reports its progress, stores
 // its result and ends the engine.

@@ -23,9 +23,9 @@ type liveJobs struct {
 
 var (
 	jobsDesc    = prometheus.NewDesc("muster_jobs", "Live exports by state: accepted, selecting or writing.", []string{"state"}, nil)
-	queueDesc   = prometheus.NewDesc("muster_queue_age_seconds", "Age of the oldest export that waits for a worker, or 0.", nil, nil)
+	queueDesc   = prometheus.NewDesc("muster_queue_age_seconds", "Longest time for which a live export has waited for a worker, or 0.", nil, nil)
 	oldestDesc  = prometheus.NewDesc("muster_oldest_job_seconds", "Age of the oldest live export, or 0.", nil, nil)
-	stalledDesc = prometheus.NewDesc("muster_stalled_seconds", "Longest time for which a live export has made no progress, or 0.", nil, nil)
+	stalledDesc = prometheus.NewDesc("muster_stalled_seconds", "Longest time for which an export that a worker works on has made no progress, or 0.", nil, nil)
 )
 
 // Describe implements [prometheus.Collector].
@@ -42,7 +42,7 @@ const readTimeout = 3 * time.Second
 func (l *liveJobs) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
-	live, err := l.jobs.Stalled(ctx, fhir.Forever)
+	live, err := l.jobs.Live(ctx)
 	if err != nil {
 		to <- prometheus.NewInvalidMetric(jobsDesc, err)
 		return
@@ -52,11 +52,11 @@ func (l *liveJobs) Collect(to chan<- prometheus.Metric) {
 	var queue, oldest, stalled float64
 	for _, job := range live {
 		counts[job.State]++
-		age := seconds(now - job.Created)
-		oldest = max(oldest, age)
-		stalled = max(stalled, seconds(now-job.Progress))
-		if job.State == store.Accepted {
-			queue = max(queue, age)
+		oldest = max(oldest, seconds(now-job.Created))
+		if since := seconds(now - job.Progress); job.Lease > now {
+			stalled = max(stalled, since)
+		} else {
+			queue = max(queue, since)
 		}
 	}
 	for state, n := range counts {

@@ -27,6 +27,7 @@ type Metrics struct {
 	written    prometheus.Counter
 	stored     prometheus.Counter
 	ended      *prometheus.CounterVec
+	restarted  *prometheus.CounterVec
 	removed    *prometheus.CounterVec
 	gate       prometheus.Histogram
 	stalled    prometheus.Gauge
@@ -47,10 +48,11 @@ type Build struct {
 
 // The values of labels, which are present from the start, so that rate() sees the first event.
 var (
-	endStates = []store.State{store.Complete, store.Failed, store.Cancelled}
-	limits    = []string{"poll", "rate", "download", "search", "job", "quota", "space", "memory", "full", "busy", "connection", "host"} // server.RefusedPoll and following
-	lanes     = []string{"read", "fast", "slow"}                                                                                        // deadline.ReadLane and following
-	removals  = []string{"export", "file"}                                                                                              // export.RemovedExport and following
+	endStates     = []store.State{store.Complete, store.Failed, store.Cancelled}
+	limits        = []string{"poll", "rate", "download", "search", "job", "quota", "space", "memory", "full", "busy", "connection", "host"} // server.RefusedPoll and following
+	lanes         = []string{"read", "fast", "slow"}                                                                                        // deadline.ReadLane and following
+	removals      = []string{"export", "file"}                                                                                              // export.RemovedExport and following
+	interruptions = []string{"slice", "log"}                                                                                                // export.InterruptedBySlice and following
 )
 
 // New returns the metrics of a server.
@@ -72,6 +74,7 @@ func New(b Build) *Metrics {
 		written:   counter("export_written_bytes_total", "Bytes of NDJSON in output files."),
 		stored:    counter("export_stored_bytes_total", "Compressed bytes of output files on disk."),
 		ended:     counters("jobs_ended_total", "Exports that ended on this server: complete, failed, or cancelled while live.", "state"),
+		restarted: counters("selections_interrupted_total", "Selections of exports that were interrupted and begun again later: slice or log.", "by"),
 		removed:   counters("removed_total", "Exports that expired or were deleted, and files removed because no export named them.", "what"),
 		stalled: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "muster", Name: "gate_stalled_seconds",
 			Help: "Time for which the holder of the write gate has made no progress, as of the last report; 0 if it makes progress."}),
@@ -87,7 +90,7 @@ func New(b Build) *Metrics {
 	}
 	about := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "muster", Name: "build_info",
 		Help: "1, with the version of the program, the revision of its source and the time of that.", ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "committed": b.Committed}}, func() float64 { return 1 })
-	m.registry.MustRegister(about, m.requests, m.sent, m.refused, m.parts, m.resources, m.written, m.stored, m.ended, m.removed, m.gate, m.stalled, m.searches, m.auditLost, m.auditEarly, m.failures, m.forwarded, m.damaged,
+	m.registry.MustRegister(about, m.requests, m.sent, m.refused, m.parts, m.resources, m.written, m.stored, m.ended, m.removed, m.restarted, m.gate, m.stalled, m.searches, m.auditLost, m.auditEarly, m.failures, m.forwarded, m.damaged,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, state := range endStates {
 		m.ended.WithLabelValues(string(state))
@@ -100,6 +103,9 @@ func New(b Build) *Metrics {
 	}
 	for _, kind := range damage.Kinds() {
 		m.damaged.WithLabelValues(string(kind))
+	}
+	for _, by := range interruptions {
+		m.restarted.WithLabelValues(by)
 	}
 	for _, what := range removals {
 		m.removed.WithLabelValues(what)
@@ -155,6 +161,9 @@ func (m *Metrics) Removed(what string, n int) { m.removed.WithLabelValues(what).
 // GateStalled records that the holder of the write gate makes no progress, or, with the zero
 // value, that it does again.
 func (m *Metrics) GateStalled(s store.GateStall) { m.stalled.Set(s.For.Seconds()) }
+
+// SelectionInterrupted implements export.Observer.
+func (m *Metrics) SelectionInterrupted(by string) { m.restarted.WithLabelValues(by).Inc() }
 
 // GateWaited records a wait for the write gate.
 func (m *Metrics) GateWaited(d time.Duration) { m.gate.Observe(d.Seconds()) }

@@ -23,7 +23,7 @@ type fakeJobs struct {
 	err  error
 }
 
-func (j fakeJobs) Stalled(context.Context, fhir.Instant) ([]store.Job, error) { return j.live, j.err }
+func (j fakeJobs) Live(context.Context) ([]store.Job, error) { return j.live, j.err }
 
 func scrape(t *testing.T, m *Metrics) string {
 	t.Helper()
@@ -41,7 +41,7 @@ func TestMetrics(t *testing.T) {
 	m.WatchJobs(fakeJobs{live: []store.Job{
 		{State: store.Accepted, Created: 90_000, Progress: 90_000},
 		{State: store.Accepted, Created: 95_000, Progress: 95_000},
-		{State: store.Writing, Created: 40_000, Progress: 99_000},
+		{State: store.Writing, Created: 40_000, Progress: 98_000, Lease: 101_000},
 	}}, func() time.Time { return now })
 	m.Request("/fhir/Binary/{id}", "GET", 200, 30*time.Millisecond, 1000)
 	m.Request("/fhir/Binary/{id}", "BREW", 405, time.Millisecond, 10)
@@ -50,6 +50,7 @@ func TestMetrics(t *testing.T) {
 	m.PartWritten(3, 500, 100)
 	m.JobEnded(store.Failed)
 	m.Removed("file", 2)
+	m.SelectionInterrupted("log")
 	m.GateWaited(20 * time.Millisecond)
 	m.GateStalled(store.GateStall{For: 90 * time.Second})
 	m.SearchWaited("slow", time.Second)
@@ -58,13 +59,14 @@ func TestMetrics(t *testing.T) {
 	for _, want := range []string{
 		`muster_build_info{committed="2026-11-30T01:02:03Z",revision="abc",version="1.2.3"} 1`,
 		`muster_jobs{state="accepted"} 2`, `muster_jobs{state="selecting"} 0`, `muster_jobs{state="writing"} 1`,
-		`muster_queue_age_seconds 10`, `muster_oldest_job_seconds 60`, `muster_stalled_seconds 10`,
+		`muster_queue_age_seconds 10`, `muster_oldest_job_seconds 60`, `muster_stalled_seconds 2`,
 		`muster_http_request_seconds_count{method="GET",route="/fhir/Binary/{id}",status="200"} 1`,
 		`muster_http_request_seconds_count{method="other",route="/fhir/Binary/{id}",status="405"} 1`,
 		`muster_http_sent_bytes_total{route="/fhir/Binary/{id}"} 1010`,
 		`muster_http_refused_total{limit="poll"} 1`, `muster_http_refused_total{limit="job"} 0`, `muster_http_failures_total 1`,
 		`muster_export_parts_written_total 1`, `muster_export_resources_written_total 3`, `muster_export_written_bytes_total 500`, `muster_export_stored_bytes_total 100`,
 		`muster_jobs_ended_total{state="failed"} 1`, `muster_jobs_ended_total{state="complete"} 0`,
+		`muster_selections_interrupted_total{by="log"} 1`, `muster_selections_interrupted_total{by="slice"} 0`,
 		`muster_removed_total{what="file"} 2`, `muster_removed_total{what="export"} 0`, `muster_gate_wait_seconds_count 1`, `muster_gate_stalled_seconds 90`, `muster_search_wait_seconds_count{lane="slow"} 1`, `muster_search_wait_seconds_count{lane="read"} 0`, `muster_audit_lost_total 1`, `go_goroutines `,
 	} {
 		if !strings.Contains(text, want) {
@@ -91,6 +93,7 @@ func TestDocumentation(t *testing.T) {
 	m := New(Build{})
 	m.WatchJobs(fakeJobs{}, time.Now)
 	m.WatchDisk("data", t.TempDir())
+	m.WatchLog(fakeLog{})
 	m.WatchCertificate(time.Now)
 	m.WatchTimes(fakeTimes{})
 	m.Request("/", "GET", 200, 0, 0)
@@ -107,6 +110,11 @@ func TestDocumentation(t *testing.T) {
 		}
 	}
 }
+
+// fakeLog is a log of seven bytes.
+type fakeLog struct{ store.WriteAheadLog }
+
+func (fakeLog) LogSize() (int64, error) { return 7, nil }
 
 // fakeTimes are the times of the last load and backup, or an error.
 type fakeTimes struct {
@@ -129,9 +137,10 @@ func TestReadings(t *testing.T) {
 	m.WatchDisk("data", filepath.Join(t.TempDir(), "nowhere"))
 	m.WatchCertificate(func() time.Time { return time.Unix(1_900_000_000, 0) })
 	m.WatchTimes(fakeTimes{load: 1_800_000_000_500})
+	m.WatchLog(fakeLog{})
 	text := scrape(t, m)
 	for _, want := range []string{
-		"muster_certificate_expiry_timestamp_seconds 1.9e+09\n", "muster_last_load_timestamp_seconds 1.8000000005e+09\n", "muster_last_backup_timestamp_seconds 0\n",
+		"muster_certificate_expiry_timestamp_seconds 1.9e+09\n", "muster_last_load_timestamp_seconds 1.8000000005e+09\n", "muster_last_backup_timestamp_seconds 0\n", "muster_wal_bytes 7\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not among\n%s", want, text)

@@ -19,6 +19,14 @@ func (m *Metrics) WatchDisk(name, folder string) {
 	}, name)
 }
 
+// WatchLog makes each scrape read the size of the write-ahead log of the database.
+func (m *Metrics) WatchLog(log store.WriteAheadLog) {
+	m.watch(logDesc, func(context.Context) (float64, error) {
+		size, err := log.LogSize()
+		return float64(size), err
+	})
+}
+
 // WatchCertificate makes each scrape read the end of the TLS certificate.
 func (m *Metrics) WatchCertificate(expires func() time.Time) {
 	m.watch(certificateDesc, func(context.Context) (float64, error) { return unixSeconds(fhir.InstantOf(expires())), nil })
@@ -38,6 +46,7 @@ func (m *Metrics) WatchTimes(times interface {
 
 var (
 	diskDesc        = prometheus.NewDesc("muster_disk_free_bytes", "Free space of the disk of the databases (data) and of the export files (files).", []string{"disk"}, nil)
+	logDesc         = prometheus.NewDesc("muster_wal_bytes", "Size of the write-ahead log of the database.", nil, nil)
 	certificateDesc = prometheus.NewDesc("muster_certificate_expiry_timestamp_seconds", "End of the TLS certificate.", nil, nil)
 	loadDesc        = prometheus.NewDesc("muster_last_load_timestamp_seconds", "End of the last load into the directory, or 0.", nil, nil)
 	backupDesc      = prometheus.NewDesc("muster_last_backup_timestamp_seconds", "End of the last backup of the directory, or 0.", nil, nil)

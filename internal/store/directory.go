@@ -139,6 +139,16 @@ type Directory interface {
 // Count counts the resources of one type.
 type Count struct{ All, Visible int64 }
 
+// WriteAheadLog is the log of a database, which only grows while a snapshot is open that is
+// older than its end.
+type WriteAheadLog interface {
+	// LogSize returns the size of the log in bytes.
+	LogSize() (int64, error)
+	// TruncateLog moves the log into the database and truncates it. It returns false if a
+	// transaction reads it.
+	TruncateLog(ctx context.Context) (bool, error)
+}
+
 // Snapshot is a consistent view of the directory. It is not safe for use by several
 // goroutines.
 type Snapshot interface {

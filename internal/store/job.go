@@ -60,16 +60,24 @@ type Job struct {
 	State   State
 	Request []byte // validated request, as package export encodes it
 
-	Created  fhir.Instant
-	Time     fhir.Instant // transaction time T; provisional while Selecting, zero before
-	Progress fhir.Instant // time of the last progress
+	Created fhir.Instant
+	Time    fhir.Instant // transaction time T; provisional while Selecting, zero before
+	// Progress is the time of the last progress. Time in which the job waited for a worker
+	// does not count: a claim moves Progress by as long as the task could have been claimed.
+	Progress fhir.Instant
+	// Lease is until when its claims last, or a task that failed may not be claimed again. A
+	// job waits for a worker if that is not later than now.
+	Lease    fhir.Instant
 	Finished fhir.Instant // time at which it became Complete, Failed or Cancelled
 	Expires  fhir.Instant // end of retention; zero while live
 
-	Total   int64        // resources in the selection; -1 before it is known
-	Found   int64        // resources selected or written so far, depending on the state
-	Started fhir.Instant // start of writing; zero before
-	Reason  string       // why it failed, as text for the client
+	Total int64 // resources in the selection; -1 before it is known
+	Found int64 // resources selected or written so far, depending on the state
+	// Selected is how long its selection has run so far in slices that ended without a
+	// result, in ms.
+	Selected int64
+	Started  fhir.Instant // start of writing; zero before
+	Reason   string       // why it failed, as text for the client
 
 	Polled   fhir.Instant // time of the last answered poll; zero before the first
 	NextPoll fhir.Instant // requested time of the next poll; zero before the first
@@ -160,6 +168,8 @@ type JobReader interface {
 	// PartByFile returns the part of a Complete job with a Binary id, and the job. It
 	// returns [ErrNotFound] for parts of jobs in other states.
 	PartByFile(ctx context.Context, file string) (Part, Job, error)
+	// Live returns the jobs that have not ended, oldest first.
+	Live(ctx context.Context) ([]Job, error)
 	// Selection returns the selected rows of one type of a job.
 	Selection(ctx context.Context, id string, t fhir.Type) (Selection, error)
 }
@@ -185,17 +195,39 @@ type JobControl interface {
 	SetNextPoll(ctx context.Context, id string, old, next, now fhir.Instant) (bool, error)
 }
 
+// UseWindow is for how long the work for a client counts when its turn is decided.
+const UseWindow = 10 * time.Minute
+
+// Bounds limits which tasks a worker claims. The zero value means any task.
+type Bounds struct {
+	// Selected is the time in ms that a selection must not have reached ([Job].Selected); 0
+	// means no limit.
+	Selected int64
+	// PartBytes is the largest part, in planned bytes; 0 means no limit.
+	PartBytes int64
+}
+
 // JobQueue hands out the work of jobs under leases, for the engine (package job).
 type JobQueue interface {
-	// Claim assigns a task to worker until now+lease (ms): a task that no worker has
-	// claimed, or whose lease has ended. Selections come first, oldest job first, then
-	// parts, one job after the other in turn. Claim returns nil if there is no task.
-	Claim(ctx context.Context, worker string, now fhir.Instant, lease int64) (*Task, error)
+	// Claim assigns a task within the bounds to worker until now+lease (ms): a task that
+	// no worker has claimed, or whose lease has ended. The client with the fewest current
+	// claims goes first, among equals the one for which workers have worked least in the
+	// last [UseWindow]. The clients of a [client.Client.Wider] network count together: a
+	// quarter of the work for all of them counts for each, if that is more. Among equal
+	// clients selections come first, oldest job first, then parts, one job after the other
+	// in turn. Claim returns nil if there is no task.
+	Claim(ctx context.Context, worker string, now fhir.Instant, lease int64, within Bounds) (*Task, error)
 	// Renew extends the lease and records how many resources this claim has found or
-	// written so far. Job.Found is the sum over the current claims, so a repeated part
-	// is not counted twice. Renew returns [ErrCancelled] or [ErrLeaseLost] when the
-	// worker must stop.
+	// written so far. Job.Found is the sum over the current claims of parts, so a repeated
+	// part is not counted twice, and the most that a claim of the selection has found.
+	// Renew returns [ErrCancelled] or [ErrLeaseLost] when the worker must stop. It counts
+	// the time since the claim, or since it was last renewed, for the client.
 	Renew(ctx context.Context, t *Task, now fhir.Instant, lease int64, found int64) error
+	// EndSlice ends the claim of a selection that has run for some ms and was interrupted.
+	// The selection can be claimed again at once, and the claim does not count as an
+	// attempt. The job has no transaction time until then. EndSlice ignores a claim that
+	// is not current any more.
+	EndSlice(ctx context.Context, t *Task, ran int64, now fhir.Instant) error
 	// Release ends a claim: the task can be claimed again at retry. After a temporary
 	// error, failed is true and the claim counts as an attempt. A worker that only
 	// stops sets it to false, and the claim does not count. Release ignores a claim
@@ -203,8 +235,10 @@ type JobQueue interface {
 	Release(ctx context.Context, t *Task, retry fhir.Instant, failed bool) error
 	// Fail ends a live job with a reason. It ignores a job that has ended.
 	Fail(ctx context.Context, id, reason string, now, expires fhir.Instant) error
-	// Stalled returns the live jobs without progress since before: all of them for [fhir.Forever].
-	Stalled(ctx context.Context, before fhir.Instant) ([]Job, error)
+	// Stalled returns the live jobs that have made no progress for more than some ms in which
+	// workers had claimed them, or waited to repeat an attempt. Time in which a job waits for a
+	// worker does not count: the workers are busy with others, each of which ends or stalls.
+	Stalled(ctx context.Context, now fhir.Instant, after int64) ([]Job, error)
 }
 
 // JobWriter stores the results of claimed tasks. Its methods return [ErrCancelled] or
@@ -226,8 +260,8 @@ type JobWriter interface {
 // JobRetention deletes jobs and lists their files, for the janitor.
 type JobRetention interface {
 	// Expire moves ended jobs whose retention is over to Expired and deletes their
-	// selections and parts. It also deletes jobs that expired before forget. It returns
-	// how many jobs expired.
+	// selections and parts. It also deletes jobs that expired before forget, and the work
+	// for clients that does not count any more. It returns how many jobs expired.
 	Expire(ctx context.Context, now, forget fhir.Instant) (int, error)
 	// Objects returns the names of all blobs that parts name, and the ids of all jobs
 	// with whether they are live, in one snapshot. The blobs of a live job may not be

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"muster/internal/fhir"
 	"muster/internal/store"
@@ -13,12 +14,18 @@ import (
 
 // jobColumns are the columns of a job in the order of jobFields. The number of found
 // resources is the sum over the parts; before there are parts, it is that of the selection.
-const jobColumns = `j.id, j.owner, j.state, j.request, j.created, j.time, j.progress, j.finished, j.expires, j.total,
-	j.found + (SELECT CAST(coalesce(sum(found), 0) AS bigint) FROM part WHERE job_id = j.id), j.started, j.reason, j.polled, j.next_poll, j.client, j.network`
+//
+// Either the selection of a job is claimed or parts of it are, so the sum of their times is
+// the last one.
+const jobColumns = `j.id, j.owner, j.client, j.network, j.state, j.request, j.created, j.time, j.progress,
+	CASE WHEN j.lease > j.retry THEN j.lease ELSE j.retry END
+		+ (SELECT coalesce(max(CASE WHEN lease > retry THEN lease ELSE retry END), 0) FROM part WHERE job_id = j.id AND done = 0),
+	j.finished, j.expires, j.total, j.selected,
+	j.found + (SELECT CAST(coalesce(sum(found), 0) AS bigint) FROM part WHERE job_id = j.id), j.started, j.reason, j.polled, j.next_poll`
 
 func jobFields(job *store.Job) []any {
-	return []any{&job.ID, &job.Owner, &job.State, &job.Request, &job.Created, &job.Time, &job.Progress, &job.Finished, &job.Expires, &job.Total,
-		&job.Found, &job.Started, &job.Reason, &job.Polled, &job.NextPoll, &job.Client.Name, &job.Client.Wider}
+	return []any{&job.ID, &job.Owner, &job.Client.Name, &job.Client.Wider, &job.State, &job.Request, &job.Created, &job.Time, &job.Progress,
+		&job.Lease, &job.Finished, &job.Expires, &job.Total, &job.Selected, &job.Found, &job.Started, &job.Reason, &job.Polled, &job.NextPoll}
 }
 
 const partColumns = `p.job_id, p.number, p.file, p.type, p.first, p.last, p.count, p.bytes, p.done, p.object,
@@ -97,18 +104,26 @@ func (j *Jobs) Selection(ctx context.Context, id string, t fhir.Type) (store.Sel
 	return store.Selection{Type: t, Keys: keys}, nil
 }
 
-// Stalled implements [store.JobQueue].
-func (j *Jobs) Stalled(ctx context.Context, before fhir.Instant) ([]store.Job, error) {
+// Live implements [store.JobReader].
+func (j *Jobs) Live(ctx context.Context) ([]store.Job, error) {
 	rows, err := j.reader().query(ctx, `SELECT `+jobColumns+` FROM job j
-		WHERE j.state IN (?, ?, ?) AND j.progress < ? ORDER BY j.created, j.id`, store.Accepted, store.Selecting, store.Writing, before)
+		WHERE j.state IN (?, ?, ?) ORDER BY j.created, j.id`, store.Accepted, store.Selecting, store.Writing)
 	if err != nil {
-		return nil, fmt.Errorf("list stalled jobs: %w", err)
+		return nil, fmt.Errorf("list live jobs: %w", err)
 	}
-	stalled, err := sqlrows.Collect(rows, func(rows *sql.Rows) (job store.Job, err error) { return job, rows.Scan(jobFields(&job)...) })
+	live, err := sqlrows.Collect(rows, func(rows *sql.Rows) (job store.Job, err error) { return job, rows.Scan(jobFields(&job)...) })
 	if err != nil {
-		return nil, fmt.Errorf("list stalled jobs: %w", err)
+		return nil, fmt.Errorf("list live jobs: %w", err)
 	}
-	return stalled, nil
+	return live, nil
+}
+
+// Stalled implements [store.JobQueue].
+func (j *Jobs) Stalled(ctx context.Context, now fhir.Instant, after int64) ([]store.Job, error) {
+	live, err := j.Live(ctx)
+	return slices.DeleteFunc(live, func(job store.Job) bool {
+		return min(now, job.Lease)-job.Progress <= fhir.Instant(after)
+	}), err
 }
 
 // Objects implements [store.JobRetention]. It is one statement, so it reads one snapshot.

@@ -61,11 +61,11 @@ func clientColumn(c client.Client, a client.Allowance) string {
 // BeginSelecting implements [store.JobWriter].
 func (j *Jobs) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.Instant) error {
 	return j.change(ctx, t.Job.ID, func(tx executor) error {
-		state, _, err := checkClaim(ctx, tx, t)
+		c, err := checkClaim(ctx, tx, t)
 		if err != nil {
 			return err
 		}
-		if err := checkTransition(t.Job.ID, state, store.Selecting); err != nil {
+		if err := checkTransition(t.Job.ID, c.state, store.Selecting); err != nil {
 			return err
 		}
 		_, err = tx.exec(ctx, `UPDATE job SET state = ?, time = ?, progress = ? WHERE id = ?`, store.Selecting, at, now, t.Job.ID)
@@ -76,11 +76,14 @@ func (j *Jobs) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.I
 // StoreSelection implements [store.JobWriter].
 func (j *Jobs) StoreSelection(ctx context.Context, t *store.Task, selections []store.Selection, parts []store.Part, now, expires fhir.Instant) error {
 	return j.change(ctx, t.Job.ID, func(tx executor) error {
-		state, _, err := checkClaim(ctx, tx, t)
+		c, err := checkClaim(ctx, tx, t)
 		if err != nil {
 			return err
 		}
-		if err := checkTransition(t.Job.ID, state, store.Writing); err != nil {
+		if err := checkTransition(t.Job.ID, c.state, store.Writing); err != nil {
+			return err
+		}
+		if err := c.charge(ctx, tx, now); err != nil {
 			return err
 		}
 		var at fhir.Instant
@@ -97,7 +100,7 @@ func (j *Jobs) StoreSelection(ctx context.Context, t *store.Task, selections []s
 				return fmt.Errorf("store part %d of job %s: %w", part.Number, t.Job.ID, err)
 			}
 		}
-		if _, err := tx.exec(ctx, `UPDATE job SET state = ?, total = ?, found = 0, started = ?, progress = ?, worker = '', lease = 0 WHERE id = ?`,
+		if _, err := tx.exec(ctx, `UPDATE job SET state = ?, total = ?, found = 0, started = ?, progress = ?, worker = '', lease = 0, retry = 0 WHERE id = ?`,
 			store.Writing, total, now, now, t.Job.ID); err != nil {
 			return err
 		}
@@ -127,7 +130,11 @@ func insertSelections(ctx context.Context, tx executor, id string, at fhir.Insta
 func (j *Jobs) FinishPart(ctx context.Context, t *store.Task, object string, stored store.Stored, now, expires fhir.Instant) (store.State, error) {
 	var next store.State
 	err := j.change(ctx, t.Job.ID, func(tx executor) error {
-		if _, _, err := checkClaim(ctx, tx, t); err != nil {
+		c, err := checkClaim(ctx, tx, t)
+		if err != nil {
+			return err
+		}
+		if err := c.charge(ctx, tx, now); err != nil {
 			return err
 		}
 		if _, err := tx.exec(ctx, `UPDATE part SET done = 1, object = ?, written = ?, written_bytes = ?, gzip_bytes = ?, sha256 = ?, fragments = ?,
@@ -138,7 +145,6 @@ func (j *Jobs) FinishPart(ctx context.Context, t *store.Task, object string, sto
 		if _, err := tx.exec(ctx, `UPDATE job SET progress = ? WHERE id = ?`, now, t.Job.ID); err != nil {
 			return err
 		}
-		var err error
 		next, err = settle(ctx, tx, t.Job.ID, endTimes{now, expires})
 		return err
 	})
@@ -224,6 +230,9 @@ func (j *Jobs) Fail(ctx context.Context, id, reason string, now, expires fhir.In
 		if !job.State.CanBecome(store.Failed) {
 			return nil
 		}
+		if err := chargeOpenClaims(ctx, tx, job, now); err != nil {
+			return err
+		}
 		return endJob(ctx, tx, id, store.Failed, reason, endTimes{now, expires})
 	})
 	if err != nil {
@@ -241,6 +250,9 @@ func (j *Jobs) Cancel(ctx context.Context, id, owner string, now, expires fhir.I
 		}
 		if job.Owner != owner || !job.State.CanBecome(store.Cancelled) {
 			return store.ErrNotFound
+		}
+		if err := chargeOpenClaims(ctx, tx, job, now); err != nil {
+			return err
 		}
 		return endJob(ctx, tx, id, store.Cancelled, job.Reason, endTimes{now, expires})
 	})
@@ -278,6 +290,9 @@ func (j *Jobs) Expire(ctx context.Context, now, forget fhir.Instant) (int, error
 			}
 		}
 		expired = len(ids)
+		if _, err := tx.exec(ctx, `DELETE FROM client_use WHERE minute <= ?`, firstMinute(now)); err != nil {
+			return err
+		}
 		_, err = tx.exec(ctx, `DELETE FROM job WHERE state = ? AND expires < ?`, store.Expired, forget)
 		return err
 	})

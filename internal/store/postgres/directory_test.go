@@ -78,8 +78,8 @@ func (n *nodes) CreateJob(ctx context.Context, job store.Job, limit int) error {
 	return n.next().CreateJob(ctx, job, limit)
 }
 
-func (n *nodes) Claim(ctx context.Context, worker string, now fhir.Instant, lease int64) (*store.Task, error) {
-	return n.next().Claim(ctx, worker, now, lease)
+func (n *nodes) Claim(ctx context.Context, worker string, now fhir.Instant, lease int64, within store.Bounds) (*store.Task, error) {
+	return n.next().Claim(ctx, worker, now, lease, within)
 }
 
 func (n *nodes) Renew(ctx context.Context, t *store.Task, now fhir.Instant, lease, found int64) error {

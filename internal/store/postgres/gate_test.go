@@ -130,7 +130,7 @@ func TestJobsDuringWrite(t *testing.T) {
 	if err := s.CreateJob(t.Context(), store.Job{ID: "one", Owner: "anna", Request: []byte("{}")}, 5); err != nil {
 		t.Fatal(err)
 	}
-	task, err := s.Claim(t.Context(), "worker", 10, 1000)
+	task, err := s.Claim(t.Context(), "worker", 10, 1000, store.Bounds{})
 	if err != nil || task == nil {
 		t.Fatalf("task %v, %v", task, err)
 	}
@@ -153,7 +153,7 @@ func TestPinIsAtomic(t *testing.T) {
 	if err := s.CreateJob(t.Context(), store.Job{ID: "one", Owner: "anna", Request: []byte("{}")}, 5); err != nil {
 		t.Fatal(err)
 	}
-	task, err := s.Claim(t.Context(), "worker", 10, 1000)
+	task, err := s.Claim(t.Context(), "worker", 10, 1000, store.Bounds{})
 	if err != nil {
 		t.Fatal(err)
 	}

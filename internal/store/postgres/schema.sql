@@ -1,5 +1,12 @@
 -- The schema after all migrations. Written by: go test ./internal/store/postgres -run TestSchema -update
 
+CREATE TABLE client_use (
+  client text COLLATE "C" NOT NULL,
+  minute bigint NOT NULL,
+  ms bigint NOT NULL,
+  PRIMARY KEY (client, minute)
+) WITH (fillfactor=50);
+
 CREATE TABLE clock (
   id bigint NOT NULL,
   last bigint NOT NULL,
@@ -137,6 +144,8 @@ CREATE TABLE job (
   client text COLLATE "C" NOT NULL DEFAULT ''::text,
   network text COLLATE "C" NOT NULL DEFAULT ''::text,
   stored bigint NOT NULL DEFAULT 0,
+  selected bigint NOT NULL DEFAULT 0,
+  charged bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (id)
 ) WITH (fillfactor=50);
 
@@ -183,6 +192,7 @@ CREATE TABLE part (
   lease bigint NOT NULL DEFAULT 0,
   retry bigint NOT NULL DEFAULT 0,
   attempts bigint NOT NULL DEFAULT 0,
+  charged bigint NOT NULL DEFAULT 0,
   UNIQUE (file),
   PRIMARY KEY (job_id, number),
   FOREIGN KEY (job_id) REFERENCES job(id) ON DELETE CASCADE

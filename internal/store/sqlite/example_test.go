@@ -35,7 +35,7 @@ func ExampleStore() {
 	// Start an export: store a job, claim it, and pin it to the time of a snapshot.
 	at := fhir.InstantOf(now)
 	check(s.CreateJob(ctx, store.Job{ID: "export", Owner: "client", Request: []byte("{}"), Created: at}, 0))
-	task, err := s.Claim(ctx, "worker", at, 60_000)
+	task, err := s.Claim(ctx, "worker", at, 60_000, store.Bounds{})
 	check(err)
 	snap, err := s.OpenSnapshot(ctx, func(ctx context.Context, t fhir.Instant) error { return s.BeginSelecting(ctx, task, t, at) })
 	check(err)

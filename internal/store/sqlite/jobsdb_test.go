@@ -52,7 +52,7 @@ func TestLiveTimes(t *testing.T) {
 	}
 	want() // an accepted job has no T
 	for n := range 2 {
-		task, err := j.Claim(t.Context(), "w", 10, 1000)
+		task, err := j.Claim(t.Context(), "w", 10, 1000, store.Bounds{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,14 +85,14 @@ func TestEndClaims(t *testing.T) {
 	if err := j.CreateJob(t.Context(), store.Job{ID: "one", Owner: "anna", Request: []byte("{}")}, 0); err != nil {
 		t.Fatal(err)
 	}
-	dead, err := j.Claim(t.Context(), "dead", 10, 1_000_000)
+	dead, err := j.Claim(t.Context(), "dead", 10, 1_000_000, store.Bounds{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if n, err := j.EndClaims(t.Context()); n != 1 || err != nil {
 		t.Errorf("%d claims ended, %v; want 1", n, err)
 	}
-	next, err := j.Claim(t.Context(), "next", 11, 1000)
+	next, err := j.Claim(t.Context(), "next", 11, 1000, store.Bounds{})
 	if err != nil || next == nil {
 		t.Fatalf("after the end of the claims: task %v, %v", next, err)
 	}

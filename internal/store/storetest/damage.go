@@ -164,7 +164,7 @@ func pinned(t *testing.T, s store.Store, at fhir.Instant) (*store.Task, error) {
 	if err := s.CreateJob(t.Context(), store.Job{ID: "11111111-1111-1111-1111-111111111111", Owner: "o", Request: []byte("{}"), Created: at}, 0); err != nil {
 		return nil, err
 	}
-	task, err := s.Claim(t.Context(), "w", at, 1<<40)
+	task, err := s.Claim(t.Context(), "w", at, 1<<40, store.Bounds{})
 	if err == nil {
 		err = s.BeginSelecting(t.Context(), task, at, at)
 	}

@@ -19,7 +19,7 @@ import (
 func (d directory) pin(id string) store.Snapshot {
 	d.Helper()
 	d.must(d.CreateJob(d.Context(), store.Job{ID: id, Owner: "anna", Request: []byte("{}"), Created: noon}, 0))
-	task, err := d.Claim(d.Context(), "worker", noon, lease)
+	task, err := d.Claim(d.Context(), "worker", noon, lease, store.Bounds{})
 	d.must(err)
 	if task == nil || task.Job.ID != id {
 		d.Fatalf("claimed %v, want job %s", task, id)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -34,6 +35,12 @@ func Jobs(t *testing.T, open func(t *testing.T) store.Jobs) {
 		{"ConcurrentClaimsAreExclusive", testConcurrentClaims},
 		{"CommittedClaimIsReturned", testClaimAtCommit},
 		{"PartsTakeTurnsBetweenJobs", testTurns},
+		{"LeastUsedClientGoesFirst", testLeastUsed},
+		{"ClientsOfOneNetworkCountTogether", testWiderClients},
+		{"CancelledWorkCounts", testCancelledWorkCounts},
+		{"BoundsAreKept", testBounds},
+		{"SliceEnds", testEndSlice},
+		{"RandomTurns", testRandomTurns},
 		{"LeaseEndsAndFencesTheLateWorker", testFences},
 		{"LateSelectionIsRefused", testLateSelection},
 		{"ReleaseCountsFailuresOnly", testRelease},
@@ -48,6 +55,7 @@ func Jobs(t *testing.T, open func(t *testing.T) store.Jobs) {
 		{"FailIsFinal", testFail},
 		{"PollIsCompareAndSet", testPoll},
 		{"StalledJobsAreFound", testStalled},
+		{"RepeatedAttemptsStall", testStalledAttempts},
 		{"ExpiredIsNeverRevived", testExpire},
 		{"ObjectsAndLiveJobs", testObjects},
 	} {
@@ -91,7 +99,7 @@ func (b jobsTest) create(id string, n fhir.Instant) {
 
 func (b jobsTest) claim(worker string, now fhir.Instant) *store.Task {
 	b.Helper()
-	task, err := b.Claim(b.Context(), worker, now, lease)
+	task, err := b.Claim(b.Context(), worker, now, lease, store.Bounds{})
 	b.must(err)
 	return task
 }
@@ -270,7 +278,7 @@ func testConcurrentClaims(t *testing.T, b jobsTest) {
 		wg.Go(func() {
 			name := fmt.Sprint("worker", w)
 			for {
-				task, err := b.Claim(t.Context(), name, noon, lease)
+				task, err := b.Claim(t.Context(), name, noon, lease, store.Bounds{})
 				if err != nil || task == nil {
 					if err != nil {
 						t.Error(err)
@@ -302,13 +310,13 @@ func testClaimAtCommit(t *testing.T, b jobsTest) {
 		stop()
 		return nil
 	})()
-	task, err := b.Claim(ctx, "w", noon, lease)
+	task, err := b.Claim(ctx, "w", noon, lease, store.Bounds{})
 	if err != nil || task == nil {
 		t.Fatalf("the claim: %v, %v", task, err)
 	}
 	b.must(b.Release(t.Context(), task, 0, false))
 	b.mustClaim("next", noon)
-	if task, err := b.Claim(ctx, "w", later, lease); !errors.Is(err, context.Canceled) {
+	if task, err := b.Claim(ctx, "w", later, lease, store.Bounds{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("a claim after the stop: %v, %v", task, err)
 	}
 }
@@ -551,9 +559,9 @@ func testProgress(t *testing.T, b jobsTest) {
 	found(store.Writing, 4, noon)
 	// Another worker claims the first part again: its count restarts.
 	again := b.mustClaim("c", later)
-	found(store.Writing, 2, noon)
-	b.must(b.Renew(t.Context(), again, later, lease, 1))
-	found(store.Writing, 3, later)
+	found(store.Writing, 2, noon+8995) // the part waits since noon+1005
+	b.must(b.Renew(t.Context(), again, later+1, lease, 1))
+	found(store.Writing, 3, later+1)
 }
 
 func testCancel(t *testing.T, b jobsTest) {
@@ -673,12 +681,45 @@ func testPoll(t *testing.T, b jobsTest) {
 func testStalled(t *testing.T, b jobsTest) {
 	b.create("accepted", 0)
 	b.must(b.Cancel(t.Context(), "accepted", "anna", noon, expires))
-	b.write("writing", 0, 1)
-	b.create("fresh", 500)
-	stalled, err := b.Stalled(t.Context(), noon+100)
+	b.create("selecting", 0)
+	selecting := b.mustClaim("w", noon)
+	b.must(b.BeginSelecting(t.Context(), selecting, noon, noon))
+	b.must(b.Renew(t.Context(), selecting, noon+600, lease, 0))
+	b.write("writing", 0, 1, 1)
+	b.must(b.Renew(t.Context(), b.mustClaim("w", noon), noon+600, lease, 0))
+	b.create("waiting", 0)
+	b.write("released", 0, 1)
+	b.write("fresh", 0, 1)
+	b.must(b.Renew(t.Context(), b.mustClaim("w", noon), noon+600, lease, 1))
+	stalled, err := b.Stalled(t.Context(), noon+600, 500)
 	b.must(err)
-	if len(stalled) != 1 || stalled[0].ID != "writing" {
-		t.Errorf("stalled jobs: %+v, want only writing", stalled)
+	var ids []string
+	for _, job := range stalled {
+		ids = append(ids, job.ID)
+	}
+	slices.Sort(ids)
+	if diff := cmp.Diff([]string{"selecting", "writing"}, ids); diff != "" {
+		t.Errorf("stalled jobs (-want +got):\n%s", diff)
+	}
+	if live, err := b.Live(t.Context()); err != nil || len(live) != 5 {
+		t.Errorf("%d live jobs, %v", len(live), err)
+	}
+}
+
+// testStalledAttempts checks that attempts that are repeated without progress stall, whether
+// a claim is open or not. The wait for a worker does not count.
+func testStalledAttempts(t *testing.T, b jobsTest) {
+	b.create("job", 0)
+	for at := noon + 1000; at < noon+1500; at += 100 {
+		b.must(b.Release(t.Context(), b.mustClaim("w", at), at+90, false))
+	}
+	// The job works since noon+1000 and until noon+1490, with four waits of 10 ms.
+	for after, want := range map[int64]int{449: 1, 450: 0} {
+		stalled, err := b.Stalled(t.Context(), later, after)
+		b.must(err)
+		if len(stalled) != want {
+			t.Errorf("after %d ms without progress %d jobs are stalled, want %d", after, len(stalled), want)
+		}
 	}
 }
 

@@ -1,0 +1,130 @@
+package export
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"muster/internal/failpoint"
+	"muster/internal/fhir"
+	"muster/internal/store"
+)
+
+// fakeLog is a log of a size that tests set. It can be truncated unless something keeps it.
+type fakeLog struct {
+	size      int64
+	kept      bool
+	truncated int
+}
+
+func (l *fakeLog) LogSize() (int64, error) { return l.size, nil }
+
+func (l *fakeLog) TruncateLog(context.Context) (bool, error) {
+	l.truncated++
+	if !l.kept {
+		l.size = 0
+	}
+	return !l.kept, nil
+}
+
+// TestLogLimit checks that a log beyond its limit ends running selections one after the
+// other, the oldest first, and holds others until it is truncated.
+func TestLogLimit(t *testing.T) {
+	log, interruptions := &fakeLog{size: 100}, 0
+	l := &logLimit{log: log, limit: 100, logger: slog.New(slog.DiscardHandler), interrupted: func() { interruptions++ }}
+	look := func() {
+		t.Helper()
+		if err := l.check(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin := func(id string) (context.Context, *runningSelection) {
+		t.Helper()
+		r, err := l.enter(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := r.context(t.Context())
+		t.Cleanup(func() { stop(nil) })
+		return ctx, r
+	}
+	old, oldest := begin("old")
+	young, youngest := begin("young")
+	look()
+	if interrupted(old) || interrupted(young) {
+		t.Fatal("a selection was interrupted within the limit")
+	}
+	log.size = 101
+	look()
+	if !interrupted(old) || interrupted(young) {
+		t.Errorf("the oldest ended with %v, the youngest with %v", context.Cause(old), context.Cause(young))
+	}
+	held, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := l.enter(held, "new"); !errors.Is(err, context.Canceled) {
+		t.Errorf("a selection began while the log was beyond its limit: %v", err)
+	}
+	oldest.leave()
+	look()
+	if !interrupted(young) || log.truncated != 0 {
+		t.Errorf("the youngest ended with %v; truncated %d times while it ran", context.Cause(young), log.truncated)
+	}
+	youngest.leave()
+	look()
+	_, running := begin("next")
+	if log.truncated != 1 || log.size != 0 || interruptions != 2 {
+		t.Errorf("truncated %d times, size %d, %d interruptions", log.truncated, log.size, interruptions)
+	}
+	// A backup keeps the log: selections continue until it has grown by the limit once more.
+	running.leave()
+	log.size, log.kept = 150, true
+	look()
+	var next context.Context
+	next, running = begin("next")
+	for _, size := range []int64{200, 249} {
+		log.size = size
+		if look(); interrupted(next) {
+			t.Errorf("a selection was interrupted at %d, although it does not keep the log", size)
+		}
+	}
+	log.size = 250
+	if look(); !interrupted(next) {
+		t.Error("no selection was interrupted when the log had grown by its limit once more")
+	}
+	running.leave()
+	log.size, log.kept = 10, false
+	look()
+	if _, running := begin("last"); running == nil || l.next != 0 {
+		t.Errorf("after the backup the limit acts at %d", l.next)
+	}
+}
+
+// TestLongLogInterruptsSelection lets the log grow during a selection. The export is begun
+// again and completes, and its slice is not used up.
+func TestLongLogInterruptsSelection(t *testing.T) {
+	observed := newObserver()
+	b := newFixture(t, func(c *Config) {
+		c.Observer, c.Log, c.LogLimit, c.engine.Slices = observed, c.Store.(store.WriteAheadLog), 1, []time.Duration{time.Hour}
+	})
+	b.fill(3)
+	passed := false
+	t.Cleanup(failpoint.Arm("export.selecting", func(ctx context.Context) error {
+		if passed {
+			return nil
+		}
+		passed = true
+		b.apply(resource(fhir.Endpoint, "grown", "later"))
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}))
+	start(t, b.Service)
+	id := b.kickOff("Practitioner", "Location")
+	if status := b.wait(b.Service, id); status.State != store.Complete || status.Total != 6 {
+		t.Fatalf("status %+v", status)
+	}
+	if n := observed.all()["interrupted by log"]; n != 1 {
+		t.Errorf("%d interruptions were reported, want 1", n)
+	}
+}

@@ -1,8 +1,8 @@
 package audit
 
 import (
+	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -66,13 +66,6 @@ const maxUnrouted = 64
 var secretNames = []string{"access_token", "token", "client_secret", "client_assertion", "assertion", "password", "refresh_token", "id_token",
 	"authorization", "bearer", "apikey", "api_key", "code", "secret"}
 
-// tokenForm matches a token wherever a client has put it: a JSON Web Token, what follows the word
-// Bearer, and the value of a parameter that is written outside the query.
-var tokenForm = regexp.MustCompile(`(?i)(bearer(?: |\+|%20)+)[^&;#\s]+|eyJ[\w-]{8,}(?:\.[\w-]*)*|((?:access_|refresh_|id_)token=)[^&;#\s]+`)
-
-// WithoutTokens returns a client's text with "…" in place of each token (AD-02).
-func WithoutTokens(text string) string { return tokenForm.ReplaceAllString(text, "${1}${2}…") }
-
 // Query returns the query of a URL without the values of parameters that can hold a
 // secret, and without tokens (AD-02).
 func Query(raw string) string {
@@ -83,7 +76,7 @@ func Query(raw string) string {
 			pairs[n] = name + "=…"
 		}
 	}
-	return Shorten(WithoutTokens(strings.Join(pairs, "&")))
+	return WithoutTokens(Shorten(strings.Join(pairs, "&")))
 }
 
 // secret reports whether a parameter can hold a secret. It decodes the name as the server
@@ -96,9 +89,18 @@ func secret(name string) bool {
 // Shorten truncates a client's text to the length that an event holds.
 func Shorten(text string) string { return shortenTo(text, maxText) }
 
-// ShortenUnrouted truncates the path of a request that no route serves. Nothing that is stored
-// concerns it, and its sender chooses its length.
-func ShortenUnrouted(path string) string { return shortenTo(path, maxUnrouted) }
+// Path returns the path of a request without tokens. It truncates what only its sender has chosen:
+// the path of a request that no route serves, and that of one that failed.
+func Path(path string, status int, routed bool) string {
+	limit := maxText
+	switch {
+	case !routed:
+		limit = maxUnrouted
+	case status >= http.StatusBadRequest:
+		limit = maxRefusedText
+	}
+	return WithoutTokens(shortenTo(strings.ToValidUTF8(path, "?"), limit))
+}
 
 func shortenTo(text string, limit int) string {
 	if len(text) <= limit {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"muster/internal/audit"
@@ -41,12 +40,9 @@ func (s *Server) recordAudit(r *http.Request, x *requestState, out *responseReco
 	}
 	e := x.event
 	e.Time, e.RequestID = start, x.id
-	e.Principal, e.Method, e.Path = auth.From(r.Context()).ID, audit.Shorten(r.Method), audit.Shorten(audit.WithoutTokens(strings.ToValidUTF8(r.URL.Path, "?")))
+	e.Principal, e.Method, e.Path = auth.From(r.Context()).ID, audit.Shorten(r.Method), audit.Path(r.URL.Path, out.status, !isUnrouted(x))
 	e.Status, e.Bytes, e.MS = out.status, out.bytes, float64(took.Microseconds())/1000
 	e.Broken = x.cause != nil && out.status < http.StatusBadRequest && out.status != 0
-	if isUnrouted(x) {
-		e.Path = audit.ShortenUnrouted(e.Path)
-	}
 	if isRefused(x, out.status) {
 		s.Audit.RecordRefused(x.from.Name, e)
 		return

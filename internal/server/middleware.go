@@ -136,7 +136,7 @@ func (s *Server) logRequest(r *http.Request, x *requestState, out *responseRecor
 		slog.String("request_id", x.id),
 		slog.String("principal", auth.From(r.Context()).ID),
 		slog.String("method", r.Method),
-		slog.String("path", audit.WithoutTokens(r.URL.Path)),
+		slog.String("path", audit.Path(r.URL.Path, out.status, !isUnrouted(x))),
 		slog.String("route", x.route),
 		slog.Int("status", out.status),
 		slog.Int64("bytes", out.bytes),

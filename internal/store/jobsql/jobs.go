@@ -110,7 +110,11 @@ func (r executor) text(query string) string {
 // rolls the transaction back. In a context of [Within], f runs in the transaction of the
 // caller.
 func (j *Jobs) change(ctx context.Context, id string, f func(tx executor) error) error {
-	err := j.transact(ctx, id, f)
+	return j.explain(j.transact(ctx, id, f))
+}
+
+// explain adds to an error what an operator can do about it.
+func (j *Jobs) explain(err error) error {
 	if err != nil && j.dialect.Explain != nil {
 		return j.dialect.Explain(err)
 	}

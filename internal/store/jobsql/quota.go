@@ -22,7 +22,7 @@ func (j *Jobs) CheckQuota(ctx context.Context, job store.Job, q store.Quota, now
 	for _, s := range scopes {
 		used, frees, err := s.used(ctx, j.reader(), job, now)
 		if err != nil {
-			return fmt.Errorf("sum up the files of exports: %w", err)
+			return fmt.Errorf("sum up the files of exports: %w", j.explain(err))
 		}
 		if used > s.limit || used == s.limit && job.State != store.Writing {
 			return &store.OverQuota{Total: s.total, Used: used, Limit: s.limit, Frees: frees}

@@ -51,12 +51,14 @@ func readJob(ctx context.Context, q executor, id string) (store.Job, error) {
 
 // Job implements [store.JobReader].
 func (j *Jobs) Job(ctx context.Context, id string) (store.Job, error) {
-	return readJob(ctx, j.reader(), id)
+	job, err := readJob(ctx, j.reader(), id)
+	return job, j.explain(err)
 }
 
 // Parts implements [store.JobReader].
 func (j *Jobs) Parts(ctx context.Context, id string) ([]store.Part, error) {
-	return readParts(ctx, j.reader(), id)
+	parts, err := readParts(ctx, j.reader(), id)
+	return parts, j.explain(err)
 }
 
 func readParts(ctx context.Context, q executor, id string) ([]store.Part, error) {
@@ -81,7 +83,7 @@ func (j *Jobs) PartByFile(ctx context.Context, file string) (store.Part, store.J
 		return store.Part{}, store.Job{}, store.ErrNotFound
 	}
 	if err != nil {
-		return store.Part{}, store.Job{}, fmt.Errorf("read part of file %s: %w", file, err)
+		return store.Part{}, store.Job{}, fmt.Errorf("read part of file %s: %w", file, j.explain(err))
 	}
 	return part, job, nil
 }

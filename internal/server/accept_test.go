@@ -322,3 +322,37 @@ func TestUnreadDownloads(t *testing.T) {
 		t.Errorf("%d files, %d connections", s.files.Used(), s.connections.Used())
 	}
 }
+
+// TestLateBreakOff breaks off an answer after its request has ended, on both versions of HTTP. The
+// connection serves the next request.
+func TestLateBreakOff(t *testing.T) {
+	u := startHTTP2(t)
+	outs := make(chan *responseRecorder, 1)
+	handler := u.server.handler
+	u.server.handler = u.server.middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		outs <- w.(*responseRecorder)
+		handler.ServeHTTP(w, r)
+	}))
+	for _, http2 := range []bool{false, true} {
+		transport := &http.Transport{TLSClientConfig: u.config.Clone(), ForceAttemptHTTP2: http2}
+		for range 3 {
+			r, err := (&http.Client{Transport: transport}).Get("https://" + u.address + "/healthz")
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(r.Body)
+			_ = r.Body.Close()
+			if err != nil || string(body) != "ok\n" {
+				t.Errorf("HTTP/2 %t: %q, %v", http2, body, err)
+			}
+			out := <-outs
+			eventually(t, "the request ends", func() bool {
+				out.ending.Lock()
+				defer out.ending.Unlock()
+				return out.ended
+			})
+			out.breakOff()
+		}
+		transport.CloseIdleConnections()
+	}
+}

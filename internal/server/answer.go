@@ -55,11 +55,24 @@ func (s *Server) takeFile(w http.ResponseWriter, r *http.Request) (done func(), 
 	return h.Return, nil
 }
 
-// breakOff ends the reading of the request and the writing of the response, now and later. It may
-// be called while the handler runs.
+// breakOff ends the reading of the request and the writing of the response, now and later. Other
+// goroutines may call it. When the request has ended it does nothing: the connection may serve
+// another one, and net/http does not allow that a writer is used any more.
 func (w *responseRecorder) breakOff() {
+	w.ending.Lock()
+	defer w.ending.Unlock()
+	if w.ended {
+		return
+	}
 	w.brokenOff.Store(true)
 	past := time.Now().Add(-time.Second)
 	_ = w.control.SetReadDeadline(past)
 	_ = w.control.SetWriteDeadline(past)
+}
+
+// end notes that the request has ended.
+func (w *responseRecorder) end() {
+	w.ending.Lock()
+	defer w.ending.Unlock()
+	w.ended = true
 }

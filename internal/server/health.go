@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/netip"
@@ -33,13 +34,29 @@ func (s *Server) healthRoutes() []route {
 				return refusal{kind: unavailable, text: "The server is shutting down: send requests to another server, or try again later."}
 			}
 			if s.Ready != nil {
-				if err := s.Ready(r.Context()); err != nil {
+				if err := s.checkReady(r.Context()); err != nil {
 					return refusal{kind: unavailable, text: "The server is not ready: try again later.", cause: err}
 				}
 			}
 			return writeOK(w)
 		}},
 	}}
+}
+
+// checkReady calls Ready. Concurrent requests share one call: they have no rate limit, and Ready
+// reads the database.
+func (s *Server) checkReady(ctx context.Context) error {
+	checked := s.readiness.DoChan("", func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+		defer cancel()
+		return nil, s.Ready(ctx)
+	})
+	select {
+	case result := <-checked:
+		return result.Err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // metricsRoutes serves the metrics to clients on this machine only, since they show how

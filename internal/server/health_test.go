@@ -9,7 +9,10 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"muster/internal/fhir"
 )
@@ -113,4 +116,47 @@ func TestMetricsAreLocal(t *testing.T) {
 	if w.Code != 404 || strings.Contains(w.Body.String(), "n 1") {
 		t.Errorf("from another machine: %d %q", w.Code, w.Body)
 	}
+}
+
+// TestReadinessIsShared checks that concurrent probes, which have no rate limit, cost one check.
+func TestReadinessIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		checks := 0
+		config := testConfig(t, &fakeExports{})
+		config.Ready = func(ctx context.Context) error {
+			checks++
+			<-time.After(time.Second)
+			return ctx.Err()
+		}
+		s, err := New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gone, leave := context.WithCancel(t.Context())
+		var probes sync.WaitGroup
+		for n := range 100 {
+			probes.Go(func() {
+				ctx := t.Context()
+				if n == 0 {
+					ctx = gone // the one whose check the others share
+				}
+				w := httptest.NewRecorder()
+				s.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/readyz", nil))
+				if n > 0 && w.Code != 200 {
+					t.Errorf("a probe is answered %d", w.Code)
+				}
+			})
+			synctest.Wait()
+		}
+		leave()
+		probes.Wait()
+		if checks != 1 {
+			t.Errorf("%d checks", checks)
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/readyz", nil))
+		if w.Code != 200 || checks != 2 {
+			t.Errorf("a later probe is answered %d, after %d checks", w.Code, checks)
+		}
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -60,6 +61,7 @@ func (s *Server) middleware(next http.Handler) http.Handler {
 		s.identify(r, x)
 		r = r.WithContext(client.With(r.Context(), x.from))
 		out := &responseRecorder{ResponseWriter: w, control: http.NewResponseController(w), draining: &s.draining}
+		defer out.end()
 		out.extendWriteDeadline()
 		out.Header().Set("X-Request-ID", x.id)
 		out.Header().Set("Cache-Control", "no-store")
@@ -183,6 +185,8 @@ type responseRecorder struct {
 	broken   bool
 
 	brokenOff atomic.Bool // other clients need what the request holds
+	ending    sync.Mutex  // guards ended
+	ended     bool        // the request has ended
 }
 
 // Unwrap lets http.ResponseController find the underlying writer.

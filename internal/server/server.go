@@ -21,6 +21,8 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/searchset"
 	"muster/internal/share"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // Exports is the bulk export as the server uses it; [export.Service] implements it. The
@@ -147,6 +149,7 @@ type Server struct {
 	connections *share.Pool // of the listeners
 	memory      *share.Pool // bytes of requests and answers under way
 	files       *share.Pool // open files of downloads
+	readiness   singleflight.Group
 	basePath    string
 	routes      []route
 	handler     http.Handler

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -30,6 +31,7 @@ var exportScenarios = []scenario{
 	},
 	{
 		name: "exports", about: "exports of everything, two at a time from each address, which are never deleted",
+		setup: setup{serve: []string{"--client-quota", fmt.Sprint(clientQuota)}},
 		attack: func(ctx context.Context, a *attacker) {
 			parallel(ctx, 2, func(int) {
 				if status, ok := a.exportOnce(ctx, everything...); ok {
@@ -37,7 +39,7 @@ var exportScenarios = []scenario{
 				}
 			})
 		},
-		verify: finishedExportsAreServed,
+		verify: func(ctx context.Context, s *stage) { s.finishedExportsAreServed(ctx); s.quotasHold() },
 	},
 	{
 		name: "delete-many", about: "DELETE of an export with thousands of files", alone: true, single: true,
@@ -83,11 +85,32 @@ func (a *attacker) follow(ctx context.Context, status string) (last answer) {
 	return answer{}
 }
 
+// clientQuota is the option --client-quota of the scenario exports, in bytes: enough for a
+// few whole exports of a small directory, so that it is reached within a run.
+const clientQuota = 24 << 20
+
+// otherGrowth is by how much the data directory may grow besides the files of exports: by
+// jobs, and by what a load or a deleted export leaves for a while.
+const otherGrowth = 128 << 20 // bytes
+
+// quotasHold checks that the files of all clients are within their quotas.
+func (s *stage) quotasHold() {
+	var now usage
+	s.sampleDisk(&now)
+	if now.err != nil {
+		s.breach("%v", now.err)
+	}
+	most := s.diskBefore + int64(s.options.attackers+1)*clientQuota + otherGrowth
+	if now.disk > most {
+		s.breach("the data directory has grown from %s to %s: the quota is %s for each client", megabytes(s.diskBefore), megabytes(now.disk), megabytes(clientQuota))
+	}
+}
+
 // finished marks the status URL of a complete export.
 const finished = "finished export "
 
 // finishedExportsAreServed checks that no export has gone before it expires.
-func finishedExportsAreServed(ctx context.Context, s *stage) {
+func (s *stage) finishedExportsAreServed(ctx context.Context) {
 	client := s.client(honestAddress, false)
 	for _, one := range s.remembered() {
 		status, ok := strings.CutPrefix(one, finished)

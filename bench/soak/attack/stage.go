@@ -69,6 +69,8 @@ type stage struct {
 
 	throughProxy bool // the honest client connects through the proxy
 
+	diskBefore int64 // size of the data directory at the start, in bytes
+
 	exporting sync.Mutex // protects wholeFile
 	wholeFile string     // URL of the largest file of an export of everything
 

@@ -34,7 +34,7 @@ func (s *stage) sample() (stop func() usage) {
 	done := make(chan struct{})
 	var running sync.WaitGroup
 	s.sampleDisk(&most)
-	most.diskBefore = most.disk
+	most.diskBefore, s.diskBefore = most.disk, most.disk
 	running.Go(func() {
 		tick := time.NewTicker(samplingInterval)
 		defer tick.Stop()
@@ -73,11 +73,8 @@ func (u *usage) note(err error) {
 	}
 }
 
-// The lines of files in /proc, with the number that they hold.
-var (
-	residentMemory = regexp.MustCompile(`(?m)^VmRSS:\s+(\d+) kB$`)
-	openFiles      = regexp.MustCompile(`(?m)^Max open files\s+(\d+) `)
-)
+// residentMemory is the line of /proc/PID/status with the memory in KiB.
+var residentMemory = regexp.MustCompile(`(?m)^VmRSS:\s+(\d+) kB$`)
 
 // readNumber reads a number from a file.
 func readNumber(path string, line *regexp.Regexp) (int64, error) {
@@ -90,11 +87,6 @@ func readNumber(path string, line *regexp.Regexp) (int64, error) {
 		return 0, fmt.Errorf("%s has no line %v", path, line)
 	}
 	return strconv.ParseInt(string(found[1]), 10, 64)
-}
-
-// maxDescriptors returns the number of descriptors that the server may open.
-func (s *stage) maxDescriptors() (int64, error) {
-	return readNumber(fmt.Sprintf("/proc/%d/limits", s.server.PID()), openFiles)
 }
 
 // sampleDisk reads the sizes of the files.

@@ -130,7 +130,7 @@ func useUpDescriptors(ctx context.Context, a *attacker) {
 				return
 			}
 			if got = a.follow(ctx, got.header.Get("Content-Location")); got.status == http.StatusInternalServerError {
-				a.breach("an export failed: %s", got.body)
+				a.breach("an export failed: %.190s", got.body)
 			}
 		})
 	}

@@ -3,6 +3,8 @@
 //	go run ./bench/soak/deltas   chained exports during writes: nothing is lost or repeated
 //	go run ./bench/soak/kills    random kills of servers, loaders and connections: every job ends
 //	                             with its files or with a reason
+//	go run ./bench/soak/damage   damaged copies of a directory and of export files: nothing that is
+//	                             delivered is wrong
 //	go run ./bench/soak/attack   attackers beside an honest client: it is served, and the
 //	                             server stays within its limits
 //

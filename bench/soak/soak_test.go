@@ -61,3 +61,17 @@ func testKills(t *testing.T, postgres string) {
 	}
 	t.Logf("kills: %s; jobs: %s", Counts(r.Kills), Counts(r.Outcomes))
 }
+
+// TestDamage runs a short version of the command damage.
+func TestDamage(t *testing.T) {
+	r, err := Damage(t.Context(), muster, t.TempDir(), DamagePlan{Copies: 10, Files: 6, Resources: 2000, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range r.Wrong {
+		t.Error(wrong)
+	}
+	if r.Exports["40 flipped bits: failed"] == 0 || r.Files["broken off or refused"] == 0 || r.Files["right"] == 0 {
+		t.Errorf("starts %v, exports %v, files %v: the damage was not read", r.Starts, r.Exports, r.Files)
+	}
+}

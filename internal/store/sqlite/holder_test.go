@@ -49,10 +49,10 @@ func TestStalledHolder(t *testing.T) {
 	}
 	first := g.wait(t)
 	waitForTurnstile(t, g)
-	waiting := make(chan struct{})
-	disarm := failpoint.Arm("directory.gate.waiting", func(context.Context) error { close(waiting); return nil })
+	waiting := make(chan struct{}, 10)
+	disarm := failpoint.Arm("directory.gate.waiting", func(context.Context) error { waiting <- struct{}{}; return nil })
 	second := g.wait(t)
-	<-waiting
+	<-waiting // the second one, or still the first
 	disarm()
 	stall := <-stalls
 	if want := fmt.Sprintf("process %d", os.Getpid()); !strings.Contains(stall.Holder, want) || time.Since(stall.Since) > time.Hour || stall.For < g.after {
@@ -64,8 +64,12 @@ func TestStalledHolder(t *testing.T) {
 	release()
 	<-first
 	<-second
-	if over := <-stalls; over != (store.GateStall{}) {
-		t.Errorf("after the end: %+v", over)
+	last := stall
+	for len(stalls) > 0 { // on a busy machine the first one is reported to the second, too
+		last = <-stalls
+	}
+	if last != (store.GateStall{}) {
+		t.Errorf("after the end: %+v", last)
 	}
 }
 

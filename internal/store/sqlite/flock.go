@@ -3,6 +3,7 @@ package sqlite
 import (
 	"cmp"
 	"context"
+	"errors"
 	"os"
 	"time"
 
@@ -13,12 +14,34 @@ import (
 // lockFile waits for an exclusive lock on a file. Each call opens the file, so that
 // goroutines exclude each other as processes do. The kernel releases the locks of a process
 // that dies. When ctx ends first, a goroutine waits for the lock and releases it at once.
-// While it waits, lockFile reports a holder of the gate that makes no progress.
+// While it waits, lockFile reports a holder of the gate that makes no progress. A lock is on a
+// file, not on its name: if the file was removed or replaced meanwhile, lockFile locks the one
+// that others lock now.
 func (g gate) lockFile(ctx context.Context, path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if unlock, err = g.lockOpen(ctx, f); err != nil || isAt(f, path) {
+			return unlock, err
+		}
+		unlock()
 	}
+}
+
+// isAt reports whether a path is that of an open file, as far as the disk says so.
+func isAt(f *os.File, path string) bool {
+	locked, err1 := f.Stat()
+	named, err2 := os.Stat(path)
+	if err1 != nil || err2 != nil {
+		return !errors.Is(err2, os.ErrNotExist)
+	}
+	return os.SameFile(locked, named)
+}
+
+// lockOpen is lockFile for an open file, which it closes after an error.
+func (g gate) lockOpen(ctx context.Context, f *os.File) (unlock func(), err error) {
 	if held, err := tryLock(f); held || err != nil {
 		if held {
 			mark(f)

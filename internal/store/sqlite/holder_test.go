@@ -149,3 +149,39 @@ func TestStalledGateIsFound(t *testing.T) {
 	release()
 	find(later(time.Minute), false)
 }
+
+// TestRemovedGateFile removes the file of the gate while a goroutine waits for it. The goroutine
+// must lock the file that others lock from then on.
+func TestRemovedGateFile(t *testing.T) {
+	g := gate{dir: t.TempDir()}
+	path := filepath.Join(g.dir, gateFile)
+	release, err := g.acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	acquired, goOn := make(chan struct{}), make(chan struct{})
+	waits := make(chan struct{}, 10)
+	disarm := failpoint.Arm("directory.gate.waiting", func(context.Context) error { waits <- struct{}{}; return nil })
+	go func() {
+		release, err := g.acquire(t.Context())
+		if err != nil {
+			t.Error(err)
+			close(acquired)
+			return
+		}
+		close(acquired)
+		<-goOn
+		release()
+	}()
+	<-waits
+	disarm()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	<-acquired
+	if _, held, err := lockedBy(path); err != nil || !held {
+		t.Errorf("the file of the gate is locked: %v, %v", held, err)
+	}
+	close(goOn)
+}

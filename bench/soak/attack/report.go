@@ -14,7 +14,7 @@ const (
 	slowestReads  = 100 * time.Millisecond // 99th percentile
 	slowestExport = 5 * time.Second
 	mostMemory    = 512 << 20 // bytes
-	mostWAL       = 256 << 20 // bytes: the directory is small, and nobody loads into it
+	mostWAL       = 256 << 20 // bytes: the directory is small, and no load runs
 
 	// The default of --connections allows twice as many descriptors, and the databases and
 	// the files in use need a few.

@@ -53,7 +53,7 @@ func TestCancelWhileWriting(t *testing.T) {
 	t.Attr("req", "DE-01 DE-03 PO-09")
 	for _, point := range []string{"export.selecting", "export.selected", "export.part.page", "export.part.written", "export.part.committed"} {
 		t.Run(point, func(t *testing.T) {
-			b := newFixture(t, nil)
+			b := newFixture(t, func(c *Config) { c.engine.Slices = noSlices })
 			b.fill(30)
 			reached, stopped := make(chan struct{}), make(chan struct{})
 			var passed atomic.Int32

@@ -30,7 +30,7 @@ func testLateWorker(t *testing.T, onPostgres bool) {
 	for _, point := range []string{"export.selecting", "export.selected",
 		"blob.created", "export.part.page", "export.part.written", "export.part.committed"} {
 		t.Run(point, func(t *testing.T) {
-			b := newFixtureOn(t, onPostgres, func(c *Config) { c.Workers = 2 })
+			b := newFixtureOn(t, onPostgres, func(c *Config) { c.Workers, c.engine.Slices = 2, noSlices })
 			b.fill(30)
 			late, back := &lateStore{Store: b.Config.Store, beats: make(chan struct{})}, make(chan struct{})
 			b.Config.Store = late

@@ -36,6 +36,9 @@ func slowSelections(t *testing.T, n int32, before func(int32)) (passed *atomic.I
 	return passed
 }
 
+// noSlices is for tests that stop a selection at a failpoint.
+var noSlices = job.Slices{time.Hour}
+
 // shortSlices returns n slices.
 func shortSlices(n int) (s job.Slices) {
 	for range n {

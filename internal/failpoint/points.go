@@ -51,6 +51,7 @@ var All = []Point{
 	{"export.finished", "serve", "the last part is stored, the job has ended"},
 	{"job.settle", "serve", "work has succeeded or failed, its claim is not released"},
 	{"export.cancelled", "serve", "a job is cancelled, its files exist"},
+	{"export.deleted", "serve", "the files of a cancelled job are removed"},
 	{"export.sweep.expired", "serve", "the janitor has expired jobs, their files exist"},
 	{"export.sweep.listed", "serve", "the janitor has listed the files, not the jobs that refer to them"},
 	{"export.sweep.remove", "serve", "the janitor is about to delete a file"},

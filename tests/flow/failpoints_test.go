@@ -180,8 +180,8 @@ func killServe(t *testing.T, p deployment, point, all string) {
 	}
 	dying := p.start(t, point, "--part-bytes", "40000", "--lease", lease, "--sweep-every", "200ms")
 	t.Cleanup(dying.Kill)
-	if status, err := dying.KickOff(everyPractitioner); err == nil && point == "export.cancelled" {
-		_, _ = request(http.MethodDelete, status) // it dies before it answers
+	if status, err := dying.KickOff(everyPractitioner); err == nil && (point == "export.cancelled" || point == "export.deleted") {
+		_, _ = request(http.MethodDelete, status) // it may die before it answers
 	}
 	if err := dying.WaitKilled(); err != nil {
 		t.Fatal(err)

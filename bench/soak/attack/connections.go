@@ -39,12 +39,8 @@ var connectionScenarios = []scenario{
 	{
 		name: "slow-bodies", about: "1,000 connections that send a byte of a body each second",
 		attack: func(ctx context.Context, a *attacker) {
-			a.hold(ctx, a.share(1000), http1, false, func(_ context.Context, c net.Conn, n int) string {
-				path, content := "/fhir/$export", "application/fhir+json"
-				if n%2 == 1 {
-					path, content = "/fhir/Practitioner/_search", "application/x-www-form-urlencoded"
-				}
-				head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nAccept: application/fhir+json\r\nPrefer: respond-async\r\nContent-Length: 100000\r\n\r\n", path, a.address, content)
+			a.hold(ctx, a.share(1000), http1, false, func(_ context.Context, c net.Conn, _ int) string {
+				head := fmt.Sprintf("POST /fhir/$export HTTP/1.1\r\nHost: %s\r\nContent-Type: application/fhir+json\r\nAccept: application/fhir+json\r\nPrefer: respond-async\r\nContent-Length: 100000\r\n\r\n", a.address)
 				return drip(c, head, " ")
 			})
 		},

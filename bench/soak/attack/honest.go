@@ -36,10 +36,10 @@ type honest struct {
 
 // series are the answers to one kind of request. Safe for use by several goroutines.
 type series struct {
-	mu      sync.Mutex
-	took    []time.Duration // of the good answers
-	refused map[string]int  // other answers, by status
-	example string          // the first of them
+	mu       sync.Mutex
+	took     []time.Duration   // of the good answers
+	refused  map[string]int    // other answers, by status
+	examples map[string]string // the first of each status
 }
 
 // good records a good answer.
@@ -54,9 +54,11 @@ func (s *series) bad(kind, example string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refused == nil {
-		s.refused, s.example = map[string]int{}, fmt.Sprintf("%.300s", example)
+		s.refused, s.examples = map[string]int{}, map[string]string{}
 	}
-	s.refused[kind]++
+	if s.refused[kind]++; s.refused[kind] == 1 {
+		s.examples[kind] = fmt.Sprintf("%.300s", example)
+	}
 }
 
 // record records an answer, which is good with one of the statuses.
@@ -78,10 +80,14 @@ func (s *series) failures(excused string, share float64) string {
 	if float64(bad[excused]) <= share*float64(total) {
 		delete(bad, excused)
 	}
-	if n := soak.Total(bad); n > 0 {
-		return fmt.Sprintf("%d of %d (%s), first: %s", n, total, soak.Counts(bad), s.example)
+	if len(bad) == 0 {
+		return ""
 	}
-	return ""
+	var first []string
+	for _, kind := range slices.Sorted(maps.Keys(bad)) {
+		first = append(first, s.examples[kind])
+	}
+	return fmt.Sprintf("%d of %d (%s), such as: %s", soak.Total(bad), total, soak.Counts(bad), strings.Join(first, "; "))
 }
 
 func (s *series) quantile(q float64) time.Duration {
@@ -209,7 +215,7 @@ func (h *honest) probe() {
 		got, took := h.get(h.fresh, h.root()+path)
 		h.probes.record(path, got, took, http.StatusOK)
 	}
-	if len(h.header) == 0 { // metrics are not served through a proxy
+	if !h.proxy { // behind one, metrics have a listener of their own
 		got, took := h.get(h.fresh, h.root()+"/metrics")
 		h.metrics.record("/metrics", got, took, http.StatusOK)
 	}

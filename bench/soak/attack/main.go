@@ -58,7 +58,7 @@ func main() {
 	flag.StringVar(&o.names, "scenario", "", "names of scenarios, separated by commas; defaults to each, one after the other")
 	flag.BoolVar(&o.all, "all", false, "run the scenarios together against one server, except those that need a server of their own")
 	flag.BoolVar(&o.list, "list", false, "list the scenarios and exit")
-	flag.IntVar(&o.attackers, "attackers", 8, "attacking addresses of each scenario, from 1 to 64")
+	flag.IntVar(&o.attackers, "attackers", 8, "attacking addresses, from 1 to 64; with --all, each one attacks in all ways")
 	flag.DurationVar(&o.duration, "duration", 0, "duration of a run; defaults to 1m, and to 10m with --all")
 	flag.StringVar(&o.database, "database", "sqlite", "database: sqlite or postgres")
 	flag.StringVar(&o.url, "url", "", "URL of a PostgreSQL database whose user may create databases; defaults to MUSTER_TEST_POSTGRES")
@@ -151,7 +151,7 @@ func run(ctx context.Context, program testkit.Program, dir string, o options) (e
 	if err != nil {
 		return err
 	}
-	fmt.Printf("attack: %s, scale %s, %d attackers for each scenario, %v, seed %d\n\n", o.database, o.scale, o.attackers, o.duration, o.seed)
+	fmt.Printf("attack: %s, scale %s, %d attackers, %v, seed %d\n\n", o.database, o.scale, o.attackers, o.duration, o.seed)
 	fmt.Print(heading)
 	var broken []string
 	for _, f := range fights {

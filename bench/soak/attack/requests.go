@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"muster/internal/testkit"
+
 	"github.com/google/uuid"
 )
 
@@ -190,8 +192,9 @@ func (a *attacker) smuggle(ctx context.Context) {
 		return
 	}
 	defer c.Close()
-	_, _ = fmt.Fprintf(c, "POST /fhir/Practitioner/_search HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"+
-		"8\r\nname=Lee\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n", a.address, a.address)
+	body := testkit.Parameters("", "Location?_id=nothing")
+	_, _ = fmt.Fprintf(c, "POST /fhir/$export HTTP/1.1\r\nHost: %s\r\nContent-Type: application/fhir+json\r\nAccept: application/fhir+json\r\nPrefer: respond-async\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"+
+		"%x\r\n%s\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n", a.address, len(body), body, a.address)
 	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
 	text, err := io.ReadAll(c)
 	answers := bytes.Count(text, []byte("HTTP/1.1 "))

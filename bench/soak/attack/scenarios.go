@@ -19,12 +19,8 @@ type scenario struct {
 	verify   func(ctx context.Context, s *stage) // before the attack ends
 }
 
-// scenarios are all scenarios. It is set by init, since they count their addresses by it.
-var scenarios []scenario
-
-func init() {
-	scenarios = slices.Concat(exportScenarios, searchScenarios, requestScenarios, connectionScenarios, http2Scenarios, processScenarios)
-}
+// scenarios are all scenarios.
+var scenarios = slices.Concat(exportScenarios, searchScenarios, requestScenarios, connectionScenarios, http2Scenarios, processScenarios)
 
 func scenarioByName(name string) (scenario, bool) {
 	n := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })

@@ -42,7 +42,8 @@ func (s setup) and(t setup) setup {
 	return setup{s.tls || t.tls, s.proxy || t.proxy, max(s.descriptors, t.descriptors), slices.Concat(s.serve, t.serve)}
 }
 
-// The clients. Attacker n of scenario k is 127.k.0.n, with k from 101.
+// The clients. Attacker n is 127.0.1.n, in all scenarios that run together: an address that
+// attacks in many ways is still one client.
 const (
 	honestAddress = "127.0.0.2"
 	proxyAddress  = "127.0.0.3" // of the proxy in front of the server
@@ -98,7 +99,8 @@ func newStage(ctx context.Context, env *soak.Env, source string, scenarios []sce
 		args = append(args, "--tls-cert", cert, "--tls-key", key, "--base-url", s.base)
 	}
 	if s.proxy {
-		args = append(args, "--behind-proxy", "--drain-delay", "0s")
+		// By default every client of this machine would be a proxy.
+		args = append(args, "--behind-proxy", "--trusted-proxy", proxyAddress, "--drain-delay", "0s")
 	}
 	if s.descriptors > 0 {
 		if err := s.limitDescriptors(); err != nil {
@@ -262,13 +264,12 @@ func (s *stage) run(ctx context.Context, f fight, o options) (*report, error) {
 
 // begin starts the attackers of a scenario.
 func (s *stage) begin(ctx context.Context, running *sync.WaitGroup, one scenario) {
-	k := 101 + slices.IndexFunc(scenarios, func(other scenario) bool { return other.name == one.name })
 	n := s.options.attackers
 	if one.single {
 		n = 1
 	}
 	for i := range n {
-		from := fmt.Sprintf("127.%d.0.%d", k, i+1)
+		from := fmt.Sprintf("127.0.1.%d", i+1)
 		a := &attacker{stage: s, n: i, of: n, name: one.name, from: from}
 		if one.viaProxy {
 			a.from = proxyAddress

@@ -55,8 +55,13 @@ func (c Config) preparer(r *rules, buffers bufferPool) *preparer {
 	return &preparer{
 		writer: writer{extractor: c.Extractor}, rules: r, keepMeta: c.KeepMeta, strict: c.Strict, buffers: buffers,
 		resolver: referenceResolver{bases: c.Extractor.Bases()}, checker: checker{shapes: r.shapes},
-		validator: strictjson.Validator{Options: strictjson.Options{CheckValues: true, MaxItems: MaxItems, Unlimited: "entry", MaxMembers: MaxMembers}},
+		validator: newValidator(),
 	}
+}
+
+// newValidator returns the validator of the texts of inputs.
+func newValidator() strictjson.Validator {
+	return strictjson.Validator{Options: strictjson.Options{CheckValues: true, MaxItems: MaxItems, Unlimited: "entry", MaxMembers: MaxMembers}}
 }
 
 // prepared is a resource that passed all checks.

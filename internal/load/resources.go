@@ -15,7 +15,7 @@ import (
 // Resources returns the number of pieces that are not resources, such as damaged lines, and
 // entries that a load refuses because of what is around their resource.
 func Resources(ctx context.Context, inputs []Input, each func(text []byte) error) (unreadable int64, err error) {
-	r := &resourceReader{each: each}
+	r := &resourceReader{preparer: preparer{validator: newValidator()}, each: each}
 	reader := &inputReader{emit: r.read}
 	for _, in := range inputs {
 		if err := reader.readInput(ctx, in); err != nil {

@@ -75,11 +75,8 @@ func separators(text string) (n int) {
 // endOfValue returns the end of a value that begins at from, or 0 if it is empty.
 func endOfValue(text string, from int) int {
 	length := strings.IndexAny(text[from:], "&;# \t\n\f\r")
-	switch length {
-	case -1:
+	if length < 0 {
 		length = len(text) - from
-	case 0:
-		return 0
 	}
 	if length == 0 {
 		return 0

@@ -2,10 +2,8 @@ package server
 
 import (
 	"crypto/tls"
-	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 
 	"muster/internal/auth"
@@ -62,11 +60,11 @@ func (s *Server) admit(c net.Conn) *countedConn {
 // peer returns the client that a connection counts for. The connections of a proxy are those of
 // many clients, so they count for none of them.
 func (s *Server) peer(from net.Addr) client.Client {
-	address, _ := netip.ParseAddrPort(from.String())
-	if s.trusts(address.Addr()) {
+	address := addressOf(from)
+	if s.trusts(address) {
 		return client.Client{}
 	}
-	return client.Of(auth.Anonymous, address.Addr())
+	return client.Of(auth.Anonymous, address)
 }
 
 // Close implements [net.Conn].
@@ -76,14 +74,6 @@ func (c *countedConn) Close() error {
 	defer c.mu.Unlock()
 	c.holding.Return()
 	return err
-}
-
-// ReadFrom implements [io.ReaderFrom], so that a file is sent without a copy in user space.
-func (c *countedConn) ReadFrom(from io.Reader) (int64, error) {
-	if to, ok := c.Conn.(io.ReaderFrom); ok {
-		return to.ReadFrom(from)
-	}
-	return io.Copy(onlyWriter{c.Conn}, from)
 }
 
 // CloseWrite tells the client that no more bytes follow.

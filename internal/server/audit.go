@@ -34,13 +34,13 @@ func noteRequest(r *http.Request, request export.Request) {
 
 // recordAudit records a request. Unknown paths are recorded too: an event that is not written
 // cannot be recovered later.
-func (s *Server) recordAudit(r *http.Request, x *requestState, out *responseRecorder, start time.Time, took time.Duration) {
+func (s *Server) recordAudit(r *http.Request, x *requestState, out *responseRecorder, path string, start time.Time, took time.Duration) {
 	if s.Audit == nil {
 		return
 	}
 	e := x.event
 	e.Time, e.RequestID = start, x.id
-	e.Principal, e.Method, e.Path = auth.From(r.Context()).ID, audit.Shorten(r.Method), audit.Path(r.URL.Path, out.status, !isUnrouted(x))
+	e.Principal, e.Method, e.Path = auth.From(r.Context()).ID, audit.Shorten(r.Method), path
 	e.Status, e.Bytes, e.MS = out.status, out.bytes, float64(took.Microseconds())/1000
 	e.Broken = x.cause != nil && out.status < http.StatusBadRequest && out.status != 0
 	if isRefused(x, out.status) {

@@ -73,8 +73,9 @@ func (s *Server) middleware(next http.Handler) http.Handler {
 			}
 			took := max(0, s.Now().Sub(start)) // the clock of a database may be set back
 			if !isSuccessfulProbe(x, out) {
-				s.logRequest(r, x, out, took)
-				s.recordAudit(r, x, out, start, took)
+				path := audit.Path(r.URL.Path, out.status, !isUnrouted(x))
+				s.logRequest(r, x, out, path, took)
+				s.recordAudit(r, x, out, path, start, took)
 			}
 			if s.Observer != nil {
 				s.Observer.Request(x.route, r.Method, out.status, took, out.bytes)
@@ -133,12 +134,12 @@ func (s *Server) answerPanic(out *responseRecorder, r *http.Request, problem any
 
 // logRequest logs one line for each request. Queries and headers are left out, since they
 // may hold job ids and tokens (AD-02).
-func (s *Server) logRequest(r *http.Request, x *requestState, out *responseRecorder, took time.Duration) {
+func (s *Server) logRequest(r *http.Request, x *requestState, out *responseRecorder, path string, took time.Duration) {
 	attrs := []slog.Attr{
 		slog.String("request_id", x.id),
 		slog.String("principal", auth.From(r.Context()).ID),
 		slog.String("method", r.Method),
-		slog.String("path", audit.Path(r.URL.Path, out.status, !isUnrouted(x))),
+		slog.String("path", path),
 		slog.String("route", x.route),
 		slog.Int("status", out.status),
 		slog.Int64("bytes", out.bytes),

@@ -82,7 +82,7 @@ func (tx *writeTx) revise(ctx context.Context, items []writepath.Item) error {
 		if err := v.scan(rows); err != nil {
 			return err
 		}
-		if err := v.row.Verify(v.body, v.checksum); err != nil {
+		if err := v.verify(); err != nil {
 			return err
 		}
 		return writepath.Revise(items, v.row.Key, store.Current{Visibility: v.row.Visibility, Line: v.body})

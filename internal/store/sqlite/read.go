@@ -102,7 +102,7 @@ func (r *asOfReader) yieldCurrent(ctx context.Context, v *version) error {
 	if v.row.Committed > r.t {
 		return r.yieldOld(ctx)
 	}
-	if err := v.row.Verify(v.body, v.checksum); err != nil {
+	if err := v.verify(); err != nil {
 		return err
 	}
 	r.keys = r.keys[1:]
@@ -122,7 +122,7 @@ func (r *asOfReader) yieldOld(ctx context.Context) error {
 		if err := v.scan(rows); err != nil {
 			return err
 		}
-		if err := v.row.Verify(v.body, v.checksum); err != nil {
+		if err := v.verify(); err != nil {
 			return err
 		}
 		return r.yield(key, v.body)
@@ -155,7 +155,7 @@ func (s *Store) EachCurrent(ctx context.Context, t fhir.Type, yield func([]byte)
 			if v.row.Key == 0 {
 				return store.DamagedRow(store.RowKey(key), "has a text, but no row")
 			}
-			if err := v.row.Verify(v.body, v.checksum); err != nil {
+			if err := v.verify(); err != nil {
 				return err
 			}
 			n++

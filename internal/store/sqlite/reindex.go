@@ -98,7 +98,7 @@ func (w indexWriter) Documents(ctx context.Context, from store.RowKey, limit int
 			return err
 		}
 		if v.row.Key != 0 {
-			if err := v.row.Verify(v.body, v.checksum); err != nil {
+			if err := v.verify(); err != nil {
 				return err
 			}
 			if !v.checksum.Present {

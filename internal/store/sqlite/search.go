@@ -142,7 +142,7 @@ func (q *queries) Bodies(ctx context.Context, keys []store.RowKey, yield func(st
 		if err := v.scan(rows); err != nil {
 			return err
 		}
-		if err := v.row.Verify(v.body, v.checksum); err != nil {
+		if err := v.verify(); err != nil {
 			return err
 		}
 		return yield(v.row, v.body)

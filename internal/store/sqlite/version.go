@@ -46,7 +46,7 @@ func (v *version) scan(rows *sql.Rows, other ...any) error {
 		}
 		number, ok := value.(int64)
 		if !ok {
-			return store.DamagedRow(v.row.Key, "has a column of another type")
+			return store.DamagedRow(store.RowKey(numbers[0]), "has a column of another type")
 		}
 		numbers[n] = number
 	}
@@ -61,6 +61,9 @@ func (v *version) scan(rows *sql.Rows, other ...any) error {
 	v.checksum = store.Checksum{Sum: numbers[7], Present: v.values[7] != nil}
 	return nil
 }
+
+// verify compares the version with its checksum.
+func (v *version) verify() error { return v.row.Verify(v.body, v.checksum) }
 
 // Unprotected implements store.Directory.
 func (s *Store) Unprotected(context.Context) ([]store.ProtectionGap, error) {

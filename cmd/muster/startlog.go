@@ -48,9 +48,8 @@ func sizeOrNone(limit int64) string {
 	return humanize.Bytes(limit)
 }
 
-// logResources logs which damage would not be noticed, and the number of resources. It reads the row
-// of each, which takes seconds on a
-// large directory, so the server does not wait for it.
+// logResources logs which damage would not be noticed, and the number of resources. It reads the
+// row of each, which takes seconds on a large directory, so the server does not wait for it.
 func (s *runningServer) logResources(ctx context.Context) {
 	gaps, err := s.directory.Unprotected(ctx)
 	if err != nil && ctx.Err() == nil {

@@ -104,7 +104,7 @@ func (s *Service) copyRows(ctx context.Context, c *job.Claim, out blob.Writer) (
 		return store.Stored{}, damage.New(damage.Selection, "part %d has %d resources in %d bytes, but %d in %d were selected: the selection, or the sizes in the directory, are damaged",
 			p.Number, sum.Count, sum.Bytes, p.Count, p.Bytes)
 	}
-	return store.Stored{Count: sum.Count, Bytes: sum.Bytes, GzipBytes: sum.GzipBytes, SHA256: sum.SHA256, Index: sum.Index}, nil
+	return store.Stored(sum), nil
 }
 
 // pages yields the keys of a selection from first to last in slices of pageSize. A slice

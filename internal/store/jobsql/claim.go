@@ -226,13 +226,9 @@ func (c claim) charge(ctx context.Context, tx executor, now fhir.Instant) error 
 	if ms <= 0 {
 		return nil
 	}
-	names := []string{c.client.Name}
-	if c.client.Wider != "" {
-		names = append(names, c.client.Wider)
-	}
-	for _, name := range names {
+	for _, a := range c.client.Allowances() {
 		if _, err := tx.exec(ctx, `INSERT INTO client_use (client, minute, ms) VALUES (?, ?, ?)
-			ON CONFLICT (client, minute) DO UPDATE SET ms = client_use.ms + excluded.ms`, name, minuteOf(now), ms); err != nil {
+			ON CONFLICT (client, minute) DO UPDATE SET ms = client_use.ms + excluded.ms`, a.Name, minuteOf(now), ms); err != nil {
 			return fmt.Errorf("count the work for a client: %w", err)
 		}
 	}

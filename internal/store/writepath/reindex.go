@@ -136,11 +136,13 @@ func (r *Reindexer) writeTransaction(ctx context.Context, w IndexWriter) error {
 	if err := w.Recount(ctx); err != nil {
 		return err
 	}
-	for _, row := range []func() (string, string){func() (string, string) { return store.RulesRow(r.Rules) }, store.ChecksumsRow} {
-		key, value := row()
-		if err := w.SetMeta(ctx, key, value); err != nil {
-			return err
-		}
+	key, value := store.RulesRow(r.Rules)
+	if err := w.SetMeta(ctx, key, value); err != nil {
+		return err
+	}
+	key, value = store.ChecksumsRow()
+	if err := w.SetMeta(ctx, key, value); err != nil {
+		return err
 	}
 	return w.SetMeta(ctx, definitionsKey, r.Definitions)
 }

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,10 +112,10 @@ func newDirectory(t *testing.T, url string) string {
 		running, stop := context.WithCancel(ctx)
 		reached := make(chan struct{}, 100)
 		disarm := failpoint.Arm(point, func(context.Context) error { reached <- struct{}{}; return nil })
-		passed := 0
+		var passed atomic.Int32    // several goroutines write parts
 		if want == store.Writing { // hold the third part until the end
 			disarm = failpoint.Arm(point, func(working context.Context) error {
-				if passed++; passed < 3 {
+				if passed.Add(1) < 3 {
 					return nil
 				}
 				reached <- struct{}{}

@@ -6,6 +6,7 @@
 package share
 
 import (
+	"container/heap"
 	"context"
 	"errors"
 	"math"
@@ -136,50 +137,50 @@ func (p *Pool) victims(c client.Client, amount int64) (victims []*Holding) {
 	missing := p.used - p.leaving + amount - p.total
 	weight := p.weight(c)
 	// Of a client that holds as much, an idle holding is worth less than a new one.
-	victims, missing = p.choose(victims, missing, weight, func(h *holder) []*Holding { return h.idle })
+	victims, missing = p.choose(missing, weight, oldestIdle)
 	// In use is taken only from a client that holds more than this one would then.
-	victims, missing = p.choose(victims, missing, math.Nextafter(weight+float64(amount), math.Inf(1)), func(h *holder) []*Holding {
-		newest := slices.Clone(h.all)
-		slices.Reverse(newest)
-		return newest
-	})
+	inUse, missing := p.choose(missing, math.Nextafter(weight+float64(amount), math.Inf(1)), newest)
+	victims = append(victims, inUse...)
 	if missing > 0 {
+		p.stay(victims)
 		return nil
-	}
-	for _, v := range victims {
-		v.leaving = true
-		p.leaving += v.amount
 	}
 	return victims
 }
 
-// choose adds victims until nothing is missing: the first in the list of the client with the
-// greatest weight, while that is at least least.
-func (p *Pool) choose(victims []*Holding, missing int64, least float64, list func(*holder) []*Holding) ([]*Holding, int64) {
-	chosen := map[*holder]int64{}
-	for missing > 0 {
-		var next *Holding
-		most := least
-		for _, h := range p.holders {
-			weight := p.weight(h.client) - float64(chosen[h])
-			if weight < most || next != nil && weight == most {
-				continue
-			}
-			for _, one := range list(h) {
-				if !one.leaving && !slices.Contains(victims, one) {
-					next, most = one, weight
-					break
-				}
-			}
-		}
-		if next == nil {
-			break
-		}
-		victims = append(victims, next)
-		chosen[next.holder] += next.amount
-		missing -= next.amount
+// stay takes back that holdings leave. The caller holds mu.
+func (p *Pool) stay(holdings []*Holding) {
+	for _, h := range holdings {
+		h.leaving = false
+		p.leaving -= h.amount
 	}
-	return victims, missing
+}
+
+// choose marks holdings as leaving until nothing is missing, and returns them with what is still
+// missing. The next one is always that of the client with the greatest weight, without what was
+// chosen of it, while that is at least least. The caller holds mu.
+func (p *Pool) choose(missing int64, least float64, in order) (chosen []*Holding, still int64) {
+	var from greatestFirst
+	for _, h := range p.holders {
+		if weight := p.weight(h.client); weight >= least {
+			from = append(from, &candidate{weight, in(h)})
+		}
+	}
+	heap.Init(&from)
+	for missing > 0 && len(from) > 0 && from[0].weight >= least {
+		next := from[0].next()
+		if next == nil {
+			heap.Pop(&from)
+			continue
+		}
+		next.leaving = true
+		p.leaving += next.amount
+		missing -= next.amount
+		chosen = append(chosen, next)
+		from[0].weight -= float64(next.amount)
+		heap.Fix(&from, 0)
+	}
+	return chosen, missing
 }
 
 // weight returns how much a client holds. The caller holds mu.
@@ -252,11 +253,7 @@ func without(list []*Holding, h *Holding) []*Holding {
 // EvictIdle evicts the idle holding of the client with the most, and reports whether there was one.
 func (p *Pool) EvictIdle() bool {
 	p.mu.Lock()
-	victims, _ := p.choose(nil, 1, 0, func(h *holder) []*Holding { return h.idle })
-	for _, v := range victims {
-		v.leaving = true
-		p.leaving += v.amount
-	}
+	victims, _ := p.choose(1, 0, oldestIdle)
 	p.mu.Unlock()
 	for _, v := range victims {
 		v.evict()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -228,6 +229,62 @@ func TestPoolModel(t *testing.T) {
 	})
 }
 
+// TestChooseModel checks each choice against the rule: no other client that still has a holding to
+// give has a greater weight, and of the holdings of the client it is the first in the order.
+func TestChooseModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := New(1<<20, 0)
+		for range rapid.IntRange(1, 60).Draw(t, "holdings") {
+			c := named(rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "client"))
+			h, err := p.Take(c, rapid.Int64Range(1, 5).Draw(t, "amount"), func() {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.SetIdle(rapid.Bool().Draw(t, "idle"))
+			h.leaving = rapid.IntRange(0, 4).Draw(t, "leaves") == 0
+		}
+		name := rapid.SampledFrom([]string{"idle", "newest"}).Draw(t, "order")
+		available := func(h *holder, without []*Holding) (list []*Holding) {
+			list = h.idle
+			if name == "newest" {
+				list = slices.Clone(h.all)
+				slices.Reverse(list)
+			}
+			return slices.DeleteFunc(slices.Clone(list), func(one *Holding) bool { return one.leaving || slices.Contains(without, one) })
+		}
+		before := map[*holder][]*Holding{}
+		for _, h := range p.holders {
+			before[h] = available(h, nil)
+		}
+		missing, least := rapid.Int64Range(0, 100).Draw(t, "missing"), float64(rapid.IntRange(0, 30).Draw(t, "least"))
+		chosen, still := p.choose(missing, least, map[string]order{"idle": oldestIdle, "newest": newest}[name])
+
+		weights := map[*holder]float64{}
+		for h := range before {
+			weights[h] = p.weight(h.client)
+		}
+		greatest := func() float64 {
+			most := -1.0
+			for h, list := range before {
+				if len(list) > 0 && weights[h] >= least {
+					most = max(most, weights[h])
+				}
+			}
+			return most
+		}
+		for _, one := range chosen {
+			of := one.holder
+			if missing <= 0 || weights[of] != greatest() || before[of][0] != one || !one.leaving {
+				t.Fatalf("%d missing: chose of %s with %v, the greatest is %v", missing, of.client.Name, weights[of], greatest())
+			}
+			before[of], weights[of], missing = before[of][1:], weights[of]-float64(one.amount), missing-one.amount
+		}
+		if still != missing || missing > 0 && greatest() >= 0 {
+			t.Fatalf("%d missing, %d returned, the greatest is %v", missing, still, greatest())
+		}
+	})
+}
+
 // list returns the holdings of a holder, none of nil.
 func (h *holder) list() []*Holding {
 	if h == nil {
@@ -270,4 +327,31 @@ func TestAccount(t *testing.T) {
 			t.Errorf("without an account: %v", err)
 		}
 	})
+}
+
+// BenchmarkEviction takes from a full pool, which 64 clients hold in 1,000 holdings each, a small
+// amount and one that needs many evictions. None of the evicted leaves.
+func BenchmarkEviction(b *testing.B) {
+	const clients, each = 64, 1000
+	for _, idle := range []bool{true, false} {
+		for _, amount := range []int64{1, 500} {
+			b.Run(fmt.Sprintf("idle=%v/amount=%d", idle, amount), func(b *testing.B) {
+				p := New(clients*each, 0)
+				for n := range clients * each {
+					h, err := p.Take(named(fmt.Sprint(n%clients)), 1, func() {})
+					if err != nil {
+						b.Fatal(err)
+					}
+					h.SetIdle(idle)
+				}
+				for b.Loop() {
+					if _, victims, _ := p.try(named("further"), amount, nil); len(victims) != int(amount) {
+						b.Fatalf("%d are evicted", len(victims))
+					} else {
+						p.stay(victims)
+					}
+				}
+			})
+		}
+	}
 }

@@ -14,10 +14,11 @@
 //
 // # Refused requests
 //
-// A client can send requests that are refused at once far faster than any others. Those that a
-// client was refused within a second are one event ([File.RecordRefused]), with their number and
-// statuses, so that they do not wash out the history. A crash loses at most the events of the last
-// second of them.
+// A request that was answered with an error, whatever the reason, is a refused one. A client can send
+// such requests far faster than any others. The first ones of each client in a minute have an event
+// each, so that one can see what was refused to whom. The further ones that a client was refused
+// within a second are one event ([File.RecordRefused]), with their number by status and by route, so
+// that they do not wash out the history. A crash loses at most the events of the last second of them.
 //
 // # The file
 //

@@ -49,10 +49,12 @@ type Event struct {
 	Broken bool    `json:"broken,omitempty"` // the response was aborted
 	MS     float64 `json:"ms"`               // milliseconds until the last byte
 
-	// Count is how many refused requests the event stands for, and Statuses are their statuses.
+	// Count is how many refused requests the event stands for. Statuses and Routes have the
+	// number of them by status and by pattern of the path ("/" if there is nothing at the path).
 	// Bytes is then the sum, and all other fields are those of the first. Zero for one request.
 	Count    int            `json:"count,omitempty"`
 	Statuses map[string]int `json:"statuses,omitempty"`
+	Routes   map[string]int `json:"routes,omitempty"`
 }
 
 // maxText is the maximum length, in bytes, of a client's text in an event.

@@ -50,7 +50,8 @@ type File struct {
 	lossLogged time.Time   // when the loss was last logged
 	now        func() time.Time
 
-	refusedMu sync.Mutex          // guards the fields below
+	refusedMu sync.Mutex // guards the fields below
+	singles   singles
 	refused   map[string]*summary // by client, not written yet
 	closed    bool
 	after     func(time.Duration, func()) // calls a function later

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"net/http"
 	"time"
 
@@ -43,8 +44,8 @@ func (s *Server) recordAudit(r *http.Request, x *requestState, out *responseReco
 	e.Principal, e.Method, e.Path = auth.From(r.Context()).ID, audit.Shorten(r.Method), path
 	e.Status, e.Bytes, e.MS = out.status, out.bytes, float64(took.Microseconds())/1000
 	e.Broken = x.cause != nil && out.status < http.StatusBadRequest && out.status != 0
-	if isRefused(x, out.status) {
-		s.Audit.RecordRefused(x.from.Name, e)
+	if out.status >= http.StatusBadRequest {
+		s.Audit.RecordRefused(x.from.Name, cmp.Or(x.route, unrouted), e)
 		return
 	}
 	s.Audit.Record(e)
@@ -52,14 +53,3 @@ func (s *Server) recordAudit(r *http.Request, x *requestState, out *responseReco
 
 // isUnrouted reports whether no route serves the path of a request.
 func isUnrouted(x *requestState) bool { return x.route == "" || x.route == unrouted }
-
-// isRefused reports whether a request was refused before it concerned any data: because of a limit,
-// or since there is nothing at its path. Such requests cost their sender nothing.
-func isRefused(x *requestState, status int) bool {
-	switch status {
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusMisdirectedRequest, http.StatusMethodNotAllowed:
-		return true
-	}
-	monitoring := x.event.Interaction == audit.Health || x.event.Interaction == audit.Metrics // without a rate
-	return status >= http.StatusBadRequest && (isUnrouted(x) || x.refused != nil || monitoring)
-}

@@ -35,7 +35,7 @@ type auditChannel chan audit.Event
 
 func (c auditChannel) Record(e audit.Event) { c <- e }
 
-func (c auditChannel) RecordRefused(_ string, e audit.Event) { c <- e }
+func (c auditChannel) RecordRefused(_, _ string, e audit.Event) { c <- e }
 
 func (c auditChannel) next(t *testing.T) audit.Event {
 	t.Helper()
@@ -149,7 +149,7 @@ func TestRequestsAreAudited(t *testing.T) {
 // refusedAudit is an audit log that keeps the refused requests apart.
 type refusedAudit struct {
 	mu              sync.Mutex
-	served, refused []string // paths; of a refused one, the client too
+	served, refused []string // paths; of a refused one, the client and the route too
 }
 
 func (a *refusedAudit) Record(e audit.Event) {
@@ -158,15 +158,15 @@ func (a *refusedAudit) Record(e audit.Event) {
 	a.served = append(a.served, e.Path)
 }
 
-func (a *refusedAudit) RecordRefused(client string, e audit.Event) {
+func (a *refusedAudit) RecordRefused(client, route string, e audit.Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.refused = append(a.refused, client+" "+e.Path)
+	a.refused = append(a.refused, client+" "+route+" "+e.Path)
 }
 
-// TestRefusedRequestsAreApart checks which requests count as refused: those beyond a limit, those
-// that no route serves, and those that are refused before they are read. The path of a request
-// without a route is cut.
+// TestRefusedRequestsAreApart checks which requests count as refused: all that were answered with an
+// error, whether by a route, a limit, or because no route serves them. The path of a request without
+// a route is cut.
 func TestRefusedRequestsAreApart(t *testing.T) {
 	t.Attr("requirements", "AD-01")
 	log := &refusedAudit{}
@@ -176,11 +176,12 @@ func TestRefusedRequestsAreApart(t *testing.T) {
 		c.Limits = Limits{URL: 1000}
 		c.Metrics = http.NotFoundHandler()
 	})
-	served := []string{"/api/v1/fhir/metadata", "/api/v1/fhir/Practitioner/1", "/api/v1/fhir/Practitioner/2", "/api/v1/fhir/Practitioner"}
+	served := []string{"/api/v1/fhir/metadata", "/api/v1/fhir/Practitioner/1", "/api/v1/fhir/Practitioner"}
 	for _, path := range served {
 		u.request("GET", path, "")
 	}
-	refused := []string{"/nowhere/" + strings.Repeat("x", 500), "/api/v1/fhir/Binary/a/b", "/api//v1", "/api/v1/fhir/Practitioner?a=" + strings.Repeat("x", 1000), "/readyz"}
+	refused := []string{"/nowhere/" + strings.Repeat("x", 500), "/api/v1/fhir/Binary/a/b", "/api//v1", "/api/v1/fhir/Practitioner?a=" + strings.Repeat("x", 1000), "/readyz",
+		"/api/v1/fhir/Practitioner/2", "/api/v1/fhir/metadata?_format=xml", "/api/v1/fhir/Binary/no"}
 	for _, path := range refused {
 		u.request("GET", path, "")
 	}
@@ -194,9 +195,11 @@ func TestRefusedRequestsAreApart(t *testing.T) {
 		t.Errorf("served (-want +got):\n%s", diff)
 	}
 	var want []string
-	for _, path := range []string{"/nowhere/" + strings.Repeat("x", 64-len("/nowhere/")) + "…", "/api/v1/fhir/Binary/a/b", "/api//v1", "/api/v1/fhir/Practitioner",
-		"/readyz", "/api/v1/fhir/metadata", "/metrics", "/api/v1/fhir/metadata", "/api/v1/fhir/$export-poll-status"} {
-		want = append(want, "address 127.0.0.1 "+path)
+	for _, event := range []string{"/ /nowhere/" + strings.Repeat("x", 64-len("/nowhere/")) + "…", "/ /api/v1/fhir/Binary/a/b", "/ /api//v1",
+		"/api/v1/fhir/Practitioner /api/v1/fhir/Practitioner", "/readyz /readyz", "/api/v1/fhir/Practitioner/{id} /api/v1/fhir/Practitioner/2",
+		"/api/v1/fhir/metadata /api/v1/fhir/metadata", "/api/v1/fhir/Binary/{id} /api/v1/fhir/Binary/no", "/api/v1/fhir/metadata /api/v1/fhir/metadata",
+		"/metrics /metrics", "/api/v1/fhir/metadata /api/v1/fhir/metadata", "/api/v1/fhir/$export-poll-status /api/v1/fhir/$export-poll-status"} {
+		want = append(want, "address 127.0.0.1 "+event)
 	}
 	if diff := gocmp.Diff(want, log.refused); diff != "" {
 		t.Errorf("refused (-want +got):\n%s", diff)

@@ -40,7 +40,7 @@ type discardAudit struct{}
 
 func (discardAudit) Record(audit.Event) {}
 
-func (discardAudit) RecordRefused(string, audit.Event) {}
+func (discardAudit) RecordRefused(_, _ string, _ audit.Event) {}
 
 // checkResponse checks what all responses have in common.
 func checkResponse(t *testing.T, r *http.Request, w *httptest.ResponseRecorder) {

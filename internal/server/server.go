@@ -49,9 +49,9 @@ type Searches interface {
 type Recorder interface {
 	// Record records a request that was served.
 	Record(audit.Event)
-	// RecordRefused records a request of a client (package client) that was refused. Many of
-	// them may become one event.
-	RecordRefused(client string, e audit.Event)
+	// RecordRefused records a request of a client (package client) that was answered with an
+	// error. Many of them may become one event. Route is a route pattern.
+	RecordRefused(client, route string, e audit.Event)
 }
 
 // Observer receives events for metrics. Its methods may be called concurrently.

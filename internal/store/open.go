@@ -42,8 +42,6 @@ type Options struct {
 	// Expect lists what an existing directory must match; empty fields are ignored. Unlike
 	// Create, it never creates a directory.
 	Expect Identity
-	// Deadline limits the time of a selection. Defaults to DefaultDeadline.
-	Deadline time.Duration
 	// SearchDeadline limits the time of a search and of each read for it. Defaults to
 	// DefaultSearchDeadline.
 	SearchDeadline time.Duration
@@ -70,9 +68,8 @@ type Options struct {
 	GateStalled func(GateStall)
 }
 
-// The default limits of selections and searches.
+// The default limits of searches.
 const (
-	DefaultDeadline       = 10 * time.Minute
 	DefaultSearchDeadline = 5 * time.Second
 	DefaultSearchWait     = 5 * time.Second
 )
@@ -84,10 +81,9 @@ const DefaultWorkers = 4
 // process, and may be more.
 func Cores() int { return min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) }
 
-// WithDefaults returns the options with the defaults of the limits of selections and searches.
+// WithDefaults returns the options with the defaults of the limits of searches and exports.
 // Other fields are unchanged.
 func (o Options) WithDefaults() Options {
-	o.Deadline = cmp.Or(o.Deadline, DefaultDeadline)
 	o.SearchDeadline = cmp.Or(o.SearchDeadline, DefaultSearchDeadline)
 	o.SearchWait = cmp.Or(o.SearchWait, DefaultSearchWait)
 	o.SlowSearches = cmp.Or(o.SlowSearches, max(1, Cores()-1))

@@ -1,9 +1,9 @@
-// Package deadline limits how long searches and selections run, and how many searches run at
-// once.
+// Package deadline limits how long searches run, and how many run at once.
 //
-// A driver runs its statements without a limit. [Searcher] and [Select] run them under a
-// deadline, and replace the error of an interrupted statement by the reason for the
-// interruption: [store.ErrTooCostly], or the cause of the caller's context.
+// A driver runs its statements without a limit. [Searcher] runs them under a deadline, and
+// replaces the error of an interrupted statement by the reason for the interruption:
+// [store.ErrTooCostly], or the cause of the caller's context. The selections of exports have no
+// deadline here, since they run in slices (package export).
 //
 // # Lanes
 //
@@ -26,8 +26,6 @@ import (
 
 	"muster/internal/client"
 	"muster/internal/fhir"
-	"muster/internal/humanize"
-	"muster/internal/search/plan"
 	"muster/internal/store"
 )
 
@@ -243,10 +241,7 @@ func attempt[T any](ctx context.Context, t *turn, l *lane, limit time.Duration, 
 	defer func() { place.leave(errors.Is(err, errSlow)) }()
 	queries, release, err := t.connect(t.waiting)
 	if err != nil {
-		if cause := context.Cause(t.waiting); cause != nil {
-			err = cause
-		}
-		return result, err
+		return result, Reason(t.waiting, err)
 	}
 	defer release()
 	if t.lanes.waited != nil {
@@ -254,23 +249,15 @@ func attempt[T any](ctx context.Context, t *turn, l *lane, limit time.Duration, 
 	}
 	ctx, stop := context.WithTimeoutCause(ctx, limit, tooLong)
 	defer stop()
-	if result, err = query(ctx, queries); err == nil {
-		return result, nil
-	}
-	if cause := context.Cause(ctx); cause != nil {
-		err = cause // not "interrupted"
-	}
-	return result, err
+	result, err = query(ctx, queries)
+	return result, Reason(ctx, err)
 }
 
-// Select runs the selection of a plan under a deadline.
-func Select(ctx context.Context, p plan.Plan, limit time.Duration, explain func(error) error, selection func(context.Context) error) error {
-	ctx, stop := context.WithTimeoutCause(ctx, limit,
-		fmt.Errorf("the selection of %v ran for %s and was stopped: narrow its filter", p.Type, humanize.Duration(limit)))
-	defer stop()
-	err := selection(ctx)
+// Reason returns the cause for which ctx has ended in place of the error of a statement that was
+// interrupted for it.
+func Reason(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause
 	}
-	return explain(err)
+	return err
 }

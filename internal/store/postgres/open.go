@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -25,19 +24,18 @@ type Store struct {
 	*jobsql.Jobs
 	*deadline.Searcher
 
-	clock    func() time.Time
-	waited   func(time.Duration) // is called with the duration of each wait for the gate; may be nil
-	stalls   store.StallReporter
-	dbClock  databaseClock
-	recount  store.Recount
-	deadline time.Duration // of a selection
-	info     store.Identity
-	pools    []*pgxpool.Pool
-	lanes    *deadline.Lanes
-	gate     *sql.DB // the sessions that pass the gate
-	jobs     *sql.DB
-	stop     context.CancelFunc // of the goroutine that measures the clock
-	stopped  sync.WaitGroup
+	clock   func() time.Time
+	waited  func(time.Duration) // is called with the duration of each wait for the gate; may be nil
+	stalls  store.StallReporter
+	dbClock databaseClock
+	recount store.Recount
+	info    store.Identity
+	pools   []*pgxpool.Pool
+	lanes   *deadline.Lanes
+	gate    *sql.DB // the sessions that pass the gate
+	jobs    *sql.DB
+	stop    context.CancelFunc // of the goroutine that measures the clock
+	stopped sync.WaitGroup
 
 	// The pools that are query only. Reads by id, searches and exports do not wait for each
 	// other's connections.
@@ -82,7 +80,7 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 
 func open(ctx context.Context, config *pgxpool.Config, o store.Options) (_ *Store, err error) {
 	s := &Store{
-		clock: o.Now, waited: o.GateWaited, stalls: store.StallReporter{Report: o.GateStalled}, deadline: cmp.Or(o.Deadline, store.DefaultDeadline),
+		clock: o.Now, waited: o.GateWaited, stalls: store.StallReporter{Report: o.GateStalled},
 	}
 	defer func() {
 		if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
@@ -20,10 +19,9 @@ import (
 
 // snapshot is a read transaction on its own connection.
 type snapshot struct {
-	conn  *pgxpool.Conn
-	tx    pgx.Tx
-	time  fhir.Instant
-	limit time.Duration // of a selection
+	conn *pgxpool.Conn
+	tx   pgx.Tx
+	time fhir.Instant
 
 	recount *store.Recount
 }
@@ -39,7 +37,7 @@ func (s *Store) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir
 
 func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir.Instant) error) (_ *snapshot, err error) {
 	// Get the connection before the gate, so that the gate is not held while waiting for one.
-	snap := &snapshot{limit: s.deadline, recount: &s.recount}
+	snap := &snapshot{recount: &s.recount}
 	if snap.conn, err = s.exports.Acquire(ctx); err != nil {
 		return nil, err
 	}
@@ -93,7 +91,7 @@ func (s *snapshot) Time() fhir.Instant { return s.time }
 
 // Select implements store.Snapshot.
 func (s *snapshot) Select(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
-	return deadline.Select(ctx, p, s.limit, explain, func(ctx context.Context) error { return s.selectRows(ctx, p, yield) })
+	return explain(deadline.Reason(ctx, s.selectRows(ctx, p, yield)))
 }
 
 func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"muster/internal/failpoint"
-	"muster/internal/fhir"
-	"muster/internal/search/plan"
 	"muster/internal/store"
 	"muster/internal/store/storetest"
 )
@@ -156,22 +154,5 @@ func TestApplyIsAtomic(t *testing.T) {
 	var names int
 	if err := s.reads.QueryRowContext(t.Context(), `SELECT count(*) FROM name`).Scan(&names); err != nil || names != 4 {
 		t.Errorf("%d names, %v; want 4", names, err)
-	}
-}
-
-func TestSelectHasADeadline(t *testing.T) {
-	s, err := Open(t.Context(), t.TempDir(), store.Options{Create: &testInfo, Deadline: time.Nanosecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	snap, err := s.OpenSnapshot(t.Context(), func(context.Context, fhir.Instant) error { return nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer snap.Close()
-	err = snap.Select(t.Context(), plan.Plan{Type: fhir.Location, Root: plan.And{}}, func(store.RowKey, int64) error { return nil })
-	if err == nil || errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("error %v, want one with what to do", err)
 	}
 }

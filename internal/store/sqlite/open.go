@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -35,13 +34,12 @@ type Store struct {
 	*jobsDB
 	*deadline.Searcher
 
-	dir      string
-	now      func() time.Time
-	deadline time.Duration // of a selection
-	info     store.Identity
-	gate     gate
-	recount  store.Recount
-	lanes    *deadline.Lanes
+	dir     string
+	now     func() time.Time
+	info    store.Identity
+	gate    gate
+	recount store.Recount
+	lanes   *deadline.Lanes
 
 	// The databases that are query only. Reads by id, searches and exports do not wait for each
 	// other's connections.
@@ -67,7 +65,7 @@ func Open(ctx context.Context, dir string, o store.Options) (*Store, error) {
 }
 
 func open(ctx context.Context, dir string, o store.Options) (*Store, error) {
-	s := &Store{dir: dir, now: o.Now, deadline: cmp.Or(o.Deadline, store.DefaultDeadline), gate: gate{dir: dir, waited: o.GateWaited, stalls: &store.StallReporter{Report: o.GateStalled}}}
+	s := &Store{dir: dir, now: o.Now, gate: gate{dir: dir, waited: o.GateWaited, stalls: &store.StallReporter{Report: o.GateStalled}}}
 	if s.now == nil {
 		s.now = time.Now
 	}

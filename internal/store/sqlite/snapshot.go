@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
@@ -17,11 +16,10 @@ import (
 
 // snapshot is a read transaction on its own connection.
 type snapshot struct {
-	conn  *sql.Conn
-	tx    *sql.Tx
-	time  fhir.Instant
-	dir   string
-	limit time.Duration // of a selection
+	conn *sql.Conn
+	tx   *sql.Tx
+	time fhir.Instant
+	dir  string
 
 	recount *store.Recount
 }
@@ -37,7 +35,7 @@ func (s *Store) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir
 
 func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir.Instant) error) (_ *snapshot, err error) {
 	// Get the connection before the gate, so that the gate is not held while waiting for one.
-	snap := &snapshot{dir: s.dir, limit: s.deadline, recount: &s.recount}
+	snap := &snapshot{dir: s.dir, recount: &s.recount}
 	if snap.conn, err = s.exports.Conn(ctx); err != nil {
 		return nil, err
 	}
@@ -99,8 +97,7 @@ func (s *snapshot) Time() fhir.Instant { return s.time }
 
 // Select implements store.Snapshot.
 func (s *snapshot) Select(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
-	explained := func(err error) error { return explain(s.dir, err) }
-	return deadline.Select(ctx, p, s.limit, explained, func(ctx context.Context) error { return s.selectRows(ctx, p, yield) })
+	return explain(s.dir, deadline.Reason(ctx, s.selectRows(ctx, p, yield)))
 }
 
 func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {

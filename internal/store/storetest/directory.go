@@ -50,6 +50,7 @@ func Directory(t *testing.T, open OpenStore) {
 		{"NodesWithSkewedClocksAgree", testSkewedNodes},
 		{"FailedHolderLeavesTheGate", testFailedHolder},
 		{"FailedPinOpensNothing", testFailedPin},
+		{"InterruptedSelectionReturnsTheReason", testInterruptedSelection},
 		{"OldVersionsStayForLiveJobs", testReadAsOf},
 		{"NoLiveJobKeepsNoVersion", testNoHistory},
 		{"VacuumDropsWhatNobodyNeeds", testVacuum},

@@ -206,6 +206,31 @@ func testFailedPin(t *testing.T, open OpenStore) {
 	d.apply(put(fhir.Location, "a", "one")) // the gate is not blocked
 }
 
+// testInterruptedSelection checks that a selection returns why it was interrupted, before its first
+// statement and between two rows.
+func testInterruptedSelection(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	for _, id := range []string{"a", "b", "c"} {
+		d.apply(put(fhir.Location, id, "one"))
+	}
+	reason := errors.New("its time is used up")
+	for _, early := range []bool{true, false} {
+		ctx, stop := context.WithCancelCause(t.Context())
+		if early {
+			stop(reason)
+		}
+		s := d.snapshot()
+		err := s.Select(ctx, plan.Plan{Type: fhir.Location, Root: plan.And{}}, func(store.RowKey, int64) error {
+			stop(reason)
+			return ctx.Err()
+		})
+		if !errors.Is(err, reason) || errors.Is(err, context.Canceled) {
+			t.Errorf("early %t: error %v, want the reason", early, err)
+		}
+		d.must(s.Close())
+	}
+}
+
 func testReadAsOf(t *testing.T, open OpenStore) {
 	d := newDirectory(t, open)
 	for _, id := range []string{"a", "b", "c", "d"} {

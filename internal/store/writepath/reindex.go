@@ -108,8 +108,8 @@ func (r *Reindexer) saveProgress(ctx context.Context, w IndexWriter, info store.
 	return w.SetMeta(ctx, store.ReindexNextKey, strconv.FormatInt(int64(r.next), 10))
 }
 
-// writeTransaction indexes as many resources as one transaction takes. After the last
-// resource it marks the index as complete.
+// writeTransaction indexes as many resources as one transaction takes, at least a chunk. After
+// the last resource it marks the index as complete.
 func (r *Reindexer) writeTransaction(ctx context.Context, w IndexWriter) error {
 	stored := *r.Info
 	var err error
@@ -119,9 +119,12 @@ func (r *Reindexer) writeTransaction(ctx context.Context, w IndexWriter) error {
 	if err := r.Info.CheckUnchanged(stored); err != nil { // another reindex has begun
 		return err
 	}
-	for start := time.Now(); !r.last && time.Since(start) < transactionTime; {
+	for start := time.Now(); !r.last; {
 		if err := r.writeChunk(ctx, w); err != nil {
 			return err
+		}
+		if time.Since(start) >= transactionTime {
+			break
 		}
 	}
 	if err := failpoint.Inject(ctx, "directory.reindex.commit"); err != nil {

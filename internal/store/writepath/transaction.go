@@ -61,13 +61,13 @@ func (c *ChunkSizer) Adapt(n int, took time.Duration) {
 	}
 }
 
-// WriteChunks writes the changes of one transaction in chunks. It stops when
+// WriteChunks writes the changes of one transaction in chunks, at least one. It stops when
 // transactionTime has passed since start, or before the second change of one resource. It
 // returns the outcomes of the changes that were written.
 func (c *ChunkSizer) WriteChunks(start time.Time, changes []store.Change, writeChunk func([]store.Change) ([]store.Outcome, error)) ([]store.Outcome, error) {
 	var outcomes []store.Outcome
 	written := resources{}
-	for len(outcomes) < len(changes) && time.Since(start) < transactionTime {
+	for len(outcomes) < len(changes) {
 		chunk := written.nextChunk(changes[len(outcomes):], c.Size())
 		if len(chunk) == 0 {
 			break
@@ -79,6 +79,11 @@ func (c *ChunkSizer) WriteChunks(start time.Time, changes []store.Change, writeC
 		}
 		outcomes = append(outcomes, done...)
 		c.Adapt(len(chunk), time.Since(began))
+		// The time is up only now: on a slow network the statements before the first chunk may
+		// have used it up, and a transaction without a chunk would be repeated forever.
+		if time.Since(start) >= transactionTime {
+			break
+		}
 	}
 	return outcomes, nil
 }

@@ -36,6 +36,26 @@ func TestWriteChanges(t *testing.T) {
 	}
 }
 
+// TestEveryTransactionWrites checks that a transaction whose time is up before its first chunk, as
+// on a slow network, writes that chunk, and no second one.
+func TestEveryTransactionWrites(t *testing.T) {
+	chunks := ChunkSizer{size: 2}
+	var transactions []int
+	outcomes, err := WriteChanges(t.Context(), changes("a", "b", "c"), func(_ context.Context, rest []store.Change) ([]store.Outcome, error) {
+		if len(transactions) == 3 {
+			return nil, errors.New("a transaction wrote nothing")
+		}
+		done, err := chunks.WriteChunks(time.Now().Add(-time.Hour), rest, func(chunk []store.Change) ([]store.Outcome, error) {
+			return make([]store.Outcome, len(chunk)), nil
+		})
+		transactions = append(transactions, len(done))
+		return done, err
+	})
+	if err != nil || len(outcomes) != 3 || !slices.Equal(transactions, []int{2, 1}) {
+		t.Errorf("%d outcomes in transactions %v, %v; want 3 in 2 and 1", len(outcomes), transactions, err)
+	}
+}
+
 // TestWriteChangesError checks that the outcomes of committed transactions are returned with an
 // error, and that the error is the cause of a context that has ended.
 func TestWriteChangesError(t *testing.T) {

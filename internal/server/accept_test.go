@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -276,7 +277,7 @@ func TestUnreadPages(t *testing.T) {
 	eventually(t, "the memory is free", func() bool { return s.memory.Used() == 0 })
 }
 
-// TestMemoryOfBodies starts requests whose bodies are announced, and not sent.
+// TestMemoryOfBodies sends bodies without their ends. They count as far as they were sent.
 func TestMemoryOfBodies(t *testing.T) {
 	observer := &countingObserver{}
 	u := startServer(t, func(c *Config) {
@@ -284,18 +285,28 @@ func TestMemoryOfBodies(t *testing.T) {
 	})
 	s := u.Config.Handler.(*Server)
 	const head = "POST /api/v1/fhir/$export HTTP/1.1\r\nHost: x\r\nPrefer: respond-async\r\nContent-Type: application/fhir+json\r\n"
-	for n := range 5 {
-		for _, length := range []string{"Content-Length: 1048576", "Transfer-Encoding: chunked", "Content-Length: 1000000"} {
+	send := func(n int, body string) {
+		for _, framing := range []string{"Content-Length: 1048576\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n100000\r\n", "Content-Length: 1000000\r\n\r\n"} {
 			c := dialFrom(t, fmt.Sprintf("127.0.1.%d", n+1), u.Listener.Addr().String())
-			_, _ = io.WriteString(c, head+length+"\r\n\r\n1\r\n{")
+			_, _ = io.WriteString(c, head+framing+body)
 		}
+	}
+	for n := range 64 {
+		send(n, "{")
+	}
+	eventually(t, "all bodies have begun", func() bool { return s.memory.Used() >= 64*3*requestBytes })
+	if used := s.memory.Used(); used > 64*3*2*requestBytes {
+		t.Errorf("%d bytes are used by bodies of one byte", used)
+	}
+	for n := range 5 {
+		send(100+n, strings.Repeat(" ", 999_999))
 	}
 	eventually(t, "bodies are refused", func() bool {
 		observer.mu.Lock()
 		defer observer.mu.Unlock()
 		return observer.refused[RefusedMemory] >= 5
 	})
-	if used := s.memory.Used(); used > 5*(4<<20) {
+	if used := s.memory.Used(); used > 24<<20 {
 		t.Errorf("%d bytes are used", used)
 	}
 	r := u.request("POST", "/api/v1/fhir/$export", parameters, "Prefer: respond-async", "Content-Type: application/fhir+json")

@@ -2,7 +2,7 @@ package server
 
 import (
 	"bufio"
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -116,21 +116,34 @@ func hasBody(r *http.Request) bool {
 	return !errors.Is(err, io.EOF)
 }
 
-// readBody reads a body of at most limit bytes. It reserves the memory for the body and for its
-// growing buffer.
+// readBody reads a body of at most limit bytes.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	announced := min(r.ContentLength, limit)
-	if r.ContentLength < 0 {
-		announced = limit
-	}
-	if err := share.Reserve(r.Context(), 2*announced); err != nil {
-		return nil, err
-	}
-	var body bytes.Buffer
+	body := reservedBuffer{ctx: r.Context(), limit: int(limit)}
 	if err := copyBody(&body, w, r, limit); err != nil {
 		return nil, err
 	}
-	return body.Bytes(), nil
+	return body.text, nil
+}
+
+// reservedBuffer is a buffer that reserves its memory as it grows. A client that announces a
+// long body and sends it slowly takes no more than what it has sent.
+type reservedBuffer struct {
+	ctx   context.Context
+	limit int // bytes of the longest text
+	text  []byte
+}
+
+func (b *reservedBuffer) Write(p []byte) (int, error) {
+	if need := len(b.text) + len(p); need > cap(b.text) {
+		// While the text is copied, both buffers are there; the reservation of the first one stays.
+		size := max(need, min(2*cap(b.text), b.limit))
+		if err := share.Reserve(b.ctx, int64(size)); err != nil {
+			return 0, err
+		}
+		b.text = append(make([]byte, 0, size), b.text...)
+	}
+	b.text = append(b.text, p...)
+	return len(p), nil
 }
 
 // copyBody copies a body of at most limit bytes. A body whose Content-Length is larger is
@@ -142,6 +155,9 @@ func copyBody(to io.Writer, w http.ResponseWriter, r *http.Request, limit int64)
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok || r.ContentLength > limit {
 		return refusal{kind: bodyTooLarge, text: fmt.Sprintf("The body is larger than %d bytes: request less at a time.", limit)}
+	}
+	if errors.Is(err, share.ErrFull) || errors.Is(err, share.ErrLimit) {
+		return err
 	}
 	if err != nil {
 		return fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The body is incomplete or was not received in time: send the request again."}

@@ -7,7 +7,6 @@ package share
 
 import (
 	"container/heap"
-	"context"
 	"errors"
 	"math"
 	"slices"
@@ -33,7 +32,7 @@ type Pool struct {
 	leaving int64 // part of used whose holders were asked to return it
 	names   map[string]int64
 	holders map[client.Client]*holder
-	freed   chan struct{} // is closed when something is returned; nil while nothing waits
+	waiting []*waiter // in the order in which they came
 }
 
 // holder is a client with what it holds.
@@ -78,48 +77,41 @@ func (p *Pool) Take(c client.Client, amount int64, evict func()) (*Holding, erro
 	return h, err
 }
 
-// Wait is [Pool.Take], but waits until the client can have the amount or ctx ends. Then it returns
-// what Take returned last.
-func (p *Pool) Wait(ctx context.Context, c client.Client, amount int64, evict func()) (*Holding, error) {
-	for {
-		h, err := p.Take(c, amount, evict)
-		if err == nil {
-			return h, nil
-		}
-		p.mu.Lock()
-		if p.freed == nil {
-			p.freed = make(chan struct{})
-		}
-		freed := p.freed
-		p.mu.Unlock()
-		// Something may have been returned before the channel was there.
-		if h, err = p.Take(c, amount, evict); err == nil {
-			return h, nil
-		}
-		select {
-		case <-freed:
-		case <-ctx.Done():
-			return nil, err
-		}
-	}
-}
-
 // try takes an amount, or returns the holdings whose eviction would make it available.
 func (p *Pool) try(c client.Client, amount int64, evict func()) (*Holding, []*Holding, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	amount = min(amount, p.total)
-	if p.perClient > 0 && c != (client.Client{}) {
-		amount = min(amount, p.perClient)
-		for _, a := range c.Allowances() {
-			if p.names[a.Name]+amount > int64(a.Factor)*p.perClient {
-				return nil, nil, ErrLimit
-			}
-		}
+	amount = p.bounded(c, amount)
+	if !p.allows(c, amount) {
+		return nil, nil, ErrLimit
 	}
-	if p.used+amount > p.total {
+	if p.used+p.promised(c, amount)+amount > p.total {
 		return nil, p.victims(c, amount), ErrFull
 	}
+	return p.give(c, amount, evict), nil, nil
+}
+
+// bounded returns an amount, or the limit beyond which it does not count.
+func (p *Pool) bounded(c client.Client, amount int64) int64 {
+	amount = min(amount, p.total)
+	if p.limits(c) {
+		amount = min(amount, p.perClient)
+	}
+	return amount
+}
+
+// limits reports whether a client has a limit of its own.
+func (p *Pool) limits(c client.Client) bool { return p.perClient > 0 && c != (client.Client{}) }
+
+// allows reports whether the limits of a client allow an amount. The caller holds mu.
+func (p *Pool) allows(c client.Client, amount int64) bool {
+	return !p.limits(c) || !slices.ContainsFunc(c.Allowances(), func(a client.Allowance) bool {
+		return p.names[a.Name]+amount > int64(a.Factor)*p.perClient
+	})
+}
+
+// give gives an amount to a client. The caller holds mu.
+func (p *Pool) give(c client.Client, amount int64, evict func()) *Holding {
 	owner := p.holders[c]
 	if owner == nil {
 		owner = &holder{client: c}
@@ -128,18 +120,18 @@ func (p *Pool) try(c client.Client, amount int64, evict func()) (*Holding, []*Ho
 	h := &Holding{pool: p, holder: owner, amount: amount, evict: evict}
 	owner.all = append(owner.all, h)
 	p.count(h, amount)
-	return h, nil, nil
+	return h
 }
 
 // victims chooses what to evict for a client that takes an amount, and marks it as leaving. It
 // chooses nothing if that is not enough. The caller holds mu.
 func (p *Pool) victims(c client.Client, amount int64) (victims []*Holding) {
-	missing := p.used - p.leaving + amount - p.total
+	missing := p.used - p.leaving + p.promised(c, amount) + amount - p.total
 	weight := p.weight(c)
 	// Of a client that holds as much, an idle holding is worth less than a new one.
 	victims, missing = p.choose(missing, weight, oldestIdle)
 	// In use is taken only from a client that holds more than this one would then.
-	inUse, missing := p.choose(missing, math.Nextafter(weight+float64(amount), math.Inf(1)), newest)
+	inUse, missing := p.choose(missing, math.Nextafter(p.weightWith(c, amount), math.Inf(1)), newest)
 	victims = append(victims, inUse...)
 	if missing > 0 {
 		p.stay(victims)
@@ -219,10 +211,7 @@ func (h *Holding) Return() {
 	if len(h.holder.all) == 0 {
 		delete(p.holders, h.holder.client)
 	}
-	if p.freed != nil {
-		close(p.freed)
-		p.freed = nil
-	}
+	p.serve()
 }
 
 // SetIdle marks the holding as idle, or as in use.
@@ -246,8 +235,8 @@ func (h *Holding) setIdle(idle bool) {
 	}
 }
 
-func without(list []*Holding, h *Holding) []*Holding {
-	return slices.DeleteFunc(list, func(other *Holding) bool { return other == h })
+func without[T comparable](list []T, one T) []T {
+	return slices.DeleteFunc(list, func(other T) bool { return other == one })
 }
 
 // EvictIdle evicts the idle holding of the client with the most, and reports whether there was one.

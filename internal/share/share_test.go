@@ -293,6 +293,66 @@ func (h *holder) list() []*Holding {
 	return h.all
 }
 
+// TestWaiting checks the order of waiting clients: the one that would hold least goes first.
+func TestWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(10, 8)
+		var held []*Holding
+		for range 6 {
+			h, _ := p.Take(named("greedy"), 1, func() {})
+			held = append(held, h)
+		}
+		h, _ := p.Take(named("modest"), 2, func() {})
+		held = append(held, h)
+		rest, _ := p.Take(client.Client{}, 2, func() {})
+		var served []string
+		wait := func(ctx context.Context, c string, amount int64) {
+			go func() {
+				h, err := p.Wait(ctx, named(c), amount, func() {})
+				served = append(served, fmt.Sprint(c, " ", amount, " ", err == nil))
+				if err == nil {
+					held = append(held, h)
+				}
+			}()
+			synctest.Wait()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		soon, give := context.WithTimeout(t.Context(), time.Second)
+		defer give()
+		wait(ctx, "greedy", 1)
+		wait(ctx, "greedy", 3)
+		wait(soon, "modest", 3)
+		wait(ctx, "modest", 1)
+		rest.Return()
+		synctest.Wait()
+		if got := fmt.Sprint(served); got != "[modest 1 true]" { // 2 are free: 1 for modest, which waits for 3 more
+			t.Errorf("served %s", got)
+		}
+		if _, err := p.Take(named("greedy"), 1, func() {}); !errors.Is(err, ErrFull) {
+			t.Errorf("greedy takes what modest waits for: %v", err)
+		}
+		if h, err := p.Take(named("new"), 1, func() {}); err != nil {
+			t.Errorf("a client that has nothing: %v", err)
+		} else {
+			h.Return()
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := fmt.Sprint(served); got != "[modest 1 true modest 3 false greedy 1 true]" {
+			t.Errorf("served %s, after the modest client gave up", got)
+		}
+		for len(held) > 0 {
+			held[0].Return()
+			held = held[1:]
+			synctest.Wait()
+		}
+		if p.Used() != 0 || len(p.waiting) != 0 || len(served) != 4 {
+			t.Errorf("%d used, %d wait, served %v", p.Used(), len(p.waiting), served)
+		}
+	})
+}
+
 // TestAccount checks that reservations wait for a while, and that an account returns everything.
 func TestAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

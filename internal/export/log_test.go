@@ -101,6 +101,36 @@ func TestLogLimit(t *testing.T) {
 	}
 }
 
+// TestLongLogInterruptsCounts lets the log grow while the numbers of rows are compared. The export
+// is begun again and completes, and no slice is used up.
+func TestLongLogInterruptsCounts(t *testing.T) {
+	observed := newObserver()
+	var b *fixture
+	passed := false
+	b = newFixture(t, func(c *Config) {
+		c.Observer, c.Log, c.LogLimit, c.engine.Slices = observed, c.Store.(store.WriteAheadLog), 1, noSlices
+		c.Store = slowCounts{c.Store, func(ctx context.Context) error {
+			if passed {
+				return nil
+			}
+			passed = true
+			b.apply(resource(fhir.Endpoint, "grown", "later"))
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}}
+	})
+	b.fill(3)
+	start(t, b.Service)
+	id := b.kickOff("Practitioner")
+	if status := b.wait(b.Service, id); status.State != store.Complete || status.Total != 3 {
+		t.Fatalf("status %+v", status)
+	}
+	ended, err := b.jobs.Job(t.Context(), id)
+	if n := observed.all()["interrupted by log"]; n != 1 || err != nil || ended.Selected != 0 {
+		t.Errorf("%d interruptions were reported, want 1; the job ran for %d ms, %v", n, ended.Selected, err)
+	}
+}
+
 // TestLongLogInterruptsSelection lets the log grow during a selection. The export is begun
 // again and completes, and its slice is not used up.
 func TestLongLogInterruptsSelection(t *testing.T) {

@@ -44,8 +44,8 @@ func (s *Service) selectRows(ctx context.Context, c *job.Claim) error {
 }
 
 // selectInSlice makes the selection in a snapshot of its own, for as long as the slice of
-// the claim. The slice begins when the snapshot is open, so that waiting for the write gate
-// does not use it up.
+// the claim. The slice begins when the snapshot is open and its rows are counted, so that neither
+// waiting for the write gate nor the search for damage uses it up.
 func (s *Service) selectInSlice(ctx context.Context, c *job.Claim, plans []plan.Plan) (_ []store.Selection, _ []store.Part, err error) {
 	slice, ok := c.Slice()
 	if !ok {
@@ -65,6 +65,12 @@ func (s *Service) selectInSlice(ctx context.Context, c *job.Claim, plans []plan.
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
 	sliced, stop := running.context(ctx)
 	defer stop(nil)
+	if err := compareCounts(sliced, snapshot, plans); err != nil {
+		if interrupted(sliced) {
+			err = job.SliceEnd{}
+		}
+		return nil, nil, err
+	}
 	timer := time.AfterFunc(slice, func() { stop(errSliceEnded) })
 	defer timer.Stop()
 	began := time.Now()
@@ -84,6 +90,16 @@ func (s *Service) selectInSlice(ctx context.Context, c *job.Claim, plans []plan.
 		s.Observer.SelectionInterrupted(InterruptedBySlice)
 	}
 	return nil, nil, job.SliceEnd{Ran: ran}
+}
+
+// compareCounts looks for rows that are lost or hidden in the types that the plans read.
+func compareCounts(ctx context.Context, snapshot store.Snapshot, plans []plan.Plan) error {
+	for _, p := range plans {
+		if err := snapshot.CheckCounts(ctx, p); err != nil {
+			return fmt.Errorf("select %s: %w", p.Type, err)
+		}
+	}
+	return nil
 }
 
 // The reasons for which a selection is interrupted and begun again later.

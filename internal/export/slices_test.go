@@ -14,6 +14,7 @@ import (
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/job"
+	"muster/internal/search/plan"
 	"muster/internal/store"
 )
 
@@ -142,6 +143,58 @@ func TestCancelBetweenSlices(t *testing.T) {
 	if n := passed.Load(); n != 1 {
 		t.Errorf("%d selections of a cancelled export", n)
 	}
+}
+
+// slowCounts is a store that calls count before it compares the numbers of rows.
+type slowCounts struct {
+	store.Store
+	count func(ctx context.Context) error
+}
+
+type slowCountsSnapshot struct {
+	store.Snapshot
+	count func(ctx context.Context) error
+}
+
+func (s slowCounts) OpenSnapshot(ctx context.Context, pin func(context.Context, fhir.Instant) error) (store.Snapshot, error) {
+	snapshot, err := s.Store.OpenSnapshot(ctx, pin)
+	return slowCountsSnapshot{snapshot, s.count}, err
+}
+
+func (s slowCountsSnapshot) CheckCounts(ctx context.Context, p plan.Plan) error {
+	if err := s.count(ctx); err != nil {
+		return err
+	}
+	return s.Snapshot.CheckCounts(ctx, p)
+}
+
+// TestCountsUseNoSlice lets the comparison of the numbers of rows take longer than the slice of the
+// selection. The slice begins after it.
+func TestCountsUseNoSlice(t *testing.T) {
+	onBothDatabases(t, func(t *testing.T, onPostgres bool) {
+		const slice = 10 * time.Millisecond
+		counted := atomic.Int32{}
+		b := newFixtureOn(t, onPostgres, func(c *Config) {
+			c.engine.Slices = job.Slices{slice, time.Minute}
+			c.Store = slowCounts{c.Store, func(ctx context.Context) error {
+				counted.Add(1)
+				select {
+				case <-ctx.Done():
+					t.Errorf("the count was interrupted: %v", context.Cause(ctx))
+				case <-time.After(4 * slice):
+				}
+				return nil
+			}}
+		})
+		b.fill(2)
+		start(t, b.Service)
+		if status := b.wait(b.Service, b.kickOff("Practitioner", "Location")); status.State != store.Complete || status.Total != 4 {
+			t.Errorf("status %+v", status)
+		}
+		if n := counted.Load(); n != 2 && n != 4 { // twice that of each plan on a slow machine
+			t.Errorf("%d comparisons, want one for each plan", n)
+		}
+	})
 }
 
 // endingJobs calls ended when a slice has ended.

@@ -89,15 +89,17 @@ func (s *snapshot) begin(ctx context.Context) (last fhir.Instant, err error) {
 // Time implements store.Snapshot.
 func (s *snapshot) Time() fhir.Instant { return s.time }
 
+// CheckCounts implements store.Snapshot.
+func (s *snapshot) CheckCounts(ctx context.Context, p plan.Plan) error {
+	return explain(deadline.Reason(ctx, s.recount.Check(ctx, p, s.countRows, s.keptCounts)))
+}
+
 // Select implements store.Snapshot.
 func (s *snapshot) Select(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
 	return explain(deadline.Reason(ctx, s.selectRows(ctx, p, yield)))
 }
 
 func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
-	if err := s.recount.Check(ctx, p, s.countRows, s.keptCounts); err != nil {
-		return err
-	}
 	statement, err := searchsql.Selection(ctx, searchsql.PostgreSQL, p, counting(s.tx))
 	if err != nil {
 		return fmt.Errorf("select %v: %w", p.Type, err)

@@ -95,15 +95,17 @@ func (s *Store) drawTransactionTime(ctx context.Context) (fhir.Instant, error) {
 // Time implements store.Snapshot.
 func (s *snapshot) Time() fhir.Instant { return s.time }
 
+// CheckCounts implements store.Snapshot.
+func (s *snapshot) CheckCounts(ctx context.Context, p plan.Plan) error {
+	return explain(s.dir, deadline.Reason(ctx, s.recount.Check(ctx, p, s.countRows, s.keptCounts)))
+}
+
 // Select implements store.Snapshot.
 func (s *snapshot) Select(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
 	return explain(s.dir, deadline.Reason(ctx, s.selectRows(ctx, p, yield)))
 }
 
 func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store.RowKey, int64) error) error {
-	if err := s.recount.Check(ctx, p, s.countRows, s.keptCounts); err != nil {
-		return err
-	}
 	statement, err := searchsql.Selection(ctx, searchsql.SQLite, p, counting(s.tx))
 	if err != nil {
 		return fmt.Errorf("select %v: %w", p.Type, err)

@@ -177,7 +177,7 @@ func selectAll(t *testing.T, s store.Store, of fhir.Type, visible plan.Visible) 
 	return selects(t, s, of, plan.And{visible})
 }
 
-// selects returns the error of a selection.
+// selects returns the error of a selection with its comparison of numbers.
 func selects(t *testing.T, s store.Store, of fhir.Type, root plan.Node) error {
 	t.Helper()
 	snapshot, err := s.OpenSnapshot(t.Context(), noPin)
@@ -185,7 +185,11 @@ func selects(t *testing.T, s store.Store, of fhir.Type, root plan.Node) error {
 		t.Fatal(err)
 	}
 	defer snapshot.Close()
-	return snapshot.Select(t.Context(), plan.Plan{Type: of, Root: root}, func(store.RowKey, int64) error { return nil })
+	p := plan.Plan{Type: of, Root: root}
+	if err := snapshot.CheckCounts(t.Context(), p); err != nil {
+		return err
+	}
+	return snapshot.Select(t.Context(), p, func(store.RowKey, int64) error { return nil })
 }
 
 func testLostRows(t *testing.T, d DamagedDirectory) {

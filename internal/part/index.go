@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sort"
 
 	"muster/internal/damage"
 )
@@ -36,6 +37,13 @@ type fragment struct {
 type index struct {
 	fragments []fragment
 	trailer   []byte // the end of the stream; nil if the index does not say what it is
+}
+
+// find returns the number of the fragment with the byte at an offset of one of the forms. start
+// returns where a fragment begins in that form. The fragments cover the form from the first to the
+// last, so there is one for each offset in it.
+func (x *index) find(offset int64, start func(*fragment) int64) int {
+	return sort.Search(len(x.fragments), func(n int) bool { return start(&x.fragments[n]) > offset }) - 1
 }
 
 // seal returns the checksum of a summary and of the sealed bytes of its index.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
-	"slices"
 
 	"github.com/klauspost/compress/flate"
 )
@@ -43,18 +42,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	if r.offset >= r.size {
 		return 0, io.EOF
 	}
-	n, found := slices.BinarySearchFunc(r.index.fragments, r.offset, func(f fragment, at int64) int {
-		switch {
-		case at < f.identity:
-			return 1
-		case at >= f.identity+f.identitySize:
-			return -1
-		}
-		return 0
-	})
-	if !found {
-		return 0, io.EOF // impossible: the fragments cover [0, size)
-	}
+	n := r.index.find(r.offset, func(f *fragment) int64 { return f.identity })
 	if err := r.seekTo(n); err != nil {
 		return 0, r.fail(n, err)
 	}

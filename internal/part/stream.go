@@ -3,7 +3,6 @@ package part
 import (
 	"fmt"
 	"io"
-	"slices"
 
 	"muster/internal/damage"
 )
@@ -63,15 +62,7 @@ func (r *streamReader) copied(p, known []byte) int {
 }
 
 func (r *streamReader) readFragment(p []byte) (int, error) {
-	n, _ := slices.BinarySearchFunc(r.index.fragments, r.offset, func(f fragment, at int64) int {
-		switch {
-		case at < f.gzip:
-			return 1
-		case at >= f.gzip+f.gzipSize:
-			return -1
-		}
-		return 0
-	})
+	n := r.index.find(r.offset, func(f *fragment) int64 { return f.gzip })
 	f := &r.index.fragments[n]
 	if n != r.current {
 		if err := r.verify(f); err != nil {

@@ -67,14 +67,17 @@ const (
 	reads = 4
 	// spare is the number of connections of the reads that probes and metrics use.
 	spare = 2
+	// exportSpare is how many connections the work on exports has besides one for each worker.
+	exportSpare = 2
 )
 
-// Connections are the numbers of connections that the lanes use.
-type Connections struct{ Reads, Searches int }
+// Connections are the numbers of connections that the lanes and the work on exports use.
+type Connections struct{ Reads, Searches, Exports int }
 
 // ConnectionsOf returns the numbers of connections for the options of a store.
 func ConnectionsOf(o store.Options) Connections {
-	return Connections{Reads: reads + spare, Searches: fastPlaces() + o.WithDefaults().SlowSearches}
+	o = o.WithDefaults()
+	return Connections{Reads: reads + spare, Searches: fastPlaces() + o.SlowSearches, Exports: o.Workers + exportSpare}
 }
 
 // fastPlaces returns how many searches run at once in the fast lane.

@@ -286,8 +286,9 @@ func (j *Jobs) Renew(ctx context.Context, t *store.Task, now fhir.Instant, lease
 	})
 }
 
-// EndSlice implements [store.JobQueue].
-func (j *Jobs) EndSlice(ctx context.Context, t *store.Task, ran int64, now fhir.Instant) error {
+// giveUp changes a claim that ends before its task is done. It does nothing if the claim has ended
+// already.
+func (j *Jobs) giveUp(ctx context.Context, t *store.Task, change func(tx executor, c claim) error) error {
 	return j.change(ctx, t.Job.ID, func(tx executor) error {
 		c, err := checkClaim(ctx, tx, t)
 		if errors.Is(err, store.ErrLeaseLost) || errors.Is(err, store.ErrCancelled) {
@@ -296,10 +297,17 @@ func (j *Jobs) EndSlice(ctx context.Context, t *store.Task, ran int64, now fhir.
 		if err != nil {
 			return err
 		}
+		return change(tx, c)
+	})
+}
+
+// EndSlice implements [store.JobQueue].
+func (j *Jobs) EndSlice(ctx context.Context, t *store.Task, ran int64, now fhir.Instant) error {
+	return j.giveUp(ctx, t, func(tx executor, c claim) error {
 		if err := c.charge(ctx, tx, now); err != nil {
 			return err
 		}
-		_, err = tx.exec(ctx, `UPDATE job SET worker = '', lease = 0, retry = 0, time = 0, attempts = attempts - 1, selected = selected + ?, progress = ?
+		_, err := tx.exec(ctx, `UPDATE job SET worker = '', lease = 0, retry = 0, time = 0, attempts = attempts - 1, selected = selected + ?, progress = ?
 			WHERE id = ?`, ran, now, t.Job.ID)
 		return err
 	})
@@ -307,14 +315,7 @@ func (j *Jobs) EndSlice(ctx context.Context, t *store.Task, ran int64, now fhir.
 
 // Release implements [store.JobQueue].
 func (j *Jobs) Release(ctx context.Context, t *store.Task, retry fhir.Instant, failed bool) error {
-	return j.change(ctx, t.Job.ID, func(tx executor) error {
-		c, err := checkClaim(ctx, tx, t)
-		if errors.Is(err, store.ErrLeaseLost) || errors.Is(err, store.ErrCancelled) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	return j.giveUp(ctx, t, func(tx executor, c claim) error {
 		counted := 1
 		if failed {
 			counted = 0

@@ -115,7 +115,7 @@ func (s *Store) connect(config *pgxpool.Config, o store.Options) error {
 	}{
 		{&s.reads, connections.Reads, readSession},
 		{&s.searches, connections.Searches, readSession},
-		{&s.exports, o.WithDefaults().Workers + exportSpare, readSession},
+		{&s.exports, connections.Exports, readSession},
 		{&gate, gateSessions, gateSession},
 		{&jobs, jobSessions, jobSession},
 	} {

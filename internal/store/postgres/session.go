@@ -44,9 +44,6 @@ const gateSessions = 5
 // jobSessions is the maximum of sessions for jobs.
 const jobSessions = 8
 
-// exportSpare is how many sessions the work on exports has besides one for each worker.
-const exportSpare = 2
-
 // gateSession are the settings of the sessions that pass the gate. A process that stops in the
 // middle, for example on a suspended machine, loses its session after ten seconds, which
 // releases the gate. The limit must be long enough for a busy machine.

@@ -158,7 +158,7 @@ func (s *Store) openReaders(o store.Options) error {
 	for _, p := range []struct {
 		db   **sql.DB
 		size int
-	}{{&s.reads, connections.Reads}, {&s.searches, connections.Searches}, {&s.exports, o.WithDefaults().Workers + exportSpare}} {
+	}{{&s.reads, connections.Reads}, {&s.searches, connections.Searches}, {&s.exports, connections.Exports}} {
 		db, err := openReaders(dataSource(filepath.Join(s.dir, directoryFile), true))
 		if err != nil {
 			return err
@@ -172,9 +172,6 @@ func (s *Store) openReaders(o store.Options) error {
 	s.Searcher = s.lanes.Searches()
 	return nil
 }
-
-// exportSpare is how many connections the work on exports has besides one for each worker.
-const exportSpare = 2
 
 // Reads implements store.Store.
 func (s *Store) Reads() store.Searcher { return s.lanes.Reads() }

@@ -31,7 +31,7 @@ func (c adoptCmd) Run(a app) (err error) {
 	if remade {
 		fmt.Fprintf(a.stdout, "the exports of %s are lost: a new, empty jobs.db was made, and clients must start their exports again\n", c.Data)
 	}
-	directory, lock, err := openUnserved(a.ctx, c.Data, c.Database, store.Options{GateStalled: warnStalled(a.stderr)})
+	directory, lock, err := a.openUnserved(c.Data, c.Database, store.Options{})
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func (c backupCmd) Run(a app) (err error) {
 
 // record records the end of the backup in the directory, for the metrics of its servers.
 func (c backupCmd) record(a app) error {
-	directory, err := openDirectory(a.ctx, c.Data, c.Database, store.Options{GateStalled: warnStalled(a.stderr)})
+	directory, err := a.openDirectory(c.Data, c.Database, store.Options{})
 	if err != nil {
 		return err
 	}

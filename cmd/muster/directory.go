@@ -45,6 +45,12 @@ func openDirectory(ctx context.Context, data, database string, o store.Options) 
 	return sqlite.Open(ctx, data, o)
 }
 
+// openDirectory opens a directory for a command, which prints which process it waits for.
+func (a app) openDirectory(data, database string, o store.Options) (directory, error) {
+	o.GateStalled = warnStalled(a.stderr)
+	return openDirectory(a.ctx, data, database, o)
+}
+
 // logOf returns the log of the directory's database that open snapshots make grow, nil if it
 // has none.
 func logOf(d directory) store.WriteAheadLog {
@@ -52,14 +58,15 @@ func logOf(d directory) store.WriteAheadLog {
 	return log
 }
 
-// openUnserved opens a directory and locks it against servers. It fails if a server runs on the
-// directory. No server can start until the lock is closed. The lock may use a connection of
+// openUnserved is openDirectory that locks the directory against servers. It fails if a server runs
+// on the directory. No server can start until the lock is closed. The lock may use a connection of
 // the directory, so close the lock first.
-func openUnserved(ctx context.Context, data, database string, o store.Options) (directory, io.Closer, error) {
+func (a app) openUnserved(data, database string, o store.Options) (directory, io.Closer, error) {
+	o.GateStalled = warnStalled(a.stderr)
 	if database != "" {
-		return postgres.OpenUnserved(ctx, database, o)
+		return postgres.OpenUnserved(a.ctx, database, o)
 	}
-	return sqlite.OpenUnserved(ctx, data, o)
+	return sqlite.OpenUnserved(a.ctx, data, o)
 }
 
 // warnStalled returns a function that prints which process a command waits for.

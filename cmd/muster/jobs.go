@@ -92,7 +92,7 @@ func (c jobsCmd) show(a app) (err error) {
 
 // cancel cancels the export for the operator, as its client would.
 func (c jobsCmd) cancel(a app) (err error) {
-	directory, err := openDirectory(a.ctx, c.Data, c.Database, store.Options{GateStalled: warnStalled(a.stderr)})
+	directory, err := a.openDirectory(c.Data, c.Database, store.Options{})
 	if err != nil {
 		return err
 	}

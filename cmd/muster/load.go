@@ -158,7 +158,7 @@ func openToLoad(a app, data, database, baseURL string, c *load.Config, created f
 	if err != nil {
 		return nil, err
 	}
-	opened, err := openDirectory(a.ctx, data, database, store.Options{GateStalled: warnStalled(a.stderr), Create: &store.Identity{
+	opened, err := a.openDirectory(data, database, store.Options{Create: &store.Identity{
 		BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(),
 	}, Created: created})
 	if err != nil {

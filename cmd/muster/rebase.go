@@ -33,7 +33,7 @@ func (c rebaseCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	directory, lock, err := openUnserved(a.ctx, c.Data, c.Database, store.Options{GateStalled: warnStalled(a.stderr)})
+	directory, lock, err := a.openUnserved(c.Data, c.Database, store.Options{})
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func (c reindexCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	directory, lock, err := openUnserved(a.ctx, c.Data, c.Database, store.Options{GateStalled: warnStalled(a.stderr), Expect: store.Identity{BaseURL: c.BaseURL}})
+	directory, lock, err := a.openUnserved(c.Data, c.Database, store.Options{Expect: store.Identity{BaseURL: c.BaseURL}})
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func (c reportCmd) collect(a app) (_ *report.Report, err error) {
 	if len(c.Paths) > 0 {
 		return c.collectFiles(a)
 	}
-	directory, err := openDirectory(a.ctx, c.Data, c.Database, store.Options{GateStalled: warnStalled(a.stderr)})
+	directory, err := a.openDirectory(c.Data, c.Database, store.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ func (c searchCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	directory, err := openDirectory(a.ctx, c.Data, c.Database, store.Options{GateStalled: warnStalled(a.stderr), Expect: store.Identity{
+	directory, err := a.openDirectory(c.Data, c.Database, store.Options{Expect: store.Identity{
 		DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(),
 	}})
 	if err != nil {

@@ -63,7 +63,7 @@ func (c jobsCmd) list(a app) (err error) {
 			fmt.Fprintln(table, "ID\tSTATE\tAGE\tCLIENT\tSIZE\tPROGRESS")
 		}
 		empty = false
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", j.ID, j.State, humanize.Duration(time.Since(r.Job.Created.Time())), j.Client, humanize.Bytes(j.StoredBytes), j.progress())
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", j.ID, j.State, humanize.Duration(max(0, time.Since(r.Job.Created.Time()))), j.Client, humanize.Bytes(j.StoredBytes), j.progress())
 		return nil
 	})
 	if err == nil && empty && !c.JSON {

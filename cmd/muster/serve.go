@@ -348,7 +348,7 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 	b := currentBuild()
 	config := server.Config{
 		Exports: s.exports, Searches: searches, ParseExport: s.exports.ParseRequest, Ready: s.ready,
-		Registry: registry, BaseURL: s.base, Version: b.full(), Released: b.committed, Logger: s.log, Now: s.directory.Now,
+		Registry: registry, BaseURL: s.base, Version: b.full(), Released: b.committed, Logger: s.log, Now: time.Now,
 		Contact: c.Contact.Contact, Rules: c.serverRules(suppressed),
 		PostDownload: compat.PostDownload, StrictAccept: compat.StrictAccept, RequestIDStrict: compat.StrictRequestID,
 		Limits: limits, Observer: s.metrics, BehindProxy: c.BehindProxy, TrustedProxies: c.trustedProxies(), Hosts: c.hosts(s.base),

@@ -26,10 +26,19 @@ func (s *Service) runJanitor(ctx context.Context) error {
 	}
 }
 
-// sweep is one run of the janitor: it expires jobs whose retention is over, removes blobs
-// that no row names, and deletes old versions that no job needs.
+// sweep is one run of the janitor: it corrects times that the clock has not reached after it was
+// set back, expires jobs whose retention is over, removes blobs that no row names, and deletes
+// old versions that no job needs.
 func (s *Service) sweep(ctx context.Context) error {
 	now := s.now()
+	corrected, err := s.jobs.CorrectTimes(ctx, now, s.engine.LongestWait().Milliseconds())
+	if err != nil {
+		return err
+	}
+	if corrected > 0 {
+		s.Logger.Warn("the clock was set back: times of exports that lay ahead of it were corrected, and the exports continue", "count", corrected)
+		s.engine.Wake()
+	}
 	expired, err := s.jobs.Expire(ctx, now, now-milliseconds(s.Forget))
 	if expired > 0 {
 		s.Logger.Info("exports expired", "count", expired)

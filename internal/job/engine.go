@@ -306,21 +306,46 @@ func (e *Engine) heartbeat(ctx context.Context, c *Claim, stop context.CancelCau
 }
 
 // watchStalled fails jobs without progress. Time before the start of the engine does not
-// count, so the downtime of a server does not fail its jobs.
+// count, so the downtime of a server does not fail its jobs. Nor does time before a step of the
+// clock, which no job had.
 func (e *Engine) watchStalled(ctx context.Context) {
 	tick := time.NewTicker(e.Tick)
 	defer tick.Stop()
-	started := e.Now()
+	clock := clockReader{read: e.Now, tolerance: e.StallAfter / 10}
+	since, _ := clock.next()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if now := e.Now(); now.Add(-e.StallAfter).After(started) {
+		now, stepped := clock.next()
+		if stepped {
+			since = now
+		}
+		if now.Add(-e.StallAfter).After(since) {
 			e.failStalled(ctx, fhir.InstantOf(now))
 		}
 	}
+}
+
+// clockReader reads a clock at intervals and notices its steps, in either direction.
+type clockReader struct {
+	read      func() time.Time
+	tolerance time.Duration // smaller steps are not noticed
+
+	last time.Time // what it has read last
+	at   time.Time // when that was, with a monotonic reading
+}
+
+// next returns the time without a monotonic reading, and whether the clock was set since the last
+// call.
+func (c *clockReader) next() (now time.Time, stepped bool) {
+	now, at := c.read().Round(0), time.Now()
+	step := now.Sub(c.last) - at.Sub(c.at)
+	stepped = !c.last.IsZero() && step.Abs() > c.tolerance
+	c.last, c.at = now, at
+	return now, stepped
 }
 
 func (e *Engine) failStalled(ctx context.Context, now fhir.Instant) {
@@ -395,6 +420,12 @@ func (e *Engine) notifyFailed(jobID string) {
 	}
 	e.notified = append(e.notified, jobID)
 	e.Failed(jobID)
+}
+
+// LongestWait is how far ahead a worker sets the end of its claim, or of the wait for the next
+// attempt, at most.
+func (e *Engine) LongestWait() time.Duration {
+	return max(e.Lease, e.Backoff<<max(0, e.Attempts-2))
 }
 
 func (e *Engine) now() fhir.Instant     { return fhir.InstantOf(e.Now()) }

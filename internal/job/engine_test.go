@@ -289,23 +289,31 @@ func TestLeaseThatCannotBeRenewed(t *testing.T) {
 }
 
 // TestStalledJobsFail checks that the watchdog fails jobs without progress, and that time
-// before its start does not count.
+// before its start does not count, nor time by which the clock was set.
 func TestStalledJobsFail(t *testing.T) {
-	var mu sync.Mutex
-	now := time.Unix(1_800_000_000, 0)
-	clock := func() time.Time {
-		mu.Lock()
-		defer mu.Unlock()
-		now = now.Add(time.Second) // each reading of the clock takes a second
-		return now
-	}
-	f := newFake()
-	f.free = false
-	f.stalled = []store.Job{{ID: "job", State: store.Writing}}
-	started := now
-	calls := run(t, f, 1, Config{Now: clock, StallAfter: time.Minute})
-	want(t, calls, "failed: The export made no progress for 1m.")
-	if clock().Sub(started) < time.Minute {
-		t.Error("the job failed because of time before the start")
+	const readings, perReading = 50, 200 * time.Millisecond // until the step; what each one takes
+	for name, step := range map[string]time.Duration{"steady": 0, "ahead": 48 * time.Hour, "back": -48 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			start := time.Unix(1_800_000_000, 0)
+			read := 0
+			clock := func() time.Time {
+				mu.Lock()
+				defer mu.Unlock()
+				read++
+				now := start.Add(time.Duration(read) * perReading)
+				if read > readings {
+					now = now.Add(step)
+				}
+				return now
+			}
+			f := newFake()
+			f.free = false
+			f.stalled = []store.Job{{ID: "job", State: store.Writing}}
+			want(t, run(t, f, 1, Config{Now: clock, StallAfter: time.Minute}), "failed: The export made no progress for 1m.")
+			if time.Duration(read)*perReading < time.Minute {
+				t.Error("the job failed because of time before the start, or because of the step")
+			}
+		})
 	}
 }

@@ -97,7 +97,9 @@ type Config struct {
 	Version     string // version of the program, for the CapabilityStatement
 	Released    string // when this version was made, as a FHIR dateTime; optional
 	Logger      *slog.Logger
-	Now         func() time.Time
+	// Now is the clock of this machine. Durations and limits use its monotonic reading, so a
+	// step of the clock has no effect on them.
+	Now func() time.Time
 
 	// Contact is how clients reach the operator (CS-01). Optional: defaults to the base URL.
 	Contact conformance.Contact

@@ -263,6 +263,12 @@ type JobRetention interface {
 	// selections and parts. It also deletes jobs that expired before forget, and the work
 	// for clients that does not count any more. It returns how many jobs expired.
 	Expire(ctx context.Context, now, forget fhir.Instant) (int, error)
+	// CorrectTimes corrects the times that lie more than ahead ms after now, since the clock was
+	// set back: claims and waits end then, a job without progress stalls as from now, and an
+	// ended job is kept for as long as from now. Without a correction all of them would last
+	// until the clock has caught up, which may be never. It returns how many tasks and jobs
+	// it has corrected.
+	CorrectTimes(ctx context.Context, now fhir.Instant, ahead int64) (int, error)
 	// Objects returns the names of all blobs that parts name, and the ids of all jobs
 	// with whether they are live, in one snapshot. The blobs of a live job may not be
 	// named by a part yet.

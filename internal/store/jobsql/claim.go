@@ -276,7 +276,7 @@ func (j *Jobs) Renew(ctx context.Context, t *store.Task, now fhir.Instant, lease
 		if err := c.charge(ctx, tx, now); err != nil {
 			return err
 		}
-		if err := updateClaim(ctx, tx, t, `lease = ?, charged = ?, found = ?`, now+fhir.Instant(lease), max(now, c.charged), found); err != nil {
+		if err := updateClaim(ctx, tx, t, `lease = ?, charged = ?, found = ?`, now+fhir.Instant(lease), now, found); err != nil {
 			return err
 		}
 		if found > c.found {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
 	"muster/internal/client"
 	"muster/internal/fhir"
@@ -290,7 +291,8 @@ func (j *Jobs) Expire(ctx context.Context, now, forget fhir.Instant) (int, error
 			}
 		}
 		expired = len(ids)
-		if _, err := tx.exec(ctx, `DELETE FROM client_use WHERE minute <= ?`, firstMinute(now)); err != nil {
+		// What was counted in the future, before the clock was set back, would count too long.
+		if _, err := tx.exec(ctx, `DELETE FROM client_use WHERE minute <= ? OR minute > ?`, firstMinute(now), now+fhir.Instant(time.Minute.Milliseconds())); err != nil {
 			return err
 		}
 		_, err = tx.exec(ctx, `DELETE FROM job WHERE state = ? AND expires < ?`, store.Expired, forget)

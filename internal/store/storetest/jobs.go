@@ -57,6 +57,8 @@ func Jobs(t *testing.T, open func(t *testing.T) store.Jobs) {
 		{"StalledJobsAreFound", testStalled},
 		{"RepeatedAttemptsStall", testStalledAttempts},
 		{"ExpiredIsNeverRevived", testExpire},
+		{"TimesAheadAreCorrected", testCorrectTimes},
+		{"UseAheadIsForgotten", testUseAhead},
 		{"ObjectsAndLiveJobs", testObjects},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, jobsTest{T: t, Jobs: open(t)}) })
@@ -723,6 +725,16 @@ func testStalledAttempts(t *testing.T, b jobsTest) {
 	}
 }
 
+// expire expires jobs, forgets those that expired before a time, and checks how many expired.
+func (b jobsTest) expire(now, forget fhir.Instant, want int) {
+	b.Helper()
+	got, err := b.Expire(b.Context(), now, forget)
+	b.must(err)
+	if got != want {
+		b.Errorf("%d jobs expired, want %d", got, want)
+	}
+}
+
 func testExpire(t *testing.T, b jobsTest) {
 	b.write("complete", 0, 1)
 	b.finish(b.mustClaim("w", noon))
@@ -731,18 +743,10 @@ func testExpire(t *testing.T, b jobsTest) {
 	b.create("failed", 0)
 	b.must(b.Fail(t.Context(), "failed", "reason", noon, expires))
 	b.create("live", 0)
-	expire := func(now, forget fhir.Instant, want int) {
-		t.Helper()
-		got, err := b.Expire(t.Context(), now, forget)
-		b.must(err)
-		if got != want {
-			t.Errorf("%d jobs expired, want %d", got, want)
-		}
-	}
-	expire(expires-1, 0, 0)
+	b.expire(expires-1, 0, 0)
 	b.state("complete", store.Complete)
-	expire(expires, 0, 3)
-	expire(expires, expires, 0)
+	b.expire(expires, 0, 3)
+	b.expire(expires, expires, 0)
 	for _, id := range []string{"complete", "cancelled", "failed"} {
 		b.state(id, store.Expired)
 		b.wantErr("cancel of an expired job", b.Cancel(t.Context(), id, "anna", noon, expires), store.ErrNotFound)
@@ -752,7 +756,7 @@ func testExpire(t *testing.T, b jobsTest) {
 	_, _, err := b.PartByFile(t.Context(), "file-complete-1")
 	b.wantErr("a file of an expired job", err, store.ErrNotFound)
 	b.state("live", store.Accepted)
-	expire(expires, expires+1, 0)
+	b.expire(expires, expires+1, 0)
 	_, err = b.Job(t.Context(), "complete")
 	b.wantErr("a deleted job", err, store.ErrNotFound)
 	b.state("live", store.Accepted)

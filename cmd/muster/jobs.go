@@ -7,9 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
+	"muster/internal/auth"
+	"muster/internal/client"
 	"muster/internal/export"
 	"muster/internal/fhir"
 	"muster/internal/humanize"
@@ -63,7 +68,8 @@ func (c jobsCmd) list(a app) (err error) {
 			fmt.Fprintln(table, "ID\tSTATE\tAGE\tCLIENT\tSIZE\tPROGRESS")
 		}
 		empty = false
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", j.ID, j.State, humanize.Duration(max(0, time.Since(r.Job.Created.Time()))), j.Client, humanize.Bytes(j.StoredBytes), j.progress())
+		clients := j.clients()
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", j.ID, j.State, humanize.Duration(max(0, time.Since(r.Job.Created.Time()))), strings.Join(clients[:min(2, len(clients))], ", "), humanize.Bytes(j.StoredBytes), j.progress())
 		return nil
 	})
 	if err == nil && empty && !c.JSON {
@@ -169,7 +175,9 @@ func (c jobsCmd) explain(err error) error {
 type describedJob struct {
 	ID              string      `json:"id"`
 	State           store.State `json:"state"`
-	Client          string      `json:"client"`
+	Owner           string      `json:"owner"`             // who may see the export
+	Client          string      `json:"client,omitempty"`  // who its limits count for
+	Network         string      `json:"network,omitempty"` // around an IPv6 client, which counts too
 	Filters         []string    `json:"filters"`
 	Since           string      `json:"since,omitempty"`
 	Created         string      `json:"created"`
@@ -201,7 +209,7 @@ type jobPart struct {
 func describeJob(r store.JobRecord, now time.Time) describedJob {
 	job := r.Job.At(fhir.InstantOf(now))
 	j := describedJob{
-		ID: job.ID, State: job.State, Client: job.Owner, Created: instantText(job.Created), TransactionTime: instantText(job.Time), Started: instantText(job.Started),
+		ID: job.ID, State: job.State, Owner: job.Owner, Client: job.Client.Name, Network: job.Client.Wider, Created: instantText(job.Created), TransactionTime: instantText(job.Time), Started: instantText(job.Started),
 		LastProgress: instantText(job.Progress), Finished: instantText(job.Finished), Expires: instantText(job.Expires), LastPoll: instantText(job.Polled),
 		Found: job.Found, Total: max(0, job.Total), Reason: job.Reason,
 	}
@@ -246,6 +254,16 @@ func (j describedJob) progress() string {
 	return j.Reason
 }
 
+// clients returns the owner of the export, and, if its limits count for another client, that with its
+// network.
+func (j describedJob) clients() []string {
+	names := []string{j.Owner}
+	if own := client.Of(auth.Principal{ID: j.Owner}, netip.Addr{}); j.Client == own.Name {
+		return names
+	}
+	return append(names, slices.DeleteFunc([]string{j.Client, j.Network}, func(name string) bool { return name == "" })...)
+}
+
 // print prints the export with its files.
 func (j describedJob) print(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -256,7 +274,9 @@ func (j describedJob) print(w io.Writer) error {
 	}
 	line("id", j.ID)
 	line("state", string(j.State))
-	line("client", j.Client)
+	for n, name := range j.clients() {
+		line([]string{"owner", "client", "network"}[n], name)
+	}
 	for _, filter := range j.Filters {
 		line("filter", filter)
 	}

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"muster/internal/auth"
+	"muster/internal/client"
 	"muster/internal/fhir"
 	"muster/internal/store"
 	"muster/internal/testkit/golden"
@@ -37,10 +40,14 @@ func storeJobs(t *testing.T, d directory) {
 			t.Fatal(err)
 		}
 	}
-	create := func(id, owner string, age fhir.Instant) {
+	create := func(id, owner, address string, age fhir.Instant) {
 		t.Helper()
+		counted := client.Client{} // of an older version
+		if from, err := netip.ParseAddr(address); err == nil {
+			counted = client.Of(auth.Principal{ID: owner}, from)
+		}
 		must(d.CreateJob(t.Context(), store.Job{
-			ID: id, Owner: owner, Created: now - age, Request: []byte(`{"filters":["Practitioner?family=Smith&active=true"],"since":1800000000000}`),
+			ID: id, Owner: owner, Client: counted, Created: now - age, Request: []byte(`{"filters":["Practitioner?family=Smith&active=true"],"since":1800000000000}`),
 		}, 0))
 	}
 	claim := func(id string) *store.Task {
@@ -68,15 +75,15 @@ func storeJobs(t *testing.T, d directory) {
 			must(err)
 		}
 	}
-	create(expiredJob, "anna", 60*minute)
+	create(expiredJob, "anna", "", 60*minute)
 	must(d.Fail(t.Context(), expiredJob, "gone", now-2*minute, now-minute))
-	create(completeJob, "anna", 5*minute)
+	create(completeJob, auth.Anonymous.ID, "192.0.2.7", 5*minute)
 	write(completeJob, 2)
-	create(failedJob, "berta", 4*minute)
+	create(failedJob, "berta", "192.0.2.8", 4*minute)
 	must(d.Fail(t.Context(), failedJob, "The disk of the server is full.", now, now+60*minute))
-	create(writingJob, "anna", 3*minute)
+	create(writingJob, auth.Anonymous.ID, "2001:db8:1:2::3", 3*minute)
 	write(writingJob, 1)
-	create(waitingJob, "berta", 2*minute)
+	create(waitingJob, "berta", "192.0.2.8", 2*minute)
 }
 
 var (

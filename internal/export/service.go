@@ -263,19 +263,33 @@ func (s *Service) KickOff(ctx context.Context, r Request) (jobID string, err err
 		return "", fmt.Errorf("start an export: %w", err)
 	}
 	job := store.Job{ID: id.String(), Owner: auth.From(ctx).ID, Client: client.From(ctx), Request: stored, Created: s.now()}
-	if err := s.checkRoom(ctx, job); err != nil {
+	if err := s.createJob(ctx, job); err != nil {
 		return "", err
-	}
-	if err := s.jobs.CreateJob(ctx, job, s.JobsPerPrincipal); errors.Is(err, store.ErrTooManyJobs) {
-		return "", TooManyJobs{RetryAfter: s.seconds(tooManyJobsWait)}
-	} else if err != nil {
-		return "", fmt.Errorf("start an export: %w", err)
 	}
 	if err := failpoint.Inject(ctx, "export.accepted"); err != nil {
 		return "", err
 	}
 	s.engine.Wake()
 	return job.ID, nil
+}
+
+// createJob stores a job, within the limits of its client. Most refusals come from the check of the
+// live jobs, which costs least.
+func (s *Service) createJob(ctx context.Context, job store.Job) error {
+	err := s.jobs.CheckLive(ctx, job.Client, s.JobsPerPrincipal)
+	if err == nil {
+		if err := s.checkRoom(ctx, job); err != nil {
+			return err
+		}
+		err = s.jobs.CreateJob(ctx, job, s.JobsPerPrincipal)
+	}
+	if errors.Is(err, store.ErrTooManyJobs) {
+		return TooManyJobs{RetryAfter: s.seconds(tooManyJobsWait)}
+	}
+	if err != nil {
+		return fmt.Errorf("start an export: %w", err)
+	}
+	return nil
 }
 
 // checkRoom returns a [NoRoom] error if there is no room for the files of a new job.

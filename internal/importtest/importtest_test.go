@@ -56,7 +56,7 @@ var levels = [][]rule{
 		{"internal/report", []string{"internal/fhir", "internal/humanize"}, "reads resources, not a store"},
 	},
 	{
-		{"internal/share", []string{"internal/client"}, "amounts of anything, by client"},
+		{"internal/share", []string{"internal/client"}, "amounts and turns of anything, by client"},
 		{"internal/search/index", []string{"internal/fhir", "internal/fhirpath", "internal/conformance"}, "entries follow from definitions"},
 		{"internal/search/bound", []string{"internal/fhir", "internal/conformance", "internal/search/query"}, "names with their definitions, without rules"},
 	},
@@ -72,7 +72,7 @@ var levels = [][]rule{
 	{
 		{"internal/backup", []string{"internal/fhir", "internal/failpoint", "internal/blob", "internal/store"}, "the order of a copy; the drivers copy their databases"},
 		{"internal/store/writepath", []string{"internal/fhir", "internal/failpoint", "internal/store", "internal/search/index"}, "the rules of writing that both drivers share, no SQL"},
-		{"internal/store/jobsql", []string{"internal/damage", "internal/client", "internal/fhir", "internal/failpoint", "internal/store", "internal/store/placeholder", "internal/store/sqlrows"}, "the job tables of any SQL database"},
+		{"internal/store/jobsql", []string{"internal/damage", "internal/client", "internal/share", "internal/fhir", "internal/failpoint", "internal/store", "internal/store/placeholder", "internal/store/sqlrows"}, "the job tables of any SQL database"},
 		{"internal/job", []string{"internal/fhir", "internal/failpoint", "internal/humanize", "internal/oserror", "internal/store"}, "the engine does not depend on exports"},
 		{"internal/load", []string{"internal/fhir", "internal/humanize", "internal/failpoint", "internal/r4", "internal/conformance", "internal/policy", "internal/search/index", "internal/store", "internal/strictjson"}, "loads files into a directory of either database"},
 		{"internal/metrics", []string{"internal/fhir", "internal/damage", "internal/store"}, "implements the observers that other packages define"},
@@ -80,7 +80,7 @@ var levels = [][]rule{
 		{"internal/searchset", []string{"internal/share", "internal/fhir", "internal/auth", "internal/requestid", "internal/conformance", "internal/policy", "internal/search", "internal/search/plan", "internal/store"}, "searches and reads, without HTTP and drivers"},
 		{"internal/store/searchsql/sqlwriter", []string{"internal/fhir", "internal/search/index", "internal/search/plan", "internal/store", "internal/store/placeholder", "internal/store/searchsql/physical"}, "returns text; makes no decisions and runs nothing"},
 		{"internal/store/metasql", []string{"internal/fhir", "internal/failpoint", "internal/store", "internal/store/sqlrows"}, "table meta of any SQL database"},
-		{"internal/store/deadline", []string{"internal/client", "internal/fhir", "internal/humanize", "internal/search/plan", "internal/store"}, "limits the time and the number of searches; runs no statement itself"},
+		{"internal/store/deadline", []string{"internal/client", "internal/share", "internal/fhir", "internal/humanize", "internal/search/plan", "internal/store"}, "limits the time and the number of searches; runs no statement itself"},
 	},
 	{
 		{"internal/store/inspectsql", []string{"internal/fhir", "internal/search/index", "internal/store", "internal/store/placeholder", "internal/store/sqlrows", "internal/store/writepath", "internal/store/jobsql"}, "reads what any SQL database stores, for a check"},

@@ -3,6 +3,9 @@
 // Each client has a limit of its own. When all clients together use up the total, what the client
 // with the most holds is taken from it for a client that holds less. So no number of greedy clients
 // can keep out a modest one.
+//
+// A [Pool] shares amounts that requests hold while they run. A [Queue] shares turns: how many calls
+// run at once, and in which order those that wait begin.
 package share
 
 import (

@@ -180,6 +180,9 @@ type JobControl interface {
 	// client already has limit live jobs, under one of its allowances; limit 0 means no
 	// limit (KO-52).
 	CreateJob(ctx context.Context, job Job, limit int) error
+	// CheckLive returns [ErrTooManyJobs] if CreateJob with the limit would now return it. It takes
+	// no lock, so it costs little to refuse a client that has reached its limit.
+	CheckLive(ctx context.Context, c client.Client, limit int) error
 	// CheckQuota returns an [OverQuota] error if the files of the client of a job, or those of
 	// all clients, take as much as q allows: files of Complete jobs until they expire, and what
 	// is written or planned of jobs that are Writing. A job that is Writing counts itself, and

@@ -12,7 +12,7 @@
 // few searches run at once. A client whose searches were interrupted often lately starts in the
 // slow lane, so that the interrupted work stays small. Reads have a lane of their own. Each lane
 // has connections of its own, and its places are shared fairly among the clients (package
-// client).
+// share).
 //
 // The deadline of a search begins when it has a place and a connection. A search that waits too
 // long for them returns [store.ErrBusy].
@@ -26,6 +26,7 @@ import (
 
 	"muster/internal/client"
 	"muster/internal/fhir"
+	"muster/internal/share"
 	"muster/internal/store"
 )
 
@@ -44,7 +45,7 @@ type Lanes struct {
 
 // lane is a queue with its name for metrics.
 type lane struct {
-	*queue
+	*share.Queue
 	name string
 }
 
@@ -89,7 +90,7 @@ func fastPlaces() int { return max(4, 2*store.Cores()) }
 func NewLanes(o store.Options, connectReads, connectSearches Connect, explain func(error) error) *Lanes {
 	o = o.WithDefaults()
 	newLane := func(name string, places, perClient int) *lane {
-		return &lane{newQueue(places, perClient, maxWaiting), name}
+		return &lane{share.NewQueue(places, perClient, maxWaiting), name}
 	}
 	return &Lanes{
 		connectReads: connectReads, connectSearches: connectSearches,
@@ -200,7 +201,7 @@ func run[T any](ctx context.Context, s *Searcher, query func(context.Context, st
 		result, err = attempt(ctx, t, l.reads, l.limit, store.ErrTooCostly, query)
 	case l.limit <= budget:
 		result, err = attempt(ctx, t, l.fast, l.limit, store.ErrTooCostly, query)
-	case t.client != (client.Client{}) && !l.fast.wastes(t.client, maxWasted):
+	case t.client != (client.Client{}) && !l.fast.Wastes(t.client, maxWasted):
 		result, err = attempt(ctx, t, l.fast, budget, errSlow, query)
 	}
 	if errors.Is(err, errSlow) {
@@ -237,11 +238,14 @@ func (s *Searcher) turn(ctx context.Context) *turn {
 // that exceeds it returns tooLong.
 func attempt[T any](ctx context.Context, t *turn, l *lane, limit time.Duration, tooLong error, query func(context.Context, store.Searcher) (T, error)) (result T, err error) {
 	start := time.Now()
-	place, err := l.enter(t.waiting, t.client)
+	place, err := l.Enter(t.waiting, t.client)
+	if errors.Is(err, share.ErrFull) {
+		err = store.ErrBusy
+	}
 	if err != nil {
 		return result, err
 	}
-	defer func() { place.leave(errors.Is(err, errSlow)) }()
+	defer func() { place.Leave(errors.Is(err, errSlow)) }()
 	queries, release, err := t.connect(t.waiting)
 	if err != nil {
 		return result, Reason(t.waiting, err)

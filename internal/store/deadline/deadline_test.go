@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,6 +13,7 @@ import (
 	"muster/internal/client"
 	"muster/internal/fhir"
 	"muster/internal/search/plan"
+	"muster/internal/share"
 	"muster/internal/store"
 )
 
@@ -211,15 +211,10 @@ func TestWastedWork(t *testing.T) {
 		if u.db.interrupted != before+1 {
 			t.Error("another client did not start in the fast lane")
 		}
-		time.Sleep(halfLife)
+		time.Sleep(share.HalfLife)
 		_, _ = u.search(from(t, "a"), 150)
 		if u.db.interrupted != before+2 {
 			t.Error("the client never starts in the fast lane again")
-		}
-		time.Sleep(20 * halfLife)
-		_, _ = u.search(from(t, "c"), 1)
-		if len(u.lanes.fast.usage) > 1 {
-			t.Errorf("%d clients are remembered", len(u.lanes.fast.usage))
 		}
 	})
 }
@@ -248,99 +243,9 @@ func TestCancelledWait(t *testing.T) {
 		u.want("a search whose client leaves", took, err, time.Second/2, context.Canceled)
 		time.Sleep(time.Minute)
 		for _, l := range []*lane{u.lanes.fast, u.lanes.slow} {
-			l.mu.Lock()
-			used := l.usage["b"]
-			if used == nil {
-				used = &usage{}
+			if running, waiting := l.Load(); running != 0 || waiting != 0 {
+				t.Errorf("lane %s: %d run, %d wait", l.name, running, waiting)
 			}
-			if len(l.waiting) != 0 || used.waiting != 0 || used.running != 0 {
-				t.Errorf("lane %s: %d wait, %+v", l.name, len(l.waiting), used)
-			}
-			l.mu.Unlock()
-		}
-	})
-}
-
-// TestFullQueue fills a queue: those of the client with the most waiting are refused.
-func TestFullQueue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(1, 1, 10)
-		if _, err := q.enter(t.Context(), client.Client{}); err != nil {
-			t.Fatal(err)
-		}
-		refused := map[string]int{}
-		var mu sync.Mutex
-		ctx, cancel := context.WithCancel(t.Context())
-		enter := func(c client.Client) {
-			go func() {
-				if _, err := q.enter(ctx, c); errors.Is(err, store.ErrBusy) {
-					mu.Lock()
-					defer mu.Unlock()
-					refused[c.Name]++
-				}
-			}()
-			synctest.Wait()
-		}
-		for range 30 {
-			enter(client.Client{Name: "many"})
-		}
-		for n := range 9 {
-			enter(client.Client{Name: fmt.Sprint("few-", n)})
-		}
-		if refused["many"] != 29 || len(refused) != 1 {
-			t.Errorf("refused were %v", refused)
-		}
-		// The addresses of a /48 count together, with four times the allowance.
-		for n := range 5 {
-			enter(client.Client{Name: fmt.Sprint("network-", n), Wider: "wider"})
-		}
-		if refused["many"] != 29 || refused["network-4"] != 1 {
-			t.Errorf("refused were %v", refused)
-		}
-		cancel()
-		synctest.Wait()
-	})
-}
-
-// TestOrderOfClients checks the order in which a place is given.
-func TestOrderOfClients(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(3, 2, 100)
-		var mu sync.Mutex
-		var order []string
-		// hold takes a place for a time.
-		hold := func(c client.Client, d time.Duration) {
-			go func() {
-				p, err := q.enter(t.Context(), c)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				mu.Lock()
-				order = append(order, c.Name)
-				mu.Unlock()
-				time.Sleep(d)
-				p.leave(false)
-			}()
-			synctest.Wait()
-		}
-		// Of the addresses of one /48, the allowance is that of four clients, of which each may
-		// have two places.
-		hold(client.Client{Name: "used"}, 10*time.Second)
-		time.Sleep(time.Minute)
-		hold(client.Client{Name: "a"}, 4200*time.Millisecond)
-		hold(client.Client{Name: "a"}, 2*time.Second)
-		hold(client.Client{Name: "a"}, time.Second) // has two places already
-		hold(client.Client{Name: "b"}, 3500*time.Millisecond)
-		hold(client.Client{Name: "used"}, time.Second)
-		hold(client.Client{Name: "new"}, time.Second)
-		hold(client.Client{Name: "new"}, time.Second)
-		hold(client.Client{}, time.Second)
-		time.Sleep(time.Minute)
-		mu.Lock()
-		defer mu.Unlock()
-		if got := strings.Join(order, " "); got != "used a a b  new used new a" {
-			t.Errorf("the order is %q", got)
 		}
 	})
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 
+	"muster/internal/client"
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
+	"muster/internal/share"
 	"muster/internal/store"
 	"muster/internal/store/placeholder"
 	"muster/internal/store/sqlrows"
@@ -28,6 +30,8 @@ type Dialect struct {
 	// SkipLocked and WaitLocked are the locking clauses of the query for the next row to
 	// claim: SkipLocked skips rows that are locked, WaitLocked waits for them.
 	SkipLocked, WaitLocked string
+	// Transactions is how many transactions that write run at once. Defaults to 1.
+	Transactions int
 	// SnapshotIsolation is the isolation level of a transaction whose reads all see the
 	// same snapshot.
 	SnapshotIsolation sql.IsolationLevel
@@ -44,12 +48,20 @@ type Jobs struct {
 	db      *sql.DB
 	readers *sql.DB
 	dialect Dialect
+	turns   *share.Queue // of transactions that write
 }
 
 var _ store.Jobs = (*Jobs)(nil)
 
 // New returns the job store in a database.
-func New(db *sql.DB, d Dialect) *Jobs { return &Jobs{db, db, d} }
+func New(db *sql.DB, d Dialect) *Jobs {
+	places := max(1, d.Transactions)
+	return &Jobs{db, db, d, share.NewQueue(places, (places+1)/2, maxWaiting)}
+}
+
+// maxWaiting is how many transactions wait. Further ones of the client with the most waiting are
+// refused with [share.ErrFull].
+const maxWaiting = 1000
 
 // SetReader sets the connections for methods that only read, so that no poll waits for a
 // commit. They must see every commit at once. Call SetReader before any other method.
@@ -83,7 +95,6 @@ type executor struct {
 }
 
 func (j *Jobs) reader() executor { return executor{j.readers, &j.dialect} }
-func (j *Jobs) writer() executor { return executor{j.db, &j.dialect} }
 
 func (r executor) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	return r.on.QueryContext(ctx, r.text(query), args...)
@@ -131,8 +142,15 @@ func (j *Jobs) transact(ctx context.Context, id string, f func(tx executor) erro
 	return failpoint.Inject(ctx, "jobs.committed")
 }
 
-// commit runs f in a new transaction and commits it.
+// commit runs f in a new transaction and commits it. Workers go first, and clients in turn: a
+// commit takes milliseconds, and without turns an export would wait at each step for the requests
+// of hundreds of clients.
 func (j *Jobs) commit(ctx context.Context, id string, f func(tx executor) error) error {
+	place, err := j.turns.Enter(ctx, client.From(ctx))
+	if err != nil {
+		return err
+	}
+	defer place.Leave(false)
 	tx, release, err := j.begin(ctx)
 	if err != nil {
 		return err

@@ -15,10 +15,11 @@ import (
 // CreateJob implements [store.JobControl].
 func (j *Jobs) CreateJob(ctx context.Context, job store.Job, limit int) error {
 	err := j.change(ctx, "", func(tx executor) error {
-		if limit > 0 {
-			if err := checkLive(ctx, tx, job.Client, limit); err != nil {
-				return err
-			}
+		if err := lockClient(ctx, tx, job.Client); err != nil {
+			return err
+		}
+		if err := checkLive(ctx, tx, job.Client, limit); err != nil {
+			return err
 		}
 		_, err := tx.exec(ctx, `INSERT INTO job (id, owner, client, network, state, request, created, progress) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 			job.ID, job.Owner, job.Client.Name, job.Client.Wider, store.Accepted, job.Request, job.Created, job.Created)
@@ -30,17 +31,34 @@ func (j *Jobs) CreateJob(ctx context.Context, job store.Job, limit int) error {
 	return nil
 }
 
-// checkLive returns [store.ErrTooManyJobs] if a client has as many live jobs as it may, under
-// one of its allowances. All transactions lock the names in the same order, the wider last.
-func checkLive(ctx context.Context, tx executor, c client.Client, limit int) error {
+// CheckLive implements [store.JobControl].
+func (j *Jobs) CheckLive(ctx context.Context, c client.Client, limit int) error {
+	return j.explain(checkLive(ctx, j.reader(), c, limit))
+}
+
+// lockClient makes other transactions wait that store a job of the client. All transactions lock
+// the names of a client in the same order, the wider last.
+func lockClient(ctx context.Context, tx executor, c client.Client) error {
+	if tx.dialect.LockClient == "" {
+		return nil
+	}
 	for _, allowed := range c.Allowances() {
-		if lock := tx.dialect.LockClient; lock != "" {
-			if _, err := tx.exec(ctx, lock, allowed.Name); err != nil {
-				return err
-			}
+		if _, err := tx.exec(ctx, tx.dialect.LockClient, allowed.Name); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// checkLive returns [store.ErrTooManyJobs] if a client has as many live jobs as it may, under
+// one of its allowances. There is no limit if it is 0.
+func checkLive(ctx context.Context, on executor, c client.Client, limit int) error {
+	if limit <= 0 {
+		return nil
+	}
+	for _, allowed := range c.Allowances() {
 		var live int
-		if err := tx.queryRow(ctx, `SELECT count(*) FROM job WHERE `+clientColumn(c, allowed)+` = ? AND state IN (?, ?, ?)`,
+		if err := on.queryRow(ctx, `SELECT count(*) FROM job WHERE `+clientColumn(c, allowed)+` = ? AND state IN (?, ?, ?)`,
 			allowed.Name, store.Accepted, store.Selecting, store.Writing).Scan(&live); err != nil {
 			return err
 		}
@@ -261,12 +279,18 @@ func (j *Jobs) Cancel(ctx context.Context, id, owner string, now, expires fhir.I
 
 // SetNextPoll implements [store.JobControl].
 func (j *Jobs) SetNextPoll(ctx context.Context, id string, old, next, now fhir.Instant) (bool, error) {
-	result, err := j.writer().exec(ctx, `UPDATE job SET next_poll = ?, polled = ? WHERE id = ? AND next_poll = ?`, next, now, id, old)
+	var changed int64
+	err := j.change(ctx, "", func(tx executor) error {
+		result, err := tx.exec(ctx, `UPDATE job SET next_poll = ?, polled = ? WHERE id = ? AND next_poll = ?`, next, now, id, old)
+		if err == nil {
+			changed, err = result.RowsAffected()
+		}
+		return err
+	})
 	if err != nil {
 		return false, fmt.Errorf("store poll of job %s: %w", id, err)
 	}
-	changed, err := result.RowsAffected()
-	return changed == 1, err
+	return changed == 1, nil
 }
 
 // Expire implements [store.JobRetention].

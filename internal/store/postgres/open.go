@@ -61,6 +61,8 @@ var jobsDialect = jobsql.Dialect{
 	WaitLocked: `FOR UPDATE OF j`,
 	Explain:    explain,
 	Stale:      stale,
+	// The others are for what only reads.
+	Transactions: jobSessions / 2,
 }
 
 // Open opens the database with a URL that [CheckURL] accepts, and migrates its schema. It

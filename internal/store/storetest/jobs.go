@@ -189,7 +189,13 @@ func testCreateAndRead(t *testing.T, b jobsTest) {
 
 func testLimit(t *testing.T, b jobsTest) {
 	create := func(id, from string) error {
-		return b.CreateJob(t.Context(), store.Job{ID: id, Owner: "anonymous", Client: client.Client{Name: from}, Request: []byte("{}"), Created: noon}, 2)
+		c := client.Client{Name: from}
+		check := b.CheckLive(t.Context(), c, 2)
+		err := b.CreateJob(t.Context(), store.Job{ID: id, Owner: "anonymous", Client: c, Request: []byte("{}"), Created: noon}, 2)
+		if errors.Is(err, store.ErrTooManyJobs) != errors.Is(check, store.ErrTooManyJobs) || err == nil && check != nil {
+			t.Errorf("the check says %v, and the creation %v", check, err)
+		}
+		return err
 	}
 	b.must(create("1", "a"))
 	b.must(create("2", "a"))
@@ -210,6 +216,9 @@ func testLimit(t *testing.T, b jobsTest) {
 func testLimitOfNetwork(t *testing.T, b jobsTest) {
 	create := func(n int, network string) error {
 		from := client.Client{Name: fmt.Sprint("client ", n), Wider: network}
+		if err := b.CheckLive(t.Context(), from, 1); err != nil {
+			return err
+		}
 		return b.CreateJob(t.Context(), store.Job{ID: fmt.Sprint(network, n), Owner: "anonymous", Client: from, Request: []byte("{}"), Created: noon}, 1)
 	}
 	for n := range client.WiderFactor {

@@ -1,4 +1,4 @@
-package deadline
+package share
 
 import (
 	"context"
@@ -8,25 +8,27 @@ import (
 	"time"
 
 	"muster/internal/client"
-	"muster/internal/store"
 )
 
-// queue lets a fixed number of calls run at once. A place that becomes free goes to the client
+// Queue lets a fixed number of calls run at once. Safe for concurrent use. A place that becomes free goes to the client
 // that runs the fewest calls; of equal ones, to the one that used the least time lately; of equal
-// ones, to the one that has waited longest. Work of the program itself goes first.
-type queue struct {
+// ones, to the one that has waited longest. Work of the program itself goes first, but takes turns
+// with that of clients, so that neither waits for all of the other.
+type Queue struct {
+	places     int
 	perClient  int // places that one client may have
 	maxWaiting int
 
 	mu      sync.Mutex
 	free    int
-	waiting []*waiter         // in the order of arrival
+	own     bool              // whether the last place went to the program itself
+	waiting []*queued         // in the order of arrival
 	usage   map[string]*usage // by the names of allowances
 	swept   time.Time
 }
 
-// waiter waits for a place.
-type waiter struct {
+// queued is a call that waits for a place.
+type queued struct {
 	allowances []client.Allowance
 	answered   chan struct{} // is closed when the waiter has a place or is refused
 	refused    bool
@@ -39,13 +41,13 @@ type usage struct {
 	wasted           decaying // time of calls that were interrupted
 }
 
-// halfLife is the time in which half of the time that was used is forgotten.
-const halfLife = time.Minute
+// HalfLife is the time in which a queue forgets half of the time that a client used.
+const HalfLife = time.Minute
 
 // forgotten is the used time from which on a client is not remembered.
 const forgotten = 10 * time.Millisecond
 
-// decaying is a duration of which half is forgotten in each halfLife.
+// decaying is a duration of which half is forgotten in each HalfLife.
 type decaying struct {
 	amount float64 // seconds
 	as     time.Time
@@ -56,24 +58,26 @@ func (d *decaying) add(more time.Duration, now time.Time) {
 }
 
 func (d *decaying) at(now time.Time) float64 {
-	return d.amount * math.Exp2(-now.Sub(d.as).Seconds()/halfLife.Seconds())
+	return d.amount * math.Exp2(-now.Sub(d.as).Seconds()/HalfLife.Seconds())
 }
 
-func newQueue(places, perClient, maxWaiting int) *queue {
-	return &queue{perClient: perClient, maxWaiting: maxWaiting, free: places, usage: map[string]*usage{}}
+// NewQueue returns a queue with a number of places, of which one client may have perClient. At most
+// maxWaiting calls wait.
+func NewQueue(places, perClient, maxWaiting int) *Queue {
+	return &Queue{places: places, perClient: perClient, maxWaiting: maxWaiting, free: places, usage: map[string]*usage{}}
 }
 
-// place is a place in a queue that a call has while it runs.
-type place struct {
-	queue      *queue
+// Place is a place in a queue that a call has while it runs. Call Leave once.
+type Place struct {
+	queue      *Queue
 	allowances []client.Allowance
 	since      time.Time
 }
 
-// enter waits for a place. If ctx ends before, it returns the cause. If too many wait, one of
-// the client that has the most waiting is refused with [store.ErrBusy].
-func (q *queue) enter(ctx context.Context, c client.Client) (*place, error) {
-	w := &waiter{allowances: c.Allowances(), answered: make(chan struct{})}
+// Enter waits for a place. If ctx ends before, it returns the cause. If too many wait, one of
+// the client that has the most waiting is refused with [ErrFull].
+func (q *Queue) Enter(ctx context.Context, c client.Client) (*Place, error) {
+	w := &queued{allowances: c.Allowances(), answered: make(chan struct{})}
 	q.mu.Lock()
 	q.waiting = append(q.waiting, w)
 	q.each(w.allowances, func(u *usage, _ int) { u.waiting++ })
@@ -85,18 +89,18 @@ func (q *queue) enter(ctx context.Context, c client.Client) (*place, error) {
 	select {
 	case <-w.answered:
 	case <-ctx.Done():
-		if q.leave(w) {
+		if q.withdraw(w) {
 			return nil, context.Cause(ctx)
 		}
 	}
 	if w.refused {
-		return nil, store.ErrBusy
+		return nil, ErrFull
 	}
-	return &place{queue: q, allowances: w.allowances, since: time.Now()}, nil
+	return &Place{queue: q, allowances: w.allowances, since: time.Now()}, nil
 }
 
-// leave removes a waiter. It returns false if the waiter has been answered.
-func (q *queue) leave(w *waiter) bool {
+// withdraw removes a waiter. It returns false if the waiter has been answered.
+func (q *Queue) withdraw(w *queued) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !slices.Contains(q.waiting, w) {
@@ -106,8 +110,8 @@ func (q *queue) leave(w *waiter) bool {
 	return true
 }
 
-// leave gives the place to the next one. An interrupted call has wasted its time.
-func (p *place) leave(interrupted bool) {
+// Leave gives the place to the next one. An interrupted call has wasted its time.
+func (p *Place) Leave(interrupted bool) {
 	q, now := p.queue, time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -123,8 +127,15 @@ func (p *place) leave(interrupted bool) {
 	q.sweep(now)
 }
 
-// wastes reports whether the interrupted calls of a client lately took as long as limit.
-func (q *queue) wastes(c client.Client, limit time.Duration) bool {
+// Load returns how many calls run, and how many wait.
+func (q *Queue) Load() (running, waiting int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.places - q.free, len(q.waiting)
+}
+
+// Wastes reports whether the interrupted calls of a client lately took as long as limit.
+func (q *Queue) Wastes(c client.Client, limit time.Duration) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now, wastes := time.Now(), false
@@ -137,20 +148,21 @@ func (q *queue) wastes(c client.Client, limit time.Duration) bool {
 }
 
 // admit gives the free places to waiters. The caller holds mu.
-func (q *queue) admit() {
+func (q *Queue) admit() {
 	for q.free > 0 {
 		next := q.next()
 		if next == nil {
 			return
 		}
 		q.free--
+		q.own = len(next.allowances) == 0
 		q.each(next.allowances, func(u *usage, _ int) { u.running++ })
 		q.answer(next)
 	}
 }
 
 // next returns the waiter that gets the next place, or nil. The caller holds mu.
-func (q *queue) next() (next *waiter) {
+func (q *Queue) next() (next *queued) {
 	now := time.Now()
 	var least rank
 	for _, w := range q.waiting {
@@ -172,8 +184,11 @@ func (r rank) before(s rank) bool {
 }
 
 // rank returns the rank of a waiter, and false if its client has all places that it may have.
-func (q *queue) rank(w *waiter, now time.Time) (r rank, ok bool) {
+func (q *Queue) rank(w *queued, now time.Time) (r rank, ok bool) {
 	if len(w.allowances) == 0 {
+		if q.own {
+			return rank{running: math.Inf(1)}, true
+		}
 		return rank{running: -1}, true
 	}
 	ok = true
@@ -187,8 +202,8 @@ func (q *queue) rank(w *waiter, now time.Time) (r rank, ok bool) {
 
 // refuse refuses the waiter of the client that has the most waiting; of equal ones, the last. The
 // caller holds mu.
-func (q *queue) refuse() {
-	var worst *waiter
+func (q *Queue) refuse() {
+	var worst *queued
 	most := -1.0
 	for _, w := range q.waiting {
 		waiting := 0.0
@@ -202,14 +217,14 @@ func (q *queue) refuse() {
 }
 
 // answer removes a waiter and wakes it. The caller holds mu.
-func (q *queue) answer(w *waiter) {
-	q.waiting = slices.DeleteFunc(q.waiting, func(other *waiter) bool { return other == w })
+func (q *Queue) answer(w *queued) {
+	q.waiting = slices.DeleteFunc(q.waiting, func(other *queued) bool { return other == w })
 	q.each(w.allowances, func(u *usage, _ int) { u.waiting-- })
 	close(w.answered)
 }
 
 // each calls f with the usage of each allowance. The caller holds mu.
-func (q *queue) each(allowances []client.Allowance, f func(u *usage, factor int)) {
+func (q *Queue) each(allowances []client.Allowance, f func(u *usage, factor int)) {
 	for _, a := range allowances {
 		u := q.usage[a.Name]
 		if u == nil {
@@ -221,8 +236,8 @@ func (q *queue) each(allowances []client.Allowance, f func(u *usage, factor int)
 }
 
 // sweep forgets clients that used nothing lately. The caller holds mu.
-func (q *queue) sweep(now time.Time) {
-	if now.Sub(q.swept) < halfLife {
+func (q *Queue) sweep(now time.Time) {
+	if now.Sub(q.swept) < HalfLife {
 		return
 	}
 	q.swept = now

@@ -146,6 +146,49 @@ func TestBelowBase(t *testing.T) {
 	}
 }
 
+// TestSameBase compares base URLs in all spellings of one server, and what is below them.
+func TestSameBase(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{"https://x.example/fhir", "https://x.example/fhir", true},
+		{"https://x.example/fhir", "https://x.example:443/fhir", true},
+		{"https://x.example/fhir", "HTTPS://X.example:443/fhir", true},
+		{"https://x.example/fhir", "https://x.example:/fhir", true},
+		{"http://x.example/fhir", "http://x.example:80/fhir", true},
+		{"http://x.example", "http://x.example:80", true},
+		{"https://[2001:db8::1]/fhir", "https://[2001:DB8::1]:443/fhir", true},
+		{"https://[2001:db8::443]", "https://[2001:db8::443]:443", true},
+
+		{"https://x.example/fhir", "https://x.example:80/fhir", false},
+		{"http://x.example/fhir", "http://x.example:443/fhir", false},
+		{"http://x.example/fhir", "https://x.example/fhir", false},
+		{"https://x.example/fhir", "https://x.example:8443/fhir", false},
+		{"http://x.example:8080/fhir", "http://x.example/fhir", false},
+		{"https://x.example/fhir", "https://x.example:443/FHIR", false},
+		{"https://x.example/fhir:443", "https://x.example/fhir", false},
+		{"https://x.example/fhir", "https://x.example/fhir/sub", false},
+		{"https://x.example/fhir", "https://y.example/fhir", false},
+		{"https://[2001:db8::443]", "https://[2001:db8::]", false},
+		{"", "", false},
+	} {
+		for _, pair := range [][2]string{{c.a, c.b}, {c.b, c.a}} {
+			if got := SameBase(pair[0], pair[1]); got != c.same {
+				t.Errorf("SameBase(%q, %q) = %t", pair[0], pair[1], got)
+			}
+			url := pair[1] + "/Location/b"
+			want := url
+			if c.same {
+				want = "Location/b"
+			}
+			if got := BelowBase(url, pair[0]); got != want && !strings.HasPrefix(pair[1], pair[0]+"/") {
+				t.Errorf("BelowBase(%q, %q) = %q, want %q", url, pair[0], got, want)
+			}
+		}
+	}
+}
+
 func TestSplitReference(t *testing.T) {
 	for _, c := range []struct{ text, server, relative string }{
 		{"https://x.example/fhir/Organization/a", "https://x.example/fhir", "Organization/a"},

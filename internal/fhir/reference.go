@@ -43,34 +43,6 @@ func ParseReference(s string, bases ...string) (Reference, error) {
 	return Reference{Type: parts[0], ID: parts[1]}, nil
 }
 
-// BelowBase returns a URL without the longest of the bases that it is below, or as it is. The
-// bases have no trailing slash. An empty base is ignored. Scheme and host are equal in any case of
-// their letters (RFC 3986).
-func BelowBase(url string, bases ...string) string {
-	rest := url
-	for _, base := range bases {
-		if n := len(base); n > 0 && n < len(url) && url[n] == '/' && sameURL(url[:n], base) && len(url)-n-1 < len(rest) {
-			rest = url[n+1:]
-		}
-	}
-	return rest
-}
-
-// sameURL reports whether two URLs of the same length differ at most in the case of the letters of
-// scheme and host.
-func sameURL(a, b string) bool {
-	if a == b {
-		return true
-	}
-	host := len(b)
-	if scheme := strings.Index(b, "://"); scheme < 0 {
-		return false
-	} else if path := strings.IndexByte(b[scheme+3:], '/'); path >= 0 {
-		host = scheme + 3 + path
-	}
-	return strings.EqualFold(a[:host], b[:host]) && a[host:] == b[host:]
-}
-
 // SplitReference splits an http or https URL of the form [server]/Type/id, with or without
 // /_history/version, into the base URL of the server, without a trailing slash, and the
 // relative reference. It reports false for other texts.

@@ -20,6 +20,8 @@ func TestMovedTo(t *testing.T) {
 		{"http://b/fhir", "http://b/fhir http://a/fhir"},
 		{"http://c/fhir", "http://c/fhir http://b/fhir http://a/fhir"},
 		{"http://a/fhir", "http://a/fhir http://c/fhir http://b/fhir"},
+		{"http://a:80/fhir", "http://a:80/fhir http://c/fhir http://b/fhir"}, // another spelling
+		{"http://a/fhir", "http://a/fhir http://c/fhir http://b/fhir"},
 	} {
 		if id = id.MovedTo(step.to); strings.Join(id.Addresses(), " ") != step.want || id.Mode != "authoritative" {
 			t.Errorf("moved to %q: %+v, want the addresses %s", step.to, id, step.want)

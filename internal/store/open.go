@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"muster/internal/fhir"
 )
 
 // Identity says what a directory is for. It is fixed when the directory is created, except
@@ -116,7 +118,7 @@ func (id Identity) Check(want Identity) error {
 	switch {
 	case want.Mode != "" && want.Mode != id.Mode:
 		return fmt.Errorf("it was created in mode %s, not %s: use another directory, because a directory keeps its mode", id.Mode, want.Mode)
-	case want.BaseURL != "" && id.BaseURL != "" && want.BaseURL != id.BaseURL:
+	case want.BaseURL != "" && id.BaseURL != "" && !fhir.SameBase(want.BaseURL, id.BaseURL):
 		return fmt.Errorf("its base URL is %s, not %s: use that base URL, or move the directory with 'muster rebase --base-url %[2]s'", id.BaseURL, want.BaseURL)
 	}
 	if err := id.checkDefinitions(want.DefinitionsHash); err != nil {
@@ -131,13 +133,13 @@ func (id Identity) Addresses() []string {
 	return slices.Concat(strings.Fields(id.BaseURL), strings.Fields(id.Former))
 }
 
-// MovedTo returns the identity with another base URL. The present one becomes a former one.
-// An empty URL changes nothing.
+// MovedTo returns the identity with another base URL. The present one becomes a former one, unless
+// the new one is the same in another spelling. An empty URL changes nothing.
 func (id Identity) MovedTo(baseURL string) Identity {
 	if baseURL == "" || baseURL == id.BaseURL {
 		return id
 	}
-	former := slices.DeleteFunc(id.Addresses(), func(u string) bool { return u == baseURL })
+	former := slices.DeleteFunc(id.Addresses(), func(u string) bool { return fhir.SameBase(u, baseURL) })
 	id.BaseURL, id.Former = baseURL, strings.Join(former, " ")
 	return id
 }

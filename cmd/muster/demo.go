@@ -16,6 +16,7 @@ import (
 
 	"muster/internal/humanize"
 	"muster/internal/load"
+	"muster/internal/oserror"
 	"muster/internal/synth"
 
 	"github.com/alecthomas/kong"
@@ -33,7 +34,7 @@ type demoCmd struct {
 func (c *demoCmd) Run(a app) (err error) {
 	dir, err := os.MkdirTemp("", "muster-demo")
 	if err != nil {
-		return err
+		return noRoom(err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	data := filepath.Join(dir, "data")
@@ -41,6 +42,10 @@ func (c *demoCmd) Run(a app) (err error) {
 
 	out.title("1. A synthetic directory")
 	want, err := c.fill(a, out, filepath.Join(dir, "generated"), data)
+	var disk *oserror.Error
+	if errors.As(oserror.Wrap(dir, err), &disk) {
+		return noRoom(err)
+	}
 	if err != nil {
 		return err
 	}
@@ -76,6 +81,11 @@ func (c *demoCmd) Run(a app) (err error) {
 	out.line("  curl '%s/HealthcareService?location.address-city=Balmain&_include=HealthcareService:organization&_pretty=true'", base)
 	out.line(`  curl -i -X POST '%s/$export' -H 'Content-Type: application/fhir+json' -H 'Prefer: respond-async' -d '%s'`, base, exportBody(exampleOne[:1]))
 	return <-ended
+}
+
+// noRoom says what to do about an error of the folder for temporary files.
+func noRoom(err error) error {
+	return fmt.Errorf("write the demonstration to the folder for temporary files: %w: make space, or set another folder for temporary files (TMPDIR)", err)
 }
 
 // fill generates a synthetic directory, loads it, and returns the number of resources of

@@ -207,6 +207,50 @@ func TestRapidReset(t *testing.T) {
 	eventually(t, "the memory is free", func() bool { return u.server.memory.Used() == 0 })
 }
 
+// TestAbandonedRequests resets streams whose searches run. Each counts as several requests, and when
+// the client continues, its connection is closed.
+func TestAbandonedRequests(t *testing.T) {
+	t.Attr("requirements", "RL-04")
+	observer := &countingObserver{}
+	u := startHTTP2(t, func(c *Config) { c.Limits.Searches, c.Limits.Rate, c.Limits.Burst, c.Observer = 0, 0.001, 50, observer })
+	c := dialHTTP2(t, "127.0.1.1", u.address, u.config)
+	end := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, c)
+		end <- err
+	}()
+	stream := uint32(1)
+	for n := range 5 {
+		_, _ = c.Write(requestFrame(stream, "GET", searchPath, true))
+		eventually(t, "the search runs", func() bool { return u.searches.running.Load() == 1 })
+		if n == 4 { // the limit lets the client abandon five
+			observer.mu.Lock()
+			if observer.refused[RefusedRate] != 0 {
+				t.Errorf("refused: %v", observer.refused)
+			}
+			observer.mu.Unlock()
+		}
+		_, _ = c.Write(encodeFrame(frameReset, 0, stream, []byte{0, 0, 0, 8}))
+		eventually(t, "the search ends", func() bool { return u.searches.running.Load() == 0 })
+		stream += 2
+	}
+	eventually(t, "further requests are refused", func() bool {
+		_, _ = c.Write(requestFrame(stream, "GET", searchPath, true))
+		stream += 2
+		observer.mu.Lock()
+		defer observer.mu.Unlock()
+		return observer.refused[RefusedRate] > 0
+	})
+	for range 60 {
+		_, _ = c.Write(requestFrame(stream, "GET", searchPath, true))
+		stream += 2
+	}
+	if err := <-end; err != nil {
+		t.Errorf("the connection ends with %v", err)
+	}
+	u.honest()
+}
+
 // TestControlFloods sends pings and settings, and does not read the answers. The server closes the
 // connection or reads no more. Another client is answered meanwhile.
 func TestControlFloods(t *testing.T) {

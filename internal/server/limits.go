@@ -123,6 +123,12 @@ func (s *Server) identify(r *http.Request, x *requestState) {
 	x.from = client.Of(auth.From(r.Context()), from)
 }
 
+// fromProxy reports whether a proxy sent the request, whose connection other clients use too.
+func (s *Server) fromProxy(r *http.Request) bool {
+	peer, _ := netip.ParseAddr(remoteAddress(r))
+	return s.trusts(peer.Unmap())
+}
+
 // trusts reports whether the server reads the X-Forwarded-For that a peer has sent.
 func (s *Server) trusts(peer netip.Addr) bool {
 	return s.BehindProxy && (len(s.TrustedProxies) == 0 || s.isTrustedProxy(peer))
@@ -166,6 +172,7 @@ type clients struct {
 // usage is the usage of one client. Its fields are protected by clients.mu.
 type usage struct {
 	rate      *rate.Limiter
+	refusals  *rate.Limiter // of requests beyond rate, until the client floods the server
 	downloads int
 	searches  chan struct{} // holds one for each search that runs
 	lastSeen  time.Time
@@ -195,6 +202,7 @@ func (c *clients) entry(a client.Allowance) *usage {
 	if one == nil {
 		one = &usage{
 			rate:     rate.NewLimiter(rate.Limit(c.limits.Rate*float64(a.Factor)), c.limits.Burst*a.Factor),
+			refusals: rate.NewLimiter(rate.Limit(c.limits.Rate*float64(a.Factor)), c.limits.Burst*a.Factor),
 			searches: make(chan struct{}, c.limits.Searches*a.Factor),
 		}
 		c.byName[a.Name] = one
@@ -250,6 +258,30 @@ func (c *clients) takeRequest(of client.Client) (wait time.Duration) {
 	return wait
 }
 
+// floods counts a request that is refused because of its rate, and reports whether the client
+// continues to send more than twice as many as it may.
+func (c *clients) floods(of client.Client) (floods bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, one := range c.entries(of) {
+		floods = !one.refusals.AllowN(c.now(), 1) || floods
+	}
+	return floods
+}
+
+// abandonedCost is for how many requests one counts that the client abandons: the server has begun
+// the work, and with HTTP/2 it costs a client nothing to send many such requests.
+const abandonedCost = 10
+
+// abandon counts a request that the client has abandoned.
+func (c *clients) abandon(of client.Client) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, one := range c.entries(of) {
+		one.rate.ReserveN(c.now(), min(abandonedCost-1, one.rate.Burst()))
+	}
+}
+
 // startDownload counts a download until done is called. A nil done means that the client
 // has reached its limit.
 func (c *clients) startDownload(of client.Client) (done func()) {
@@ -294,7 +326,13 @@ func (s *Server) checkRate(r *http.Request) error {
 		return nil
 	}
 	s.countRefusal(RefusedRate)
-	return throttled(int(math.Ceil(wait.Seconds())), fmt.Sprintf("You sent more than %g requests per second: wait for the number of seconds in Retry-After before the next request.", s.Limits.Rate))
+	err := throttled(int(math.Ceil(wait.Seconds())), fmt.Sprintf("You sent more than %g requests per second: wait for the number of seconds in Retry-After before the next request.", s.Limits.Rate))
+	if s.clients.floods(stateOf(r).from) && !s.fromProxy(r) {
+		// A refusal costs more than the request that provokes it; a new connection costs the
+		// client as much.
+		err.header.Set("Connection", "close")
+	}
+	return err
 }
 
 // downloadWait is the Retry-After for a client with too many downloads, in seconds.
@@ -339,7 +377,7 @@ func (s *Server) tooManySearches() error {
 	return throttled(int(searchWait.Seconds()), fmt.Sprintf("You are running %d searches, which is the limit: wait for a search to end.", s.clients.limits.Searches))
 }
 
-func throttled(seconds int, text string) error {
+func throttled(seconds int, text string) refusal {
 	return refusal{kind: rateLimited, text: text, header: http.Header{"Retry-After": {strconv.Itoa(max(1, seconds))}}}
 }
 

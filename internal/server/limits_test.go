@@ -81,6 +81,29 @@ func TestRateLimit(t *testing.T) {
 	}
 }
 
+// TestFloodsClose checks that a client that continues far beyond its rate loses its connection, and
+// that a proxy does not.
+func TestFloodsClose(t *testing.T) {
+	t.Attr("requirements", "RL-04")
+	for _, proxy := range []bool{false, true} {
+		u := startServer(t, func(c *Config) {
+			c.Now, c.BehindProxy = testkit.NewClock(time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)).Now, proxy
+			c.Limits = Limits{Rate: 1, Burst: 2}
+		})
+		for n := range 8 {
+			r := u.request("GET", "/api/v1/fhir/metadata", "", "X-Forwarded-For: 203.0.113.9")
+			want, code := 429, fhir.CodeThrottled
+			if n < 2 {
+				want, code = 200, ""
+			}
+			u.wantStatus(r, want, code)
+			if closes := n >= 4 && !proxy; r.Close != closes {
+				t.Errorf("proxy %t, request %d: the connection closes: %t", proxy, n+1, r.Close)
+			}
+		}
+	}
+}
+
 // TestClientsAreSeparateAndEvicted checks that each client has its own limits and that
 // idle clients are evicted.
 func TestClientsAreSeparateAndEvicted(t *testing.T) {

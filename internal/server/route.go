@@ -2,6 +2,8 @@ package server
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -105,7 +107,11 @@ func (s *Server) endpoint(route route) http.Handler {
 			if err := s.checkRate(r); err != nil {
 				return err
 			}
-			return s.withMemory(w, r, serve)
+			err := s.withMemory(w, r, serve)
+			if err != nil && errors.Is(r.Context().Err(), context.Canceled) {
+				s.clients.abandon(stateOf(r).from)
+			}
+			return err
 		}); err != nil {
 			s.writeOutcome(w, r, err)
 		}

@@ -111,9 +111,9 @@ func backupUnderLoad(t *testing.T, p deployment) {
 	restored.verify(t)
 }
 
-// restoreDump creates a database on the server of another one, restores a dump into it,
-// and returns its URL.
-func restoreDump(t *testing.T, other, dump string) string {
+// restoreDump creates a database on the server of another one, restores a dump into it, or some
+// sections of it, and returns its URL.
+func restoreDump(t *testing.T, other, dump string, sections ...string) string {
 	t.Helper()
 	u, err := url.Parse(other)
 	if err != nil {
@@ -136,11 +136,20 @@ func restoreDump(t *testing.T, other, dump string) string {
 	t.Cleanup(func() { run("postgres", "DROP DATABASE "+name+" WITH (FORCE)") })
 	run(name, "CREATE SCHEMA IF NOT EXISTS "+schema)
 	u.Path = "/" + name
-	restore := exec.Command("pg_restore", "--no-owner", "--schema="+schema, "--dbname="+plainURL(t, u.String()), dump)
-	if output, err := restore.CombinedOutput(); err != nil {
+	restoreSections(t, u.String(), dump, sections...)
+	return u.String()
+}
+
+// restoreSections restores some sections of a dump into a database, or all of it.
+func restoreSections(t *testing.T, database, dump string, sections ...string) {
+	t.Helper()
+	args := []string{"--no-owner", "--schema=" + schemaOf(t, database), "--dbname=" + plainURL(t, database)}
+	for _, section := range sections {
+		args = append(args, "--section="+section)
+	}
+	if output, err := exec.Command("pg_restore", append(args, dump)...).CombinedOutput(); err != nil {
 		t.Fatalf("pg_restore: %v\n%s", err, output)
 	}
-	return u.String()
 }
 
 // schemaOf returns the schema of the tables.

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -167,6 +168,67 @@ func TestRestoredInPlace(t *testing.T) {
 	again := p.serve(t, "", "--sweep-every", "50ms")
 	again.wait(again.kickOff(everyPractitioner))
 	again.noOrphans(p.data, len(before)+1) // files of unknown jobs are kept for an hour
+}
+
+// TestHalfRestoredDump restores parts of a dump. Without indexes or with a missing table nothing is
+// served, and the server and the check say why; with missing rows the exports that need them fail.
+// Complete, it is served, also from its files folder alone.
+func TestHalfRestoredDump(t *testing.T) {
+	p := newPostgresDeployment(t)
+	p.load(t, practitioners(t, 300, "Half"))
+	production := p.serve(t, "", "--part-bytes", "20000")
+	before := production.wait(production.kickOff(everyPractitioner))
+	want := files(t, before)
+	out := filepath.Join(t.TempDir(), "copy")
+	p.command(t, "backup", "--out", out)
+	production.Kill()
+
+	dump := filepath.Join(out, "directory.dump")
+	restored := deployment{data: out, address: p.address, database: restoreDump(t, p.database, dump, "pre-data", "data")}
+	incomplete := func(what string) {
+		t.Helper()
+		restored.refused(t, restored, "the database is incomplete", what, "restore the dump again")
+		if said, err := muster.Run(append([]string{"check"}, restored.options()...)...); err == nil || !strings.Contains(said, "the database is incomplete") {
+			t.Errorf("the check says %q, %v", said, err)
+		}
+	}
+	incomplete("1 of the 1 indexes of table clock")
+	restoreSections(t, restored.database, dump, "post-data")
+	restored.run(t, `ALTER TABLE ix_string RENAME TO elsewhere`)
+	incomplete("table ix_string is missing")
+	restored.run(t, `ALTER TABLE elsewhere RENAME TO ix_string`)
+
+	restored.verify(t)
+	s := restored.serve(t, "", "--part-bytes", "20000")
+	for n, part := range files(t, before) { // the same base URL
+		if string(part) != string(want[n]) {
+			t.Errorf("part %d has changed", n)
+		}
+	}
+	s.wait(s.kickOff(everyPractitioner))
+	s.Kill()
+
+	restored.run(t, `DELETE FROM resource WHERE row_key IN (SELECT row_key FROM resource ORDER BY row_key DESC LIMIT 5)`)
+	if said, err := muster.Run(append([]string{"check"}, restored.options()...)...); err == nil {
+		t.Errorf("lost rows are not found: %s", said)
+	}
+	again := restored.serve(t, "")
+	if m, err := again.Wait(t.Context(), again.kickOff(everyPractitioner)); err == nil || !strings.Contains(err.Error(), "are damaged") {
+		t.Errorf("an export without the lost rows: %+v, %v", m, err)
+	}
+}
+
+// run runs a statement on the database of the deployment.
+func (p deployment) run(t *testing.T, statement string) {
+	t.Helper()
+	db, err := sql.Open("pgx", p.database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
 }
 
 // TestJobStoreOfBackup combines the jobs.db of a backup with a newer directory.db: the

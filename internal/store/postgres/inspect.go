@@ -56,6 +56,9 @@ func (i *Inspection) open(ctx context.Context, expect store.Identity) error {
 	if err := checkVersion(ctx, i.db, "jobs", jobsVersion); err != nil {
 		return err
 	}
+	if err := checkComplete(ctx, i.db); err != nil {
+		return err
+	}
 	var known bool
 	var err error
 	if i.info, known, err = metasql.Read(ctx, i.db); err != nil {

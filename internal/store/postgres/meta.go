@@ -40,6 +40,9 @@ func (s *Store) prepare(ctx context.Context, o store.Options) error {
 	if err := migrate(ctx, s.gate); err != nil {
 		return err
 	}
+	if err := checkComplete(ctx, s.gate); err != nil {
+		return err
+	}
 	s.info, err = meta.Establish(ctx, s.gate, o)
 	return err
 }

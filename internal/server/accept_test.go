@@ -325,12 +325,12 @@ func TestUnreadDownloads(t *testing.T) {
 			_, _ = io.WriteString(c, "GET "+filePath+" HTTP/1.1\r\nHost: x\r\n\r\n")
 		}
 	}
-	eventually(t, "downloads run", func() bool { return s.files.Used() >= 5 })
+	eventually(t, "downloads run", func() bool { return s.downloads.Used() >= 5 })
 	if status, err := u.getFrom("127.0.2.1", filePath); status != 200 || err != nil {
 		t.Errorf("a download of another client: %d, %v", status, err)
 	}
-	if s.files.Used() > 40 || s.connections.Used() > 40 {
-		t.Errorf("%d files, %d connections", s.files.Used(), s.connections.Used())
+	if s.downloads.Used() > 40 || s.connections.Used() > 40 {
+		t.Errorf("%d downloads, %d connections", s.downloads.Used(), s.connections.Used())
 	}
 }
 

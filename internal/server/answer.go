@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -42,13 +43,21 @@ func (s *Server) withMemory(w http.ResponseWriter, r *http.Request, serve func(*
 	return err
 }
 
-// takeFile counts the open file of a download until done is called.
-func (s *Server) takeFile(w http.ResponseWriter, r *http.Request) (done func(), err error) {
-	h, err := s.files.Take(stateOf(r).from, 1, func() {
+// downloadWait is the Retry-After for a client with too many downloads, in seconds.
+const downloadWait = 5
+
+// startDownload counts a download, which has a file open, until done is called. If other clients
+// need the files more, it is broken off.
+func (s *Server) startDownload(w http.ResponseWriter, r *http.Request) (done func(), err error) {
+	h, err := s.downloads.Take(stateOf(r).from, 1, func() {
 		if out, ok := w.(*responseRecorder); ok {
 			out.breakOff()
 		}
 	})
+	if errors.Is(err, share.ErrLimit) {
+		s.countRefusal(RefusedDownload)
+		err = throttled(downloadWait, fmt.Sprintf("You are downloading %d files, which is the limit: wait for a download to end.", s.Limits.Downloads))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -171,14 +171,13 @@ type clients struct {
 
 // usage is the usage of one client. Its fields are protected by clients.mu.
 type usage struct {
-	rate      *rate.Limiter
-	refusals  *rate.Limiter // of requests beyond rate, until the client floods the server
-	downloads int
-	searches  chan struct{} // holds one for each search that runs
-	lastSeen  time.Time
+	rate     *rate.Limiter
+	refusals *rate.Limiter // of requests beyond rate, until the client floods the server
+	searches chan struct{} // holds one for each search that runs
+	lastSeen time.Time
 }
 
-// A client without requests for idleTimeout and without downloads is evicted. There are
+// A client without requests for idleTimeout and without searches is evicted. There are
 // never more than maxClients entries; further clients share the entry overflow.
 const (
 	idleTimeout = time.Minute
@@ -229,7 +228,7 @@ func (c *clients) evictIdle(now time.Time) {
 	}
 	c.evicted = now
 	for name, one := range c.byName {
-		if one.downloads == 0 && len(one.searches) == 0 && now.Sub(one.lastSeen) >= idleTimeout {
+		if len(one.searches) == 0 && now.Sub(one.lastSeen) >= idleTimeout {
 			delete(c.byName, name)
 		}
 	}
@@ -282,33 +281,6 @@ func (c *clients) abandon(of client.Client) {
 	}
 }
 
-// startDownload counts a download until done is called. A nil done means that the client
-// has reached its limit.
-func (c *clients) startDownload(of client.Client) (done func()) {
-	if c.limits.Downloads == 0 {
-		return func() {}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	all := c.entries(of)
-	for n, a := range of.Allowances()[:len(all)] {
-		if all[n].downloads >= c.limits.Downloads*a.Factor {
-			return nil
-		}
-	}
-	for _, one := range all {
-		one.downloads++
-	}
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for _, one := range all {
-			one.downloads--
-			one.lastSeen = c.now()
-		}
-	}
-}
-
 // searches returns the semaphores of a client's searches.
 func (c *clients) searches(of client.Client) (all []chan struct{}) {
 	c.mu.Lock()
@@ -333,18 +305,6 @@ func (s *Server) checkRate(r *http.Request) error {
 		err.header.Set("Connection", "close")
 	}
 	return err
-}
-
-// downloadWait is the Retry-After for a client with too many downloads, in seconds.
-const downloadWait = 5
-
-// startDownload checks the number of downloads of the client.
-func (s *Server) startDownload(r *http.Request) (done func(), err error) {
-	if done = s.clients.startDownload(stateOf(r).from); done != nil {
-		return done, nil
-	}
-	s.countRefusal(RefusedDownload)
-	return nil, throttled(downloadWait, fmt.Sprintf("You are downloading %d files, which is the limit: wait for a download to end.", s.Limits.Downloads))
 }
 
 // searchWait is how long a search waits for a slot. It equals the time limit of a search

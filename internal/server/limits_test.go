@@ -109,21 +109,20 @@ func TestFloodsClose(t *testing.T) {
 func TestClientsAreSeparateAndEvicted(t *testing.T) {
 	t.Attr("requirements", "RL-04")
 	now := time.Unix(1000, 0)
-	c := newClients(Limits{Rate: 1, Burst: 1, Downloads: 1}.withDefaults(), func() time.Time { return now })
+	c := newClients(Limits{Rate: 1, Burst: 1, Searches: 1}.withDefaults(), func() time.Time { return now })
 	a, b, other := client.Client{Name: "a"}, client.Client{Name: "b"}, client.Client{Name: "c"}
 	if c.takeRequest(a) != 0 || c.takeRequest(b) != 0 || c.takeRequest(a) == 0 {
 		t.Error("two clients share an allowance, or one has more than its own")
 	}
-	ended := c.startDownload(a)
-	if ended == nil || c.startDownload(a) != nil || c.startDownload(b) == nil {
-		t.Fatal("downloads are counted wrong")
+	for _, searching := range []client.Client{a, b} {
+		c.searches(searching)[0] <- struct{}{}
 	}
 	now = now.Add(2 * idleTimeout)
 	c.takeRequest(other)
-	if len(c.byName) != 3 { // a and b still download
+	if len(c.byName) != 3 { // a and b still search
 		t.Errorf("%d clients are known, want a, b and c", len(c.byName))
 	}
-	ended()
+	<-c.searches(a)[0]
 	now = now.Add(2 * idleTimeout)
 	c.takeRequest(other)
 	if c.byName["a"] != nil {
@@ -145,17 +144,14 @@ func TestClientsAreSeparateAndEvicted(t *testing.T) {
 func TestAllowancesOfNetworks(t *testing.T) {
 	t.Attr("requirements", "RL-04")
 	now := time.Unix(1000, 0)
-	c := newClients(Limits{Rate: 1, Burst: 1, Downloads: 1, Searches: 1}.withDefaults(), func() time.Time { return now })
+	c := newClients(Limits{Rate: 1, Burst: 1, Searches: 1}.withDefaults(), func() time.Time { return now })
 	of := func(n int) client.Client { return client.Client{Name: fmt.Sprint(n), Wider: "network"} }
 	for n := range client.WiderFactor {
 		if c.takeRequest(of(n)) != 0 || c.takeRequest(of(n)) == 0 {
 			t.Errorf("client %d has more or less than its own rate", n)
 		}
-		if c.startDownload(of(n)) == nil || c.startDownload(of(n)) != nil {
-			t.Errorf("client %d has more or less than its own downloads", n)
-		}
 	}
-	if c.takeRequest(of(9)) == 0 || c.startDownload(of(9)) != nil {
+	if c.takeRequest(of(9)) == 0 {
 		t.Error("a network has more than its allowance")
 	}
 	if c.takeRequest(client.Client{Name: "x", Wider: "another"}) != 0 {

@@ -132,16 +132,11 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, serve handler) e
 	if err := discardBody(w, r, s.Limits.Body); err != nil {
 		return err
 	}
-	done, err := s.startDownload(r)
+	done, err := s.startDownload(w, r)
 	if err != nil {
 		return err
 	}
 	defer done()
-	closed, err := s.takeFile(w, r)
-	if err != nil {
-		return err
-	}
-	defer closed()
 	if err := share.Reserve(r.Context(), downloadBytes); err != nil {
 		return err
 	}

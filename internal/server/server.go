@@ -150,7 +150,7 @@ type Server struct {
 	clients     *clients
 	connections *share.Pool // of the listeners
 	memory      *share.Pool // bytes of requests and answers under way
-	files       *share.Pool // open files of downloads
+	downloads   *share.Pool // number under way; each has a file open
 	readiness   singleflight.Group
 	basePath    string
 	routes      []route
@@ -171,7 +171,7 @@ func New(c Config) (*Server, error) {
 	s := &Server{Config: c, clients: newClients(c.Limits, c.Now),
 		connections: share.New(int64(c.Limits.Connections), int64(c.Limits.ClientConnections)),
 		memory:      share.New(c.Limits.Memory, c.Limits.ClientMemory),
-		files:       share.New(int64(c.Limits.Connections), 0),
+		downloads:   share.New(int64(c.Limits.Connections), int64(c.Limits.Downloads)),
 		basePath:    basePath, bodyTimeout: bodyTimeout}
 	s.mount(s.exportRoutes())
 	s.mount(s.pollRoutes())

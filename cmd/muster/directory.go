@@ -25,6 +25,8 @@ type directory interface {
 	Info() store.Identity
 	// AdoptBaseURL sets the base URL of a directory that has none yet.
 	AdoptBaseURL(ctx context.Context, baseURL string) error
+	// SearchLoad returns how many searches and reads of this process run and wait, by lane.
+	SearchLoad() map[string]store.LaneLoad
 	// Ping checks that the database answers.
 	Ping(ctx context.Context) error
 	// Now returns the time of the clock that all processes on the directory share.

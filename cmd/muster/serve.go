@@ -17,6 +17,7 @@ import (
 	"muster/internal/conformance"
 	"muster/internal/export"
 	"muster/internal/failpoint"
+	"muster/internal/job"
 	"muster/internal/metrics"
 	"muster/internal/policy"
 	"muster/internal/search"
@@ -300,10 +301,11 @@ func (c *serveCmd) openStores(ctx context.Context, s *runningServer, registry *c
 	return err
 }
 
-// watch makes each scrape of the metrics read the live exports, the disks, the certificate, and
+// watch makes each scrape of the metrics read the live exports, the searches, the disks, the certificate, and
 // when the directory was loaded and backed up.
 func (c *serveCmd) watch(s *runningServer) {
-	s.metrics.WatchJobs(s.directory, s.directory.Now)
+	s.metrics.WatchJobs(s.directory, s.directory.Now, job.DefaultSlices.Long)
+	s.metrics.WatchSearches(s.directory)
 	s.metrics.WatchTimes(s.directory)
 	s.metrics.WatchDisk("files", filesFolder(c.Data))
 	if c.Database == "" {
@@ -399,6 +401,9 @@ func (c *serveCmd) listen(ctx context.Context, s *runningServer) (err error) {
 // base URL open.
 func (c *serveCmd) prepare(ctx context.Context, s *runningServer, handler *server.Server) error {
 	s.handler = handler
+	for name, pool := range handler.Pools() {
+		s.metrics.WatchPool(name, pool)
+	}
 	s.http = &http.Server{
 		Handler:                      handler,
 		DisableGeneralOptionsHandler: true, // the handler answers OPTIONS *

@@ -59,7 +59,17 @@ func testStartLog(t *testing.T, database string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	text, err := io.ReadAll(scrape.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
 	_ = scrape.Body.Close()
+	for _, want := range []string{`muster_pool_used{pool="connections"} 0`, `muster_pool_largest{pool="memory"} 0`, `muster_pool_used{pool="downloads"} 0`,
+		`muster_searches{lane="fast",state="waiting"} 0`, `muster_selections{lane="long",state="running"} 0`} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%s is not among the metrics", want)
+		}
+	}
 	for deadline := time.Now().Add(testkit.Patience); !strings.Contains(log.String(), "msg=resources") && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}

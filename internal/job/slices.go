@@ -37,6 +37,13 @@ func (s Slices) Next(ran time.Duration) (slice time.Duration, ok bool) {
 	return 0, false
 }
 
+// Long reports whether a selection that has run for some time is next in a slice that never occupies
+// all workers, or has used up its last slice.
+func (s Slices) Long(ran time.Duration) bool {
+	slice, ok := s.Next(ran)
+	return slice >= longSlice || !ok
+}
+
 // before returns how long a selection has run before its first slice of at least a length.
 func (s Slices) before(length time.Duration) (ran time.Duration) {
 	for _, slice := range s {
@@ -103,6 +110,5 @@ func (l lanes) leave() { <-l.places }
 // isLong reports whether a task may run for a long slice. A part is not long: others
 // wait for one of the parts of a job, not for all.
 func (l lanes) isLong(t *store.Task) bool {
-	slice, ok := l.slices.Next(time.Duration(t.Job.Selected) * time.Millisecond)
-	return t.Part == nil && (slice >= longSlice || !ok)
+	return t.Part == nil && l.slices.Long(time.Duration(t.Job.Selected)*time.Millisecond)
 }

@@ -25,6 +25,22 @@ type fakeJobs struct {
 
 func (j fakeJobs) Live(context.Context) ([]store.Job, error) { return j.live, j.err }
 
+// long reports whether the next slice of a selection is long.
+func long(ran time.Duration) bool { return ran > time.Second }
+
+// fakePool is a pool of memory, of which one client holds a third.
+type fakePool struct{}
+
+func (fakePool) Used() int64    { return 900 }
+func (fakePool) Largest() int64 { return 300 }
+
+// fakeSearches are searches of which one runs.
+type fakeSearches struct{}
+
+func (fakeSearches) SearchLoad() map[string]store.LaneLoad {
+	return map[string]store.LaneLoad{"slow": {Running: 1, Waiting: 7}}
+}
+
 func scrape(t *testing.T, m *Metrics) string {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -41,8 +57,12 @@ func TestMetrics(t *testing.T) {
 	m.WatchJobs(fakeJobs{live: []store.Job{
 		{State: store.Accepted, Created: 90_000, Progress: 90_000},
 		{State: store.Accepted, Created: 95_000, Progress: 95_000},
+		{State: store.Selecting, Created: 95_000, Progress: 95_000, Lease: 101_000, Selected: 1000},
+		{State: store.Selecting, Created: 95_000, Progress: 95_000, Selected: 2000},
 		{State: store.Writing, Created: 40_000, Progress: 98_000, Lease: 101_000},
-	}}, func() time.Time { return now })
+	}}, func() time.Time { return now }, long)
+	m.WatchPool("memory", fakePool{})
+	m.WatchSearches(fakeSearches{})
 	m.Request("/fhir/Binary/{id}", "GET", 200, 30*time.Millisecond, 1000)
 	m.Request("/fhir/Binary/{id}", "BREW", 405, time.Millisecond, 10)
 	m.Request("/fhir/$export", "POST", 503, time.Millisecond, 10)
@@ -58,8 +78,11 @@ func TestMetrics(t *testing.T) {
 	text := scrape(t, m)
 	for _, want := range []string{
 		`muster_build_info{committed="2026-11-30T01:02:03Z",revision="abc",version="1.2.3"} 1`,
-		`muster_jobs{state="accepted"} 2`, `muster_jobs{state="selecting"} 0`, `muster_jobs{state="writing"} 1`,
-		`muster_queue_age_seconds 10`, `muster_oldest_job_seconds 60`, `muster_stalled_seconds 2`,
+		`muster_jobs{state="accepted"} 2`, `muster_jobs{state="selecting"} 2`, `muster_jobs{state="writing"} 1`,
+		`muster_queue_age_seconds 10`, `muster_oldest_job_seconds 60`, `muster_stalled_seconds 5`,
+		`muster_selections{lane="short",state="waiting"} 2`, `muster_selections{lane="short",state="running"} 1`, `muster_selections{lane="long",state="waiting"} 1`,
+		`muster_selections{lane="long",state="running"} 0`, `muster_pool_used{pool="memory"} 900`, `muster_pool_largest{pool="memory"} 300`,
+		`muster_searches{lane="slow",state="running"} 1`, `muster_searches{lane="slow",state="waiting"} 7`,
 		`muster_http_request_seconds_count{method="GET",route="/fhir/Binary/{id}",status="200"} 1`,
 		`muster_http_request_seconds_count{method="other",route="/fhir/Binary/{id}",status="405"} 1`,
 		`muster_http_sent_bytes_total{route="/fhir/Binary/{id}"} 1010`,
@@ -78,7 +101,7 @@ func TestMetrics(t *testing.T) {
 // TestUnreadableJobs checks that the other metrics are served without a database.
 func TestUnreadableJobs(t *testing.T) {
 	m := New(Build{})
-	m.WatchJobs(fakeJobs{err: errors.New("gone")}, time.Now)
+	m.WatchJobs(fakeJobs{err: errors.New("gone")}, time.Now, long)
 	if text := scrape(t, m); !strings.Contains(text, "muster_audit_lost_total 0") || strings.Contains(text, "muster_jobs{") {
 		t.Errorf("got\n%s", text)
 	}
@@ -91,7 +114,9 @@ func TestDocumentation(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := New(Build{})
-	m.WatchJobs(fakeJobs{}, time.Now)
+	m.WatchJobs(fakeJobs{}, time.Now, long)
+	m.WatchPool("memory", fakePool{})
+	m.WatchSearches(fakeSearches{})
 	m.WatchDisk("data", t.TempDir())
 	m.WatchLog(fakeLog{})
 	m.WatchCertificate(time.Now)

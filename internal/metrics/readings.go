@@ -27,6 +27,26 @@ func (m *Metrics) WatchLog(log store.WriteAheadLog) {
 	})
 }
 
+// WatchPool makes each scrape read how much of a pool all clients hold, and the one with the most.
+func (m *Metrics) WatchPool(name string, pool interface {
+	Used() int64
+	Largest() int64
+}) {
+	for desc, read := range map[*prometheus.Desc]func() int64{poolDesc: pool.Used, largestDesc: pool.Largest} {
+		m.watch(desc, func(context.Context) (float64, error) { return float64(read()), nil }, name)
+	}
+}
+
+// WatchSearches makes each scrape read how many searches run and wait in each lane.
+func (m *Metrics) WatchSearches(searches interface {
+	SearchLoad() map[string]store.LaneLoad
+}) {
+	for lane := range searches.SearchLoad() {
+		m.watch(searchesDesc, func(context.Context) (float64, error) { return float64(searches.SearchLoad()[lane].Running), nil }, lane, "running")
+		m.watch(searchesDesc, func(context.Context) (float64, error) { return float64(searches.SearchLoad()[lane].Waiting), nil }, lane, "waiting")
+	}
+}
+
 // WatchCertificate makes each scrape read the end of the TLS certificate.
 func (m *Metrics) WatchCertificate(expires func() time.Time) {
 	m.watch(certificateDesc, func(context.Context) (float64, error) { return unixSeconds(fhir.InstantOf(expires())), nil })
@@ -47,6 +67,9 @@ func (m *Metrics) WatchTimes(times interface {
 var (
 	diskDesc        = prometheus.NewDesc("muster_disk_free_bytes", "Free space of the disk of the databases (data) and of the export files (files).", []string{"disk"}, nil)
 	logDesc         = prometheus.NewDesc("muster_wal_bytes", "Size of the write-ahead log of the database.", nil, nil)
+	poolDesc        = prometheus.NewDesc("muster_pool_used", "What all clients hold of a pool: connections, memory in bytes, or downloads.", []string{"pool"}, nil)
+	largestDesc     = prometheus.NewDesc("muster_pool_largest", "What the client with the most holds of a pool.", []string{"pool"}, nil)
+	searchesDesc    = prometheus.NewDesc("muster_searches", "Searches and reads by lane (read, fast or slow) and state (running or waiting).", []string{"lane", "state"}, nil)
 	certificateDesc = prometheus.NewDesc("muster_certificate_expiry_timestamp_seconds", "End of the TLS certificate.", nil, nil)
 	loadDesc        = prometheus.NewDesc("muster_last_load_timestamp_seconds", "End of the last load into the directory, or 0.", nil, nil)
 	backupDesc      = prometheus.NewDesc("muster_last_backup_timestamp_seconds", "End of the last backup of the directory, or 0.", nil, nil)

@@ -329,6 +329,9 @@ func TestUnreadDownloads(t *testing.T) {
 	if status, err := u.getFrom("127.0.2.1", filePath); status != 200 || err != nil {
 		t.Errorf("a download of another client: %d, %v", status, err)
 	}
+	if most := s.Pools()["downloads"].Largest(); most < 1 || most > 5 {
+		t.Errorf("a client downloads %d files", most)
+	}
 	if s.downloads.Used() > 40 || s.connections.Used() > 40 {
 		t.Errorf("%d downloads, %d connections", s.downloads.Used(), s.connections.Used())
 	}

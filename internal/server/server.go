@@ -189,6 +189,12 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
+// Pools returns what the connections and the requests under way take of the server, by name:
+// connections, memory (in bytes) and downloads.
+func (s *Server) Pools() map[string]*share.Pool {
+	return map[string]*share.Pool{"connections": s.connections, "memory": s.memory, "downloads": s.downloads}
+}
+
 // canonicalPaths passes requests whose target is not a canonical path to the handler
 // notFound: CONNECT sends a host, other requests an asterisk, doubled slashes or dot
 // segments. http.ServeMux would answer them itself, in plain text or with a redirect to a

@@ -259,3 +259,16 @@ func (p *Pool) Used() int64 {
 	defer p.mu.Unlock()
 	return p.used
 }
+
+// Largest returns how much the client with the most holds. The zero client does not count: its
+// amount is that of many clients, such as those of a proxy.
+func (p *Pool) Largest() (most int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.holders {
+		if c != (client.Client{}) {
+			most = max(most, p.names[c.Name])
+		}
+	}
+	return most
+}

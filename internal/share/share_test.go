@@ -71,12 +71,15 @@ func TestLimits(t *testing.T) {
 	if _, err := take(p, named("a"), 1<<40); !errors.Is(err, ErrLimit) {
 		t.Errorf("a second one: %v", err)
 	}
-	large.Return()
-	large.Return()
-	if p.Used() != 40 {
-		t.Errorf("%d used", p.Used())
+	if _, err := p.Take(client.Client{}, 100, func() {}); err != nil || p.Used() != 150 || p.Largest() != 10 {
+		t.Errorf("%v; %d used, by one client at most %d, want 150 and 10", err, p.Used(), p.Largest())
 	}
-	if _, err := take(p, client.Client{}, 960); err != nil {
+	large.Return()
+	large.Return()
+	if p.Used() != 140 || p.Largest() != 10 {
+		t.Errorf("%d used, by one client at most %d", p.Used(), p.Largest())
+	}
+	if _, err := take(p, client.Client{}, 860); err != nil {
 		t.Errorf("the program itself: %v", err)
 	}
 	if _, err := take(p, client.Client{}, 41); !errors.Is(err, ErrFull) {

@@ -43,6 +43,9 @@ type SearchResult struct {
 	Exact bool
 }
 
+// LaneLoad is how many searches or reads of a lane run, and how many wait for their turn.
+type LaneLoad struct{ Running, Waiting int }
+
 // Searcher searches the current resources. Each call is one short read transaction with a
 // deadline; it returns [ErrTooCostly] when it exceeds the deadline. A call of a client (package
 // client) waits for its turn, which does not count to the deadline; it returns [ErrBusy] when it

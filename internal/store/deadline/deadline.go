@@ -103,6 +103,16 @@ func NewLanes(o store.Options, connectReads, connectSearches Connect, explain fu
 	}
 }
 
+// Load returns how many calls run and how many wait, by the name of the lane.
+func (l *Lanes) Load() map[string]store.LaneLoad {
+	loads := map[string]store.LaneLoad{}
+	for _, lane := range []*lane{l.reads, l.fast, l.slow} {
+		running, waiting := lane.Load()
+		loads[lane.name] = store.LaneLoad{Running: running, Waiting: waiting}
+	}
+	return loads
+}
+
 // Searcher runs each call of another searcher in a lane and under a deadline. Calls without keys
 // or ids return nothing and run no statement.
 type Searcher struct {

@@ -173,6 +173,9 @@ func (s *Store) openReaders(o store.Options) error {
 	return nil
 }
 
+// SearchLoad returns how many searches and reads of this process run and wait, by lane.
+func (s *Store) SearchLoad() map[string]store.LaneLoad { return s.lanes.Load() }
+
 // Reads implements store.Store.
 func (s *Store) Reads() store.Searcher { return s.lanes.Reads() }
 

@@ -137,8 +137,11 @@ func testSearchesHeld(t *testing.T, open OpenWith) {
 	n := l.hold(func(ctx context.Context, yield func() error) error {
 		return l.store.Bodies(ctx, []store.RowKey{l.key}, func(store.Row, []byte) error { return yield() })
 	})
-	if n < 2 {
-		t.Errorf("%d searches run at once", n)
+	load := l.store.(interface {
+		SearchLoad() map[string]store.LaneLoad
+	}).SearchLoad
+	if n < 2 || load()["fast"].Running != n {
+		t.Errorf("%d searches run at once, and the load is %v", n, load())
 	}
 	l.reads()
 	l.exports()
@@ -147,6 +150,9 @@ func testSearchesHeld(t *testing.T, open OpenWith) {
 	}
 	l.end()
 	l.must(l.search("other"))
+	if idle := (store.LaneLoad{}); load()["fast"] != idle || load()["read"] != idle || load()["slow"] != idle {
+		t.Errorf("nothing runs, and the load is %v", load())
+	}
 }
 
 // testExportsHeld lets exports keep all their connections.

@@ -83,7 +83,21 @@ type damageRun struct {
 
 func (d *damageRun) prepare() error {
 	d.whole = filepath.Join(d.dir, "whole")
-	var err error
+	if err := d.load("--data", d.whole); err != nil {
+		return err
+	}
+	s, err := d.serve(d.whole)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(d.exportWhole(s), s.Terminate()); err != nil {
+		return err
+	}
+	return d.readTables()
+}
+
+// load loads the resources with the options given, and chooses the address of all servers.
+func (d *damageRun) load(options ...string) (err error) {
 	if d.address, err = testkit.FreeAddress(); err != nil {
 		return err
 	}
@@ -98,31 +112,27 @@ func (d *damageRun) prepare() error {
 	if err := os.WriteFile(input, []byte(b.String()), 0o600); err != nil {
 		return err
 	}
-	if _, err := d.program.Run("load", "--data", d.whole, input); err != nil {
-		return err
-	}
-	s, err := d.serve(d.whole)
-	if err != nil {
-		return err
-	}
+	_, err = d.program.Run(append(append([]string{"load"}, options...), input)...)
+	return err
+}
+
+// exportWhole exports the directory without damage.
+func (d *damageRun) exportWhole(s *testkit.Server) error {
 	d.stored = map[string]bool{}
 	for _, filters := range damageFilters {
 		lines, err := d.export(s, filters)
 		if err != nil {
-			return errors.Join(fmt.Errorf("without damage: %w", err), s.Terminate())
+			return fmt.Errorf("without damage: %w", err)
 		}
 		if len(lines) == 0 {
-			return errors.Join(fmt.Errorf("%v selects nothing", filters), s.Terminate())
+			return fmt.Errorf("%v selects nothing", filters)
 		}
 		for _, line := range lines {
 			d.stored[line] = true
 		}
 		d.want = append(d.want, lines)
 	}
-	if err := s.Terminate(); err != nil {
-		return err
-	}
-	return d.readTables()
+	return nil
 }
 
 // readTables reads which table or index each page belongs to.
@@ -151,8 +161,8 @@ func (d *damageRun) readTables() error {
 	return rows.Err()
 }
 
-func (d *damageRun) serve(data string) (*testkit.Server, error) {
-	s, err := d.program.StartServer(d.address, "", "--data", data, "--audit-log", "off")
+func (d *damageRun) serve(data string, options ...string) (*testkit.Server, error) {
+	s, err := d.program.StartServer(d.address, "", append(options, "--data", data, "--audit-log", "off")...)
 	if err != nil {
 		return nil, err
 	}

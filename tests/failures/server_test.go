@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -166,9 +168,9 @@ func (e *environment) cancel(ts *testscript.TestScript, args []string) {
 func (e *environment) runPostgres(ts *testscript.TestScript, args []string) {
 	switch strings.Join(args, "") {
 	case "":
-		e.postgres = pgtest.StartServer(e.t)
-		e.database = pgtest.DatabaseOn(e.t, e.postgres.URL)
-		ts.Setenv("DATABASE", e.database)
+		e.startPostgres(ts)
+	case "checksums":
+		e.startPostgres(ts, "--data-checksums")
 	case "stop":
 		e.postgres.Stop(e.t)
 	case "start":
@@ -176,4 +178,65 @@ func (e *environment) runPostgres(ts *testscript.TestScript, args []string) {
 	default:
 		ts.Fatalf("postgres %s: see README.md", args[0])
 	}
+}
+
+func (e *environment) startPostgres(ts *testscript.TestScript, initdb ...string) {
+	e.postgres = pgtest.StartServer(e.t, initdb...)
+	e.database = pgtest.DatabaseOn(e.t, e.postgres.URL)
+	ts.Setenv("DATABASE", e.database)
+}
+
+// postgresPage is the size of a page of PostgreSQL.
+const postgresPage = 8192
+
+// damage changes pages of a table or an index while PostgreSQL is stopped.
+func (e *environment) damage(ts *testscript.TestScript, args []string) {
+	table, _, _ := strings.Cut(args[0], ".")
+	files, err := pgtest.Files(context.Background(), e.database, table)
+	ts.Check(err)
+	path, name := "", strings.Replace(args[0], ".", "_", 1)
+	for relation, p := range files {
+		if relation == name {
+			path = p
+		}
+	}
+	if path == "" {
+		ts.Fatalf("%s is none of %v", name, files)
+	}
+	e.postgres.Shutdown(e.t)
+	whole, err := os.ReadFile(path)
+	ts.Check(err)
+	damaged := bytes.Clone(whole)
+	for page := range slices.Chunk(damaged, postgresPage) {
+		switch args[1] {
+		case "flip":
+			page[postgresPage-20] ^= 1 // the first row of a table
+		case "zero":
+			clear(page)
+		default:
+			ts.Fatalf("damage: %s: see README.md", args[1])
+		}
+	}
+	e.overwrite(ts, path, damaged)
+	e.undamaged = func() { e.overwrite(ts, path, whole) }
+	e.postgres.Start(e.t)
+}
+
+// undamage restores the pages that the last damage has changed.
+func (e *environment) undamage(*testscript.TestScript, []string) {
+	e.postgres.Shutdown(e.t)
+	e.undamaged()
+	e.postgres.Start(e.t)
+}
+
+// overwrite writes a file in place, so that its owner stays.
+func (e *environment) overwrite(ts *testscript.TestScript, path string, data []byte) {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	ts.Check(err)
+	_, err = f.Write(data)
+	ts.Check(errors.Join(err, f.Close()))
+}
+
+func (e *environment) metrics(ts *testscript.TestScript, _ []string) {
+	ts.Check(e.expect(ts, strings.TrimSuffix(e.server.Base, "/fhir")+"/metrics", "200", "answer"))
 }

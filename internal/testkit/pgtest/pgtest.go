@@ -98,7 +98,7 @@ var shared = sync.OnceValues(func() (*Server, error) {
 	if server := os.Getenv(Variable); server != "" {
 		return &Server{URL: server}, nil
 	}
-	return start()
+	return Run()
 })
 
 //go:embed server.sh
@@ -111,20 +111,21 @@ type Server struct {
 	output *bufio.Scanner
 }
 
-// StartServer starts a server that stops at the end of the test.
-func StartServer(t testing.TB) *Server {
+// StartServer starts a server that stops at the end of the test, with options of initdb.
+func StartServer(t testing.TB, initdb ...string) *Server {
 	t.Helper()
-	s, err := start()
+	s, err := Run(initdb...)
 	if err != nil {
 		missing(t, err)
 	}
-	t.Cleanup(func() { _ = s.stdin.Close() })
+	t.Cleanup(s.Close)
 	return s
 }
 
-// start starts a server that runs until stdin is closed or this process ends.
-func start() (*Server, error) {
-	c := exec.Command("bash", "-c", script)
+// Run starts a server outside a test, with options of initdb. It runs until [Server.Close] or the
+// end of this process.
+func Run(initdb ...string) (*Server, error) {
+	c := exec.Command("bash", append([]string{"-c", script, "server.sh"}, initdb...)...)
 	c.Dir = "/"
 	c.SysProcAttr = ownSession()
 	stdin, err := c.StdinPipe()
@@ -153,19 +154,55 @@ func start() (*Server, error) {
 	return nil, fmt.Errorf("start PostgreSQL: %w\n%s", err, stderr.String())
 }
 
+// Close stops the server and removes its data.
+func (s *Server) Close() { _ = s.stdin.Close() }
+
 // Stop stops the server as a crash does. Its URL stays the same.
-func (s *Server) Stop(t testing.TB) { t.Helper(); s.send(t, "stop") }
+func (s *Server) Stop(t testing.TB) { t.Helper(); s.must(t, "stop") }
+
+// Shutdown stops the server after it has written all pages to its files.
+func (s *Server) Shutdown(t testing.TB) { t.Helper(); s.must(t, "shutdown") }
 
 // Start starts a stopped server.
-func (s *Server) Start(t testing.TB) { t.Helper(); s.send(t, "start") }
+func (s *Server) Start(t testing.TB) { t.Helper(); s.must(t, "start") }
 
-// send sends a command to server.sh and waits for its answer.
-func (s *Server) send(t testing.TB, command string) {
+func (s *Server) must(t testing.TB, command string) {
 	t.Helper()
+	if err := s.Do(command); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Do carries out a command of server.sh: stop, shutdown or start.
+func (s *Server) Do(command string) error {
 	if _, err := fmt.Fprintln(s.stdin, command); err != nil {
-		t.Fatalf("%s PostgreSQL: %v", command, err)
+		return fmt.Errorf("%s PostgreSQL: %w", command, err)
 	}
 	if !s.output.Scan() || s.output.Text() != "done" {
-		t.Fatalf("%s PostgreSQL: %q", command, s.output.Text())
+		return fmt.Errorf("%s PostgreSQL: %q", command, s.output.Text())
 	}
+	return nil
+}
+
+// Files returns the paths of the files of a table and of its indexes by name, also those of its
+// values that are stored apart (TOAST). It takes the URL of the database.
+func Files(ctx context.Context, database, table string) (map[string]string, error) {
+	c, err := pgx.Connect(ctx, database)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close(ctx)
+	rows, err := c.Query(ctx, `WITH heap AS (SELECT $1::regclass::oid AS oid UNION SELECT reltoastrelid FROM pg_class WHERE oid = $1::regclass)
+		SELECT relname, current_setting('data_directory') || '/' || pg_relation_filepath(oid) FROM pg_class
+		WHERE oid IN (SELECT oid FROM heap UNION SELECT indexrelid FROM pg_index WHERE indrelid IN (SELECT oid FROM heap))`, table)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]string{}
+	var name, path string
+	_, err = pgx.ForEachRow(rows, []any{&name, &path}, func() error {
+		files[name] = path
+		return nil
+	})
+	return files, err
 }

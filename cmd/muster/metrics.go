@@ -8,8 +8,9 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
-	"strings"
 	"time"
+
+	"muster/internal/server"
 )
 
 // metricsFlags are the options of the metrics listener.
@@ -52,18 +53,12 @@ func (f *metricsFlags) newMetricsServer(metrics http.Handler, log *slog.Logger) 
 	}
 }
 
-// localHost answers 421 to a request from this machine for a host that is neither an address nor
-// localhost nor listen, the host of --metrics-listen: a page of another site can send such
-// requests from a browser on this machine. Names by which other machines reach the listener are
-// not known.
+// localHost answers 421 to a request from this machine for a host that is neither this machine nor
+// listen, the host of --metrics-listen: a page of another site can send such requests from a browser
+// on this machine. Names by which other machines reach the listener are not known.
 func localHost(listen string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if name, _, err := net.SplitHostPort(host); err == nil {
-			host = name
-		}
-		_, notAddress := netip.ParseAddr(strings.Trim(host, "[]"))
-		if isLocal(r) && notAddress != nil && host != "" && !strings.EqualFold(host, "localhost") && !strings.EqualFold(host, listen) {
+		if isLocal(r) && !server.IsOwnHost(r, listen) {
 			http.Error(w, "this server does not serve the host of the request: use localhost", http.StatusMisdirectedRequest)
 			return
 		}

@@ -15,7 +15,7 @@ func TestMetricsListener(t *testing.T) {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "muster_up 1\n") })
 	flags := metricsFlags{MetricsListen: "metrics.example.org:9090"}
 	handler := flags.newMetricsServer(metrics, slog.New(slog.DiscardHandler)).Handler
-	for _, host := range []string{"localhost:9090", "127.0.0.1", "[::1]:9090", "Metrics.Example.Org:9090", "", "evil.example", "evil.example:9090"} {
+	for _, host := range []string{"localhost:9090", "127.0.0.1", "[::1]:9090", "Metrics.Example.Org:9090", "metrics.example.org.", "", "evil.example", "evil.example:9090"} {
 		for remote, path := range map[string]string{"127.0.0.1:1": "/debug/pprof/", "[::1]:1": "/metrics", "192.0.2.7:1": "/metrics"} {
 			r := httptest.NewRequest(http.MethodGet, path, nil)
 			r.RemoteAddr, r.Host = remote, host

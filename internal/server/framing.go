@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"muster/internal/fhir"
@@ -58,28 +59,31 @@ func checkFraming(w http.ResponseWriter, x *requestState, f framing) {
 }
 
 // checkHost refuses a request for a host that is not this server, if [Config.Hosts] says which
-// are. A page of another site could otherwise read a server on the machine of its visitor,
-// after the name of the site has been given the address of that machine (DNS rebinding). A
-// request without a host, which HTTP/1.0 allows, and one for the address at which it arrived
-// cannot come from such a page.
+// are.
 func (s *Server) checkHost(r *http.Request) error {
-	host := hostOf(r.Host)
-	if len(s.Hosts) == 0 || host == "" || host == "localhost" {
+	if len(s.Hosts) == 0 || IsOwnHost(r, s.Hosts...) {
 		return nil
-	}
-	for _, own := range s.Hosts {
-		if strings.EqualFold(own, host) {
-			return nil
-		}
-	}
-	if address, err := netip.ParseAddr(host); err == nil {
-		arrived, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-		if address.Unmap().IsLoopback() || arrived != nil && address.WithZone("").Unmap() == addressOf(arrived) {
-			return nil
-		}
 	}
 	s.countRefusal(RefusedHost)
 	return refusal{kind: misdirected, text: "This server does not serve the host of the request: send it to " + s.BaseURL + "."}
+}
+
+// IsOwnHost reports whether a request is for one of the hosts or for this machine. The port does not
+// matter. A page of another site could otherwise read a server on the machine of its visitor, after
+// the name of the site has been given the address of that machine (DNS rebinding). A request without
+// a host, which HTTP/1.0 allows, and one for the address at which it arrived cannot come from such a
+// page.
+func IsOwnHost(r *http.Request, hosts ...string) bool {
+	host := hostOf(r.Host)
+	if host == "" || host == "localhost" || slices.ContainsFunc(hosts, func(own string) bool { return hostOf(own) == host }) {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	arrived, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return address.Unmap().IsLoopback() || arrived != nil && address.WithZone("").Unmap() == addressOf(arrived)
 }
 
 // addressOf returns the IP address of a network address, without its zone.
@@ -91,11 +95,11 @@ func addressOf(a net.Addr) netip.Addr {
 	return address.Addr().WithZone("").Unmap()
 }
 
-// hostOf returns the host of a Host header in lower case, without port, brackets and the dot
-// at its end.
-func hostOf(header string) string {
-	host := header
-	if h, _, err := net.SplitHostPort(header); err == nil {
+// hostOf returns a host or the value of a Host header in lower case, without port, brackets and the
+// dot at its end.
+func hostOf(text string) string {
+	host := text
+	if h, _, err := net.SplitHostPort(text); err == nil {
 		host = h
 	}
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")

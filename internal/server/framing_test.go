@@ -64,7 +64,7 @@ func TestBothLengths(t *testing.T) {
 func TestHost(t *testing.T) {
 	counts := &countingObserver{}
 	u := startServer(t, func(c *Config) {
-		c.Hosts = []string{"directory.example.org", "2001:db8::5"}
+		c.Hosts = []string{"directory.example.org", "2001:db8::5", "Dotted.example."}
 		c.Observer = counts
 		c.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	})
@@ -74,6 +74,7 @@ func TestHost(t *testing.T) {
 		status     int
 	}{
 		{metadata, "directory.example.org", 200}, {metadata, "Directory.Example.ORG.:8443", 200}, {metadata, "[2001:db8::5]:80", 200},
+		{metadata, "directory.example.org:443", 200}, {metadata, "dotted.example", 200}, {metadata, "dotted.example.:80", 200},
 		{metadata, "localhost:1", 200}, {metadata, "127.0.0.1", 200}, {metadata, "[::1]:9", 200}, {metadata, "127.9.9.9", 200},
 		{metadata, "evil.example", 421}, {metadata, "evil.example:8080", 421}, {metadata, "192.0.2.1", 421}, {metadata, "localhost.evil.example", 421},
 		{metadata, "[2001:db8::6]", 421}, {metadata, "directory.example.org.evil.example", 421},

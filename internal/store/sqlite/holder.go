@@ -100,14 +100,19 @@ type watcher struct {
 	at    time.Time // when it was first seen
 }
 
-// look reports the holder if it is the same for too long.
+// look reports the holder if it is the same for too long: since it was first seen, or since it
+// acquired the lock, which may have been before this goroutine began to wait.
 func (w *watcher) look(now time.Time) {
 	h, held, err := w.gate.blocker()
 	if !held || err != nil || h != w.known || w.at.IsZero() {
 		w.known, w.at = h, now
 		return
 	}
-	if same := now.Sub(w.at); same >= w.gate.stallAfter() {
+	same := now.Sub(w.at)
+	if h.pid != 0 {
+		same = max(same, now.Sub(time.Unix(0, h.since)))
+	}
+	if same >= w.gate.stallAfter() {
 		w.gate.stalls.Stalled(h.stall(same), now)
 	}
 }

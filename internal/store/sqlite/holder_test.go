@@ -90,7 +90,8 @@ func TestStalledTurnstile(t *testing.T) {
 }
 
 // TestProgressIsNoStall looks at the holder as a waiting process does, over an hour in which it
-// changes every 29 seconds.
+// changes every 29 seconds, and then does not. A process that begins to wait later reports it at
+// once.
 func TestProgressIsNoStall(t *testing.T) {
 	g, stalls := stalling(t)
 	g.after = store.GateStallAfter
@@ -102,8 +103,9 @@ func TestProgressIsNoStall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		now = time.Now()
 		look(time.Second)
-		look(29 * time.Second)
+		look(28 * time.Second)
 		release()
 	}
 	if len(stalls) > 0 {
@@ -114,6 +116,7 @@ func TestProgressIsNoStall(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer release()
+	now = time.Now()
 	look(0)
 	for range 121 { // it is reported after 30, 90 and 150 seconds
 		look(time.Second)
@@ -121,6 +124,13 @@ func TestProgressIsNoStall(t *testing.T) {
 	look(30 * time.Second)
 	if len(stalls) != 3 {
 		t.Errorf("%d reports, want 3", len(stalls))
+	}
+	g.stalls = &store.StallReporter{Report: g.stalls.Report}
+	w = watcher{gate: g}
+	look(0)
+	look(time.Second)
+	if len(stalls) != 4 {
+		t.Errorf("%d reports, want one from a process that begins to wait late", len(stalls)-3)
 	}
 }
 

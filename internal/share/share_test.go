@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -309,9 +310,12 @@ func TestWaiting(t *testing.T) {
 		held = append(held, h)
 		rest, _ := p.Take(client.Client{}, 2, func() {})
 		var served []string
+		var mu sync.Mutex // between goroutines that are served at once
 		wait := func(ctx context.Context, c string, amount int64) {
 			go func() {
 				h, err := p.Wait(ctx, named(c), amount, func() {})
+				mu.Lock()
+				defer mu.Unlock()
 				served = append(served, fmt.Sprint(c, " ", amount, " ", err == nil))
 				if err == nil {
 					held = append(held, h)
@@ -346,8 +350,9 @@ func TestWaiting(t *testing.T) {
 			t.Errorf("served %s, after the modest client gave up", got)
 		}
 		for len(held) > 0 {
-			held[0].Return()
+			first := held[0]
 			held = held[1:]
+			first.Return()
 			synctest.Wait()
 		}
 		if p.Used() != 0 || len(p.waiting) != 0 || len(served) != 4 {

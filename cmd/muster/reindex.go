@@ -17,13 +17,19 @@ import (
 
 // reindexCmd is `muster reindex`.
 type reindexCmd struct {
-	Data     string `placeholder:"DIR" help:"Data directory whose search index to rebuild. It must not be served meanwhile."`
-	Database string `placeholder:"URL" help:"PostgreSQL database whose search index to rebuild instead."`
-	BaseURL  string `name:"base-url" placeholder:"URL" help:"Public base URL, for a directory that has none yet (muster rebase changes it). Searches then follow absolute references that begin with it."`
+	Data       string `placeholder:"DIR" help:"Data directory whose search index to rebuild. It must not be served meanwhile."`
+	Database   string `placeholder:"URL" help:"PostgreSQL database whose search index to rebuild instead."`
+	TrustPages bool   `name:"trust-pages" help:"Read pages of the data directory that do not match their checksums, and write them with checksums if they are consistent. Use it only after another program, such as the shell of SQLite, has written to the database."`
+	BaseURL    string `name:"base-url" placeholder:"URL" help:"Public base URL, for a directory that has none yet (muster rebase changes it). Searches then follow absolute references that begin with it."`
 }
 
 // Validate checks that a directory is named.
-func (c reindexCmd) Validate() error { return requireLocation(c.Data, c.Database) }
+func (c reindexCmd) Validate() error {
+	if c.TrustPages && c.Database != "" {
+		return errors.New("--trust-pages is for data directories: PostgreSQL verifies the checksums of its pages itself")
+	}
+	return requireLocation(c.Data, c.Database)
+}
 
 // Run rebuilds the index entries of every stored resource. The next run resumes an
 // interrupted one.
@@ -37,7 +43,7 @@ func (c reindexCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	directory, lock, err := a.openUnserved(c.Data, c.Database, store.Options{Expect: store.Identity{BaseURL: c.BaseURL}})
+	directory, lock, err := a.openUnserved(c.Data, c.Database, store.Options{Expect: store.Identity{BaseURL: c.BaseURL}, TrustPages: c.TrustPages})
 	if err != nil {
 		return err
 	}

@@ -53,6 +53,7 @@ var levels = [][]rule{
 		{"internal/search/query", []string{"internal/fhir"}, "the syntax of searches, without definitions and databases"},
 		{"internal/part", []string{"internal/damage"}, "the format of a part file"},
 		{"internal/blob", []string{"internal/failpoint", "internal/filelock", "internal/oserror"}, "bytes under names"},
+		{"internal/store/sqlite/pagesum", []string{"internal/damage"}, "a file layer of SQLite, without SQL"},
 		{"internal/report", []string{"internal/fhir", "internal/humanize"}, "reads resources, not a store"},
 	},
 	{
@@ -92,7 +93,7 @@ var levels = [][]rule{
 		{"internal/server", []string{"internal/share", "internal/fhir", "internal/damage", "internal/oserror", "internal/audit", "internal/auth", "internal/client", "internal/requestid", "internal/conformance", "internal/store", "internal/export", "internal/searchset", "internal/blob"}, "HTTP, without drivers"},
 	},
 	{
-		{"internal/store/sqlite", []string{"internal/damage", "internal/filelock", "internal/store/deadline", "internal/store/metasql", "internal/store/sqlrows", "internal/store/inspectsql", "internal/store/placeholder", "internal/fhir", "internal/oserror", "internal/failpoint", "internal/store", "internal/store/writepath", "internal/store/jobsql", "internal/search/index", "internal/search/plan", "internal/store/searchsql"}, "a driver does not depend on HTTP, exports or another driver"},
+		{"internal/store/sqlite", []string{"internal/store/sqlite/pagesum", "internal/damage", "internal/filelock", "internal/store/deadline", "internal/store/metasql", "internal/store/sqlrows", "internal/store/inspectsql", "internal/store/placeholder", "internal/fhir", "internal/oserror", "internal/failpoint", "internal/store", "internal/store/writepath", "internal/store/jobsql", "internal/search/index", "internal/search/plan", "internal/store/searchsql"}, "a driver does not depend on HTTP, exports or another driver"},
 		{"internal/store/postgres", []string{"internal/damage", "internal/store/deadline", "internal/store/metasql", "internal/store/sqlrows", "internal/store/inspectsql", "internal/store/placeholder", "internal/fhir", "internal/oserror", "internal/failpoint", "internal/store", "internal/store/writepath", "internal/store/jobsql", "internal/search/index", "internal/search/plan", "internal/store/searchsql"}, "a driver does not depend on HTTP, exports or another driver"},
 	},
 	{
@@ -113,7 +114,7 @@ var tests = []rule{
 	{"internal/searchtest/compare", []string{"internal/fhir", "internal/blob", "internal/conformance", "internal/export", "internal/load", "internal/policy", "internal/search", "internal/search/index", "internal/search/plan", "internal/search/query", "internal/searchset", "internal/searchtest", "internal/server", "internal/store"}, "compares searchtest with the engine and the server"},
 	{"bench/soak/search", []string{"internal/blob", "internal/conformance", "internal/search/index", "internal/searchtest/compare", "internal/store", "internal/testkit/stores"}, "compares in the store, below HTTP"},
 	{"bench/search", []string{"internal/conformance", "internal/fhir", "internal/policy", "internal/search", "internal/search/index", "internal/store", "internal/store/sqlite", "internal/store/postgres", "internal/testkit", "internal/testkit/stores"}, "measures searches in the store, below HTTP"},
-	{"bench/soak", []string{"internal/testkit", "internal/testkit/pgtest", "internal/failpoint", "internal/fhir", "internal/store", "internal/store/sqlite", "internal/store/postgres"}, "runs the program; removes resources in the store, since no command does"},
+	{"bench/soak", []string{"internal/testkit", "internal/testkit/pgtest", "internal/damage", "internal/failpoint", "internal/fhir", "internal/store", "internal/store/sqlrows", "internal/store/sqlite", "internal/store/postgres"}, "runs the program; removes resources in the store, since no command does"},
 	{"bench/soak/damage/postgres", []string{"bench/soak", "internal/testkit"}, "soaks as a program"},
 	{"bench/soak/*", []string{"bench/soak", "internal/testkit", "internal/failpoint"}, "soaks as programs"},
 	{"bench/*", []string{"internal/testkit"}, "measures the program as a user does"},

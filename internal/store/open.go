@@ -44,6 +44,10 @@ type Options struct {
 	// Expect lists what an existing directory must match; empty fields are ignored. Unlike
 	// Create, it never creates a directory.
 	Expect Identity
+	// TrustPages reads pages of SQLite that do not match their checksums, in every directory that
+	// the process opens: another program has written them. Reindex then writes checksums, if the
+	// pages are consistent.
+	TrustPages bool
 	// SearchDeadline limits the time of a search and of each read for it. Defaults to
 	// DefaultSearchDeadline.
 	SearchDeadline time.Duration

@@ -6,6 +6,7 @@ import (
 
 	"muster/internal/damage"
 	"muster/internal/oserror"
+	"muster/internal/store/sqlite/pagesum"
 
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
@@ -17,7 +18,10 @@ func explain(dir string, err error) error {
 	if !errors.As(err, &failure) {
 		return oserror.Wrap(dir, err)
 	}
-	if failure.Code() == lib.SQLITE_IOERR_DATA || failure.Code() == lib.SQLITE_IOERR_CORRUPTFS {
+	switch failure.Code() {
+	case lib.SQLITE_IOERR_DATA:
+		return damagedPage(dir, err)
+	case lib.SQLITE_IOERR_CORRUPTFS:
 		return damagedDatabase(dir, err)
 	}
 	switch failure.Code() & 0xff {
@@ -45,6 +49,24 @@ func explain(dir string, err error) error {
 func damagedDatabase(dir string, err error) error {
 	return &damage.Error{Kind: damage.Database, Err: err,
 		Text: fmt.Sprintf("a database in %s is damaged or not a database. Check the disk; load the data into a new directory, or restore a backup; muster check --deep says what is damaged", dir)}
+}
+
+// damagedPage names the pages that did not match their checksums. Another program that writes to a
+// database does not write checksums.
+func damagedPage(dir string, err error) error {
+	text := "a page of a database"
+	for n, p := range pagesum.Damaged(dir) {
+		if n == 0 {
+			text = ""
+		} else {
+			text += ", "
+		}
+		text += fmt.Sprintf("page %d of %s", p.Number, p.File)
+	}
+	return &damage.Error{Kind: damage.Database, Err: err,
+		Text: fmt.Sprintf("%s in %s does not match its checksum: it is damaged, or another program has written it. Check the disk; load the data into a new "+
+			"directory, or restore a backup; muster check --deep says which table is damaged. If another program has written to the database, such as "+
+			"the shell of SQLite, stop the server and run: muster reindex --trust-pages --data %s", text, dir, oserror.Word(dir))}
 }
 
 // explain is [explain] for the data directory of the store.

@@ -14,6 +14,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/store"
 	"muster/internal/store/inspectsql"
+	"muster/internal/store/sqlite/pagesum"
 
 	"modernc.org/sqlite"
 )
@@ -115,7 +116,13 @@ const pagesPerStep = 2000
 // copyPages copies the database of a connection with an open read transaction. The copy has
 // the state that the transaction sees, whatever is written in the meantime.
 func copyPages(ctx context.Context, from *sql.Conn, path string, progress func(done, total int64)) error {
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
+	var empty []byte
+	if off, err := withoutPageSums(ctx, from); err != nil {
+		return err
+	} else if !off {
+		empty = pagesum.EmptyPage()
+	}
+	if err := os.WriteFile(path, empty, 0o600); err != nil {
 		return err
 	}
 	return from.Raw(func(c any) error {

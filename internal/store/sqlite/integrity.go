@@ -4,19 +4,26 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"muster/internal/store"
 	"muster/internal/store/sqlrows"
 	"muster/internal/store/writepath"
+
+	lib "modernc.org/sqlite/lib"
 )
 
 const repairDamage = "stop the server, keep a copy of the folder, and restore a backup or load the data into a new directory"
 
 // Integrity implements store.Inspector. For each index table it compares the number and the
-// hash sum of the rows of the table with those of its value index. If deep is set, SQLite
-// also checks every page, which reads everything and takes long.
+// hash sum of the rows of the table with those of its value index. If deep is set, SQLite first
+// checks every page, which reads everything and takes long: what follows may end at a damaged one.
 func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.IntegrityProblem) error) error {
+	if err := i.checkFiles(ctx, deep, yield); err != nil {
+		return err
+	}
 	// ORDER BY row_key makes SQLite read the table: otherwise it reads the value index for
 	// both.
 	err := i.CheckDirections(ctx,
@@ -30,19 +37,27 @@ func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.
 	if err := i.CheckTexts(ctx, yield); err != nil {
 		return err
 	}
-	if err := i.CheckCounts(ctx, yield); err != nil {
-		return err
-	}
+	return i.CheckCounts(ctx, yield)
+}
+
+// checkFiles checks each database apart from the meaning of its tables.
+func (i *Inspection) checkFiles(ctx context.Context, deep bool, yield func(store.IntegrityProblem) error) error {
 	for _, file := range []struct {
 		name string
 		db   *sql.DB
 	}{{directoryFile, i.directory}, {jobsFile, i.jobs}} {
-		err := i.checkForeignKeys(ctx, file.name, file.db, yield)
+		off, err := withoutPageSums(ctx, file.db)
+		if err == nil && off {
+			err = yield(store.IntegrityProblem{Skipped: true, Place: file.name, Problem: fmt.Sprintf(noPageSums, file.name), Remedy: addPageSums})
+		}
 		if err == nil && deep {
 			err = i.checkPages(ctx, file.name, file.db, yield)
 		}
+		if err == nil {
+			err = i.checkForeignKeys(ctx, file.name, file.db, yield)
+		}
 		if err != nil {
-			return err
+			return explain(i.dir, err)
 		}
 	}
 	return nil
@@ -66,15 +81,44 @@ func (i *Inspection) checkForeignKeys(ctx context.Context, name string, db *sql.
 // checkPages yields what SQLite reports about the pages of a database and about the
 // consistency of its indexes.
 func (i *Inspection) checkPages(ctx context.Context, name string, db *sql.DB, yield func(store.IntegrityProblem) error) error {
-	err := sqlrows.Query(ctx, db, func(rows *sql.Rows) error {
-		var text string
-		if err := rows.Scan(&text); err != nil || text == "ok" {
-			return err
-		}
-		return yield(store.IntegrityProblem{Place: name, Problem: text, Remedy: repairDamage})
-	}, `PRAGMA integrity_check`)
+	roots, err := readRoots(ctx, db)
+	if err == nil {
+		err = sqlrows.Query(ctx, db, func(rows *sql.Rows) error {
+			var text string
+			if err := rows.Scan(&text); err != nil || text == "ok" {
+				return err
+			}
+			return yield(store.IntegrityProblem{Place: name, Problem: nameTrees(text, roots), Remedy: repairDamage})
+		}, `PRAGMA integrity_check`)
+	}
 	if err != nil {
 		return fmt.Errorf("check the integrity of %s: %w", name, explain(i.dir, err))
 	}
 	return nil
+}
+
+// readRoots returns the tables and indexes by the root pages of their trees.
+func readRoots(ctx context.Context, db *sql.DB) (map[string]string, error) {
+	roots := map[string]string{}
+	err := sqlrows.Query(ctx, db, func(rows *sql.Rows) error {
+		var page, kind, name string
+		err := rows.Scan(&page, &kind, &name)
+		roots[page] = kind + " " + name
+		return err
+	}, `SELECT rootpage, type, name FROM sqlite_schema WHERE rootpage > 0`)
+	return roots, err
+}
+
+var treePage = regexp.MustCompile(`Tree (\d+) page (\d+)[^\n]*: unable to get the page\. error code=(\d+)`)
+
+// nameTrees rewrites what SQLite says of pages that do not match their checksums.
+func nameTrees(text string, roots map[string]string) string {
+	return treePage.ReplaceAllStringFunc(text, func(line string) string {
+		m := treePage.FindStringSubmatch(line)
+		name, known := roots[m[1]]
+		if !known || m[3] != strconv.Itoa(lib.SQLITE_IOERR_DATA) {
+			return line
+		}
+		return fmt.Sprintf("page %s of %s does not match its checksum", m[2], name)
+	})
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
-	"reflect"
 	"sync"
 
 	"modernc.org/sqlite"
@@ -33,13 +33,15 @@ func (i interruptible) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	handle, err := handleOf(opened)
 	c, ok := opened.(readerConn)
-	handle := reflect.Indirect(reflect.ValueOf(opened)).FieldByName("db")
-	if !ok || handle.Kind() != reflect.Uintptr {
-		_ = opened.Close()
-		return nil, fmt.Errorf("the driver %T has no handle of a database: use the version of modernc.org/sqlite in go.mod", opened)
+	if err == nil && !ok {
+		err = fmt.Errorf("the driver %T lacks methods of connections: use the version of modernc.org/sqlite in go.mod", opened)
 	}
-	return &interruptibleConn{readerConn: c, handle: uintptr(handle.Uint())}, nil
+	if err != nil {
+		return nil, errors.Join(err, opened.Close())
+	}
+	return &interruptibleConn{readerConn: c, handle: handle}, nil
 }
 
 // readerConn is what database/sql uses of a connection that reads.

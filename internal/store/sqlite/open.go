@@ -15,6 +15,7 @@ import (
 	"muster/internal/store"
 	"muster/internal/store/deadline"
 	"muster/internal/store/searchsql"
+	"muster/internal/store/sqlite/pagesum"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -37,6 +38,7 @@ type Store struct {
 	dir     string
 	now     func() time.Time
 	info    store.Identity
+	trust   bool // pages without a right checksum
 	gate    gate
 	recount store.Recount
 	lanes   *deadline.Lanes
@@ -65,10 +67,14 @@ func Open(ctx context.Context, dir string, o store.Options) (*Store, error) {
 }
 
 func open(ctx context.Context, dir string, o store.Options) (*Store, error) {
-	s := &Store{dir: dir, now: o.Now, gate: gate{dir: dir, waited: o.GateWaited, stalls: &store.StallReporter{Report: o.GateStalled}}}
+	s := &Store{dir: dir, now: o.Now, trust: o.TrustPages, gate: gate{dir: dir, waited: o.GateWaited, stalls: &store.StallReporter{Report: o.GateStalled}}}
 	if s.now == nil {
 		s.now = time.Now
 	}
+	if err := pagesum.Registered(); err != nil {
+		return nil, err
+	}
+	pagesum.Verify(!o.TrustPages)
 	if err := prepareFolder(dir, o.Create != nil); err != nil {
 		return nil, err
 	}
@@ -179,11 +185,13 @@ func (s *Store) SearchLoad() map[string]store.LaneLoad { return s.lanes.Load() }
 // Reads implements store.Store.
 func (s *Store) Reads() store.Searcher { return s.lanes.Reads() }
 
-// createPrivate creates a missing database file, empty, that only its owner may read. SQLite
-// would create it readable for all users. It gives its other files the permissions of this
-// one. If the file cannot be created, opening the database reports why.
+// createPrivate creates a missing database, without tables, that only its owner may read and
+// whose pages have checksums. SQLite would create it readable for all users. It gives its other
+// files the permissions of this one. If the file cannot be created, opening the database reports
+// why.
 func createPrivate(path string) {
 	if f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+		_, _ = f.Write(pagesum.EmptyPage())
 		_ = f.Close()
 	}
 }

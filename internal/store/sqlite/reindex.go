@@ -12,7 +12,10 @@ import (
 // Reindex implements store.Indexer.
 func (s *Store) Reindex(ctx context.Context, how store.Reindexing) error {
 	r := writepath.Reindexer{Reindexing: how, Info: &s.info, InGate: s.indexInGate, Chunks: &s.writer.chunks}
-	err := r.Run(ctx)
+	err := s.checkTrusted(ctx)
+	if err == nil {
+		err = r.Run(ctx)
+	}
 	if err == nil {
 		err = s.compact(ctx)
 	}
@@ -37,10 +40,14 @@ func (s *Store) compact(ctx context.Context) error {
 		return err
 	}
 	defer release()
-	for _, statement := range []string{`VACUUM`, `PRAGMA wal_checkpoint(TRUNCATE)`} {
-		if _, err := s.writer.db.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("rewrite %s without deleted data: %w", directoryFile, err)
-		}
+	if err := rewrite(ctx, s.writer.db); err != nil {
+		return fmt.Errorf("rewrite %s without deleted data: %w", directoryFile, err)
+	}
+	if off, err := withoutPageSums(ctx, s.jobsDB.readers); err != nil || !off && !s.trust {
+		return err
+	}
+	if err := rewrite(ctx, s.jobsDB.writer); err != nil {
+		return fmt.Errorf("rewrite %s with checksums: %w", jobsFile, err)
 	}
 	return nil
 }

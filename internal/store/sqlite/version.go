@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"fmt"
 
 	"muster/internal/fhir"
 	"muster/internal/search/index"
@@ -66,6 +67,19 @@ func (v *version) scan(rows *sql.Rows, other ...any) error {
 func (v *version) verify() error { return v.row.Verify(v.body, v.checksum) }
 
 // Unprotected implements store.Directory.
-func (s *Store) Unprotected(context.Context) ([]store.ProtectionGap, error) {
-	return s.info.ProtectionGaps(), nil
+func (s *Store) Unprotected(ctx context.Context) ([]store.ProtectionGap, error) {
+	gaps := s.info.ProtectionGaps()
+	for _, file := range []struct {
+		name string
+		db   *sql.DB
+	}{{directoryFile, s.reads}, {jobsFile, s.jobsDB.readers}} {
+		off, err := withoutPageSums(ctx, file.db)
+		if err != nil {
+			return nil, s.explain(err)
+		}
+		if off {
+			gaps = append(gaps, store.ProtectionGap{What: fmt.Sprintf(noPageSums, file.name), Remedy: addPageSums})
+		}
+	}
+	return gaps, nil
 }

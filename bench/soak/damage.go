@@ -2,6 +2,7 @@ package soak
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"muster/internal/damage"
+	"muster/internal/store/sqlrows"
 	"muster/internal/testkit"
 )
 
@@ -29,9 +32,13 @@ type DamagePlan struct {
 type DamageReport struct {
 	Starts  map[string]int // servers that did not start
 	Exports map[string]int // by outcome: failed, right, or what is wrong
+	// Different lists the exports that were complete and incomplete or too long, which pages were
+	// damaged, and which check finds them. Each is an effect that docs/decisions/0022-damage.md
+	// states for directories without checksums of pages: one of an index is damaged.
+	Different []string
 	// Wrong lists the exports that were complete and wrong although the damage should have been
-	// noticed: a line that was never stored, a line twice, or another result although no page of
-	// an index was damaged.
+	// noticed: a line that was never stored, a line twice, or another result although the pages
+	// have checksums, or none of an index was damaged.
 	Wrong []string
 	Files map[string]int // by outcome: broken off, right, or wrong
 }
@@ -78,7 +85,10 @@ type damageRun struct {
 	whole   string     // the data directory without damage
 	want    [][]string // the sorted lines of each export
 	stored  map[string]bool
-	tables  []string // by page of directory.db, from 1
+	tables  []string        // by page of directory.db, from 1
+	indexes map[string]bool // tables and indexes by which searches find resources
+	sums    bool            // the pages have checksums
+	wait    time.Duration   // until a server must be ready; 0 stands for testkit.Patience
 }
 
 func (d *damageRun) prepare() error {
@@ -135,38 +145,54 @@ func (d *damageRun) exportWhole(s *testkit.Server) error {
 	return nil
 }
 
-// readTables reads which table or index each page belongs to.
+// readTables reads which table or index each page of the undamaged database belongs to, and
+// whether the pages have checksums.
 func (d *damageRun) readTables() error {
-	db, err := sql.Open("sqlite", filepath.Join(d.whole, "directory.db"))
+	path := filepath.Join(d.whole, "directory.db")
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	d.sums = file[20] == damage.Size // "reserved bytes" in the header of the database
+	db, err := sql.Open("sqlite", path)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	rows, err := db.QueryContext(d.ctx, `SELECT pageno, name FROM dbstat ORDER BY pageno`)
-	if err != nil {
-		return err
+	d.tables, d.indexes = make([]string, len(file)/pageBytes+1), map[string]bool{}
+	for n := range d.tables {
+		d.tables[n] = "free"
 	}
-	defer rows.Close()
-	for rows.Next() {
+	err = sqlrows.Query(d.ctx, db, func(rows *sql.Rows) error {
 		var page int
 		var name string
 		if err := rows.Scan(&page, &name); err != nil {
 			return err
 		}
-		for len(d.tables) <= page {
-			d.tables = append(d.tables, "free")
-		}
 		d.tables[page] = name
+		return nil
+	}, `SELECT pageno, name FROM dbstat`)
+	if err != nil {
+		return err
 	}
-	return rows.Err()
+	return sqlrows.Query(d.ctx, db, func(rows *sql.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		d.indexes[name] = true
+		return err
+	}, `SELECT name FROM sqlite_schema WHERE tbl_name LIKE 'ix\_%' ESCAPE '\' OR type = 'index' AND tbl_name = 'resource'`)
 }
+
+// damagedWait is how long a server on a damaged directory may take until it is ready. Without its
+// clock, which is one page, it never is.
+const damagedWait = 15 * time.Second
 
 func (d *damageRun) serve(data string, options ...string) (*testkit.Server, error) {
 	s, err := d.program.StartServer(d.address, "", append(options, "--data", data, "--audit-log", "off")...)
 	if err != nil {
 		return nil, err
 	}
-	return s, s.Ready()
+	return s, s.ReadyWithin(cmp.Or(d.wait, testkit.Patience))
 }
 
 // export returns the sorted lines of a complete export.
@@ -207,7 +233,9 @@ func (d *damageRun) copy(n int) error {
 	if err := os.WriteFile(path, file, 0o600); err != nil {
 		return err
 	}
+	d.wait = damagedWait
 	s, err := d.serve(data)
+	d.wait = 0
 	if s != nil {
 		defer s.Kill()
 	}
@@ -217,75 +245,100 @@ func (d *damageRun) copy(n int) error {
 	}
 	for e, filters := range damageFilters {
 		lines, err := d.export(s, filters)
-		outcome, noticed := "failed", true
+		outcome := "failed"
 		if err == nil {
-			outcome, noticed = d.compare(e, lines, pages)
+			outcome = d.compare(e, lines)
+		}
+		if outcome == otherResult {
+			outcome += ", " + d.foundBy(data)
 		}
 		d.report.Exports[how+": "+outcome]++
-		if !noticed {
-			d.report.Wrong = append(d.report.Wrong, fmt.Sprintf("copy %d, %s of %v: export %d: %s", n, how, pages, e, outcome))
+		if outcome == "failed" || outcome == "right" {
+			continue
+		}
+		text := fmt.Sprintf("copy %d, %s of %v: export %d: %s", n, how, pages, e, outcome)
+		if strings.HasPrefix(outcome, otherResult) && d.stated(pages) {
+			d.report.Different = append(d.report.Different, text)
+		} else {
+			d.report.Wrong = append(d.report.Wrong, text)
 		}
 	}
 	return d.ctx.Err()
 }
 
+// foundBy says which check finds the damage of a directory.
+func (d *damageRun) foundBy(data string) string {
+	if _, err := d.program.Run("check", "--data", data); err != nil {
+		return "found by check"
+	}
+	if _, err := d.program.Run("check", "--deep", "--data", data); err != nil {
+		return "found by check --deep"
+	}
+	return "found by no check"
+}
+
+// stated reports whether docs/decisions/0022-damage.md states that damage of some pages can make
+// results incomplete or too long: their database has no checksums of pages, and one belongs to an
+// index.
+func (d *damageRun) stated(pages []string) bool {
+	return !d.sums && slices.ContainsFunc(pages, func(name string) bool { return d.indexes[strings.TrimLeft(name, "0123456789 ")] })
+}
+
 const pageBytes = 4096
 
-// damage damages a file in one of five ways. It returns the tables and indexes of the damaged
-// pages.
-func (d *damageRun) damage(file []byte, n int) (_ []byte, how string, tables []string) {
+// damage damages a file in one of five ways. It returns the number of each damaged page and its
+// table or index.
+func (d *damageRun) damage(file []byte, n int) (_ []byte, how string, pages []string) {
 	count := len(file) / pageBytes
+	name := func(p int) { pages = append(pages, fmt.Sprintf("%d %s", p+1, d.tables[p+1])) }
 	page := func() int { // not the first one, without which nothing starts
 		p := 1 + d.random.IntN(count-1)
-		tables = append(tables, d.tables[min(p+1, len(d.tables)-1)])
+		name(p)
 		return p
 	}
 	at := func(p int) []byte { return file[p*pageBytes : (p+1)*pageBytes] }
 	switch n % 5 {
 	case 0:
 		at(page())[d.random.IntN(pageBytes)] ^= 1 << d.random.IntN(8)
-		return file, "a flipped bit", tables
+		return file, "a flipped bit", pages
 	case 1:
 		for range 40 {
 			at(page())[d.random.IntN(pageBytes)] ^= 1 << d.random.IntN(8)
 		}
-		return file, "40 flipped bits", tables
+		return file, "40 flipped bits", pages
 	case 2:
 		clear(at(page()))
-		return file, "a zeroed page", tables
+		return file, "a zeroed page", pages
 	case 3:
 		a, b := at(page()), at(page())
 		kept := bytes.Clone(a)
 		copy(a, b)
 		copy(b, kept)
-		return file, "swapped pages", tables
+		return file, "swapped pages", pages
 	}
 	cut := page()
-	for p := cut; p < count; p++ {
-		tables = append(tables, d.tables[min(p+1, len(d.tables)-1)])
+	for p := cut + 1; p < count; p++ {
+		name(p)
 	}
-	return file[:cut*pageBytes+d.random.IntN(pageBytes)], "a cut file", tables
+	return file[:cut*pageBytes+d.random.IntN(pageBytes)], "a cut file", pages
 }
 
-// compare says how an export differs from the one without damage, and whether that is right, or is
-// what damaged indexes can cause (docs/decisions/0022-damage.md).
-func (d *damageRun) compare(e int, lines, tables []string) (outcome string, noticed bool) {
+const otherResult = "incomplete or too long"
+
+// compare says how a complete export differs from the one without damage.
+func (d *damageRun) compare(e int, lines []string) string {
 	if slices.Equal(lines, d.want[e]) {
-		return "right", true
+		return "right"
 	}
 	for n, line := range lines {
 		if !d.stored[line] {
-			return "a line that was never stored", false
+			return "a line that was never stored"
 		}
 		if n > 0 && line == lines[n-1] {
-			return "a line twice", false
+			return "a line twice"
 		}
 	}
-	finds := func(table string) bool {
-		return strings.HasPrefix(table, "ix_") || strings.HasPrefix(table, "sqlite_autoindex_ix_") || strings.HasPrefix(table, "resource") ||
-			strings.Contains(table, "name")
-	}
-	return "another result, by a damaged index", slices.ContainsFunc(tables, finds)
+	return otherResult
 }
 
 // files damages export files, and downloads them in both forms.

@@ -117,8 +117,11 @@ func (p Program) StartServer(address, point string, args ...string) (*Server, er
 
 // Ready waits until the server is ready. It returns an error if the server exits before, unless a
 // failpoint is armed.
-func (s *Server) Ready() error {
-	for deadline := time.Now().Add(Patience); time.Now().Before(deadline); {
+func (s *Server) Ready() error { return s.ReadyWithin(Patience) }
+
+// ReadyWithin is [Server.Ready] with another time to wait.
+func (s *Server) ReadyWithin(wait time.Duration) error {
+	for deadline := time.Now().Add(wait); time.Now().Before(deadline); {
 		if resp, err := http.Get("http://" + s.address + "/readyz"); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {

@@ -50,6 +50,9 @@ func run(path string, plan soak.DamagePlan) error {
 	}
 	r, err := soak.Damage(context.Background(), program, dir, plan)
 	fmt.Printf("servers that did not start: %s\nexports: %s\ndownloads of damaged files: %s\n", soak.Counts(r.Starts), soak.Counts(r.Exports), soak.Counts(r.Files))
+	for _, different := range r.Different {
+		fmt.Println(different)
+	}
 	for _, wrong := range r.Wrong {
 		fmt.Println("WRONG:", wrong)
 	}

@@ -115,10 +115,10 @@ func tooEarly(job store.Job, now fhir.Instant) int {
 }
 
 // retryAfter returns the wait until the next poll: the configured one, or the time that
-// remains at the rate so far (PO-05, D8). Before a rate is known it is the elapsed time,
-// so that a client waits at most twice as long as necessary.
+// remains at the rate so far (PO-05, D8). Before a rate is known it is half of the elapsed time, so
+// that a client waits at most half as long again as necessary.
 func (s *Service) retryAfter(job store.Job, now fhir.Instant) int {
-	left := now - job.Created
+	left := (now - job.Created) / 2
 	if job.State == store.Writing && job.Found > 0 {
 		left = fhir.Instant(float64(now-job.Started) * float64(job.Total-job.Found) / float64(job.Found))
 	}

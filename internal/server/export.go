@@ -45,21 +45,41 @@ func (s *Server) kickOff(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	request, err := s.ParseExport(r.Context(), body)
+	job, err := s.startExport(r, body)
 	if err != nil {
 		return err
 	}
-	noteRequest(r, request)
-	job, err := s.Exports.KickOff(r.Context(), request)
-	if err != nil {
-		s.countKickOff(err)
-		return err
-	}
-	noteJob(r, job)
 	w.Header().Set("Content-Location", s.statusURL(job))
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusAccepted)
 	return nil
+}
+
+// The numbers of kick-offs that are parsed and stored at once, and that wait for that.
+const (
+	kickOffPlaces = 2
+	maxKickOffs   = 1000
+)
+
+// startExport starts the export that a body describes, when it is the client's turn. Without turns,
+// hundreds of kick-offs would take the processor from the exports that run.
+func (s *Server) startExport(r *http.Request, body []byte) (job string, err error) {
+	place, err := s.kickOffs.Enter(r.Context(), stateOf(r).from)
+	if err != nil {
+		return "", err
+	}
+	defer place.Leave(false)
+	request, err := s.ParseExport(r.Context(), body)
+	if err != nil {
+		return "", err
+	}
+	noteRequest(r, request)
+	if job, err = s.Exports.KickOff(r.Context(), request); err != nil {
+		s.countKickOff(err)
+		return "", err
+	}
+	noteJob(r, job)
+	return job, nil
 }
 
 // countKickOff counts a kick-off that was refused because of a limit.

@@ -148,9 +148,10 @@ type Config struct {
 type Server struct {
 	Config
 	clients     *clients
-	connections *share.Pool // of the listeners
-	memory      *share.Pool // bytes of requests and answers under way
-	downloads   *share.Pool // number under way; each has a file open
+	connections *share.Pool  // of the listeners
+	memory      *share.Pool  // bytes of requests and answers under way
+	downloads   *share.Pool  // number under way; each has a file open
+	kickOffs    *share.Queue // of kick-offs that are parsed and stored
 	readiness   singleflight.Group
 	basePath    string
 	routes      []route
@@ -172,6 +173,7 @@ func New(c Config) (*Server, error) {
 		connections: share.New(int64(c.Limits.Connections), int64(c.Limits.ClientConnections)),
 		memory:      share.New(c.Limits.Memory, c.Limits.ClientMemory),
 		downloads:   share.New(int64(c.Limits.Connections), int64(c.Limits.Downloads)),
+		kickOffs:    share.NewQueue(kickOffPlaces, 1, maxKickOffs),
 		basePath:    basePath, bodyTimeout: bodyTimeout}
 	s.mount(s.exportRoutes())
 	s.mount(s.pollRoutes())

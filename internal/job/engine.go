@@ -15,6 +15,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/humanize"
 	"muster/internal/oserror"
+	"muster/internal/share"
 	"muster/internal/store"
 
 	"github.com/google/uuid"
@@ -201,6 +202,7 @@ func (e *Engine) process(ctx context.Context, task *store.Task) {
 		e.fail(ctx, task, cause)
 		return
 	}
+	ctx = share.WithMeter(ctx)
 	err := e.execute(ctx, task)
 	finish, cancel := finishContext(ctx, e.Lease)
 	defer cancel()

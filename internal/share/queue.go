@@ -75,8 +75,9 @@ type Place struct {
 }
 
 // Enter waits for a place. If ctx ends before, it returns the cause. If too many wait, one of
-// the client that has the most waiting is refused with [ErrFull].
+// the client that has the most waiting is refused with [ErrFull]. The meter of ctx counts the wait.
 func (q *Queue) Enter(ctx context.Context, c client.Client) (*Place, error) {
+	defer Waited(ctx, time.Now())
 	w := &queued{allowances: c.Allowances(), answered: make(chan struct{})}
 	q.mu.Lock()
 	q.waiting = append(q.waiting, w)

@@ -201,6 +201,11 @@ type JobControl interface {
 // UseWindow is for how long the work for a client counts when its turn is decided.
 const UseWindow = 10 * time.Minute
 
+// SmallPart is the size of a part, in bytes of NDJSON, up to which it does not count as work for its
+// client when it is finished in time. Its selection counts. So a client that exports a few
+// resources goes before clients that begin one export after another.
+const SmallPart = 256 << 10
+
 // Bounds limits which tasks a worker claims. The zero value means any task.
 type Bounds struct {
 	// Selected is the time in ms that a selection must not have reached ([Job].Selected); 0

@@ -10,6 +10,7 @@ import (
 
 	"muster/internal/client"
 	"muster/internal/fhir"
+	"muster/internal/share"
 	"muster/internal/store"
 	"muster/internal/store/sqlrows"
 )
@@ -48,7 +49,7 @@ func (c claimRequest) next(ctx context.Context, j *Jobs) (task *store.Task, err 
 		if i > 0 && lock == locks[0] {
 			break
 		}
-		err = j.change(ctx, "", func(tx executor) (err error) {
+		err = j.progress(ctx, "", func(tx executor) (err error) {
 			task, err = c.first(ctx, tx, lock)
 			return err
 		})
@@ -220,9 +221,11 @@ func checkClaim(ctx context.Context, tx executor, t *store.Task) (c claim, err e
 	return c, nil
 }
 
-// charge counts the time since the last charge for the client, up to the end of the lease.
+// charge counts the time since the last charge for the client, up to the end of the lease. Time in
+// which the task waited for others does not count: otherwise a client would go last because others
+// keep the server busy.
 func (c claim) charge(ctx context.Context, tx executor, now fhir.Instant) error {
-	ms := min(now, c.lease) - c.charged
+	ms := min(now, c.lease) - c.charged - fhir.Instant(share.TakeWaited(ctx).Milliseconds())
 	if ms <= 0 {
 		return nil
 	}
@@ -265,7 +268,7 @@ func firstMinute(now fhir.Instant) fhir.Instant {
 
 // Renew implements [store.JobQueue].
 func (j *Jobs) Renew(ctx context.Context, t *store.Task, now fhir.Instant, lease int64, found int64) error {
-	return j.change(ctx, t.Job.ID, func(tx executor) error {
+	return j.progress(ctx, t.Job.ID, func(tx executor) error {
 		c, err := checkClaim(ctx, tx, t)
 		if err != nil {
 			return err
@@ -289,7 +292,7 @@ func (j *Jobs) Renew(ctx context.Context, t *store.Task, now fhir.Instant, lease
 // giveUp changes a claim that ends before its task is done. It does nothing if the claim has ended
 // already.
 func (j *Jobs) giveUp(ctx context.Context, t *store.Task, change func(tx executor, c claim) error) error {
-	return j.change(ctx, t.Job.ID, func(tx executor) error {
+	return j.progress(ctx, t.Job.ID, func(tx executor) error {
 		c, err := checkClaim(ctx, tx, t)
 		if errors.Is(err, store.ErrLeaseLost) || errors.Is(err, store.ErrCancelled) {
 			return nil

@@ -47,6 +47,7 @@ type Dialect struct {
 type Jobs struct {
 	db      *sql.DB
 	readers *sql.DB
+	relaxed *sql.DB // its commits do not wait for the disk
 	dialect Dialect
 	turns   *share.Queue // of transactions that write
 }
@@ -56,7 +57,7 @@ var _ store.Jobs = (*Jobs)(nil)
 // New returns the job store in a database.
 func New(db *sql.DB, d Dialect) *Jobs {
 	places := max(1, d.Transactions)
-	return &Jobs{db, db, d, share.NewQueue(places, (places+1)/2, maxWaiting)}
+	return &Jobs{db, db, db, d, share.NewQueue(places, (places+1)/2, maxWaiting)}
 }
 
 // maxWaiting is how many transactions wait. Further ones of the client with the most waiting are
@@ -66,6 +67,11 @@ const maxWaiting = 1000
 // SetReader sets the connections for methods that only read, so that no poll waits for a
 // commit. They must see every commit at once. Call SetReader before any other method.
 func (j *Jobs) SetReader(readers *sql.DB) { j.readers = readers }
+
+// SetRelaxed sets the connections for changes that may be lost by a power cut, though not by a crash
+// of the program. A later commit of the others must sync these changes too. Call SetRelaxed before
+// any other method.
+func (j *Jobs) SetRelaxed(relaxed *sql.DB) { j.relaxed = relaxed }
 
 // LiveTimes returns the transaction times of the jobs that still read old versions, which
 // are those that are Selecting or Writing. Writers keep superseded versions for them (D3).
@@ -121,7 +127,14 @@ func (r executor) text(query string) string {
 // rolls the transaction back. In a context of [Within], f runs in the transaction of the
 // caller.
 func (j *Jobs) change(ctx context.Context, id string, f func(tx executor) error) error {
-	return j.explain(j.transact(ctx, id, f))
+	return j.explain(j.transact(ctx, j.db, id, f))
+}
+
+// progress is change for the progress of a job, which no client relies on: claims, selections and
+// polls. If a power cut undoes it, the job is where it was before, and work is repeated. So an
+// export waits for the disk when it is accepted, when a file is complete, and when it ends.
+func (j *Jobs) progress(ctx context.Context, id string, f func(tx executor) error) error {
+	return j.explain(j.transact(ctx, j.relaxed, id, f))
 }
 
 // explain adds to an error what an operator can do about it.
@@ -132,11 +145,11 @@ func (j *Jobs) explain(err error) error {
 	return err
 }
 
-func (j *Jobs) transact(ctx context.Context, id string, f func(tx executor) error) error {
+func (j *Jobs) transact(ctx context.Context, on *sql.DB, id string, f func(tx executor) error) error {
 	if outer, ok := ctx.Value(within{}).(*sql.Tx); ok {
 		return j.withLock(ctx, executor{outer, &j.dialect}, id, f)
 	}
-	if err := j.commit(ctx, id, f); err != nil {
+	if err := j.commit(ctx, on, id, f); err != nil {
 		return err
 	}
 	return failpoint.Inject(ctx, "jobs.committed")
@@ -145,13 +158,13 @@ func (j *Jobs) transact(ctx context.Context, id string, f func(tx executor) erro
 // commit runs f in a new transaction and commits it. Workers go first, and clients in turn: a
 // commit takes milliseconds, and without turns an export would wait at each step for the requests
 // of hundreds of clients.
-func (j *Jobs) commit(ctx context.Context, id string, f func(tx executor) error) error {
+func (j *Jobs) commit(ctx context.Context, on *sql.DB, id string, f func(tx executor) error) error {
 	place, err := j.turns.Enter(ctx, client.From(ctx))
 	if err != nil {
 		return err
 	}
 	defer place.Leave(false)
-	tx, release, err := j.begin(ctx)
+	tx, release, err := j.begin(ctx, on)
 	if err != nil {
 		return err
 	}
@@ -165,12 +178,12 @@ func (j *Jobs) commit(ctx context.Context, id string, f func(tx executor) error)
 	return tx.Commit()
 }
 
-// begin starts a transaction. The end of ctx cancels its statements, but not its COMMIT: a
+// begin starts a transaction on a connection. The end of ctx cancels its statements, but not its COMMIT: a
 // worker that did not wait for the result would not know whether it has the claim. begin
 // skips connections that are already closed. Call release at the end.
-func (j *Jobs) begin(ctx context.Context) (tx *sql.Tx, release func(), err error) {
+func (j *Jobs) begin(ctx context.Context, on *sql.DB) (tx *sql.Tx, release func(), err error) {
 	for tries := maxStale; ; tries-- {
-		conn, err := j.db.Conn(ctx)
+		conn, err := on.Conn(ctx)
 		if err != nil {
 			return nil, nil, err
 		}

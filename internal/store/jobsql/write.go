@@ -79,7 +79,7 @@ func clientColumn(c client.Client, a client.Allowance) string {
 
 // BeginSelecting implements [store.JobWriter].
 func (j *Jobs) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.Instant) error {
-	return j.change(ctx, t.Job.ID, func(tx executor) error {
+	return j.progress(ctx, t.Job.ID, func(tx executor) error {
 		c, err := checkClaim(ctx, tx, t)
 		if err != nil {
 			return err
@@ -94,7 +94,11 @@ func (j *Jobs) BeginSelecting(ctx context.Context, t *store.Task, at, now fhir.I
 
 // StoreSelection implements [store.JobWriter].
 func (j *Jobs) StoreSelection(ctx context.Context, t *store.Task, selections []store.Selection, parts []store.Part, now, expires fhir.Instant) error {
-	return j.change(ctx, t.Job.ID, func(tx executor) error {
+	commit := j.progress
+	if len(parts) == 0 {
+		commit = j.change // the job is complete
+	}
+	return commit(ctx, t.Job.ID, func(tx executor) error {
 		c, err := checkClaim(ctx, tx, t)
 		if err != nil {
 			return err
@@ -153,8 +157,10 @@ func (j *Jobs) FinishPart(ctx context.Context, t *store.Task, object string, sto
 		if err != nil {
 			return err
 		}
-		if err := c.charge(ctx, tx, now); err != nil {
-			return err
+		if t.Part.Bytes > store.SmallPart {
+			if err := c.charge(ctx, tx, now); err != nil {
+				return err
+			}
 		}
 		if _, err := tx.exec(ctx, `UPDATE part SET done = 1, object = ?, written = ?, written_bytes = ?, gzip_bytes = ?, sha256 = ?, fragments = ?,
 			found = ?, worker = '', lease = 0 WHERE job_id = ? AND number = ?`,
@@ -280,7 +286,7 @@ func (j *Jobs) Cancel(ctx context.Context, id, owner string, now, expires fhir.I
 // SetNextPoll implements [store.JobControl].
 func (j *Jobs) SetNextPoll(ctx context.Context, id string, old, next, now fhir.Instant) (bool, error) {
 	var changed int64
-	err := j.change(ctx, "", func(tx executor) error {
+	err := j.progress(ctx, "", func(tx executor) error {
 		result, err := tx.exec(ctx, `UPDATE job SET next_poll = ?, polled = ? WHERE id = ? AND next_poll = ?`, next, now, id, old)
 		if err == nil {
 			changed, err = result.RowsAffected()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"muster/internal/failpoint"
+	"muster/internal/share"
 	"muster/internal/store"
 
 	"github.com/jackc/pgx/v5"
@@ -36,6 +37,7 @@ type gateTx struct {
 // session when the process dies. The caller calls release.
 func (s *Store) acquireGate(ctx context.Context) (_ *gateTx, err error) {
 	start := time.Now()
+	defer share.Waited(ctx, start)
 	if s.waited != nil {
 		defer func() { s.waited(time.Since(start)) }()
 	}

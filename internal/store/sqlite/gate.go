@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"muster/internal/share"
 	"muster/internal/store"
 )
 
@@ -34,8 +35,9 @@ func (g gate) stallAfter() time.Duration { return cmp.Or(g.after, store.GateStal
 // acquire waits for the gate, or until ctx ends. The caller calls release. The gate is not
 // reentrant.
 func (g gate) acquire(ctx context.Context) (release func(), err error) {
+	start := time.Now()
+	defer share.Waited(ctx, start)
 	if g.waited != nil {
-		start := time.Now()
 		defer func() { g.waited(time.Since(start)) }()
 	}
 	leaveTurnstile, err := g.lockFile(ctx, filepath.Join(g.dir, turnstileFile))

@@ -21,13 +21,15 @@ var jobMigrations embed.FS
 // jobsDB is the database jobs.db. It is apart from the resources, so that a busy loader
 // does not delay the heartbeats of jobs (D2).
 //
-// One connection writes: statements are short, and each transaction begins IMMEDIATE, so
-// what it has read does not change before it writes. Commits are synced (synchronous=FULL):
-// a job that a client knows of survives a power cut. A few connections only read,
-// so that hundreds of polls do not wait for syncs.
+// One transaction writes at a time: statements are short, and each transaction begins IMMEDIATE, so
+// what it has read does not change before it writes. Commits of one connection are synced
+// (synchronous=FULL): a job that a client knows of survives a power cut. Those of another are not
+// (synchronous=NORMAL); what they write to the log is synced with the next commit that is, before
+// it. A few connections only read, so that hundreds of polls do not wait for syncs.
 type jobsDB struct {
 	*jobsql.Jobs
 	writer  *sql.DB
+	relaxed *sql.DB
 	readers *sql.DB
 }
 
@@ -42,31 +44,36 @@ func openJobs(ctx context.Context, path string) (*jobsDB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the job store %s: %w", path, err)
 	}
-	options := url.Values{
-		"_txlock": {"immediate"},
-		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"},
+	j := &jobsDB{}
+	connect := func(most int, pragmas ...string) (*sql.DB, error) {
+		options := url.Values{"_pragma": append(pragmas, "busy_timeout(10000)", "foreign_keys(1)")}
+		if most == 1 { // it writes
+			options.Set("_txlock", "immediate")
+		}
+		db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: absolute, RawQuery: options.Encode()}).String())
+		if err == nil {
+			db.SetMaxOpenConns(most)
+			db.SetMaxIdleConns(most)
+		}
+		return db, err
 	}
-	dsn := url.URL{Scheme: "file", Path: absolute, RawQuery: options.Encode()}
-	db, err := sql.Open("sqlite", dsn.String())
+	j.writer, err = connect(1, "journal_mode(WAL)", "synchronous(FULL)")
+	if err == nil {
+		err = migrateJobs(ctx, j.writer)
+	}
+	if err == nil {
+		j.relaxed, err = connect(1, "synchronous(NORMAL)")
+	}
+	if err == nil {
+		j.readers, err = connect(jobReaders, "query_only(1)")
+	}
 	if err != nil {
+		_ = j.Close()
 		return nil, fmt.Errorf("open the job store %s: %w", path, err)
 	}
-	db.SetMaxOpenConns(1)
-	if err := migrateJobs(ctx, db); err != nil {
-		_ = db.Close()
-		return nil, fmt.Errorf("open the job store %s: %w", path, err)
-	}
-	explained := func(err error) error { return explain(filepath.Dir(absolute), err) }
-	reading := url.Values{"_pragma": {"busy_timeout(10000)", "query_only(1)"}}
-	readers, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: absolute, RawQuery: reading.Encode()}).String())
-	if err != nil {
-		_ = db.Close()
-		return nil, fmt.Errorf("open the job store %s: %w", path, err)
-	}
-	readers.SetMaxOpenConns(jobReaders)
-	readers.SetMaxIdleConns(jobReaders)
-	j := &jobsDB{jobsql.New(db, jobsql.Dialect{Explain: explained}), db, readers}
-	j.SetReader(readers)
+	j.Jobs = jobsql.New(j.writer, jobsql.Dialect{Explain: func(err error) error { return explain(filepath.Dir(absolute), err) }})
+	j.SetRelaxed(j.relaxed)
+	j.SetReader(j.readers)
 	return j, nil
 }
 
@@ -75,4 +82,12 @@ func migrateJobs(ctx context.Context, db *sql.DB) error {
 }
 
 // Close closes the file. It closes the writer last, which checkpoints the log.
-func (j *jobsDB) Close() error { return errors.Join(j.readers.Close(), j.writer.Close()) }
+func (j *jobsDB) Close() error {
+	var errs []error
+	for _, db := range []*sql.DB{j.readers, j.relaxed, j.writer} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"context"
+	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,6 +13,8 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/store"
 	"muster/internal/store/storetest"
+
+	"github.com/RoaringBitmap/roaring/v2/roaring64"
 )
 
 func newJobs(t *testing.T, path string) *jobsDB {
@@ -65,6 +69,119 @@ func TestLiveTimes(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(51)
+}
+
+// steps are the steps of an export with one part, at times that are a lease apart, and the states
+// after them.
+var steps = []struct {
+	do    func(ctx context.Context, j *jobsDB, now fhir.Instant) error
+	after store.State
+}{
+	{func(ctx context.Context, j *jobsDB, now fhir.Instant) error {
+		return j.CreateJob(ctx, store.Job{ID: "one", Owner: "anna", Request: []byte("{}"), Created: now}, 0)
+	}, store.Accepted},
+	{func(ctx context.Context, j *jobsDB, now fhir.Instant) error {
+		task, err := j.Claim(ctx, "w", now, 10, store.Bounds{})
+		if err != nil {
+			return err
+		}
+		return j.BeginSelecting(ctx, task, now, now)
+	}, store.Selecting},
+	{func(ctx context.Context, j *jobsDB, now fhir.Instant) error {
+		task, err := j.Claim(ctx, "w", now, 10, store.Bounds{})
+		if err != nil {
+			return err
+		}
+		keys := roaring64.BitmapOf(1, 2)
+		return j.StoreSelection(ctx, task, []store.Selection{{Type: fhir.Location, Keys: keys}}, []store.Part{{Number: 1, File: "file", Type: fhir.Location, First: 1, Last: 2, Count: 2, Bytes: 20}}, now, now+1000)
+	}, store.Writing},
+	{func(ctx context.Context, j *jobsDB, now fhir.Instant) error {
+		task, err := j.Claim(ctx, "w", now, 10, store.Bounds{})
+		if err != nil {
+			return err
+		}
+		_, err = j.FinishPart(ctx, task, "one/1-1", store.Stored{Count: 2, Bytes: 20}, now, now+1000)
+		return err
+	}, store.Complete},
+}
+
+// TestPowerCut runs an export and cuts the log after each commit, as a power cut does that loses
+// what was not synced. The export is then where it was before, and becomes complete.
+func TestPowerCut(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "jobs.db")
+	j := newJobs(t, path)
+	var cuts []int64
+	for n, step := range steps {
+		if err := step.do(t.Context(), j, fhir.Instant(100*(n+1))); err != nil {
+			t.Fatalf("step %d: %v", n, err)
+		}
+		info, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cuts = append(cuts, info.Size())
+	}
+	for n, cut := range cuts {
+		copied := filepath.Join(t.TempDir(), "jobs.db")
+		for _, suffix := range []string{"", "-wal"} {
+			text, err := os.ReadFile(path + suffix)
+			if err == nil && suffix != "" {
+				text = text[:cut]
+			}
+			if err == nil {
+				err = os.WriteFile(copied+suffix, text, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		after := newJobs(t, copied)
+		for m, step := range steps[n:] {
+			if m > 0 {
+				if err := step.do(t.Context(), after, fhir.Instant(1000*(m+1))); err != nil {
+					t.Fatalf("cut after step %d, step %d: %v", n, n+m, err)
+				}
+			}
+			if job, err := after.Job(t.Context(), "one"); err != nil || job.State != step.after {
+				t.Errorf("cut after step %d, after step %d: %s, %v; want %s", n, n+m, job.State, err, step.after)
+			}
+		}
+	}
+}
+
+// TestSyncedChanges checks that what a client may rely on is synced: only progress uses the
+// connection whose commits do not wait for the disk.
+func TestSyncedChanges(t *testing.T) {
+	j := newJobs(t, filepath.Join(t.TempDir(), "jobs.db"))
+	for n, step := range steps[:3] {
+		if err := step.do(t.Context(), j, fhir.Instant(100*(n+1))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	task, err := j.Claim(t.Context(), "w", 1000, 10, store.Bounds{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, db := range map[string]*sql.DB{"2": j.writer, "1": j.relaxed} { // FULL and NORMAL
+		var level string
+		if err := db.QueryRow(`PRAGMA synchronous`).Scan(&level); err != nil || level != want {
+			t.Errorf("synchronous is %s, %v; want %s", level, err, want)
+		}
+	}
+	_ = j.relaxed.Close()
+	if err := j.CreateJob(t.Context(), store.Job{ID: "two", Owner: "anna", Request: []byte("{}"), Created: 1000}, 0); err != nil {
+		t.Errorf("a new job is not synced: %v", err)
+	}
+	if err := j.Renew(t.Context(), task, 1000, 10, 1); err == nil {
+		t.Error("a heartbeat is synced")
+	}
+	if _, err := j.FinishPart(t.Context(), task, "one/1-1", store.Stored{Count: 2, Bytes: 20}, 1000, 2000); err != nil {
+		t.Errorf("a part that is finished is not synced: %v", err)
+	}
+	if err := j.Cancel(t.Context(), "one", "anna", 1000, 2000); err != nil {
+		t.Errorf("a deletion is not synced: %v", err)
+	}
 }
 
 func TestNewerJobStoreIsRefused(t *testing.T) {

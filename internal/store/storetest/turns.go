@@ -255,7 +255,9 @@ func (m *turnModel) work(task *turnTask) {
 		}
 		j.ended = true
 	default:
-		m.charge(task)
+		if task.number == 0 || task.bytes > store.SmallPart {
+			m.charge(task)
+		}
 		if task.number > 0 {
 			m.must2(m.FinishPart(m.Context(), task.claim, object(task.claim), storedAsPlanned(task.claim.Part), m.now, m.now+1))
 			j.tasks = slices.DeleteFunc(j.tasks, func(other *turnTask) bool { return other == task })
@@ -267,6 +269,9 @@ func (m *turnModel) work(task *turnTask) {
 		} else {
 			m.must(m.BeginSelecting(m.Context(), task.claim, m.now, m.now))
 			selections, parts := cutSelection(j.id, []int64{1, 5, 2})
+			for n := range parts {
+				parts[n].Bytes *= store.SmallPart / 20 // one part is larger
+			}
 			m.must(m.StoreSelection(m.Context(), task.claim, selections, parts, m.now, m.now+1))
 			j.tasks = nil
 			for _, p := range parts {
@@ -312,7 +317,7 @@ func (m *turnModel) used(c client.Client) (used int64) {
 // claimNext claims a task and compares it with the one that the model expects.
 func (m *turnModel) claimNext() {
 	m.Helper()
-	within := []store.Bounds{{}, {}, {Selected: 500}, {Selected: 500, PartBytes: 20}}[m.random.IntN(4)]
+	within := []store.Bounds{{}, {}, {Selected: 500}, {Selected: 500, PartBytes: store.SmallPart}}[m.random.IntN(4)]
 	claims := map[string]int{}
 	for _, task := range m.held() {
 		claims[task.job.client.Name]++

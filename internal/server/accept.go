@@ -46,7 +46,12 @@ func (s *Server) admit(c net.Conn) *countedConn {
 	counted := &countedConn{Conn: c}
 	counted.mu.Lock()
 	defer counted.mu.Unlock()
-	h, err := s.connections.Take(s.peer(c.RemoteAddr()), 1, func() { _ = counted.Close() })
+	peer := s.peer(c.RemoteAddr())
+	h, err := s.connections.Take(peer, 1, func() { _ = counted.Close() })
+	if err == nil && s.clients.isShut(peer) {
+		h.Return()
+		err = share.ErrLimit
+	}
 	if err != nil {
 		s.countRefusal(RefusedConnection)
 		_ = c.Close()

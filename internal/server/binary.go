@@ -97,7 +97,7 @@ func negotiateForm(r *http.Request) (form, error) {
 func (s *Server) serveNDJSON(w http.ResponseWriter, r *http.Request, file *export.File) error {
 	h := w.Header()
 	h.Set("Content-Type", fhirNDJSON)
-	var recorded errorRecorder
+	recorded := fileReader{turns: s.fileReads}
 	if prefersGzip(r) {
 		h.Set("Content-Encoding", "gzip")
 		h.Set("ETag", `"`+file.Part.Stored.SHA256+`-gzip"`)
@@ -202,7 +202,7 @@ func (s *Server) serveBinary(w http.ResponseWriter, r *http.Request, id string, 
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	recorded := &errorRecorder{ReadSeeker: identity}
+	recorded := &fileReader{ReadSeeker: identity, turns: s.fileReads}
 	if _, err := w.Write(head); err != nil {
 		return nil
 	}
@@ -238,16 +238,21 @@ func (s *Server) observeDamage(err error) {
 	}
 }
 
-// errorRecorder records the error that ended reading.
-type errorRecorder struct {
+// fileReader reads a file for a download, and records the error that ended reading. As many downloads
+// as there are cores read at once: each read decompresses and verifies, and other requests would wait
+// for hundreds of them.
+type fileReader struct {
 	io.ReadSeeker
-	err error
+	turns chan struct{} // holds one for each download that reads
+	err   error
 }
 
-func (c *errorRecorder) Read(p []byte) (int, error) {
-	n, err := c.ReadSeeker.Read(p)
+func (f *fileReader) Read(p []byte) (int, error) {
+	f.turns <- struct{}{}
+	defer func() { <-f.turns }()
+	n, err := f.ReadSeeker.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
-		c.err = err
+		f.err = err
 	}
 	return n, err
 }

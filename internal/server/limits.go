@@ -171,10 +171,11 @@ type clients struct {
 
 // usage is the usage of one client. Its fields are protected by clients.mu.
 type usage struct {
-	rate     *rate.Limiter
-	refusals *rate.Limiter // of requests beyond rate, until the client floods the server
-	searches chan struct{} // holds one for each search that runs
-	lastSeen time.Time
+	rate      *rate.Limiter
+	refusals  *rate.Limiter // of requests beyond rate, until the client floods the server
+	shutUntil time.Time     // no new connections until then
+	searches  chan struct{} // holds one for each search that runs
+	lastSeen  time.Time
 }
 
 // A client without requests for idleTimeout and without searches is evicted. There are
@@ -258,14 +259,30 @@ func (c *clients) takeRequest(of client.Client) (wait time.Duration) {
 }
 
 // floods counts a request that is refused because of its rate, and reports whether the client
-// continues to send more than twice as many as it may.
+// continues to send more than twice as many as it may. Then the server accepts none of its connections
+// for floodPause.
 func (c *clients) floods(of client.Client) (floods bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, one := range c.entries(of) {
-		floods = !one.refusals.AllowN(c.now(), 1) || floods
+		if !one.refusals.AllowN(c.now(), 1) {
+			floods, one.shutUntil = true, c.now().Add(floodPause)
+		}
 	}
 	return floods
+}
+
+// floodPause is how long the server accepts no connection of a client that floods it.
+const floodPause = 10 * time.Second
+
+// isShut reports whether the server accepts no connection of a client.
+func (c *clients) isShut(of client.Client) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(of.Allowances(), func(a client.Allowance) bool {
+		one := c.byName[a.Name]
+		return one != nil && c.now().Before(one.shutUntil)
+	})
 }
 
 // abandonedCost is for how many requests one counts that the client abandons: the server has begun

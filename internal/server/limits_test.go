@@ -81,16 +81,17 @@ func TestRateLimit(t *testing.T) {
 	}
 }
 
-// TestFloodsClose checks that a client that continues far beyond its rate loses its connection, and
-// that a proxy does not.
+// TestFloodsClose checks that a client that continues far beyond its rate loses its connection and
+// gets none for a while, and that a proxy does not.
 func TestFloodsClose(t *testing.T) {
 	t.Attr("requirements", "RL-04")
 	for _, proxy := range []bool{false, true} {
+		clock := testkit.NewClock(time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC))
 		u := startServer(t, func(c *Config) {
-			c.Now, c.BehindProxy = testkit.NewClock(time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)).Now, proxy
+			c.Now, c.BehindProxy = clock.Now, proxy
 			c.Limits = Limits{Rate: 1, Burst: 2}
 		})
-		for n := range 8 {
+		for n := range 5 {
 			r := u.request("GET", "/api/v1/fhir/metadata", "", "X-Forwarded-For: 203.0.113.9")
 			want, code := 429, fhir.CodeThrottled
 			if n < 2 {
@@ -100,6 +101,20 @@ func TestFloodsClose(t *testing.T) {
 			if closes := n >= 4 && !proxy; r.Close != closes {
 				t.Errorf("proxy %t, request %d: the connection closes: %t", proxy, n+1, r.Close)
 			}
+		}
+		if proxy {
+			continue
+		}
+		own, other := "127.0.0.1", "127.0.9.1"
+		if status, err := u.getFrom(own, "/healthz"); err == nil {
+			t.Errorf("a new connection of the client is answered with %d", status)
+		}
+		if status, err := u.getFrom(other, "/healthz"); err != nil || status != 200 {
+			t.Errorf("another client: %d, %v", status, err)
+		}
+		clock.Add(floodPause)
+		if status, err := u.getFrom(own, "/api/v1/fhir/metadata"); err != nil || status != 200 {
+			t.Errorf("after the pause: %d, %v", status, err)
 		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/searchset"
 	"muster/internal/share"
+	"muster/internal/store"
 
 	"golang.org/x/sync/singleflight"
 )
@@ -148,10 +149,11 @@ type Config struct {
 type Server struct {
 	Config
 	clients     *clients
-	connections *share.Pool  // of the listeners
-	memory      *share.Pool  // bytes of requests and answers under way
-	downloads   *share.Pool  // number under way; each has a file open
-	kickOffs    *share.Queue // of kick-offs that are parsed and stored
+	connections *share.Pool   // of the listeners
+	memory      *share.Pool   // bytes of requests and answers under way
+	downloads   *share.Pool   // number under way; each has a file open
+	kickOffs    *share.Queue  // of kick-offs that are parsed and stored
+	fileReads   chan struct{} // holds one for each download that reads its file
 	readiness   singleflight.Group
 	basePath    string
 	routes      []route
@@ -174,6 +176,7 @@ func New(c Config) (*Server, error) {
 		memory:      share.New(c.Limits.Memory, c.Limits.ClientMemory),
 		downloads:   share.New(int64(c.Limits.Connections), int64(c.Limits.Downloads)),
 		kickOffs:    share.NewQueue(kickOffPlaces, 1, maxKickOffs),
+		fileReads:   make(chan struct{}, store.Cores()),
 		basePath:    basePath, bodyTimeout: bodyTimeout}
 	s.mount(s.exportRoutes())
 	s.mount(s.pollRoutes())

@@ -258,14 +258,14 @@ func (c *clients) takeRequest(of client.Client) (wait time.Duration) {
 	return wait
 }
 
-// floods counts a request that is refused because of its rate, and reports whether the client
-// continues to send more than twice as many as it may. Then the server accepts none of its connections
+// floods counts a request that is refused because of its rate, as often as cost says, and reports
+// whether the client continues to send more than twice as many as it may. Then the server accepts none of its connections
 // for floodPause.
-func (c *clients) floods(of client.Client) (floods bool) {
+func (c *clients) floods(of client.Client, cost int) (floods bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, one := range c.entries(of) {
-		if !one.refusals.AllowN(c.now(), 1) {
+		if !one.refusals.AllowN(c.now(), min(cost, one.refusals.Burst())) {
 			floods, one.shutUntil = true, c.now().Add(floodPause)
 		}
 	}
@@ -316,7 +316,11 @@ func (s *Server) checkRate(r *http.Request) error {
 	}
 	s.countRefusal(RefusedRate)
 	err := throttled(int(math.Ceil(wait.Seconds())), fmt.Sprintf("You sent more than %g requests per second: wait for the number of seconds in Retry-After before the next request.", s.Limits.Rate))
-	if s.clients.floods(stateOf(r).from) && !s.fromProxy(r) {
+	cost := 1
+	if r.Context().Err() != nil {
+		cost = abandonedCost
+	}
+	if s.clients.floods(stateOf(r).from, cost) && !s.fromProxy(r) {
 		// A refusal costs more than the request that provokes it; a new connection costs the
 		// client as much.
 		err.header.Set("Connection", "close")

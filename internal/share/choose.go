@@ -4,6 +4,7 @@ package share
 type candidate struct {
 	weight float64         // without what was chosen
 	next   func() *Holding // returns those that do not leave yet, one by one, then nil
+	first  *Holding        // what next has returned
 }
 
 // order decides which holding of a client is evicted next.
@@ -35,13 +36,20 @@ func newest(h *holder) func() *Holding {
 	}
 }
 
-// greatestFirst is a heap (package heap): the first candidate has the greatest weight.
+// greatestFirst is a heap (package heap): the first candidate has the greatest weight; of equal ones,
+// its holding has been idle for longest. A new connection is idle until it has sent a request, and
+// should not be closed before.
 type greatestFirst []*candidate
 
-func (g greatestFirst) Len() int           { return len(g) }
-func (g greatestFirst) Less(i, j int) bool { return g[i].weight > g[j].weight }
-func (g greatestFirst) Swap(i, j int)      { g[i], g[j] = g[j], g[i] }
-func (g *greatestFirst) Push(x any)        { *g = append(*g, x.(*candidate)) }
+func (g greatestFirst) Len() int { return len(g) }
+func (g greatestFirst) Less(i, j int) bool {
+	if g[i].weight != g[j].weight {
+		return g[i].weight > g[j].weight
+	}
+	return g[i].first.idleSince < g[j].first.idleSince
+}
+func (g greatestFirst) Swap(i, j int) { g[i], g[j] = g[j], g[i] }
+func (g *greatestFirst) Push(x any)   { *g = append(*g, x.(*candidate)) }
 func (g *greatestFirst) Pop() (last any) {
 	end := len(*g) - 1
 	last, *g = (*g)[end], (*g)[:end]

@@ -34,6 +34,8 @@ type Pool struct {
 	used    int64
 	leaving int64 // part of used whose holders were asked to return it
 	names   map[string]int64
+	idle    map[string]int64 // of names, the idle part
+	idled   uint64           // how often a holding has become idle
 	holders map[client.Client]*holder
 	waiting []*waiter // in the order in which they came
 }
@@ -47,19 +49,21 @@ type holder struct {
 
 // Holding is what a client has taken at once.
 type Holding struct {
-	pool     *Pool
-	holder   *holder
-	amount   int64
-	evict    func()
-	isIdle   bool
-	leaving  bool
-	returned bool
+	pool   *Pool
+	holder *holder
+	amount int64
+	evict  func()
+	isIdle bool
+	// idleSince orders the holdings that are idle by when they became so.
+	idleSince uint64
+	leaving   bool
+	returned  bool
 }
 
 // New returns a pool with a total for all clients, and a limit for each. 0 means no limit for
 // one client.
 func New(total, perClient int64) *Pool {
-	return &Pool{total: total, perClient: perClient, names: map[string]int64{}, holders: map[client.Client]*holder{}}
+	return &Pool{total: total, perClient: perClient, names: map[string]int64{}, idle: map[string]int64{}, holders: map[client.Client]*holder{}}
 }
 
 // Take takes an amount for a client. It returns [ErrLimit] or [ErrFull] if the client cannot have
@@ -130,11 +134,10 @@ func (p *Pool) give(c client.Client, amount int64, evict func()) *Holding {
 // chooses nothing if that is not enough. The caller holds mu.
 func (p *Pool) victims(c client.Client, amount int64) (victims []*Holding) {
 	missing := p.used - p.leaving + p.promised(c, amount) + amount - p.total
-	weight := p.weight(c)
-	// Of a client that holds as much, an idle holding is worth less than a new one.
-	victims, missing = p.choose(missing, weight, oldestIdle)
+	// An idle holding is worth less than a new one, unless its client has fewer idle ones.
+	victims, missing = p.choose(missing, p.idleWeight(c), oldestIdle, p.idleWeight)
 	// In use is taken only from a client that holds more than this one would then.
-	inUse, missing := p.choose(missing, math.Nextafter(p.weightWith(c, amount), math.Inf(1)), newest)
+	inUse, missing := p.choose(missing, math.Nextafter(p.weightWith(c, amount), math.Inf(1)), newest, p.weight)
 	victims = append(victims, inUse...)
 	if missing > 0 {
 		p.stay(victims)
@@ -154,46 +157,57 @@ func (p *Pool) stay(holdings []*Holding) {
 // choose marks holdings as leaving until nothing is missing, and returns them with what is still
 // missing. The next one is always that of the client with the greatest weight, without what was
 // chosen of it, while that is at least least. The caller holds mu.
-func (p *Pool) choose(missing int64, least float64, in order) (chosen []*Holding, still int64) {
+func (p *Pool) choose(missing int64, least float64, in order, weigh func(client.Client) float64) (chosen []*Holding, still int64) {
 	var from greatestFirst
 	for _, h := range p.holders {
-		if weight := p.weight(h.client); weight >= least {
-			from = append(from, &candidate{weight, in(h)})
+		weight, next := weigh(h.client), in(h)
+		if first := next(); first != nil && weight >= least {
+			from = append(from, &candidate{weight, next, first})
 		}
 	}
 	heap.Init(&from)
 	for missing > 0 && len(from) > 0 && from[0].weight >= least {
-		next := from[0].next()
-		if next == nil {
+		one := from[0].first
+		one.leaving = true
+		p.leaving += one.amount
+		missing -= one.amount
+		chosen = append(chosen, one)
+		from[0].weight -= float64(one.amount)
+		if from[0].first = from[0].next(); from[0].first == nil {
 			heap.Pop(&from)
-			continue
+		} else {
+			heap.Fix(&from, 0)
 		}
-		next.leaving = true
-		p.leaving += next.amount
-		missing -= next.amount
-		chosen = append(chosen, next)
-		from[0].weight -= float64(next.amount)
-		heap.Fix(&from, 0)
 	}
 	return chosen, missing
 }
 
 // weight returns how much a client holds. The caller holds mu.
-func (p *Pool) weight(c client.Client) (weight float64) {
+func (p *Pool) weight(c client.Client) float64 { return weightIn(p.names, c) }
+
+// idleWeight returns how much of what a client holds is idle. The caller holds mu.
+func (p *Pool) idleWeight(c client.Client) float64 { return weightIn(p.idle, c) }
+
+func weightIn(names map[string]int64, c client.Client) (weight float64) {
 	for _, a := range c.Allowances() {
-		weight = max(weight, float64(p.names[a.Name])/float64(a.Factor))
+		weight = max(weight, float64(names[a.Name])/float64(a.Factor))
 	}
 	return weight
+}
+
+// add adds an amount to those of the names of a client.
+func add(names map[string]int64, c client.Client, amount int64) {
+	for _, a := range c.Allowances() {
+		if names[a.Name] += amount; names[a.Name] == 0 {
+			delete(names, a.Name)
+		}
+	}
 }
 
 // count adds an amount to what is used. The caller holds mu.
 func (p *Pool) count(h *Holding, amount int64) {
 	p.used += amount
-	for _, a := range h.holder.client.Allowances() {
-		if p.names[a.Name] += amount; p.names[a.Name] == 0 {
-			delete(p.names, a.Name)
-		}
-	}
+	add(p.names, h.holder.client, amount)
 }
 
 // Return gives the holding back. Further calls do nothing.
@@ -232,9 +246,13 @@ func (h *Holding) setIdle(idle bool) {
 	}
 	h.isIdle = idle
 	if idle {
+		h.pool.idled++
+		h.idleSince = h.pool.idled
 		h.holder.idle = append(h.holder.idle, h)
+		add(h.pool.idle, h.holder.client, h.amount)
 	} else {
 		h.holder.idle = without(h.holder.idle, h)
+		add(h.pool.idle, h.holder.client, -h.amount)
 	}
 }
 
@@ -242,10 +260,10 @@ func without[T comparable](list []T, one T) []T {
 	return slices.DeleteFunc(list, func(other T) bool { return other == one })
 }
 
-// EvictIdle evicts the idle holding of the client with the most, and reports whether there was one.
+// EvictIdle evicts an idle holding of the client with most of them, and reports whether there was one.
 func (p *Pool) EvictIdle() bool {
 	p.mu.Lock()
-	victims, _ := p.choose(1, 0, oldestIdle)
+	victims, _ := p.choose(1, 0, oldestIdle, p.idleWeight)
 	p.mu.Unlock()
 	for _, v := range victims {
 		v.evict()

@@ -111,10 +111,10 @@ func TestEviction(t *testing.T) {
 		client, evicted string
 		err             error
 	}{
-		{"d", "a0", nil},   // the oldest idle one of the client with the most
-		{"d", "a1", nil},   // a and b have two: the idle one
-		{"d", "", ErrFull}, // the idle one of c is not taken for a client that has more
-		{"e", "c0", nil},   // it is taken for one that has none
+		{"d", "a0", nil},   // the oldest idle one of the client with most idle ones
+		{"d", "a1", nil},   // a and c have an idle one: the older one
+		{"d", "c0", nil},   // an idle one is taken for a client that holds more, if all of it is in use
+		{"e", "d2", nil},   // d has three, e would have one: the newest
 		{"e", "", ErrFull}, // b and d have two, e would have as many
 		{"f", "?1", nil},   // of b or d, the newest
 		{"d2", "?1", nil},  // of the other
@@ -261,7 +261,7 @@ func TestChooseModel(t *testing.T) {
 			before[h] = available(h, nil)
 		}
 		missing, least := rapid.Int64Range(0, 100).Draw(t, "missing"), float64(rapid.IntRange(0, 30).Draw(t, "least"))
-		chosen, still := p.choose(missing, least, map[string]order{"idle": oldestIdle, "newest": newest}[name])
+		chosen, still := p.choose(missing, least, map[string]order{"idle": oldestIdle, "newest": newest}[name], p.weight)
 
 		weights := map[*holder]float64{}
 		for h := range before {

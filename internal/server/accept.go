@@ -46,12 +46,7 @@ func (s *Server) admit(c net.Conn) *countedConn {
 	counted := &countedConn{Conn: c}
 	counted.mu.Lock()
 	defer counted.mu.Unlock()
-	peer := s.peer(c.RemoteAddr())
-	h, err := s.connections.Take(peer, 1, func() { _ = counted.Close() })
-	if err == nil && s.clients.isShut(peer) {
-		h.Return()
-		err = share.ErrLimit
-	}
+	h, err := s.takeConnection(s.peer(c.RemoteAddr()), counted)
 	if err != nil {
 		s.countRefusal(RefusedConnection)
 		_ = c.Close()
@@ -60,6 +55,15 @@ func (s *Server) admit(c net.Conn) *countedConn {
 	h.SetIdle(true)
 	counted.holding = h
 	return counted
+}
+
+// takeConnection counts a connection of a client, for which one of another client may be closed. For a
+// client that floods the server, none is.
+func (s *Server) takeConnection(peer client.Client, c *countedConn) (*share.Holding, error) {
+	if s.clients.isShut(peer) {
+		return nil, share.ErrLimit
+	}
+	return s.connections.Take(peer, 1, func() { _ = c.Close() })
 }
 
 // peer returns the client that a connection counts for. The connections of a proxy are those of

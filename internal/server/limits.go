@@ -259,8 +259,8 @@ func (c *clients) takeRequest(of client.Client) (wait time.Duration) {
 }
 
 // floods counts a request that is refused because of its rate, as often as cost says, and reports
-// whether the client continues to send more than twice as many as it may. Then the server accepts none of its connections
-// for floodPause.
+// whether the client continues to send more than twice as many as it may. Then the server accepts
+// none of its connections for floodPause.
 func (c *clients) floods(of client.Client, cost int) (floods bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,10 +10,10 @@ import (
 	"muster/internal/client"
 )
 
-// Queue lets a fixed number of calls run at once. Safe for concurrent use. A place that becomes free goes to the client
-// that runs the fewest calls; of equal ones, to the one that used the least time lately; of equal
-// ones, to the one that has waited longest. Work of the program itself goes first, but takes turns
-// with that of clients, so that neither waits for all of the other.
+// Queue lets a fixed number of calls run at once. A place that becomes free goes to the client that
+// runs the fewest calls; of equal ones, to the one that used the least time lately; of equal ones, to
+// the one that has waited longest. Work of the program itself goes first, but takes turns with that
+// of clients, so that neither waits for all of the other. Safe for concurrent use.
 type Queue struct {
 	places     int
 	perClient  int // places that one client may have

@@ -101,23 +101,30 @@ func TestLogLimit(t *testing.T) {
 	}
 }
 
+// growOnce returns a function that lets the log grow when it is first called, and waits until it is
+// interrupted. Further calls do nothing.
+func growOnce(b **fixture) func(context.Context) error {
+	passed := false
+	return func(ctx context.Context) error {
+		if passed {
+			return nil
+		}
+		passed = true
+		(*b).apply(resource(fhir.Endpoint, "grown", "later"))
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+}
+
 // TestLongLogInterruptsCounts lets the log grow while the numbers of rows are compared. The export
 // is begun again and completes, and no slice is used up.
 func TestLongLogInterruptsCounts(t *testing.T) {
 	observed := newObserver()
 	var b *fixture
-	passed := false
+	grow := growOnce(&b)
 	b = newFixture(t, func(c *Config) {
 		c.Observer, c.Log, c.LogLimit, c.engine.Slices = observed, c.Store.(store.WriteAheadLog), 1, noSlices
-		c.Store = slowCounts{c.Store, func(ctx context.Context) error {
-			if passed {
-				return nil
-			}
-			passed = true
-			b.apply(resource(fhir.Endpoint, "grown", "later"))
-			<-ctx.Done()
-			return context.Cause(ctx)
-		}}
+		c.Store = slowCounts{c.Store, grow}
 	})
 	b.fill(3)
 	start(t, b.Service)
@@ -139,16 +146,7 @@ func TestLongLogInterruptsSelection(t *testing.T) {
 		c.Observer, c.Log, c.LogLimit, c.engine.Slices = observed, c.Store.(store.WriteAheadLog), 1, []time.Duration{time.Hour}
 	})
 	b.fill(3)
-	passed := false
-	t.Cleanup(failpoint.Arm("export.selecting", func(ctx context.Context) error {
-		if passed {
-			return nil
-		}
-		passed = true
-		b.apply(resource(fhir.Endpoint, "grown", "later"))
-		<-ctx.Done()
-		return context.Cause(ctx)
-	}))
+	t.Cleanup(failpoint.Arm("export.selecting", growOnce(&b)))
 	start(t, b.Service)
 	id := b.kickOff("Practitioner", "Location")
 	if status := b.wait(b.Service, id); status.State != store.Complete || status.Total != 6 {

@@ -94,20 +94,8 @@ func TestPageSums(t *testing.T) {
 // copyOf returns a backup of a directory.
 func copyOf(t *testing.T, dir string) string {
 	t.Helper()
-	i, err := Inspect(t.Context(), dir, store.Identity{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer i.Close()
-	f, err := i.Freeze(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
 	to := t.TempDir()
-	if err := f.Write(t.Context(), to, func(int64, int64) {}); err != nil {
-		t.Fatal(err)
-	}
+	freezeTo(t, dir, to)
 	return to
 }
 

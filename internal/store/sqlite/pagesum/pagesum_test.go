@@ -56,6 +56,20 @@ func newFile(t *testing.T, options string) (path string, db *sql.DB) {
 	return path, openTest(t, path, options, createTable, createIndex, fill(1, 2000))
 }
 
+// closedFile creates a database with checksums, closes it and returns its bytes.
+func closedFile(t *testing.T) (path string, whole []byte) {
+	t.Helper()
+	path, db := newFile(t, "")
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path, whole
+}
+
 // wrongPages returns the pages of a database that do not match their checksums.
 func wrongPages(t *testing.T, path string) (wrong []int) {
 	t.Helper()
@@ -110,14 +124,7 @@ func TestWrittenPages(t *testing.T) {
 // TestDamagedPages damages each page of a database in several ways. Each read of a damaged page
 // fails, and the error can be traced to the page.
 func TestDamagedPages(t *testing.T) {
-	path, db := newFile(t, "")
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	path, whole := closedFile(t)
 	pages := len(whole) / pageSize
 	for n := 1; n < pages; n += 13 {
 		for how, damage := range map[string]func(page, other []byte){
@@ -169,14 +176,7 @@ func TestCutPage(t *testing.T) {
 
 // TestDamagedHeader damages the part of the first page that says that pages have checksums.
 func TestDamagedHeader(t *testing.T) {
-	path, db := newFile(t, "")
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	path, whole := closedFile(t)
 	for bit := range 8 {
 		file := bytes.Clone(whole)
 		file[reservedAt] ^= 1 << bit

@@ -31,6 +31,23 @@ func Main(name string, soak func(ctx context.Context, program testkit.Program, d
 	}
 }
 
+// WithProgram runs a soak test with the program at a path, or with a build of this source if the path
+// is empty. The folder of the run is removed.
+func WithProgram(path string, soak func(program testkit.Program, dir string) error) error {
+	dir, err := os.MkdirTemp("", "muster-soak")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	program := testkit.Program(path)
+	if path == "" {
+		if program, err = testkit.Build(dir); err != nil {
+			return err
+		}
+	}
+	return soak(program, dir)
+}
+
 func inTempDir(name string, run func(dir string) error) error {
 	dir, err := os.MkdirTemp("", "muster-soak-"+name)
 	if err != nil {

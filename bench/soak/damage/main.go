@@ -37,27 +37,18 @@ func main() {
 }
 
 func run(path string, plan soak.DamagePlan) error {
-	dir, err := os.MkdirTemp("", "muster-damage")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	program := testkit.Program(path)
-	if path == "" {
-		if program, err = testkit.Build(dir); err != nil {
-			return err
+	return soak.WithProgram(path, func(program testkit.Program, dir string) error {
+		r, err := soak.Damage(context.Background(), program, dir, plan)
+		fmt.Printf("servers that did not start: %s\nexports: %s\ndownloads of damaged files: %s\n", soak.Counts(r.Starts), soak.Counts(r.Exports), soak.Counts(r.Files))
+		for _, different := range r.Different {
+			fmt.Println(different)
 		}
-	}
-	r, err := soak.Damage(context.Background(), program, dir, plan)
-	fmt.Printf("servers that did not start: %s\nexports: %s\ndownloads of damaged files: %s\n", soak.Counts(r.Starts), soak.Counts(r.Exports), soak.Counts(r.Files))
-	for _, different := range r.Different {
-		fmt.Println(different)
-	}
-	for _, wrong := range r.Wrong {
-		fmt.Println("WRONG:", wrong)
-	}
-	if err == nil && len(r.Wrong) > 0 {
-		err = fmt.Errorf("%d exports or downloads were complete and wrong", len(r.Wrong))
-	}
-	return err
+		for _, wrong := range r.Wrong {
+			fmt.Println("WRONG:", wrong)
+		}
+		if err == nil && len(r.Wrong) > 0 {
+			err = fmt.Errorf("%d exports or downloads were complete and wrong", len(r.Wrong))
+		}
+		return err
+	})
 }

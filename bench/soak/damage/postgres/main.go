@@ -36,24 +36,15 @@ func main() {
 }
 
 func run(path string, plan soak.DamagePlan, checksums bool) error {
-	dir, err := os.MkdirTemp("", "muster-damage")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	program := testkit.Program(path)
-	if path == "" {
-		if program, err = testkit.Build(dir); err != nil {
-			return err
+	return soak.WithProgram(path, func(program testkit.Program, dir string) error {
+		r, err := soak.DamagePostgres(context.Background(), program, dir, plan, checksums)
+		fmt.Printf("servers that did not start: %s\nexports: %s\n", soak.Counts(r.Starts), soak.Counts(r.Exports))
+		for _, wrong := range r.Wrong {
+			fmt.Println("WRONG:", wrong)
 		}
-	}
-	r, err := soak.DamagePostgres(context.Background(), program, dir, plan, checksums)
-	fmt.Printf("servers that did not start: %s\nexports: %s\n", soak.Counts(r.Starts), soak.Counts(r.Exports))
-	for _, wrong := range r.Wrong {
-		fmt.Println("WRONG:", wrong)
-	}
-	if err == nil && len(r.Wrong) > 0 {
-		err = fmt.Errorf("%d exports were complete and wrong", len(r.Wrong))
-	}
-	return err
+		if err == nil && len(r.Wrong) > 0 {
+			err = fmt.Errorf("%d exports were complete and wrong", len(r.Wrong))
+		}
+		return err
+	})
 }

@@ -23,7 +23,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 
 // migrateFile runs the migrations of a folder that the database does not have yet. point is
 // called before the first one.
-func migrateFile(ctx context.Context, db *sql.DB, source embed.FS, folder string, point func(context.Context) error) error {
+func migrateFile(ctx context.Context, db *sql.DB, source fs.FS, folder string, point func(context.Context) error) error {
 	p, err := provider(source, folder, db)
 	if err != nil {
 		return err
@@ -45,7 +45,7 @@ func migrateFile(ctx context.Context, db *sql.DB, source embed.FS, folder string
 	return err
 }
 
-func provider(files embed.FS, folder string, db *sql.DB) (*goose.Provider, error) {
+func provider(files fs.FS, folder string, db *sql.DB) (*goose.Provider, error) {
 	sources, err := fs.Sub(files, folder)
 	if err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func provider(files embed.FS, folder string, db *sql.DB) (*goose.Provider, error
 
 // versions returns the version of the schema of a database, which it does not change, and
 // the version that this program needs.
-func versions(ctx context.Context, files embed.FS, folder string, db *sql.DB) (current, target int64, err error) {
+func versions(ctx context.Context, files fs.FS, folder string, db *sql.DB) (current, target int64, err error) {
 	if err := db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version`).Scan(&current); err != nil {
 		return 0, 0, fmt.Errorf("read the version of its schema: %w", err)
 	}

@@ -1,9 +1,11 @@
 package sqlite
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"muster/internal/damage"
@@ -135,6 +138,46 @@ func TestReindexAddsPageSums(t *testing.T) {
 	}
 	if got := problems(t, dir, true); len(got) > 0 {
 		t.Error(got)
+	}
+}
+
+// TestOlderProgramRefusesPageSums opens a directory with the migrations of the last program that
+// wrote pages without checksums. It is refused, also if the pages have none yet.
+func TestOlderProgramRefusesPageSums(t *testing.T) {
+	withSums := t.TempDir()
+	openTest(t, withSums, time.Now)
+	without, _ := oldDirectory(t)
+	for _, dir := range []string{withSums, without} {
+		for _, file := range []struct {
+			name, folder string
+			migrations   fs.FS
+		}{{directoryFile, "migrations/directory", directoryMigrations}, {jobsFile, "migrations/jobs", jobMigrations}} {
+			older := fstest.MapFS{}
+			paths, err := fs.Glob(file.migrations, file.folder+"/*.sql")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range paths {
+				if !strings.HasSuffix(path, "00006_page_sums.sql") {
+					text, err := fs.ReadFile(file.migrations, path)
+					if err != nil {
+						t.Fatal(err)
+					}
+					older[path] = &fstest.MapFile{Data: text}
+				}
+			}
+			db, err := sql.Open("sqlite", dataSource(filepath.Join(dir, file.name), false))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = migrateFile(t.Context(), db, older, file.folder, func(context.Context) error { return nil })
+			if err == nil || !strings.Contains(err.Error(), "version 6, and this program supports versions up to 5") {
+				t.Errorf("an older program opens %s: %v", file.name, err)
+			}
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 

@@ -175,7 +175,9 @@ func recreateJobs(ctx context.Context, dir string) (created bool, aside string, 
 // createJobs creates an empty job store with the token of the directory, if it has one.
 func createJobs(ctx context.Context, dir string) error {
 	path := filepath.Join(dir, jobsFile)
-	createPrivate(path)
+	if err := createPrivate(path); err != nil {
+		return err
+	}
 	jobs, err := openJobs(ctx, path)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -128,8 +129,11 @@ func (s *Store) openFiles(ctx context.Context, o store.Options) error {
 	if err := checkPair(ctx, s.dir); err != nil {
 		return err
 	}
-	createPrivate(filepath.Join(s.dir, directoryFile))
-	createPrivate(filepath.Join(s.dir, jobsFile))
+	for _, name := range []string{directoryFile, jobsFile} {
+		if err := createPrivate(filepath.Join(s.dir, name)); err != nil {
+			return err
+		}
+	}
 	db, err := sql.Open("sqlite", dataSource(filepath.Join(s.dir, directoryFile), false))
 	if err != nil {
 		return err
@@ -185,15 +189,65 @@ func (s *Store) SearchLoad() map[string]store.LaneLoad { return s.lanes.Load() }
 // Reads implements store.Store.
 func (s *Store) Reads() store.Searcher { return s.lanes.Reads() }
 
-// createPrivate creates a missing database, without tables, that only its owner may read and
-// whose pages have checksums. SQLite would create it readable for all users. It gives its other
-// files the permissions of this one. If the file cannot be created, opening the database reports
-// why.
-func createPrivate(path string) {
-	if f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
-		_, _ = f.Write(pagesum.EmptyPage())
-		_ = f.Close()
+// newEnding is the ending of the name of a database that is being created.
+const newEnding = ".new"
+
+// createPrivate creates a missing or empty database, without tables, that only its owner may read
+// and whose pages have checksums. SQLite would create it readable for all users, and without
+// checksums. It gives its other files the permissions of this one. A database that has not become
+// complete does not exist: the next call creates it.
+func createPrivate(path string) error {
+	empty, err := missingOrEmpty(path)
+	if err != nil || !empty {
+		return err
 	}
+	// SQLite would replay the log of the lost database in the new one.
+	if empty, err := missingOrEmpty(path + "-wal"); err != nil {
+		return err
+	} else if !empty {
+		return fmt.Errorf("%[1]s is missing or empty, but its log %[1]s-wal is not: restore both from a backup, or move the log away", filepath.Base(path))
+	}
+	partial := path + newEnding
+	err = removeIfExists(partial) // of an interrupted creation
+	if err == nil {
+		err = writePrivate(partial, pagesum.EmptyPage())
+	}
+	if err == nil {
+		err = os.Rename(partial, path)
+	}
+	if err != nil {
+		return fmt.Errorf("create %s: %w", filepath.Base(path), errors.Join(err, removeIfExists(partial)))
+	}
+	return nil
+}
+
+// missingOrEmpty reports whether a file does not exist or is empty.
+func missingOrEmpty(path string) (bool, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return err == nil && info.Size() == 0, err
+}
+
+// writePrivate creates a file that only its owner may read, and syncs it.
+func writePrivate(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+func removeIfExists(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // dataSource returns the data source name of a database, with the settings of a writer or a

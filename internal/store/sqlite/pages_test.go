@@ -53,7 +53,9 @@ func oldDirectory(t *testing.T) (dir string, s *Store) {
 	t.Helper()
 	dir = t.TempDir()
 	for _, name := range bothFiles {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+		path := filepath.Join(dir, name)
+		execute(t, path, `PRAGMA user_version = 1`) // writes the header
+		if err := os.Chmod(path, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -91,6 +93,50 @@ func TestPageSums(t *testing.T) {
 	}
 	if got := pageSums(t, dir); !slices.Equal(got, bothFiles) {
 		t.Error("the directory has checksums in", got)
+	}
+}
+
+// TestInterruptedCreation creates directories over what an interrupted creation leaves. Where it
+// fails, the error names the file, and the next attempt succeeds. The pages have checksums.
+func TestInterruptedCreation(t *testing.T) {
+	for _, name := range bothFiles {
+		for left, c := range map[string]struct {
+			path, content string
+			folder        bool // in place of the new file
+			refused       string
+		}{
+			"empty file":     {path: name},
+			"page in part":   {path: name + newEnding, content: "SQLite for"},
+			"no new file":    {path: name + newEnding, folder: true, refused: "create " + name},
+			"log of another": {path: name + "-wal", content: "log", refused: name + " is missing or empty, but its log " + name + "-wal is not"},
+		} {
+			t.Run(name+" "+left, func(t *testing.T) {
+				dir := t.TempDir()
+				path := filepath.Join(dir, c.path)
+				if c.folder {
+					if err := os.MkdirAll(filepath.Join(path, "file"), 0o700); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					write(t, path, c.content)
+				}
+				if c.refused != "" {
+					wantError(t, dir, store.Options{Create: &testInfo}, c.refused)
+					if err := os.RemoveAll(path); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := openTest(t, dir, time.Now).Close(); err != nil {
+					t.Fatal(err)
+				}
+				if got := pageSums(t, dir); !slices.Equal(got, bothFiles) {
+					t.Error("the directory has checksums in", got)
+				}
+				if _, err := os.Stat(filepath.Join(dir, name+newEnding)); err == nil {
+					t.Error(name + newEnding + " is left")
+				}
+			})
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"net/netip"
@@ -40,6 +41,9 @@ func storeJobs(t *testing.T, d directory) {
 			t.Fatal(err)
 		}
 	}
+	snapshot, err := d.OpenSnapshot(t.Context(), func(context.Context, fhir.Instant) error { return nil }) // draws a time
+	must(err)
+	must(snapshot.Close())
 	create := func(id, owner, address string, age fhir.Instant) {
 		t.Helper()
 		counted := client.Client{} // of an older version

@@ -14,7 +14,8 @@
 //     needed it until recently. Every tombstone belongs to a row key that is not in use, and
 //     later versions of the resource have higher numbers.
 //   - jobs.go: the state of every job agrees with its selections and parts, and the
-//     resources that a live job has still to write can be read.
+//     resources that a live job has still to write can be read. No transaction time is after
+//     the clock.
 //   - files.go: the file of every finished part exists and has the size that its row says;
 //     with Config.Deep, it has the same content. No file is without a job for longer than
 //     the janitor needs.

@@ -23,12 +23,16 @@ type jobFacts struct {
 func (k *checker) checkJobs(ctx context.Context) error {
 	var suspects []string // ids of jobs to check again
 	var writing []store.JobRecord
+	var latest store.Job
 	err := k.Store.EachJob(ctx, func(r store.JobRecord) error {
 		k.Jobs++
 		k.advance(1)
 		k.jobs[r.Job.ID] = k.facts(&r.Job)
 		if len(k.jobProblems(&r)) > 0 {
 			suspects = append(suspects, r.Job.ID)
+		}
+		if r.Job.Time > latest.Time {
+			latest = r.Job
 		}
 		if r.Job.State == store.Writing {
 			writing = append(writing, r)
@@ -37,6 +41,13 @@ func (k *checker) checkJobs(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	clock, err := k.Store.Clock(ctx)
+	if err != nil {
+		return err
+	}
+	if latest.Time > clock {
+		k.finding("clock", "job "+latest.ID, fmt.Sprintf("its transaction time is %v, after the clock of the directory, %v: the directory has lost what was committed last", latest.Time, clock), remedyRestore)
 	}
 	for _, id := range suspects {
 		r, err := k.Store.JobRecord(ctx, id)

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"muster/internal/damage"
+	"muster/internal/fhir"
 	"muster/internal/oserror"
 )
 
@@ -33,14 +35,15 @@ func (l lostJobs) Error() string {
 // checkPair returns an error if one of the two databases is lost, before a new one is created
 // in its place: with an empty job store no file would belong to a job, and old jobs would
 // refer to rows of a new directory. For the same reasons it returns an error if the two
-// databases do not belong together. A directory whose initialisation was interrupted is not
+// databases do not belong together, or if directory.db has lost commits. A directory whose initialisation was interrupted is not
 // an error: its jobs.db is created first and gets its tables last. The caller holds the gate.
 func checkPair(ctx context.Context, dir string) error {
-	d, err := readDirectoryState(ctx, filepath.Join(dir, directoryFile))
+	// The jobs come first: a server may be drawing a time for one.
+	j, err := readJobsState(ctx, filepath.Join(dir, jobsFile))
 	if err != nil {
 		return err
 	}
-	j, err := readJobsState(ctx, filepath.Join(dir, jobsFile))
+	d, err := readDirectoryState(ctx, filepath.Join(dir, directoryFile))
 	if err != nil {
 		return err
 	}
@@ -58,6 +61,9 @@ func checkStates(dir string, d directoryState, j jobsState) error {
 		return fmt.Errorf("%s, which holds the resources, is missing or empty, and the exports in %s are of another directory: restore both from a backup, or name a new directory", directoryFile, jobsFile)
 	case !d.owns(j):
 		return lostJobs{dir: dir, how: "belongs to another directory, or to another copy of this one", own: true}
+	case j.latest > d.clock:
+		return damage.New(damage.Database, "%s in %s has lost what was committed last: an export in %s has the time %v, and the clock of the directory is at %v. "+
+			"Check the disk; restore both from one backup, or load the data into a new directory", directoryFile, dir, jobsFile, j.latest, d.clock)
 	}
 	return nil
 }
@@ -68,6 +74,7 @@ type directoryState struct {
 	initialised bool   // table meta is filled
 	owner       string // the token, if FilesOwner has created one
 	paired      bool   // jobs.db has the token
+	clock       fhir.Instant
 }
 
 // owns reports whether a job store belongs to the directory: it has the same owner token as
@@ -88,14 +95,15 @@ func readDirectoryState(ctx context.Context, path string) (d directoryState, err
 	if err != nil || !ours {
 		return d, err // checkApplication refuses the database of another program
 	}
-	return d, db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM meta), coalesce((SELECT value FROM meta WHERE key = ?), ''), EXISTS (SELECT 1 FROM meta WHERE key = ?)`,
-		ownerKey, pairedKey).Scan(&d.initialised, &d.owner, &d.paired)
+	return d, db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM meta), coalesce((SELECT value FROM meta WHERE key = ?), ''), EXISTS (SELECT 1 FROM meta WHERE key = ?), coalesce((SELECT last FROM clock), 0)`,
+		ownerKey, pairedKey).Scan(&d.initialised, &d.owner, &d.paired, &d.clock)
 }
 
 // jobsState is the state of jobs.db.
 type jobsState struct {
 	exists, notEmpty, tables, rows bool
-	owner                          string // the token of its directory
+	owner                          string       // the token of its directory
+	latest                         fhir.Instant // transaction time of a job; it is drawn before the job has it
 }
 
 func readJobsState(ctx context.Context, path string) (j jobsState, err error) {
@@ -113,7 +121,7 @@ func readJobsState(ctx context.Context, path string) (j jobsState, err error) {
 			return j, err
 		}
 	}
-	return j, db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM job)`).Scan(&j.rows)
+	return j, db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM job), coalesce((SELECT max(time) FROM job), 0)`).Scan(&j.rows, &j.latest)
 }
 
 // openExisting opens a database for reading and returns its size, -1 if it does not exist.
@@ -201,7 +209,7 @@ func moveAside(ctx context.Context, path string) (aside string, err error) {
 		return "", err
 	}
 	aside = path + ".foreign-" + time.Now().UTC().Format("20060102T150405.000")
-	for _, ending := range []string{"", "-wal", "-shm"} {
+	for _, ending := range []string{"", "-wal", "-shm", "-synced"} {
 		if err := os.Rename(path+ending, aside+ending); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"muster/internal/damage"
 	"muster/internal/humanize"
 	"muster/internal/store"
 )
@@ -24,11 +25,14 @@ type logLimit struct {
 	logger *slog.Logger
 	// interrupted is called for each selection that is interrupted.
 	interrupted func()
+	// damaged is called when damage of the log is reported.
+	damaged func(damage.Kind)
 
 	mu      sync.Mutex
 	running []*runningSelection // oldest first
 	held    chan struct{}       // closed when selections may begin; nil if they may
 	next    int64               // the size at which the limit acts, if it is beyond the limit
+	failure string              // that was reported: the log cannot be moved into the database
 }
 
 // runningSelection is a selection that has a snapshot, or is about to open one.
@@ -76,7 +80,7 @@ func (r *runningSelection) leave() {
 
 // watch looks at the log until ctx ends.
 func (l *logLimit) watch(ctx context.Context) error {
-	if l.log == nil || l.limit == 0 {
+	if l.log == nil {
 		return nil
 	}
 	tick := time.NewTicker(logEvery)
@@ -88,9 +92,34 @@ func (l *logLimit) watch(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		l.report()
+		if l.limit == 0 {
+			continue
+		}
 		if err := l.check(ctx); err != nil && ctx.Err() == nil {
 			l.logger.Error("the log of the database could not be limited; it will be tried again", "error", err)
 		}
+	}
+}
+
+// report reports once that the log could not be moved into the database, and once that it could
+// again.
+func (l *logLimit) report() {
+	err := l.log.LogFailure()
+	if err == nil {
+		if l.failure != "" {
+			l.logger.Info("the log of the database could be moved into it again")
+		}
+		l.failure = ""
+		return
+	}
+	if err.Error() == l.failure {
+		return
+	}
+	l.failure = err.Error()
+	l.logger.Error("the log of the database cannot be moved into it", "error", err)
+	if kind, ok := damage.KindOf(err); ok {
+		l.damaged(kind)
 	}
 }
 
@@ -114,6 +143,7 @@ func (l *logLimit) check(ctx context.Context) error {
 	defer l.release()
 	truncated, err := l.log.TruncateLog(ctx)
 	if err != nil {
+		l.next = size + l.limit
 		return err
 	}
 	if truncated {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
+	"muster/internal/damage"
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/store"
@@ -17,9 +19,12 @@ type fakeLog struct {
 	size      int64
 	kept      bool
 	truncated int
+	failure   error
 }
 
 func (l *fakeLog) LogSize() (int64, error) { return l.size, nil }
+
+func (l *fakeLog) LogFailure() error { return l.failure }
 
 func (l *fakeLog) TruncateLog(context.Context) (bool, error) {
 	l.truncated++
@@ -98,6 +103,35 @@ func TestLogLimit(t *testing.T) {
 	look()
 	if _, running := begin("last"); running == nil || l.next != 0 {
 		t.Errorf("after the backup the limit acts at %d", l.next)
+	}
+}
+
+// TestLogFailure checks that a log that cannot be moved into the database is reported once, and
+// counted if it is damaged, until it can be moved again.
+func TestLogFailure(t *testing.T) {
+	var text strings.Builder
+	log, damages := &fakeLog{}, 0
+	l := &logLimit{log: log, logger: slog.New(slog.NewTextHandler(&text, nil)), damaged: func(damage.Kind) { damages++ }}
+	damaged := damage.New(damage.Database, "frame 3 is damaged")
+	for n, step := range []struct {
+		failure error
+		log     string // what is logged
+		damages int
+	}{
+		{nil, "", 0},
+		{damaged, "frame 3 is damaged", 1},
+		{damaged, "", 1},
+		{errors.New("the disk is full"), "the disk is full", 1},
+		{nil, "again", 1},
+		{nil, "", 1},
+		{damaged, "frame 3 is damaged", 2},
+	} {
+		text.Reset()
+		log.failure = step.failure
+		l.report()
+		if got := text.String(); !strings.Contains(got, step.log) || (got == "") != (step.log == "") || damages != step.damages {
+			t.Errorf("step %d: logged %q, %d damages", n, got, damages)
+		}
 	}
 }
 

@@ -109,7 +109,8 @@ type Observer interface {
 	// Removed is called when the janitor or a DELETE removes something: [RemovedExport] or
 	// [RemovedFile].
 	Removed(what string, n int)
-	// Damaged is called when a job fails because stored data are damaged.
+	// Damaged is called when a job fails because stored data are damaged, and when damage of the
+	// log of the database is noticed.
 	Damaged(kind damage.Kind)
 	// SelectionInterrupted is called when a selection is interrupted and will be begun
 	// again: [InterruptedBySlice] or [InterruptedByLog].
@@ -189,7 +190,7 @@ type Service struct {
 func New(c Config) *Service {
 	c = c.withDefaults()
 	s := &Service{Config: c, jobs: c.Store, deleted: newDeletions(), log: &logLimit{log: c.Log, limit: max(0, c.LogLimit), logger: c.Logger,
-		interrupted: func() { c.Observer.SelectionInterrupted(InterruptedByLog) }}}
+		interrupted: func() { c.Observer.SelectionInterrupted(InterruptedByLog) }, damaged: c.Observer.Damaged}}
 	engine := c.engine
 	engine.Jobs, engine.Work, engine.Now, engine.Logger = c.Store, s.work, c.Now, c.Logger
 	engine.Lease = cmp.Or(c.Lease, engine.Lease)

@@ -147,6 +147,10 @@ type WriteAheadLog interface {
 	// TruncateLog moves the log into the database and truncates it. It returns false if a
 	// transaction reads it.
 	TruncateLog(ctx context.Context) (bool, error)
+	// LogFailure returns why this process could not move the log into the database when it last
+	// tried, which it does after each commit. It returns nil if it could. A [damage.Error]
+	// means that the log is damaged.
+	LogFailure() error
 }
 
 // Snapshot is a consistent view of the directory. It is not safe for use by several

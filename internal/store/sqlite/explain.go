@@ -1,8 +1,10 @@
 package sqlite
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 
 	"muster/internal/damage"
 	"muster/internal/oserror"
@@ -54,19 +56,56 @@ func damagedDatabase(dir string, err error) error {
 // damagedPage names the pages that did not match their checksums. Another program that writes to a
 // database does not write checksums.
 func damagedPage(dir string, err error) error {
-	text := "a page of a database"
-	for n, p := range pagesum.Damaged(dir) {
-		if n == 0 {
-			text = ""
+	var pages, frames []string
+	for _, p := range pagesum.Damaged(dir) {
+		if p.Log {
+			frames = append(frames, nameFrame(p))
 		} else {
-			text += ", "
+			pages = append(pages, fmt.Sprintf("page %d of %s", p.Number, p.File))
 		}
-		text += fmt.Sprintf("page %d of %s", p.Number, p.File)
 	}
+	if len(frames) > 0 {
+		return &damage.Error{Kind: damage.Database, Err: err, Text: fmt.Sprintf("%s in %s is damaged, and what was committed from there on cannot be read. Check the disk; %s",
+			strings.Join(frames, ", "), dir, remedyLog(dir, frames))}
+	}
+	text := cmp.Or(strings.Join(pages, ", "), "a page of a database")
 	return &damage.Error{Kind: damage.Database, Err: err,
 		Text: fmt.Sprintf("%s in %s does not match its checksum: it is damaged, or another program has written it. Check the disk; load the data into a new "+
 			"directory, or restore a backup; muster check --deep says which table is damaged. If another program has written to the database, such as "+
 			"the shell of SQLite, stop the server and run: muster reindex --trust-pages --data %s", text, dir, oserror.Word(dir))}
+}
+
+// nameFrame names a frame of a log, or its header.
+func nameFrame(p pagesum.Page) string {
+	if p.Number == 0 {
+		return "the header of " + p.File
+	}
+	return fmt.Sprintf("frame %d of %s", p.Number, p.File)
+}
+
+// remedyLog says what to do about damaged frames of logs.
+func remedyLog(dir string, frames []string) string {
+	const restore = "stop all programs that use the directory, and restore a backup or load the data into a new directory"
+	if len(frames) > 1 || !strings.HasSuffix(frames[0], " "+jobsFile+"-wal") {
+		return restore
+	}
+	return fmt.Sprintf("%s; or give up all exports: stop the server, move %[2]s and %[2]s-wal away and run: muster adopt --data %[3]s", restore, jobsFile, oserror.Word(dir))
+}
+
+// logFailure returns why this process could not move the log of a database into it when it last
+// tried, or nil.
+func logFailure(dir string) error {
+	var errs []error
+	for _, f := range pagesum.Failures(dir) {
+		err := fmt.Errorf("the log of %s could not be moved into the database", f.File)
+		if f.Damage() {
+			err = damagedPage(dir, err)
+		} else {
+			err = fmt.Errorf("%w (code %d of SQLite), and grows; committed data are safe in it: check the disk of %s and its free space", err, f.Code, dir)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // explain is [explain] for the data directory of the store.

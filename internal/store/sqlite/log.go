@@ -25,6 +25,9 @@ func (s *Store) LogSize() (int64, error) {
 	return info.Size(), nil
 }
 
+// LogFailure implements store.WriteAheadLog.
+func (s *Store) LogFailure() error { return logFailure(s.dir) }
+
 // TruncateLog implements store.WriteAheadLog. Most of the log is copied without the gate, so
 // that writers wait for the rest only.
 func (s *Store) TruncateLog(ctx context.Context) (bool, error) {

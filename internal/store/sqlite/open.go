@@ -292,7 +292,8 @@ func IsDirectory(dir string) bool {
 // Info returns what the directory was created as.
 func (s *Store) Info() store.Identity { return s.info }
 
-// Close closes the databases. Running calls return errors.
+// Close closes the databases. Running calls return errors. The last process that closes them moves
+// their logs into them; if it cannot, Close says so.
 func (s *Store) Close() error {
 	var errs []error
 	if s.jobsDB != nil {
@@ -306,5 +307,5 @@ func (s *Store) Close() error {
 	if s.writer != nil {
 		errs = append(errs, s.writer.db.Close())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, logFailure(s.dir))...)
 }

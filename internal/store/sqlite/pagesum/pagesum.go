@@ -3,6 +3,9 @@ package pagesum
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"io"
+	"os"
 
 	"muster/internal/damage"
 )
@@ -34,6 +37,42 @@ func EmptyPage() []byte {
 // hasSums reports whether the pages of a database have checksums, by its header.
 func hasSums(header []byte) bool {
 	return string(header[:len(magic)]) == magic && header[reservedAt] == damage.Size
+}
+
+// CheckFile yields the numbers of the damaged pages in the file of a database. This process must not
+// have the database open: closing the file would end the locks of SQLite. Another process may write
+// to it, so a page that looks damaged is read twice.
+func CheckFile(path string, yield func(number uint32) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	page := make([]byte, pageSize)
+	sums := false
+	for number := uint32(1); ; number++ {
+		damaged := false
+		for look := 0; look < 2 && (look == 0 || damaged); look++ {
+			n, err := f.ReadAt(page, int64(number-1)*pageSize)
+			if n == 0 && errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil && !errors.Is(err, io.EOF) {
+				return err
+			}
+			clear(page[n:]) // as SQLite takes what is missing
+			if number == 1 {
+				sums = hasSums(page)
+			}
+			damaged = sums && !right(number, page) || number == 1 && lostSums(page)
+		}
+		if damaged {
+			if err := yield(number); err != nil {
+				return err
+			}
+			sums = true
+		}
+	}
 }
 
 // lostSums reports whether the header of a database does not say that its pages have checksums,

@@ -145,7 +145,7 @@ func TestDamagedPages(t *testing.T) {
 			if err := readAll(db); !damaged8202(err) {
 				t.Errorf("page %d, %s: %v", n+1, how, err)
 			}
-			if got := Damaged(filepath.Dir(path)); len(got) != 1 || got[0] != (Page{"a.db", uint32(n + 1)}) {
+			if got := Damaged(filepath.Dir(path)); len(got) != 1 || got[0] != (Page{File: "a.db", Number: uint32(n + 1)}) {
 				t.Errorf("page %d, %s: found %v", n+1, how, got)
 			}
 			if err := db.Close(); err != nil {

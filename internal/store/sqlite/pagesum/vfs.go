@@ -26,6 +26,9 @@ type (
 	closeFunc = func(tls *libc.TLS, file uintptr) int32
 	traitFunc = func(tls *libc.TLS, file uintptr) int32
 	fetchFunc = func(tls *libc.TLS, file uintptr, offset int64, amount int32, page uintptr) int32
+	syncFunc  = func(tls *libc.TLS, file uintptr, flags int32) int32
+
+	deleteFunc = func(tls *libc.TLS, vfs, name uintptr, sync int32) int32
 )
 
 // file is the state of an open database, in the memory of SQLite behind the file of the original
@@ -35,6 +38,7 @@ type file struct {
 	name        uintptr // the path, a string of C that lives as long as the file
 	sums        bool    // of a database: its pages have checksums
 	uncommitted int64   // of a log: the offset of the first frame that is not committed, or 0
+	committed   int64   // of a log: the offset of the last frame of a commit that is not synced, or 0
 }
 
 var (
@@ -95,7 +99,7 @@ func register() error {
 	v := at[lib.Tsqlite3_vfs](ours)
 	*v = *original
 	v.FszOsFile = int32(stateAt + unsafe.Sizeof(file{}))
-	v.FpNext, v.FzName, v.FxOpen = 0, name, pointer[openFunc](open)
+	v.FpNext, v.FzName, v.FxOpen, v.FxDelete = 0, name, pointer[openFunc](open), pointer[deleteFunc](remove)
 	if rc := lib.Xsqlite3_vfs_register(tls, ours, 1); rc != lib.SQLITE_OK {
 		return fmt.Errorf("register the VFS %s: code %d", Name, rc)
 	}
@@ -141,9 +145,9 @@ func methods(tls *libc.TLS, kind table) uintptr {
 	m := at[lib.Tsqlite3_io_methods](p)
 	*m = *at[lib.Tsqlite3_io_methods](kind.original)
 	if kind.log {
-		m.FxRead, m.FxWrite = pointer[readFunc](logRead), pointer[writeFunc](logWrite)
+		m.FxRead, m.FxWrite, m.FxSync = pointer[readFunc](logRead), pointer[writeFunc](logWrite), pointer[syncFunc](logSync)
 	} else {
-		m.FxRead, m.FxWrite = pointer[readFunc](read), pointer[writeFunc](write)
+		m.FxRead, m.FxWrite, m.FxSync = pointer[readFunc](read), pointer[writeFunc](write), pointer[syncFunc](syncFile)
 		m.FxDeviceCharacteristics = pointer[traitFunc](traits)
 		if m.FiVersion >= 3 {
 			m.FxFetch = pointer[fetchFunc](fetch)
@@ -162,6 +166,8 @@ func (s *file) readHeader(tls *libc.TLS, f uintptr) {
 		s.sums = hasSums(memory(header, headerSize))
 	}
 }
+
+func (s *file) path() string { return libc.GoString(s.name) }
 
 func (s *file) originalRead() readFunc {
 	return function[readFunc](at[lib.Tsqlite3_io_methods](s.methods).FxRead)
@@ -185,7 +191,7 @@ func read(tls *libc.TLS, f, buffer uintptr, amount int32, offset int64) int32 {
 	}
 	number := uint32(offset/int64(amount)) + 1
 	if !trusted.Load() && (s.sums && !right(number, page) || offset == 0 && lostSums(page)) {
-		found(libc.GoString(s.name), number)
+		found(s.path(), number)
 		return lib.SQLITE_IOERR_DATA
 	}
 	return rc
@@ -205,7 +211,23 @@ func write(tls *libc.TLS, f, buffer uintptr, amount int32, offset int64) int32 {
 			seal(uint32(offset/int64(amount))+1, page)
 		}
 	}
-	return s.originalWrite()(tls, f, buffer, amount, offset)
+	rc := s.originalWrite()(tls, f, buffer, amount, offset)
+	if rc != lib.SQLITE_OK {
+		failed(s.path(), rc)
+	}
+	return rc
+}
+
+// syncFile syncs a database. A checkpoint does so when it has moved all of the log.
+func syncFile(tls *libc.TLS, f uintptr, flags int32) int32 {
+	s := state(f)
+	rc := function[syncFunc](at[lib.Tsqlite3_io_methods](s.methods).FxSync)(tls, f, flags)
+	if rc == lib.SQLITE_OK {
+		moved(s.path())
+	} else {
+		failed(s.path(), rc)
+	}
+	return rc
 }
 
 // traits returns what the file guarantees: all but that parts of pages may be read, since a part has

@@ -2,6 +2,7 @@ package pagesum
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"modernc.org/libc"
 	lib "modernc.org/sqlite/lib"
@@ -21,14 +22,29 @@ func frameAt(amount int32, offset int64) (int64, bool) {
 }
 
 // logRead reads and verifies a page of the log, unless it belongs to the transaction that this
-// connection is writing: SQLite computes the checksums of its frames again before it commits.
+// connection is writing: SQLite computes the checksums of its frames again before it commits. The
+// whole header is read when the log is recovered: SQLite then ends it at the first damaged frame,
+// so all that was synced is verified before.
 func logRead(tls *libc.TLS, f, buffer uintptr, amount int32, offset int64) int32 {
 	s := state(f)
-	rc := s.originalRead()(tls, f, buffer, amount, offset)
-	frame, ok := frameAt(amount, offset)
-	if rc != lib.SQLITE_OK || !ok || s.uncommitted != 0 && frame >= s.uncommitted {
-		return rc
+	if amount == logHeaderSize && offset == 0 {
+		if page, damaged := CheckLog(s.path()); damaged {
+			found(s.path(), page.Number)
+			return lib.SQLITE_IOERR_DATA
+		}
 	}
+	rc := s.originalRead()(tls, f, buffer, amount, offset)
+	if frame, ok := frameAt(amount, offset); rc == lib.SQLITE_OK && ok && (s.uncommitted == 0 || frame < s.uncommitted) {
+		rc = s.verify(tls, f, frame, memory(buffer, amount))
+	}
+	if rc != lib.SQLITE_OK && rc != lib.SQLITE_IOERR_SHORT_READ {
+		failed(strings.TrimSuffix(s.path(), logEnding), rc)
+	}
+	return rc
+}
+
+// verify verifies a page of the log by the checksums of its frame and of the one before.
+func (s *file) verify(tls *libc.TLS, f uintptr, frame int64, page []byte) int32 {
 	header := tls.Alloc(logHeaderSize + frameHeaderSize)
 	defer tls.Free(logHeaderSize + frameHeaderSize)
 	for _, part := range []struct {
@@ -43,33 +59,36 @@ func logRead(tls *libc.TLS, f, buffer uintptr, amount int32, offset int64) int32
 	h := memory(header, logHeaderSize+frameHeaderSize)
 	log, own := h[:logHeaderSize], h[logHeaderSize:]
 	order := logOrder(log)
-	before := log[24:]
 	if frame > logHeaderSize {
-		previous := frame - int64(amount) - frameHeaderSize
+		previous := frame - int64(len(page)) - frameHeaderSize
 		// The checksum of the frame before replaces the one of the header, which is read.
 		if rc := s.originalRead()(tls, f, header+24, 8, previous+16); rc != lib.SQLITE_OK {
 			return rc
 		}
 	}
-	sum := logSum{binary.BigEndian.Uint32(before), binary.BigEndian.Uint32(before[4:])}.add(order, own[:8]).add(order, memory(buffer, amount))
-	if sum != (logSum{binary.BigEndian.Uint32(own[16:]), binary.BigEndian.Uint32(own[20:])}) {
-		found(libc.GoString(s.name), binary.BigEndian.Uint32(own))
+	if readSum(log[24:]).add(order, own[:8]).add(order, page) != readSum(own[16:]) {
+		found(s.path(), uint32((frame-logHeaderSize)/int64(frameHeaderSize+len(page)))+1)
 		return lib.SQLITE_IOERR_DATA
 	}
-	return rc
+	return lib.SQLITE_OK
 }
 
-// logWrite keeps where the transaction that is being written begins. The header of the last frame
-// of a transaction has the size of the database.
+// logWrite keeps where the transaction that is being written begins, and where the last one ended.
+// The header of the last frame of a transaction has the size of the database.
 func logWrite(tls *libc.TLS, f, buffer uintptr, amount int32, offset int64) int32 {
 	s := state(f)
-	if amount == frameHeaderSize && offset >= logHeaderSize {
-		switch commit := binary.BigEndian.Uint32(memory(buffer, amount)[4:]) != 0; {
-		case commit:
-			s.uncommitted = 0
-		case s.uncommitted == 0 || offset < s.uncommitted:
+	switch {
+	case amount == frameHeaderSize && offset >= logHeaderSize:
+		frame := memory(buffer, amount)
+		if s.uncommitted == 0 || offset <= s.uncommitted { // the first one of a transaction
+			limitMark(s.path(), frame, offset)
 			s.uncommitted = offset
 		}
+		if binary.BigEndian.Uint32(frame[4:]) != 0 {
+			s.uncommitted, s.committed = 0, offset
+		}
+	case offset == 0: // the log is restarted
+		s.committed = 0
 	}
 	return s.originalWrite()(tls, f, buffer, amount, offset)
 }
@@ -84,6 +103,11 @@ func logOrder(header []byte) binary.ByteOrder {
 
 // logSum is the checksum of SQLite's log up to some frame.
 type logSum [2]uint32
+
+// readSum reads the sum in the first bytes of a header or a frame.
+func readSum(p []byte) logSum {
+	return logSum{binary.BigEndian.Uint32(p), binary.BigEndian.Uint32(p[4:])}
+}
 
 // add returns the sum of the data before, followed by p, whose length is a multiple of eight.
 func (s logSum) add(order binary.ByteOrder, p []byte) logSum {

@@ -8,9 +8,11 @@ import (
 	"muster/internal/blob"
 	"muster/internal/check"
 	"muster/internal/conformance"
+	"muster/internal/damage"
 	"muster/internal/humanize"
 	"muster/internal/search/index"
 	"muster/internal/store"
+	"muster/internal/store/sqlite"
 )
 
 // checkCmd is `muster check`.
@@ -32,6 +34,9 @@ func (c checkCmd) Run(a app) (err error) {
 		return err
 	}
 	seen, err := inspectDirectory(a.ctx, c.Data, c.Database, store.Identity{DefinitionsHash: registry.DefinitionsHash()})
+	if _, damaged := damage.KindOf(err); damaged {
+		return c.reportDamage(a, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -61,6 +66,11 @@ func (c checkCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
+	return c.end(a, summary)
+}
+
+// end prints the summary and returns an error if there are findings.
+func (c checkCmd) end(a app, summary check.Summary) error {
 	if err := c.printSummary(a, summary); err != nil {
 		return err
 	}
@@ -68,6 +78,27 @@ func (c checkCmd) Run(a app) (err error) {
 		return fmt.Errorf("findings: %d; each line above names the place, the problem and what to do", summary.Findings)
 	}
 	return nil
+}
+
+// reportDamage reports damage that keeps the directory from being opened. A deep check of a data
+// directory also lists the damaged pages.
+func (c checkCmd) reportDamage(a app, err error) error {
+	var summary check.Summary
+	report := func(place, problem, remedy string) {
+		summary.Findings++
+		c.printer(a)(check.Finding{Kind: "database", Place: place, Problem: problem, Remedy: remedy})
+	}
+	report("directory", "it cannot be opened, and nothing else was verified: "+withoutSecrets(onOneLine(err)), "")
+	if c.Deep && c.Database == "" {
+		err := sqlite.DamagedPages(c.Data, func(p store.IntegrityProblem) error {
+			report(p.Place, p.Problem, p.Remedy)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return c.end(a, summary)
 }
 
 // printer returns a function that prints findings.

@@ -68,7 +68,7 @@ func (e *environment) commands() map[string]func(*testscript.TestScript, bool, [
 		"disk": {2, 2, e.disk}, "readonly": {1, 1, e.readonly}, "writable": {1, 1, e.writable}, "fill": {1, 2, e.fill}, "free": {1, 1, e.free},
 		"realdisk": {2, 2, e.realDisk}, "break": {1, 1, e.breakDisk}, "repair": {1, 1, e.repairDisk},
 		"postgres": {0, 1, e.runPostgres}, "damage": {2, 2, e.damage}, "undamage": {0, 0, e.undamage}, "metrics": {0, 0, e.metrics},
-		"serve": {0, 99, e.serve}, "crash": {0, 0, e.crash}, "terminate": {0, 0, e.terminate}, "exited": {1, 1, e.exited}, "log": {1, 1, e.log}, "ready": {1, 1, e.ready},
+		"serve": {0, 99, e.serve}, "crash": {0, 0, e.crash}, "terminate": {0, 1, e.terminate}, "fliplog": {1, 1, e.flipLog}, "exited": {1, 1, e.exited}, "log": {1, 1, e.log}, "ready": {1, 1, e.ready},
 		"get":     {2, 2, e.get},
 		"kickoff": {0, 1, e.kickoff}, "poll": {1, 1, e.poll}, "download": {2, 2, e.download}, "exported": {1, 2, e.exported}, "cancel": {1, 1, e.cancel},
 		"eventually": {1, 99, eventually}, "verify": {0, 0, e.verify},

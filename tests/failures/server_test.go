@@ -40,8 +40,28 @@ func (e *environment) serve(ts *testscript.TestScript, args []string) {
 
 func (e *environment) crash(*testscript.TestScript, []string) { e.server.Kill() }
 
-func (e *environment) terminate(ts *testscript.TestScript, _ []string) {
-	ts.Check(e.server.Terminate())
+func (e *environment) terminate(ts *testscript.TestScript, args []string) {
+	err := e.server.Terminate()
+	if len(args) == 0 {
+		ts.Check(err)
+		return
+	}
+	e.exited(ts, args)
+}
+
+// flipLog flips a bit in each frame of the log of a SQLite database, which may be in use.
+func (e *environment) flipLog(ts *testscript.TestScript, args []string) {
+	const header, frame = 32, 24 + 4096
+	path := ts.MkAbs(args[0]) + "-wal"
+	log, err := os.ReadFile(path)
+	ts.Check(err)
+	if len(log) < header+frame {
+		ts.Fatalf("the log of %s is empty", args[0])
+	}
+	for at := header; at+frame <= len(log); at += frame {
+		log[at+1000] ^= 1
+	}
+	e.overwrite(ts, path, log)
 }
 
 func (e *environment) exited(ts *testscript.TestScript, args []string) {

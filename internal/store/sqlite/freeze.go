@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"muster/internal/damage"
 	"muster/internal/fhir"
 	"muster/internal/store"
 	"muster/internal/store/inspectsql"
@@ -96,7 +97,7 @@ func (f *frozen) Write(ctx context.Context, dir string, progress func(done, tota
 		conn *sql.Conn
 	}{{jobsFile, f.jobs}, {directoryFile, f.directory}} {
 		if err := copyPages(ctx, file.conn, filepath.Join(dir, file.name), progress); err != nil {
-			return fmt.Errorf("copy %s: %w", file.name, explain(dir, err))
+			return fmt.Errorf("copy %s: %w", file.name, f.explainCopy(dir, err))
 		}
 	}
 	owner, err := createOwner(ctx, dir)
@@ -105,6 +106,15 @@ func (f *frozen) Write(ctx context.Context, dir string, progress func(done, tota
 	}
 	f.owner = owner
 	return nil
+}
+
+// explainCopy explains an error of a copy in dir. Damage is of what is read, and other errors are
+// of what is written.
+func (f *frozen) explainCopy(dir string, err error) error {
+	if of := explain(f.dir, err); errors.As(of, new(*damage.Error)) {
+		return of
+	}
+	return explain(dir, err)
 }
 
 // FilesOwner implements store.Frozen.

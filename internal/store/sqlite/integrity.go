@@ -4,11 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 
 	"muster/internal/store"
+	"muster/internal/store/sqlite/pagesum"
 	"muster/internal/store/sqlrows"
 	"muster/internal/store/writepath"
 
@@ -46,6 +48,9 @@ func (i *Inspection) checkFiles(ctx context.Context, deep bool, yield func(store
 		name string
 		db   *sql.DB
 	}{{directoryFile, i.directory}, {jobsFile, i.jobs}} {
+		if err := checkLog(i.dir, file.name, yield); err != nil {
+			return err
+		}
 		off, err := withoutPageSums(ctx, file.db)
 		if err == nil && off {
 			err = yield(store.IntegrityProblem{Skipped: true, Place: file.name, Problem: fmt.Sprintf(noPageSums, file.name), Remedy: addPageSums})
@@ -58,6 +63,33 @@ func (i *Inspection) checkFiles(ctx context.Context, deep bool, yield func(store
 		}
 		if err != nil {
 			return explain(i.dir, err)
+		}
+	}
+	return nil
+}
+
+// checkLog yields the first damaged frame of the log of a database. SQLite reads a frame when a page
+// of it is needed, and all of them when it recovers a log.
+func checkLog(dir, name string, yield func(store.IntegrityProblem) error) error {
+	p, damaged := pagesum.CheckLog(filepath.Join(dir, name+"-wal"))
+	if !damaged {
+		return nil
+	}
+	return yield(store.IntegrityProblem{Place: name, Problem: nameFrame(p) + " is damaged: what was committed from there on is lost when the last program closes the database", Remedy: repairDamage})
+}
+
+// DamagedPages yields what is damaged in the files of the databases of a data directory that
+// cannot be opened: the first frame of a log, and all pages that do not match their checksums.
+func DamagedPages(dir string, yield func(store.IntegrityProblem) error) error {
+	for _, name := range []string{directoryFile, jobsFile} {
+		if err := checkLog(dir, name, yield); err != nil {
+			return err
+		}
+		err := pagesum.CheckFile(filepath.Join(dir, name), func(number uint32) error {
+			return yield(store.IntegrityProblem{Place: name, Problem: fmt.Sprintf("page %d does not match its checksum", number), Remedy: repairDamage})
+		})
+		if err != nil {
+			return fmt.Errorf("read the pages of %s: %w", name, explain(dir, err))
 		}
 	}
 	return nil

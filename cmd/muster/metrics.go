@@ -49,7 +49,7 @@ func (f *metricsFlags) newMetricsServer(metrics http.Handler, log *slog.Logger) 
 	mux.Handle("GET /debug/pprof/", localOnly(profiles()))
 	return &http.Server{
 		Handler: localHost(listen, mux), ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog: slog.NewLogLogger(server.ClientLog(log).Handler(), slog.LevelWarn),
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -411,7 +410,6 @@ func (c *serveCmd) prepare(ctx context.Context, s *runningServer, handler *serve
 		ReadTimeout:                  time.Minute, // a kick-off body is small
 		IdleTimeout:                  2 * time.Minute,
 		MaxHeaderBytes:               handler.Limits.HeaderBytes(),
-		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
 	if err := failpoint.Inject(ctx, "serve.listening"); err != nil {
 		return err

@@ -187,7 +187,7 @@ func TestNoFilesLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	scarce := &scarceListener{Listener: local}
-	h := &http.Server{Handler: s, ErrorLog: u.Config.ErrorLog}
+	h := &http.Server{Handler: s}
 	l := s.Listen(h, scarce, nil)
 	ended := make(chan error, 1)
 	go func() { ended <- h.Serve(l) }()

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/textproto"
@@ -48,7 +49,7 @@ const (
 const lingerTimeout = 500 * time.Millisecond
 
 // Listen returns the listener to pass to h.Serve, and sets h up for its connections: it sets
-// ConnContext, TLSConfig and HTTP2, and adds to ConnState. config is the configuration of TLS, nil for
+// ConnContext, TLSConfig, HTTP2 and ErrorLog, and adds to ConnState. config is the configuration of TLS, nil for
 // plain HTTP. The handler of h must be s.
 func (s *Server) Listen(h *http.Server, l net.Listener, config *tls.Config) net.Listener {
 	h.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
@@ -64,6 +65,7 @@ func (s *Server) Listen(h *http.Server, l net.Listener, config *tls.Config) net.
 			also(c, state)
 		}
 	}
+	h.ErrorLog = slog.NewLogLogger(s.clientLog.Handler(), slog.LevelWarn)
 	l = countingListener{l, s}
 	h.HTTP2 = &http.HTTP2Config{
 		MaxConcurrentStreams:          maxStreams,
@@ -181,7 +183,7 @@ func (l *tlsListener) handshake(raw net.Conn) {
 		l.server.answerUnhandled(raw, first.head, fhir.Issue{Code: fhir.CodeInvalid,
 			Diagnostics: "This port uses TLS, and the request is in plain HTTP: send it to " + l.server.BaseURL + "."})
 	} else {
-		l.server.Logger.Warn("TLS handshake failed", "remote", raw.RemoteAddr().String(), "error", err)
+		l.server.clientLog.Warn("TLS handshake failed", "remote", raw.RemoteAddr().String(), "error", err)
 	}
 	_ = raw.Close()
 }

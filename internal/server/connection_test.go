@@ -191,7 +191,7 @@ func startTLS(t *testing.T, u *testServer) (address string, client *tls.Config) 
 		t.Fatal(err)
 	}
 	s := u.Config.Handler.(*Server)
-	h := &http.Server{Handler: s, ErrorLog: u.Config.ErrorLog, ReadHeaderTimeout: 10 * time.Second}
+	h := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 	secure := s.Listen(h, smallBuffers{l}, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: private}}, MinVersion: tls.VersionTLS12})
 	ended := make(chan error, 1)
 	go func() { ended <- h.Serve(secure) }()

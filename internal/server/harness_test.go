@@ -156,7 +156,6 @@ func startServer(t *testing.T, change ...func(*Config)) *testServer {
 		t.Fatal(err)
 	}
 	u.Server = httptest.NewUnstartedServer(s)
-	u.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	u.Config.MaxHeaderBytes = s.Limits.HeaderBytes()
 	u.Listener = s.Listen(u.Config, smallBuffers{u.Listener}, nil)
 	u.Start()

@@ -149,6 +149,7 @@ type Config struct {
 type Server struct {
 	Config
 	clients     *clients
+	clientLog   *slog.Logger  // see [ClientLog]
 	connections *share.Pool   // of the listeners
 	memory      *share.Pool   // bytes of requests and answers under way
 	downloads   *share.Pool   // number under way; each has a file open
@@ -171,7 +172,7 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	c.Limits = c.Limits.withDefaults()
-	s := &Server{Config: c, clients: newClients(c.Limits, c.Now),
+	s := &Server{Config: c, clients: newClients(c.Limits, c.Now), clientLog: ClientLog(c.Logger),
 		connections: share.New(int64(c.Limits.Connections), int64(c.Limits.ClientConnections)),
 		memory:      share.New(c.Limits.Memory, c.Limits.ClientMemory),
 		downloads:   share.New(int64(c.Limits.Connections), int64(c.Limits.Downloads)),

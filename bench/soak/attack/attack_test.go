@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -12,7 +13,16 @@ import (
 // muster is the program under test.
 var muster testkit.Program
 
-func TestMain(m *testing.M) { os.Exit(testkit.Main(m, &muster)) }
+func TestMain(m *testing.M) {
+	if is, err := runCrew(); is {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(testkit.Main(m, &muster))
+}
 
 // TestAttacks runs small attacks together for a second. Attackers must get through, and the
 // honest client must be served. How fast is for the command to say, since this machine may be

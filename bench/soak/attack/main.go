@@ -11,7 +11,7 @@
 // Each attacker has an address of its own in 127.0.0.0/8, so it is a client of its own for
 // the server. All traffic stays on this machine and ends with the run. Attackers, honest
 // client and server share the processors of the machine, so the attackers pace what costs
-// them as much as the server.
+// them as much as the server, and are a process of their own with a low priority.
 //
 // The promise: reads by id have a 99th percentile below 100 ms, an export of one resource
 // takes less than 5 s from the kick-off to its file, every poll and every probe is answered,
@@ -54,6 +54,13 @@ type options struct {
 }
 
 func main() {
+	if is, err := runCrew(); is {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "attackers:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	var o options
 	flag.StringVar(&o.names, "scenario", "", "names of scenarios, separated by commas; defaults to each, one after the other")
 	flag.BoolVar(&o.all, "all", false, "run the scenarios together against one server, except those that need a server of their own")

@@ -14,11 +14,11 @@ import (
 
 var processScenarios = []scenario{
 	{
-		name: "suspended-loader", about: "a load that is suspended while it holds the write gate", alone: true, single: true, suspends: true,
+		name: "suspended-loader", about: "a load that is suspended while it holds the write gate", alone: true, single: true, loads: true, suspends: true,
 		attack: suspendLoader,
 	},
 	{
-		name: "big-resource", about: "loads of a Practitioner with 400,000 names", alone: true, single: true,
+		name: "big-resource", about: "loads of a Practitioner with 400,000 names", alone: true, single: true, loads: true,
 		attack: loadBigResource,
 	},
 }

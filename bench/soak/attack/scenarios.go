@@ -13,10 +13,11 @@ type scenario struct {
 	alone    bool // needs a server of its own
 	single   bool // has one attacker
 	viaProxy bool // clients connect through the proxy
+	loads    bool // starts loads, so it runs in the process of the soak
 	suspends bool // suspends another process, for which exports wait
 	attack   func(ctx context.Context, a *attacker)
 	prepare  func(ctx context.Context, s *stage) // before the attack
-	verify   func(ctx context.Context, s *stage) // before the attack ends
+	verify   func(ctx context.Context, s *stage) // after the attack
 }
 
 // scenarios are all scenarios.

@@ -59,14 +59,15 @@ const ratePerClient = 100
 // stage is a served directory with its clients.
 type stage struct {
 	setup
-	env     *soak.Env
-	source  string // the NDJSON of the directory
-	server  *testkit.Server
-	address string
-	base    string      // URL of the FHIR endpoint
-	secure  *tls.Config // of clients; nil for plain HTTP
-	options options
-	opening *rate.Limiter // of connections of attackers
+	env         *soak.Env
+	source      string // the NDJSON of the directory
+	server      *testkit.Server
+	address     string
+	base        string      // URL of the FHIR endpoint
+	secure      *tls.Config // of clients; nil for plain HTTP
+	certificate []byte      // of the server, in DER; nil for plain HTTP
+	options     options
+	opening     *rate.Limiter // of connections of attackers
 
 	throughProxy bool // the honest client connects through the proxy
 
@@ -81,9 +82,15 @@ type stage struct {
 	broken []string       // promises of scenarios
 }
 
+// newStageAt returns a stage without a server of its own.
+func newStageAt(address string, o options) *stage {
+	return &stage{address: address, base: "http://" + address + "/fhir", options: o, opening: rate.NewLimiter(opensPerSecond, opensPerSecond/10), events: map[string]int{}}
+}
+
 // newStage starts a server as the scenarios need it and waits until it is ready.
 func newStage(ctx context.Context, env *soak.Env, source string, scenarios []scenario, o options) (*stage, error) {
-	s := &stage{env: env, source: source, address: env.Address[0], base: "http://" + env.Address[0] + "/fhir", options: o, opening: rate.NewLimiter(opensPerSecond, opensPerSecond/10), events: map[string]int{}}
+	s := newStageAt(env.Address[0], o)
+	s.env, s.source = env, source
 	for _, one := range scenarios {
 		s.setup = s.and(one.setup)
 		s.throughProxy = one.viaProxy && len(scenarios) == 1
@@ -146,13 +153,10 @@ func (s *stage) makeCertificate() (certFile, keyFile string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	parsed, err := x509.ParseCertificate(cert)
-	if err != nil {
+	s.certificate = cert
+	if s.secure, err = trusting(cert, host); err != nil {
 		return "", "", err
 	}
-	roots := x509.NewCertPool()
-	roots.AddCert(parsed)
-	s.secure = &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12}
 	certFile, keyFile = filepath.Join(s.env.Dir, "cert.pem"), filepath.Join(s.env.Dir, "key.pem")
 	return certFile, keyFile, errors.Join(
 		os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), 0o600),
@@ -236,22 +240,21 @@ func (s *stage) run(ctx context.Context, f fight, o options) (*report, error) {
 		}
 	}
 	samples := s.sample()
-	attack, stop := context.WithCancel(ctx)
-	defer stop()
-	var attackers sync.WaitGroup
-	for _, one := range f.scenarios {
-		s.begin(attack, &attackers, one)
+	end, err := s.attack(ctx, f.scenarios)
+	if err != nil {
+		return nil, err
 	}
 	honest, cancel := context.WithTimeout(ctx, o.duration)
 	defer cancel()
 	h.run(honest)
+	if err := end(); err != nil {
+		return nil, err
+	}
 	for _, one := range f.scenarios {
 		if one.verify != nil {
 			one.verify(ctx, s)
 		}
 	}
-	stop()
-	attackers.Wait()
 	select {
 	case <-s.server.Exited():
 		s.breach("the server exited: %s", tail(s.server.Log()))
@@ -260,6 +263,32 @@ func (s *stage) run(ctx context.Context, f fight, o options) (*report, error) {
 	r := &report{fight: f, options: o, honest: h, usage: samples(), events: maps.Clone(s.events)}
 	r.judge(s.broken)
 	return r, ctx.Err()
+}
+
+// attack starts the attackers of scenarios, most of them in a process of their own.
+func (s *stage) attack(ctx context.Context, scenarios []scenario) (end func() error, err error) {
+	ctx, stop := context.WithCancel(ctx)
+	var here sync.WaitGroup
+	var remote []scenario
+	for _, one := range scenarios {
+		if one.loads {
+			s.begin(ctx, &here, one)
+		} else {
+			remote = append(remote, one)
+		}
+	}
+	attackers, err := s.startCrew(remote)
+	if err != nil {
+		stop()
+		here.Wait()
+		return nil, err
+	}
+	return func() error {
+		err := attackers.end(s)
+		stop()
+		here.Wait()
+		return err
+	}, nil
 }
 
 // begin starts the attackers of a scenario.

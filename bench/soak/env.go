@@ -176,7 +176,7 @@ func (env *Env) Open(ctx context.Context) (store.Store, error) {
 // was not answered.
 func (env *Env) Jobs(ctx context.Context) (map[string]store.State, error) {
 	states := map[string]store.State{}
-	err := env.query(ctx, "SELECT id, state FROM job", func(rows *sql.Rows) error {
+	err := env.query(ctx, "SELECT id, state FROM job WHERE id <> ''", func(rows *sql.Rows) error {
 		var id string
 		var state store.State
 		err := rows.Scan(&id, &state)

@@ -249,7 +249,7 @@ func wantComplete(t *testing.T, s server, status string) int {
 // allJobs returns the states of all jobs by id.
 func allJobs(t *testing.T, p deployment) map[string]string {
 	t.Helper()
-	rows, err := p.jobs(t).Query("SELECT id, state FROM job")
+	rows, err := p.jobs(t).Query("SELECT id, state FROM job WHERE id <> ''")
 	if err != nil {
 		t.Fatal(err)
 	}

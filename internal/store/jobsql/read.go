@@ -132,7 +132,7 @@ func (j *Jobs) Stalled(ctx context.Context, now fhir.Instant, after int64) ([]st
 func (j *Jobs) Objects(ctx context.Context) (objects, jobs map[string]bool, err error) {
 	objects, jobs = map[string]bool{}, map[string]bool{}
 	rows, err := j.reader().query(ctx, `SELECT 1, object, 0 FROM part WHERE object <> ''
-		UNION ALL SELECT 0, id, CASE WHEN state IN (?, ?, ?) THEN 1 ELSE 0 END FROM job`, store.Accepted, store.Selecting, store.Writing)
+		UNION ALL SELECT 0, id, CASE WHEN state IN (?, ?, ?) THEN 1 ELSE 0 END FROM job WHERE id <> ''`, store.Accepted, store.Selecting, store.Writing)
 	if err != nil {
 		return nil, nil, fmt.Errorf("list objects of jobs: %w", err)
 	}

@@ -14,7 +14,7 @@ import (
 // snapshot.
 func (j *Jobs) EachRecord(ctx context.Context, yield func(store.JobRecord) error) error {
 	err := j.readOnly(ctx, func(r executor) error {
-		rows, err := r.query(ctx, `SELECT id FROM job ORDER BY created, id`)
+		rows, err := r.query(ctx, `SELECT id FROM job WHERE id <> '' ORDER BY created, id`)
 		if err != nil {
 			return err
 		}

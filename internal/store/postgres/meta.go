@@ -60,7 +60,7 @@ func checkDatabase(ctx context.Context, conn *sql.Conn, create bool) error {
 	var foreign sql.NullString
 	err := conn.QueryRowContext(ctx, `WITH here AS (SELECT relname FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND relnamespace = `+thisSchema+`)
 		SELECT current_setting('server_version_num')::int, current_setting('server_version'), current_setting('server_encoding'), coalesce(current_schema(), ''),
-		EXISTS (SELECT 1 FROM here WHERE relname = $1), (SELECT min(relname) FROM here)`, directoryVersion).Scan(&version, &versionText, &encoding, &schema, &ours, &foreign)
+		EXISTS (SELECT 1 FROM here WHERE relname IN ($1, $2)), (SELECT min(relname) FROM here)`, directoryVersion, jobsVersion).Scan(&version, &versionText, &encoding, &schema, &ours, &foreign)
 	switch {
 	case err != nil:
 		return err

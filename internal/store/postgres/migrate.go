@@ -22,6 +22,9 @@ const (
 	jobsVersion      = "muster_jobs_version"
 )
 
+// firstTables are the tables that the first migrations of the two parts create.
+var firstTables = map[string]string{directoryVersion: "meta", jobsVersion: "job"}
+
 // migrate migrates the schemas of resources and jobs.
 func migrate(ctx context.Context, db *sql.DB) error {
 	point := func(ctx context.Context) error { return failpoint.Inject(ctx, "directory.migrate") }
@@ -35,6 +38,9 @@ func migrate(ctx context.Context, db *sql.DB) error {
 // migratePart migrates the schema of one part, directory or jobs. A schema that is newer than
 // this program is an error: an older program could damage data that it does not know.
 func migratePart(ctx context.Context, db *sql.DB, part, table string, point func(context.Context) error) error {
+	if err := checkVersionTable(ctx, db, table, firstTables[table]); err != nil {
+		return err
+	}
 	p, err := provider(db, part, table)
 	if err != nil {
 		return err
@@ -68,6 +74,9 @@ func provider(db *sql.DB, part, table string) (*goose.Provider, error) {
 // checkVersion returns an error if the schema of one part is not that of this program. It
 // changes nothing.
 func checkVersion(ctx context.Context, db *sql.DB, part, table string) error {
+	if err := checkVersionTable(ctx, db, table, firstTables[table]); err != nil {
+		return err
+	}
 	var current, target int64
 	if err := db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM `+table).Scan(&current); err != nil {
 		return fmt.Errorf("it does not hold a directory: read the version of its schema of %s: %w", part, err)

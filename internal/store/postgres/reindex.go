@@ -97,7 +97,7 @@ const nextDocs = `SELECT ` + versionColumns + `, d.row_key FROM doc AS d LEFT JO
 
 func (w indexWriter) Recount(ctx context.Context) error {
 	queue := &pgx.Batch{}
-	queue.Queue(`DELETE FROM resource_count`)
+	queue.Queue(`DELETE FROM resource_count WHERE type > 0`)
 	queue.Queue(writepath.Recount)
 	return w.send(ctx, queue)
 }

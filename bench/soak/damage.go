@@ -22,6 +22,7 @@ import (
 // DamagePlan says how often [Damage] damages a directory.
 type DamagePlan struct {
 	Copies    int    // damaged copies of the databases
+	Logs      int    // damaged copies of their logs
 	Files     int    // damaged copies of export files
 	Resources int    // of the directory
 	Seed      uint64 // of the damage
@@ -70,6 +71,9 @@ func Damage(ctx context.Context, program testkit.Program, dir string, plan Damag
 	if err == nil {
 		err = d.files()
 	}
+	if err == nil {
+		err = d.logs()
+	}
 	return d.report, err
 }
 
@@ -111,8 +115,19 @@ func (d *damageRun) load(options ...string) (err error) {
 	if d.address, err = testkit.FreeAddress(); err != nil {
 		return err
 	}
+	return d.loadChanged(1, options...)
+}
+
+// loadChanged loads the resources; every nth Organization and Practitioner have other names if n is
+// more than 1.
+func (d *damageRun) loadChanged(every int, options ...string) error {
 	var b strings.Builder
 	for n := range d.plan.Resources / 4 {
+		if every > 1 && n%every == 0 {
+			fmt.Fprintf(&b, `{"resourceType":"Organization","id":"o%d","active":true,"name":"Other org %d"}`+"\n", n, n)
+			fmt.Fprintf(&b, `{"resourceType":"Practitioner","id":"p%d","active":true,"name":[{"family":"Family%d"}]}`+"\n", n, (n+1)%100)
+			continue
+		}
 		fmt.Fprintf(&b, `{"resourceType":"Organization","id":"o%d","active":true,"name":"Org %d"}`+"\n", n, n)
 		fmt.Fprintf(&b, `{"resourceType":"Location","id":"l%d","status":"active","name":"Place %d","address":{"city":"City%d"}}`+"\n", n, n, n%40)
 		fmt.Fprintf(&b, `{"resourceType":"Practitioner","id":"p%d","active":true,"name":[{"family":"Family%d"}]}`+"\n", n, n%100)
@@ -122,13 +137,15 @@ func (d *damageRun) load(options ...string) (err error) {
 	if err := os.WriteFile(input, []byte(b.String()), 0o600); err != nil {
 		return err
 	}
-	_, err = d.program.Run(append(append([]string{"load"}, options...), input)...)
+	_, err := d.program.Run(append(append([]string{"load"}, options...), input)...)
 	return err
 }
 
 // exportWhole exports the directory without damage.
 func (d *damageRun) exportWhole(s *testkit.Server) error {
-	d.stored = map[string]bool{}
+	if d.stored == nil {
+		d.stored = map[string]bool{}
+	}
 	for _, filters := range damageFilters {
 		lines, err := d.export(s, filters)
 		if err != nil {
@@ -203,6 +220,11 @@ func (d *damageRun) export(s *testkit.Server, filters []string) (lines []string,
 	if err != nil {
 		return nil, err
 	}
+	return d.download(ctx, s, status)
+}
+
+// download returns the sorted lines of an export.
+func (d *damageRun) download(ctx context.Context, s *testkit.Server, status string) (lines []string, err error) {
 	m, err := s.Wait(ctx, status)
 	if err != nil {
 		return nil, err

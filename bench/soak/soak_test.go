@@ -64,7 +64,7 @@ func testKills(t *testing.T, postgres string) {
 
 // TestDamage runs a short version of the command damage.
 func TestDamage(t *testing.T) {
-	r, err := Damage(t.Context(), muster, t.TempDir(), DamagePlan{Copies: 10, Files: 6, Resources: 2000, Seed: 1})
+	r, err := Damage(t.Context(), muster, t.TempDir(), DamagePlan{Copies: 10, Logs: 6, Files: 6, Resources: 2000, Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,5 +73,8 @@ func TestDamage(t *testing.T) {
 	}
 	if r.Exports["40 flipped bits: failed"] == 0 || r.Files["broken off or refused"] == 0 || r.Files["right"] == 0 {
 		t.Errorf("starts %v, exports %v, files %v: the damage was not read", r.Starts, r.Exports, r.Files)
+	}
+	if r.Starts["log of directory.db, a flipped bit after a kill"] == 0 {
+		t.Errorf("starts %v: a damaged log was not noticed", r.Starts)
 	}
 }

@@ -1,4 +1,4 @@
-// Command damage damages copies of a directory and of export files, and exports and downloads what
+// Command damage damages copies of a directory, of its logs and of export files, and exports and downloads what
 // is left. No export may be complete and wrong, beyond what damaged indexes can cause
 // (docs/decisions/0022-damage.md).
 //
@@ -26,6 +26,7 @@ func main() {
 	}}
 	program := flag.String("program", "", "path of a built muster; defaults to a build of this source")
 	flag.IntVar(&plan.Copies, "copies", 1000, "number of damaged copies of the directory")
+	flag.IntVar(&plan.Logs, "logs", 300, "number of damaged logs of the databases")
 	flag.IntVar(&plan.Files, "files", 300, "number of damaged export files")
 	flag.IntVar(&plan.Resources, "resources", 2000, "number of resources")
 	flag.Uint64Var(&plan.Seed, "seed", 1, "seed of the damage")

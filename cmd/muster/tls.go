@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"muster/internal/regularfile"
 )
 
 // tlsFlags are the options of TLS.
@@ -137,7 +139,15 @@ func (c *certificate) readStamp() (stamp, error) {
 
 func (c *certificate) read(now stamp) error {
 	c.stamp = now
-	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
+	chain, err := regularfile.ReadFile(c.cert)
+	if err != nil {
+		return err
+	}
+	key, err := regularfile.ReadFile(c.key)
+	if err != nil {
+		return err
+	}
+	pair, err := tls.X509KeyPair(chain, key)
 	if err != nil {
 		return err
 	}

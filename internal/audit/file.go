@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"muster/internal/regularfile"
+
 	"github.com/DeRuina/timberjack"
 )
 
@@ -97,7 +99,7 @@ func checkWritable(path string) error {
 	if _, err := os.Stat(filepath.Dir(path)); err != nil {
 		return err // the library would create the folder, even after a typing error
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := regularfile.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
@@ -169,7 +171,7 @@ func (f *File) endLine() error {
 // lastByte returns the last byte of the file, or a newline if the file is empty or does
 // not exist.
 func lastByte(path string) (byte, error) {
-	file, err := os.Open(path)
+	file, err := regularfile.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return '\n', nil
 	}

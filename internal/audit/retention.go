@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"muster/internal/regularfile"
 )
 
 // sweepInterval is how often rotated files that are too old are removed while no event is written.
@@ -135,7 +137,7 @@ func (f *File) backups() ([]backup, error) {
 
 // openedAt reads the size of the file and the time of its first event, or now if there is none.
 func openedAt(path string, now time.Time) (size int64, began time.Time, err error) {
-	file, err := os.Open(path)
+	file, err := regularfile.Open(path)
 	if err != nil {
 		return 0, now, err
 	}

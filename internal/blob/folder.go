@@ -15,6 +15,7 @@ import (
 
 	"muster/internal/failpoint"
 	"muster/internal/oserror"
+	"muster/internal/regularfile"
 )
 
 // Folder is a [Store] in a folder of the local disk. Several processes may use one
@@ -190,22 +191,11 @@ func (f *Folder) Open(ctx context.Context, name string) (Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blob %s: %w", name, err)
 	}
-	// Opening a device can already do something, so what is there is looked at first. It may
-	// be replaced in between: the open then does not wait for the other end of a pipe.
-	info, err := root.Stat(name)
-	if err == nil {
-		err = f.checkRegular(name, info)
-	}
+	file, err := regularfile.OpenIn(root, name, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, f.explainOpen(name, err)
 	}
-	file, err := root.OpenFile(name, openForReading, 0)
-	if err != nil {
-		return nil, f.explainOpen(name, err)
-	}
-	if info, err = file.Stat(); err == nil {
-		err = f.checkRegular(name, info)
-	}
+	info, err := file.Stat()
 	if err != nil {
 		_ = file.Close()
 		return nil, f.explainOpen(name, err)
@@ -213,20 +203,13 @@ func (f *Folder) Open(ctx context.Context, name string) (Reader, error) {
 	return reader{File: file, size: info.Size()}, nil
 }
 
-// checkRegular returns an error if something else than a file has the name of a blob.
-func (f *Folder) checkRegular(name string, info fs.FileInfo) error {
-	switch {
-	case info.Mode().IsRegular():
-		return nil
-	case info.IsDir():
-		return fs.ErrNotExist
-	}
-	return fmt.Errorf("%s is not a file (its mode is %v): move it away and restore the file: %w", filepath.Join(f.dir, name), info.Mode(), ErrNotFound)
-}
-
-// explainOpen explains why a blob could not be opened.
+// explainOpen explains why a blob could not be opened. A folder is not a blob.
 func (f *Folder) explainOpen(name string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	var other *regularfile.Error
+	switch {
+	case errors.As(err, &other) && !other.Mode.IsDir():
+		return fmt.Errorf("%s is %s, not a file: move it away and restore the file: %w", filepath.Join(f.dir, name), regularfile.Kind(other.Mode), ErrNotFound)
+	case other != nil, errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("blob %s in %s: %w", name, f.dir, ErrNotFound)
 	}
 	return oserror.Wrap(f.dir, fmt.Errorf("open blob %s: %w", name, err))

@@ -9,6 +9,7 @@ import (
 
 	"muster/internal/filelock"
 	"muster/internal/oserror"
+	"muster/internal/regularfile"
 )
 
 // lockFile is the file that is locked. It is separate from the owner file, which may be
@@ -104,7 +105,7 @@ func (f *Folder) lock(mode filelock.Mode) (*os.File, error) {
 // tryLock opens the lock file, creates it if it does not exist, and takes the lock if it
 // is free. If it is not, the file is nil.
 func tryLock(root *os.Root, flag int, mode filelock.Mode) (file *os.File, held bool, err error) {
-	file, err = root.OpenFile(lockFile, flag|os.O_CREATE, 0o600)
+	file, err = regularfile.OpenIn(root, lockFile, flag|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, false, err
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"muster/internal/oserror"
+	"muster/internal/regularfile"
 )
 
 // ownerFile is the name of the file that holds the id of the owner. It starts with a dot,
@@ -58,18 +59,11 @@ func (f *Folder) requireRegular(root *os.Root, name string) error {
 	if err != nil || info.Mode().IsRegular() {
 		return nil // opening a missing or unreadable file returns the error
 	}
-	what := "neither a file nor a folder"
-	switch {
-	case info.IsDir():
-		what = "a folder"
-	case info.Mode()&fs.ModeSymlink != 0:
-		what = "a link"
-	}
-	return fmt.Errorf("%s is %s, but must be a file written by muster: move it away", filepath.Join(f.dir, name), what)
+	return &regularfile.Error{Path: filepath.Join(f.dir, name), Mode: info.Mode()}
 }
 
 func readOwner(root *os.Root) (string, error) {
-	file, err := root.Open(ownerFile)
+	file, err := regularfile.OpenIn(root, ownerFile, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}

@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"muster/internal/fhir"
+	"muster/internal/regularfile"
 )
 
 // Input is one stream to load.
@@ -149,7 +150,7 @@ const manifestName = "manifest.json"
 
 // isGenerated reports whether a file is the manifest of a generated directory.
 func isGenerated(manifest string) bool {
-	text, err := os.ReadFile(manifest)
+	text, err := regularfile.ReadFile(manifest)
 	var m struct{ Generator int }
 	return err == nil && json.Unmarshal(text, &m) == nil && m.Generator > 0
 }

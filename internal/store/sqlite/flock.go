@@ -9,6 +9,7 @@ import (
 
 	"muster/internal/failpoint"
 	"muster/internal/filelock"
+	"muster/internal/regularfile"
 )
 
 // lockFile waits for an exclusive lock on a file. Each call opens the file, so that
@@ -19,7 +20,7 @@ import (
 // that others lock now.
 func (g gate) lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		f, err := regularfile.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			return nil, err
 		}

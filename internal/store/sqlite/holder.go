@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"muster/internal/filelock"
+	"muster/internal/regularfile"
 	"muster/internal/store"
 )
 
@@ -63,7 +64,7 @@ func (g gate) blocker() (h holder, held bool, err error) {
 
 // lockedBy returns the process that holds the lock of a file.
 func lockedBy(path string) (h holder, held bool, err error) {
-	f, err := os.Open(path)
+	f, err := regularfile.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return holder{}, false, nil
 	}

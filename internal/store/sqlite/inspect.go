@@ -11,6 +11,7 @@ import (
 
 	"muster/internal/filelock"
 	"muster/internal/oserror"
+	"muster/internal/regularfile"
 	"muster/internal/store"
 	"muster/internal/store/inspectsql"
 	"muster/internal/store/jobsql"
@@ -57,6 +58,9 @@ func (i *Inspection) open(ctx context.Context) error {
 				return lostJobs{dir: i.dir, how: "is missing"}
 			}
 			return fmt.Errorf("there is no %s in it: name a directory that 'muster load' has filled, or restore a backup", file.name)
+		}
+		if err := checkRegular(path); err != nil {
+			return err
 		}
 		db, err := sql.Open("sqlite", readOnlySource(path))
 		if err != nil {
@@ -127,7 +131,7 @@ func (i *Inspection) RestoreCommand(string) string { return "" }
 
 // Served reports whether a server runs on the data directory.
 func (i *Inspection) Served(context.Context) (bool, error) {
-	f, err := os.Open(filepath.Join(i.dir, serveFile))
+	f, err := regularfile.Open(filepath.Join(i.dir, serveFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}

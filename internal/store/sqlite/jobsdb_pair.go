@@ -127,6 +127,9 @@ func readJobsState(ctx context.Context, path string) (j jobsState, err error) {
 // openExisting opens a database for reading and returns its size, -1 if it does not exist.
 // The database is nil if the file is missing or empty.
 func openExisting(path string) (*sql.DB, int64, error) {
+	if err := checkRegular(path); err != nil {
+		return nil, 0, err
+	}
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, -1, nil

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"muster/internal/regularfile"
 	"muster/internal/store"
 	"muster/internal/store/deadline"
 	"muster/internal/store/searchsql"
@@ -188,6 +189,17 @@ func (s *Store) SearchLoad() map[string]store.LaneLoad { return s.lanes.Load() }
 
 // Reads implements store.Store.
 func (s *Store) Reads() store.Searcher { return s.lanes.Reads() }
+
+// checkRegular returns an error if something else than a regular file has the name of a database or
+// of a file that SQLite keeps beside it. SQLite would wait for the other end of a pipe.
+func checkRegular(database string) error {
+	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
+		if err := regularfile.Check(database + suffix); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // newEnding is the ending of the name of a database that is being created.
 const newEnding = ".new"

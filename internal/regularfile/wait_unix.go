@@ -1,0 +1,8 @@
+//go:build unix
+
+package regularfile
+
+import "syscall"
+
+// doNotWait is a flag with which opening a named pipe does not wait for its other end.
+const doNotWait = syscall.O_NONBLOCK

@@ -1,0 +1,5 @@
+package regularfile
+
+// doNotWait is a flag with which opening a named pipe does not wait for its other end. The file
+// systems of Windows hold no pipes.
+const doNotWait = 0

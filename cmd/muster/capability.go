@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"net/mail"
 	"net/url"
 	"strings"
@@ -22,12 +22,12 @@ func (c *contact) UnmarshalText(text []byte) error {
 	switch address, notMail := mail.ParseAddress(strings.TrimPrefix(value, "mailto:")); {
 	case notMail == nil && address.Name == "":
 		c.Contact = conformance.Contact{System: "email", Value: address.Address}
-	case err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "":
+	case err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil:
 		c.Contact = conformance.Contact{System: "url", Value: value}
 	case digits == "" && len(value) >= 3:
 		c.Contact = conformance.Contact{System: "phone", Value: value}
 	default:
-		return fmt.Errorf("%q is not a contact: write an e-mail address, a phone number, or a URL that begins with https://", value)
+		return errors.New("it is not a contact: write an e-mail address, a phone number, or a URL that begins with https:// and has no user")
 	}
 	return nil
 }

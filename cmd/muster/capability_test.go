@@ -12,16 +12,17 @@ import (
 func TestContact(t *testing.T) {
 	t.Attr("requirements", "CS-01")
 	for text, want := range map[string]conformance.Contact{
-		"help@directory.example.org":        {System: "email", Value: "help@directory.example.org"},
-		"mailto:help@directory.example.org": {System: "email", Value: "help@directory.example.org"},
-		"https://directory.example.org/x?y": {System: "url", Value: "https://directory.example.org/x?y"},
-		"+61 (2) 9999 0000":                 {System: "phone", Value: "+61 (2) 9999 0000"},
-		" 13 11 14 ":                        {System: "phone", Value: "13 11 14"},
-		"":                                  {},
-		"-":                                 {},
-		"the operator":                      {},
-		"ftp://directory.example.org":       {},
-		"Help <help@directory.example.org>": {},
+		"help@directory.example.org":         {System: "email", Value: "help@directory.example.org"},
+		"mailto:help@directory.example.org":  {System: "email", Value: "help@directory.example.org"},
+		"https://directory.example.org/x?y":  {System: "url", Value: "https://directory.example.org/x?y"},
+		"+61 (2) 9999 0000":                  {System: "phone", Value: "+61 (2) 9999 0000"},
+		" 13 11 14 ":                         {System: "phone", Value: "13 11 14"},
+		"":                                   {},
+		"-":                                  {},
+		"the operator":                       {},
+		"ftp://directory.example.org":        {},
+		"https://u:pw@directory.example.org": {},
+		"Help <help@directory.example.org>":  {},
 	} {
 		var got contact
 		err := got.UnmarshalText([]byte(text))

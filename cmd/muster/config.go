@@ -147,5 +147,8 @@ func (c config) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (an
 	if node.Kind != yaml.ScalarNode {
 		return nil, fmt.Errorf("the configuration file, line %d: %s has a list as its value: write one value", e.node.Line, e.name)
 	}
+	if err := checkUnseen(flag, node.Value); err != nil {
+		return nil, fmt.Errorf("the configuration file, line %d: %w", node.Line, err)
+	}
 	return node.Value, nil
 }

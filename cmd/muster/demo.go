@@ -29,6 +29,9 @@ type demoCmd struct {
 	Listen string      `default:"localhost:0" placeholder:"HOST:PORT" help:"Address to listen on; port 0 selects a free port (${default})."`
 }
 
+// Validate checks the address.
+func (c *demoCmd) Validate() error { return checkListen("--listen", c.Listen) }
+
 // Run generates a directory in a temporary folder, serves it, runs an export over HTTP
 // and prints each step. It deletes the folder at the end.
 func (c *demoCmd) Run(a app) (err error) {

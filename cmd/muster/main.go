@@ -102,16 +102,24 @@ func onOneLine(err error) string {
 // urlForm is the form of the URL of a database in messages.
 const urlForm = "postgres://USER:PASSWORD@HOST:PORT/DATABASE"
 
-// urlWithPassword matches the URL of a database up to the last @ after it, since a password may
-// contain any character.
-var urlWithPassword = regexp.MustCompile(`(?s)(postgres(?:ql)?://)[^@]*:.*@\S*`)
+// secretForms match what may hold a secret. The first group is kept.
+var secretForms = []*regexp.Regexp{
+	// the URL of a database up to the last @ after it, since a password may contain any character
+	regexp.MustCompile(`(?s)(postgres(?:ql)?://)[^@]*:.*@\S*`),
+	// any other URL with a user
+	regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^\s]*@\S*`),
+	// a parameter of a database, as pgx and libpq write it without a URL, or of a query
+	regexp.MustCompile(`(?i)(\b(?:ssl)?password\s*=\s*|\b(?:access_)?token=)(?:'[^']*'|[^\s&"]+)`),
+}
 
-// withoutSecrets hides the URL of a database in the text of an error. Errors about the command
-// line repeat what is written there, also a URL in the wrong place.
+// withoutSecrets hides the URLs with a user, and passwords and tokens, in the text of an error.
+// Errors about the command line repeat what is written there, also a URL in the wrong place.
 func withoutSecrets(text string) string {
 	const mark = "\x00"
 	text = strings.ReplaceAll(text, urlForm, mark)
-	text = urlWithPassword.ReplaceAllString(text, "${1}…")
+	for _, form := range secretForms {
+		text = form.ReplaceAllString(text, "${1}…")
+	}
 	return strings.ReplaceAll(text, mark, urlForm)
 }
 
@@ -125,6 +133,7 @@ func run(a app, args []string) int {
 		kong.Writers(a.stdout, a.stderr),
 		kong.Exit(func(code int) { exited = code }),
 		kong.DefaultEnvars(strings.TrimSuffix(variablePrefix, "_")),
+		kong.Resolvers(environment{}),
 		kong.Configuration(readConfig),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)...)

@@ -23,10 +23,7 @@ func (f *metricsFlags) Validate() error {
 	if f.MetricsListen == "" {
 		return nil
 	}
-	if _, _, err := net.SplitHostPort(f.MetricsListen); err != nil {
-		return fmt.Errorf("--metrics-listen %s: write HOST:PORT, such as localhost:9090", f.MetricsListen)
-	}
-	return nil
+	return checkListen("--metrics-listen", f.MetricsListen)
 }
 
 // listen opens the metrics listener. It returns nil without an address.

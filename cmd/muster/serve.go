@@ -97,9 +97,12 @@ func (c *serveCmd) Validate() error {
 // validateExposure rejects options that would put a directory on a network by accident
 // (D14).
 func (c *serveCmd) validateExposure() error {
+	if err := checkListen("--listen", c.Listen); err != nil {
+		return err
+	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return fmt.Errorf("--listen %s: write HOST:PORT, such as localhost:8080", c.Listen)
+		return err
 	}
 	if c.TLSCert == "" && !c.BehindProxy && !loopback(host) {
 		return fmt.Errorf("--listen %s: other machines can connect, and the server does not use TLS: set --tls-cert and --tls-key, or put a proxy with TLS in front and set --behind-proxy, or listen on localhost", c.Listen)
@@ -113,6 +116,13 @@ func (c *serveCmd) validateExposure() error {
 		return fmt.Errorf("--listen %s: other machines can connect, and the server does not authenticate clients: set --no-auth if that is intended, or listen on localhost", c.Listen)
 	}
 	return nil
+}
+
+// checkListen returns an error if the value of an option is not an address to listen on. It does
+// not repeat the value.
+func checkListen(option, address string) error {
+	_, _, err := net.SplitHostPort(address)
+	return bound(option, err == nil, "HOST:PORT, such as localhost:8080")
 }
 
 // publicURL returns the base URL of the server: the one of the command line, the stored one, or
@@ -150,7 +160,7 @@ func (c *serveCmd) checkPublic(base string) error {
 	}
 	u, err := url.Parse(base)
 	if err != nil {
-		return fmt.Errorf("--base-url %s: %w", base, err)
+		return errors.New("--base-url: it is not a URL") // checkBaseURL has refused it
 	}
 	if c.TLSCert != "" && !c.BehindProxy && u.Scheme != "https" {
 		return fmt.Errorf("--tls-cert enables TLS, but links would begin with %s: set --base-url to a URL that begins with https", base)
@@ -164,7 +174,7 @@ func (c *serveCmd) checkPublic(base string) error {
 // checkBaseURL rejects a text that is not a valid base URL of a directory.
 func checkBaseURL(text string) error {
 	if _, err := server.CheckBaseURL(text); err != nil {
-		return fmt.Errorf("--base-url %s: write an absolute URL such as https://directory.example.org/fhir, without a slash at the end", text)
+		return fmt.Errorf("--base-url: %w", err)
 	}
 	return nil
 }

@@ -3,12 +3,12 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -244,16 +244,30 @@ func checkConfig(c Config) (string, error) {
 }
 
 // CheckBaseURL rejects a URL that cannot be the public base URL of a directory, and
-// returns the path of a valid one: empty, or with a leading slash and no trailing slash.
+// returns the path of a valid one: empty, or with a leading slash and no trailing slash. The error
+// repeats nothing of the URL: a password can be in any part of one that is not valid.
 func CheckBaseURL(text string) (basePath string, err error) {
 	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return "", fmt.Errorf("the base URL %q is not valid: write scheme, host and path, such as http://localhost:8080/fhir", text)
-	}
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return "", errors.New("the base URL is not an absolute one: write an absolute URL such as https://directory.example.org/fhir")
+	case u.User != nil:
+		return "", errors.New("the base URL has a user or a password, which every client would see: remove it")
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#"):
+		return "", errors.New("the base URL has a query or a fragment: end it with the path")
+	case !isPort(u):
+		return "", errors.New("the port of the base URL is not valid: write a number from 1 to 65535 without leading zeros, or omit it together with its colon")
 	// Braces would be wildcards of a route, a trailing slash would be doubled, and no
 	// client would send dot segments or doubled slashes unchanged.
-	if strings.ContainsAny(u.Path, "{} ") || u.Path == "/" || u.Path != "" && path.Clean(u.Path) != u.Path {
-		return "", fmt.Errorf("the base URL %q cannot be used: remove trailing slashes, braces, spaces and dot segments", text)
+	case strings.ContainsAny(u.Path, "{} ") || u.Path == "/" || u.Path != "" && path.Clean(u.Path) != u.Path:
+		return "", errors.New("the base URL cannot be used: remove trailing slashes, braces, spaces and dot segments")
 	}
 	return u.Path, nil
+}
+
+// isPort reports whether the port of a URL is missing, or in the only form in which clients send
+// it.
+func isPort(u *url.URL) bool {
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && n > 0 && u.Port() == strconv.FormatUint(n, 10) || u.Port() == "" && !strings.HasSuffix(u.Host, ":")
 }

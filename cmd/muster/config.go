@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
+
+	"muster/internal/humanize"
 
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
@@ -33,18 +37,60 @@ type entry struct {
 	name string
 }
 
-// readConfig implements [kong.ConfigurationLoader]. Its errors name the file.
-func readConfig(r io.Reader) (kong.Resolver, error) {
-	c, err := parseConfig(r)
-	if file, ok := r.(*os.File); ok && err != nil {
-		err = fmt.Errorf("%s: %w", file.Name(), err)
+// configFile is the option that names a configuration file.
+type configFile string
+
+// BeforeResolve adds the options of the file. The parser calls it.
+func (configFile) BeforeResolve(a app, kctx *kong.Context, trace *kong.Path) error {
+	name, _ := kctx.FlagValue(trace.Flag).(configFile)
+	path := kong.ExpandPath(string(name))
+	text, err := readConfig(a.ctx, path)
+	if err != nil {
+		return err
 	}
-	return c, err
+	c, err := parseConfig(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	kctx.AddResolver(c)
+	return nil
 }
 
-func parseConfig(r io.Reader) (config, error) {
+// maxConfig is the size of a configuration file, in bytes.
+const maxConfig = 1 << 20
+
+// readConfig reads a configuration file. It may be a pipe from a program, such as one that decrypts
+// it. readConfig waits for that program until ctx ends.
+func readConfig(ctx context.Context, path string) ([]byte, error) {
+	type result struct {
+		text []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		file, err := os.Open(path)
+		if err != nil {
+			done <- result{err: err}
+			return
+		}
+		defer file.Close()
+		text, err := io.ReadAll(io.LimitReader(file, maxConfig+1))
+		if err == nil && len(text) > maxConfig {
+			err = fmt.Errorf("%s is too large for a configuration file: name a file of at most %s", path, humanize.Bytes(maxConfig))
+		}
+		done <- result{text, err}
+	}()
+	select {
+	case r := <-done:
+		return r.text, r.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("read %s: %w", path, context.Cause(ctx))
+	}
+}
+
+func parseConfig(text []byte) (config, error) {
 	var file yaml.Node
-	if err := yaml.NewDecoder(r).Decode(&file); errors.Is(err, io.EOF) {
+	if err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&file); errors.Is(err, io.EOF) {
 		return config{}, nil // an empty file
 	} else if err != nil {
 		return config{}, fmt.Errorf("parse YAML: %w", err)
@@ -137,7 +183,7 @@ func (c config) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (an
 			e, ok = own, true
 		}
 	}
-	if !ok || slices.Contains(commandLineOnly, flag.Name) {
+	if !ok || slices.Contains(commandLineOnly, flag.Name) || isInEnvironment(flag) {
 		return nil, nil
 	}
 	node := e.node

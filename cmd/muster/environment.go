@@ -44,6 +44,12 @@ func (environment) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 	return nil, nil
 }
 
+// isInEnvironment reports whether the environment sets an option, so that a configuration file does
+// not. As for other programs, an empty variable is one that is not set.
+func isInEnvironment(flag *kong.Flag) bool {
+	return slices.ContainsFunc(flag.Tag.Envs, func(name string) bool { return os.Getenv(name) != "" })
+}
+
 // checkUnseen returns an error if the value of an option is not valid. The error says what is
 // expected, and does not repeat the value: one that was not written on the command line may be a
 // secret that belongs elsewhere.

@@ -35,7 +35,7 @@ import (
 
 // cli lists the subcommands and the options they share.
 type cli struct {
-	Config      kong.ConfigFlag  `help:"YAML file with options." placeholder:"FILE"`
+	Config      configFile       `help:"YAML file with options." placeholder:"FILE"`
 	ShowVersion kong.VersionFlag `name:"version" env:"-" help:"Print the version and exit."`
 
 	Generate generateCmd `cmd:"" help:"Generate a synthetic Australian directory as NDJSON files."`
@@ -134,7 +134,7 @@ func run(a app, args []string) int {
 		kong.Exit(func(code int) { exited = code }),
 		kong.DefaultEnvars(strings.TrimSuffix(variablePrefix, "_")),
 		kong.Resolvers(environment{}),
-		kong.Configuration(readConfig),
+		kong.Bind(a),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)...)
 	if err != nil {

@@ -77,6 +77,8 @@ func Wrap(path string, err error) error {
 		return &Error{"too many open files on this machine: raise fs.file-max, or end other programs", ClientOutOfFiles, err}
 	case syscall.ENOSPC, syscall.EDQUOT:
 		return &Error{fmt.Sprintf("the disk of %s is full: free some space", path), ClientDiskFull, err}
+	case syscall.EFBIG:
+		return &Error{fmt.Sprintf("a file of %s cannot grow: raise the limit of the size of files of the process (ulimit -f, LimitFSIZE of systemd)", path), ClientDiskReadOnly, err}
 	case syscall.EROFS:
 		return &Error{fmt.Sprintf("the disk of %s is mounted read-only: mount it for writing", path), ClientDiskReadOnly, err}
 	case syscall.EACCES, syscall.EPERM:

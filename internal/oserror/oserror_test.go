@@ -17,6 +17,7 @@ func TestWrap(t *testing.T) {
 	}{
 		{syscall.ENOSPC, "the disk of /data is full: free some space", ClientDiskFull},
 		{syscall.EDQUOT, "the disk of /data is full", ClientDiskFull},
+		{syscall.EFBIG, "raise the limit of the size of files of the process", ClientDiskReadOnly},
 		{syscall.EROFS, "read-only: mount it for writing", ClientDiskReadOnly},
 		{syscall.EACCES, "check the owner and the permissions", ClientDiskReadOnly},
 		{syscall.EMFILE, "raise the limit of open files of the process", ClientOutOfFiles},

@@ -54,6 +54,7 @@ type environment struct {
 	postgres *pgtest.Server
 	database string
 	mounts   []string
+	path     string // PATH without the limits of breakDisk
 
 	undamaged func() // restores the pages that a script has damaged
 }

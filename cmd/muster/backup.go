@@ -36,6 +36,10 @@ func (c backupCmd) Run(a app) (err error) {
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
 	source.ReportStalls(warnStalled(a.stderr))
+	reindexing := source.Info().IsReindexing()
+	if reindexing {
+		fmt.Fprintln(a.stderr, "warning:", unfinishedCopy)
+	}
 	files := blob.ExistingFolder(filesFolder(c.Data))
 	defer func() { err = errors.Join(err, files.Close()) }()
 	progress := newProgress(a.stderr)
@@ -52,7 +56,11 @@ func (c backupCmd) Run(a app) (err error) {
 		c.Out, fhir.InstantOf(end), summary.Time, summary.Files)
 	fmt.Fprintf(a.stderr, "took %s; writers waited for %s; %d files are hard links\n",
 		humanize.Duration(end.Sub(start)), humanize.Duration(summary.Held), summary.Linked)
-	if err := c.record(a); err != nil {
+	after, err := c.record(a)
+	if after.IsReindexing() && !reindexing { // it began before or after the copy
+		fmt.Fprintln(a.stderr, "warning:", unfinishedCopy)
+	}
+	if err != nil {
 		fmt.Fprintf(a.stderr, "warning: the copy is complete, but the metric muster_last_backup_timestamp_seconds stays as it was: %v\n", err)
 	}
 	if restore := source.RestoreCommand(c.Out); restore != "" {
@@ -64,11 +72,15 @@ func (c backupCmd) Run(a app) (err error) {
 	return nil
 }
 
-// record records the end of the backup in the directory, for the metrics of its servers.
-func (c backupCmd) record(a app) error {
+// unfinishedCopy warns of a copy of a directory that is being reindexed.
+const unfinishedCopy = "the directory has a reindex that is not finished, so no server can start on the copy before 'muster reindex' has finished there: better finish it here and make the backup again"
+
+// record records the end of the backup in the directory, for the metrics of its servers. It returns
+// what the directory is then.
+func (c backupCmd) record(a app) (store.Identity, error) {
 	directory, err := a.openDirectory(c.Data, c.Database, store.Options{})
 	if err != nil {
-		return err
+		return store.Identity{}, err
 	}
-	return errors.Join(directory.SetLast(a.ctx, store.BackupWork, fhir.InstantOf(directory.Now())), directory.Close())
+	return directory.Info(), errors.Join(directory.SetLast(a.ctx, store.BackupWork, fhir.InstantOf(directory.Now())), directory.Close())
 }

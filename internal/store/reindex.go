@@ -60,6 +60,9 @@ func (id Identity) ReindexMarker(r Reindexing) string {
 	return reindexMarker + r.Definitions + " " + r.Rules + " " + id.BaseURL
 }
 
+// IsReindexing reports whether a reindex of the directory has begun and has not completed.
+func (id Identity) IsReindexing() bool { return strings.HasPrefix(id.DefinitionsHash, reindexMarker) }
+
 // ReindexNextKey is the key of the row of table meta that holds the next row key to
 // reindex.
 const ReindexNextKey = "reindex_next"
@@ -98,7 +101,7 @@ func (id Identity) checkDefinitions(want string) error {
 	switch {
 	case want == "" || want == id.DefinitionsHash:
 		return nil
-	case strings.HasPrefix(id.DefinitionsHash, reindexMarker):
+	case id.IsReindexing():
 		return fmt.Errorf("its reindex was not finished: run 'muster reindex' on it, which resumes where it stopped")
 	}
 	return fmt.Errorf("its index was built by other rules or with other search parameters (definitions %.12s, this program has %.12s): run 'muster reindex' on it once", id.DefinitionsHash, want)

@@ -252,3 +252,32 @@ func fileNames(t *testing.T, dir string) (names []string) {
 	}
 	return names
 }
+
+// TestBackupOfUnfinishedReindex kills a reindex and makes a backup, which warns. The copy is refused
+// until a reindex has finished on it.
+func TestBackupOfUnfinishedReindex(t *testing.T) {
+	onBothDatabases(t, func(t *testing.T, newDeployment func(*testing.T) deployment) {
+		p := newDeployment(t)
+		p.load(t, practitioners(t, 20, "Reindex"))
+		reindex, err := muster.Start("directory.reindex.commit", append([]string{"reindex"}, p.directory()...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := reindex.WaitKilled(); err != nil {
+			t.Fatal(err)
+		}
+		out := filepath.Join(t.TempDir(), "copy")
+		if printed := p.command(t, "backup", "--out", out); !strings.Contains(printed, "warning: the directory has a reindex that is not finished") {
+			t.Errorf("the backup does not warn: %s", printed)
+		}
+		copied := deployment{data: out, address: p.address}
+		if p.database != "" {
+			copied.database = restoreDump(t, p.database, filepath.Join(out, "directory.dump"))
+		}
+		copied.refused(t, p, "its reindex was not finished: run 'muster reindex' on it")
+		if _, err := muster.Run(append([]string{"reindex"}, copied.directory()...)...); err != nil {
+			t.Fatal(err)
+		}
+		copied.verify(t)
+	})
+}

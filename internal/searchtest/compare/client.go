@@ -16,8 +16,10 @@ import (
 	"muster/internal/export"
 	"muster/internal/fhir"
 	"muster/internal/policy"
+	"muster/internal/search"
 	"muster/internal/searchset"
 	"muster/internal/server"
+	"muster/internal/store"
 )
 
 // Client sends requests to the real HTTP handler on the store of a trial, without a
@@ -27,28 +29,31 @@ type Client struct{ handler http.Handler }
 // Serve returns a client of a server on the trial's store. blobs is the folder of exports;
 // it remains unused, since no exports are requested.
 func (t *Trial) Serve(blobs *blob.Folder) (*Client, error) {
-	store, ok := t.Store.(searchset.Store)
+	handler, err := Handler(t.Store, blobs, t.compiler, t.config)
+	return &Client{handler}, err
+}
+
+// Handler returns the HTTP handler of a server on a store, whose clients may ask for suppressed
+// resources. It answers searches and reads; blobs is the folder of exports.
+func Handler(s store.Store, blobs blob.Store, compiler *search.Compiler, c Config) (http.Handler, error) {
+	searched, ok := s.(searchset.Store)
 	if !ok {
-		return nil, fmt.Errorf("the store %T does not implement searches", t.Store)
+		return nil, fmt.Errorf("the store %T does not implement searches", s)
 	}
 	logger := slog.New(slog.DiscardHandler)
-	handler, err := server.New(server.Config{
+	return server.New(server.Config{
 		Exports: export.New(export.Config{
-			Store: t.Store, Blobs: blobs, Compiler: t.compiler, BaseURL: Base, Zone: t.config.Zone, Now: time.Now, Logger: logger,
+			Store: s, Blobs: blobs, Compiler: compiler, BaseURL: Base, Zone: c.Zone, Now: time.Now, Logger: logger,
 		}),
 		ParseExport: func(_ context.Context, body []byte) (export.Request, error) {
-			return export.ParseRequest(body, t.compiler, export.DefaultRules(), policy.SuppressedOffered)
+			return export.ParseRequest(body, compiler, export.DefaultRules(), policy.SuppressedOffered)
 		},
 		Searches: searchset.New(searchset.Config{
-			Store: store, Compiler: t.compiler, Registry: t.config.Registry, BaseURL: Base, Rules: policy.SearchRules{RequireSubstantive: true},
+			Store: searched, Compiler: compiler, Registry: c.Registry, BaseURL: Base, Rules: policy.SearchRules{RequireSubstantive: true},
 			Suppressed: policy.SuppressedRules{Search: true, Local: true},
 		}),
-		Registry: t.config.Registry, BaseURL: Base, Version: "test", Logger: logger, Now: time.Now, StrictAccept: true, RequestIDStrict: true,
+		Registry: c.Registry, BaseURL: Base, Version: "test", Logger: logger, Now: time.Now, StrictAccept: true, RequestIDStrict: true,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &Client{handler}, nil
 }
 
 // Answer holds the compared parts of a response.

@@ -80,7 +80,7 @@ func (d *postgresDamage) locate() error {
 	if err := c.QueryRow(d.ctx, `SHOW data_directory`).Scan(&d.cluster); err != nil {
 		return err
 	}
-	rows, err := c.Query(d.ctx, `SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN ('job', 'part', 'selection', 'client_use')`)
+	rows, err := c.Query(d.ctx, `SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN ('job', 'part', 'part_content', 'selection', 'client_use')`)
 	if err != nil {
 		return err
 	}

@@ -197,7 +197,8 @@ type describedJob struct {
 // jobPart is one output file of an export.
 type jobPart struct {
 	Number      int    `json:"number"`
-	Type        string `json:"type"`
+	Kind        string `json:"kind"`
+	Type        string `json:"type"` // of the resources in the file
 	Done        bool   `json:"done"`
 	Resources   int64  `json:"resources"`
 	Bytes       int64  `json:"bytes"`                 // of NDJSON
@@ -224,7 +225,7 @@ func describeJob(r store.JobRecord, now time.Time) describedJob {
 	for _, p := range r.Parts {
 		j.StoredBytes += p.Stored.GzipBytes
 		j.Parts = append(j.Parts, jobPart{
-			Number: p.Number, Type: p.Type.String(), Done: p.Done, Resources: p.Count, Bytes: p.Bytes, StoredBytes: p.Stored.GzipBytes, File: p.Object,
+			Number: p.Number, Kind: string(p.Kind), Type: p.ResourceType(), Done: p.Done, Resources: p.Count, Bytes: p.Bytes, StoredBytes: p.Stored.GzipBytes, File: p.Object,
 		})
 	}
 	return j
@@ -296,13 +297,13 @@ func (j describedJob) print(w io.Writer) error {
 	if err := table.Flush(); err != nil || len(j.Parts) == 0 {
 		return err
 	}
-	fmt.Fprintln(table, "\nFILE\tTYPE\tRESOURCES\tNDJSON\tSIZE\tNAME")
+	fmt.Fprintln(table, "\nFILE\tKIND\tTYPE\tRESOURCES\tNDJSON\tSIZE\tNAME")
 	for _, p := range j.Parts {
 		size, name := "-", "not written yet"
 		if p.Done {
 			size, name = humanize.Bytes(p.StoredBytes), p.File
 		}
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\n", p.Number, p.Type, humanize.Int(p.Resources), humanize.Bytes(p.Bytes), size, name)
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Number, p.Kind, p.Type, humanize.Int(p.Resources), humanize.Bytes(p.Bytes), size, name)
 	}
 	return table.Flush()
 }

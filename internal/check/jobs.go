@@ -1,12 +1,14 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 
 	"muster/internal/fhir"
+	"muster/internal/part"
 	"muster/internal/store"
 )
 
@@ -99,8 +101,8 @@ func (k *checker) jobProblems(r *store.JobRecord) (problems []string) {
 	case store.Writing, store.Complete:
 		problems = append(problems, planProblems(r)...)
 	default:
-		if len(r.Parts) > 0 || len(r.Selections) > 0 {
-			add("it is %s, but still has %d parts and %d selections", j.State, len(r.Parts), len(r.Selections))
+		if len(r.Parts) > 0 || len(r.Selections) > 0 || len(r.Contents) > 0 {
+			add("it is %s, but still has %d parts, %d selections and %d contents of parts", j.State, len(r.Parts), len(r.Selections), len(r.Contents))
 		}
 	}
 	if (j.State == store.Writing || j.State == store.Complete) && j.Time == 0 {
@@ -115,10 +117,10 @@ func (k *checker) jobProblems(r *store.JobRecord) (problems []string) {
 	return problems
 }
 
-// planProblems compares the parts with the selections and the counts.
+// planProblems compares the parts with the selections, the contents and the counts.
 func planProblems(r *store.JobRecord) (problems []string) {
 	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	var selected, planned int64
+	var selected, generated, planned int64
 	done := 0
 	for _, s := range r.Selections {
 		if s.Err != nil {
@@ -139,18 +141,49 @@ func planProblems(r *store.JobRecord) (problems []string) {
 		} else if p.Object != "" {
 			add("part %d is not done, but names the file %s", p.Number, p.Object)
 		}
+		if p.Kind != store.PartRows {
+			generated += p.Count
+			problems = append(problems, contentProblems(r, &p)...)
+			continue
+		}
 		if !slices.ContainsFunc(r.Selections, func(s store.SelectionRecord) bool { return s.Type == p.Type }) {
 			add("part %d is of type %v, which has no selection", p.Number, p.Type)
 		}
 	}
-	if selected != r.Job.Total || planned != r.Job.Total {
-		add("%d resources were selected and %d planned in its parts, but its total is %d", selected, planned, r.Job.Total)
+	if selected+generated != r.Job.Total || planned != r.Job.Total {
+		add("%d resources were selected and %d planned in its parts, but its total is %d", selected+generated, planned, r.Job.Total)
 	}
 	switch {
 	case r.Job.State == store.Complete && done < len(r.Parts):
 		add("it is complete, but only %d of its %d parts are done", done, len(r.Parts))
 	case r.Job.State == store.Writing && done == len(r.Parts):
 		add("all of its %d parts are done, but it is not complete", done)
+	}
+	return problems
+}
+
+// contentProblems compares a part that is not of the selection with its content, which is stored
+// until the part is done.
+func contentProblems(r *store.JobRecord, p *store.Part) (problems []string) {
+	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	at := slices.IndexFunc(r.Contents, func(c store.ContentRecord) bool { return c.Number == p.Number })
+	switch {
+	case p.Done && at >= 0:
+		add("part %d is done, but its content is still stored", p.Number)
+		return problems
+	case p.Done:
+		return nil
+	case at < 0:
+		add("part %d is not done, and its content is missing: the export will fail", p.Number)
+		return problems
+	}
+	c := r.Contents[at]
+	lines, bytes, err := part.CountLines(c.Content)
+	switch err = cmp.Or(c.Err, err); {
+	case err != nil:
+		add("the content of part %d cannot be read: %v", p.Number, err)
+	case lines != p.Count || bytes != p.Bytes:
+		add("the content of part %d has %d lines in %d bytes, but %d in %d were planned", p.Number, lines, bytes, p.Count, p.Bytes)
 	}
 	return problems
 }
@@ -182,7 +215,7 @@ func selectionProblems(r *store.JobRecord, s store.Selection) (problems []string
 	covered := int64(0)
 	before := store.RowKey(0)
 	for _, p := range r.Parts {
-		if p.Type != s.Type {
+		if p.Kind != store.PartRows || p.Type != s.Type {
 			continue
 		}
 		if p.First <= before || p.Last < p.First {
@@ -210,7 +243,7 @@ const readableKeys = 5000
 func (k *checker) checkReadable(ctx context.Context, r *store.JobRecord) error {
 	for n := range r.Parts {
 		p := &r.Parts[n]
-		if p.Done {
+		if p.Done || p.Kind != store.PartRows {
 			continue
 		}
 		for _, s := range r.Selections {

@@ -31,7 +31,7 @@ func (s *Service) writePart(ctx context.Context, c *job.Claim) error {
 		return err
 	}
 	defer out.Abort() // does nothing after Commit
-	stored, err := s.copyRows(ctx, c, out)
+	stored, err := s.writeLines(ctx, c, out)
 	if err != nil {
 		return err
 	}
@@ -70,31 +70,17 @@ func objectName(t *store.Task) string {
 	return fmt.Sprintf("%s/%d-%d.ndjson.gz", t.Job.ID, t.Part.Number, t.Fence)
 }
 
-// copyRows writes the rows of the part and compares the result with the plan: a part is
+// writeLines writes the lines of the part and compares the result with the plan: a part is
 // complete or fails (MA-04).
-func (s *Service) copyRows(ctx context.Context, c *job.Claim, out blob.Writer) (store.Stored, error) {
+func (s *Service) writeLines(ctx context.Context, c *job.Claim, out blob.Writer) (store.Stored, error) {
 	p := c.Task.Part
-	selection, err := s.jobs.Selection(ctx, p.JobID, p.Type)
-	if err != nil {
-		return store.Stored{}, err
+	copyLines := s.copyRows
+	if p.Kind != store.PartRows {
+		copyLines = s.copyContent
 	}
 	w := part.NewWriter(out)
-	written := int64(0)
-	for keys := range pages(selection, p.First, p.Last) {
-		err := s.Store.ReadAsOf(ctx, keys, c.Task.Job.Time, func(_ store.RowKey, line []byte) error {
-			written++
-			return w.WriteLine(line)
-		})
-		if err != nil {
-			return store.Stored{}, fmt.Errorf("part %d: %w", p.Number, err)
-		}
-		c.ReportProgress(written)
-		if err := failpoint.Inject(ctx, "export.part.page"); err != nil {
-			return store.Stored{}, err
-		}
-		if err := context.Cause(ctx); err != nil {
-			return store.Stored{}, err
-		}
+	if err := copyLines(ctx, c, w); err != nil {
+		return store.Stored{}, err
 	}
 	sum, err := w.Close()
 	if err != nil {
@@ -105,6 +91,56 @@ func (s *Service) copyRows(ctx context.Context, c *job.Claim, out blob.Writer) (
 			p.Number, sum.Count, sum.Bytes, p.Count, p.Bytes)
 	}
 	return store.Stored(sum), nil
+}
+
+// copyRows copies the resources of a part of the selection, as of T.
+func (s *Service) copyRows(ctx context.Context, c *job.Claim, w *part.Writer) error {
+	p := c.Task.Part
+	selection, err := s.jobs.Selection(ctx, p.JobID, p.Type)
+	if err != nil {
+		return err
+	}
+	written := int64(0)
+	for keys := range pages(selection, p.First, p.Last) {
+		err := s.Store.ReadAsOf(ctx, keys, c.Task.Job.Time, func(_ store.RowKey, line []byte) error {
+			written++
+			return w.WriteLine(line)
+		})
+		if err != nil {
+			return fmt.Errorf("part %d: %w", p.Number, err)
+		}
+		if err := pageWritten(ctx, c, written); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyContent copies the lines of a part that were generated with the selection.
+func (s *Service) copyContent(ctx context.Context, c *job.Claim, w *part.Writer) error {
+	p := c.Task.Part
+	content, err := s.jobs.PartContent(ctx, p.JobID, p.Number)
+	if err != nil {
+		return err
+	}
+	written := int64(0)
+	err = part.EachLine(content, func(line []byte) error {
+		written++
+		return errors.Join(w.WriteLine(line), context.Cause(ctx))
+	})
+	if err != nil {
+		return fmt.Errorf("part %d: %w", p.Number, err)
+	}
+	return pageWritten(ctx, c, written)
+}
+
+// pageWritten reports the progress of a part, and returns an error if its worker has to stop.
+func pageWritten(ctx context.Context, c *job.Claim, written int64) error {
+	c.ReportProgress(written)
+	if err := failpoint.Inject(ctx, "export.part.page"); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
 }
 
 // pages yields the keys of a selection from first to last in slices of pageSize. A slice

@@ -122,15 +122,23 @@ type Tombstone struct {
 	KeyInUse  bool  // a current row has the same key
 }
 
-// JobRecord is a job with its parts and selections.
+// JobRecord is a job with its parts, selections and the contents of parts that are not done.
 type JobRecord struct {
 	Job        Job
 	Parts      []Part
 	Selections []SelectionRecord
+	Contents   []ContentRecord
 }
 
 // SelectionRecord is a stored selection, or the error that decoding it returned.
 type SelectionRecord struct {
 	Selection
 	Err error
+}
+
+// ContentRecord is the stored content of a part, or the error that decoding it returned.
+type ContentRecord struct {
+	Number  int
+	Content []byte // a gzip stream
+	Err     error
 }

@@ -71,7 +71,7 @@ type Job struct {
 	Finished fhir.Instant // time at which it became Complete, Failed or Cancelled
 	Expires  fhir.Instant // end of retention; zero while live
 
-	Total int64 // resources in the selection; -1 before it is known
+	Total int64 // resources in all parts; -1 before it is known
 	Found int64 // resources selected or written so far, depending on the state
 	// Selected is how long its selection has run so far in slices that ended without a
 	// result, in ms.
@@ -92,20 +92,54 @@ func (j Job) At(now fhir.Instant) Job {
 	return j
 }
 
-// Part is one output file of a job: a range of row keys of one type.
+// PartKind says what the lines of a part are, and so where the manifest lists its file.
+type PartKind string
+
+// The kinds of parts.
+const (
+	PartRows     PartKind = "rows"     // resources of the selection, of one type
+	PartRemoved  PartKind = "removed"  // Bundles that delete what was removed (MA-08)
+	PartList     PartKind = "list"     // the removal List (MA-11)
+	PartLeft     PartKind = "left"     // a List of what has left the filters
+	PartOutcomes PartKind = "outcomes" // OperationOutcomes (MA-05)
+)
+
+// Part is one output file of a job. A part of PartRows is a range of row keys of one type, and
+// its lines are read as of the transaction time when it is written. All other parts consist of
+// lines that are generated and stored with the selection, so that a part that is written again
+// has the same bytes.
 type Part struct {
 	JobID  string
-	Number int    // from 1, in manifest order
-	File   string // Binary id: UUID, unguessable
-	Type   fhir.Type
-	First  RowKey // first and last key of the selection in this part
+	Number int      // from 1, in manifest order
+	Kind   PartKind // Defaults to PartRows.
+	File   string   // Binary id: UUID, unguessable
+	Type   fhir.Type // of PartRows; 0 for all other kinds
+	First  RowKey    // first and last key of the selection in this part; 0 for all other kinds
 	Last   RowKey
-	Count  int64 // resources
+	Count  int64 // resources, which are lines
 	Bytes  int64 // planned NDJSON bytes
+
+	// Content is the NDJSON of a part that is not of PartRows, as a gzip stream. Only
+	// StoreSelection reads it; [JobReader].PartContent returns it until the part is done.
+	Content []byte
 
 	Done   bool
 	Object string // name of the blob; set when Done
 	Stored Stored
+}
+
+// ResourceType returns the type of the resources in the file, as the manifest names it.
+func (p Part) ResourceType() string {
+	switch p.Kind {
+	case PartRemoved:
+		return "Bundle"
+	case PartList, PartLeft:
+		return "List"
+	case PartOutcomes:
+		return "OperationOutcome"
+	default:
+		return p.Type.String()
+	}
 }
 
 // Stored describes the written file of a part. The writer counts Count and Bytes; a job
@@ -172,6 +206,9 @@ type JobReader interface {
 	Live(ctx context.Context) ([]Job, error)
 	// Selection returns the selected rows of one type of a job.
 	Selection(ctx context.Context, id string, t fhir.Type) (Selection, error)
+	// PartContent returns the Content of a part that is not of PartRows and not done. It
+	// returns a [damage.Error] if the content was changed.
+	PartContent(ctx context.Context, id string, number int) ([]byte, error)
 }
 
 // JobControl carries out what clients request: kick-off, poll and delete.
@@ -254,14 +291,14 @@ type JobQueue interface {
 type JobWriter interface {
 	// BeginSelecting moves the job to Selecting with the provisional transaction time.
 	BeginSelecting(ctx context.Context, t *Task, at fhir.Instant, now fhir.Instant) error
-	// StoreSelection stores the selection and the parts, makes the transaction time
-	// final, and moves the job to Writing, or to Complete (until expires) when there are
-	// no parts (D7).
+	// StoreSelection stores the selection and the parts with their contents, makes the
+	// transaction time final, and moves the job to Writing, or to Complete (until expires)
+	// when there are no parts (D7).
 	StoreSelection(ctx context.Context, t *Task, selections []Selection, parts []Part, now, expires fhir.Instant) error
 	// FinishPart marks the part as done and returns the new state of the job. After the
 	// last part, the job becomes Complete if the written counts of all parts add up to
-	// the selection, and Failed if they do not. It becomes Failed at once if this part
-	// differs from the plan.
+	// the selection and the stored contents, and Failed if they do not. It becomes Failed at
+	// once if this part differs from the plan.
 	FinishPart(ctx context.Context, t *Task, object string, stored Stored, now, expires fhir.Instant) (State, error)
 }
 

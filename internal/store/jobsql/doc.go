@@ -1,6 +1,6 @@
 // Package jobsql implements store.Jobs in the tables of a SQL database. The statements are
 // the same for all databases; a [Dialect] describes the few differences. The driver creates
-// the tables (job, selection, part) in its migrations and passes the database.
+// the tables (job, selection, part, part_content, client_use) in its migrations and passes the database.
 //
 // # Concurrency
 //

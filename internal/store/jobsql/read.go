@@ -28,11 +28,11 @@ func jobFields(job *store.Job) []any {
 		&job.Lease, &job.Finished, &job.Expires, &job.Total, &job.Selected, &job.Found, &job.Started, &job.Reason, &job.Polled, &job.NextPoll}
 }
 
-const partColumns = `p.job_id, p.number, p.file, p.type, p.first, p.last, p.count, p.bytes, p.done, p.object,
+const partColumns = `p.job_id, p.number, p.kind, p.file, p.type, p.first, p.last, p.count, p.bytes, p.done, p.object,
 	p.written, p.written_bytes, p.gzip_bytes, p.sha256, p.fragments`
 
 func partFields(part *store.Part) []any {
-	return []any{&part.JobID, &part.Number, &part.File, &part.Type, &part.First, &part.Last, &part.Count, &part.Bytes, &part.Done, &part.Object,
+	return []any{&part.JobID, &part.Number, &part.Kind, &part.File, &part.Type, &part.First, &part.Last, &part.Count, &part.Bytes, &part.Done, &part.Object,
 		&part.Stored.Count, &part.Stored.Bytes, &part.Stored.GzipBytes, &part.Stored.SHA256, &part.Stored.Index}
 }
 
@@ -104,6 +104,20 @@ func (j *Jobs) Selection(ctx context.Context, id string, t fhir.Type) (store.Sel
 		return store.Selection{}, fmt.Errorf("read selection of %s of job %s: %w", t, id, err)
 	}
 	return store.Selection{Type: t, Keys: keys}, nil
+}
+
+// PartContent implements [store.JobReader].
+func (j *Jobs) PartContent(ctx context.Context, id string, number int) ([]byte, error) {
+	var packed []byte
+	var at fhir.Instant
+	err := j.reader().queryRow(ctx, `SELECT c.content, j.time FROM part_content c JOIN job j ON j.id = c.job_id WHERE c.job_id = ? AND c.number = ?`, id, number).Scan(&packed, &at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("the content of part %d of job %s: %w", number, id, store.ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read content of part %d of job %s: %w", number, id, err)
+	}
+	return decodeContent(id, number, at, packed)
 }
 
 // Live implements [store.JobReader].

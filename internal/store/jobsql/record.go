@@ -10,7 +10,7 @@ import (
 	"muster/internal/store/sqlrows"
 )
 
-// EachRecord yields every job with its parts and selections, oldest first, from one
+// EachRecord yields every job with its parts, selections and contents, oldest first, from one
 // snapshot.
 func (j *Jobs) EachRecord(ctx context.Context, yield func(store.JobRecord) error) error {
 	err := j.readOnly(ctx, func(r executor) error {
@@ -39,7 +39,7 @@ func (j *Jobs) EachRecord(ctx context.Context, yield func(store.JobRecord) error
 	return nil
 }
 
-// Record returns one job with its parts and selections, or [store.ErrNotFound].
+// Record returns one job with its parts, selections and contents, or [store.ErrNotFound].
 func (j *Jobs) Record(ctx context.Context, id string) (record store.JobRecord, err error) {
 	err = j.readOnly(ctx, func(r executor) error {
 		record, err = r.record(ctx, id)
@@ -76,6 +76,21 @@ func (r executor) record(ctx context.Context, id string) (record store.JobRecord
 		}
 		s.Keys, s.Err = decodeSelection(id, s.Type, record.Job.Time, packed)
 		return s, nil
+	})
+	if err != nil {
+		return record, err
+	}
+	rows, err = r.query(ctx, `SELECT number, content FROM part_content WHERE job_id = ? ORDER BY number`, id)
+	if err != nil {
+		return record, err
+	}
+	record.Contents, err = sqlrows.Collect(rows, func(rows *sql.Rows) (c store.ContentRecord, err error) {
+		var packed []byte
+		if err := rows.Scan(&c.Number, &packed); err != nil {
+			return c, err
+		}
+		c.Content, c.Err = decodeContent(id, c.Number, record.Job.Time, packed)
+		return c, nil
 	})
 	return record, err
 }

@@ -45,3 +45,29 @@ func TestDamagedSelection(t *testing.T) {
 		t.Errorf("without a checksum: %v, %v", got, err)
 	}
 }
+
+// TestDamagedContent flips each bit of a stored content, and reads it as that of another job, part
+// and time.
+func TestDamagedContent(t *testing.T) {
+	stored := encodeContent("job", 3, 1000, []byte("lines"))
+	if got, err := decodeContent("job", 3, 1000, stored); err != nil || string(got) != "lines" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	wrong := func(what, job string, number int, at fhir.Instant, stored []byte) {
+		t.Helper()
+		got, err := decodeContent(job, number, at, stored)
+		if kind, _ := damage.KindOf(err); kind != damage.Selection {
+			t.Errorf("%s: %q, %v", what, got, err)
+		}
+	}
+	for bit := range len(stored) * 8 {
+		stored[bit/8] ^= 1 << (bit % 8)
+		wrong("a flipped bit", "job", 3, 1000, stored)
+		stored[bit/8] ^= 1 << (bit % 8)
+	}
+	wrong("another job", "jab", 3, 1000, stored)
+	wrong("another part", "job", 4, 1000, stored)
+	wrong("another time", "job", 3, 1001, stored)
+	wrong("a cut content", "job", 3, 1000, stored[:len(stored)-1])
+	wrong("an empty content", "job", 3, 1000, nil)
+}

@@ -1,6 +1,7 @@
 package jobsql
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -113,18 +114,16 @@ func (j *Jobs) StoreSelection(ctx context.Context, t *store.Task, selections []s
 		if err := tx.queryRow(ctx, `SELECT time FROM job WHERE id = ?`, t.Job.ID).Scan(&at); err != nil {
 			return err
 		}
-		total, err := insertSelections(ctx, tx, t.Job.ID, at, selections)
+		selected, err := insertSelections(ctx, tx, t.Job.ID, at, selections)
 		if err != nil {
 			return err
 		}
-		for _, part := range parts {
-			if _, err := tx.exec(ctx, `INSERT INTO part (job_id, number, file, type, first, last, count, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-				t.Job.ID, part.Number, part.File, part.Type, part.First, part.Last, part.Count, part.Bytes); err != nil {
-				return fmt.Errorf("store part %d of job %s: %w", part.Number, t.Job.ID, err)
-			}
+		generated, err := insertParts(ctx, tx, t.Job.ID, at, parts)
+		if err != nil {
+			return err
 		}
 		if _, err := tx.exec(ctx, `UPDATE job SET state = ?, total = ?, found = 0, started = ?, progress = ?, worker = '', lease = 0, retry = 0 WHERE id = ?`,
-			store.Writing, total, now, now, t.Job.ID); err != nil {
+			store.Writing, selected+generated, now, now, t.Job.ID); err != nil {
 			return err
 		}
 		if len(parts) > 0 {
@@ -149,6 +148,27 @@ func insertSelections(ctx context.Context, tx executor, id string, at fhir.Insta
 	return total, nil
 }
 
+// insertParts stores parts with their contents. It returns the number of lines in the contents.
+func insertParts(ctx context.Context, tx executor, id string, at fhir.Instant, parts []store.Part) (generated int64, err error) {
+	for n := range parts {
+		p := &parts[n]
+		kind := cmp.Or(p.Kind, store.PartRows)
+		if _, err := tx.exec(ctx, `INSERT INTO part (job_id, number, kind, file, type, first, last, count, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			id, p.Number, kind, p.File, p.Type, p.First, p.Last, p.Count, p.Bytes); err != nil {
+			return 0, fmt.Errorf("store part %d of job %s: %w", p.Number, id, err)
+		}
+		if kind == store.PartRows {
+			continue
+		}
+		if _, err := tx.exec(ctx, `INSERT INTO part_content (job_id, number, content) VALUES (?, ?, ?)`,
+			id, p.Number, encodeContent(id, p.Number, at, p.Content)); err != nil {
+			return 0, fmt.Errorf("store content of part %d of job %s: %w", p.Number, id, err)
+		}
+		generated += p.Count
+	}
+	return generated, nil
+}
+
 // FinishPart implements [store.JobWriter].
 func (j *Jobs) FinishPart(ctx context.Context, t *store.Task, object string, stored store.Stored, now, expires fhir.Instant) (store.State, error) {
 	var next store.State
@@ -166,6 +186,11 @@ func (j *Jobs) FinishPart(ctx context.Context, t *store.Task, object string, sto
 			found = ?, worker = '', lease = 0 WHERE job_id = ? AND number = ?`,
 			object, stored.Count, stored.Bytes, stored.GzipBytes, stored.SHA256, orEmpty(stored.Index), stored.Count, t.Job.ID, t.Part.Number); err != nil {
 			return err
+		}
+		if t.Part.Kind != store.PartRows {
+			if _, err := tx.exec(ctx, `DELETE FROM part_content WHERE job_id = ? AND number = ?`, t.Job.ID, t.Part.Number); err != nil {
+				return err
+			}
 		}
 		if _, err := tx.exec(ctx, `UPDATE job SET progress = ? WHERE id = ?`, now, t.Job.ID); err != nil {
 			return err
@@ -186,7 +211,7 @@ func orEmpty(b []byte) []byte {
 
 // settle decides the state of a Writing job. A part that differs from the plan fails the
 // job at once. After the last part, the job becomes Complete if all lines add up to the
-// selection, and Failed if they do not. It runs in the transaction that finished the
+// selection and the contents, and Failed if they do not. It runs in the transaction that finished the
 // part, so exactly one worker sees the last part (D7).
 func settle(ctx context.Context, tx executor, id string, at endTimes) (store.State, error) {
 	var total, open, written, wrong int64
@@ -227,9 +252,9 @@ func endJob(ctx context.Context, tx executor, id string, next store.State, reaso
 	return err
 }
 
-// deleteWork deletes the selection and the parts of a job.
+// deleteWork deletes the selection and the parts of a job with their contents.
 func deleteWork(ctx context.Context, tx executor, id string) error {
-	for _, table := range []string{"selection", "part"} {
+	for _, table := range []string{"selection", "part", "part_content"} {
 		if _, err := tx.exec(ctx, `DELETE FROM `+table+` WHERE job_id = ?`, id); err != nil {
 			return err
 		}

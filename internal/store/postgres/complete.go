@@ -100,10 +100,10 @@ func missingParts(ctx context.Context, db sqlrows.Querier) (missing []string, er
 }
 
 // lostData are the tables and sequences, and the conditions under which their data are lost. Most
-// tables have a row for this purpose (migrations/directory/00006_markers.sql). The first rows of
-// meta, clock and sequence are written together. Each resource has a document, and is counted. A
-// sequence is never behind the ids of its table. Table client_use holds the last minutes only:
-// without it clients have the same turn.
+// tables have a row for this purpose (migrations/directory/00006_markers.sql, and the migrations of
+// later tables). The first rows of meta, clock and sequence are written together. Each resource has
+// a document, and is counted. A sequence is never behind the ids of its table. Table client_use
+// holds the last minutes only: without it clients have the same turn.
 var lostData = []struct{ of, when string }{
 	{"ix_token", `NOT EXISTS (SELECT 1 FROM ix_token WHERE row_key = 0)`},
 	{"ix_string", `NOT EXISTS (SELECT 1 FROM ix_string WHERE row_key = 0)`},
@@ -120,6 +120,7 @@ var lostData = []struct{ of, when string }{
 	{"resource_count", `NOT EXISTS (SELECT 1 FROM resource_count WHERE type = 0)`},
 	{"job", `NOT EXISTS (SELECT 1 FROM job WHERE id = '')`},
 	{"part", `NOT EXISTS (SELECT 1 FROM part WHERE job_id = '')`},
+	{"part_content", `NOT EXISTS (SELECT 1 FROM part_content WHERE job_id = '')`},
 	{"selection", `NOT EXISTS (SELECT 1 FROM selection WHERE job_id = '')`},
 
 	{"meta", `NOT EXISTS (SELECT 1 FROM meta) AND (EXISTS (SELECT 1 FROM clock) OR EXISTS (SELECT 1 FROM sequence) OR EXISTS (SELECT 1 FROM resource))`},

@@ -49,9 +49,9 @@ func (i *Inspection) Integrity(ctx context.Context, deep bool, yield func(store.
 	return i.amcheck(ctx, yield)
 }
 
-// checkJobs yields the tables with parts or selections that belong to no job.
+// checkJobs yields the tables with parts, contents or selections that belong to no job.
 func (i *Inspection) checkJobs(ctx context.Context, yield func(store.IntegrityProblem) error) error {
-	for _, table := range []string{"part", "selection"} {
+	for _, table := range []string{"part", "part_content", "selection"} {
 		var n int64
 		err := i.db.QueryRowContext(ctx, `SELECT count(*) FROM `+table+` AS t WHERE NOT EXISTS (SELECT 1 FROM job AS j WHERE j.id = t.job_id)`).Scan(&n)
 		if err != nil {

@@ -204,7 +204,7 @@ func TestOlderProgramRefusesPageSums(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, path := range paths {
-				if !strings.HasSuffix(path, "00006_page_sums.sql") {
+				if path < file.folder+"/00006_page_sums.sql" {
 					text, err := fs.ReadFile(file.migrations, path)
 					if err != nil {
 						t.Fatal(err)
@@ -217,7 +217,7 @@ func TestOlderProgramRefusesPageSums(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = migrateFile(t.Context(), db, older, file.folder, func(context.Context) error { return nil })
-			if err == nil || !strings.Contains(err.Error(), "version 6, and this program supports versions up to 5") {
+			if err == nil || !strings.Contains(err.Error(), ", and this program supports versions up to 5") {
 				t.Errorf("an older program opens %s: %v", file.name, err)
 			}
 			if err := db.Close(); err != nil {

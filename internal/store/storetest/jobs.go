@@ -45,6 +45,8 @@ func Jobs(t *testing.T, open func(t *testing.T) store.Jobs) {
 		{"LateSelectionIsRefused", testLateSelection},
 		{"ReleaseCountsFailuresOnly", testRelease},
 		{"SelectionIsKept", testSelection},
+		{"ContentsAreKeptUntilWritten", testContents},
+		{"ContentsAloneAreAnExport", testContentsAlone},
 		{"EmptySelectionCompletes", testEmptySelection},
 		{"LastPartIsDecidedOnce", testLastPart},
 		{"ConcurrentLastPartIsDecidedOnce", testLastPartRace},
@@ -144,7 +146,7 @@ func cutSelection(id string, counts []int64) ([]store.Selection, []store.Part) {
 	for n, count := range counts {
 		first, last := store.Key(fhir.Practitioner, next), store.Key(fhir.Practitioner, next+count-1)
 		keys.AddRange(uint64(first), uint64(last)+1)
-		parts = append(parts, store.Part{JobID: id, Number: n + 1, File: fmt.Sprintf("file-%s-%d", id, n+1), Type: fhir.Practitioner,
+		parts = append(parts, store.Part{JobID: id, Number: n + 1, Kind: store.PartRows, File: fmt.Sprintf("file-%s-%d", id, n+1), Type: fhir.Practitioner,
 			First: first, Last: last, Count: count, Bytes: 10 * count})
 		next += count
 	}
@@ -428,8 +430,8 @@ func testSelection(t *testing.T, b jobsTest) {
 		{Type: fhir.Practitioner, Keys: roaring64.BitmapOf(uint64(store.Key(fhir.Practitioner, 3)))},
 	}
 	parts := []store.Part{
-		{JobID: "job", Number: 1, File: "f1", Type: fhir.Location, First: store.Key(fhir.Location, 1), Last: store.Key(fhir.Location, 1<<39), Count: 2, Bytes: 20},
-		{JobID: "job", Number: 2, File: "f2", Type: fhir.Practitioner, First: store.Key(fhir.Practitioner, 3), Last: store.Key(fhir.Practitioner, 3), Count: 1, Bytes: 7},
+		{JobID: "job", Number: 1, Kind: store.PartRows, File: "f1", Type: fhir.Location, First: store.Key(fhir.Location, 1), Last: store.Key(fhir.Location, 1<<39), Count: 2, Bytes: 20},
+		{JobID: "job", Number: 2, Kind: store.PartRows, File: "f2", Type: fhir.Practitioner, First: store.Key(fhir.Practitioner, 3), Last: store.Key(fhir.Practitioner, 3), Count: 1, Bytes: 7},
 	}
 	b.must(b.StoreSelection(t.Context(), task, selections, parts, noon, expires))
 	for _, want := range selections {
@@ -451,6 +453,102 @@ func testSelection(t *testing.T, b jobsTest) {
 	}
 	_, _, err = b.PartByFile(t.Context(), "f1")
 	b.wantErr("a file of a job that is writing", err, store.ErrNotFound)
+}
+
+// withContents adds a part of each kind that is not of the selection.
+func withContents(parts []store.Part) []store.Part {
+	for _, kind := range []store.PartKind{store.PartList, store.PartRemoved, store.PartLeft, store.PartOutcomes} {
+		n := len(parts) + 1
+		parts = append(parts, store.Part{JobID: "job", Number: n, Kind: kind, File: fmt.Sprint("file-job-", n), Count: int64(n), Bytes: 100, Content: []byte("content of " + kind)})
+	}
+	return parts
+}
+
+// testContents checks that a content is returned until its part is done, also after a crash, that
+// all lines add up, and that no content outlives its job.
+func testContents(t *testing.T, b jobsTest) {
+	b.create("job", 0)
+	task := b.mustClaim("w", noon)
+	b.must(b.BeginSelecting(t.Context(), task, noon+5, noon))
+	selections, parts := cutSelection("job", []int64{3, 2})
+	parts = withContents(parts)
+	b.must(b.StoreSelection(t.Context(), task, selections, parts, noon, expires))
+	if job := b.state("job", store.Writing); job.Total != 5+3+4+5+6 {
+		t.Errorf("a total of %d lines, want the 5 of the selection and 3, 4, 5 and 6 of the contents", job.Total)
+	}
+	got, err := b.Parts(t.Context(), "job")
+	b.must(err)
+	for n := range got {
+		got[n].Content, got[n].Stored.Index = parts[n].Content, nil
+	}
+	if diff := cmp.Diff(parts, got); diff != "" {
+		t.Errorf("parts (-want +got):\n%s", diff)
+	}
+	content := func(number int) string {
+		text, err := b.PartContent(t.Context(), "job", number)
+		if err != nil {
+			b.wantErr("a content that is gone", err, store.ErrNotFound)
+		}
+		return string(text)
+	}
+	late := map[int]*store.Task{}
+	for range parts {
+		task := b.mustClaim("dies", noon)
+		late[task.Part.Number] = task
+	}
+	for range parts {
+		task := b.mustClaim("w", later)
+		n := task.Part.Number
+		want := ""
+		if n > 2 {
+			want = "content of " + string(task.Part.Kind)
+		}
+		if got := content(n); got != want {
+			t.Errorf("the content of part %d is %q, want %q", n, got, want)
+		}
+		_, err := b.FinishPart(t.Context(), late[n], "late", storedAsPlanned(task.Part), noon, expires)
+		b.wantErr("a late worker", err, store.ErrLeaseLost)
+		if got := content(n); got != want {
+			t.Errorf("after a late worker, the content of part %d is %q", n, got)
+		}
+		b.finish(task)
+		if got := content(n); got != "" {
+			t.Errorf("part %d is done, and its content is still %q", n, got)
+		}
+	}
+	if job := b.state("job", store.Complete); job.Found != job.Total {
+		t.Errorf("found %d of %d", job.Found, job.Total)
+	}
+}
+
+// testContentsAlone checks jobs without a selection: one completes, one that differs from its
+// plan fails, and a cancelled one keeps no content.
+func testContentsAlone(t *testing.T, b jobsTest) {
+	begin := func(id string) {
+		t.Helper()
+		b.create(id, 0)
+		task := b.mustClaim("w", noon)
+		b.must(b.BeginSelecting(t.Context(), task, noon+5, noon))
+		part := store.Part{Number: 1, Kind: store.PartRemoved, File: "file-" + id, Count: 2, Bytes: 100, Content: []byte{1}}
+		b.must(b.StoreSelection(t.Context(), task, nil, []store.Part{part}, noon, expires))
+	}
+	begin("complete")
+	if state := b.finish(b.mustClaim("w", noon)); state != store.Complete {
+		t.Errorf("state %s after the only part", state)
+	}
+	begin("short")
+	task := b.mustClaim("w", noon)
+	short := storedAsPlanned(task.Part)
+	short.Count--
+	if state, err := b.FinishPart(t.Context(), task, "object", short, noon, expires); err != nil || state != store.Failed {
+		t.Errorf("state %s, error %v of a part with too few lines", state, err)
+	}
+	begin("cancelled")
+	b.must(b.Cancel(t.Context(), "cancelled", "anna", noon, expires))
+	for _, id := range []string{"complete", "short", "cancelled"} {
+		_, err := b.PartContent(t.Context(), id, 1)
+		b.wantErr("the content of the job "+id, err, store.ErrNotFound)
+	}
 }
 
 func testEmptySelection(t *testing.T, b jobsTest) {

@@ -71,8 +71,8 @@ func open(t *testing.T, dir, url string, o store.Options) directory {
 }
 
 // newDirectory creates a directory with everything that a check covers: resources, a
-// removal, a complete job, and a job that stopped while writing, with the old versions
-// that it needs.
+// removal, a complete job, and a delta that stopped while writing, with the old versions
+// that it needs and the removal that it has still to list.
 func newDirectory(t *testing.T, url string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -102,6 +102,7 @@ func newDirectory(t *testing.T, url string) string {
 		Logger: slog.New(slog.DiscardHandler)})
 	body := `{"resourceType":"Parameters","parameter":[{"name":"_outputFormat","valueString":"application/fhir+ndjson"},` +
 		`{"name":"_type","valueString":"Practitioner"},{"name":"_typeFilter","valueString":"Practitioner?_lastUpdated=ge1900-01-01T00:00:00Z"}]}`
+	delta := strings.TrimSuffix(body, "]}") + `,{"name":"_since","valueInstant":"2000-01-01T00:00:00Z"}]}`
 	request, err := export.ParseRequest([]byte(body), compiler, export.Rules{}, policy.SuppressedOffered)
 	must(t, err)
 
@@ -141,6 +142,8 @@ func newDirectory(t *testing.T, url string) string {
 	}
 	run("export.finished", store.Complete)
 	exports = export.New(exports.Config) // an engine runs once
+	request, err = export.ParseRequest([]byte(delta), compiler, export.Rules{}, policy.SuppressedOffered)
+	must(t, err)
 	run("export.part.written", store.Writing)
 	put(people(60, "After"))
 	return dir

@@ -10,13 +10,15 @@
 //   - Selecting: the worker draws a transaction time T, pins it to the job, opens a
 //     snapshot, and runs the plan of each filter, which yields row keys and sizes. Keys
 //     are collected in one bitmap for each type, and parts are cut by size as the rows
-//     stream by. Selections, parts and the state Writing are stored in one transaction.
+//     stream by. A delta also has parts whose lines are not resources of the directory, such
+//     as the Bundles that delete what was removed; they are generated from the same snapshot.
+//     Selections, parts, generated lines and the state Writing are stored in one transaction.
 //     A selection that uses up its slice ([job.Slices]) is interrupted and begun again later
 //     at a new T; after the last slice the job fails with what to narrow.
 //   - Writing, once for each part: the versions of the keys as of T are read in pages and
-//     copied unchanged into a gzip file (package part). The counts are compared with the
-//     plan, the file is committed under a name that contains the fence of the claim, and
-//     the part row receives the name of the file.
+//     copied unchanged into a gzip file (package part), or the generated lines are. The
+//     counts are compared with the plan, the file is committed under a name that contains
+//     the fence of the claim, and the part row receives the name of the file.
 //
 // The transaction that stores the last part ends the job: Complete if all lines are
 // present, otherwise Failed. Only a Complete job has a manifest ([Service.Poll]) and

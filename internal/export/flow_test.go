@@ -273,7 +273,7 @@ func TestChangesAreInOneExportOrTheNext(t *testing.T) {
 	}
 	b.wait(b.Service, delta)
 	text = strings.Join(b.download(delta), "")
-	if strings.Count(text, "\n") != 2 || strings.Count(text, "second") != 2 {
+	if strings.Count(text, "\n") != 3 || strings.Count(text, "second") != 2 || !strings.Contains(text, `"Practitioner/p4"`) {
 		t.Errorf("the delta is not what changed after T:\n%s", text)
 	}
 }

@@ -9,12 +9,13 @@ import (
 	"muster/internal/store"
 )
 
-// manifest is the completion manifest (MA-01 to MA-07).
+// manifest is the completion manifest (MA-01 to MA-08).
 type manifest struct {
 	TransactionTime     string   `json:"transactionTime"`
 	Request             string   `json:"request"`
 	RequiresAccessToken bool     `json:"requiresAccessToken"`
 	Output              []output `json:"output"`
+	Deleted             []output `json:"deleted,omitempty"`
 	Error               []output `json:"error"`
 	Message             string   `json:"message,omitempty"`
 }
@@ -33,11 +34,19 @@ func (s *Service) manifest(job store.Job, parts []store.Part) ([]byte, error) {
 		TransactionTime:     job.Time.Format(s.Zone),
 		Request:             s.BaseURL + "/$export",
 		RequiresAccessToken: s.RequiresAccessToken,
-		Output:              make([]output, len(parts)),
+		Output:              []output{},
 		Error:               []output{},
 	}
-	for n, p := range parts {
-		m.Output[n] = output{Type: p.Type.String(), URL: s.BaseURL + "/Binary/" + p.File, Count: p.Stored.Count}
+	for _, p := range parts {
+		file := output{Type: p.ResourceType(), URL: s.BaseURL + "/Binary/" + p.File, Count: p.Stored.Count}
+		switch p.Kind {
+		case store.PartRemoved:
+			m.Deleted = append(m.Deleted, file)
+		case store.PartOutcomes:
+			m.Error = append(m.Error, file)
+		default:
+			m.Output = append(m.Output, file)
+		}
 	}
 	message, err := message(job, len(parts) == 0)
 	if err != nil {

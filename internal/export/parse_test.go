@@ -297,11 +297,11 @@ func TestSinceMakesADelta(t *testing.T) {
 		{`{` + filter + `,"since":-1}`, "1969-12-31T23:59:59.999Z"},
 		{`{` + filter + `,"since":1772231400125}`, "2026-02-27T22:30:00.125Z"},
 	} {
-		plans, err := s.plans(store.Job{Request: []byte(test.stored)})
+		request, err := s.request(store.Job{Request: []byte(test.stored)})
 		if err != nil {
 			t.Fatalf("%s: %v", test.stored, err)
 		}
-		text := plans[0].String()
+		text := request.Filters[0].Plan.String()
 		if delta := strings.Contains(text, "committed after "+test.since); delta != (test.since != "") {
 			t.Errorf("%s, delta %v:\n%s", test.stored, delta, text)
 		}

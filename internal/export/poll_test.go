@@ -108,6 +108,9 @@ func TestManifest(t *testing.T) {
 	part := func(t fhir.Type, file string, count int64) store.Part {
 		return store.Part{Type: t, File: file, Stored: store.Stored{Count: count}}
 	}
+	kind := func(kind store.PartKind, file string, count int64) store.Part {
+		return store.Part{Kind: kind, File: file, Stored: store.Stored{Count: count}}
+	}
 	for name, test := range map[string]struct {
 		req     string
 		request string
@@ -119,6 +122,14 @@ func TestManifest(t *testing.T) {
 				`{"type":"Practitioner","url":"http://localhost:8080/fhir/Binary/a","count":2},` +
 				`{"type":"Practitioner","url":"http://localhost:8080/fhir/Binary/b","count":1},` +
 				`{"type":"Location","url":"http://localhost:8080/fhir/Binary/c","count":7}],"error":[]}`},
+		"other kinds": {"MA-04 MA-05 MA-08", `{"filters":[],"since":1}`, []store.Part{part(fhir.Practitioner, "a", 2), kind(store.PartRemoved, "b", 3), kind(store.PartOutcomes, "c", 1)},
+			`{"transactionTime":"2026-03-01T20:30:00.125+11:00","request":"http://localhost:8080/fhir/$export","requiresAccessToken":true,"output":[` +
+				`{"type":"Practitioner","url":"http://localhost:8080/fhir/Binary/a","count":2}],"deleted":[` +
+				`{"type":"Bundle","url":"http://localhost:8080/fhir/Binary/b","count":3}],"error":[` +
+				`{"type":"OperationOutcome","url":"http://localhost:8080/fhir/Binary/c","count":1}]}`},
+		"removals alone": {"MA-06 MA-08", `{"filters":[],"since":1}`, []store.Part{kind(store.PartRemoved, "b", 3)},
+			`{"transactionTime":"2026-03-01T20:30:00.125+11:00","request":"http://localhost:8080/fhir/$export","requiresAccessToken":true,"output":[],"deleted":[` +
+				`{"type":"Bundle","url":"http://localhost:8080/fhir/Binary/b","count":3}],"error":[]}`},
 		"no data": {"MA-06", `{"filters":[]}`, nil,
 			`{"transactionTime":"2026-03-01T20:30:00.125+11:00","request":"http://localhost:8080/fhir/$export","requiresAccessToken":true,"output":[],"error":[],` +
 				`"message":"Export complete, but no data to generate report for job instance: job-1"}`},

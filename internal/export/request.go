@@ -23,6 +23,16 @@ type Request struct {
 	WithoutSuppressed bool
 }
 
+// firstSince is the earliest _since that a client can have got from an export.
+const firstSince fhir.Instant = 946_684_800_000 // 2000-01-01T00:00:00Z
+
+// HoldsNothing reports whether the client says with a _since before 2000 that it holds nothing
+// yet. Its export has nothing that the client would have to delete.
+func (r Request) HoldsNothing() bool { return r.Since != nil && *r.Since < firstSince }
+
+// updatesCopy reports whether the export updates a copy that the client holds.
+func (r Request) updatesCopy() bool { return r.Since != nil && !r.HoldsNothing() }
+
 // Rules configure [ParseRequest]. [DefaultRules] returns those of the guide.
 type Rules struct {
 	// LenientMissingTypeFilter exports all resources of a type without a filter. The guide

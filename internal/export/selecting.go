@@ -11,7 +11,6 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/humanize"
 	"muster/internal/job"
-	"muster/internal/search/plan"
 	"muster/internal/store"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
@@ -19,13 +18,13 @@ import (
 )
 
 // selectRows freezes the content of the job: one snapshot, one bitmap for each type, and
-// the parts cut from it.
+// the parts cut from it or generated from what the snapshot holds.
 func (s *Service) selectRows(ctx context.Context, c *job.Claim) error {
-	plans, err := s.plans(c.Task.Job)
+	request, err := s.request(c.Task.Job)
 	if err != nil {
 		return job.Permanent(err)
 	}
-	selections, parts, err := s.selectInSlice(ctx, c, plans)
+	selected, err := s.selectInSlice(ctx, c, request)
 	if err != nil {
 		return err
 	}
@@ -34,10 +33,10 @@ func (s *Service) selectRows(ctx context.Context, c *job.Claim) error {
 	}
 	settle, cancel := c.FinishContext(ctx)
 	defer cancel()
-	if err := s.jobs.StoreSelection(settle, c.Task, selections, parts, s.now(), s.expires()); err != nil {
+	if err := s.jobs.StoreSelection(settle, c.Task, selected.selections, selected.parts, s.now(), s.expires()); err != nil {
 		return err
 	}
-	if len(parts) == 0 {
+	if len(selected.parts) == 0 {
 		s.Observer.JobEnded(store.Complete)
 	}
 	return failpoint.Inject(ctx, "export.writing")
@@ -46,37 +45,38 @@ func (s *Service) selectRows(ctx context.Context, c *job.Claim) error {
 // selectInSlice makes the selection in a snapshot of its own, for as long as the slice of
 // the claim. The slice begins when the snapshot is open and its rows are counted, so that neither
 // waiting for the write gate nor the search for damage uses it up.
-func (s *Service) selectInSlice(ctx context.Context, c *job.Claim, plans []plan.Plan) (_ []store.Selection, _ []store.Part, err error) {
+func (s *Service) selectInSlice(ctx context.Context, c *job.Claim, r Request) (_ *selector, err error) {
 	slice, ok := c.Slice()
 	if !ok {
-		return nil, nil, job.Permanent(slowSelection{c.Task.Job.Selected, plans[0].Type})
+		return nil, job.Permanent(slowSelection{c.Task.Job.Selected, r.Filters[0].Plan.Type})
 	}
 	running, err := s.log.enter(ctx, c.Task.Job.ID)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer running.leave()
 	snapshot, err := s.Store.OpenSnapshot(ctx, func(ctx context.Context, t fhir.Instant) error {
 		return s.jobs.BeginSelecting(ctx, c.Task, t, s.now())
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
 	sliced, stop := running.context(ctx)
 	defer stop(nil)
-	if err := compareCounts(sliced, snapshot, plans); err != nil {
+	if err := compareCounts(sliced, snapshot, r); err != nil {
 		if interrupted(sliced) {
 			err = job.SliceEnd{}
 		}
-		return nil, nil, err
+		return nil, err
 	}
 	timer := time.AfterFunc(slice, func() { stop(errSliceEnded) })
 	defer timer.Stop()
 	began := time.Now()
-	selections, parts, current, err := s.selectAll(sliced, c, snapshot, plans)
+	x := &selector{snapshot: snapshot, request: r, partBytes: s.PartBytes, progress: c.ReportProgress}
+	err = x.run(sliced)
 	if err == nil || !interrupted(sliced) {
-		return selections, parts, err
+		return x, err
 	}
 	ran := slice // a slow machine may have needed longer to stop
 	if errors.Is(context.Cause(sliced), errLogTooLong) {
@@ -84,19 +84,19 @@ func (s *Service) selectInSlice(ctx context.Context, c *job.Claim, plans []plan.
 	}
 	total, again := c.After(ran)
 	if !again {
-		return nil, nil, job.Permanent(slowSelection{total.Milliseconds(), current})
+		return nil, job.Permanent(slowSelection{total.Milliseconds(), x.current})
 	}
 	if errors.Is(context.Cause(sliced), errSliceEnded) {
 		s.Observer.SelectionInterrupted(InterruptedBySlice)
 	}
-	return nil, nil, job.SliceEnd{Ran: ran}
+	return nil, job.SliceEnd{Ran: ran}
 }
 
-// compareCounts looks for rows that are lost or hidden in the types that the plans read.
-func compareCounts(ctx context.Context, snapshot store.Snapshot, plans []plan.Plan) error {
-	for _, p := range plans {
-		if err := snapshot.CheckCounts(ctx, p); err != nil {
-			return fmt.Errorf("select %s: %w", p.Type, err)
+// compareCounts looks for rows that are lost or hidden in the types that the filters read.
+func compareCounts(ctx context.Context, snapshot store.Snapshot, r Request) error {
+	for _, f := range r.Filters {
+		if err := snapshot.CheckCounts(ctx, f.Plan); err != nil {
+			return fmt.Errorf("select %s: %w", f.Plan.Type, err)
 		}
 	}
 	return nil
@@ -131,45 +131,70 @@ func (e slowSelection) Reason() string {
 		e.typ, humanize.Duration(time.Duration(e.ran)*time.Millisecond))
 }
 
-// plans compiles the stored request. It passed the kick-off, but the current rules apply.
-func (s *Service) plans(j store.Job) ([]plan.Plan, error) {
-	request, err := decodeRequest(j.Request, s.Compiler, s.suppressedAccess(auth.Principal{ID: j.Owner}))
-	if err != nil {
-		return nil, err
-	}
-	plans := make([]plan.Plan, len(request.Filters))
-	for n, filter := range request.Filters {
-		plans[n] = filter.Plan
-	}
-	return plans, nil
+// request compiles the stored request. It passed the kick-off, but the current rules apply.
+func (s *Service) request(j store.Job) (Request, error) {
+	return decodeRequest(j.Request, s.Compiler, s.suppressedAccess(auth.Principal{ID: j.Owner}))
 }
 
-// selectAll runs the plans in the order of the types in the request, which is the order
-// in the manifest. After an error, it returns the type of the plan that failed.
-func (s *Service) selectAll(ctx context.Context, c *job.Claim, snapshot store.Snapshot, plans []plan.Plan) (_ []store.Selection, _ []store.Part, failed fhir.Type, err error) {
+// selector makes the selection of a request, as its snapshot holds it.
+type selector struct {
+	snapshot  store.Snapshot
+	request   Request
+	partBytes int64             // size of a part
+	progress  func(found int64) // is called with the number of resources found so far
+
+	current    fhir.Type // that it reads now
+	found      int64
+	selections []store.Selection
+	parts      []store.Part
+}
+
+// run selects the rows in the order of the types in the request, and then generates the parts
+// that are not of the selection. This is the order in the manifest.
+func (x *selector) run(ctx context.Context) error {
+	x.current = x.request.Filters[0].Plan.Type
 	if err := failpoint.Inject(ctx, "export.selecting"); err != nil {
-		return nil, nil, plans[0].Type, err
+		return err
 	}
-	cut := cutter{limit: s.PartBytes}
-	var selections []store.Selection
-	found := int64(0)
-	for _, p := range plans {
+	if err := x.selectAll(ctx); err != nil {
+		return err
+	}
+	if err := x.addRemovals(ctx); err != nil {
+		return err
+	}
+	for n := range x.parts {
+		x.parts[n].Number = n + 1
+	}
+	return nil
+}
+
+// count counts one more resource.
+func (x *selector) count() {
+	x.found++
+	x.progress(x.found)
+}
+
+// selectAll runs the plans of the filters.
+func (x *selector) selectAll(ctx context.Context) error {
+	cut := cutter{limit: x.partBytes}
+	for _, f := range x.request.Filters {
+		x.current = f.Plan.Type
 		keys := roaring64.New()
-		cut.start(p.Type)
-		err := snapshot.Select(ctx, p, func(key store.RowKey, size int64) error {
+		cut.start(f.Plan.Type)
+		err := x.snapshot.Select(ctx, f.Plan, func(key store.RowKey, size int64) error {
 			keys.Add(uint64(key))
-			found++
-			c.ReportProgress(found)
+			x.count()
 			return cut.add(key, size)
 		})
 		if err != nil {
-			return nil, nil, p.Type, fmt.Errorf("select %s: %w", p.Type, err)
+			return fmt.Errorf("select %s: %w", f.Plan.Type, err)
 		}
 		if !keys.IsEmpty() {
-			selections = append(selections, store.Selection{Type: p.Type, Keys: keys})
+			x.selections = append(x.selections, store.Selection{Type: f.Plan.Type, Keys: keys})
 		}
 	}
-	return selections, cut.parts, 0, nil
+	x.parts = cut.parts
+	return nil
 }
 
 // cutter cuts rows, which arrive in ascending order, into parts of one type. A part holds
@@ -191,7 +216,7 @@ func (c *cutter) add(key store.RowKey, size int64) error {
 		if err != nil {
 			return err
 		}
-		c.parts = append(c.parts, store.Part{Number: len(c.parts) + 1, File: file.String(), Type: c.typ, First: key})
+		c.parts = append(c.parts, store.Part{Kind: store.PartRows, File: file.String(), Type: c.typ, First: key})
 		c.open = true
 	}
 	part := &c.parts[len(c.parts)-1]

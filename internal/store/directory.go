@@ -166,5 +166,16 @@ type Snapshot interface {
 	// Select yields the key and the size (bytes of the line with its newline) of every
 	// resource that matches the plan, in ascending order of keys.
 	Select(ctx context.Context, p plan.Plan, yield func(key RowKey, size int64) error) error
+	// Removals yields the removals of resources of a type that were committed strictly after
+	// since, in the order of their ids and of their times. An error of yield ends the iteration
+	// and is returned.
+	Removals(ctx context.Context, t fhir.Type, since fhir.Instant, yield func(r Removal) error) error
 	Close() error
+}
+
+// Removal is one removal of a resource.
+type Removal struct {
+	ID    string
+	Key   RowKey // of the removed resource
+	Again RowKey // of the resource that was created since with the same id; 0 if there is none
 }

@@ -110,9 +110,9 @@ const (
 // has the same bytes.
 type Part struct {
 	JobID  string
-	Number int      // from 1, in manifest order
-	Kind   PartKind // Defaults to PartRows.
-	File   string   // Binary id: UUID, unguessable
+	Number int       // from 1, in manifest order
+	Kind   PartKind  // Defaults to PartRows.
+	File   string    // Binary id: UUID, unguessable
 	Type   fhir.Type // of PartRows; 0 for all other kinds
 	First  RowKey    // first and last key of the selection in this part; 0 for all other kinds
 	Last   RowKey

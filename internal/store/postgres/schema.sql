@@ -193,10 +193,19 @@ CREATE TABLE part (
   retry bigint NOT NULL DEFAULT 0,
   attempts bigint NOT NULL DEFAULT 0,
   charged bigint NOT NULL DEFAULT 0,
+  kind text COLLATE "C" NOT NULL DEFAULT 'rows'::text,
   UNIQUE (file),
   PRIMARY KEY (job_id, number),
   FOREIGN KEY (job_id) REFERENCES job(id) ON DELETE CASCADE
 ) WITH (fillfactor=50);
+
+CREATE TABLE part_content (
+  job_id text COLLATE "C" NOT NULL,
+  number bigint NOT NULL,
+  content bytea NOT NULL,
+  PRIMARY KEY (job_id, number),
+  FOREIGN KEY (job_id) REFERENCES job(id) ON DELETE CASCADE
+);
 
 CREATE TABLE resource (
   row_key bigint NOT NULL,

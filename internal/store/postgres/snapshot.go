@@ -123,6 +123,20 @@ func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store
 	return s.checkSelected(ctx, p, found)
 }
 
+// Removals implements store.Snapshot.
+func (s *snapshot) Removals(ctx context.Context, t fhir.Type, since fhir.Instant, yield func(store.Removal) error) error {
+	rows, err := s.tx.Query(ctx, `SELECT t.id, t.row_key, coalesce(r.row_key, 0) FROM tombstone AS t LEFT JOIN resource AS r ON r.type = t.type AND r.id = t.id
+		WHERE t.type = $1 AND t.committed > $2 ORDER BY t.id, t.version`, int64(t), int64(since))
+	if err == nil {
+		var r store.Removal
+		_, err = pgx.ForEachRow(rows, []any{&r.ID, (*int64)(&r.Key), (*int64)(&r.Again)}, func() error { return yield(r) })
+	}
+	if err != nil {
+		return fmt.Errorf("list the removals of %v: %w", t, explain(deadline.Reason(ctx, err)))
+	}
+	return nil
+}
+
 // countRows counts the rows of a type, by visibility.
 func (s *snapshot) countRows(ctx context.Context, t fhir.Type) (n store.VisibilityCounts, err error) {
 	first, last := store.KeyRange(t)

@@ -12,6 +12,7 @@ import (
 	"muster/internal/store"
 	"muster/internal/store/deadline"
 	"muster/internal/store/searchsql"
+	"muster/internal/store/sqlrows"
 )
 
 // snapshot is a read transaction on its own connection.
@@ -131,6 +132,25 @@ func (s *snapshot) selectRows(ctx context.Context, p plan.Plan, yield func(store
 		return fmt.Errorf("select %v: %w", p.Type, err)
 	}
 	return s.checkSelected(ctx, p, found)
+}
+
+// Removals implements store.Snapshot.
+func (s *snapshot) Removals(ctx context.Context, t fhir.Type, since fhir.Instant, yield func(store.Removal) error) error {
+	rows, err := s.tx.QueryContext(ctx, `SELECT t.id, t.row_key, coalesce(r.row_key, 0) FROM tombstone AS t LEFT JOIN resource AS r ON r.type = t.type AND r.id = t.id
+		WHERE t.type = ? AND t.committed > ? ORDER BY t.id, t.version`, t, since)
+	if err == nil {
+		err = sqlrows.Each(rows, func(rows *sql.Rows) error {
+			var r store.Removal
+			if err := rows.Scan(&r.ID, &r.Key, &r.Again); err != nil {
+				return err
+			}
+			return yield(r)
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("list the removals of %v: %w", t, explain(s.dir, deadline.Reason(ctx, err)))
+	}
+	return nil
 }
 
 // countRows counts the rows of a type, by visibility.

@@ -44,6 +44,7 @@ func Directory(t *testing.T, open OpenStore) {
 		{"LargeApplyKeepsTheOrder", testLargeApply},
 		{"CancelledApplyReturnsWhatIsCommitted", testCancelledApply},
 		{"SnapshotSeesOneInstant", testSnapshotIsolation},
+		{"SnapshotListsRemovals", testRemovals},
 		{"SnapshotWaitsForTheBatch", testSnapshotWaits},
 		{"BatchWaitsForTheSnapshot", testBatchWaits},
 		{"GateTakesTurns", testGateTurns},

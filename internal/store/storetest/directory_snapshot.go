@@ -52,6 +52,58 @@ func testSnapshotIsolation(t *testing.T, open OpenStore) {
 	}
 }
 
+// testRemovals checks that a snapshot lists each removal after an instant and up to its own time,
+// and says which resources were created again.
+func testRemovals(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	d.apply(put(fhir.Location, "early", "one"), put(fhir.Location, "gone", "one"), put(fhir.Location, "back", "one"), put(fhir.Location, "twice", "one"),
+		put(fhir.Location, "stays", "one"), put(fhir.Provenance, "gone", "one"), put(fhir.Location, "late", "one"))
+	key := func(id string) store.RowKey {
+		t.Helper()
+		rows, err := d.Lookup(t.Context(), fhir.Location, []string{id})
+		d.must(err)
+		return rows[0].Key
+	}
+	d.apply(remove(fhir.Location, "early"))
+	since := d.snapshot().Time()
+	want := []store.Removal{{ID: "back", Key: key("back")}, {ID: "gone", Key: key("gone")}, {ID: "twice", Key: key("twice")}}
+	for _, id := range []string{"twice", "gone", "back"} {
+		d.apply(remove(fhir.Location, id))
+	}
+	d.apply(remove(fhir.Provenance, "gone"))
+	d.apply(put(fhir.Location, "back", "two"), put(fhir.Location, "twice", "two"))
+	want[0].Again = key("back")
+	want = append(want, store.Removal{ID: "twice", Key: key("twice")})
+	d.apply(remove(fhir.Location, "twice"))
+	s := d.snapshot()
+	d.apply(remove(fhir.Location, "late"), put(fhir.Location, "gone", "two"))
+	list := func(s store.Snapshot, t fhir.Type, since fhir.Instant) (all []store.Removal) {
+		d.Helper()
+		d.must(s.Removals(d.Context(), t, since, func(r store.Removal) error { all = append(all, r); return nil }))
+		return all
+	}
+	if diff := cmp.Diff(want, list(s, fhir.Location, since)); diff != "" {
+		t.Errorf("removals (-want +got):\n%s", diff)
+	}
+	if all := list(s, fhir.Provenance, since); len(all) != 1 || all[0].ID != "gone" || all[0].Again != 0 {
+		t.Errorf("removals of another type: %v", all)
+	}
+	if all := list(s, fhir.Location, 0); len(all) != len(want)+1 || all[1].ID != "early" {
+		t.Errorf("all removals: %v", all)
+	}
+	if all := list(s, fhir.Location, s.Time()); len(all) != 0 {
+		t.Errorf("removals after the snapshot: %v", all)
+	}
+	later := list(d.snapshot(), fhir.Location, s.Time())
+	if len(later) != 1 || later[0].ID != "late" {
+		t.Errorf("the next delta lists %v", later)
+	}
+	stop := errors.New("stop")
+	if err := s.Removals(t.Context(), fhir.Location, 0, func(store.Removal) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("the error of yield is not returned, but %v", err)
+	}
+}
+
 // barrier blocks at a failpoint until it is opened.
 type barrier struct{ reached, open chan struct{} }
 

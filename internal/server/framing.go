@@ -16,16 +16,19 @@ type framing int
 
 const (
 	framed     framing = iota // by one header field, or there is no body
-	unknowable                // in chunks; the header was not seen whole
-	ambiguous                 // by Content-Length and Transfer-Encoding
+	unknowable                // in chunks or by HTTP/1.0; the header was not seen whole
+	ambiguous                 // by Content-Length and Transfer-Encoding, or by Transfer-Encoding of HTTP/1.0
 )
 
 // framingOf returns the framing of a request whose first bytes are head, if head begins with
-// it. net/http removes Content-Length from a request in chunks, so that it cannot be seen in
-// its header any more. Such a request may have been meant to smuggle another one past a proxy
-// (RFC 9112, 6.1).
+// it. net/http removes Content-Length from a request in chunks, and Transfer-Encoding from one of
+// HTTP/1.0, which it ignores, so that they cannot be seen in its header any more. Such a request may
+// have been meant to smuggle another one past a proxy (RFC 9112, 6.1).
 func framingOf(r *http.Request, head []byte) framing {
-	if len(r.TransferEncoding) == 0 {
+	second := "Content-Length"
+	if !r.ProtoAtLeast(1, 1) {
+		second = "Transfer-Encoding"
+	} else if len(r.TransferEncoding) == 0 {
 		return framed
 	}
 	line, fields, _ := bytes.Cut(head, []byte("\n"))
@@ -38,7 +41,7 @@ func framingOf(r *http.Request, head []byte) framing {
 		if line = bytes.TrimSuffix(line, []byte("\r")); len(line) == 0 {
 			return framed
 		}
-		if name, _, _ := bytes.Cut(line, []byte(":")); strings.EqualFold(string(bytes.TrimSpace(name)), "Content-Length") {
+		if name, _, _ := bytes.Cut(line, []byte(":")); strings.EqualFold(string(bytes.TrimSpace(name)), second) {
 			return ambiguous
 		}
 	}
@@ -54,7 +57,7 @@ func checkFraming(w http.ResponseWriter, x *requestState, f framing) {
 	}
 	w.Header().Set("Connection", "close")
 	if f == ambiguous {
-		x.refused = fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The request has both Content-Length and Transfer-Encoding: send one of them."}
+		x.refused = fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The end of the request is ambiguous, since it has both Content-Length and Transfer-Encoding, or Transfer-Encoding with HTTP/1.0: send one of them, and Transfer-Encoding only with HTTP/1.1."}
 	}
 }
 

@@ -29,6 +29,9 @@ func TestBothLengths(t *testing.T) {
 		{"length last", []string{post, "Host: x", "Transfer-Encoding: chunked", "content-length:6", "", "0\r\n" + smuggled}, 0, 400, true},
 		{"a health check", []string{"POST /healthz HTTP/1.1", "Host: x", "Content-Length: 6", "Transfer-Encoding: chunked", "", "0\r\n" + smuggled}, 0, 400, true},
 		{"chunks only", []string{post, "Host: x", "Transfer-Encoding: chunked", "", "0"}, 0, 405, false},
+		{"HTTP/1.0", []string{"POST /api/v1/fhir/metadata HTTP/1.0", "Host: x", "Connection: keep-alive", "Content-Length: 6", "Transfer-Encoding: chunked", "", "0\r\n" + smuggled}, 0, 400, true},
+		{"HTTP/1.0 and chunks only", []string{"POST /api/v1/fhir/metadata HTTP/1.0", "Host: x", "Connection: keep-alive", "Transfer-Encoding: chunked", "", "0\r\n" + smuggled}, 0, 400, true},
+		{"HTTP/1.0 after another request", append(get, "POST /api/v1/fhir/metadata HTTP/1.0", "Host: x", "Connection: keep-alive", "Content-Length: 6", "Transfer-Encoding: chunked", "", "0\r\n"+smuggled), 1, 405, true},
 		{"long header", []string{post, "Host: x", "Transfer-Encoding: chunked", long, "Content-Length: 6", "", "0\r\n" + smuggled}, 0, 405, true},
 		{"after another request", append(get, post, "Host: x", "Content-Length: 6", "Transfer-Encoding: chunked", "", "0\r\n"+smuggled), 1, 405, true},
 	} {

@@ -51,6 +51,7 @@ type File struct {
 	lost       int         // events lost since the last successful write
 	lossLogged time.Time   // when the loss was last logged
 	now        func() time.Time
+	expired    func(time.Duration) <-chan time.Time // sends after a time
 
 	refusedMu sync.Mutex // guards the fields below
 	singles   singles
@@ -86,7 +87,7 @@ func Open(path string, o Options) (*File, error) {
 		return nil, fmt.Errorf("open audit log: %w", err)
 	}
 	after := func(d time.Duration, f func()) { time.AfterFunc(d, f) }
-	f := &File{options: o, path: path, now: time.Now, after: after, torn: true, size: size, began: began, out: &timberjack.Logger{
+	f := &File{options: o, path: path, now: time.Now, expired: time.After, after: after, torn: true, size: size, began: began, out: &timberjack.Logger{
 		Filename: path, MaxSize: o.MegaBytes, FileMode: 0o600, Compression: "gzip", // the File rotates before that size, and removes files
 	}}
 	f.sweeper = time.AfterFunc(sweepInterval, f.sweep)
@@ -203,12 +204,25 @@ func (f *File) countLoss(err error) {
 	}
 }
 
-// Close writes the events of refused requests and closes the file.
+// compressionWait is how long Close waits for the compression of a rotated file.
+const compressionWait = 5 * time.Second
+
+// Close writes the events of refused requests and closes the file. It waits for a few seconds for
+// the compression of a rotated file. One that takes longer ends with the process, and the file stays
+// as it is until the next rotation.
 func (f *File) Close() error {
 	f.closeRefused()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.ended = true
 	f.sweeper.Stop()
-	return f.out.Close()
+	closed := make(chan error, 1)
+	go func() { closed <- f.out.Close() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-f.expired(compressionWait):
+		f.options.Logger.Warn("the compression of a rotated audit log was given up: the next rotation compresses it", "file", f.path)
+		return nil
+	}
 }

@@ -187,3 +187,31 @@ func TestOpenWithoutFolder(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestCloseDuringCompression closes a log whose library compresses a rotated file for long. Close
+// returns when the time is up.
+func TestCloseDuringCompression(t *testing.T) {
+	var log bytes.Buffer
+	f, err := Open(filepath.Join(t.TempDir(), "audit.log"), Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	compressing := &compressingFile{rotatingWriter: f.out, done: make(chan struct{})}
+	f.out = compressing
+	up := make(chan time.Time, 1)
+	up <- time.Time{}
+	f.expired = func(time.Duration) <-chan time.Time { return up }
+	f.Record(Event{RequestID: "1"})
+	if err := f.Close(); err != nil || !strings.Contains(log.String(), "compression") {
+		t.Errorf("Close: %v; the log has %q", err, log.String())
+	}
+	close(compressing.done)
+}
+
+// compressingFile waits in Close.
+type compressingFile struct {
+	rotatingWriter
+	done chan struct{}
+}
+
+func (f *compressingFile) Close() error { <-f.done; return f.rotatingWriter.Close() }

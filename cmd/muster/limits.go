@@ -38,7 +38,7 @@ func (f *limitsFlags) Validate() error {
 		bound("--max-header", f.MaxHeader >= 1024 && f.MaxHeader <= 1<<30, "a number of bytes from 1024 to 1073741824"),
 		bound("--max-url", f.MaxURL >= 256 && f.MaxURL <= 1<<30, "a number of bytes from 256 to 1073741824"),
 		bound("--max-parameters", f.MaxParameters >= 1, "a number from 1"),
-		bound("--rate", f.Rate == nil || *f.Rate == -1 || *f.Rate >= 0 && *f.Rate <= 1e6, "a number of requests per second up to 1000000, or 0 for no limit"),
+		bound("--rate", f.Rate == nil || *f.Rate >= 0 && *f.Rate <= 1e6, "a number of requests per second up to 1000000, or 0 for no limit"),
 		bound("--burst", f.Burst >= 0, "a number of requests from 1, or 0 for twice the rate"),
 		bound("--client-quota", f.ClientQuota >= 0, "a size such as 4GiB, or 0 for no limit"),
 		bound("--quota", f.Quota >= 0, "a size such as 64GiB, or 0 for no limit"),
@@ -48,7 +48,7 @@ func (f *limitsFlags) Validate() error {
 		bound("--connections", f.Connections >= 0, "a number from 1, or 0 for the default"),
 		bound("--client-connections", f.ClientConnections >= 0, "a number from 1, or 0 for no limit"),
 		bound("--answer-memory", f.AnswerMemory >= 1<<20, "a size from 1 MiB"),
-		bound("--client-answer-memory", f.ClientAnswerMemory >= 0, "a size, or 0 for no limit"),
+		bound("--client-answer-memory", f.ClientAnswerMemory == 0 || f.ClientAnswerMemory >= 1<<20, "a size from 1 MiB, or 0 for no limit"),
 		bound("--searches", f.Searches >= 0, "a number from 1, or 0 for no limit"),
 	)
 }
@@ -83,7 +83,7 @@ func (f *limitsFlags) limits(local bool) server.Limits {
 		ClientConnections: f.ClientConnections, Memory: f.AnswerMemory, ClientMemory: f.ClientAnswerMemory,
 	}
 	switch {
-	case f.Rate != nil && *f.Rate >= 0: // -1, an earlier default, selects the default
+	case f.Rate != nil:
 		l.Rate = *f.Rate
 	case !local:
 		l.Rate = server.DefaultRate

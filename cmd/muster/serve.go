@@ -77,7 +77,7 @@ type switches struct {
 // network by accident.
 func (c *serveCmd) Validate() error {
 	return firstError(
-		bound("--workers", c.Workers >= 1 && c.Workers <= 1000, "a number from 1 to 1000"),
+		bound("--workers", c.Workers >= 1 && c.Workers <= 256, "a number from 1 to 256"),
 		bound("--part-bytes", c.PartBytes >= 1, "a number of bytes from 1"),
 		bound("--jobs", c.Jobs >= 0, "a number from 1, or 0 for no limit"),
 		bound("--retention", c.Retention > 0, "a duration such as 24h"),

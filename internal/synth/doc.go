@@ -32,12 +32,11 @@
 // SU-05, SU-11, A-24) is left to the program that loads the data. The files under truth
 // list the records that must be visible after that. They are computed from the plan alone
 // (truth.go), so that a server can be compared with a result that it did not compute
-// itself. A suppressed organisation without includeSelf counts as hidden. Only
-// records of its own organisation refer to an endpoint. The one endpoint that many records
-// share belongs to organisations that are never suppressed or inactive, so that the rule
-// for sharing has no effect. Broken records are to be loaded with a warning. A broken
-// record without an organisation counts as hidden, since nothing shows that it may be
-// returned.
+// itself. A suppressed organisation without includeSelf counts as hidden. An endpoint is
+// hidden if all records that refer to it are. Only records of its own organisation refer to
+// it, except for the one endpoint that many records share, which is always visible. Broken records
+// are to be loaded with a warning. An organisation or a practitioner that does not exist hides
+// nothing.
 //
 // # Fictitious data
 //

@@ -31,5 +31,5 @@ func ExampleGenerate() {
 	// Practitioner.ndjson 204
 	// PractitionerRole.ndjson 380
 	// Provenance.ndjson 240
-	// truth/d000/visible.ids 826
+	// truth/d000/visible.ids 824
 }

@@ -87,7 +87,7 @@ func (p *Plan) renderService(e *enc, r *record) {
 	opening := p.stream(aspectHours, service, r.key+r.content<<32)
 	hours(e, &opening, w.place.zone, r.index <= svcAnchorPortuguese)
 	notAvailable(e, &opening)
-	p.serviceEndpoint(e, r, &s, org)
+	p.uses(e, r)
 }
 
 // serviceExtensions writes the extensions of a service.
@@ -143,21 +143,6 @@ func (p *Plan) coverage(e *enc, r *record, s *stream, org int) {
 		p.reference(e, "", location, p.locations+(first+i)%areas)
 	}
 	e.endArr()
-}
-
-func (p *Plan) serviceEndpoint(e *enc, r *record, s *stream, org int) {
-	ep, ok := p.ownEndpoint(s, org, 800_000)
-	if n := r.index - int(p.firstSvc[p.diagnostic[0]]); n >= 0 && n < p.sharedServices && org < p.diagnostic[1] {
-		ep, ok = p.sharedEndpoint, true
-	}
-	if org == orgBalmain {
-		ep, ok = endpointBalmain, true
-	}
-	if ok {
-		e.arr("endpoint")
-		p.reference(e, "", endpoint, ep)
-		e.endArr()
-	}
 }
 
 // practitionerProfession returns the profession of a practitioner, also of one created
@@ -408,11 +393,7 @@ func (p *Plan) renderRole(e *enc, r *record) {
 	opening := p.stream(aspectHours, role, r.key+r.content<<32)
 	hours(e, &opening, w.place.zone, false)
 	notAvailable(e, &opening)
-	if ep, ok := p.ownEndpoint(&s, org, 150_000); ok {
-		e.arr("endpoint")
-		p.reference(e, "", endpoint, ep)
-		e.endArr()
-	}
+	p.uses(e, r)
 }
 
 func (p *Plan) renderProvenance(e *enc, r *record) {

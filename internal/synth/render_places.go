@@ -316,11 +316,7 @@ func (p *Plan) renderLocation(e *enc, r *record) {
 		e.end()
 	}
 	p.reference(e, "managingOrganization", organization, org)
-	if ep, ok := p.ownEndpoint(&s, org, 200_000); ok {
-		e.arr("endpoint")
-		p.reference(e, "", endpoint, ep)
-		e.endArr()
-	}
+	p.uses(e, r)
 }
 
 func describe(a *archetype, w *site) string {
@@ -352,6 +348,38 @@ func (p *Plan) orgLocations(org int) (start, n int) {
 		return 0, 0
 	}
 	return span(p.firstLoc, org)
+}
+
+// uses writes the reference of a record to its endpoint, if it has one.
+func (p *Plan) uses(e *enc, r *record) {
+	if ep, ok := p.endpointOf(r.kind, r.index, r.key); ok {
+		e.arr("endpoint")
+		p.reference(e, "", endpoint, ep)
+		e.endArr()
+	}
+}
+
+// endpointOf returns the endpoint to which a location, a service or a role refers. key is that of
+// the record.
+func (p *Plan) endpointOf(k kind, index, key int) (int, bool) {
+	s := p.stream(aspectUse, k, key)
+	switch k {
+	case location:
+		if p.isCoverage(index) {
+			return 0, false
+		}
+		return p.ownEndpoint(&s, p.locationOrg(index), 200_000)
+	case role:
+		return p.ownEndpoint(&s, p.roleOrg(index), 150_000)
+	}
+	org := p.serviceOrg(index)
+	if org == orgBalmain {
+		return endpointBalmain, true
+	}
+	if n := index - int(p.firstSvc[p.diagnostic[0]]); n >= 0 && n < p.sharedServices && org < p.diagnostic[1] {
+		return p.sharedEndpoint, true
+	}
+	return p.ownEndpoint(&s, org, 800_000)
 }
 
 // ownEndpoint draws one of the organisation's endpoints with a probability of ppm in a

@@ -28,6 +28,7 @@ const (
 	aspectPlace
 	aspectDay
 	aspectLink
+	aspectUse
 )
 
 // mix is the finaliser of splitmix64: every input bit changes about half of
@@ -38,9 +39,13 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
+// draws is the version of the streams. A change of it changes all content. It is not [Version],
+// since most changes of the generator affect only a few elements.
+const draws = 2
+
 // newStream returns the stream for one aspect of record index of type k.
 func newStream(seed uint64, a aspect, k kind, index int) stream {
-	key := uint64(Version)<<32 | uint64(a)<<8 | uint64(k)
+	key := uint64(draws)<<32 | uint64(a)<<8 | uint64(k)
 	return stream(mix(mix(seed^mix(key)) + uint64(index)*goldenGamma))
 }
 

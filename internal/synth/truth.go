@@ -12,6 +12,7 @@ type census struct {
 	flags   [kindCount][]flags
 	touched map[int]record // by position among all records except Provenance
 	made    [kindCount]int // number of records created after day 0
+	users   []users        // of each endpoint, on the day that is written
 	targets []struct {
 		kind  kind
 		index int
@@ -27,6 +28,30 @@ func newCensus(p *Plan) *census {
 		}
 	}
 	return c
+}
+
+// users says which records refer to an endpoint.
+type users struct{ some, visible bool }
+
+// findUsers finds the records that refer to the endpoints. A removed one counts if it was
+// hidden, since its removal must not show the endpoint.
+func (c *census) findUsers() {
+	c.users = make([]users, len(c.flags[endpoint]))
+	note := func(k kind, i, key int, visible, removed bool) {
+		if ep, ok := c.p.endpointOf(k, i, key); ok && !(visible && removed) {
+			c.users[ep].some = true
+			c.users[ep].visible = c.users[ep].visible || visible
+		}
+	}
+	for _, k := range []kind{location, service, role} {
+		for i, f := range c.flags[k] {
+			note(k, i, i, f&(inactive|suppressed) == 0 && c.ownersOpen(k, i), f&removed != 0)
+		}
+		for n := range c.p.dirtyCount(k) {
+			r := c.p.dirty(k, n)
+			note(k, r.index, r.key, c.dirtyVisible(&r), false)
+		}
+	}
 }
 
 // own reports whether the record's own flags allow it to be visible.
@@ -47,15 +72,10 @@ func (c *census) visible(k kind, i int) bool {
 		return false
 	}
 	switch k {
-	case location:
-		return c.orgOpen(c.p.locationOrg(i))
 	case endpoint:
-		return c.orgOpen(c.p.endpointOrg(i))
-	case service:
-		return c.orgOpen(c.p.serviceOrg(i))
-	case role:
-		base := c.p.roleBase(i)
-		return c.orgOpen(owner(c.p.firstRole, base)) && c.own(practitioner, int(c.p.rolePrac[base]))
+		return c.ownersOpen(k, i) && (!c.users[i].some || c.users[i].visible)
+	case location, service, role:
+		return c.ownersOpen(k, i)
 	case provenance:
 		if n := i - c.p.count[provenance]; n >= 0 {
 			return c.visible(c.targets[n].kind, c.targets[n].index)
@@ -66,21 +86,41 @@ func (c *census) visible(k kind, i int) bool {
 	return true
 }
 
+// ownersOpen reports whether the organisation of a record, and the practitioner of a role, allow
+// it to be visible.
+func (c *census) ownersOpen(k kind, i int) bool {
+	switch k {
+	case location:
+		return c.orgOpen(c.p.locationOrg(i))
+	case endpoint:
+		return c.orgOpen(c.p.endpointOrg(i))
+	case service:
+		return c.orgOpen(c.p.serviceOrg(i))
+	case role:
+		base := c.p.roleBase(i)
+		return c.orgOpen(owner(c.p.firstRole, base)) && c.own(practitioner, int(c.p.rolePrac[base]))
+	}
+	return true
+}
+
 // dirtyVisible reports whether a search may return a broken record, which is loaded with a
-// warning. A record whose organisation does not exist is hidden, and so is one with a
-// status other than active.
+// warning. One with a status other than active is hidden, and so is a Provenance about nothing. An
+// organisation or a practitioner that does not exist hides nothing.
 func (c *census) dirtyVisible(r *record) bool {
-	switch r.fault.Kind {
-	case danglingReference, suspendedLocation:
+	switch {
+	case r.fault.is(suspendedLocation), r.kind == provenance:
 		return false
-	case unknownCode:
+	case r.kind == service:
 		return c.orgOpen(c.p.serviceOrg(r.index))
+	case r.kind == role:
+		return c.orgOpen(c.p.roleOrg(r.index))
 	}
 	return true
 }
 
 // write writes "Type/id" of every visible record, in loading order.
 func (c *census) write(ctx context.Context, w io.Writer) error {
+	c.findUsers()
 	for k := range kindCount {
 		err := c.p.inChunks(ctx, w, len(c.flags[k]), func(e *enc, i int) {
 			if c.visible(k, i) {

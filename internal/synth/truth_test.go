@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,7 +29,30 @@ func open(r *resource) bool {
 func naiveVisible(d *directory) map[string]bool {
 	hides := func(reference string) bool { // reports whether it hides resources that belong to it
 		r := d.target(reference)
-		return r == nil || ext(r.body, "/suppressed") != nil || !open(r)
+		return r != nil && (ext(r.body, "/suppressed") != nil || !open(r))
+	}
+	unhidden := func(r *resource) bool {
+		for _, link := range []string{"managingOrganization", "providedBy", "organization", "practitioner"} {
+			if reference := text(r.body, link, "reference"); reference != "" && hides(reference) {
+				return false
+			}
+		}
+		return open(r)
+	}
+	used, usedVisibly := map[string]bool{}, map[string]bool{} // endpoints
+	seen := map[string]bool{}
+	for _, r := range slices.Backward(d.order) {
+		name := r.typ + "/" + r.id
+		ep := text(r.body, "endpoint", 0, "reference")
+		if seen[name] || ep == "" || r.typ == "Organization" {
+			continue // an older version, or it does not refer to an endpoint
+		}
+		seen[name] = true
+		visible, present := unhidden(r), d.byID[r.typ][r.id] != nil
+		if present || !visible { // a removed one counts while it is hidden
+			used[ep] = true
+			usedVisibly[ep] = usedVisibly[ep] || visible
+		}
 	}
 	shown := map[string]bool{}
 	for _, r := range d.order {
@@ -36,17 +60,13 @@ func naiveVisible(d *directory) map[string]bool {
 			continue // removed
 		}
 		r = d.byID[r.typ][r.id]
-		ok := open(r)
-		for _, link := range []string{"managingOrganization", "providedBy", "organization", "practitioner"} {
-			if reference := text(r.body, link, "reference"); reference != "" && hides(reference) {
-				ok = false
-			}
-		}
+		name := r.typ + "/" + r.id
+		ok := unhidden(r) && (!used[name] || usedVisibly[name])
 		if r.typ == "Provenance" {
 			ok = shown[text(r.body, "target", 0, "reference")]
 		}
 		if ok {
-			shown[r.typ+"/"+r.id] = true
+			shown[name] = true
 		}
 	}
 	return shown

@@ -12,6 +12,7 @@ type History struct {
 
 	changed []map[Name]bool // by step: what has a new version
 	removed []map[Name]bool // by step
+	between []View          // before the last step and after each of its transactions
 }
 
 // Steps returns the number of steps.
@@ -21,6 +22,7 @@ func (h *History) Steps() int { return len(h.changed) }
 // resource begins another one.
 func (h *History) Step(changes ...Change) {
 	h.changed, h.removed = append(h.changed, map[Name]bool{}), append(h.removed, map[Name]bool{})
+	h.between = []View{h.View}
 	for len(changes) > 0 {
 		names := map[Name]bool{}
 		n := slices.IndexFunc(changes, func(c Change) bool {
@@ -32,9 +34,14 @@ func (h *History) Step(changes ...Change) {
 			n = len(changes)
 		}
 		h.commit(changes[:n])
+		h.between = append(h.between, h.View)
 		changes = changes[n:]
 	}
 }
+
+// Between returns what clients may see while the last step is made: the view before it, and that
+// after each of its transactions.
+func (h *History) Between() []View { return h.between }
 
 // commit makes the changes of a transaction. A resource has a new version if its source or its
 // document has changed, or what it is about.

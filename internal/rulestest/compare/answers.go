@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 
@@ -88,7 +87,10 @@ func (s *Sequence) compareIncludes(ctx context.Context) error {
 func (s *Sequence) compareReads(ctx context.Context) error {
 	for _, all := range []map[rulestest.Name]rulestest.Object{s.History.World.Present, s.History.World.Gone} {
 		for n := range all {
-			status, body := s.get(ctx, n.String())
+			status, body, err := s.target.Get(ctx, n.String())
+			if err != nil {
+				return err
+			}
 			visible := s.History.View.Finds(n, rulestest.Ask{})
 			switch {
 			case visible && status == http.StatusOK:
@@ -103,19 +105,13 @@ func (s *Sequence) compareReads(ctx context.Context) error {
 	return nil
 }
 
-// get requests a path below the base URL.
-func (s *Sequence) get(ctx context.Context, path string) (status int, body []byte) {
-	request := httptest.NewRequestWithContext(ctx, http.MethodGet, rulestest.Base+"/"+path, nil)
-	request.Header.Set("Accept", "application/fhir+json")
-	recorder := httptest.NewRecorder()
-	s.d.handler.ServeHTTP(recorder, request)
-	return recorder.Code, recorder.Body.Bytes()
-}
-
 // search returns the matches and the included resources of a search, sorted. Each must have the
 // line that an export has, if one has held it.
 func (s *Sequence) search(ctx context.Context, query string) (matches, included []rulestest.Name, err error) {
-	status, body := s.get(ctx, query)
+	status, body, err := s.target.Get(ctx, query)
+	if err != nil {
+		return nil, nil, err
+	}
 	if status != http.StatusOK {
 		return nil, nil, fmt.Errorf("GET %s: %d: %s", query, status, body)
 	}
@@ -138,7 +134,7 @@ func (s *Sequence) search(ctx context.Context, query string) (matches, included 
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := s.checkLine(l); err != nil {
+		if err := s.checkLine(l, s.History.View); err != nil {
 			return nil, nil, err
 		}
 		if e.Search.Mode == "match" {

@@ -2,100 +2,143 @@ package compare
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"muster/internal/fhir"
-	"muster/internal/policy"
 	"muster/internal/rulestest"
-	"muster/internal/search"
-	"muster/internal/store"
 )
 
-// everything is a criterion that all resources meet.
+// all returns a filter for each type.
+func all(criterion string) (filters []string) {
+	for _, t := range rulestest.Types {
+		filters = append(filters, t+"?"+criterion)
+	}
+	return filters
+}
+
+// everything is a criterion that all resources meet. A delta holds only what the sequence has
+// written.
 const everything = "_lastUpdated=ge1900-01-01"
 
 // written is the criterion of all resources of the sequence.
 func (s *Sequence) written() string { return "_lastUpdated=gt" + s.times[0].String() }
 
-// compareExports compares what exports of a snapshot hold.
-func (s *Sequence) compareExports(ctx context.Context, snapshot store.Snapshot, since int) error {
-	full, err := s.export(ctx, snapshot, search.Export{}, s.written)
+// compareExports compares what exports hold after a step, and returns a time to which deltas since
+// this step refer.
+func (s *Sequence) compareExports(ctx context.Context, since int) (fhir.Instant, error) {
+	view := s.History.View
+	full, result, err := s.export(ctx, Request{Filters: all(s.written())}, view)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if err := sameNames("a full export", namesOf(full), s.History.View.Visible()); err != nil {
-		return err
+	if err := sameNames("a full export", namesOf(full), view.Visible()); err != nil {
+		return 0, err
 	}
 	last := len(s.times) - 1
-	for _, since := range slices.Compact([]int{last, min(since, last)}) {
-		if err := s.compareDelta(ctx, snapshot, since); err != nil {
-			return err
+	for _, since := range slices.Compact([]int{min(since, last), last}) {
+		delta, err := s.compareDelta(ctx, since)
+		if err != nil {
+			return 0, err
 		}
+		result = delta // the one since the last step
 	}
-	return s.compareChains(ctx, snapshot, last)
+	if err := s.updateCopy(result, full); err != nil {
+		return 0, err
+	}
+	return result.Time, s.compareChains(ctx, last)
 }
 
 // compareDelta compares the deltas since the end of a step.
-func (s *Sequence) compareDelta(ctx context.Context, snapshot store.Snapshot, since int) error {
+func (s *Sequence) compareDelta(ctx context.Context, since int) (Result, error) {
 	output, _ := s.History.Delta(since)
-	after := s.times[since]
-	lines, err := s.export(ctx, snapshot, search.Export{Since: &after}, everywhere)
-	if err != nil {
-		return err
-	}
 	what := fmt.Sprintf("a delta since step %d", since)
-	if err := sameNames(what, namesOf(lines), output); err != nil {
-		return err
-	}
-	lines, err = s.export(ctx, snapshot, search.Export{Since: &after, WithoutSuppressed: true}, everywhere)
+	lines, result, err := s.export(ctx, Request{Filters: all(everything), Since: &s.times[since]}, s.History.View)
 	if err != nil {
-		return err
+		return result, err
+	}
+	if err := sameNames(what, namesOf(lines), output); err != nil {
+		return result, err
+	}
+	if !s.inProcess() {
+		return result, nil // all clients of the program get suppressed resources
+	}
+	lines, _, err = s.export(ctx, Request{Filters: all(everything), Since: &s.times[since], WithoutSuppressed: true}, s.History.View)
+	if err != nil {
+		return result, err
 	}
 	shown := slices.DeleteFunc(output, func(n rulestest.Name) bool { return !s.History.View.InDelta(n) })
-	return sameNames(what+" without suppressed resources", namesOf(lines), shown)
+	return result, sameNames(what+" without suppressed resources", namesOf(lines), shown)
 }
 
-func everywhere() string { return everything }
-
-// export returns the lines of an export of all types. It compares each line with the model.
-func (s *Sequence) export(ctx context.Context, snapshot store.Snapshot, e search.Export, criteria func() string) (all []line, err error) {
-	for _, t := range rulestest.Types {
-		lines, err := s.find(ctx, snapshot, t+"?"+criteria(), e)
-		if err != nil {
-			return nil, err
+// updateCopy applies a delta to the copy that deltas alone keep. The lines that it shows must be
+// those of a full export.
+func (s *Sequence) updateCopy(delta Result, full []line) error {
+	_, removed := s.History.Delta(len(s.times) - 1)
+	if err := sameNames("the removals of a delta", rulestest.Sorted(delta.Deleted), removed); err != nil {
+		return err
+	}
+	for _, text := range delta.Lines {
+		s.copy.Put(text)
+	}
+	for _, n := range delta.Deleted {
+		s.copy.Delete(n)
+	}
+	shown := s.copy.Visible()
+	for _, l := range full {
+		if shown[l.name] != l.text {
+			return differ("the copy that deltas keep has of %s\n%s\nbut a full export has\n%s", l.name, shown[l.name], l.text)
 		}
-		all = append(all, lines...)
 	}
-	return all, nil
+	if len(shown) != len(full) {
+		return differ("the copy that deltas keep shows %d resources, a full export has %d", len(shown), len(full))
+	}
+	return nil
 }
 
-// find returns the lines of an export of one filter.
-func (s *Sequence) find(ctx context.Context, snapshot store.Snapshot, filter string, e search.Export) (lines []line, err error) {
-	e.May = policy.SuppressedOffered
-	f, err := s.d.compiler.ExportFilter(filter, e)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filter, err)
+// export returns the lines of an export. It compares each line with a view of the model.
+func (s *Sequence) export(ctx context.Context, r Request, view rulestest.View) (lines []line, result Result, err error) {
+	if result, err = s.target.Export(ctx, r); err != nil {
+		return nil, result, err
 	}
-	var keys []store.RowKey
-	if err := snapshot.Select(ctx, f.Plan, func(key store.RowKey, _ int64) error {
-		keys = append(keys, key)
-		return nil
-	}); err != nil {
-		return nil, err
-	}
-	err = s.d.Store.ReadAsOf(ctx, keys, snapshot.Time(), func(_ store.RowKey, text []byte) error {
+	for _, text := range result.Lines {
 		l, err := readLine(text)
 		if err != nil {
-			return err
+			return nil, result, err
+		}
+		if l.lastUpdated > result.Time {
+			return nil, result, differ("%s was written at %v, after the transaction time %v", l.name, l.lastUpdated, result.Time)
+		}
+		if err := s.checkLine(l, view); err != nil {
+			return nil, result, err
 		}
 		lines = append(lines, l)
-		if l.lastUpdated > snapshot.Time() {
-			return differ("%s was written at %v, after the transaction time", l.name, l.lastUpdated)
+	}
+	return lines, result, nil
+}
+
+// compareInterrupted compares a full export after an interrupted load: its transactions are either
+// complete or not begun.
+func (s *Sequence) compareInterrupted(ctx context.Context) error {
+	var differences error
+	for _, view := range s.History.Between() {
+		full, _, err := s.export(ctx, Request{Filters: all(s.written())}, view)
+		if err == nil {
+			err = sameNames("a full export after an interrupted load", namesOf(full), view.Visible())
 		}
-		return s.checkLine(l)
-	})
-	return lines, err
+		if err == nil || !errors.As(err, new(Difference)) {
+			return err
+		}
+		differences = errors.Join(differences, err)
+	}
+	return differ("nothing of the load, or all of one of its transactions:\n%v", differences)
+}
+
+// inProcess reports whether the directory is in this process.
+func (s *Sequence) inProcess() bool {
+	_, ok := s.target.(*Directory)
+	return ok
 }
 
 // namesOf returns the names of lines, in the order of the model. Lines of one type are in any order.
@@ -124,12 +167,15 @@ var chains = []chain{
 }
 
 // compareChains compares filters that follow references: over visible resources in a full export,
-// over all in a delta.
-func (s *Sequence) compareChains(ctx context.Context, snapshot store.Snapshot, since int) error {
+// over all in a delta. An export has one filter for each type, so each chain is an export.
+func (s *Sequence) compareChains(ctx context.Context, since int) error {
+	if !s.chains || !s.inProcess() {
+		return nil // with a program, they would take most of the time
+	}
 	view := s.History.View
 	output, _ := s.History.Delta(since)
 	for _, c := range chains {
-		lines, err := s.find(ctx, snapshot, c.filter+"&"+s.written(), search.Export{})
+		lines, _, err := s.export(ctx, Request{Filters: []string{c.filter + "&" + s.written()}}, view)
 		if err != nil {
 			return err
 		}
@@ -137,8 +183,7 @@ func (s *Sequence) compareChains(ctx context.Context, snapshot store.Snapshot, s
 		if err := sameNames(c.filter, namesOf(lines), want); err != nil {
 			return err
 		}
-		after := s.times[since]
-		if lines, err = s.find(ctx, snapshot, c.filter, search.Export{Since: &after}); err != nil {
+		if lines, _, err = s.export(ctx, Request{Filters: []string{c.filter}, Since: &s.times[since]}, view); err != nil {
 			return err
 		}
 		want = view.Follow(c.Link, c.reverse, func(rulestest.Name) bool { return true })
@@ -148,10 +193,4 @@ func (s *Sequence) compareChains(ctx context.Context, snapshot store.Snapshot, s
 		}
 	}
 	return nil
-}
-
-// typeOf returns the type of a name.
-func typeOf(n rulestest.Name) fhir.Type {
-	t, _ := fhir.ParseType(n.Type)
-	return t
 }

@@ -8,12 +8,10 @@ import (
 	"strings"
 
 	"muster/internal/fhir"
-	"muster/internal/load"
 	"muster/internal/rulestest"
-	"muster/internal/store"
 )
 
-// Difference is a difference between the store and the model, as text.
+// Difference is a difference between a directory and the model, as text.
 type Difference string
 
 func (d Difference) Error() string { return string(d) }
@@ -23,79 +21,58 @@ func differ(format string, args ...any) error { return Difference(fmt.Sprintf(fo
 // Sequence is a sequence of steps in a directory. It is not safe for concurrent use.
 type Sequence struct {
 	History *rulestest.History // of the model
-	Prefix  string             // of the ids
 
-	d     *Directory
-	times []fhir.Instant          // of the snapshots: before the first step, and after each
-	lines map[rulestest.Name]line // the last line of each resource
-	bytes map[string]string       // served bytes by version, and by own document
+	target Target
+	prefix string                  // of the ids
+	chains bool                    // compares filters that follow references to generated names
+	times  []fhir.Instant          // of exports: before the first step, and after each
+	lines  map[rulestest.Name]line // the last line of each resource
+	bytes  map[string]string       // served bytes by version, and by document
+	copy   rulestest.Copy          // kept by deltas alone
 }
 
-// Begin begins a sequence.
-func (d *Directory) Begin(ctx context.Context) (*Sequence, error) {
-	d.sequences++
-	s := &Sequence{History: &rulestest.History{}, Prefix: fmt.Sprintf("x%d-", d.sequences), d: d, lines: map[rulestest.Name]line{}, bytes: map[string]string{}}
-	snapshot, err := d.snapshot(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s.times = append(s.times, snapshot.Time())
-	return s, snapshot.Close()
+// Begin begins a sequence. All ids of its steps have the prefix, and no other sequence has written
+// resources with it.
+func Begin(ctx context.Context, target Target, prefix string) (*Sequence, error) {
+	s := &Sequence{History: &rulestest.History{}, target: target, prefix: prefix, lines: map[rulestest.Name]line{}, bytes: map[string]string{}}
+	r, err := target.Export(ctx, Request{Filters: []string{"Organization?_id=" + prefix + "none"}})
+	s.times = append(s.times, r.Time)
+	return s, err
 }
 
-// Step performs a step that the history has as its last one, and compares the store with the
+// Step performs a step that the history has as its last one, and compares the directory with the
 // model. It also compares the delta since the end of an earlier step (0: since the beginning). The
-// error is a [Difference] unless the store fails.
+// error is a [Difference] unless the directory fails.
 func (s *Sequence) Step(ctx context.Context, step rulestest.Step, since int) error {
-	if err := s.perform(ctx, step); err != nil {
-		return err
-	}
-	snapshot, err := s.d.snapshot(ctx)
-	if err != nil {
-		return err
-	}
-	err = s.compareExports(ctx, snapshot, since)
-	if closing := snapshot.Close(); err == nil {
-		err = closing
-	}
-	if err != nil {
-		return err
-	}
-	s.times = append(s.times, snapshot.Time())
-	return s.compareAnswers(ctx)
-}
-
-// perform loads the documents of a step in one batch, and makes its removals.
-func (s *Sequence) perform(ctx context.Context, step rulestest.Step) error {
 	var source bytes.Buffer
-	var removals []store.Change
+	var removals []rulestest.Name
 	for _, c := range step.Changes {
 		if c.Document != nil {
 			source.Write(rulestest.Source(c.Document))
-			continue
+		} else {
+			removals = append(removals, c.Name)
 		}
-		removals = append(removals, store.Change{Type: typeOf(c.Name), ID: c.Name.ID, Remove: true})
 	}
-	var refused refusals
-	summary, err := load.Run(ctx, load.Config{Directory: s.d.Store, Extractor: s.d.extractor, Rejects: &refused}, []load.Input{load.FromReader("step", &source)})
+	interrupted := func() error { return s.compareInterrupted(ctx) }
+	if source.Len() > 0 {
+		if err := s.target.Load(ctx, source.Bytes(), interrupted); err != nil {
+			return err
+		}
+	}
+	if len(removals) > 0 {
+		if err := s.target.Remove(ctx, removals, interrupted); err != nil {
+			return err
+		}
+	}
+	at, err := s.compareExports(ctx, since)
 	if err != nil {
 		return err
 	}
-	if summary.RefusedTotal() > 0 {
-		return fmt.Errorf("the loader refuses a generated resource: %s", refused)
-	}
-	_, err = s.d.Store.Apply(ctx, removals)
-	return err
+	s.times = append(s.times, at)
+	return s.compareAnswers(ctx)
 }
 
-type refusals []string
-
-func (r *refusals) Reject(what load.Rejected) error {
-	*r = append(*r, fmt.Sprintf("%s/%s: %s", what.Type, what.ID, what.Reason))
-	return nil
-}
-
-// line is a line of an export.
+// line is a line of an export, or a resource of an answer.
 type line struct {
 	name        rulestest.Name
 	text        string
@@ -118,10 +95,9 @@ func readLine(text []byte) (line, error) {
 	if l.lastUpdated, err = fhir.ParseInstant(updated); err != nil {
 		return line{}, fmt.Errorf("%s: %w", l.name, err)
 	}
-	stamp := fmt.Sprintf(`"versionId":%q,"lastUpdated":%q`, l.version, updated)
-	before, after, ok := strings.Cut(l.text, stamp)
+	before, after, ok := strings.Cut(l.text, fmt.Sprintf(`"versionId":%q,"lastUpdated":%q`, l.version, updated))
 	if !ok {
-		return line{}, differ("%s does not begin its meta with versionId and lastUpdated: %s", l.name, text)
+		return line{}, differ("the meta of %s does not begin with versionId and lastUpdated: %s", l.name, text)
 	}
 	l.content = before + strings.TrimPrefix(after, ",")
 	delete(meta, "versionId")
@@ -132,19 +108,20 @@ func readLine(text []byte) (line, error) {
 	return l, nil
 }
 
-// checkLine compares a line with the model and with earlier lines of the resource.
-func (s *Sequence) checkLine(l line) error {
-	want, ok := s.History.View[l.name]
+// checkLine compares a line with a view of the model, and with earlier lines of the resource.
+func (s *Sequence) checkLine(l line, view rulestest.View) error {
+	want, ok := view[l.name]
 	if !ok {
 		return differ("%s is served, but does not exist", l.name)
 	}
-	if got, wanted := rulestest.Source(l.document), rulestest.Source(want.Document); !bytes.Equal(got, wanted) {
+	wanted := rulestest.Source(want.Document)
+	if got := rulestest.Source(l.document); !bytes.Equal(got, wanted) {
 		return differ("%s is\n%sbut should be\n%s", l.name, got, wanted)
 	}
-	if err := s.sameBytes(l, "the version "+l.version, l.text, "version", l.version); err != nil {
+	if err := s.sameBytes(l, l.text, "version "+l.version); err != nil {
 		return err
 	}
-	if err := s.sameBytes(l, "the same document", l.content, "document", string(rulestest.Source(want.Document))); err != nil {
+	if err := s.sameBytes(l, l.content, fmt.Sprintf("the document\n%sof the source\n%s", wanted, rulestest.Source(want.Own))); err != nil {
 		return err
 	}
 	if before, ok := s.lines[l.name]; ok && before.version != l.version && before.lastUpdated >= l.lastUpdated {
@@ -154,13 +131,14 @@ func (s *Sequence) checkLine(l line) error {
 	return nil
 }
 
-// sameBytes checks that a resource is always served with the same text under a key.
-func (s *Sequence) sameBytes(l line, what, text string, key ...string) error {
-	known := l.name.String() + "\n" + strings.Join(key, "\n")
-	if before, ok := s.bytes[known]; ok && before != text {
-		return differ("%s of %s is served as\n%s\nand was served as\n%s", what, l.name, text, before)
+// sameBytes checks that a version, and a document that returns, are always served with the same
+// text.
+func (s *Sequence) sameBytes(l line, text, what string) error {
+	key := l.name.String() + " " + what
+	if before, ok := s.bytes[key]; ok && before != text {
+		return differ("%s is served as\n%s\nand was served as\n%s\nas %s", l.name, text, before, what)
 	}
-	s.bytes[known] = text
+	s.bytes[key] = text
 	return nil
 }
 

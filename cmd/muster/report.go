@@ -10,6 +10,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/load"
 	"muster/internal/report"
+	"muster/internal/search/index"
 	"muster/internal/store"
 )
 
@@ -18,6 +19,8 @@ type reportCmd struct {
 	Paths    []string `arg:"" optional:"" name:"path" help:"Files to report on, in each format that muster load reads, or folders that hold them; - for standard input."`
 	Data     string   `placeholder:"DIR" help:"Data directory to report on instead of PATHs. It may be served meanwhile."`
 	Database string   `placeholder:"URL" help:"PostgreSQL database to report on instead."`
+	Since    string   `placeholder:"INSTANT" help:"Also count what has changed in the directory since this time, such as 2026-11-01T00:00:00+11:00, by type and day."`
+	Zone     timeZone `default:"${zone}" help:"Time zone of the days (${default})."`
 	HTML     string   `name:"html" help:"Also write the report as one self-contained HTML page." placeholder:"FILE"`
 	Title    string   `help:"Title of the HTML page (${default})." placeholder:"TEXT" default:"A provider directory in pictures"`
 	JSON     bool     `name:"json" help:"Print JSON instead of text."`
@@ -27,6 +30,14 @@ type reportCmd struct {
 func (c reportCmd) Validate() error {
 	if (c.Data == "" && c.Database == "") == (len(c.Paths) == 0) {
 		return errors.New("name either paths, or a directory with --data or --database")
+	}
+	if c.Since != "" {
+		if len(c.Paths) > 0 {
+			return errors.New("--since needs a directory, which logs its changes: name it with --data or --database")
+		}
+		if _, err := fhir.ParseInstant(c.Since); err != nil {
+			return fmt.Errorf("--since: %w", err)
+		}
 	}
 	return checkDatabase(c.Database)
 }
@@ -67,7 +78,31 @@ func (c reportCmd) collect(a app) (_ *report.Report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, directory.Close()) }()
-	return report.Collect(a.ctx, current(a.ctx, directory))
+	r, err := report.Collect(a.ctx, current(a.ctx, directory))
+	if err != nil || c.Since == "" {
+		return r, err
+	}
+	r.Changes, err = c.changes(a.ctx, directory)
+	return r, err
+}
+
+// changes counts what has changed in a directory.
+func (c reportCmd) changes(ctx context.Context, directory store.ChangeLog) (*report.Changes, error) {
+	since, err := fhir.ParseInstant(c.Since)
+	if err != nil {
+		return nil, err
+	}
+	start, err := directory.LogStart(ctx)
+	if err != nil {
+		return nil, err
+	}
+	changes := report.NewChanges(max(since, start).Time(), since >= start, c.Zone.Location)
+	err = directory.EachChange(ctx, since, func(e store.Logged) error {
+		changes.Add(e.Committed.Time(), e.Key.Type().String(), uint(e.What))
+		return nil
+	})
+	changes.Finish()
+	return changes, err
 }
 
 // collectFiles reads files as a load does, and names those that are not read.
@@ -106,12 +141,20 @@ func fromCallback(read func(yield func(report.Record) error) error) report.Sourc
 	}
 }
 
+// stateOf returns the state of a resource for a report.
+func stateOf(held store.Held) report.State {
+	return report.State{
+		Known: true, Suppressed: held.Own&index.Suppressed != 0, Inactive: held.Own&index.Inactive != 0,
+		InheritsSuppression: held.Inherited&index.Suppressed != 0, InheritsInactive: held.Inherited&index.Inactive != 0,
+	}
+}
+
 // current returns all current resources of a directory, in load order.
 func current(ctx context.Context, directory store.Directory) report.Source {
 	return fromCallback(func(yield func(report.Record) error) error {
 		for _, t := range fhir.Types() {
-			err := directory.EachCurrent(ctx, t, func(line []byte) error {
-				return yield(report.Record{Type: t.String(), JSON: line})
+			err := directory.EachCurrent(ctx, t, func(held store.Held) error {
+				return yield(report.Record{Type: t.String(), State: stateOf(held), JSON: held.Line})
 			})
 			if err != nil {
 				return err

@@ -43,6 +43,7 @@ type collector struct {
 	values    map[key]bool
 	cells     map[[2]int]int
 	days      map[int64]int // records by day since 1970
+	hides     states
 }
 
 // link is a reference whose target has not been read yet.
@@ -54,7 +55,7 @@ func Collect(ctx context.Context, source Source) (*Report, error) {
 	c := &collector{
 		seed: maphash.MakeSeed(), report: new(Report), types: map[string]*TypeCount{}, known: map[key]bool{}, pending: map[key][]link{},
 		states: map[key]uint8{}, orgs: map[key]*Organization{}, orgRoles: map[key]int{}, pracRoles: map[key]int{},
-		values: map[key]bool{}, cells: map[[2]int]int{}, days: map[int64]int{},
+		values: map[key]bool{}, cells: map[[2]int]int{}, days: map[int64]int{}, hides: newStates(),
 	}
 	for _, r := range rules {
 		c.idents = append(c.idents, Identifier{Name: r.name, System: r.system})
@@ -101,6 +102,7 @@ func (c *collector) record(record Record) {
 		count.Suppressed++
 	}
 	count.ByState[c.stateOf(typ, k, v)]++
+	c.state(typ, self, v, record.State)
 	c.age(v)
 	c.references(self, v)
 	c.identifiers(self, v)
@@ -142,7 +144,7 @@ func isInactive(v *fastjson.Value) bool {
 	return status != "" && status != "active"
 }
 
-// isSuppressed reports whether a record has a suppression of its own.
+// isSuppressed reports whether a record has a suppression.
 func isSuppressed(v *fastjson.Value) bool {
 	for _, e := range v.GetArray("extension") {
 		if strings.HasSuffix(text(e, "url"), "/suppressed") {
@@ -278,6 +280,7 @@ func (c *collector) finish() *Report {
 			delete(c.types, typ)
 		}
 	}
+	c.finishStates()
 	c.finishOrganizations()
 	c.finishRoles()
 	c.finishIdentifiers()

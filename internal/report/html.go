@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"muster/internal/humanize"
@@ -25,7 +26,9 @@ type page struct {
 	Age      []barView
 	Month    []barView
 	Largest  []barView
-	Tallies  []tally
+
+	Suppressing []barView
+	Tallies     []tally
 }
 
 // tally is one row of the table of types and states.
@@ -144,6 +147,34 @@ func newMap(points []Point) mapView {
 	return m
 }
 
+// dayView is a row of the table of changes by day. A day is named in its first row only.
+type dayView struct {
+	Day, Type string
+	Cells     []cell
+}
+
+// DayRows returns the rows of the table of changes by day, shaded by their share of the largest
+// count.
+func (c *Changes) DayRows() (rows []dayView) {
+	most := 1
+	for _, d := range c.Days {
+		most = max(most, slices.Max(d.Counts))
+	}
+	last := ""
+	for _, d := range c.Days {
+		row := dayView{Day: d.Day, Type: d.Type}
+		if d.Day == last {
+			row.Day = ""
+		}
+		last = d.Day
+		for _, n := range d.Counts {
+			row.Cells = append(row.Cells, cell{n, math.Sqrt(float64(n)/float64(most)) * 0.55})
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
 func barViews(bars []Bar) []barView {
 	most, total := 1, 0
 	for _, b := range bars {
@@ -161,6 +192,10 @@ func newPage(r *Report, title string) page {
 		Roles: barViews(r.RolesPer), Age: barViews(r.Ages), Month: barViews(r.Months)}
 	for _, o := range r.Organizations {
 		p.Largest = append(p.Largest, barView{Label: o.Name, Note: o.State, Count: o.Roles, Width: 100 * float64(o.Roles) / float64(r.Organizations[0].Roles)})
+	}
+	for _, h := range r.Hiders {
+		label := strings.TrimRight(h.ID+"  "+h.Name, " ")
+		p.Suppressing = append(p.Suppressing, barView{Label: label, Count: h.Count, Width: 100 * float64(h.Count) / float64(r.Hiders[0].Count)})
 	}
 	for _, t := range r.Types {
 		row := tally{TypeCount: t}

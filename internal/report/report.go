@@ -20,6 +20,9 @@ type Report struct {
 	RolesPer      []Bar          `json:"rolesPerPractitioner"`
 	Identifiers   []Identifier   `json:"identifiers"`
 	References    []Dangling     `json:"danglingReferences"`
+	Hidden        []StateCount   `json:"hidden,omitempty"`              // of a data directory
+	Hiders        []Hider        `json:"largestSuppressions,omitempty"` // the largest first, at most 15
+	Changes       *Changes       `json:"changes,omitempty"`
 	Ages          []Bar          `json:"age"`     // since the newest record
 	Months        []Bar          `json:"updated"` // by month
 
@@ -27,13 +30,14 @@ type Report struct {
 	Positioned []Point `json:"map"` // positions in cells of a tenth of a degree
 }
 
-// TypeCount counts the records of one type.
+// TypeCount counts the records of one type. The states are those that the records show: in a data
+// directory, a record shows what it inherits too.
 type TypeCount struct {
 	Type       string `json:"type"`
 	Total      int    `json:"total"`
 	Inactive   int    `json:"inactive"`
-	Suppressed int    `json:"suppressed"` // by a flag of their own
-	ByState    []int  `json:"byState"`    // in the order of States
+	Suppressed int    `json:"suppressed"`
+	ByState    []int  `json:"byState"` // in the order of States
 }
 
 // Organization is an organisation and the number of its roles.

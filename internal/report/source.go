@@ -5,6 +5,7 @@ import "iter"
 // Record is one resource.
 type Record struct {
 	Type string // empty if the source does not know it
+	State
 	JSON []byte // valid until the next record is read
 }
 

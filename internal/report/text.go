@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"muster/internal/humanize"
@@ -43,11 +44,72 @@ func (r *Report) Text(w io.Writer) error {
 		}
 		line("%s", strings.TrimRight(fmt.Sprintf("%-26s %10s %10s %10s  %s", i.Name, humanize.Int(i.Checked), humanize.Int(i.Failed), humanize.Int(i.Duplicates), strings.Join(why, ", ")), " "))
 	}
+	r.textHidden(line)
 	line("\nDangling references: %s", humanize.Int(r.dangling()))
 	for _, d := range r.References {
 		line("%10s  %s to %s, such as %s", humanize.Int(d.Count), d.From, d.To, d.Example)
 	}
+	r.textChanges(line)
 	return out.Flush()
+}
+
+// textHidden writes the table of hidden records of a data directory.
+func (r *Report) textHidden(line func(string, ...any)) {
+	if len(r.Hidden) == 0 {
+		return
+	}
+	line("\n%-18s %10s %10s %10s %10s %10s %10s", "Hidden", "suppressed", "inherited", "by organ.", "by pract.", "inactive", "inherited")
+	for _, s := range r.Hidden {
+		row := fmt.Sprintf("%-18s", s.Type)
+		for _, n := range s.Values() {
+			row += fmt.Sprintf(" %10s", humanize.Int(n))
+		}
+		line("%s", row)
+	}
+	if len(r.Hiders) == 0 {
+		return
+	}
+	line("\nLargest suppressions, by what inherits them")
+	for _, h := range r.Hiders {
+		line("%10s  %s", humanize.Int(h.Count), strings.TrimRight(h.ID+"  "+shorten(h.Name, 40), " "))
+	}
+}
+
+// textChanges writes the tables of changes.
+func (r *Report) textChanges(line func(string, ...any)) {
+	if r.Changes == nil {
+		return
+	}
+	line("\nChanges since %s%s", r.Changes.Since.Format(time.RFC3339), r.Changes.note())
+	rows := func(title string, list []ChangeRow) {
+		row := fmt.Sprintf("%-29s", title)
+		for _, kind := range ChangeKinds {
+			row += fmt.Sprintf(" %9s", shorten(kind, 9))
+		}
+		line("%s", row)
+		for _, c := range list {
+			row := fmt.Sprintf("%-29s", strings.TrimLeft(c.Day+" "+c.Type, " "))
+			for _, n := range c.Counts {
+				row += fmt.Sprintf(" %9s", humanize.Int(n))
+			}
+			line("%s", row)
+		}
+	}
+	if len(r.Changes.Types) == 0 {
+		line("none")
+		return
+	}
+	rows("", r.Changes.Types)
+	line("")
+	rows("by day ("+r.Changes.Zone+")", r.Changes.Days)
+}
+
+// note says what is missing from the changes, if anything is.
+func (c *Changes) note() string {
+	if c.Complete {
+		return ""
+	}
+	return ", when the change log begins: earlier changes are unknown"
 }
 
 // textTypes writes the table of types and states.

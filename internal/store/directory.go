@@ -71,6 +71,12 @@ type Current struct {
 	Line       []byte           // stored line; valid during the call only
 }
 
+// Held is the current version of a resource with the parts of its state.
+type Held struct {
+	Own, Inherited index.Visibility
+	Line           []byte // stored line; valid during the call only
+}
+
 // Outcome is the result of a [Change].
 type Outcome uint8
 
@@ -115,12 +121,11 @@ type Directory interface {
 	// without a version at t is an error, because selections hold existing keys only.
 	ReadAsOf(ctx context.Context, keys []RowKey, t fhir.Instant, yield func(key RowKey, line []byte) error) error
 
-	// EachCurrent yields the stored line of the current version of every resource of a
-	// type, including hidden ones, in ascending order of keys. It reads in short
-	// transactions and does not block writers; it may or may not yield what is written
-	// meanwhile. Lines are valid during the call of yield only. An error of yield ends
-	// the iteration and is returned.
-	EachCurrent(ctx context.Context, t fhir.Type, yield func(line []byte) error) error
+	// EachCurrent yields the current version of every resource of a type, including hidden
+	// ones, in ascending order of keys. It reads in short transactions and does not block
+	// writers; it may or may not yield what is written meanwhile. An error of yield ends the
+	// iteration and is returned.
+	EachCurrent(ctx context.Context, t fhir.Type, yield func(Held) error) error
 
 	// Present returns which of the ids exist as resources of a type, including hidden
 	// ones.

@@ -336,6 +336,7 @@ const OrphanGrace = time.Hour
 // Store is what a driver implements: one data directory with resources and jobs.
 type Store interface {
 	Directory
+	ChangeLog
 	Searcher
 	// Reads returns a searcher for reads by id. It has connections of its own, so that a read
 	// does not wait for searches.

@@ -47,7 +47,8 @@ const (
 	countResources = `INSERT INTO resource_count AS c (type, visibility, number)
 		SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
 		ON CONFLICT (type, visibility) DO UPDATE SET number = c.number + excluded.number`
-	writeDocs = `INSERT INTO doc (row_key, body) SELECT * FROM unnest($1::bigint[], $2::text[])
+	logChanges = `INSERT INTO change (committed, row_key, what) SELECT $1, k.* FROM unnest($2::bigint[], $3::smallint[]) AS k`
+	writeDocs  = `INSERT INTO doc (row_key, body) SELECT * FROM unnest($1::bigint[], $2::text[])
 		ON CONFLICT (row_key) DO UPDATE SET body = excluded.body`
 )
 
@@ -165,6 +166,7 @@ func (tx *writeTx) writeNew(ctx context.Context, items []writepath.Item) error {
 	queue := &pgx.Batch{}
 	tx.queueRows(queue, items)
 	queueCounts(queue, items)
+	tx.queueLog(queue, items)
 	texts, err := tx.queueEntries(ctx, queue, items)
 	if err != nil {
 		return err
@@ -208,6 +210,18 @@ func queueCounts(queue *pgx.Batch, items []writepath.Item) {
 	}
 	if len(types) > 0 {
 		queue.Queue(countResources, types, visibilities, numbers)
+	}
+}
+
+// queueLog queues the statement that writes the entries of the change log.
+func (tx *writeTx) queueLog(queue *pgx.Batch, items []writepath.Item) {
+	var keys []int64
+	var what []int16
+	for _, e := range writepath.Logged(items) {
+		keys, what = append(keys, int64(e.Key)), append(what, int16(e.What))
+	}
+	if len(keys) > 0 {
+		queue.Queue(logChanges, int64(tx.committed), keys, what)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"muster/internal/fhir"
+	"muster/internal/search/index"
 	"muster/internal/store"
 )
 
@@ -76,12 +77,13 @@ func decodeBigint(raw []byte) (n int64) {
 // currentPage is how many rows EachCurrent reads in one statement.
 const currentPage = 500
 
-const nextCurrent = `SELECT ` + versionColumns + `, d.row_key FROM doc AS d LEFT JOIN resource AS r ON r.row_key = d.row_key
+const nextCurrent = `SELECT ` + versionColumns + `, d.row_key, r.own_visibility, r.inherited_visibility
+	FROM doc AS d LEFT JOIN resource AS r ON r.row_key = d.row_key
 	WHERE d.row_key BETWEEN $1 AND $2 ORDER BY d.row_key LIMIT $3`
 
 // EachCurrent implements store.Directory. Each page is a statement of its own, so a slow
 // caller does not delay VACUUM for long.
-func (s *Store) EachCurrent(ctx context.Context, t fhir.Type, yield func([]byte) error) error {
+func (s *Store) EachCurrent(ctx context.Context, t fhir.Type, yield func(store.Held) error) error {
 	next, last := store.KeyRange(t)
 	for {
 		n := 0
@@ -96,7 +98,9 @@ func (s *Store) EachCurrent(ctx context.Context, t fhir.Type, yield func([]byte)
 			if err != nil {
 				return err
 			}
-			return yield(line)
+			return yield(store.Held{
+				Own: index.Visibility(decodeBigint(values[versionValues+1])), Inherited: index.Visibility(decodeBigint(values[versionValues+2])), Line: line,
+			})
 		}, int64(next), int64(last), currentPage)
 		if err != nil {
 			return fmt.Errorf("read the current %v resources: %w", t, explain(err))

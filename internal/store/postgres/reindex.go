@@ -112,6 +112,7 @@ func (w indexWriter) WriteVersions(ctx context.Context, items []writepath.Item) 
 	queue := &pgx.Batch{}
 	w.queueRows(queue, items)
 	queueCounts(queue, items)
+	w.queueLog(queue, items)
 	return w.send(ctx, queue)
 }
 

@@ -1,5 +1,13 @@
 -- The schema after all migrations. Written by: go test ./internal/store/postgres -run TestSchema -update
 
+CREATE TABLE change (
+  committed bigint NOT NULL,
+  row_key bigint NOT NULL,
+  what smallint NOT NULL
+);
+
+CREATE INDEX change_committed ON change USING btree (committed);
+
 CREATE TABLE client_use (
   client text COLLATE "C" NOT NULL,
   minute bigint NOT NULL,

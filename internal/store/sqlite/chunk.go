@@ -18,7 +18,7 @@ import (
 func (tx *writeTx) writeChunk(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
 	items := writepath.Items(changes)
 	for _, step := range []func(context.Context, []writepath.Item) error{
-		tx.findCurrent, tx.revise, tx.decide, tx.keepVersions, tx.remove, tx.assignKeys, tx.writeRows, tx.count, tx.writeEntries, tx.deleteTexts,
+		tx.findCurrent, tx.revise, tx.decide, tx.keepVersions, tx.remove, tx.assignKeys, tx.writeRows, tx.count, tx.log, tx.writeEntries, tx.deleteTexts,
 	} {
 		if err := step(ctx, items); err != nil {
 			return nil, err
@@ -187,6 +187,17 @@ func (tx *writeTx) count(ctx context.Context, items []writepath.Item) error {
 		}
 	}
 	return nil
+}
+
+// log writes the entries of the change log.
+func (tx *writeTx) log(ctx context.Context, items []writepath.Item) error {
+	in := tx.newInserter(tx.w.stmts.change)
+	for _, e := range writepath.Logged(items) {
+		if err := in.add(ctx, int64(tx.committed), int64(e.Key), int64(e.What)); err != nil {
+			return err
+		}
+	}
+	return in.flush(ctx)
 }
 
 // writeEntries writes the index rows of new versions. For updated resources it writes only

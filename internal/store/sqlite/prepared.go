@@ -52,6 +52,7 @@ type statements struct {
 	nextDocs         *sql.Stmt
 	currentDocs      *sql.Stmt
 	count            *sql.Stmt
+	change           insert
 	seal             *sql.Stmt
 }
 
@@ -107,6 +108,8 @@ func (w *writer) prepare(ctx context.Context) error {
 			WHERE d.row_key >= ?1 ORDER BY d.row_key LIMIT ?2`),
 		count: stmt(`INSERT INTO resource_count (type, visibility, number) VALUES (?1, ?2, ?3)
 			ON CONFLICT (type, visibility) DO UPDATE SET number = number + excluded.number`),
+		change: insert(`INSERT INTO change (committed, row_key, what)`, 3,
+			`ON CONFLICT (committed, row_key) DO UPDATE SET what = what | excluded.what`),
 		seal: stmt(`UPDATE resource SET checksum = ?2 WHERE row_key = ?1`),
 	}
 	for _, name := range []string{"resource", "doc"} {

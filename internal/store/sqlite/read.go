@@ -137,19 +137,21 @@ func (r *asOfReader) yieldOld(ctx context.Context) error {
 // currentPage is how many rows EachCurrent reads in one transaction.
 const currentPage = 500
 
-const nextCurrent = `SELECT ` + versionColumns + `, d.row_key FROM doc AS d LEFT JOIN resource AS r ON r.row_key = d.row_key
+const nextCurrent = `SELECT ` + versionColumns + `, d.row_key, coalesce(r.own_visibility, 0), coalesce(r.inherited_visibility, 0)
+	FROM doc AS d LEFT JOIN resource AS r ON r.row_key = d.row_key
 	WHERE d.row_key BETWEEN ?1 AND ?2 ORDER BY d.row_key LIMIT ?3`
 
 // EachCurrent implements store.Directory. Each page is a read transaction of its own, so a
 // slow caller does not delay checkpoints for long.
-func (s *Store) EachCurrent(ctx context.Context, t fhir.Type, yield func([]byte) error) error {
+func (s *Store) EachCurrent(ctx context.Context, t fhir.Type, yield func(store.Held) error) error {
 	next, last := store.KeyRange(t)
 	var v version
 	for {
 		n := 0
 		err := sqlrows.Query(ctx, s.exports, func(rows *sql.Rows) error {
 			var key int64
-			if err := v.scan(rows, &key); err != nil {
+			var held store.Held
+			if err := v.scan(rows, &key, &held.Own, &held.Inherited); err != nil {
 				return err
 			}
 			if v.row.Key == 0 {
@@ -159,8 +161,8 @@ func (s *Store) EachCurrent(ctx context.Context, t fhir.Type, yield func([]byte)
 				return err
 			}
 			n++
-			next = v.row.Key + 1
-			return yield(v.body)
+			next, held.Line = v.row.Key+1, v.body
+			return yield(held)
 		}, nextCurrent, next, last, currentPage)
 		if err != nil {
 			return fmt.Errorf("read the current %v resources: %w", t, explain(s.dir, err))

@@ -126,7 +126,7 @@ func (w indexWriter) Documents(ctx context.Context, from store.RowKey, limit int
 }
 
 func (w indexWriter) WriteVersions(ctx context.Context, items []writepath.Item) error {
-	for _, step := range []func(context.Context, []writepath.Item) error{w.findCurrent, w.keepVersions, w.writeRows, w.count} {
+	for _, step := range []func(context.Context, []writepath.Item) error{w.findCurrent, w.keepVersions, w.writeRows, w.count, w.log} {
 		if err := step(ctx, items); err != nil {
 			return err
 		}

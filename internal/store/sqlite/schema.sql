@@ -1,5 +1,12 @@
 -- The schema of directory.db after all migrations. Written by: go test ./internal/store/sqlite -run TestSchema -update
 
+CREATE TABLE change (
+  committed INTEGER NOT NULL,                      -- ms
+  row_key   INTEGER NOT NULL,
+  what      INTEGER NOT NULL,                      -- flags of store.What
+  PRIMARY KEY (committed, row_key)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE clock (
   id   INTEGER PRIMARY KEY CHECK (id = 1),
   last INTEGER NOT NULL

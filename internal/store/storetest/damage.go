@@ -75,7 +75,7 @@ func readAll(t *testing.T, s store.Store, keys []store.RowKey, at fhir.Instant) 
 		"ReadAsOf":         s.ReadAsOf(t.Context(), keys, at, func(store.RowKey, []byte) error { return nil }),
 		"ReadAsOf, sparse": s.ReadAsOf(t.Context(), sparse, at, func(store.RowKey, []byte) error { return nil }),
 		"Bodies":           s.Bodies(t.Context(), keys, func(store.Row, []byte) error { return nil }),
-		"EachCurrent":      s.EachCurrent(t.Context(), keys[0].Type(), func([]byte) error { return nil }),
+		"EachCurrent":      s.EachCurrent(t.Context(), keys[0].Type(), func(store.Held) error { return nil }),
 		"Revise": func() error {
 			_, err := s.Apply(t.Context(), []store.Change{{Type: fhir.Location, ID: "l1", Revise: func(store.Current, *store.Change) (bool, error) { return false, nil }}})
 			return err
@@ -316,7 +316,7 @@ func testOlderDirectory(t *testing.T, d DamagedDirectory) {
 // checksums. versions is the table of migrations.
 func BeforeChecksums(versions string) []string {
 	return []string{
-		`DROP TABLE resource_count`,
+		`DROP TABLE change`, `DROP TABLE resource_count`,
 		`ALTER TABLE history DROP COLUMN checksum`, `ALTER TABLE history DROP COLUMN last_updated`, `ALTER TABLE history DROP COLUMN id`,
 		`ALTER TABLE resource DROP COLUMN checksum`, `DELETE FROM meta WHERE key = 'checksums'`,
 		`DELETE FROM ` + versions + ` WHERE version_id >= 5`,

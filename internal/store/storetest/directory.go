@@ -60,6 +60,8 @@ func Directory(t *testing.T, open OpenStore) {
 		{"ReadAsOfKeepsTheOrderOfKeys", testReadOrder},
 		{"EachCurrentYieldsAllOfAType", testEachCurrent},
 		{"PresentKnowsHiddenAndNotRemoved", testPresent},
+		{"ChangesAreLogged", testChangeLog},
+		{"OldChangesAreSwept", testSweepLog},
 		{"Compare", testCompare},
 		{"LongLists", testLongLists},
 		{"LargeSearches", testLargeSearches},
@@ -381,19 +383,22 @@ func testEachCurrent(t *testing.T, open OpenStore) {
 	d.apply(put(fhir.Location, "l0", "two"), store.Change{Type: fhir.Location, ID: "l700", Remove: true}, store.Change{Type: fhir.Location, ID: "l1499", Remove: true})
 	want[1] = "l0 two"
 	var got []string
-	d.must(d.EachCurrent(t.Context(), fhir.Location, func(line []byte) error {
-		r := d.read(string(line))
+	d.must(d.EachCurrent(t.Context(), fhir.Location, func(held store.Held) error {
+		r := d.read(string(held.Line))
 		got = append(got, r.ID+" "+r.Text)
+		if want := map[bool]index.Visibility{true: hidden.Visibility}[r.ID == "hidden"]; held.Own != want || held.Inherited != 0 {
+			t.Errorf("%s has the states %v and %v, want %v of its own", r.ID, held.Own, held.Inherited, want)
+		}
 		return nil
 	}))
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	enough := errors.New("enough")
-	if err := d.EachCurrent(t.Context(), fhir.Location, func([]byte) error { return enough }); !errors.Is(err, enough) {
+	if err := d.EachCurrent(t.Context(), fhir.Location, func(store.Held) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("error %v, want that of yield", err)
 	}
-	d.must(d.EachCurrent(t.Context(), fhir.Provenance, func([]byte) error { return enough }))
+	d.must(d.EachCurrent(t.Context(), fhir.Provenance, func(store.Held) error { return enough }))
 }
 
 func testPresent(t *testing.T, open OpenStore) {

@@ -101,8 +101,8 @@ func slowNewEntries(dst []index.Entry, t fhir.Type, line []byte) ([]index.Entry,
 func (d *indexerTest) state() (all []string) {
 	d.Helper()
 	for _, t := range fhir.Types() {
-		d.must(d.EachCurrent(d.Context(), t, func(line []byte) error {
-			all = append(all, string(line))
+		d.must(d.EachCurrent(d.Context(), t, func(held store.Held) error {
+			all = append(all, string(held.Line))
 			return nil
 		}))
 	}

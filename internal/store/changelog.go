@@ -1,0 +1,58 @@
+package store
+
+import (
+	"context"
+
+	"muster/internal/fhir"
+)
+
+// What says what a write did to a resource, as a set of flags.
+type What uint8
+
+// The flags. A change of the state that clients see is one or two of the four in the middle. A
+// write that keeps the state is WasUpdated. If one commit writes a resource twice, once for its own
+// change and once for what it inherits, it has the flags of both.
+const (
+	WasCreated What = 1 << iota // in any state
+	WasUpdated
+	WasSuppressed
+	WasLifted // the suppression has ended
+	WasDeactivated
+	WasReactivated
+	WasRemoved
+)
+
+// ChangeFlags are all flags in the order in which they are listed, with their names.
+var ChangeFlags = []struct {
+	What What
+	Name string
+}{
+	{WasCreated, "created"}, {WasUpdated, "updated"}, {WasSuppressed, "suppressed"}, {WasLifted, "lifted"},
+	{WasDeactivated, "deactivated"}, {WasReactivated, "reactivated"}, {WasRemoved, "removed"},
+}
+
+// Logged is an entry of the change log. Its resource may have been removed since.
+type Logged struct {
+	Key       RowKey
+	Committed fhir.Instant
+	What      What
+}
+
+// ChangeLog is the change log of a directory, which each write appends to. It is safe for use by several goroutines.
+type ChangeLog interface {
+	// EachChange yields the entries that were committed after a time, in the order of their
+	// commits and then of their keys. An error of yield ends the iteration and is returned.
+	EachChange(ctx context.Context, after fhir.Instant, yield func(Logged) error) error
+
+	// LogStart returns the time after which the change log has every change, 0 for all
+	// changes. Earlier entries have been deleted with the tombstones of their time, or an
+	// older muster wrote no log.
+	LogStart(ctx context.Context) (fhir.Instant, error)
+
+	// SweepLog deletes the entries that were committed before a time, and returns how many.
+	SweepLog(ctx context.Context, before fhir.Instant) (int64, error)
+}
+
+// LogStartKey is the key of table meta for [ChangeLog].LogStart, in milliseconds since 1970.
+// There is no row if the log has every change.
+const LogStartKey = "change_log_start"

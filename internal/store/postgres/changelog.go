@@ -1,0 +1,81 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strconv"
+
+	"muster/internal/fhir"
+	"muster/internal/store"
+	"muster/internal/store/placeholder"
+	"muster/internal/store/writepath"
+)
+
+// EachChange implements store.ChangeLog. It is one statement: the index on the log has no row
+// keys, from which the next page could continue, and old versions of rows disturb only VACUUM. A
+// resource that one commit has written twice has two rows, which count as one entry.
+func (s *Store) EachChange(ctx context.Context, after fhir.Instant, yield func(store.Logged) error) error {
+	err := eachRaw(ctx, s.exports, `SELECT committed, row_key, bit_or(what) FROM change WHERE committed > $1
+		GROUP BY committed, row_key ORDER BY committed, row_key`,
+		func(values [][]byte) error {
+			return yield(store.Logged{Committed: fhir.Instant(decodeBigint(values[0])),
+				Key: store.RowKey(decodeBigint(values[1])), What: store.What(decodeBigint(values[2]))})
+		}, int64(after))
+	if err != nil {
+		return fmt.Errorf("read the change log: %w", explain(err))
+	}
+	return nil
+}
+
+// LogStart implements store.ChangeLog.
+func (s *Store) LogStart(ctx context.Context) (fhir.Instant, error) {
+	text, err := metaValue(ctx, s.reads, store.LogStartKey)
+	if err != nil {
+		return 0, fmt.Errorf("read the start of the change log: %w", explain(err))
+	}
+	at, err := strconv.ParseInt(cmp.Or(text, "0"), 10, 64)
+	return fhir.Instant(at), err
+}
+
+// entriesPerSweep is about how many entries of the change log one transaction deletes.
+const entriesPerSweep = 1000
+
+// SweepLog implements store.ChangeLog. It does not pass the gate, unlike SQLite's: writers only
+// append to the log.
+func (s *Store) SweepLog(ctx context.Context, before fhir.Instant) (swept int64, err error) {
+	for {
+		n, err := s.sweepLogPage(ctx, before)
+		if swept += n; err != nil {
+			return swept, fmt.Errorf("delete old entries of the change log: %w", explain(err))
+		}
+		if n == 0 {
+			return swept, nil
+		}
+	}
+}
+
+// sweepLogPage deletes the oldest entries in one transaction.
+func (s *Store) sweepLogPage(ctx context.Context, before fhir.Instant) (int64, error) {
+	var old bool
+	if err := s.gate.QueryRowContext(ctx, placeholder.Number(writepath.LogIsOld), int64(before)).Scan(&old); err != nil || !old {
+		return 0, err
+	}
+	tx, err := s.gate.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.ExecContext(ctx, setMeta, store.LogStartKey, strconv.FormatInt(int64(before-1), 10)); err != nil {
+		return 0, err
+	}
+	result, err := tx.ExecContext(ctx, placeholder.Number(writepath.SweepLog), int64(before), entriesPerSweep)
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.RowsAffected()
+	if err != nil {
+		return 0, err
+	}
+	return n, tx.Commit()
+}

@@ -27,6 +27,7 @@ type loadCmd struct {
 	Data     string   `placeholder:"DIR" help:"Data directory to load into. It is created if it does not exist."`
 	Database string   `placeholder:"URL" help:"PostgreSQL database to load into instead, as postgres://USER:PASSWORD@HOST:PORT/DATABASE. It must exist, and be empty or contain a directory."`
 	BaseURL  string   `name:"base-url" placeholder:"URL" help:"Public base URL of the directory. Absolute references that begin with it point into the directory; relative references do not need it. It is stored; muster rebase changes it."`
+	Changes  bool     `help:"Apply changes: also read removed.ids and changes.jsonl of muster generate --days, and remove what a DELETE in a Bundle names."`
 	KeepMeta bool     `help:"Keep the meta.lastUpdated of resources instead of setting it to the time of the load."`
 	Profile  string   `enum:"warn,strict" default:"warn" placeholder:"MODE" help:"What to do with resources that are not valid FHIR R4 or do not conform to the guide's profiles: warn loads them with warnings; strict refuses them."`
 	Rejects  string   `placeholder:"FILE" help:"Write refused resources to this file, as NDJSON lines with file, line, type, id, reason and stored."`
@@ -40,7 +41,11 @@ func (c loadCmd) Validate() error { return requireLocation(c.Data, c.Database) }
 // Run loads the paths and prints a summary. The exit code is 3 if resources were refused and
 // others were loaded, and 1 if all were refused. Warnings do not change the exit code.
 func (c loadCmd) Run(a app) (err error) {
-	inputs, skipped, err := load.Inputs(c.Paths, &contextReader{ctx: a.ctx, from: a.stdin})
+	find := load.Inputs
+	if c.Changes {
+		find = load.ChangeInputs
+	}
+	inputs, skipped, err := find(c.Paths, &contextReader{ctx: a.ctx, from: a.stdin})
 	if err != nil {
 		return err
 	}
@@ -50,7 +55,7 @@ func (c loadCmd) Run(a app) (err error) {
 	if c.Rejects != "" && realPath(c.Rejects) == realPath(c.Warnings) {
 		return fmt.Errorf("--warnings %s is the rejects file: name another file", c.Warnings)
 	}
-	config := load.Config{KeepMeta: c.KeepMeta, Strict: c.Profile == "strict"}
+	config := load.Config{Changes: c.Changes, KeepMeta: c.KeepMeta, Strict: c.Profile == "strict"}
 	directory, err := openToLoad(a, c.Data, c.Database, c.BaseURL, &config, func() { c.announce(a) })
 	if err != nil {
 		return err
@@ -77,7 +82,7 @@ func (c loadCmd) Run(a app) (err error) {
 	rejects.end()
 	err = errors.Join(err, failpoint.Inject(a.ctx, "load.summary"))
 	if err == nil || summary.Read > 0 {
-		printSummary(a, summary, skipped, time.Since(start))
+		c.printSummary(a, summary, skipped, time.Since(start))
 		c.warnOutside(a, summary.Outside, directory.Info().BaseURL)
 	}
 	if errors.Is(err, context.Canceled) && a.ctx.Err() != nil {
@@ -183,20 +188,48 @@ func openToLoad(a app, data, database, baseURL string, c *load.Config, created f
 
 // printSummary prints the counts, with the kinds of refusals and warnings, and the files that
 // were not read.
-func printSummary(a app, s load.Summary, skipped []load.Skipped, took time.Duration) {
+func (c loadCmd) printSummary(a app, s load.Summary, skipped []load.Skipped, took time.Duration) {
 	out := humanize.NewPrinter()
-	for _, line := range []struct {
-		what string
-		n    int64
-	}{{"read", s.Read}, {"created", s.Created}, {"updated", s.Updated}, {"unchanged", s.Unchanged}, {"refused", s.RefusedTotal()}} {
-		out.Fprintf(a.stdout, "%-10s %12d\n", line.what, line.n)
+	line := func(what string, n int64) { out.Fprintf(a.stdout, "%-10s %12d\n", what, n) }
+	line("read", s.Read)
+	line("created", s.Created)
+	line("updated", s.Updated)
+	line("unchanged", s.Unchanged)
+	if c.Changes {
+		line("removed", s.Removed)
+		line("absent", s.Absent)
 	}
+	line("refused", s.RefusedTotal())
 	printKinds(a, s.Refused)
 	printOlder(a, s)
-	out.Fprintf(a.stdout, "%-10s %12d\n", "warnings", s.WarnedTotal())
+	line("warnings", s.WarnedTotal())
 	printKinds(a, s.Warned)
+	printDangling(a.stdout, s.Dangling)
 	printSkipped(a.stdout, skipped)
 	out.Fprintf(a.stderr, "%d resources in %s\n", s.Read, humanize.Duration(took))
+}
+
+// maxDanglingShown is the number of groups of dangling references that are printed.
+const maxDanglingShown = 20
+
+// printDangling prints which references dangle at the end of the load.
+func printDangling(w io.Writer, groups []load.DanglingGroup) {
+	out := humanize.NewPrinter()
+	var total, more int64
+	for n, g := range groups {
+		if total += g.Count; n >= maxDanglingShown {
+			more += g.Count
+		}
+	}
+	if total > 0 {
+		out.Fprintf(w, "%-10s %12d\n", "dangling", total)
+	}
+	for _, g := range groups[:min(len(groups), maxDanglingShown)] {
+		out.Fprintf(w, "  %12d %s to %s, such as that of %s\n", g.Count, g.Member, g.To, g.Example)
+	}
+	if more > 0 {
+		out.Fprintf(w, "%15s… and %d more: use --warnings FILE to list all\n", "", more)
+	}
 }
 
 // printOlder prints the older versions that remain stored because a newer version was

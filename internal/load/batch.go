@@ -33,7 +33,7 @@ type batch struct {
 	prepared  chan struct{} // closed when the fields below are set
 	resources int
 	changes   []store.Change // those of refusals have only type and id
-	accepted  []committed    // in the order of changes, without those of refusals
+	accepted  []committed    // in the order of changes, without those of refusals; removals too
 	refused   []refused      // in the order of the source
 }
 
@@ -93,6 +93,10 @@ func (b *batch) prepare(ctx context.Context, p *preparer) {
 		i.text = b.text[i.start:i.end]
 		if i.refusal != nil {
 			b.refuseText(i, i.refusal)
+			continue
+		}
+		if i.removal {
+			b.prepareRemoval(i)
 			continue
 		}
 		v, r := p.parse(i.text)

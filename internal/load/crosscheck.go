@@ -20,6 +20,7 @@ type committed struct {
 	outside  []string
 	hpii     []string
 	localIDs []string
+	removal  bool // the resource is removed; it has none of the above but its name
 }
 
 // warning returns a warning about the resource.
@@ -45,8 +46,10 @@ type crossChecks struct {
 	pendingCount int
 	sequence     int
 	origins      map[origin]*origin
+	removed      map[uint64]int // the sequence at which the load has removed a resource
 	hpii         owners
 	localIDs     owners
+	dangling     danglingSummary
 }
 
 // pendingRef is a reference whose target the directory does not have yet. It is small, since
@@ -68,7 +71,7 @@ type origin struct {
 }
 
 func newCrossChecks(directory Directory) *crossChecks {
-	return &crossChecks{directory: directory, maxPending: maxPending, seed: maphash.MakeSeed(), pending: map[uint64]*pendingRef{}, hpii: owners{}, localIDs: owners{}}
+	return &crossChecks{directory: directory, maxPending: maxPending, seed: maphash.MakeSeed(), pending: map[uint64]*pendingRef{}, removed: map[uint64]int{}, hpii: owners{}, localIDs: owners{}}
 }
 
 // check checks resources that were just committed and reports warnings in the order of the
@@ -80,8 +83,16 @@ func (c *crossChecks) check(ctx context.Context, list []committed, report func(R
 	}
 	for i := range list {
 		l := &list[i]
+		if l.removal {
+			c.remove(l)
+			continue
+		}
 		c.resolve(l)
 		for _, w := range l.warnings {
+			if w.kind == Dangling {
+				member, _, _ := strings.Cut(w.reason, ":")
+				c.dangling.add(l, member, aURN)
+			}
 			if err := report(l.warning(w.kind, w.reason)); err != nil {
 				return err
 			}
@@ -132,6 +143,16 @@ func (c *crossChecks) presentTargets(ctx context.Context, list []committed) (map
 	return present, nil
 }
 
+// maxRemoved bounds the memory for removed resources, about 10 bytes each.
+const maxRemoved = 1 << 20
+
+// remove remembers that a resource was removed: the references that it had are no longer dangling.
+func (c *crossChecks) remove(l *committed) {
+	if len(c.pending) > 0 && len(c.removed) < maxRemoved {
+		c.removed[c.hash(fhir.Reference{Type: l.t.String(), ID: l.id})] = c.sequence
+	}
+}
+
 // resolve removes the pending references to a resource.
 func (c *crossChecks) resolve(l *committed) {
 	if len(c.pending) == 0 {
@@ -178,6 +199,10 @@ func (c *crossChecks) reportDangling(report func(Rejected) error) error {
 	slices.SortFunc(dangling, func(x, y *pendingRef) int { return x.sequence - y.sequence })
 	for _, ref := range dangling {
 		l := committed{file: ref.origin.file, line: ref.line, t: ref.origin.t, id: ref.id}
+		if ref.sequence <= c.removed[c.hash(fhir.Reference{Type: l.t.String(), ID: l.id})] {
+			continue
+		}
+		c.dangling.add(&l, ref.origin.member, ref.origin.to)
 		if err := report(l.warning(Dangling, ref.origin.member+": the "+ref.origin.to+" it refers to is not in the directory")); err != nil {
 			return err
 		}

@@ -22,6 +22,10 @@ const NotEvaluated Kind = "condition of an entry not evaluated"
 func (b *batch) prepareEntry(ctx context.Context, p *preparer, i item, e *fastjson.Value, path string, urls *fullURLs) {
 	aliases := entryNames(e)
 	resource := e.Get("resource")
+	if p.changes && string(e.GetStringBytes("request", "method")) == "DELETE" {
+		b.prepareDelete(p, i, e, aliases, path)
+		return
+	}
 	if e.Type() != fastjson.TypeObject || resource == nil || resource.Type() != fastjson.TypeObject {
 		b.refuseEmptyEntry(i, e, aliases, path)
 		return
@@ -32,7 +36,11 @@ func (b *batch) prepareEntry(ctx context.Context, p *preparer, i item, e *fastjs
 		b.refuseValue(i, resource, aliases, index.Suppressed, r)
 		return
 	}
-	if r := checkEntry(p.resolver.bases, e, urls); r != nil {
+	r := checkEntry(p.resolver.bases, e, urls)
+	if r == nil && p.changes {
+		r = checkChange(e)
+	}
+	if r != nil {
 		b.refuseValue(i, resource, aliases, 0, r.within(path))
 		return
 	}
@@ -53,8 +61,14 @@ func (p *preparer) giveID(e *fastjson.Value) {
 func (b *batch) refuseEmptyEntry(i item, e *fastjson.Value, aliases []candidate, path string) {
 	r := refuse(BadEntry, "the entry has no resource: write one")
 	if string(e.GetStringBytes("request", "method")) == "DELETE" {
-		r = refuse(BadEntry, "the entry has no resource and deletes one: a load cannot delete resources")
+		r = refuse(BadEntry, "the entry deletes a resource: a load removes resources only with --changes")
 	}
+	b.refuseUnfilledEntry(i, e, aliases, r.within(path))
+}
+
+// refuseUnfilledEntry refuses an entry without a resource under the name that it gives, for a
+// reason.
+func (b *batch) refuseUnfilledEntry(i item, e *fastjson.Value, aliases []candidate, r *Refusal) {
 	var named candidate
 	if n := len(aliases); n > 0 { // the last one is that of the request
 		named, aliases = aliases[n-1], aliases[:n-1]
@@ -62,7 +76,7 @@ func (b *batch) refuseEmptyEntry(i item, e *fastjson.Value, aliases []candidate,
 	} else if to, err := fhir.ParseReference(string(e.GetStringBytes("request", "url"))); err == nil {
 		named = candidate{typeName: to.Type, id: to.ID} // of a type that the directory does not hold
 	}
-	b.refuseEach(i, named, append(findCandidates(e.MarshalTo(nil)), aliases...), r.within(path))
+	b.refuseEach(i, named, append(findCandidates(e.MarshalTo(nil)), aliases...), r)
 }
 
 // checkEntry checks the fullUrl and the request of an entry with a resource. bases are the
@@ -153,13 +167,20 @@ func differs(reference, typeName, id string) string {
 
 // unevaluated returns a warning for each condition of the request of an entry.
 func unevaluated(e *fastjson.Value, path string) (found []warning) {
-	request := e.Get("request")
-	for _, name := range []string{"ifNoneMatch", "ifModifiedSince", "ifMatch", "ifNoneExist"} {
-		if request.Exists(name) {
-			found = append(found, warning{NotEvaluated, path + ".request." + name + ": a load does not evaluate conditions: the resource was loaded in any case"})
-		}
+	for _, name := range conditions(e) {
+		found = append(found, warning{NotEvaluated, path + ".request." + name + ": a load does not evaluate conditions: the resource was loaded in any case"})
 	}
 	return found
+}
+
+// conditions returns the names of the conditions of the request of an entry.
+func conditions(e *fastjson.Value) (names []string) {
+	for _, name := range []string{"ifNoneMatch", "ifModifiedSince", "ifMatch", "ifNoneExist"} {
+		if e.Exists("request", name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // suppressedOutsideResource reports whether an entry has the suppressed extension outside

@@ -18,10 +18,12 @@ const OtherFormat Kind = "file of another format"
 
 // foreignReasons are the reasons for which inputs of other formats are refused, once each.
 var foreignReasons = map[format]string{
-	jsonArray: "this is a JSON array: write one resource on each line (NDJSON), or a Bundle",
-	xmlText:   "this is XML or HTML: a load reads FHIR in JSON: convert it",
-	csvText:   "this is a table (CSV): a load reads FHIR in JSON: convert each row to a resource",
-	utf16Text: "this is UTF-16: a load reads UTF-8: convert it",
+	changeLines:  "this is a list of changes: use --changes to apply it",
+	removalLines: "this is a list of removed resources: use --changes to remove them",
+	jsonArray:    "this is a JSON array: write one resource on each line (NDJSON), or a Bundle",
+	xmlText:      "this is XML or HTML: a load reads FHIR in JSON: convert it",
+	csvText:      "this is a table (CSV): a load reads FHIR in JSON: convert each row to a resource",
+	utf16Text:    "this is UTF-16: a load reads UTF-8: convert it",
 }
 
 var byteOrderMark = []byte("\xef\xbb\xbf")

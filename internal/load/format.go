@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"regexp"
+
+	"muster/internal/fhir"
 )
 
 // format is the layout of an input.
@@ -16,7 +18,9 @@ const (
 	jsonText               // JSON values over several lines
 	bundle                 // the same, but the first value is a Bundle, which is read entry by entry
 
-	jsonArray // these and the following are refused as a whole (foreign.go)
+	changeLines  // a list of changes (changelist.go)
+	removalLines // a list of Type/id (removal.go). Both are refused as a whole if the load applies no changes
+	jsonArray    // these and the following are refused as a whole (foreign.go)
 	xmlText
 	csvText
 	utf16Text
@@ -40,6 +44,13 @@ func formatOf(head []byte, whole bool) format {
 	line, rest, ended := bytes.Cut(head, []byte("\n"))
 	line = bytes.TrimRight(line, " \t\r")
 	inside, objectMayFollow := openAt(line)
+	switch {
+	case !ended && !whole:
+	case isChangeLine(line):
+		return changeLines
+	case isRemovalLine(line):
+		return removalLines
+	}
 	if len(line) == 0 || (ended || whole) && !inside {
 		return ndjson
 	}
@@ -60,6 +71,21 @@ func formatOf(head []byte, whole bool) format {
 		return bundle
 	}
 	return jsonText
+}
+
+// isChangeLine reports whether a line is one of a list of changes.
+func isChangeLine(line []byte) bool {
+	var one struct {
+		changeLine
+		ResourceType *string
+	}
+	return json.Unmarshal(line, &one) == nil && one.Op != "" && one.Type != "" && one.ID != "" && one.ResourceType == nil
+}
+
+// isRemovalLine reports whether a line is one of a list of removals. One with an unknown type is.
+func isRemovalLine(line []byte) bool {
+	_, err := fhir.ParseReference(string(line))
+	return err == nil
 }
 
 // startsDocument reports whether the head of an input is the start of a JSON value, or a

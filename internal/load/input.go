@@ -25,6 +25,8 @@ type Input struct {
 	// Again reports that Open can be called several times, for the same bytes. Otherwise an
 	// input that is a Bundle is copied to a temporary file.
 	Again bool
+
+	folder string // of a file; empty for other inputs
 }
 
 // Skipped is a file or a folder below a folder that is loaded. It is not read.
@@ -40,6 +42,17 @@ func FromReader(name string, r io.Reader) Input {
 // files named after types are in loading order (see sortByType). All others are in skipped.
 // "-" is stdin. A path that does not exist is an error.
 func Inputs(paths []string, stdin io.Reader) (inputs []Input, skipped []Skipped, err error) {
+	return inputsOf(paths, stdin, false)
+}
+
+// ChangeInputs returns the inputs of a load that applies changes. Unlike [Inputs], it returns
+// also lists of removals below a folder, and for a folder with a list of changes only that
+// list, since that stands for the files beside it.
+func ChangeInputs(paths []string, stdin io.Reader) (inputs []Input, skipped []Skipped, err error) {
+	return inputsOf(paths, stdin, true)
+}
+
+func inputsOf(paths []string, stdin io.Reader, changes bool) (inputs []Input, skipped []Skipped, err error) {
 	for _, path := range paths {
 		if path == "-" {
 			inputs = append(inputs, FromReader("standard input", stdin))
@@ -53,7 +66,7 @@ func Inputs(paths []string, stdin io.Reader) (inputs []Input, skipped []Skipped,
 			inputs = append(inputs, fromFile(path, info))
 			continue
 		}
-		f := folder{root: path + string(filepath.Separator)} // also follows a symbolic link
+		f := folder{root: path + string(filepath.Separator), changes: changes} // also follows a symbolic link
 		if err := filepath.WalkDir(f.root, f.visit); err != nil {
 			return nil, nil, fmt.Errorf("load %s: %w", path, err)
 		}
@@ -69,16 +82,28 @@ func Inputs(paths []string, stdin io.Reader) (inputs []Input, skipped []Skipped,
 // folder collects the data files below a folder.
 type folder struct {
 	root    string
+	changes bool // see ChangeInputs
 	inputs  []Input
 	skipped []Skipped
 }
 
 // visit is an [fs.WalkDirFunc].
 func (f *folder) visit(path string, entry fs.DirEntry, err error) error {
-	if err != nil || path == f.root {
+	if err != nil {
 		return err
 	}
-	if reason := skipReason(path, entry); reason != "" {
+	if f.changes && entry.IsDir() {
+		if list := changeListIn(path); list != "" {
+			if err := f.add(list, entry); err != nil {
+				return err
+			}
+			return fs.SkipDir
+		}
+	}
+	if path == f.root {
+		return nil
+	}
+	if reason := f.skipReason(path, entry); reason != "" {
 		f.skipped = append(f.skipped, Skipped{path, reason})
 		if entry.IsDir() {
 			return fs.SkipDir
@@ -88,6 +113,11 @@ func (f *folder) visit(path string, entry fs.DirEntry, err error) error {
 	if entry.IsDir() {
 		return nil
 	}
+	return f.add(path, entry)
+}
+
+// add adds the file of a path, which entry is or is the folder of.
+func (f *folder) add(path string, entry fs.DirEntry) error {
 	info, err := os.Stat(path) // follows symbolic links
 	switch {
 	case err != nil && entry.Type()&fs.ModeSymlink != 0:
@@ -117,7 +147,7 @@ func (f *folder) errEmpty(path string) error {
 // and the names beside it. The content of a file decides how it is read. A generated
 // directory has files that are not its first state: later changes, which may remove what
 // the first state has, and lists for tests.
-func skipReason(path string, entry fs.DirEntry) string {
+func (f *folder) skipReason(path string, entry fs.DirEntry) string {
 	name := strings.ToLower(entry.Name())
 	plain := strings.TrimSuffix(name, ".gz")
 	beside := func(sibling string) string { return filepath.Join(filepath.Dir(path), sibling) }
@@ -126,7 +156,7 @@ func skipReason(path string, entry fs.DirEntry) string {
 		return "hidden"
 	case entry.IsDir():
 		if name == "delta" && isGenerated(beside(manifestName)) {
-			return "later changes of the generated directory: name a folder in it to apply them"
+			return "later changes of the generated directory: name it with --changes to apply them"
 		}
 		if name == "truth" && isGenerated(beside(manifestName)) {
 			return "lists for tests of the generated directory"
@@ -134,8 +164,13 @@ func skipReason(path string, entry fs.DirEntry) string {
 		return ""
 	case plain == manifestName:
 		return "the manifest of an export or of a generated directory"
-	case name == "changes.jsonl" && exists(beside("removed.ids")):
-		return "a list of changes of a generated directory"
+	case plain == changeListName && exists(beside(removalListName)):
+		return "a list of changes of a generated directory: use --changes to apply it"
+	case plain == removalListName:
+		if f.changes {
+			return ""
+		}
+		return "a list of removed resources: use --changes to remove them"
 	case strings.HasSuffix(plain, ".json"), strings.HasSuffix(plain, ".jsonl"), strings.HasSuffix(plain, ".ndjson"):
 		return ""
 	case strings.HasSuffix(plain, ".xml"):
@@ -195,7 +230,7 @@ func fileType(path string) fhir.Type {
 }
 
 func fromFile(path string, info fs.FileInfo) Input {
-	in := Input{Name: path, Size: -1, Open: func() (io.ReadCloser, error) { return os.Open(path) }}
+	in := Input{Name: path, Size: -1, folder: filepath.Dir(path), Open: func() (io.ReadCloser, error) { return os.Open(path) }}
 	if info.Mode().IsRegular() { // a pipe can be read once
 		in.Size, in.Again = info.Size(), true
 	}

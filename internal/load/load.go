@@ -19,6 +19,7 @@ import (
 type Config struct {
 	Directory Directory
 	Extractor *index.Extractor
+	Changes   bool     // apply changes: lists of changes and of removals, and DELETE in Bundles
 	KeepMeta  bool     // keep meta.lastUpdated of the source. Defaults to the commit time
 	Strict    bool     // refuse resources with warnings, except those that are tolerated ([Kind.Tolerated])
 	Rejects   Rejecter // receives refusals. Optional
@@ -72,9 +73,16 @@ type Summary struct {
 	Created   int64
 	Updated   int64
 	Unchanged int64
+	Removed   int64
+	Absent    int64 // removals of resources that the directory does not have
 	Refused   map[Kind]int64
 	Notices   []string       // problems of inputs that were read all the same, a line each; set at the end of [Run]
 	Warned    map[Kind]int64 // a resource may have several warnings
+
+	// Dangling groups the references whose targets the directory does not have at the end of
+	// the load, the largest group first, in at most 100 groups and one without names for all
+	// others.
+	Dangling []DanglingGroup
 
 	// Outside counts the references to other servers by the base URL of the server. It lists
 	// at most 100 servers; the others are counted under the empty text.
@@ -106,8 +114,8 @@ func (s *Summary) addOutside(server string) {
 	s.Outside[server]++
 }
 
-// Loaded returns the number of resources that were not refused.
-func (s Summary) Loaded() int64 { return s.Created + s.Updated + s.Unchanged }
+// Loaded returns the number of resources that were not refused, with removals.
+func (s Summary) Loaded() int64 { return s.Created + s.Updated + s.Unchanged + s.Removed + s.Absent }
 
 // RefusedTotal returns the number of refusals.
 func (s Summary) RefusedTotal() int64 { return total(s.Refused) }
@@ -144,7 +152,7 @@ func Run(ctx context.Context, c Config, inputs []Input) (Summary, error) {
 	buffers := newBufferPool()
 	var read inputResult
 	group.Go(func() (err error) {
-		read, err = awaitInputs(ctx, inputs, buffers, work, order)
+		read, err = awaitInputs(ctx, &inputReader{changes: c.Changes}, inputs, buffers, work, order)
 		return err
 	})
 	for range workers {
@@ -168,12 +176,11 @@ type inputResult struct {
 
 // awaitInputs reads the inputs into batches. When ctx ends, it does not wait for the input that
 // is being read, which may be a terminal, nor for the text that is being searched.
-func awaitInputs(ctx context.Context, inputs []Input, buffers bufferPool, work, order chan<- *batch) (inputResult, error) {
+func awaitInputs(ctx context.Context, reader *inputReader, inputs []Input, buffers bufferPool, work, order chan<- *batch) (inputResult, error) {
 	result := make(chan inputResult, 1)
 	go func() {
 		defer close(work)
 		defer close(order)
-		reader := &inputReader{}
 		broken, err := readInputs(ctx, reader, inputs, buffers, work, order)
 		result <- inputResult{reader.notices, broken, err}
 	}()
@@ -302,7 +309,9 @@ func (l *loader) commitAll(ctx context.Context, order <-chan *batch) error {
 	if err := failpoint.Inject(ctx, "load.written"); err != nil {
 		return err
 	}
-	return l.checks.reportDangling(l.warn)
+	err := l.checks.reportDangling(l.warn)
+	l.summary.Dangling = l.checks.dangling.list()
+	return err
 }
 
 // warn counts and reports a warning.
@@ -407,6 +416,10 @@ func (l *loader) count(changes []store.Change, outcomes []store.Outcome) {
 			l.summary.Updated++
 		case store.Unchanged:
 			l.summary.Unchanged++
+		case store.Removed:
+			l.summary.Removed++
+		case store.Absent:
+			l.summary.Absent++
 		}
 	}
 }

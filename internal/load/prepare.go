@@ -20,6 +20,7 @@ type preparer struct {
 	rules    *rules
 	keepMeta bool
 	strict   bool
+	changes  bool       // entries of Bundles may delete resources
 	buffers  bufferPool // receives the text buffers of prepared batches
 
 	validator strictjson.Validator
@@ -53,7 +54,7 @@ func compileRules() (*rules, error) {
 // preparer returns a preparer for the resources of one load.
 func (c Config) preparer(r *rules, buffers bufferPool) *preparer {
 	return &preparer{
-		writer: writer{extractor: c.Extractor}, rules: r, keepMeta: c.KeepMeta, strict: c.Strict, buffers: buffers,
+		writer: writer{extractor: c.Extractor}, rules: r, keepMeta: c.KeepMeta, strict: c.Strict, changes: c.Changes, buffers: buffers,
 		resolver: referenceResolver{bases: c.Extractor.Bases()}, checker: checker{shapes: r.shapes},
 		validator: newValidator(),
 	}

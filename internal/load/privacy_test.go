@@ -29,29 +29,40 @@ const base = "http://localhost:8080/fhir"
 
 // both runs a test on a new directory in each database.
 func both(t *testing.T, test func(*testing.T, *directory)) {
+	t.Run("sqlite", func(t *testing.T) { oneDatabase(t, test) })
+	t.Run("postgres", func(t *testing.T) {
+		registry := readRegistry(t)
+		s, _, err := stores.Postgres(t.Context(), pgtest.Database(t), base, registry)
+		on(t, s, err, registry, test)
+	})
+}
+
+// oneDatabase runs a test on a new directory in SQLite.
+func oneDatabase(t *testing.T, test func(*testing.T, *directory)) {
+	registry := readRegistry(t)
+	s, _, err := stores.SQLite(t.Context(), t.TempDir(), base, registry)
+	on(t, s, err, registry, test)
+}
+
+func readRegistry(t *testing.T) *conformance.Registry {
 	registry, err := conformance.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return registry
+}
+
+// on runs a test on a store that was opened with an error or without.
+func on(t *testing.T, s store.Store, err error, registry *conformance.Registry, test func(*testing.T, *directory)) {
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
 	extractor, err := index.NewExtractor(registry, base)
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := func(t *testing.T, s store.Store, err error) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		test(t, &directory{t, s, extractor})
-	}
-	t.Run("sqlite", func(t *testing.T) {
-		s, _, err := stores.SQLite(t.Context(), t.TempDir(), base, registry)
-		run(t, s, err)
-	})
-	t.Run("postgres", func(t *testing.T) {
-		s, _, err := stores.Postgres(t.Context(), pgtest.Database(t), base, registry)
-		run(t, s, err)
-	})
+	test(t, &directory{t, s, extractor})
 }
 
 // directory is the target of loads.

@@ -26,12 +26,14 @@ type piece struct {
 	urls      *fullURLs // of the Bundle of an entry
 	refusal   *Refusal
 	candidate *candidate // the refused resource, if there is no text
+	removal   bool       // the text names a resource that is removed, as Type/id
 	part      bool       // of a refusal: the resources in the text are refused with other lines
 }
 
 // inputReader reads inputs one after the other and calls emit for each piece.
 type inputReader struct {
 	emit      func(piece) error
+	changes   bool  // lists of changes and of removals are read, otherwise refused
 	bytesRead int64 // of all inputs so far, before decompression
 
 	urls    []*fullURLs // of the Bundles that follow in an input that is read entry by entry
@@ -82,7 +84,16 @@ func (s *inputReader) readInput(ctx context.Context, in Input) error {
 	}
 	buffered := bufio.NewReaderSize(plain, peekSize)
 	head, _ := buffered.Peek(peekSize)
-	switch f := formatOf(head, len(head) < peekSize); f {
+	f := formatOf(head, len(head) < peekSize)
+	if s.changes {
+		switch f {
+		case changeLines:
+			return s.readChangeList(in, buffered)
+		case removalLines:
+			return s.readRemovals(in.Name, buffered)
+		}
+	}
+	switch f {
 	case bundle:
 		return s.readBundlesTwice(ctx, in, buffered)
 	case jsonText:

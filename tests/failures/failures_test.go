@@ -54,7 +54,9 @@ type environment struct {
 	postgres *pgtest.Server
 	database string
 	mounts   []string
-	path     string // PATH without the limits of breakDisk
+
+	breakable string // the disk that breakDisk can break
+	path      string // PATH without the limits of breakDisk
 
 	undamaged func() // restores the pages that a script has damaged
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,8 +29,7 @@ const noRealDisks = "MUSTER_TEST_NO_REAL_DISKS"
 
 // realDisk mounts a file system of the kind that servers have, on a file. Its errors make it
 // read-only, which no other command of mount does while a program has files open for writing. Many
-// containers have no loop devices: the folder is then a plain one, and breakDisk lets the kernel
-// refuse all writes to files.
+// containers have no loop devices: breakDisk then lets the kernel refuse all writes to files.
 func (e *environment) realDisk(ts *testscript.TestScript, args []string) {
 	dir, image := ts.MkAbs(args[0]), ts.MkAbs(args[0]+".disk")
 	ts.Check(os.MkdirAll(dir, 0o700))
@@ -44,11 +42,26 @@ func (e *environment) realDisk(ts *testscript.TestScript, args []string) {
 	if err == nil {
 		err = mountImage(ts, image, dir)
 	}
+	var trigger *os.File
+	if err == nil {
+		e.mounts = append(e.mounts, dir)
+		trigger, err = openTrigger(ts, dir)
+	}
 	if err != nil {
-		e.t.Logf("there is no disk in a file here, so the writes of the program are refused instead: %v", err)
+		e.t.Logf("no disk in a file can be broken here, so the writes of the program are refused instead: %v", err)
 		return
 	}
-	e.mounts = append(e.mounts, dir)
+	e.breakable = dir
+	ts.Check(trigger.Close())
+}
+
+// openTrigger opens the file that makes the file system of a folder find an error.
+func openTrigger(ts *testscript.TestScript, dir string) (*os.File, error) {
+	if err := ts.Exec("findmnt", "-no", "SOURCE", dir); err != nil {
+		return nil, err
+	}
+	device := filepath.Base(strings.TrimSpace(ts.ReadFile("stdout")))
+	return os.OpenFile("/sys/fs/ext4/"+device+"/trigger_fs_error", os.O_WRONLY, 0)
 }
 
 func mountImage(ts *testscript.TestScript, image, dir string) error {
@@ -59,7 +72,7 @@ func mountImage(ts *testscript.TestScript, image, dir string) error {
 // of files of the server, and of later programs, to zero, which needs no rights.
 func (e *environment) breakDisk(ts *testscript.TestScript, args []string) {
 	dir := ts.MkAbs(args[0])
-	if !slices.Contains(e.mounts, dir) {
+	if e.breakable != dir {
 		var limit unix.Rlimit
 		ts.Check(unix.Prlimit(e.server.PID(), unix.RLIMIT_FSIZE, nil, &limit))
 		limit.Cur = 0
@@ -71,15 +84,16 @@ func (e *environment) breakDisk(ts *testscript.TestScript, args []string) {
 		ts.Setenv("PATH", limited+string(filepath.ListSeparator)+e.path)
 		return
 	}
-	ts.Check(ts.Exec("findmnt", "-no", "SOURCE", dir))
-	device := filepath.Base(strings.TrimSpace(ts.ReadFile("stdout")))
-	ts.Check(os.WriteFile("/sys/fs/ext4/"+device+"/trigger_fs_error", []byte("an error for a test"), 0))
+	trigger, err := openTrigger(ts, dir)
+	ts.Check(err)
+	_, err = trigger.WriteString("an error for a test")
+	ts.Check(errors.Join(err, trigger.Close()))
 }
 
 // repairDisk unmounts the disk, which no process may use, checks it and mounts it again.
 func (e *environment) repairDisk(ts *testscript.TestScript, args []string) {
 	dir, image := ts.MkAbs(args[0]), ts.MkAbs(args[0]+".disk")
-	if !slices.Contains(e.mounts, dir) {
+	if e.breakable != dir {
 		ts.Setenv("PATH", e.path)
 		return
 	}

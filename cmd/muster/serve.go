@@ -46,6 +46,7 @@ type serveCmd struct {
 	Lease        time.Duration  `default:"${lease}" help:"Time after which another server takes over the work of a server that has stopped responding (${default})."`
 	PollLimit    string         `default:"enforce" enum:"enforce,warn,off" help:"Handling of polls that arrive before Retry-After: enforce (429), warn (log) or off (${default})."`
 	PollInterval time.Duration  `default:"0s" help:"Retry-After of polls; 0 adapts it to the time left. The national service uses 120s (${default})."`
+	RemovalList  string         `default:"output" enum:"output,extension,off" help:"Where the manifest of an export with _since lists the removal List, which has the identifiers of resources that were suppressed since: in output, in extension, or nowhere (off) (${default})."`
 	PageLife     time.Duration  `default:"${page_life}" help:"Time for which the links to the pages of a search are valid (${default})."`
 	DrainDelay   *time.Duration `help:"Time for which a server that is stopped still accepts requests, while /readyz answers 503 and a proxy sends new ones elsewhere. Defaults to ${drain_delay} with --behind-proxy, and to 0s otherwise."`
 	DrainTimeout time.Duration  `default:"10s" help:"Time that a shutdown then waits for responses in progress (${default})."`
@@ -345,6 +346,7 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 		Suppressed: suppressed,
 		Rules: export.Rules{
 			LenientMissingTypeFilter: compat.MissingTypeFilter, CompatOutputFormat: compat.OutputFormat, ProvenanceTypeTestFilter: compat.ProvenanceType,
+			RemovalList: removalList(c.RemovalList),
 		},
 	})
 	searches := searchset.New(searchset.Config{
@@ -371,6 +373,14 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 		config.Metrics = s.metrics.Handler(s.log)
 	}
 	return server.New(config)
+}
+
+// removalList returns the value of --removal-list.
+func removalList(option string) export.RemovalList {
+	if option == "off" {
+		return export.RemovalListOff
+	}
+	return export.RemovalList(option)
 }
 
 // hosts returns the hosts that requests may be for: those of the base URL and of --listen.

@@ -47,6 +47,12 @@ func (g *generator) add(line []byte) error {
 	return g.open.WriteLine(line)
 }
 
+// end ends the last part and returns all parts.
+func (g *generator) end() ([]store.Part, error) {
+	err := g.cut()
+	return g.parts, err
+}
+
 // cut ends the part that is open.
 func (g *generator) cut() error {
 	if g.open == nil {

@@ -11,6 +11,8 @@ import (
 	"muster/internal/blob"
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
+	"muster/internal/policy"
+	"muster/internal/search/index"
 	"muster/internal/store"
 
 	"github.com/google/go-cmp/cmp"
@@ -72,7 +74,7 @@ func testInterruptedExport(t *testing.T, onPostgres bool) {
 // fillDelta fills the directory so that a delta has parts of all kinds.
 func (b *fixture) fillDelta() {
 	b.fill(30)
-	b.apply(store.Change{Type: fhir.Location, ID: "l3", Remove: true}, store.Change{Type: fhir.Practitioner, ID: "p5", Remove: true})
+	b.apply(remove(fhir.Location, "l3"), remove(fhir.Practitioner, "p5"), identified(fhir.Location, "l7", policy.LocalSystem, "local-7", index.Suppressed))
 }
 
 // withoutTime returns the files of a complete job, without its transaction time. A selection

@@ -9,7 +9,7 @@ import (
 	"muster/internal/store"
 )
 
-// manifest is the completion manifest (MA-01 to MA-08).
+// manifest is the completion manifest (MA-01 to MA-09).
 type manifest struct {
 	TransactionTime     string   `json:"transactionTime"`
 	Request             string   `json:"request"`
@@ -18,6 +18,13 @@ type manifest struct {
 	Deleted             []output `json:"deleted,omitempty"`
 	Error               []output `json:"error"`
 	Message             string   `json:"message,omitempty"`
+
+	Extension *extension `json:"extension,omitempty"`
+}
+
+// extension is the member for what Bulk Data does not define (MA-09).
+type extension struct {
+	RemovalList []output `json:"removalList,omitempty"`
 }
 
 // output is one file.
@@ -30,6 +37,12 @@ type output struct {
 // manifest returns the manifest of a Complete job, generated from its rows. Files are in
 // the order of the types in the request. The same rows give the same bytes.
 func (s *Service) manifest(job store.Job, parts []store.Part) ([]byte, error) {
+	stored, err := readStored(job.Request)
+	if err != nil {
+		return nil, err
+	}
+	request := stored.withoutFilters()
+	var more extension
 	m := manifest{
 		TransactionTime:     job.Time.Format(s.Zone),
 		Request:             s.BaseURL + "/$export",
@@ -39,20 +52,21 @@ func (s *Service) manifest(job store.Job, parts []store.Part) ([]byte, error) {
 	}
 	for _, p := range parts {
 		file := output{Type: p.ResourceType(), URL: s.BaseURL + "/Binary/" + p.File, Count: p.Stored.Count}
-		switch p.Kind {
-		case store.PartRemoved:
+		switch {
+		case p.Kind == store.PartRemoved:
 			m.Deleted = append(m.Deleted, file)
-		case store.PartOutcomes:
+		case p.Kind == store.PartOutcomes:
 			m.Error = append(m.Error, file)
+		case p.Kind == store.PartList && request.RemovalList == RemovalListExtension:
+			more.RemovalList = append(more.RemovalList, file)
 		default:
 			m.Output = append(m.Output, file)
 		}
 	}
-	message, err := message(job, len(parts) == 0)
-	if err != nil {
-		return nil, err
+	if len(more.RemovalList) > 0 {
+		m.Extension = &more
 	}
-	m.Message = message
+	m.Message = message(job.ID, request, len(parts) == 0)
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
@@ -63,19 +77,16 @@ func (s *Service) manifest(job store.Job, parts []store.Part) ([]byte, error) {
 }
 
 // message returns the text for the client in the manifest: that the export is empty
-// (MA-06), and which resources were left out. It is "" if there is nothing to say.
-func message(job store.Job, empty bool) (string, error) {
-	request, err := readStored(job.Request)
-	if err != nil {
-		return "", err
-	}
+// (MA-06), and which resources were left out without being named in a removal List. It is "" if
+// there is nothing to say.
+func message(jobID string, r Request, empty bool) string {
 	var sentences []string
 	if empty {
-		sentences = append(sentences, "Export complete, but no data to generate report for job instance: "+job.ID)
+		sentences = append(sentences, "Export complete, but no data to generate report for job instance: "+jobID)
 	}
-	if request.WithoutSuppressed {
+	if r.WithoutSuppressed && !r.hasRemovalList() {
 		sentences = append(sentences, "Suppressed resources are left out, because this client is not authenticated. "+
 			"A copy that was made earlier may still hold resources that were suppressed since.")
 	}
-	return strings.Join(sentences, ". "), nil
+	return strings.Join(sentences, ". ")
 }

@@ -41,6 +41,9 @@ func ParseRequest(body []byte, c *search.Compiler, r Rules, may policy.Suppresse
 		return Request{}, issues
 	}
 	request := Request{Since: asked.since, WithoutSuppressed: asked.since != nil && !may.InDeltas()}
+	if request.updatesCopy() {
+		request.RemovalList = r.RemovalList
+	}
 	request.Filters, issues = asked.compile(c, search.Export{
 		Rules: policy.FilterRules{RefuseTypeTest: !r.ProvenanceTypeTestFilter}, May: may,
 		Since: request.Since, WithoutSuppressed: request.WithoutSuppressed,

@@ -130,6 +130,17 @@ func TestManifest(t *testing.T) {
 		"removals alone": {"MA-06 MA-08", `{"filters":[],"since":1}`, []store.Part{kind(store.PartRemoved, "b", 3)},
 			`{"transactionTime":"2026-03-01T20:30:00.125+11:00","request":"http://localhost:8080/fhir/$export","requiresAccessToken":true,"output":[],"deleted":[` +
 				`{"type":"Bundle","url":"http://localhost:8080/fhir/Binary/b","count":3}],"error":[]}`},
+		"a removal List": {"RM-01 RM-04 MA-11", `{"filters":[],"since":1000000000000,"withoutSuppressed":true,"removalList":"output"}`, []store.Part{part(fhir.Practitioner, "a", 2), kind(store.PartList, "b", 1), kind(store.PartRemoved, "c", 3)},
+			`{"transactionTime":"2026-03-01T20:30:00.125+11:00","request":"http://localhost:8080/fhir/$export","requiresAccessToken":true,"output":[` +
+				`{"type":"Practitioner","url":"http://localhost:8080/fhir/Binary/a","count":2},` +
+				`{"type":"List","url":"http://localhost:8080/fhir/Binary/b","count":1}],"deleted":[` +
+				`{"type":"Bundle","url":"http://localhost:8080/fhir/Binary/c","count":3}],"error":[]}`},
+		"a removal List as an extension": {"RM-04 MA-09 MA-11", `{"filters":[],"since":1000000000000,"removalList":"extension"}`, []store.Part{kind(store.PartList, "b", 1)},
+			`{"transactionTime":"2026-03-01T20:30:00.125+11:00","request":"http://localhost:8080/fhir/$export","requiresAccessToken":true,"output":[],"error":[],` +
+				`"extension":{"removalList":[{"type":"List","url":"http://localhost:8080/fhir/Binary/b","count":1}]}}`},
+		"a removal List without entries": {"MA-06 MA-07", `{"filters":[],"since":1000000000000,"withoutSuppressed":true,"removalList":"output"}`, []store.Part{part(fhir.Practitioner, "a", 2)},
+			`{"transactionTime":"2026-03-01T20:30:00.125+11:00","request":"http://localhost:8080/fhir/$export","requiresAccessToken":true,"output":[` +
+				`{"type":"Practitioner","url":"http://localhost:8080/fhir/Binary/a","count":2}],"error":[]}`},
 		"no data": {"MA-06", `{"filters":[]}`, nil,
 			`{"transactionTime":"2026-03-01T20:30:00.125+11:00","request":"http://localhost:8080/fhir/$export","requiresAccessToken":true,"output":[],"error":[],` +
 				`"message":"Export complete, but no data to generate report for job instance: job-1"}`},

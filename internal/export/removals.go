@@ -13,12 +13,12 @@ const maxDeletes = 1000
 // addRemovals generates the parts of the removals since _since: transaction Bundles that delete
 // what was removed, and not created again (MA-08). The filters do not matter: what a removed
 // resource was like is not known any more.
-func (x *selector) addRemovals(ctx context.Context) error {
+func (x *selector) addRemovals(ctx context.Context) (err error) {
 	if !x.request.updatesCopy() {
 		return nil
 	}
 	out := newGenerator(store.PartRemoved, x.partBytes)
-	bundle := deleteBundle{time: x.snapshot.Time()}
+	bundle := deleteBundle{time: x.time}
 	write := func() error {
 		x.count()
 		return out.add(bundle.line())
@@ -45,11 +45,8 @@ func (x *selector) addRemovals(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := out.cut(); err != nil {
-		return err
-	}
-	x.parts = append(x.parts, out.parts...)
-	return nil
+	x.removed, err = out.end()
+	return err
 }
 
 // deleteBundle is a transaction Bundle that deletes resources.

@@ -50,6 +50,7 @@ type parsedManifest struct {
 	Deleted         []output
 	Error           []output
 	Message         string
+	Extension       struct{ RemovalList []output }
 	time            fhir.Instant
 }
 

@@ -10,6 +10,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/policy"
 	"muster/internal/search"
+	"muster/internal/search/plan"
 )
 
 // Request is a valid kick-off: one filter for each type, in the order of the types in the
@@ -21,6 +22,12 @@ type Request struct {
 	// WithoutSuppressed excludes suppressed resources from a delta. A full export only holds
 	// those that a filter asks for.
 	WithoutSuppressed bool
+
+	// RemovalList says where the manifest lists the removal List of a delta. Other exports have
+	// none.
+	RemovalList RemovalList
+	// suppressed are the plans of what the removal List names. [Service.request] sets them.
+	suppressed []plan.Plan
 }
 
 // firstSince is the earliest _since that a client can have got from an export.
@@ -44,10 +51,15 @@ type Rules struct {
 	// ProvenanceTypeTestFilter accepts Provenance?target.resolve().as(Type), the
 	// form of the guide's example (A-13).
 	ProvenanceTypeTestFilter bool
+	// RemovalList says where manifests list the removal List (RM-04). Defaults to
+	// RemovalListOff.
+	RemovalList RemovalList
 }
 
 // DefaultRules returns the rules of the guide.
-func DefaultRules() Rules { return Rules{ProvenanceTypeTestFilter: true} }
+func DefaultRules() Rules {
+	return Rules{ProvenanceTypeTestFilter: true, RemovalList: RemovalListOutput}
+}
 
 // storedRequest is the JSON of a request in the row of its job.
 type storedRequest struct {
@@ -55,7 +67,8 @@ type storedRequest struct {
 	Since   *fhir.Instant `json:"since,omitempty"` // ms since 1970; absent for a full export
 	Base    string        `json:"base,omitempty"`  // base URL at the kick-off, which filters may contain
 
-	WithoutSuppressed bool `json:"withoutSuppressed,omitempty"`
+	WithoutSuppressed bool        `json:"withoutSuppressed,omitempty"`
+	RemovalList       RemovalList `json:"removalList,omitempty"`
 
 	// Checksum is that of the JSON without it, in hex. Jobs of older programs have none.
 	Checksum string `json:"checksum,omitempty"`
@@ -71,7 +84,7 @@ func (r storedRequest) sum() (string, error) {
 // encode returns the request for the row of its job. base is the base URL of the server. The
 // server that does the work may have another one.
 func (r Request) encode(base string) ([]byte, error) {
-	stored := storedRequest{Since: r.Since, Base: base, WithoutSuppressed: r.WithoutSuppressed}
+	stored := storedRequest{Since: r.Since, Base: base, WithoutSuppressed: r.WithoutSuppressed, RemovalList: r.RemovalList}
 	for _, f := range r.Filters {
 		stored.Filters = append(stored.Filters, f.Text())
 	}
@@ -80,6 +93,11 @@ func (r Request) encode(base string) ([]byte, error) {
 		return nil, err
 	}
 	return json.Marshal(stored)
+}
+
+// withoutFilters returns the request without its filters.
+func (r storedRequest) withoutFilters() Request {
+	return Request{Since: r.Since, WithoutSuppressed: r.WithoutSuppressed, RemovalList: r.RemovalList}
 }
 
 // StoredParameters returns the filters and _since of the request in the row of a job.
@@ -114,7 +132,7 @@ func decodeRequest(text []byte, c *search.Compiler, may policy.Suppressed) (Requ
 	if stored.Since != nil && !stored.WithoutSuppressed && !may.InDeltas() {
 		return Request{}, errors.New("the export would hold suppressed resources, which this client may no longer see: start a new export")
 	}
-	r := Request{Since: stored.Since, WithoutSuppressed: stored.WithoutSuppressed}
+	r := stored.withoutFilters()
 	c = c.At(stored.Base)
 	for _, text := range stored.Filters {
 		f, err := c.ExportFilter(text, search.Export{May: may, Since: stored.Since, WithoutSuppressed: stored.WithoutSuppressed})
@@ -123,5 +141,6 @@ func decodeRequest(text []byte, c *search.Compiler, may policy.Suppressed) (Requ
 		}
 		r.Filters = append(r.Filters, f)
 	}
-	return r, nil
+	r.suppressed, err = r.planRemovalList(c)
+	return r, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"muster/internal/auth"
@@ -28,15 +29,19 @@ func (s *Service) selectRows(ctx context.Context, c *job.Claim) error {
 	if err != nil {
 		return err
 	}
+	if err := s.addRemovalList(ctx, c.Task.Job.ID, selected); err != nil {
+		return err
+	}
+	parts := selected.parts()
 	if err := failpoint.Inject(ctx, "export.selected"); err != nil {
 		return err
 	}
 	settle, cancel := c.FinishContext(ctx)
 	defer cancel()
-	if err := s.jobs.StoreSelection(settle, c.Task, selected.selections, selected.parts, s.now(), s.expires()); err != nil {
+	if err := s.jobs.StoreSelection(settle, c.Task, selected.selections, parts, s.now(), s.expires()); err != nil {
 		return err
 	}
-	if len(selected.parts) == 0 {
+	if len(parts) == 0 {
 		s.Observer.JobEnded(store.Complete)
 	}
 	return failpoint.Inject(ctx, "export.writing")
@@ -73,7 +78,7 @@ func (s *Service) selectInSlice(ctx context.Context, c *job.Claim, r Request) (_
 	timer := time.AfterFunc(slice, func() { stop(errSliceEnded) })
 	defer timer.Stop()
 	began := time.Now()
-	x := &selector{snapshot: snapshot, request: r, partBytes: s.PartBytes, progress: c.ReportProgress}
+	x := &selector{snapshot: snapshot, time: snapshot.Time(), request: r, partBytes: s.PartBytes, progress: c.ReportProgress}
 	err = x.run(sliced)
 	if err == nil || !interrupted(sliced) {
 		return x, err
@@ -139,6 +144,7 @@ func (s *Service) request(j store.Job) (Request, error) {
 // selector makes the selection of a request, as its snapshot holds it.
 type selector struct {
 	snapshot  store.Snapshot
+	time      fhir.Instant // of the snapshot
 	request   Request
 	partBytes int64             // size of a part
 	progress  func(found int64) // is called with the number of resources found so far
@@ -146,11 +152,22 @@ type selector struct {
 	current    fhir.Type // that it reads now
 	found      int64
 	selections []store.Selection
-	parts      []store.Part
+	suppressed []store.Selection // what the removal List names
+
+	rows, lists, removed []store.Part
 }
 
-// run selects the rows in the order of the types in the request, and then generates the parts
-// that are not of the selection. This is the order in the manifest.
+// parts returns the parts in the order of the manifest.
+func (x *selector) parts() []store.Part {
+	all := slices.Concat(x.rows, x.lists, x.removed)
+	for n := range all {
+		all[n].Number = n + 1
+	}
+	return all
+}
+
+// run reads from the snapshot: it selects the rows in the order of the types in the request, and
+// what the other parts say.
 func (x *selector) run(ctx context.Context) error {
 	x.current = x.request.Filters[0].Plan.Type
 	if err := failpoint.Inject(ctx, "export.selecting"); err != nil {
@@ -159,13 +176,10 @@ func (x *selector) run(ctx context.Context) error {
 	if err := x.selectAll(ctx); err != nil {
 		return err
 	}
-	if err := x.addRemovals(ctx); err != nil {
+	if err := x.selectSuppressed(ctx); err != nil {
 		return err
 	}
-	for n := range x.parts {
-		x.parts[n].Number = n + 1
-	}
-	return nil
+	return x.addRemovals(ctx)
 }
 
 // count counts one more resource.
@@ -193,7 +207,7 @@ func (x *selector) selectAll(ctx context.Context) error {
 			x.selections = append(x.selections, store.Selection{Type: f.Plan.Type, Keys: keys})
 		}
 	}
-	x.parts = cut.parts
+	x.rows = cut.parts
 	return nil
 }
 

@@ -2,6 +2,7 @@ package load
 
 import (
 	"muster/internal/fhir"
+	"muster/internal/policy"
 	"muster/internal/search/index"
 
 	"github.com/google/uuid"
@@ -9,7 +10,7 @@ import (
 )
 
 const (
-	localSystem    = "http://digitalhealth.gov.au/fhir/hcpd/id/hcpd-local-identifier"
+	localSystem    = policy.LocalSystem
 	identifierType = "http://terminology.hl7.org/CodeSystem/v2-0203"
 
 	coverageArea = "http://digitalhealth.gov.au/fhir/hcpd/StructureDefinition/hcpd-service-coverage-area"

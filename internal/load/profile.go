@@ -106,9 +106,9 @@ type profileRule struct {
 
 // Identifier systems and extensions of the rules.
 const (
-	hpiiSystem  = "http://ns.electronichealth.net.au/id/hi/hpii/1.0"
-	hpioSystem  = "http://ns.electronichealth.net.au/id/hi/hpio/1.0"
-	hspoSystem  = "http://ns.electronichealth.net.au/id/hi/hspo/1.0"
+	hpiiSystem  = policy.HPIISystem
+	hpioSystem  = policy.HPIOSystem
+	hspoSystem  = policy.HSPOSystem
 	ahpraSystem = "http://hl7.org.au/id/ahpra-registration-number"
 
 	hcpdDefinitions = "http://digitalhealth.gov.au/fhir/hcpd/"

@@ -103,6 +103,13 @@ func (c *Compiler) Visible(t fhir.Type, ids []string) (plan.Plan, error) {
 	return p.With(plan.IDs(ids)), err
 }
 
+// Changed plans an export of the resources of type t that were committed strictly after since, in
+// any state.
+func (c *Compiler) Changed(t fhir.Type, since fhir.Instant) (plan.Plan, error) {
+	p, err := plan.Build(policy.ForDelta(bound.Query{Type: t}, false), c.set)
+	return p.With(plan.Since{After: since}), err
+}
+
 // onRead returns why a parameter is not allowed in a read, the empty text if it is (RD-06,
 //
 func onRead(t fhir.Type, p query.Param) string {

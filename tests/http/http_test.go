@@ -207,6 +207,8 @@ func setOption(option string, exports *export.Config, searches *searchset.Config
 		searches.Rules.RequireSubstantive = value != "off"
 	case "suppressed":
 		exports.Suppressed.Search = value != "off"
+	case "removal-list":
+		exports.Rules.RemovalList = export.RemovalList(strings.TrimSuffix(value, "off"))
 	case "exposed":
 		exports.Suppressed.Local = value != "yes"
 	case "post":

@@ -1,7 +1,7 @@
 // Package regularfile opens files that must be regular ones. If a named pipe, a socket, a device or
 // a folder has the name of such a file, the functions return an error at once. Package os would
 // wait for the other end of a pipe, without an end and deaf to a context, and reading a device can
-// have an effect. Symbolic links are followed.
+// have an effect. Symbolic links are followed, except by CheckOwn and OpenOwn.
 package regularfile
 
 import (
@@ -53,6 +53,15 @@ func Check(path string) error {
 	return check(path, info)
 }
 
+// CheckOwn is [Check] for a file that only this program creates: a symbolic link is an error.
+func CheckOwn(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil
+	}
+	return check(path, info)
+}
+
 func check(path string, info fs.FileInfo) error {
 	if info.Mode().IsRegular() {
 		return nil
@@ -66,6 +75,12 @@ func Open(path string) (*os.File, error) { return OpenFile(path, os.O_RDONLY, 0)
 // OpenFile is [os.OpenFile] for a regular file, which it may create.
 func OpenFile(path string, flag int, mode fs.FileMode) (*os.File, error) {
 	return open(path, os.Stat, func(flag int) (*os.File, error) { return os.OpenFile(path, flag, mode) }, flag)
+}
+
+// OpenOwn is [OpenFile] for a file that only this program creates: a symbolic link is an error, so
+// that what it leads to is neither read nor overwritten.
+func OpenOwn(path string, flag int, mode fs.FileMode) (*os.File, error) {
+	return open(path, os.Lstat, func(flag int) (*os.File, error) { return os.OpenFile(path, flag|noLinks, mode) }, flag)
 }
 
 // OpenIn is [OpenFile] for a file in a folder. The path of its errors is the name.

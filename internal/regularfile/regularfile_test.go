@@ -48,6 +48,23 @@ func TestOnlyRegularFiles(t *testing.T) {
 		if filepath.IsAbs(name) {
 			delete(ways, "OpenIn")
 		}
+		owned := want
+		if info, err := os.Lstat(name); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			owned = "a link"
+		}
+		f, err := OpenOwn(name, os.O_RDWR, 0)
+		if err == nil {
+			_ = f.Close()
+		}
+		for way, err := range map[string]error{"OpenOwn": err, "CheckOwn": CheckOwn(name)} {
+			if owned == "" || owned == "not exist" {
+				if err != nil && !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("%s of %s: %v", way, name, err)
+				}
+			} else if err == nil || !strings.Contains(err.Error(), owned) {
+				t.Errorf("%s of %s: %v, want %q", way, name, err, owned)
+			}
+		}
 		for way, open := range ways {
 			f, err := open()
 			if f != nil {

@@ -54,7 +54,7 @@ var levels = [][]rule{
 		{"internal/search/query", []string{"internal/fhir"}, "the syntax of searches, without definitions and databases"},
 		{"internal/part", []string{"internal/damage"}, "the format of a part file"},
 		{"internal/blob", []string{"internal/failpoint", "internal/filelock", "internal/oserror", "internal/regularfile"}, "bytes under names"},
-		{"internal/store/sqlite/pagesum", []string{"internal/damage"}, "a file layer of SQLite, without SQL"},
+		{"internal/store/sqlite/pagesum", []string{"internal/damage", "internal/regularfile"}, "a file layer of SQLite, without SQL"},
 		{"internal/report", []string{"internal/fhir", "internal/humanize"}, "reads resources, not a store"},
 	},
 	{

@@ -180,11 +180,127 @@ func TestDamagedLogOfOpenStore(t *testing.T) {
 	}
 }
 
-// TestLostCommits removes the log of directory.db, so that an export is younger than the directory.
+// TestLostLog loses the log of each database after a kill, in a directory whose pairing is still in
+// the logs. Each command refuses the directory and writes nothing, whatever else the loss looks like.
+func TestLostLog(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, dir, time.Now)
+	if _, err := s.FilesOwner(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, s, "first")
+	for _, name := range bothFiles {
+		for how, lose := range map[string]func(t *testing.T, log string) error{
+			"deleted": func(_ *testing.T, log string) error { return os.Remove(log) },
+			"emptied": func(_ *testing.T, log string) error { return os.Truncate(log, 0) },
+			"zeroed": func(_ *testing.T, log string) error {
+				return errors.Join(os.Truncate(log, 0), os.Truncate(log, 100_000))
+			},
+		} {
+			copied := killed(t, dir)
+			if err := lose(t, filepath.Join(copied, name+"-wal")); err != nil {
+				t.Fatal(err)
+			}
+			before := listed(t, copied)
+			words := []string{name + " in " + copied + " has lost what was committed last", name + "-wal is missing or empty"}
+			if how == "zeroed" {
+				words = []string{"the header of " + name + "-wal in " + copied + " is damaged"}
+			}
+			refused(t, copied, append(words, "restore a backup")...)
+			_, err := Inspect(t.Context(), copied, store.Identity{})
+			if kind, _ := damage.KindOf(err); kind != damage.Database {
+				t.Errorf("%s %s: a check: %v", name, how, err)
+			}
+			if created, _, err := RecreateJobs(t.Context(), copied); err == nil || created {
+				t.Errorf("%s %s: new jobs were created: %v", name, how, err)
+			}
+			if after := listed(t, copied); after != before {
+				t.Errorf("%s %s: the refusal has changed files:\n%s\nbefore:\n%s", name, how, after, before)
+			}
+			if name == jobsFile { // what the error says
+				remove(t, copied, jobsFile)
+				if how != "deleted" {
+					remove(t, copied, jobsFile+"-wal")
+				}
+				if created, _, err := RecreateJobs(t.Context(), copied); err != nil || !created {
+					t.Errorf("RecreateJobs: %t, %v", created, err)
+				}
+				if jobs := jobIDs(t, copied); jobs != "" {
+					t.Error("jobs", jobs)
+				}
+			}
+		}
+	}
+}
+
+// listed returns the names and sizes of the databases, logs and marks in a directory.
+func listed(t *testing.T, dir string) (list string) {
+	t.Helper()
+	for _, name := range bothFiles {
+		for _, ending := range []string{"", "-wal", "-synced"} {
+			if info, err := os.Lstat(filepath.Join(dir, name+ending)); err == nil {
+				list += fmt.Sprintln(name+ending, info.Size())
+			}
+		}
+	}
+	return list
+}
+
+// TestLostPairing removes the log and the mark of directory.db before it was in the database that
+// jobs.db belongs to it.
+func TestLostPairing(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, dir, time.Now)
+	if _, err := s.FilesOwner(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	lose := func() string {
+		copied := killed(t, dir)
+		remove(t, copied, directoryFile+"-wal")
+		remove(t, copied, directoryFile+"-synced")
+		return copied
+	}
+	_, err := s.TruncateLog(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.writer.db.Exec(`DELETE FROM meta WHERE key IN (?, ?)`, ownerKey, pairedKey)
+	if err == nil {
+		_, err = s.TruncateLog(t.Context()) // in the database: no token
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply(t, s, "first")
+	refused(t, lose(), "belongs to another directory", "or one of the two has lost what was committed last")
+	if err := s.CreateJob(t.Context(), store.Job{ID: "one", Owner: "anna", Request: []byte("{}"), Created: 1}, 5); err != nil {
+		t.Fatal(err)
+	}
+	task, err := s.Claim(t.Context(), "w", 10, 1000, store.Bounds{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap, err := s.OpenSnapshot(t.Context(), func(ctx context.Context, at fhir.Instant) error { return s.BeginSelecting(ctx, task, at, 10) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := snap.Close(); err != nil {
+		t.Fatal(err)
+	}
+	copied := lose()
+	refused(t, copied, "directory.db in "+copied+" has lost what was committed last", "If jobs.db is one of another directory, move it away and run: muster adopt --data "+copied)
+	if created, _, err := RecreateJobs(t.Context(), copied); err == nil || created {
+		t.Errorf("new jobs were created: %v", err)
+	}
+}
+
+// TestLostCommits removes the log of directory.db and its mark, so that an export is younger than the
+// directory.
 func TestLostCommits(t *testing.T) {
 	dir, _ := leftOpen(t)
 	copied := killed(t, dir)
 	remove(t, copied, directoryFile+"-wal")
+	remove(t, copied, directoryFile+"-synced")
 	refused(t, copied, "directory.db in "+copied+" has lost what was committed last", "restore both from one backup")
 	_, err := Inspect(t.Context(), copied, store.Identity{})
 	if kind, _ := damage.KindOf(err); kind != damage.Database {

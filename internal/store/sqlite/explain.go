@@ -92,6 +92,14 @@ func remedyLog(dir string, frames []string) string {
 	return fmt.Sprintf("%s; or give up all exports: stop the server, move %[2]s and %[2]s-wal away and run: muster adopt --data %[3]s", restore, jobsFile, oserror.Word(dir))
 }
 
+// lostLog is the error of a database whose log is missing or cut to nothing.
+func lostLog(dir, database string) error {
+	log := database + "-wal"
+	return damage.New(damage.Database, "%s in %s has lost what was committed last: its log %s is missing or empty, and had commits that are not in the database. "+
+		"Check the disk; put the log back, or %s. If another program has opened the database, such as the shell of SQLite, stop the server and run: muster reindex --trust-pages --data %s",
+		database, dir, log, remedyLog(dir, []string{" " + log}), oserror.Word(dir))
+}
+
 // logFailure returns why this process could not move the log of a database into it when it last
 // tried, or nil.
 func logFailure(dir string) error {

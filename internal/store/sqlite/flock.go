@@ -20,7 +20,7 @@ import (
 // that others lock now.
 func (g gate) lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	for {
-		f, err := regularfile.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		f, err := regularfile.OpenOwn(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			return nil, err
 		}

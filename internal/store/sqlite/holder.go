@@ -64,7 +64,7 @@ func (g gate) blocker() (h holder, held bool, err error) {
 
 // lockedBy returns the process that holds the lock of a file.
 func lockedBy(path string) (h holder, held bool, err error) {
-	f, err := regularfile.Open(path)
+	f, err := regularfile.OpenOwn(path, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return holder{}, false, nil
 	}

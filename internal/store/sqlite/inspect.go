@@ -59,7 +59,7 @@ func (i *Inspection) open(ctx context.Context) error {
 			}
 			return fmt.Errorf("there is no %s in it: name a directory that 'muster load' has filled, or restore a backup", file.name)
 		}
-		if err := checkRegular(path); err != nil {
+		if err := checkFiles(path); err != nil {
 			return err
 		}
 		db, err := sql.Open("sqlite", readOnlySource(path))
@@ -131,7 +131,7 @@ func (i *Inspection) RestoreCommand(string) string { return "" }
 
 // Served reports whether a server runs on the data directory.
 func (i *Inspection) Served(context.Context) (bool, error) {
-	f, err := regularfile.Open(filepath.Join(i.dir, serveFile))
+	f, err := regularfile.OpenOwn(filepath.Join(i.dir, serveFile), os.O_RDONLY, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}

@@ -59,13 +59,27 @@ func checkStates(dir string, d directoryState, j jobsState) error {
 		return lostJobs{dir: dir, how: "is empty"}
 	case !d.exists && j.notEmpty, !d.initialised && (j.rows || j.owner != ""):
 		return fmt.Errorf("%s, which holds the resources, is missing or empty, and the exports in %s are of another directory: restore both from a backup, or name a new directory", directoryFile, jobsFile)
+	case j.latest > d.clock && (d.owns(j) || d.owner == ""):
+		return lostCommits(dir, d, j)
 	case !d.owns(j):
-		return lostJobs{dir: dir, how: "belongs to another directory, or to another copy of this one", own: true}
-	case j.latest > d.clock:
-		return damage.New(damage.Database, "%s in %s has lost what was committed last: an export in %s has the time %v, and the clock of the directory is at %v. "+
-			"Check the disk; restore both from one backup, or load the data into a new directory", directoryFile, dir, jobsFile, j.latest, d.clock)
+		how := "belongs to another directory, or to another copy of this one"
+		if d.owner == "" || j.owner == "" { // the token may have been lost
+			how += ", or one of the two has lost what was committed last, such as with the file " + directoryFile + "-wal or " + jobsFile + "-wal"
+		}
+		return lostJobs{dir: dir, how: how, own: true}
 	}
 	return nil
+}
+
+// lostCommits is the error of a directory that has an export after its clock. Without its token
+// directory.db may have lost that too: the jobs may be those of another directory.
+func lostCommits(dir string, d directoryState, j jobsState) error {
+	other := ""
+	if !d.owns(j) {
+		other = fmt.Sprintf(". If %[1]s is one of another directory, move it away and run: muster adopt --data %[2]s", jobsFile, oserror.Word(dir))
+	}
+	return damage.New(damage.Database, "%s in %s has lost what was committed last: an export in %s has the time %v, and the clock of the directory is at %v. "+
+		"Check the disk; restore both from one backup, or load the data into a new directory%s", directoryFile, dir, jobsFile, j.latest, d.clock, other)
 }
 
 // directoryState is the state of directory.db.
@@ -127,7 +141,7 @@ func readJobsState(ctx context.Context, path string) (j jobsState, err error) {
 // openExisting opens a database for reading and returns its size, -1 if it does not exist.
 // The database is nil if the file is missing or empty.
 func openExisting(path string) (*sql.DB, int64, error) {
-	if err := checkRegular(path); err != nil {
+	if err := checkFiles(path); err != nil {
 		return nil, 0, err
 	}
 	info, err := os.Stat(path)

@@ -190,13 +190,20 @@ func (s *Store) SearchLoad() map[string]store.LaneLoad { return s.lanes.Load() }
 // Reads implements store.Store.
 func (s *Store) Reads() store.Searcher { return s.lanes.Reads() }
 
-// checkRegular returns an error if something else than a regular file has the name of a database or
-// of a file that SQLite keeps beside it. SQLite would wait for the other end of a pipe.
-func checkRegular(database string) error {
-	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
-		if err := regularfile.Check(database + suffix); err != nil {
+// checkFiles returns an error if something else than a regular file has the name of a database or
+// of a file beside it, or if its log is lost. SQLite would wait for the other end of a pipe, and take
+// a lost log for an empty one.
+func checkFiles(database string) error {
+	if err := regularfile.Check(database); err != nil {
+		return err
+	}
+	for _, ending := range []string{"-wal", "-shm", "-journal", "-synced"} {
+		if err := regularfile.CheckOwn(database + ending); err != nil {
 			return err
 		}
+	}
+	if empty, err := missingOrEmpty(database); err == nil && !empty && pagesum.LostLog(database+"-wal") {
+		return lostLog(filepath.Dir(database), filepath.Base(database))
 	}
 	return nil
 }
@@ -220,7 +227,7 @@ func createPrivate(path string) error {
 		return fmt.Errorf("%[1]s is missing or empty, but its log %[1]s-wal is not: restore both from a backup, or move the log away", filepath.Base(path))
 	}
 	partial := path + newEnding
-	err = removeIfExists(partial) // of an interrupted creation
+	err = errors.Join(removeIfExists(partial), pagesum.RemoveMark(path)) // of an interrupted creation, and of a lost database
 	if err == nil {
 		err = writePrivate(partial, pagesum.EmptyPage())
 	}

@@ -19,7 +19,7 @@ const serveFile = "serve.lock"
 // the process ends. A second server is refused: workers, janitor and poll limits are
 // designed for one. A loader does not need the lock.
 func LockServe(dir string) (io.Closer, error) {
-	f, err := regularfile.OpenFile(filepath.Join(dir, serveFile), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := regularfile.OpenOwn(filepath.Join(dir, serveFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("there is no data directory %s: name a directory that 'muster load' has filled", dir)
 	}

@@ -5,9 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"os"
 
 	"muster/internal/damage"
+	"muster/internal/regularfile"
 )
 
 const (
@@ -43,7 +43,7 @@ func hasSums(header []byte) bool {
 // have the database open: closing the file would end the locks of SQLite. Another process may write
 // to it, so a page that looks damaged is read twice.
 func CheckFile(path string, yield func(number uint32) error) error {
-	f, err := os.Open(path)
+	f, err := regularfile.Open(path)
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,10 @@ package pagesum
 
 import (
 	"bytes"
+	"crypto/rand"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -45,6 +47,8 @@ func filesOf(t *testing.T, path string) leftByKill {
 	return left
 }
 
+var errLost = errors.New("the log is lost")
+
 // rows opens the files and returns the number of rows from 3001 on.
 func (l leftByKill) rows(t *testing.T) (n int, path string, err error) {
 	t.Helper()
@@ -53,6 +57,9 @@ func (l leftByKill) rows(t *testing.T) (n int, path string, err error) {
 		if err := os.WriteFile(path+ending, file, 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if LostLog(path + logEnding) {
+		return 0, path, errLost
 	}
 	db := openTest(t, path, "")
 	err = db.QueryRow(`SELECT count(*) FROM t WHERE a > 3000`).Scan(&n)
@@ -109,10 +116,99 @@ func TestDamagedLog(t *testing.T) {
 			t.Errorf("cut to %d bytes: %v", cut, err)
 		}
 	}
-	zeroed := bytes.Clone(log)
-	clear(zeroed[:pageSize])
-	if _, _, err := left.with(zeroed).rows(t); !damaged8202(err) {
-		t.Errorf("with zeros in place of the header: %v", err)
+	random := make([]byte, len(log))
+	_, _ = rand.Read(random)
+	for name, content := range map[string][]byte{
+		"zeros":                        make([]byte, len(log)),
+		"zeros in place of the header": append(make([]byte, pageSize), log[pageSize:]...),
+		"random bytes":                 random,
+		"a few random bytes":           random[:logHeaderSize+1],
+	} {
+		_, path, err := left.with(content).rows(t)
+		if got := Damaged(filepath.Dir(path)); !damaged8202(err) || len(got) != 1 || got[0] != (Page{File: "a.db-wal", Log: true}) {
+			t.Errorf("%s: %v, found %v", name, err, got)
+		}
+	}
+}
+
+// TestLostLog deletes a log, or cuts it so that SQLite takes it for empty. Without its mark, as of an
+// older program, this is not noticed.
+func TestLostLog(t *testing.T) {
+	left, _ := leaveLog(t)
+	cuts := map[string]leftByKill{"deleted": maps.Clone(left)}
+	delete(cuts["deleted"], logEnding)
+	for _, size := range []int{0, 1, logHeaderSize - 1, logHeaderSize} {
+		cuts[fmt.Sprintf("cut to %d bytes", size)] = left.with(left[logEnding][:size])
+	}
+	for name, cut := range cuts {
+		if _, path, err := cut.rows(t); err != errLost {
+			t.Errorf("%s: %v", name, err)
+		} else if after := filesOf(t, path); len(after) != len(cut) || !bytes.Equal(after[""], cut[""]) {
+			t.Errorf("%s: the files were written", name)
+		}
+		delete(cut, markEnding)
+		if n, _, err := cut.rows(t); n != 0 || err != nil {
+			t.Errorf("%s, without a mark: %d rows, %v", name, n, err)
+		}
+	}
+	Verify(false) // another program has moved the log into the database
+	defer Verify(true)
+	delete(left, logEnding)
+	if _, _, err := left.rows(t); err != nil {
+		t.Errorf("with --trust-pages: %v", err)
+	}
+}
+
+// TestKilledWhileLogEnds leaves what a kill leaves while a log that was moved into the database is
+// truncated or deleted: the mark is set back first.
+func TestKilledWhileLogEnds(t *testing.T) {
+	path, db := newFile(t, "_pragma=journal_mode(WAL)&_pragma=wal_autocheckpoint(0)&_pragma=synchronous(FULL)")
+	execute(t, db, fill(3001, 3020), `PRAGMA wal_checkpoint(PASSIVE)`)
+	if err := setBackMark(path+logEnding, 0); err != nil {
+		t.Fatal(err)
+	}
+	before := filesOf(t, path)
+	truncated, deleted := before.with(nil), maps.Clone(before)
+	delete(deleted, logEnding)
+	for name, left := range map[string]leftByKill{"before": before, "truncated": truncated, "deleted": deleted} {
+		if n, _, err := left.rows(t); n != 20 || err != nil {
+			t.Errorf("%s: %d rows, %v", name, n, err)
+		}
+	}
+	execute(t, db, fill(3021, 3021))
+	if m, ok := readMark(path + logEnding); !ok || m.end <= logHeaderSize {
+		t.Errorf("the mark of the next commit is %+v, %t", m, ok)
+	}
+	execute(t, db, `PRAGMA wal_checkpoint(TRUNCATE)`)
+	if m, ok := readMark(path + logEnding); !ok || m.end != 0 {
+		t.Errorf("the mark of a truncated log is %+v, %t", m, ok)
+	}
+}
+
+// TestOtherMarks checks what can have the name of a mark: it is neither followed nor read whole.
+func TestOtherMarks(t *testing.T) {
+	path, db := newFile(t, "_pragma=journal_mode(WAL)&_pragma=wal_autocheckpoint(0)&_pragma=synchronous(FULL)")
+	precious := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(precious, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for n, put := range []func(mark string) error{
+		func(mark string) error { return os.Symlink(precious, mark) },
+		func(mark string) error { return os.Mkdir(mark, 0o700) },
+		func(mark string) error { return os.WriteFile(mark, nil, 0o600) },
+		func(mark string) error { return errors.Join(os.WriteFile(mark, nil, 0o600), os.Truncate(mark, 1<<40)) },
+	} {
+		_ = os.Remove(markPath(path + logEnding))
+		if err := put(markPath(path + logEnding)); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := readMark(path + logEnding); ok {
+			t.Error("mark", n, "is read")
+		}
+		execute(t, db, fill(3001+n, 3001+n))
+	}
+	if text, err := os.ReadFile(precious); err != nil || string(text) != "precious" {
+		t.Errorf("%q, %v", text, err)
 	}
 }
 
@@ -144,21 +240,21 @@ func TestTornLog(t *testing.T) {
 	})
 }
 
-// TestRestartedLog checks that the mark of an earlier log is ignored: a power cut may keep it.
+// TestRestartedLog checks that the mark of an earlier log is ignored once the log has begun again: a
+// power cut may keep it.
 func TestRestartedLog(t *testing.T) {
 	path, db := newFile(t, "_pragma=journal_mode(WAL)&_pragma=wal_autocheckpoint(0)&_pragma=synchronous(FULL)")
 	execute(t, db, fill(3001, 3020))
 	old := filesOf(t, path)[markEnding]
-	for _, then := range []struct {
-		statement string
-		rows      int
-	}{{`PRAGMA wal_checkpoint(TRUNCATE)`, 20}, {fill(3021, 3021), 21}} {
-		execute(t, db, then.statement)
-		left := filesOf(t, path)
-		left[markEnding] = old
-		if n, _, err := left.rows(t); n != then.rows || err != nil {
-			t.Errorf("after %s: %d rows, %v", then.statement, n, err)
-		}
+	execute(t, db, `PRAGMA wal_checkpoint(TRUNCATE)`)
+	if n, _, err := filesOf(t, path).rows(t); n != 20 || err != nil {
+		t.Errorf("truncated: %d rows, %v", n, err)
+	}
+	execute(t, db, fill(3021, 3021))
+	left := filesOf(t, path)
+	left[markEnding] = old
+	if n, _, err := left.rows(t); n != 21 || err != nil {
+		t.Errorf("restarted: %d rows, %v", n, err)
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
@@ -175,7 +271,9 @@ func TestLimitedMark(t *testing.T) {
 	execute(t, db, fill(3001, 3020))
 	log := path + logEnding
 	m := syncedMark{salts: [8]byte(filesOf(t, path)[logEnding][16:]), page: pageSize, end: 1_000_000_000}
-	m.write(log)
+	if err := m.write(log, false); err != nil {
+		t.Fatal(err)
+	}
 	if _, damaged := CheckLog(log); !damaged {
 		t.Fatal("the log is not shorter than its mark")
 	}

@@ -28,6 +28,8 @@ type (
 	fetchFunc = func(tls *libc.TLS, file uintptr, offset int64, amount int32, page uintptr) int32
 	syncFunc  = func(tls *libc.TLS, file uintptr, flags int32) int32
 
+	truncateFunc = func(tls *libc.TLS, file uintptr, size int64) int32
+
 	deleteFunc = func(tls *libc.TLS, vfs, name uintptr, sync int32) int32
 )
 
@@ -146,6 +148,7 @@ func methods(tls *libc.TLS, kind table) uintptr {
 	*m = *at[lib.Tsqlite3_io_methods](kind.original)
 	if kind.log {
 		m.FxRead, m.FxWrite, m.FxSync = pointer[readFunc](logRead), pointer[writeFunc](logWrite), pointer[syncFunc](logSync)
+		m.FxTruncate = pointer[truncateFunc](logTruncate)
 	} else {
 		m.FxRead, m.FxWrite, m.FxSync = pointer[readFunc](read), pointer[writeFunc](write), pointer[syncFunc](syncFile)
 		m.FxDeviceCharacteristics = pointer[traitFunc](traits)

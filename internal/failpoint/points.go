@@ -57,4 +57,5 @@ var All = []Point{
 	{"export.sweep.remove", "serve", "the janitor is about to delete a file"},
 	{"blob.removed", "serve", "a file is deleted, its folder is not"},
 	{"directory.vacuum.commit", "serve", "the deletion of old versions is written, not committed"},
+	{"directory.sweep.commit", "serve", "old removals are forgotten, not committed"},
 }

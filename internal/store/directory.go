@@ -134,6 +134,14 @@ type Directory interface {
 	// Vacuum deletes the old versions that no live job needs and returns how many.
 	Vacuum(ctx context.Context) (int64, error)
 
+	// SweepRemovals forgets removals that are old enough, and returns how many. Their
+	// resources are then unknown, but no version id of them is used again: a resource that
+	// is created later begins above every version that was swept.
+	SweepRemovals(ctx context.Context, s Sweep) (int64, error)
+
+	// Horizon returns the times from which the directory cannot say what has changed since.
+	Horizon(ctx context.Context) (Horizon, error)
+
 	// Unprotected returns which damage of the directory would not be noticed.
 	Unprotected(ctx context.Context) ([]ProtectionGap, error)
 

@@ -20,7 +20,8 @@ const (
 	findCurrent = `SELECT k.n, r.row_key, r.version, r.source_hash, r.visibility
 		FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS k (type, id, n)
 		JOIN resource AS r ON r.type = k.type AND r.id = k.id`
-	findTombstones = `SELECT k.n, (SELECT max(t.version) FROM tombstone AS t WHERE t.type = k.type AND t.id = k.id)
+	findTombstones = `SELECT k.n, greatest((SELECT max(t.version) FROM tombstone AS t WHERE t.type = k.type AND t.id = k.id),
+			(SELECT s.version FROM swept AS s WHERE s.type = k.type))
 		FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS k (type, id, n)`
 	currentDocs = `SELECT ` + versionColumns + ` FROM unnest($1::bigint[]) AS k
 		JOIN resource AS r ON r.row_key = k JOIN doc AS d ON d.row_key = r.row_key`
@@ -129,7 +130,8 @@ func (tx *writeTx) endVersions(ctx context.Context, items []writepath.Item) erro
 }
 
 // assignKeys assigns row keys to the created resources. If a resource was removed before,
-// its version numbers continue, so that no version id is used twice.
+// its version numbers continue, so that no version id is used twice. If its tombstone may have
+// been swept, they begin above all that were.
 func (tx *writeTx) assignKeys(ctx context.Context, items []writepath.Item) error {
 	created := writepath.Created(items)
 	if len(created) == 0 {

@@ -12,16 +12,18 @@ import (
 // drawTime advances table clock and returns its time: the time of the database server, or
 // one millisecond after the previous time of the table if that is later. So the times
 // strictly increase, also when the server's clock is set back or another machine becomes the
-// server. It also returns the previous time.
+// server. It also returns the previous time. The first time after a restore is recorded.
 func (s *Store) drawTime(ctx context.Context, gate *gateTx) (at, before fhir.Instant, err error) {
 	var now *int64
 	if s.clock != nil {
 		ms := int64(fhir.InstantOf(s.clock()))
 		now = &ms
 	}
-	err = gate.tx.QueryRowContext(ctx, `WITH before AS (SELECT last FROM clock)
-		UPDATE clock SET last = greatest(before.last + 1, coalesce($1::bigint, `+databaseTime+`))
-		FROM before RETURNING clock.last, before.last`, now).Scan(&at, &before)
+	err = gate.tx.QueryRowContext(ctx, `WITH before AS (SELECT last FROM clock), drawn AS (
+			UPDATE clock SET last = greatest(before.last + 1, coalesce($1::bigint, `+databaseTime+`))
+			FROM before RETURNING clock.last, before.last AS before
+		), used AS (UPDATE restored SET used = drawn.last FROM drawn WHERE restored.used IS NULL)
+		SELECT last, before FROM drawn`, now).Scan(&at, &before)
 	if err != nil {
 		return 0, 0, fmt.Errorf("draw a commit time: %w", err)
 	}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -104,6 +105,23 @@ func TestJobsOnTwoNodes(t *testing.T) {
 func TestLastTimes(t *testing.T) {
 	url := pgtest.Database(t)
 	storetest.LastTimes(t, openTest(t, url, nil), openTest(t, url, nil))
+}
+
+// TestRestored puts the rows of a restored dump into the database, which a dump is not in after it
+// was restored.
+func TestRestored(t *testing.T) {
+	var d databases
+	storetest.Restored(t, d.open, func(dir string, last fhir.Instant) func(func() time.Time) store.Store {
+		url, _ := d.url(t, dir)
+		restored := false
+		return func(now func() time.Time) store.Store {
+			if !restored {
+				restored = true
+				run(t, url, fmt.Sprintf(`UPDATE clock SET last = %d`, last), `UPDATE meta SET value = 'elsewhere' WHERE key = 'location'`)
+			}
+			return openTest(t, url, now)
+		}
+	})
 }
 
 func TestReader(t *testing.T) {

@@ -43,8 +43,10 @@ func (s *Store) prepare(ctx context.Context, o store.Options) error {
 	if err := checkComplete(ctx, s.gate); err != nil {
 		return err
 	}
-	s.info, err = meta.Establish(ctx, s.gate, o)
-	return err
+	if s.info, err = meta.Establish(ctx, s.gate, o); err != nil {
+		return err
+	}
+	return s.noteRestore(ctx)
 }
 
 // thisSchema is the oid of the schema of the tables. It is always the first one of

@@ -245,6 +245,12 @@ CREATE TABLE resource_count (
   PRIMARY KEY (type, visibility)
 );
 
+CREATE TABLE restored (
+  taken bigint NOT NULL,
+  used bigint,
+  PRIMARY KEY (taken)
+);
+
 CREATE TABLE selection (
   job_id text COLLATE "C" NOT NULL,
   type bigint NOT NULL,
@@ -259,6 +265,13 @@ CREATE TABLE sequence (
   PRIMARY KEY (type)
 );
 
+CREATE TABLE swept (
+  type bigint NOT NULL,
+  version bigint NOT NULL,
+  committed bigint NOT NULL,
+  PRIMARY KEY (type)
+);
+
 CREATE TABLE tombstone (
   type bigint NOT NULL,
   id text COLLATE "C" NOT NULL,
@@ -267,3 +280,5 @@ CREATE TABLE tombstone (
   committed bigint NOT NULL,
   PRIMARY KEY (type, id, version)
 );
+
+CREATE INDEX tombstone_committed ON tombstone USING btree (committed);

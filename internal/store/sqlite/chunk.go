@@ -125,7 +125,8 @@ func (tx *writeTx) remove(ctx context.Context, items []writepath.Item) error {
 }
 
 // assignKeys assigns row keys to the created resources. If a resource was removed before,
-// its version numbers continue, so that no version id is used twice.
+// its version numbers continue, so that no version id is used twice. If its tombstone may have
+// been swept, they begin above all that were.
 func (tx *writeTx) assignKeys(ctx context.Context, items []writepath.Item) error {
 	isCreated := func(it *writepath.Item) bool { return it.Outcome == store.Created }
 	err := tx.lookUp(ctx, items, tx.w.stmts.findTombstones, isCreated, func(rows *sql.Rows, items []writepath.Item) error {

@@ -11,10 +11,14 @@ import (
 
 // drawTime advances table clock and returns its time: the time of the machine, or one
 // millisecond after the previous time of the table if that is later. So the times strictly
-// increase, also when the machine's clock is set back. The transaction is inside the gate.
+// increase, also when the machine's clock is set back. The first time after a restore is
+// recorded. The transaction is inside the gate.
 func drawTime(ctx context.Context, tx *sql.Tx, now func() time.Time) (fhir.Instant, error) {
 	var at fhir.Instant
 	err := tx.QueryRowContext(ctx, `UPDATE clock SET last = max(last + 1, ?) RETURNING last`, fhir.InstantOf(now())).Scan(&at)
+	if err == nil {
+		_, err = tx.ExecContext(ctx, `UPDATE restored SET used = ? WHERE used IS NULL`, at)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("draw a commit time: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"muster/internal/fhir"
 	"muster/internal/store"
 	"muster/internal/store/storetest"
 )
@@ -30,6 +31,16 @@ func TestDirectory(t *testing.T) {
 func TestLastTimes(t *testing.T) {
 	dir := t.TempDir()
 	storetest.LastTimes(t, openTest(t, dir, nil), openTest(t, dir, nil))
+}
+
+func TestRestored(t *testing.T) {
+	open := func(t testing.TB, dir string, now func() time.Time) store.Store { return openTest(t, dir, now) }
+	storetest.Restored(t, open, func(dir string, _ fhir.Instant) func(func() time.Time) store.Store {
+		unused, out := t.TempDir(), t.TempDir()
+		freezeTo(t, dir, unused)
+		freezeTo(t, unused, out) // a backup of a backup that was never used is of the same time
+		return func(now func() time.Time) store.Store { return openTest(t, out, now) }
+	})
 }
 
 func TestReader(t *testing.T) {

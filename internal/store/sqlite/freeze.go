@@ -90,7 +90,7 @@ func (f *frozen) Objects(ctx context.Context) (names []string, err error) {
 }
 
 // Write implements store.Frozen. It copies both databases page by page. The copy gets an
-// owner id of its own.
+// owner id of its own, and the time of the backup.
 func (f *frozen) Write(ctx context.Context, dir string, progress func(done, total int64)) error {
 	for _, file := range []struct {
 		name string
@@ -99,6 +99,9 @@ func (f *frozen) Write(ctx context.Context, dir string, progress func(done, tota
 		if err := copyPages(ctx, file.conn, filepath.Join(dir, file.name), progress); err != nil {
 			return fmt.Errorf("copy %s: %w", file.name, f.explainCopy(dir, err))
 		}
+	}
+	if err := recordBackup(ctx, filepath.Join(dir, directoryFile)); err != nil {
+		return fmt.Errorf("write the time of the backup: %w", explain(dir, err))
 	}
 	owner, err := createOwner(ctx, dir)
 	if err != nil {

@@ -82,18 +82,34 @@ func createOwner(ctx context.Context, dir string) (owner string, err error) {
 	return owner, setMetaIn(ctx, filepath.Join(dir, directoryFile), ownerKey, owner, pairedKey, "1")
 }
 
-// setMetaIn writes rows of table meta, each a key and a value, to the database at path.
-func setMetaIn(ctx context.Context, path string, pairs ...string) (err error) {
+// setMetaIn writes rows of table meta, each a key and a value, to the copy of a database at path.
+func setMetaIn(ctx context.Context, path string, pairs ...string) error {
+	return inCopy(path, func(db *sql.DB) error {
+		for n := 0; n < len(pairs); n += 2 {
+			if _, err := db.ExecContext(ctx, setMeta, pairs[n], pairs[n+1]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// recordBackup records in the copy of directory.db at path that it is a backup, and of when. A
+// copy of a backup that was never used is of the same time.
+func recordBackup(ctx context.Context, path string) error {
+	return inCopy(path, func(db *sql.DB) error {
+		_, err := db.ExecContext(ctx, `INSERT INTO restored (taken) SELECT last FROM clock WHERE true ON CONFLICT DO NOTHING`)
+		return err
+	})
+}
+
+// inCopy opens the copy of a database, which its caller syncs.
+func inCopy(path string, write func(*sql.DB) error) (err error) {
 	db, err := sql.Open("sqlite", fileURL(path, url.Values{"_pragma": {"synchronous(OFF)"}}))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
-	for n := 0; n < len(pairs); n += 2 {
-		if _, err := db.ExecContext(ctx, setMeta, pairs[n], pairs[n+1]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return write(db)
 }

@@ -82,8 +82,10 @@ func (w *writer) prepare(ctx context.Context) error {
 	w.stmts = statements{
 		findCurrent: stmt(`SELECT j.key, r.row_key, r.version, r.source_hash, r.visibility
 			FROM json_each(?2) AS j CROSS JOIN resource AS r INDEXED BY resource_id ON r.type = ?1 AND r.id = j.value`),
-		findTombstones: stmt(`SELECT j.key, max(t.version)
-			FROM json_each(?2) AS j CROSS JOIN tombstone AS t ON t.type = ?1 AND t.id = j.value GROUP BY j.key`),
+		findTombstones: stmt(`SELECT key, version FROM (SELECT j.key, max(
+				coalesce((SELECT max(t.version) FROM tombstone AS t WHERE t.type = ?1 AND t.id = j.value), 0),
+				coalesce((SELECT s.version FROM swept AS s WHERE s.type = ?1), 0)) AS version
+			FROM json_each(?2) AS j) WHERE version > 0`),
 		keepVersions: stmt(`INSERT INTO history (row_key, version, committed, superseded, visibility, size, body, id, last_updated, checksum)
 			SELECT r.row_key, r.version, r.committed, ?1, r.visibility, r.size, d.body, r.id, r.last_updated, r.checksum
 			FROM json_each(?2) AS j CROSS JOIN resource AS r NOT INDEXED ON r.row_key = j.value

@@ -150,9 +150,20 @@ CREATE TABLE resource_count (
   PRIMARY KEY (type, visibility)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE restored (
+  taken INTEGER PRIMARY KEY,                       -- ms; last time of the clock in the backup
+  used  INTEGER                                    -- ms; first time that the clock of the copy has issued
+) STRICT;
+
 CREATE TABLE sequence (
   type INTEGER PRIMARY KEY,
   last INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE swept (
+  type      INTEGER PRIMARY KEY,
+  version   INTEGER NOT NULL,
+  committed INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE tombstone (
@@ -163,3 +174,5 @@ CREATE TABLE tombstone (
   committed INTEGER NOT NULL,
   PRIMARY KEY (type, id, version)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX tombstone_committed ON tombstone (committed);

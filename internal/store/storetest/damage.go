@@ -316,6 +316,7 @@ func testOlderDirectory(t *testing.T, d DamagedDirectory) {
 // checksums. versions is the table of migrations.
 func BeforeChecksums(versions string) []string {
 	return []string{
+		`DROP TABLE swept`, `DROP TABLE restored`, `DROP INDEX tombstone_committed`,
 		`DROP TABLE change`, `DROP TABLE resource_count`,
 		`ALTER TABLE history DROP COLUMN checksum`, `ALTER TABLE history DROP COLUMN last_updated`, `ALTER TABLE history DROP COLUMN id`,
 		`ALTER TABLE resource DROP COLUMN checksum`, `DELETE FROM meta WHERE key = 'checksums'`,

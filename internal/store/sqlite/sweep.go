@@ -1,0 +1,107 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"muster/internal/failpoint"
+	"muster/internal/fhir"
+	"muster/internal/store"
+	"muster/internal/store/sqlrows"
+)
+
+// removalsPerSweep is how many removals one transaction forgets. Those that were committed
+// together with the last of them are forgotten with it.
+const removalsPerSweep = 500
+
+// sweepable selects the tombstones t between two times, of which a sweep may delete all.
+// Resources that refer to one may still depend on it.
+const sweepable = `t.committed > ?1 AND t.committed < ?2 AND NOT (` + tombstoneNeeded + `)`
+
+// tombstoneNeeded is the condition under which the state of a resource follows from a
+// tombstone t.
+const tombstoneNeeded = `0`
+
+// SweepRemovals implements store.Directory.
+func (s *Store) SweepRemovals(ctx context.Context, sweep store.Sweep) (int64, error) {
+	live, err := s.Live(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("forget old removals: %w", err)
+	}
+	sweep.Before = sweep.End(live) // a sweep that the jobs do not allow needs no gate
+	var swept int64
+	var after fhir.Instant
+	for {
+		n, last, err := s.sweepPage(ctx, sweep, after)
+		swept += n
+		if err != nil {
+			return swept, fmt.Errorf("forget old removals: %w", explain(s.dir, err))
+		}
+		if last == 0 {
+			return swept, nil
+		}
+		after = last
+	}
+}
+
+// sweepPage forgets the removals that follow a time. It returns the time of the last one, 0
+// if there is none. It enters the gate only if there is one.
+func (s *Store) sweepPage(ctx context.Context, sweep store.Sweep, after fhir.Instant) (swept int64, last fhir.Instant, err error) {
+	err = s.reads.QueryRowContext(ctx, `SELECT coalesce(max(committed), 0) FROM
+		(SELECT t.committed FROM tombstone AS t WHERE `+sweepable+` ORDER BY t.committed LIMIT ?3)`, after, sweep.Before, removalsPerSweep).Scan(&last)
+	if err != nil || last == 0 {
+		return 0, 0, err
+	}
+	release, err := s.acquireWriter(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer release()
+	// A job that is created after this was read draws its time later, when it compares _since with
+	// the horizon.
+	live, err := s.Live(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	tx, err := s.writer.db.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { _ = tx.Rollback() }()
+	end := min(sweep.End(live), last+1)
+	_, err = tx.ExecContext(ctx, `INSERT INTO swept (type, version, committed)
+		SELECT t.type, max(t.version), max(t.committed) FROM tombstone AS t WHERE `+sweepable+` GROUP BY t.type
+		ON CONFLICT (type) DO UPDATE SET version = max(version, excluded.version), committed = max(committed, excluded.committed)`, after, end)
+	if err != nil {
+		return 0, 0, err
+	}
+	result, err := tx.ExecContext(ctx, `DELETE FROM tombstone AS t WHERE `+sweepable, after, end)
+	if err != nil {
+		return 0, 0, err
+	}
+	if swept, err = result.RowsAffected(); err != nil {
+		return 0, 0, err
+	}
+	if err := failpoint.Inject(ctx, "directory.sweep.commit"); err != nil {
+		return 0, 0, err
+	}
+	return swept, last, tx.Commit()
+}
+
+// Horizon implements store.Directory.
+func (s *Store) Horizon(ctx context.Context) (h store.Horizon, err error) {
+	err = s.reads.QueryRowContext(ctx, `SELECT coalesce(max(committed), 0) FROM swept`).Scan(&h.Swept)
+	if err == nil {
+		err = sqlrows.Query(ctx, s.reads, func(rows *sql.Rows) error {
+			var r store.Restored
+			err := rows.Scan(&r.Taken, &r.Used)
+			h.Restored = append(h.Restored, r)
+			return err
+		}, `SELECT taken, coalesce(used, 0) FROM restored ORDER BY taken`)
+	}
+	if err != nil {
+		return store.Horizon{}, fmt.Errorf("read the horizon of the directory: %w", explain(s.dir, err))
+	}
+	return h, nil
+}

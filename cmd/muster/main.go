@@ -43,6 +43,7 @@ type cli struct {
 	Load     loadCmd     `cmd:"" help:"Load resources into a data directory."`
 	Serve    serveCmd    `cmd:"" help:"Serve a directory over HTTP: search, read and bulk export."`
 	Search   searchCmd   `cmd:"" help:"Search a data directory; --explain shows the plan."`
+	Remove   removeCmd   `cmd:"" help:"Remove resources from a data directory (works while it is being served)."`
 	Check    checkCmd    `cmd:"" help:"Verify the integrity of a data directory (works while it is being served)."`
 	Jobs     jobsCmd     `cmd:"" help:"List, show and cancel the exports of a directory (works while it is being served)."`
 	Reindex  reindexCmd  `cmd:"" help:"Rebuild the search index, for example after an upgrade that changed search parameters."`

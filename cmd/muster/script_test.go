@@ -3,6 +3,7 @@ package main
 import (
 	"database/sql"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 
 	"muster/internal/testkit"
 	"muster/internal/testkit/golden"
+	"muster/internal/testkit/pgtest"
 )
 
 // TestMain lets the scripts run this program as "muster".
@@ -26,6 +28,33 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": testkit.Exits, "sql": runSQL},
 	})
+}
+
+// TestScriptsOnBoth runs testdata/both/*.txt on both databases, which the environment names.
+func TestScriptsOnBoth(t *testing.T) {
+	files, err := filepath.Glob("testdata/both/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for name, location := range map[string]func(t *testing.T) string{
+		"SQLite":     func(*testing.T) string { return "MUSTER_DATA=d" },
+		"PostgreSQL": func(t *testing.T) string { return "MUSTER_DATABASE=" + pgtest.Database(t) },
+	} {
+		for _, file := range files {
+			t.Run(name, func(t *testing.T) {
+				where := location(t)
+				testscript.Run(t, testscript.Params{
+					Files:               []string{file},
+					RequireExplicitExec: true,
+					Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": testkit.Exits},
+					Setup: func(e *testscript.Env) error {
+						e.Vars = append(e.Vars, where)
+						return nil
+					},
+				})
+			})
+		}
+	}
 }
 
 // runSQL is the script command "sql FILE STATEMENT". It runs a statement on a SQLite file

@@ -12,7 +12,7 @@
 //     parameter that narrows them.
 //   - [ForSearch] and [ForDelta] set the visibility. A search and a full export find active
 //     and unsuppressed resources, unless the query names the state. An export with _since
-//     finds resources in any state, or all but suppressed ones.
+//     finds resources in any state, or all but suppressed ones. [ForOperator] hides nothing.
 //   - [WithoutContacts] restricts searches by the contacts of a person.
 //
 // # Rules for resources

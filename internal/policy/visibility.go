@@ -55,6 +55,13 @@ func ForDelta(q bound.Query, withoutSuppressed bool) bound.Query {
 	return q
 }
 
+// ForOperator returns q with the visibility of the operator's own work: resources in any state are
+// found and followed, and state parameters narrow the query as all others do.
+func ForOperator(q bound.Query) bound.Query {
+	q.Visibility = bound.Visibility{}
+	return q
+}
+
 // stateOf returns the state parameter that a term compares; empty for other terms.
 func stateOf(t bound.Term) string {
 	c, ok := t.Node.(bound.Criterion)

@@ -65,23 +65,34 @@ func (f Filter) Text() string { return f.Query.String() }
 // for states have no effect (VI-10..13). A filter that is invalid or not permitted is
 // rejected in both cases (KO-31).
 func (c *Compiler) ExportFilter(text string, e Export) (Filter, error) {
+	visible := policy.ForSearch
+	if e.Since != nil {
+		visible = func(q bound.Query) bound.Query { return policy.ForDelta(q, e.WithoutSuppressed) }
+	}
+	f, err := c.filter(text, e.Rules, e.May, visible)
+	if err == nil && e.Since != nil {
+		f.Plan = f.Plan.With(plan.Since{After: *e.Since})
+	}
+	return f, err
+}
+
+// OperatorFilter is [Compiler.ExportFilter] for the operator of the directory: the plan finds
+// resources in any state, and criteria for states narrow it.
+func (c *Compiler) OperatorFilter(text string) (Filter, error) {
+	return c.filter(text, policy.FilterRules{}, policy.SuppressedOffered, policy.ForOperator)
+}
+
+// filter compiles a filter; visible sets its visibility.
+func (c *Compiler) filter(text string, r policy.FilterRules, may policy.Suppressed, visible func(bound.Query) bound.Query) (Filter, error) {
 	q, unread := query.Parse(text)
 	if unread != nil && len(q.Params) == 0 {
 		return Filter{}, unread // there is nothing else to check
 	}
 	found := bound.Bind(c.names, q)
-	allowed, refused := policy.CheckFilter(found, e.Rules, e.May)
-	if e.Since == nil {
-		allowed = policy.ForSearch(allowed)
-	} else {
-		allowed = policy.ForDelta(allowed, e.WithoutSuppressed)
-	}
-	p, err := plan.Build(allowed, c.set)
+	allowed, refused := policy.CheckFilter(found, r, may)
+	p, err := plan.Build(visible(allowed), c.set)
 	if err := join(unread, refused, err).Err(); err != nil {
 		return Filter{}, err
-	}
-	if e.Since != nil {
-		p = p.With(plan.Since{After: *e.Since})
 	}
 	return Filter{Query: found.Parsed, Plan: p}, nil
 }

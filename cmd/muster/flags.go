@@ -27,6 +27,7 @@ func flagVars() kong.Vars {
 		"workers":         strconv.Itoa(export.DefaultWorkers),
 		"part_bytes":      humanize.Bytes(export.DefaultPartBytes),
 		"retention":       humanize.Duration(export.DefaultRetention),
+		"keep_removals":   humanize.Duration(export.DefaultKeepRemovals),
 		"wal_limit":       humanize.Bytes(export.DefaultLogLimit),
 		"sweep_every":     humanize.Duration(export.DefaultSweepEvery),
 		"jobs":            strconv.Itoa(export.DefaultJobsPerPrincipal),

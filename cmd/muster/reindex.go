@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"muster/internal/conformance"
+	"muster/internal/export"
 	"muster/internal/fhir"
 	"muster/internal/humanize"
 	"muster/internal/load"
@@ -17,14 +18,18 @@ import (
 
 // reindexCmd is `muster reindex`.
 type reindexCmd struct {
-	Data       string `placeholder:"DIR" help:"Data directory whose search index to rebuild. It must not be served meanwhile."`
-	Database   string `placeholder:"URL" help:"PostgreSQL database whose search index to rebuild instead."`
-	TrustPages bool   `name:"trust-pages" help:"Read pages of the data directory that do not match their checksums, and write them with checksums if they are consistent. Use it only after another program, such as the shell of SQLite, has written to the database."`
-	BaseURL    string `name:"base-url" placeholder:"URL" help:"Public base URL, for a directory that has none yet (muster rebase changes it). Searches then follow absolute references that begin with it."`
+	Data         string        `placeholder:"DIR" help:"Data directory whose search index to rebuild. It must not be served meanwhile."`
+	Database     string        `placeholder:"URL" help:"PostgreSQL database whose search index to rebuild instead."`
+	TrustPages   bool          `name:"trust-pages" help:"Read pages of the data directory that do not match their checksums, and write them with checksums if they are consistent. Use it only after another program, such as the shell of SQLite, has written to the database."`
+	KeepRemovals time.Duration `placeholder:"DURATION" help:"Also forget removals that are older than this. An export with an earlier _since is then refused. Defaults to keeping them all."`
+	BaseURL      string        `name:"base-url" placeholder:"URL" help:"Public base URL, for a directory that has none yet (muster rebase changes it). Searches then follow absolute references that begin with it."`
 }
 
 // Validate checks that a directory is named.
 func (c reindexCmd) Validate() error {
+	if err := bound("--keep-removals", c.KeepRemovals >= 0, "a duration such as 400d"); err != nil {
+		return err
+	}
 	if c.TrustPages && c.Database != "" {
 		return errors.New("--trust-pages is for data directories: PostgreSQL verifies the checksums of its pages itself")
 	}
@@ -48,9 +53,25 @@ func (c reindexCmd) Run(a app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close(), directory.Close()) }()
+	if err := c.sweepRemovals(a, directory); err != nil {
+		return err
+	}
 	if err := rebuildIndex(a, directory, registry, c.BaseURL); err != nil {
 		return fmt.Errorf("%w: to resume it, run: %s", err, commandOn("reindex", c.Data, c.Database))
 	}
+	return nil
+}
+
+// sweepRemovals forgets old removals, if the command line says so.
+func (c reindexCmd) sweepRemovals(a app, d directory) error {
+	if c.KeepRemovals == 0 {
+		return nil
+	}
+	swept, err := export.SweepRemovals(a.ctx, d, fhir.InstantOf(d.Now().Add(-c.KeepRemovals)))
+	if err != nil {
+		return err
+	}
+	humanize.NewPrinter().Fprintf(a.stdout, "%-10s %12d\n", "forgotten", swept)
 	return nil
 }
 

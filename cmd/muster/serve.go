@@ -42,6 +42,7 @@ type serveCmd struct {
 	PartBytes    int64          `type:"size" default:"${part_bytes}" placeholder:"SIZE" help:"Size of NDJSON after which a new output file begins (${default})."`
 	Retention    time.Duration  `default:"${retention}" help:"Time for which the files of an export are kept after it has ended (${default})."`
 	SweepEvery   time.Duration  `default:"${sweep_every}" help:"Pause between two rounds of the janitor, which deletes expired exports (${default})."`
+	KeepRemovals time.Duration  `default:"${keep_removals}" help:"Time for which removals are kept. An export with an earlier _since is refused; 0 to keep them all (${default})."`
 	Jobs         int            `default:"${jobs}" placeholder:"N" help:"Exports that one client may run at a time; 0 for no limit (${default})."`
 	Lease        time.Duration  `default:"${lease}" help:"Time after which another server takes over the work of a server that has stopped responding (${default})."`
 	PollLimit    string         `default:"enforce" enum:"enforce,warn,off" help:"Handling of polls that arrive before Retry-After: enforce (429), warn (log) or off (${default})."`
@@ -83,6 +84,7 @@ func (c *serveCmd) Validate() error {
 		bound("--jobs", c.Jobs >= 0, "a number from 1, or 0 for no limit"),
 		bound("--retention", c.Retention > 0, "a duration such as 24h"),
 		bound("--sweep-every", c.SweepEvery > 0, "a duration such as 1m"),
+		bound("--keep-removals", c.KeepRemovals >= 0, "a duration such as 400d, or 0 to keep them all"),
 		bound("--lease", c.Lease >= time.Second, "a duration from 1s"),
 		bound("--poll-interval", c.PollInterval >= 0, "a duration such as 120s, or 0 to adapt it"),
 		bound("--page-life", c.PageLife > 0, "a duration such as 1h"),
@@ -341,7 +343,7 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 	s.exports = export.New(export.Config{
 		Store: s.directory, Blobs: s.files, Owned: s.files.Owned, Compiler: compiler, BaseURL: s.base, Zone: c.Zone.Location,
 		Now: s.directory.Now, Logger: s.log, Observer: s.metrics, Workers: c.Workers, PartBytes: c.PartBytes, JobsPerPrincipal: c.Jobs, Quota: store.Quota{Client: c.ClientQuota, Total: c.Quota},
-		Retention: c.Retention, PollLimit: export.PollLimit(c.PollLimit), PollInterval: c.PollInterval, Lease: c.Lease, SweepEvery: c.SweepEvery,
+		Retention: c.Retention, PollLimit: export.PollLimit(c.PollLimit), PollInterval: c.PollInterval, Lease: c.Lease, SweepEvery: c.SweepEvery, KeepRemovals: c.KeepRemovals,
 		Log: logOf(s.directory), LogLimit: c.WALLimit,
 		Suppressed: suppressed,
 		Rules: export.Rules{

@@ -16,6 +16,7 @@ const (
 	DefaultQuota            = 64 << 30 // bytes on disk
 	DefaultRetention        = job.DefaultRetention
 	DefaultForget           = 7 * 24 * time.Hour
+	DefaultKeepRemovals     = 400 * 24 * time.Hour
 	DefaultLease            = job.DefaultLease
 	DefaultSweepEvery       = time.Minute
 	DefaultLogLimit         = 1 << 30

@@ -27,8 +27,8 @@ func (s *Service) runJanitor(ctx context.Context) error {
 }
 
 // sweep is one run of the janitor: it corrects times that the clock has not reached after it was
-// set back, expires jobs whose retention is over, removes blobs that no row names, and deletes
-// old versions that no job needs.
+// set back, expires jobs whose retention is over, removes blobs that no row names, deletes old
+// versions that no job needs, and forgets old removals.
 func (s *Service) sweep(ctx context.Context) error {
 	now := s.now()
 	corrected, err := s.jobs.CorrectTimes(ctx, now, s.engine.LongestWait().Milliseconds())
@@ -48,7 +48,7 @@ func (s *Service) sweep(ctx context.Context) error {
 		return err
 	}
 	_, vacuumed := s.Store.Vacuum(ctx)
-	return errors.Join(err, s.removeOrphans(ctx), vacuumed)
+	return errors.Join(err, s.removeOrphans(ctx), vacuumed, s.sweepRemovals(ctx))
 }
 
 // listedBlob is a blob with its time of change.

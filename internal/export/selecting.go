@@ -67,6 +67,12 @@ func (s *Service) selectInSlice(ctx context.Context, c *job.Claim, r Request) (_
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
+	if err := s.checkSince(ctx, r); err != nil {
+		if unknown, ok := errors.AsType[store.SinceUnknown](err); ok {
+			err = job.Permanent(lostSince{unknown})
+		}
+		return nil, err
+	}
 	sliced, stop := running.context(ctx)
 	defer stop(nil)
 	if err := compareCounts(sliced, snapshot, r); err != nil {

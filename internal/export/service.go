@@ -56,6 +56,9 @@ type Config struct {
 	Retention time.Duration
 	// Forget is how long the row of an expired job is kept. Defaults to 7 days.
 	Forget time.Duration
+	// KeepRemovals is how long removals are kept. A _since before that is refused, unless it is
+	// before 2000. Zero keeps them all.
+	KeepRemovals time.Duration
 	// Lease is how long the claims of a crashed server remain valid. Defaults to 5 seconds.
 	Lease time.Duration
 	// StallAfter is how long a job that a worker has claimed may make no progress before it
@@ -152,6 +155,7 @@ func (c Config) withDefaults() Config {
 	c.JobsPerPrincipal = max(0, c.JobsPerPrincipal)
 	c.Retention = cmp.Or(max(0, c.Retention), DefaultRetention)
 	c.Forget = cmp.Or(max(0, c.Forget), DefaultForget)
+	c.KeepRemovals = max(0, c.KeepRemovals)
 	c.SweepEvery = cmp.Or(max(0, c.SweepEvery), DefaultSweepEvery)
 	c.StrangerAge = cmp.Or(max(0, c.StrangerAge), store.OrphanGrace)
 	if c.Owned == nil {
@@ -253,8 +257,12 @@ func (s *Service) suppressedAccess(p auth.Principal) policy.Suppressed {
 
 // KickOff stores a job for the request and returns its id, a random UUID (KO-51). It
 // returns a [TooManyJobs] error if the client in ctx (package client) has reached the limit of
-// live jobs, and a [NoRoom] error if there is no room for its files.
+// live jobs, a [NoRoom] error if there is no room for its files, and a fhir.Issue if the directory
+// does not know all that has changed since r.Since.
 func (s *Service) KickOff(ctx context.Context, r Request) (jobID string, err error) {
+	if err := s.checkSince(ctx, r); err != nil {
+		return "", refusedSince(err)
+	}
 	id, err := uuid.NewRandom()
 	if err != nil {
 		return "", fmt.Errorf("start an export: %w", err)

@@ -393,10 +393,14 @@ func (e *Engine) fail(ctx context.Context, task *store.Task, cause error) {
 	e.notifyFailed(task.Job.ID)
 }
 
-// reason returns the sentence for the client. An error with a method Reason provides it.
+// reason returns the text for the client. An error with a method ClientText provides it, and one
+// with a method Reason its first sentence.
 func (e *Engine) reason(task *store.Task, cause error) string {
+	var whole interface{ ClientText() string }
 	var known interface{ Reason() string }
 	switch {
+	case errors.As(cause, &whole):
+		return whole.ClientText()
 	case errors.As(cause, &known):
 		return known.Reason() + " Please start the export again when this has been fixed."
 	case isPermanent(cause):

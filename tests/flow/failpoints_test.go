@@ -46,7 +46,7 @@ func TestKilledAtEachFailpoint(t *testing.T) {
 // driverPoints are the failpoints in the code of each driver, and two of export.
 var driverPoints = []string{"directory.migrate", "directory.migrated", "jobs.migrate", "directory.gate.waiting", "directory.apply.entered",
 	"directory.apply.commit", "directory.apply.committed", "directory.snapshot.drawn", "directory.snapshot.pinned", "jobs.commit", "jobs.committed",
-	"directory.vacuum.commit", "export.writing", "export.part.committed"}
+	"directory.vacuum.commit", "directory.sweep.commit", "export.writing", "export.part.committed"}
 
 // TestKilledAtEachFailpointOnPostgres does the same for the failpoints of the driver.
 func TestKilledAtEachFailpointOnPostgres(t *testing.T) {
@@ -178,7 +178,7 @@ func killServe(t *testing.T, p deployment, point, all string) {
 	if p.database != "" {
 		lease = "1s"
 	}
-	dying := p.start(t, point, "--part-bytes", "40000", "--lease", lease, "--sweep-every", "200ms")
+	dying := p.start(t, point, "--part-bytes", "40000", "--lease", lease, "--sweep-every", "200ms", "--keep-removals", "1ms")
 	t.Cleanup(dying.Kill)
 	if status, err := dying.KickOff(everyPractitioner); err == nil && (point == "export.cancelled" || point == "export.deleted") {
 		_, _ = request(http.MethodDelete, status) // it may die before it answers
@@ -186,7 +186,7 @@ func killServe(t *testing.T, p deployment, point, all string) {
 	if err := dying.WaitKilled(); err != nil {
 		t.Fatal(err)
 	}
-	s := p.serve(t, "", "--part-bytes", "40000", "--sweep-every", "200ms")
+	s := p.serve(t, "", "--part-bytes", "40000", "--sweep-every", "200ms", "--keep-removals", "1ms")
 	parts := 0
 	for id, state := range allJobs(t, p) {
 		if state == "cancelled" {
@@ -220,6 +220,15 @@ func prepareServe(t *testing.T, p deployment, point, all string) {
 			if err := errors.Join(os.MkdirAll(orphan, 0o700), os.WriteFile(filepath.Join(orphan, "77-1.ndjson.gz"), nil, 0o600)); err != nil {
 				t.Fatal(err)
 			}
+		}
+	case "directory.sweep.commit":
+		gone := filepath.Join(t.TempDir(), "gone.ndjson")
+		if err := os.WriteFile(gone, []byte(`{"resourceType":"Location","id":"gone","name":"Gone"}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p.load(t, gone)
+		if _, err := muster.Run(append(append([]string{"remove"}, p.directory()...), "--yes", "--matching", "Location?_id=gone")...); err != nil {
+			t.Fatal(err)
 		}
 	case "directory.gate.waiting":
 		t.Fatal("killLoad tests this failpoint")

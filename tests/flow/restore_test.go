@@ -27,7 +27,7 @@ func restoreBesideProduction(t *testing.T, newDeployment func(*testing.T) deploy
 	p := newDeployment(t)
 	p.load(t, practitioners(t, 500, "Drill"))
 	production := p.serve(t, "", "--part-bytes", "20000", "--sweep-every", "200ms")
-	production.wait(production.kickOff(everyPractitioner)) // is in the backup
+	kept := production.wait(production.kickOff(everyPractitioner)) // is in the backup
 	out := filepath.Join(t.TempDir(), "copy")
 	p.command(t, "backup", "--out", out)
 	later := production.wait(production.kickOff(everyPractitioner)) // is not in the backup
@@ -63,6 +63,10 @@ func restoreBesideProduction(t *testing.T, newDeployment func(*testing.T) deploy
 	restored.data = out
 	again := restored.serve(t, "", "--base-url", production.Base, "--sweep-every", "200ms")
 	again.noOrphans(out, len(want))
+	again.kickOff(testkit.Parameters(kept.TransactionTime, "Practitioner?_lastUpdated=ge1900-01-01"))
+	if _, err := again.KickOff(testkit.Parameters(later.TransactionTime, "Practitioner?_lastUpdated=ge1900-01-01")); err == nil || !strings.Contains(err.Error(), "was restored from a backup") {
+		t.Errorf("a kick-off with a time that production has issued after the backup: %v", err)
+	}
 	restored.verify(t)
 
 	// Production continues, also after a restart.

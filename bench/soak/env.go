@@ -13,7 +13,9 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"muster/internal/conformance"
 	"muster/internal/fhir"
+	"muster/internal/load"
 	"muster/internal/store"
 	"muster/internal/store/postgres"
 	"muster/internal/store/sqlite"
@@ -166,10 +168,15 @@ func (env *Env) Load(lines []string) error {
 
 // Open opens the store as another process would, while servers and loaders run.
 func (env *Env) Open(ctx context.Context) (store.Store, error) {
-	if env.Database != "" {
-		return postgres.Open(ctx, env.Database, store.Options{})
+	registry, err := conformance.Load()
+	if err != nil {
+		return nil, err
 	}
-	return sqlite.Open(ctx, env.Data, store.Options{})
+	options := store.Options{Rules: load.RulesFor(registry)}
+	if env.Database != "" {
+		return postgres.Open(ctx, env.Database, options)
+	}
+	return sqlite.Open(ctx, env.Data, options)
 }
 
 // Jobs returns the state of every job in the store by id, including jobs whose kick-off

@@ -10,6 +10,7 @@ import (
 	"muster/internal/conformance"
 	"muster/internal/damage"
 	"muster/internal/humanize"
+	"muster/internal/load"
 	"muster/internal/search/index"
 	"muster/internal/store"
 	"muster/internal/store/sqlite"
@@ -57,9 +58,14 @@ func (c checkCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
+	inherit, err := load.NewRules(registry, extractor)
+	if err != nil {
+		return err
+	}
 	progress := newProgress(a.stderr)
 	summary, err := check.Run(a.ctx, check.Config{
 		Store: seen, Blobs: files, Folder: owned, Registry: registry, Extractor: extractor, Rules: seen.Info().Rules,
+		Inherit: inherit, Cascades: seen.Info().Cascades,
 		Deep: c.Deep, Served: served, Report: c.printer(a), Progress: progress.count,
 	})
 	progress.end()

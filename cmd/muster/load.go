@@ -164,8 +164,8 @@ func openToLoad(a app, data, database, baseURL string, c *load.Config, created f
 		return nil, err
 	}
 	opened, err := a.openDirectory(data, database, store.Options{Create: &store.Identity{
-		BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(),
-	}, Created: created})
+		BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Cascades: true,
+	}, Created: created, Rules: load.RulesFor(registry)})
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"muster/internal/conformance"
+	"muster/internal/load"
 	"muster/internal/policy"
 	"muster/internal/store"
 )
@@ -33,13 +34,13 @@ func (c rebaseCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	directory, lock, err := a.openUnserved(c.Data, c.Database, store.Options{})
+	directory, lock, err := a.openUnserved(c.Data, c.Database, store.Options{Rules: load.RulesFor(registry)})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close(), directory.Close()) }()
 	before := directory.Info()
-	current := store.Identity{DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion()}
+	current := store.Identity{DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Cascades: true}
 	if before.BaseURL == c.BaseURL && before.Check(current) == nil {
 		fmt.Fprintf(a.stdout, "the base URL is %s already\n", c.BaseURL)
 		return nil

@@ -48,7 +48,7 @@ func (c reindexCmd) Run(a app) (err error) {
 	if err != nil {
 		return err
 	}
-	directory, lock, err := a.openUnserved(c.Data, c.Database, store.Options{Expect: store.Identity{BaseURL: c.BaseURL}, TrustPages: c.TrustPages})
+	directory, lock, err := a.openUnserved(c.Data, c.Database, store.Options{Expect: store.Identity{BaseURL: c.BaseURL}, TrustPages: c.TrustPages, Rules: load.RulesFor(registry)})
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"muster/internal/conformance"
 	"muster/internal/fhir"
 	"muster/internal/humanize"
+	"muster/internal/load"
 	"muster/internal/policy"
 	"muster/internal/search"
 	"muster/internal/search/index"
@@ -60,8 +61,8 @@ func (c removeCmd) Run(a app) (err error) {
 		return err
 	}
 	directory, err := a.openDirectory(c.Data, c.Database, store.Options{SearchDeadline: removeDeadline, Expect: store.Identity{
-		Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(),
-	}})
+		Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Cascades: true,
+	}, Rules: load.RulesFor(registry)})
 	if err != nil {
 		return err
 	}

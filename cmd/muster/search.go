@@ -45,7 +45,7 @@ func (c searchCmd) Run(a app) (err error) {
 		return err
 	}
 	directory, err := a.openDirectory(c.Data, c.Database, store.Options{Expect: store.Identity{
-		DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(),
+		DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Cascades: true,
 	}})
 	if err != nil {
 		return err

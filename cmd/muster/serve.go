@@ -17,6 +17,7 @@ import (
 	"muster/internal/export"
 	"muster/internal/failpoint"
 	"muster/internal/job"
+	"muster/internal/load"
 	"muster/internal/metrics"
 	"muster/internal/policy"
 	"muster/internal/search"
@@ -282,8 +283,8 @@ func (c *serveCmd) openStores(ctx context.Context, s *runningServer, registry *c
 	s.metrics = metrics.New(currentBuild().forMetrics())
 	s.directory, err = openDirectory(ctx, c.Data, c.Database, store.Options{GateWaited: s.metrics.GateWaited, GateStalled: s.gateStalled, SearchWaited: s.metrics.SearchWaited,
 		SlowSearches: c.slowSearches(), SearchWait: c.SearchWait, Workers: c.Workers, Expect: store.Identity{
-			BaseURL: c.BaseURL, DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(),
-		}})
+			BaseURL: c.BaseURL, DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion(), Cascades: true,
+		}, Rules: load.RulesFor(registry)})
 	if err != nil {
 		return err
 	}

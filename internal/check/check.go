@@ -28,6 +28,11 @@ type Config struct {
 	// Rules is the version of the rules by which the stored resources were cleaned.
 	Rules string
 
+	// Inherit are the rules by which resources inherit states; nil if they inherit none.
+	Inherit store.Rules
+	// Cascades says that every resource was written with what it inherits.
+	Cascades bool
+
 	Deep   bool // read all files, and let the database check every page
 	Served bool // a server runs on the directory and removes leftovers
 
@@ -90,6 +95,10 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	if c.Rules != policy.RulesVersion() {
 		k.note("rules", "directory", "it was written with other rules about its content, and cannot be served until it is reindexed", "run muster reindex")
 	}
+	if k.Inherit != nil && !k.Cascades {
+		k.note("cascades", "directory", "it was written without what resources inherit from suppressed or inactive ones, and cannot be served until it is reindexed", "run muster reindex")
+		k.Inherit = nil
+	}
 	// Jobs come before resources, because later stages verify what they need.
 	for _, stage := range []struct {
 		name string
@@ -118,11 +127,12 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 
 // Remedies that several findings share.
 const (
-	remedyRestore = "restore a backup, or load the data into a new directory"
-	remedyReload  = "load this resource again with a change, or load the data into a new directory"
-	remedyExport  = "cancel this export and start it again"
-	remedyReindex = "run muster reindex, which removes it in a new version"
-	remedyServe   = "none is needed: muster serve removes it"
+	remedyRestore          = "restore a backup, or load the data into a new directory"
+	remedyReload           = "load this resource again with a change, or load the data into a new directory"
+	remedyExport           = "cancel this export and start it again"
+	remedyReindex          = "run muster reindex, which removes it in a new version"
+	remedyReindexInherited = "run muster reindex, which writes it again"
+	remedyServe            = "none is needed: muster serve removes it"
 )
 
 // checker runs the checks of one call of Run.

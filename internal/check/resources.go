@@ -36,8 +36,12 @@ func (k *checker) checkResources(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+			c.intact = c.intact[:0]
 			for n := range excerpt.Records {
 				c.record(&excerpt, &excerpt.Records[n])
+			}
+			if err := c.inheritance(ctx); err != nil {
+				return err
 			}
 			k.advance(int64(len(excerpt.Records)))
 			first = excerpt.Through + 1
@@ -54,11 +58,15 @@ func (k *checker) checkResources(ctx context.Context) error {
 type recordChecker struct {
 	*checker
 	references *references
-	uncovered  int64 // resources without a checksum
+	uncovered  int64          // resources without a checksum
+	damaged    bool           // the version of the present record
+	intact     []store.RowKey // of the excerpt, whose inherited states are computed again
 
 	names   map[int]string // names of parameters by id
 	parser  fastjson.Parser
 	entries []index.Entry
+
+	ownParser fastjson.Parser
 }
 
 // record checks everything that is stored under one row key.
@@ -82,8 +90,9 @@ func (c *recordChecker) record(e *store.Excerpt, s *store.StoredRecord) {
 		c.finding("body-missing", place, "the row has no body: it cannot be read or exported", remedyReload)
 		return
 	}
+	c.damaged = s.Row.Verify(s.Body, s.Row.Checksum) != nil
 	if s.Row.Checksum.Present {
-		if err := s.Row.Verify(s.Body, s.Row.Checksum); err != nil {
+		if c.damaged {
 			c.finding("checksum", place, "its row and its body do not match its checksum: one of them was changed after it was written, and reads and exports of it fail", remedyReload)
 		}
 	} else {
@@ -107,7 +116,7 @@ func (c *recordChecker) row(e *store.Excerpt, s *store.StoredRecord, place strin
 	if r.Version < 1 {
 		c.finding("version", place, fmt.Sprintf("its version is %d, but versions start at 1", r.Version), remedyReload)
 	}
-	if r.Visibility != r.Own|r.Inherited {
+	if r.Visibility&index.Hidden != (r.Own|r.Inherited)&index.Hidden {
 		c.finding("visibility", place, fmt.Sprintf("its state %d is not the union of its own state (%d) and the inherited one (%d)", r.Visibility, r.Own, r.Inherited), remedyReload)
 	}
 }
@@ -136,14 +145,62 @@ func (c *recordChecker) body(s *store.StoredRecord, place string) {
 			c.finding("body", place, fmt.Sprintf("the %s of its body is %q, but its row says %q", member.path, member.got, member.want), remedyReload)
 		}
 	}
-	if own := policy.OwnState(r.Type, v); own != r.Own {
-		c.finding("visibility", place, fmt.Sprintf("its own state is %d according to its body, but its row says %d", own, r.Own), remedyReload)
-	}
 	c.entriesOf(s, v, place)
+	c.own(s, policy.OwnState(r.Type, v), place)
 	c.references.addReferences(r.Type, r.ID, v)
 	if policy.Strip(r.Type, v).Any() { // Strip changes v, so it comes last
 		c.finding("not-held", place, "its body holds content that a directory may not hold, such as a prescriber number or gender identity", remedyReindex)
 	}
+}
+
+// own compares the own state with the own document, and the body with what the resource inherits.
+// shown is the state that the body shows.
+func (c *recordChecker) own(s *store.StoredRecord, shown index.Visibility, place string) {
+	r := s.Row
+	if s.Own == nil {
+		if r.Inherited != 0 {
+			c.finding("own-missing", place, "it inherits a state, but its own text is missing: the state could not be lifted", remedyReload)
+		} else if shown != r.Own {
+			c.finding("visibility", place, fmt.Sprintf("its own state is %d according to its body, but its row says %d", shown, r.Own), remedyReload)
+		} else if !c.damaged {
+			c.intact = append(c.intact, s.Key)
+		}
+		return
+	}
+	document := store.Document{Head: store.Head(r.Type, r.ID), Tail: s.Own.Tail}
+	v, err := c.ownParser.ParseBytes(document.Line(r.Version, r.LastUpdated))
+	if err != nil || store.SumOwn(s.Key, s.Own.Tail) != s.Own.Sum {
+		c.finding("checksum", place, "its own text does not match its checksum: it was changed after it was written, and what the resource inherits could not be lifted", remedyReload)
+		return
+	}
+	if own := policy.OwnState(r.Type, v); own != r.Own {
+		c.finding("visibility", place, fmt.Sprintf("its own state is %d according to its own text, but its row says %d", own, r.Own), remedyReload)
+		return
+	}
+	if c.Inherit == nil {
+		return
+	}
+	want, _, err := c.Inherit.Compose(r.Type, r.ID, document, r.Inherited)
+	body, ok := r.Document(s.Body)
+	if err != nil || !ok || !bytes.Equal(want.Tail, body.Tail) {
+		c.finding("inherited", place, fmt.Sprintf("its body does not show the state that it inherits (%d)", r.Inherited), remedyReindexInherited)
+	}
+	if !c.damaged {
+		c.intact = append(c.intact, s.Key)
+	}
+}
+
+// inheritance computes the inherited states of the intact resources of the excerpt again.
+func (c *recordChecker) inheritance(ctx context.Context) error {
+	if c.Inherit == nil || len(c.intact) == 0 {
+		return nil
+	}
+	differences, err := c.Store.Differences(ctx, c.Inherit, c.intact)
+	for _, d := range differences {
+		c.finding("inherited", fmt.Sprintf("%v/%s", d.Type, d.ID),
+			fmt.Sprintf("it has the inherited state %d, but by what it belongs to and what uses it, it should have %d", d.Inherited, d.Want), remedyReindexInherited)
+	}
+	return err
 }
 
 // entriesOf compares the index entries with those that are extracted from the body.

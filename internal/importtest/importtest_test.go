@@ -85,7 +85,10 @@ var levels = [][]rule{
 		{"internal/store/deadline", []string{"internal/client", "internal/share", "internal/fhir", "internal/humanize", "internal/search/plan", "internal/store"}, "limits the time and the number of searches; runs no statement itself"},
 	},
 	{
-		{"internal/store/inspectsql", []string{"internal/fhir", "internal/search/index", "internal/store", "internal/store/placeholder", "internal/store/sqlrows", "internal/store/writepath", "internal/store/jobsql"}, "reads what any SQL database stores, for a check"},
+		{"internal/store/cascadesql", []string{"internal/fhir", "internal/search/index", "internal/store", "internal/store/placeholder", "internal/store/writepath"}, "finds what states depend on in any SQL database; decides nothing"},
+	},
+	{
+		{"internal/store/inspectsql", []string{"internal/store/cascadesql", "internal/fhir", "internal/search/index", "internal/store", "internal/store/placeholder", "internal/store/sqlrows", "internal/store/writepath", "internal/store/jobsql"}, "reads what any SQL database stores, for a check"},
 		{"internal/export", []string{"internal/damage", "internal/client", "internal/fhir", "internal/failpoint", "internal/auth", "internal/store", "internal/search", "internal/search/query", "internal/search/plan", "internal/policy", "internal/job", "internal/part", "internal/blob", "internal/strictjson", "internal/humanize"}, "exports, without HTTP and drivers"},
 		{"internal/store/searchsql/optimiser", []string{"internal/search/index", "internal/search/plan", "internal/store/searchsql/physical", "internal/store/searchsql/sqlwriter"}, "chooses the order of execution; runs no page"},
 	},
@@ -94,8 +97,8 @@ var levels = [][]rule{
 		{"internal/server", []string{"internal/share", "internal/fhir", "internal/damage", "internal/oserror", "internal/audit", "internal/auth", "internal/client", "internal/requestid", "internal/conformance", "internal/store", "internal/export", "internal/searchset", "internal/blob"}, "HTTP, without drivers"},
 	},
 	{
-		{"internal/store/sqlite", []string{"internal/regularfile", "internal/share", "internal/store/sqlite/pagesum", "internal/damage", "internal/filelock", "internal/store/deadline", "internal/store/metasql", "internal/store/sqlrows", "internal/store/inspectsql", "internal/store/placeholder", "internal/fhir", "internal/oserror", "internal/failpoint", "internal/store", "internal/store/writepath", "internal/store/jobsql", "internal/search/index", "internal/search/plan", "internal/store/searchsql"}, "a driver does not depend on HTTP, exports or another driver"},
-		{"internal/store/postgres", []string{"internal/share", "internal/damage", "internal/store/deadline", "internal/store/metasql", "internal/store/sqlrows", "internal/store/inspectsql", "internal/store/placeholder", "internal/fhir", "internal/oserror", "internal/failpoint", "internal/store", "internal/store/writepath", "internal/store/jobsql", "internal/search/index", "internal/search/plan", "internal/store/searchsql"}, "a driver does not depend on HTTP, exports or another driver"},
+		{"internal/store/sqlite", []string{"internal/regularfile", "internal/share", "internal/store/sqlite/pagesum", "internal/damage", "internal/filelock", "internal/store/deadline", "internal/store/metasql", "internal/store/sqlrows", "internal/store/cascadesql", "internal/store/inspectsql", "internal/store/placeholder", "internal/fhir", "internal/oserror", "internal/failpoint", "internal/store", "internal/store/writepath", "internal/store/jobsql", "internal/search/index", "internal/search/plan", "internal/store/searchsql"}, "a driver does not depend on HTTP, exports or another driver"},
+		{"internal/store/postgres", []string{"internal/share", "internal/damage", "internal/store/deadline", "internal/store/metasql", "internal/store/sqlrows", "internal/store/cascadesql", "internal/store/inspectsql", "internal/store/placeholder", "internal/fhir", "internal/oserror", "internal/failpoint", "internal/store", "internal/store/writepath", "internal/store/jobsql", "internal/search/index", "internal/search/plan", "internal/store/searchsql"}, "a driver does not depend on HTTP, exports or another driver"},
 	},
 	{
 		{"cmd/muster", []string{"*"}, "the only place that connects all packages"},
@@ -117,7 +120,7 @@ var tests = []rule{
 	{"internal/rulestest/compare", []string{"internal/conformance", "internal/fhir", "internal/load", "internal/policy", "internal/rulestest", "internal/search", "internal/search/index", "internal/searchtest/compare", "internal/store"}, "compares rulestest with stores and the server"},
 	{"bench/soak/search", []string{"internal/blob", "internal/conformance", "internal/search/index", "internal/searchtest/compare", "internal/store", "internal/testkit/stores"}, "compares in the store, below HTTP"},
 	{"bench/search", []string{"internal/conformance", "internal/fhir", "internal/policy", "internal/search", "internal/search/index", "internal/store", "internal/store/sqlite", "internal/store/postgres", "internal/testkit", "internal/testkit/stores"}, "measures searches in the store, below HTTP"},
-	{"bench/soak", []string{"internal/testkit", "internal/testkit/pgtest", "internal/damage", "internal/failpoint", "internal/fhir", "internal/store", "internal/store/sqlrows", "internal/store/sqlite", "internal/store/postgres"}, "runs the program; removes resources in the store, since no command does"},
+	{"bench/soak", []string{"internal/conformance", "internal/load", "internal/testkit", "internal/testkit/pgtest", "internal/damage", "internal/failpoint", "internal/fhir", "internal/store", "internal/store/sqlrows", "internal/store/sqlite", "internal/store/postgres"}, "runs the program; removes resources in the store, since no command does"},
 	{"bench/soak/damage/postgres", []string{"bench/soak", "internal/testkit"}, "soaks as a program"},
 	{"bench/soak/*", []string{"bench/soak", "internal/testkit", "internal/failpoint"}, "soaks as programs"},
 	{"bench/*", []string{"internal/testkit"}, "measures the program as a user does"},

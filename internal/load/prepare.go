@@ -182,16 +182,22 @@ type writer struct {
 func (w *writer) write(t fhir.Type, id string, v *fastjson.Value) (store.Change, *Refusal) {
 	c := store.Change{Type: t, ID: id, SourceHash: w.hasher.hash(v), Visibility: policy.OwnState(t, v)}
 	w.scratch, c.Document = document(w.scratch, t, id, v)
-	if size := len(w.scratch) + versionAndTime; size > fhir.MaxLine {
+	if size := len(w.scratch) + addedLater; size > fhir.MaxLine {
 		return c, refuse(TooLarge, "the resource takes %d bytes; at most %d are stored", size, fhir.MaxLine)
 	}
-	w.entries = w.extractor.Extract(w.entries[:0], t, v)
-	c.Entries = append([]index.Entry(nil), w.entries...)
+	c.Entries = w.extract(t, v)
 	return c, nil
 }
 
-// versionAndTime is the maximum size of versionId and lastUpdated in a document.
-const versionAndTime = 80
+// extract returns the index entries of a resource.
+func (w *writer) extract(t fhir.Type, v *fastjson.Value) []index.Entry {
+	w.entries = w.extractor.Extract(w.entries[:0], t, v)
+	return append([]index.Entry(nil), w.entries...)
+}
+
+// addedLater is the maximum size of what is added to a document: versionId and lastUpdated (80
+// bytes), and the state that a resource inherits.
+const addedLater = 600
 
 // identify returns the type of a resource, and checks its id.
 func identify(v *fastjson.Value) (fhir.Type, *Refusal) {

@@ -17,11 +17,14 @@
 //
 // # Rules for resources
 //
-// Before a resource is stored (held.go, strip.go, suppression.go, state.go, refused.go):
+// Before a resource is stored (held.go, strip.go, suppression.go, state.go, refused.go,
+// inherit.go):
 //
 //   - [Strip] removes what the directory may not hold.
 //   - [ConformSuppression] writes its suppression in the form that clients know.
 //   - [OwnState] returns its state.
+//   - [Inherit] returns the state that it has from others ([Belongs], [Uses]), and
+//     [WithInherited] writes that into it.
 //   - [SaysHidden] returns the state of a resource that is rejected, and [Hide] hides the
 //     stored version accordingly.
 //

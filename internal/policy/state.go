@@ -26,23 +26,21 @@ const (
 
 // OwnState returns the state that the resource v has by its own content: its active or
 // status (VI-03), where an absent one counts as active (VI-15), and its suppression
-// ([index.IsSuppressed]). A Provenance is never inactive (VI-14), but may be suppressed.
+// ([index.Suppression]). A Provenance is never inactive (VI-14), but may be suppressed.
 // OwnState decodes strings of v in place and changes nothing else.
 func OwnState(t fhir.Type, v *fastjson.Value) index.Visibility {
 	var state index.Visibility
 	if !active(t, v) {
 		state |= index.Inactive
 	}
-	if index.IsSuppressed(t, v) {
-		state |= index.Suppressed
-	}
-	return state
+	return state | index.Suppression(t, v)
 }
 
 // Readable reports whether a resource in this state may be read by its id, and come
-// with others through _include and _revinclude (VI-02, VI-08). The state
-// of a Provenance does not decide alone: see [ForSearch].
-func Readable(state index.Visibility) bool { return state&(index.Inactive|index.Suppressed) == 0 }
+// with others through _include and _revinclude (VI-02, VI-08). It may not while a cascade
+// that reaches it is not finished. The state of a Provenance does not decide alone: see
+// [ForSearch].
+func Readable(state index.Visibility) bool { return state&(index.Hidden|index.Pending) == 0 }
 
 // active reports whether the active or status of the resource says that it is active.
 func active(t fhir.Type, v *fastjson.Value) bool {

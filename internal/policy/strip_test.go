@@ -130,7 +130,7 @@ func TestOwnState(t *testing.T) {
 		{fhir.Provenance, suppressed(``), index.Suppressed},
 		{fhir.Provenance, old(`false`), visible},
 		{fhir.Organization, suppressed(`{"url":"includeSelf","valueBoolean":true}`), index.Suppressed},
-		{fhir.Organization, suppressed(`{"url":"includeSelf","valueBoolean":false}`), visible},
+		{fhir.Organization, suppressed(`{"url":"includeSelf","valueBoolean":false}`), index.HidesDependants},
 		{fhir.Organization, suppressed(`{"url":"suppressedBy"}`), index.Suppressed},
 		{fhir.Location, suppressed(`{"url":"includeSelf","valueBoolean":false}`), index.Suppressed},
 		{fhir.Practitioner, suppressed(``), index.Suppressed},

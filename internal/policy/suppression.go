@@ -242,11 +242,15 @@ func addSuppression(a *fastjson.Arena, t fhir.Type, v *fastjson.Value) {
 
 // newSuppression returns a well-formed suppression extension for resources of a type.
 func newSuppression(a *fastjson.Arena, t fhir.Type) *fastjson.Value {
-	coding := a.NewObject()
-	coding.Set("system", a.NewString(ResponsibleParty))
-	coding.Set("code", a.NewString(initiator(t)))
+	return newSuppressionBy(a, t, []string{initiator(t)})
+}
+
+// newSuppressionBy returns a well-formed suppression extension with the initiators.
+func newSuppressionBy(a *fastjson.Arena, t fhir.Type, initiators []string) *fastjson.Value {
 	concept := a.NewObject()
-	appendItem(a, concept, "coding", coding)
+	for _, code := range initiators {
+		appendItem(a, concept, "coding", newInitiator(a, code))
+	}
 	by := a.NewObject()
 	by.Set("url", a.NewString("suppressedBy"))
 	by.Set("valueCodeableConcept", concept)
@@ -257,6 +261,14 @@ func newSuppression(a *fastjson.Arena, t fhir.Type) *fastjson.Value {
 		includeSelf(a, suppressed, true)
 	}
 	return suppressed
+}
+
+// newInitiator returns the coding of an initiator.
+func newInitiator(a *fastjson.Arena, code string) *fastjson.Value {
+	coding := a.NewObject()
+	coding.Set("system", a.NewString(ResponsibleParty))
+	coding.Set("code", a.NewString(code))
+	return coding
 }
 
 // includeSelf sets whether a suppression extension hides the organisation itself.
@@ -298,9 +310,13 @@ func Hide(a *fastjson.Arena, t fhir.Type, v *fastjson.Value, state index.Visibil
 			addSuppression(a, t, v)
 		}
 	}
-	if missing&index.Inactive == 0 {
-		return
+	if missing&index.Inactive != 0 {
+		deactivate(a, t, v)
 	}
+}
+
+// deactivate makes the active or status of a resource say that it is not active.
+func deactivate(a *fastjson.Arena, t fhir.Type, v *fastjson.Value) {
 	switch t {
 	case fhir.Location:
 		v.Set("status", a.NewString("inactive"))

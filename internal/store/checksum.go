@@ -5,12 +5,12 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
 	"muster/internal/damage"
 	"muster/internal/fhir"
+	"muster/internal/search/index"
 	"muster/internal/search/plan"
 
 	"github.com/valyala/fastjson"
@@ -25,9 +25,10 @@ type Checksum struct {
 
 // Sum returns the checksum of a version: of its row, and of its stored line. Each driver stores
 // it with the version, and verifies it whenever it reads the line (docs/decisions/0022-damage.md).
+// [index.Pending] is not part of it.
 func (r *Row) Sum(line []byte) int64 {
 	var numbers [6 * 8]byte
-	for n, v := range [...]int64{int64(r.Key), r.Version, int64(r.Committed), int64(r.LastUpdated), int64(r.Visibility), r.Size} {
+	for n, v := range [...]int64{int64(r.Key), r.Version, int64(r.Committed), int64(r.LastUpdated), int64(r.Visibility &^ index.Pending), r.Size} {
 		binary.LittleEndian.PutUint64(numbers[8*n:], uint64(v))
 	}
 	var id [64]byte
@@ -59,9 +60,7 @@ func (r *Row) Verify(line []byte, stored Checksum) error {
 
 // head returns the beginning of the line of the version, as [Document] defines it.
 func (r *Row) head() []byte {
-	head := fmt.Appendf(nil, `{"resourceType":"%v","id":`, r.Key.Type())
-	head = strconv.AppendQuote(head, r.ID) // an id has no character that is escaped
-	return Document{Head: append(head, `,"meta":{`...)}.Line(r.Version, r.LastUpdated)
+	return Document{Head: Head(r.Key.Type(), r.ID)}.Line(r.Version, r.LastUpdated)
 }
 
 // DamagedRow reports a version that a driver cannot read as a row.
@@ -80,6 +79,14 @@ func CheckSelected(of fmt.Stringer, found, kept int64) error {
 
 // checksumsKey is the key of the row of table meta that says that every version has a checksum.
 const checksumsKey = "checksums"
+
+// SumOwn returns the checksum of an own document of a resource that inherits a state, which is
+// kept apart from its version.
+func SumOwn(key RowKey, tail []byte) int64 {
+	var number [8]byte
+	binary.LittleEndian.PutUint64(number[:], uint64(key))
+	return int64(damage.Of(number[:]).Add(tail))
+}
 
 // ChecksumsRow returns the row of table meta to write when every version has a checksum.
 func ChecksumsRow() (key, value string) { return checksumsKey, "1" }

@@ -68,7 +68,7 @@ type Change struct {
 // Current is the version that a revision starts from.
 type Current struct {
 	Visibility index.Visibility // effective state
-	Line       []byte           // stored line; valid during the call only
+	Line       []byte           // the line without what the resource inherits; valid during the call only
 }
 
 // Held is the current version of a resource with the parts of its state.
@@ -107,6 +107,11 @@ type Directory interface {
 	// write gate once for each batch and leaves it after at most 250 ms of work. A batch
 	// is one transaction with one commit time. After an error or a cancelled context,
 	// Apply returns the outcomes of the committed changes with the error.
+	//
+	// If the store has [Rules], Apply also writes the resources that inherit another state by
+	// the changes: with them if there are few, and otherwise in batches of its own before it
+	// returns. Until the last of these batches no reader sees any of them and no snapshot is
+	// opened. If the process ends before that, the next one to enter the gate continues.
 	Apply(ctx context.Context, changes []Change) ([]Outcome, error)
 
 	// OpenSnapshot enters the gate briefly, draws a transaction time T, calls pin with

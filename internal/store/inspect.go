@@ -20,6 +20,10 @@ type Inspector interface {
 	// in ascending order. It stops after about limit resources.
 	Excerpt(ctx context.Context, first, last RowKey, limit int) (Excerpt, error)
 
+	// Differences returns those of the rows that do not have the state that they inherit by the
+	// rules now. It returns a [damage.Error] if it cannot read one of them.
+	Differences(ctx context.Context, rules Rules, keys []RowKey) ([]Difference, error)
+
 	// OldVersions returns up to limit rows of history that follow (after, version).
 	OldVersions(ctx context.Context, after RowKey, version int64, limit int) ([]OldVersion, error)
 
@@ -65,11 +69,19 @@ type Excerpt struct {
 	Records  []StoredRecord
 }
 
+// Difference is a row whose inherited state is not the one that follows from other resources.
+type Difference struct {
+	Type            fhir.Type
+	ID              string
+	Inherited, Want index.Visibility
+}
+
 // StoredRecord is everything that is stored under one row key. Missing parts are nil.
 type StoredRecord struct {
 	Key     RowKey
 	Row     *StoredRow
 	Body    []byte
+	Own     *StoredOwn
 	Entries []index.Entry // in any order
 }
 
@@ -99,6 +111,13 @@ type StoredRow struct {
 	Type           fhir.Type
 	Own, Inherited index.Visibility
 	Checksum       Checksum
+}
+
+// StoredOwn is the own document of a resource that inherits a state, from the element after
+// lastUpdated, and its checksum.
+type StoredOwn struct {
+	Tail []byte
+	Sum  int64
 }
 
 // OldVersion is a row of history. A row that a muster without checksums has written has no id, no

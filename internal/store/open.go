@@ -29,6 +29,10 @@ type Identity struct {
 	// Checksummed says that every stored version has a checksum. It is false for a directory
 	// that a muster without checksums has written, until it is reindexed.
 	Checksummed bool
+	// Cascades says that every resource shows the state that it inherits. It is false for a
+	// mirror, and for a directory that a muster without cascades has written, until it is
+	// reindexed.
+	Cascades bool
 }
 
 // Options configures how a driver opens a directory.
@@ -44,6 +48,13 @@ type Options struct {
 	// Expect lists what an existing directory must match; empty fields are ignored. Unlike
 	// Create, it never creates a directory.
 	Expect Identity
+	// Rules returns the rules of the directory, by which writers find and write the states that
+	// resources inherit. It is called when the identity of the directory is known, and not for a
+	// mirror. Without it, a directory with cascades can only be read.
+	Rules func(Identity) (Rules, error)
+	// Dependants is how many resources that inherit another state a write makes part of its own
+	// transaction. More are written in slices after it. Defaults to 500.
+	Dependants int
 	// TrustPages reads pages of SQLite that do not match their checksums, in every directory that
 	// the process opens: another program has written them. Reindex then writes checksums, if the
 	// pages are consistent.
@@ -106,7 +117,7 @@ func (o Options) ResolveIdentity(stored Identity, known bool) (_ Identity, write
 			return Identity{}, false, fmt.Errorf("its initialisation was interrupted: run 'muster load' again")
 		}
 		created := *o.Create
-		created.Checksummed = true
+		created.Checksummed, created.Cascades = true, o.Rules != nil && created.Mode != modeMirror
 		return created, true, nil
 	}
 	if o.Create != nil {
@@ -115,6 +126,23 @@ func (o Options) ResolveIdentity(stored Identity, known bool) (_ Identity, write
 		}
 	}
 	return stored, false, stored.Check(o.Expect)
+}
+
+// modeMirror is the mode of a directory that keeps what another one serves, with its states.
+const modeMirror = "mirror"
+
+// defaultDependants is the default of [Options].Dependants: they take about as long as a batch.
+const defaultDependants = 500
+
+// FewDependants returns how many dependants a write makes part of its own transaction.
+func (o Options) FewDependants() int { return cmp.Or(o.Dependants, defaultDependants) }
+
+// RulesFor returns the rules for the writers of a directory, nil if it has none.
+func (o Options) RulesFor(id Identity) (Rules, error) {
+	if o.Rules == nil || id.Mode == modeMirror {
+		return nil, nil
+	}
+	return o.Rules(id)
 }
 
 // Check compares the identity of a directory with the non-empty fields of want.
@@ -128,7 +156,10 @@ func (id Identity) Check(want Identity) error {
 	if err := id.checkDefinitions(want.DefinitionsHash); err != nil {
 		return err
 	}
-	return id.checkRules(want.Rules)
+	if err := id.checkRules(want.Rules); err != nil {
+		return err
+	}
+	return id.checkCascades(want.Cascades)
 }
 
 // Addresses returns the base URLs at which the directory is and was known. Absolute references
@@ -155,6 +186,10 @@ func (id Identity) MetaRows() [][2]string {
 		key, value := ChecksumsRow()
 		rows = append(rows, [2]string{key, value})
 	}
+	if id.Cascades {
+		key, value := CascadesRow()
+		rows = append(rows, [2]string{key, value})
+	}
 	return rows
 }
 
@@ -179,5 +214,7 @@ func (id *Identity) SetMetaRow(key, value string) {
 		id.Rules = value
 	case checksumsKey:
 		id.Checksummed = true
+	case cascadesKey:
+		id.Cascades = true
 	}
 }

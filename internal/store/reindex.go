@@ -120,3 +120,27 @@ func (id Identity) checkRules(want string) error {
 	}
 	return fmt.Errorf("it was written with other rules about its content, and may hold content that this program must not show, such as prescriber numbers: run 'muster reindex' on it once")
 }
+
+// cascadesKey is the key of the row of table meta that holds [Identity].Cascades.
+const cascadesKey = "cascades"
+
+// CascadesRow returns the row of table meta to write when every resource shows the state that it
+// inherits.
+func CascadesRow() (key, value string) { return cascadesKey, "1" }
+
+// checkCascades returns an error if resources may not show the state that they inherit.
+func (id Identity) checkCascades(want bool) error {
+	if !want || id.Cascades || id.Mode == modeMirror {
+		return nil
+	}
+	return fmt.Errorf("it was written by a muster that did not hide what belongs to suppressed or inactive organisations and practitioners: run 'muster reindex' on it once")
+}
+
+// CheckWriter returns an error if a writer without rules would leave resources visible that inherit
+// another state.
+func (id Identity) CheckWriter(rules Rules) error {
+	if !id.Cascades || rules != nil {
+		return nil
+	}
+	return fmt.Errorf("this program opened the directory to read it, and cannot write what resources inherit: open it with the rules")
+}

@@ -5,10 +5,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"muster/internal/failpoint"
@@ -45,7 +47,7 @@ func TestKilledAtEachFailpoint(t *testing.T) {
 
 // driverPoints are the failpoints in the code of each driver, and two of export.
 var driverPoints = []string{"directory.migrate", "directory.migrated", "jobs.migrate", "directory.gate.waiting", "directory.apply.entered",
-	"directory.apply.commit", "directory.apply.committed", "directory.snapshot.drawn", "directory.snapshot.pinned", "jobs.commit", "jobs.committed",
+	"directory.apply.commit", "directory.apply.committed", "directory.cascade.commit", "directory.cascade.committed", "directory.snapshot.drawn", "directory.snapshot.pinned", "jobs.commit", "jobs.committed",
 	"directory.vacuum.commit", "directory.sweep.commit", "export.writing", "export.part.committed"}
 
 // TestKilledAtEachFailpointOnPostgres does the same for the failpoints of the driver.
@@ -74,7 +76,13 @@ func killLoad(t *testing.T, p deployment, point, all string) {
 	if point == "directory.gate.waiting" {
 		free = holdGate(t, p)
 	}
-	loader, err := muster.Start(point, append(append([]string{"load"}, p.directory()...), all)...)
+	cascades := strings.HasPrefix(point, "directory.cascade.")
+	work := []string{all}
+	if cascades {
+		p.load(t, rolesOf(t, 600, true))
+		work = []string{rolesOf(t, 0, false), all}
+	}
+	loader, err := muster.Start(point, append(append([]string{"load"}, p.directory()...), work...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,6 +94,27 @@ func killLoad(t *testing.T, p deployment, point, all string) {
 	p.load(t, all)
 	s := p.serve(t, "")
 	wantComplete(t, s, s.kickOff(everyPractitioner))
+	if cascades {
+		roles := s.wait(s.kickOff(testkit.Parameters("", "PractitionerRole?_lastUpdated=ge1900-01-01T00:00:00Z")))
+		if len(roles.Output) != 0 {
+			t.Errorf("roles of an inactive organisation are exported: %v", roles.Output)
+		}
+	}
+}
+
+// rolesOf writes an organisation, active or not, and a number of its roles to a file.
+func rolesOf(t *testing.T, n int, active bool) string {
+	t.Helper()
+	var b strings.Builder
+	fmt.Fprintf(&b, `{"resourceType":"Organization","id":"o","active":%v,"name":"Clinic"}`+"\n", active)
+	for i := range n {
+		fmt.Fprintf(&b, `{"resourceType":"PractitionerRole","id":"r%d","active":true,"organization":{"reference":"Organization/o"}}`+"\n", i)
+	}
+	path := filepath.Join(t.TempDir(), "roles.ndjson")
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // holdGate creates the directory and holds its gate until free is called.

@@ -22,12 +22,19 @@ const (
 // The extension of 0.3.0 suppresses unless its value is the boolean false. IsSuppressed
 // decodes strings of the resource in place and changes nothing else.
 func IsSuppressed(t fhir.Type, resource *fastjson.Value) bool {
+	return Suppression(t, resource)&Suppressed != 0
+}
+
+// Suppression returns [Suppressed] if a resource is suppressed by its own root extensions
+// ([IsSuppressed]), [HidesDependants] if it is an Organization whose extension suppresses only
+// what belongs to it, and otherwise 0.
+func Suppression(t fhir.Type, resource *fastjson.Value) Visibility {
 	var present, exempting int
 	for _, extension := range resource.GetArray("extension") {
 		switch string(extension.GetStringBytes("url")) {
 		case SuppressedOldURL:
 			if !isFalse(extension.Get("valueBoolean")) {
-				return true
+				return Suppressed
 			}
 		case SuppressedURL:
 			present++
@@ -36,8 +43,13 @@ func IsSuppressed(t fhir.Type, resource *fastjson.Value) bool {
 			}
 		}
 	}
-	exempt := t == fhir.Organization && present == 1 && exempting == 1
-	return present > 0 && !exempt
+	switch {
+	case present == 0:
+		return 0
+	case t == fhir.Organization && present == 1 && exempting == 1:
+		return HidesDependants
+	}
+	return Suppressed
 }
 
 // exemptsSelf reports whether a suppression extension has exactly one includeSelf, which is

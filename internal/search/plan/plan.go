@@ -69,11 +69,13 @@ type Updated struct{ Compare Comparison }
 type Since struct{ After fhir.Instant }
 
 // Visible holds when the resource is active, if Active is set, and not suppressed, if
-// NotSuppressed is set (VI-01, VI-04).
+// NotSuppressed is set (VI-01, VI-04). It never holds while a cascade that reaches the resource
+// is not finished.
 type Visible struct{ Active, NotSuppressed bool }
 
 // Hiding returns the flags of which a visible resource has none.
-func (v Visible) Hiding() (flags index.Visibility) {
+func (v Visible) Hiding() index.Visibility {
+	flags := index.Pending
 	if v.Active {
 		flags |= index.Inactive
 	}

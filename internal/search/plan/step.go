@@ -51,11 +51,15 @@ func (b *builder) behind(t fhir.Type, next bound.Node, text query.Param) Node {
 }
 
 // visible plans the state that resources of type t must have. A Provenance has a
-// suppression of its own, and is visible when all that it is about is visible (VI-14).
+// suppression of its own, and is visible when all that it is about is visible (VI-14). A search
+// for any state does not find resources that an unfinished cascade may hide. No export runs
+// meanwhile.
 func (b *builder) visible(t fhir.Type, s bound.State) []Node {
 	switch {
-	case s == bound.State{}:
+	case b.q.Visibility == bound.Visibility{}:
 		return nil
+	case s == bound.State{}:
+		return []Node{Visible{}}
 	case t == fhir.Provenance:
 		about := AllVisible{Param: b.set.Target.ID, Types: b.set.Target.Targets(), Visible: Visible(s)}
 		return []Node{Visible{NotSuppressed: s.NotSuppressed}, about}

@@ -3,9 +3,7 @@ package plan
 import "muster/internal/search/index"
 
 // Shows reports whether a resource in this state meets the condition.
-func (v Visible) Shows(state index.Visibility) bool {
-	return !(v.Active && state&index.Inactive != 0) && !(v.NotSuppressed && state&index.Suppressed != 0)
-}
+func (v Visible) Shows(state index.Visibility) bool { return state&v.Hiding() == 0 }
 
 // Admitting returns the condition without the parts that a resource in this state does not
 // meet.

@@ -140,7 +140,7 @@ func (i *Inspection) CheckCounts(ctx context.Context, yield func(store.Integrity
 			to    map[group]int64
 			query string
 		}{
-			{found, `SELECT type, visibility, count(*) FROM resource GROUP BY type, visibility ORDER BY type, visibility`},
+			{found, `SELECT type, visibility & 3, count(*) FROM resource GROUP BY type, visibility & 3 ORDER BY type, visibility & 3`},
 			{kept, `SELECT type, visibility, number FROM resource_count ORDER BY type, visibility`},
 		} {
 			err := i.each(ctx, tx, func(rows *sql.Rows) error {

@@ -10,6 +10,8 @@ import (
 
 	"muster/internal/search/index"
 	"muster/internal/store"
+	"muster/internal/store/cascadesql"
+	"muster/internal/store/sqlrows"
 	"muster/internal/store/writepath"
 )
 
@@ -81,12 +83,56 @@ func (i *Inspection) collect(ctx context.Context, tx *sql.Tx, c store.StoredReco
 	if err != nil {
 		return err
 	}
+	err = i.each(ctx, tx, func(rows *sql.Rows) error {
+		var key store.RowKey
+		var own store.StoredOwn
+		if err := rows.Scan(&key, &own.Tail, &own.Sum); err != nil {
+			return err
+		}
+		c.At(key).Own = &own
+		return nil
+	}, `SELECT row_key, tail, checksum FROM own_form WHERE row_key BETWEEN ? AND ? ORDER BY row_key`, int64(first), int64(last))
+	if err != nil {
+		return err
+	}
 	for _, table := range writepath.Tables {
 		if err := i.entries(ctx, tx, c, table, first, last); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Differences implements store.Inspector.
+func (i *Inspection) Differences(ctx context.Context, rules store.Rules, keys []store.RowKey) (found []store.Difference, err error) {
+	err = i.Read(ctx, func(tx *sql.Tx) error {
+		c := writepath.Cascade{Rules: rules, Graph: &reading{cascadesql.Graph{Conn: conn{tx}, Dialect: cascadesql.Dialect{Postgres: i.dialect.Numbered}, Rules: rules}}}
+		found, err = c.Differences(ctx, keys)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("compute what %d resources inherit: %w", len(keys), err)
+	}
+	return found, nil
+}
+
+// reading implements writepath.Graph for a transaction that only reads.
+type reading struct{ cascadesql.Graph }
+
+func (*reading) KeepOwn(context.Context, []writepath.Item) error {
+	return errors.New("an inspection does not write")
+}
+
+// conn implements cascadesql.Conn.
+type conn struct{ tx *sql.Tx }
+
+func (c conn) Each(ctx context.Context, query string, row func(scan func(...any) error) error, args ...any) error {
+	return sqlrows.Query(ctx, c.tx, func(rows *sql.Rows) error { return row(rows.Scan) }, query, args...)
+}
+
+func (c conn) Exec(ctx context.Context, statement string, args ...any) error {
+	_, err := c.tx.ExecContext(ctx, statement, args...)
+	return err
 }
 
 // entries reads the index entries of the keys from one table, in the order of its rows.

@@ -15,42 +15,55 @@ import (
 
 // Apply implements store.Directory.
 func (s *Store) Apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
-	outcomes, err := writepath.WriteChanges(ctx, changes, s.writeInGate)
+	left := false // dependants of the last transaction
+	outcomes, err := writepath.WriteChanges(ctx, changes, func(ctx context.Context, changes []store.Change) (outcomes []store.Outcome, err error) {
+		outcomes, left, err = s.writeInGate(ctx, changes)
+		return outcomes, err
+	})
+	if err == nil && left {
+		err = s.finishCascade(ctx)
+	}
 	if err != nil {
 		return outcomes, fmt.Errorf("write resources: %w", explain(err))
 	}
 	return outcomes, nil
 }
 
-// writeInGate writes as many of the changes as one transaction takes, at least one.
-func (s *Store) writeInGate(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+// writeInGate writes as many of the changes as one transaction takes, at least one. While a cascade
+// is not finished, it writes a slice of that instead. It reports whether dependants are left.
+func (s *Store) writeInGate(ctx context.Context, changes []store.Change) (outcomes []store.Outcome, left bool, err error) {
 	gate, err := s.acquireGate(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer gate.release()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := failpoint.Inject(ctx, "directory.apply.entered"); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	outcomes, err := s.writeTransaction(ctx, gate, changes)
+	if err := s.info.CheckWriter(s.rules); err != nil {
+		return nil, false, err
+	}
+	if written, open, err := s.writeSlice(ctx, gate); err != nil || written {
+		return nil, open, err
+	}
+	outcomes, left, err = s.writeTransaction(ctx, gate, changes)
 	if err != nil {
 		s.nameIDs = nil // some may have been rolled back
-		return nil, err
+		return nil, false, err
 	}
 	_ = failpoint.Inject(ctx, "directory.apply.committed") // the transaction is committed: only a crash can stop the answer
-	return outcomes, nil
+	return outcomes, left, nil
 }
 
 // writeTransaction writes and commits.
-func (s *Store) writeTransaction(ctx context.Context, gate *gateTx, changes []store.Change) ([]store.Outcome, error) {
+func (s *Store) writeTransaction(ctx context.Context, gate *gateTx, changes []store.Change) (outcomes []store.Outcome, left bool, err error) {
 	start := time.Now()
 	tx, err := s.newWriteTx(ctx, gate)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var outcomes []store.Outcome
 	err = gate.raw(func(conn *pgx.Conn) error {
 		tx.conn = conn
 		stored, err := readIdentity(ctx, conn)
@@ -60,16 +73,19 @@ func (s *Store) writeTransaction(ctx context.Context, gate *gateTx, changes []st
 		if err := s.info.CheckUnchanged(stored); err != nil {
 			return err
 		}
-		outcomes, err = s.chunks.WriteChunks(start, changes, func(chunk []store.Change) ([]store.Outcome, error) { return tx.writeChunk(ctx, chunk) })
+		outcomes, err = s.chunks.WriteChunks(start, changes, func(chunk []store.Change) (done []store.Outcome, last bool, err error) {
+			done, left, err = tx.writeChunk(ctx, chunk)
+			return done, left, err
+		})
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if err := failpoint.Inject(ctx, "directory.apply.commit"); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return outcomes, gate.tx.Commit()
+	return outcomes, left, gate.tx.Commit()
 }
 
 // writeTx is a transaction inside the gate that writes resources.

@@ -17,62 +17,79 @@ import (
 // The statements of a chunk take arrays. The array is the first item of FROM, and each of
 // its elements finds its row by an index: the sessions allow nested loops only.
 const (
-	findCurrent = `SELECT k.n, r.row_key, r.version, r.source_hash, r.visibility
+	findCurrent = `SELECT k.n, r.row_key, r.version, r.committed, r.source_hash, r.visibility & 3, r.own_visibility, r.inherited_visibility
 		FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS k (type, id, n)
 		JOIN resource AS r ON r.type = k.type AND r.id = k.id`
 	findTombstones = `SELECT k.n, greatest((SELECT max(t.version) FROM tombstone AS t WHERE t.type = k.type AND t.id = k.id),
 			(SELECT s.version FROM swept AS s WHERE s.type = k.type))
 		FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS k (type, id, n)`
-	currentDocs = `SELECT ` + versionColumns + ` FROM unnest($1::bigint[]) AS k
-		JOIN resource AS r ON r.row_key = k JOIN doc AS d ON d.row_key = r.row_key`
+	currentDocs = `SELECT ` + versionColumns + `, f.tail, f.checksum FROM unnest($1::bigint[]) AS k
+		JOIN resource AS r ON r.row_key = k JOIN doc AS d ON d.row_key = r.row_key
+		LEFT JOIN own_form AS f ON f.row_key = r.row_key`
 	keepVersions = `INSERT INTO history (row_key, version, committed, superseded, visibility, size, body, id, last_updated, checksum)
-		SELECT r.row_key, r.version, r.committed, $1, r.visibility, r.size, d.body, r.id, r.last_updated, r.checksum
+		SELECT r.row_key, r.version, r.committed, $1, r.visibility & 3, r.size, d.body, r.id, r.last_updated, r.checksum
 		FROM unnest($2::bigint[]) AS k JOIN resource AS r ON r.row_key = k
 		JOIN doc AS d ON d.row_key = r.row_key WHERE r.committed <= $3`
-	insertTombstones = `INSERT INTO tombstone (type, id, version, row_key, committed)
-		SELECT r.type, r.id, r.version + 1, r.row_key, $1
+	insertTombstones = `INSERT INTO tombstone (type, id, version, row_key, committed, own_visibility)
+		SELECT r.type, r.id, r.version + 1, r.row_key, $1, r.own_visibility
 		FROM unnest($2::bigint[]) AS k JOIN resource AS r ON r.row_key = k`
 	nextKeys = `UPDATE sequence SET last = last + k.n FROM unnest($1::bigint[], $2::bigint[]) AS k (type, n)
 		WHERE sequence.type = k.type RETURNING sequence.type, sequence.last`
 	insertName = `INSERT INTO name (text) VALUES ($1)
 		ON CONFLICT (text) DO UPDATE SET text = excluded.text RETURNING name_id`
 	writeResources = `INSERT INTO resource
-		(row_key, type, id, version, committed, last_updated, visibility, own_visibility, size, source_hash, checksum)
-		SELECT k.row_key, k.type, k.id, k.version, $1, k.updated, k.visibility, k.visibility, k.size, k.hash, k.checksum
-		FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bytea[], $10::bigint[])
-			AS k (row_key, type, id, version, updated, visibility, size, hash, checksum)
+		(row_key, type, id, version, committed, last_updated, visibility, own_visibility, inherited_visibility, size, source_hash, checksum)
+		SELECT k.row_key, k.type, k.id, k.version, $1, k.updated, k.visibility, k.own, k.inherited, k.size, k.hash, k.checksum
+		FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bytea[], $10::bigint[], $11::bigint[], $12::bigint[])
+			AS k (row_key, type, id, version, updated, visibility, size, hash, checksum, own, inherited)
 		ON CONFLICT (row_key) DO UPDATE SET version = excluded.version, committed = excluded.committed,
-		last_updated = excluded.last_updated, visibility = excluded.own_visibility | resource.inherited_visibility,
-		own_visibility = excluded.own_visibility, size = excluded.size, source_hash = excluded.source_hash,
+		last_updated = excluded.last_updated, visibility = excluded.visibility, own_visibility = excluded.own_visibility,
+		inherited_visibility = excluded.inherited_visibility, size = excluded.size, source_hash = excluded.source_hash,
 		checksum = excluded.checksum`
 	countResources = `INSERT INTO resource_count AS c (type, visibility, number)
 		SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
 		ON CONFLICT (type, visibility) DO UPDATE SET number = c.number + excluded.number`
 	logChanges = `INSERT INTO change (committed, row_key, what) SELECT $1, k.* FROM unnest($2::bigint[], $3::smallint[]) AS k`
-	writeDocs  = `INSERT INTO doc (row_key, body) SELECT * FROM unnest($1::bigint[], $2::text[])
+	writeOwn   = `INSERT INTO own_form (row_key, tail, checksum) SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[])
+		ON CONFLICT (row_key) DO UPDATE SET tail = excluded.tail, checksum = excluded.checksum`
+	writeDocs = `INSERT INTO doc (row_key, body) SELECT * FROM unnest($1::bigint[], $2::text[])
 		ON CONFLICT (row_key) DO UPDATE SET body = excluded.body`
 )
 
 // resourceTables are the tables that a removal deletes rows from, besides the index tables.
-var resourceTables = []string{"resource", "doc"}
+var resourceTables = []string{"resource", "doc", "own_form"}
 
-// writeChunk writes changes of different resources. Each step is one round trip to the
-// database, however many changes there are.
-func (tx *writeTx) writeChunk(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+// writeChunk writes changes of different resources, with what inherits another state by them. It
+// reports whether such resources are left for slices. Each step is one round trip to the database,
+// however many changes there are.
+func (tx *writeTx) writeChunk(ctx context.Context, changes []store.Change) (outcomes []store.Outcome, left bool, err error) {
 	items := writepath.Items(changes)
 	if err := tx.findCurrent(ctx, items); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if err := tx.revise(ctx, items); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	writepath.Decide(items)
+	if cascade := tx.cascade(); cascade != nil {
+		left, err = cascade.Chunk(ctx, items)
+	} else {
+		err = tx.writeItems(ctx, items)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return writepath.Outcomes(items), left, nil
+}
+
+// writeItems writes items whose outcomes are known.
+func (tx *writeTx) writeItems(ctx context.Context, items []writepath.Item) error {
 	for _, step := range []func(context.Context, []writepath.Item) error{tx.endVersions, tx.assignKeys, tx.writeNew} {
 		if err := step(ctx, items); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return writepath.Outcomes(items), nil
+	return nil
 }
 
 // findCurrent looks up the current rows.
@@ -82,12 +99,14 @@ func (tx *writeTx) findCurrent(ctx context.Context, items []writepath.Item) erro
 	for i := range items {
 		types, ids = append(types, int64(items[i].Type)), append(ids, items[i].ID)
 	}
-	var n, version int64
-	var key, before int64
+	var n, version, committed int64
+	var key, before, own, inherited int64
 	var hash []byte
-	return tx.each(ctx, findCurrent, []any{&n, &key, &version, &hash, &before}, func() {
+	return tx.each(ctx, findCurrent, []any{&n, &key, &version, &committed, &hash, &before, &own, &inherited}, func() {
 		it := &items[n-1]
-		it.Key, it.Version, it.Hash, it.Before = store.RowKey(key), version, hash, index.Visibility(before)
+		it.Key, it.Version, it.Committed, it.Hash = store.RowKey(key), version, fhir.Instant(committed), hash
+		it.Before, it.Own, it.Inherited = index.Visibility(before), index.Visibility(own), index.Visibility(inherited)
+		it.Inherits = inherited != 0
 	}, types, ids)
 }
 
@@ -100,6 +119,9 @@ func (tx *writeTx) revise(ctx context.Context, items []writepath.Item) error {
 	return eachRaw(ctx, tx.conn, currentDocs, func(values [][]byte) error {
 		row, line, err := verified(values)
 		if err != nil {
+			return err
+		}
+		if line, err = ownLine(&row, line, values[versionValues:]); err != nil {
 			return err
 		}
 		return writepath.Revise(items, row.Key, store.Current{Visibility: row.Visibility, Line: line})
@@ -183,7 +205,7 @@ func (tx *writeTx) writeNew(ctx context.Context, items []writepath.Item) error {
 
 // queueRows queues the statements for the rows and documents of new versions.
 func (tx *writeTx) queueRows(queue *pgx.Batch, items []writepath.Item) {
-	var keys, types, versions, updated, visibilities, sizes, sums []int64
+	var keys, types, versions, updated, visibilities, own, inherited, sizes, sums []int64
 	var ids, lines []string
 	var hashes [][]byte
 	for i := range items {
@@ -194,13 +216,14 @@ func (tx *writeTx) queueRows(queue *pgx.Batch, items []writepath.Item) {
 		row, line := writepath.NewRow(it, tx.committed)
 		keys, types, ids = append(keys, int64(row.Key)), append(types, int64(it.Type)), append(ids, row.ID)
 		versions, updated = append(versions, row.Version), append(updated, int64(row.LastUpdated))
-		visibilities, sizes, sums = append(visibilities, int64(row.Visibility)), append(sizes, row.Size), append(sums, row.Sum(line))
+		visibilities, sizes, sums = append(visibilities, int64(it.RowState())), append(sizes, row.Size), append(sums, row.Sum(line))
+		own, inherited = append(own, int64(it.Visibility)), append(inherited, int64(it.Inherited))
 		lines, hashes = append(lines, string(line)), append(hashes, it.SourceHash[:])
 	}
 	if len(keys) == 0 {
 		return
 	}
-	queue.Queue(writeResources, int64(tx.committed), keys, types, ids, versions, updated, visibilities, sizes, hashes, sums)
+	queue.Queue(writeResources, int64(tx.committed), keys, types, ids, versions, updated, visibilities, sizes, hashes, sums, own, inherited)
 	queue.Queue(writeDocs, keys, lines)
 }
 

@@ -46,6 +46,9 @@ func (s *Store) prepare(ctx context.Context, o store.Options) error {
 	if s.info, err = meta.Establish(ctx, s.gate, o); err != nil {
 		return err
 	}
+	if err := s.useRules(); err != nil {
+		return err
+	}
 	return s.noteRestore(ctx)
 }
 
@@ -97,7 +100,10 @@ func (s *Store) AdoptBaseURL(ctx context.Context, baseURL string) error {
 		return fmt.Errorf("store the base URL: %w", explain(err))
 	}
 	s.info.BaseURL = adopted
-	return s.info.Check(store.Identity{BaseURL: baseURL})
+	if err := s.info.Check(store.Identity{BaseURL: baseURL}); err != nil {
+		return err
+	}
+	return s.useRules()
 }
 
 // readIdentity returns what the directory is now, in the transaction of a connection.

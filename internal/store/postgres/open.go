@@ -41,6 +41,9 @@ type Store struct {
 	// other's connections.
 	reads, searches, exports *pgxpool.Pool
 
+	options store.Options
+	rules   store.Rules // nil for a directory without cascades
+
 	mu      sync.Mutex // guards the fields below; locked inside the gate only
 	chunks  writepath.ChunkSizer
 	nameIDs map[string]int64 // rows of table name that are known to be committed
@@ -82,7 +85,7 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 
 func open(ctx context.Context, config *pgxpool.Config, o store.Options) (_ *Store, err error) {
 	s := &Store{
-		clock: o.Now, waited: o.GateWaited, stalls: store.StallReporter{Report: o.GateStalled},
+		options: o, clock: o.Now, waited: o.GateWaited, stalls: store.StallReporter{Report: o.GateStalled},
 	}
 	defer func() {
 		if err != nil {

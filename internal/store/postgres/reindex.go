@@ -2,9 +2,11 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 
 	"muster/internal/store"
+	"muster/internal/store/cascadesql"
 	"muster/internal/store/writepath"
 
 	"github.com/jackc/pgx/v5"
@@ -12,8 +14,11 @@ import (
 
 // Reindex implements store.Indexer.
 func (s *Store) Reindex(ctx context.Context, how store.Reindexing) error {
-	r := writepath.Reindexer{Reindexing: how, Info: &s.info, InGate: s.indexInGate, Chunks: &s.chunks}
-	err := r.Run(ctx)
+	r := writepath.Reindexer{Reindexing: how, Info: &s.info, InGate: s.indexInGate, Chunks: &s.chunks, Begun: s.useRules}
+	err := s.finishCascade(ctx)
+	if err == nil {
+		err = r.Run(ctx)
+	}
 	if err == nil {
 		_, err = s.Vacuum(ctx)
 	}
@@ -69,12 +74,12 @@ func (w indexWriter) DeleteMeta(ctx context.Context, key string) error {
 	return err
 }
 
-func (w indexWriter) Documents(ctx context.Context, from store.RowKey, limit int, yield func(store.RowKey, []byte) error) error {
+func (w indexWriter) Documents(ctx context.Context, from store.RowKey, limit int, yield func(writepath.OwnDocument) error) error {
 	var keys, sums []int64
 	err := eachRaw(ctx, w.conn, nextDocs, func(values [][]byte) error {
 		key := decodeBigint(values[versionValues])
 		if values[0] == nil {
-			return yield(store.RowKey(key), values[8])
+			return yield(writepath.OwnDocument{Key: store.RowKey(key), Line: values[8]})
 		}
 		row, line, err := verified(values)
 		if err != nil {
@@ -83,7 +88,13 @@ func (w indexWriter) Documents(ctx context.Context, from store.RowKey, limit int
 		if values[7] == nil {
 			keys, sums = append(keys, key), append(sums, row.Sum(line))
 		}
-		return yield(row.Key, line)
+		own := values[versionValues+1:]
+		sum := sql.NullInt64{Int64: decodeBigint(own[1]), Valid: own[1] != nil}
+		d, err := cascadesql.Own(row.Key, &row, line, own[0], sum, sql.NullInt64{Int64: decodeBigint(own[2]), Valid: true})
+		if err != nil {
+			return err
+		}
+		return yield(d)
 	}, int64(from), limit)
 	if err != nil || len(keys) == 0 {
 		return err
@@ -92,8 +103,11 @@ func (w indexWriter) Documents(ctx context.Context, from store.RowKey, limit int
 	return err
 }
 
-const nextDocs = `SELECT ` + versionColumns + `, d.row_key FROM doc AS d LEFT JOIN resource AS r ON r.row_key = d.row_key
+const nextDocs = `SELECT ` + versionColumns + `, d.row_key, f.tail, f.checksum, r.inherited_visibility FROM doc AS d
+	LEFT JOIN resource AS r ON r.row_key = d.row_key LEFT JOIN own_form AS f ON f.row_key = d.row_key
 	WHERE d.row_key >= $1 ORDER BY d.row_key LIMIT $2`
+
+func (w indexWriter) Cascade() *writepath.Cascade { return w.cascade() }
 
 func (w indexWriter) Recount(ctx context.Context) error {
 	queue := &pgx.Batch{}
@@ -113,7 +127,13 @@ func (w indexWriter) WriteVersions(ctx context.Context, items []writepath.Item) 
 	w.queueRows(queue, items)
 	queueCounts(queue, items)
 	w.queueLog(queue, items)
-	return w.send(ctx, queue)
+	if err := w.send(ctx, queue); err != nil {
+		return err
+	}
+	if c := w.cascade(); c != nil {
+		return c.KeepOwn(ctx, items)
+	}
+	return nil
 }
 
 func (w indexWriter) ReplaceEntries(ctx context.Context, items []writepath.Item) error {

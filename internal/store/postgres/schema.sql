@@ -1,5 +1,15 @@
 -- The schema after all migrations. Written by: go test ./internal/store/postgres -run TestSchema -update
 
+CREATE TABLE cascade (
+  row_key bigint NOT NULL,
+  level bigint NOT NULL,
+  touched bigint NOT NULL,
+  done bigint NOT NULL,
+  PRIMARY KEY (row_key)
+);
+
+CREATE INDEX cascade_open ON cascade USING btree (level, row_key) WHERE (done = 0);
+
 CREATE TABLE change (
   committed bigint NOT NULL,
   row_key bigint NOT NULL,
@@ -178,6 +188,13 @@ CREATE TABLE name (
   PRIMARY KEY (name_id)
 );
 
+CREATE TABLE own_form (
+  row_key bigint NOT NULL,
+  tail text COMPRESSION lz4 NOT NULL,
+  checksum bigint NOT NULL,
+  PRIMARY KEY (row_key)
+);
+
 CREATE TABLE part (
   job_id text COLLATE "C" NOT NULL,
   number bigint NOT NULL,
@@ -215,6 +232,16 @@ CREATE TABLE part_content (
   FOREIGN KEY (job_id) REFERENCES job(id) ON DELETE CASCADE
 );
 
+CREATE TABLE removed_reference (
+  row_key bigint NOT NULL,
+  param bigint NOT NULL,
+  id text COLLATE "C" NOT NULL,
+  own_visibility bigint NOT NULL,
+  PRIMARY KEY (row_key, param, id)
+);
+
+CREATE INDEX removed_reference_value ON removed_reference USING btree (param, id, row_key);
+
 CREATE TABLE resource (
   row_key bigint NOT NULL,
   type bigint NOT NULL,
@@ -225,7 +252,6 @@ CREATE TABLE resource (
   visibility bigint NOT NULL,
   own_visibility bigint NOT NULL,
   inherited_visibility bigint NOT NULL DEFAULT 0,
-  inherited_from bigint,
   size bigint NOT NULL,
   source_hash bytea NOT NULL,
   checksum bigint,
@@ -278,6 +304,7 @@ CREATE TABLE tombstone (
   version bigint NOT NULL,
   row_key bigint NOT NULL,
   committed bigint NOT NULL,
+  own_visibility bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (type, id, version)
 );
 

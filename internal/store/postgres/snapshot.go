@@ -46,7 +46,7 @@ func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir
 			err = errors.Join(err, snap.Close())
 		}
 	}()
-	gate, err := s.acquireGate(ctx)
+	gate, err := s.acquireSettled(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -140,8 +140,8 @@ func (s *snapshot) Removals(ctx context.Context, t fhir.Type, since fhir.Instant
 // countRows counts the rows of a type, by visibility.
 func (s *snapshot) countRows(ctx context.Context, t fhir.Type) (n store.VisibilityCounts, err error) {
 	first, last := store.KeyRange(t)
-	err = s.tx.QueryRow(ctx, `SELECT count(*) FILTER (WHERE visibility = 0), count(*) FILTER (WHERE visibility = 1), count(*) FILTER (WHERE visibility = 2),
-		count(*) FILTER (WHERE visibility = 3) FROM resource WHERE row_key BETWEEN $1 AND $2`, int64(first), int64(last)).Scan(&n[0], &n[1], &n[2], &n[3])
+	err = s.tx.QueryRow(ctx, `SELECT count(*) FILTER (WHERE visibility & 3 = 0), count(*) FILTER (WHERE visibility & 3 = 1), count(*) FILTER (WHERE visibility & 3 = 2),
+		count(*) FILTER (WHERE visibility & 3 = 3) FROM resource WHERE row_key BETWEEN $1 AND $2`, int64(first), int64(last)).Scan(&n[0], &n[1], &n[2], &n[3])
 	return n, err
 }
 

@@ -26,5 +26,5 @@ func Example() {
 	// WHERE t1.param = ? AND t1.norm = ? AND t1.exact = ? AND t1.row_key BETWEEN ? AND ?
 	//   AND (r.visibility & ? = 0)
 	// ORDER BY t1.row_key
-	// [14 hobart clinic Hobart Clinic 1099511627777 2199023255551 3]
+	// [14 hobart clinic Hobart Clinic 1099511627777 2199023255551 7]
 }

@@ -15,59 +15,76 @@ import (
 
 // Apply implements store.Directory.
 func (s *Store) Apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
-	outcomes, err := writepath.WriteChanges(ctx, changes, s.writeInGate)
+	left := false // dependants of the last transaction
+	outcomes, err := writepath.WriteChanges(ctx, changes, func(ctx context.Context, changes []store.Change) (outcomes []store.Outcome, err error) {
+		outcomes, left, err = s.writeInGate(ctx, changes)
+		return outcomes, err
+	})
+	if err == nil && left {
+		err = s.finishCascade(ctx)
+	}
 	if err != nil {
 		return outcomes, fmt.Errorf("write resources: %w", explain(s.dir, err))
 	}
 	return outcomes, nil
 }
 
-// writeInGate writes as many of the changes as one transaction takes, at least one.
-func (s *Store) writeInGate(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+// writeInGate writes as many of the changes as one transaction takes, at least one. While a cascade
+// is not finished, it writes a slice of that instead. It reports whether dependants are left.
+func (s *Store) writeInGate(ctx context.Context, changes []store.Change) (outcomes []store.Outcome, left bool, err error) {
 	release, err := s.acquireWriter(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer release()
 	if err := failpoint.Inject(ctx, "directory.apply.entered"); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	outcomes, err := s.writer.writeTransaction(ctx, changes)
+	if err := s.info.CheckWriter(s.writer.rules); err != nil {
+		return nil, false, err
+	}
+	if open, err := s.writeSlice(ctx); err != nil || open {
+		return nil, open, err
+	}
+	outcomes, left, err = s.writer.writeTransaction(ctx, changes)
 	if err != nil {
 		s.writer.nameIDs = nil // some may have been rolled back
-		return nil, err
+		return nil, false, err
 	}
 	_ = failpoint.Inject(ctx, "directory.apply.committed") // the transaction is committed: only a crash can stop the answer
-	return outcomes, nil
+	return outcomes, left, nil
 }
 
 // writeTransaction writes and commits.
-func (w *writer) writeTransaction(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+func (w *writer) writeTransaction(ctx context.Context, changes []store.Change) (outcomes []store.Outcome, left bool, err error) {
 	start := time.Now()
 	sqlTx, err := w.db.BeginTx(ctx, nil)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer func() { _ = sqlTx.Rollback() }()
 	stored, _, err := metasql.Read(ctx, sqlTx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if err := w.info.CheckUnchanged(stored); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	tx, err := w.newWriteTx(ctx, sqlTx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	outcomes, err := w.chunks.WriteChunks(start, changes, func(chunk []store.Change) ([]store.Outcome, error) { return tx.writeChunk(ctx, chunk) })
+	outcomes, err = w.chunks.WriteChunks(start, changes, func(chunk []store.Change) (done []store.Outcome, last bool, err error) {
+		done, left, err = tx.writeChunk(ctx, chunk)
+		return done, left, err
+	})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if err := failpoint.Inject(ctx, "directory.apply.commit"); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return outcomes, sqlTx.Commit()
+	return outcomes, left, sqlTx.Commit()
 }
 
 // writeTx is a transaction inside the gate that writes resources.

@@ -9,22 +9,42 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/search/index"
 	"muster/internal/store"
+	"muster/internal/store/cascadesql"
 	"muster/internal/store/sqlrows"
 	"muster/internal/store/writepath"
 )
 
-// writeChunk writes changes of different resources. Each step handles the whole chunk: a
+// writeChunk writes changes of different resources, with what inherits another state by them. It
+// reports whether such resources are left for slices. Each step handles the whole chunk: a
 // statement for each resource would cost more than the writing itself.
-func (tx *writeTx) writeChunk(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+func (tx *writeTx) writeChunk(ctx context.Context, changes []store.Change) (outcomes []store.Outcome, left bool, err error) {
 	items := writepath.Items(changes)
-	for _, step := range []func(context.Context, []writepath.Item) error{
-		tx.findCurrent, tx.revise, tx.decide, tx.keepVersions, tx.remove, tx.assignKeys, tx.writeRows, tx.count, tx.log, tx.writeEntries, tx.deleteTexts,
-	} {
+	for _, step := range []func(context.Context, []writepath.Item) error{tx.findCurrent, tx.revise, tx.decide} {
 		if err := step(ctx, items); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	return writepath.Outcomes(items), nil
+	if cascade := tx.cascade(); cascade != nil {
+		left, err = cascade.Chunk(ctx, items)
+	} else {
+		err = tx.writeItems(ctx, items)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return writepath.Outcomes(items), left, nil
+}
+
+// writeItems writes items whose outcomes are known.
+func (tx *writeTx) writeItems(ctx context.Context, items []writepath.Item) error {
+	for _, step := range []func(context.Context, []writepath.Item) error{
+		tx.keepVersions, tx.remove, tx.assignKeys, tx.writeRows, tx.count, tx.log, tx.writeEntries, tx.deleteTexts,
+	} {
+		if err := step(ctx, items); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // findCurrent looks up the current rows.
@@ -34,12 +54,15 @@ func (tx *writeTx) findCurrent(ctx context.Context, items []writepath.Item) erro
 			var i int
 			var key store.RowKey
 			var version int64
+			var committed fhir.Instant
 			var hash []byte
-			var before index.Visibility
-			if err := rows.Scan(&i, &key, &version, &hash, &before); err != nil {
+			var before, own, inherited index.Visibility
+			if err := rows.Scan(&i, &key, &version, &committed, &hash, &before, &own, &inherited); err != nil {
 				return err
 			}
-			items[i].Key, items[i].Version, items[i].Hash, items[i].Before = key, version, hash, before
+			it := &items[i]
+			it.Key, it.Version, it.Committed, it.Hash = key, version, committed, hash
+			it.Before, it.Own, it.Inherited, it.Inherits = before, own, inherited, inherited != 0
 			return nil
 		})
 }
@@ -78,14 +101,20 @@ func (tx *writeTx) revise(ctx context.Context, items []writepath.Item) error {
 		return nil
 	}
 	var v version
+	var tail sql.RawBytes
+	var sum sql.NullInt64
 	return tx.each(ctx, tx.w.stmts.currentDocs, func(rows *sql.Rows) error {
-		if err := v.scan(rows); err != nil {
+		if err := v.scan(rows, &tail, &sum); err != nil {
 			return err
 		}
 		if err := v.verify(); err != nil {
 			return err
 		}
-		return writepath.Revise(items, v.row.Key, store.Current{Visibility: v.row.Visibility, Line: v.body})
+		line, err := cascadesql.OwnLine(&v.row, v.body, tail, sum)
+		if err != nil {
+			return err
+		}
+		return writepath.Revise(items, v.row.Key, store.Current{Visibility: v.row.Visibility, Line: line})
 	}, asJSON(keys))
 }
 
@@ -167,7 +196,7 @@ func (tx *writeTx) writeRows(ctx context.Context, items []writepath.Item) error 
 		}
 		row, line := writepath.NewRow(it, tx.committed)
 		if err := resources.add(ctx, int64(row.Key), int64(it.Type), row.ID, row.Version, int64(row.Committed), int64(row.LastUpdated),
-			int64(row.Visibility), int64(row.Visibility), row.Size, it.SourceHash[:], row.Sum(line)); err != nil {
+			int64(it.RowState()), int64(it.Visibility), int64(it.Inherited), row.Size, it.SourceHash[:], row.Sum(line)); err != nil {
 			return err
 		}
 		if err := docs.add(ctx, int64(it.Key), line); err != nil {

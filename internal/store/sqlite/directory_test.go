@@ -68,6 +68,19 @@ func TestIndexer(t *testing.T) {
 	})
 }
 
+func TestCascade(t *testing.T) {
+	storetest.Cascade(t, func(t testing.TB, dir string, o store.Options) (storetest.IndexerStore, error) {
+		if _, err := os.Stat(filepath.Join(dir, directoryFile)); err != nil {
+			o.Create = &testInfo
+		}
+		s, err := Open(t.Context(), dir, o)
+		if err == nil {
+			t.Cleanup(func() { _ = s.Close() })
+		}
+		return s, err
+	})
+}
+
 func TestGateWaits(t *testing.T) {
 	storetest.GateWaits(t, openWith)
 }

@@ -49,7 +49,7 @@ func (s *Store) AdoptBaseURL(ctx context.Context, baseURL string) error {
 		return fmt.Errorf("store the base URL: %w", explain(s.dir, err))
 	}
 	s.info.BaseURL = baseURL
-	return nil
+	return s.useRules()
 }
 
 const setMeta = `INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`

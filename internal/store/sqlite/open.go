@@ -40,6 +40,7 @@ type Store struct {
 	dir     string
 	now     func() time.Time
 	info    store.Identity
+	options store.Options
 	trust   bool // pages without a right checksum
 	gate    gate
 	recount store.Recount
@@ -69,7 +70,7 @@ func Open(ctx context.Context, dir string, o store.Options) (*Store, error) {
 }
 
 func open(ctx context.Context, dir string, o store.Options) (*Store, error) {
-	s := &Store{dir: dir, now: o.Now, trust: o.TrustPages, gate: gate{dir: dir, waited: o.GateWaited, stalls: &store.StallReporter{Report: o.GateStalled}}}
+	s := &Store{dir: dir, now: o.Now, options: o, trust: o.TrustPages, gate: gate{dir: dir, waited: o.GateWaited, stalls: &store.StallReporter{Report: o.GateStalled}}}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -151,6 +152,9 @@ func (s *Store) openFiles(ctx context.Context, o store.Options) error {
 		return err
 	}
 	if err := s.writer.prepare(ctx); err != nil {
+		return err
+	}
+	if err := s.useRules(); err != nil {
 		return err
 	}
 	if err := s.openReaders(o); err != nil {

@@ -23,6 +23,9 @@ type writer struct {
 	info      *store.Identity  // of the store
 	chunks    writepath.ChunkSizer
 	grams     []gram // a buffer that is reused: it is the longest list of a chunk
+
+	rules store.Rules // nil for a directory without cascades
+	few   int         // dependants that a chunk may write
 }
 
 // acquireWriter acquires the gate and then the writer. The caller calls release.
@@ -47,6 +50,7 @@ type statements struct {
 	name             *sql.Stmt
 	resource         insert
 	doc              insert
+	ownForm          insert
 	entries          map[*writepath.Table]entryStatements
 	texts            textStatements
 	nextDocs         *sql.Stmt
@@ -80,33 +84,36 @@ func (w *writer) prepare(ctx context.Context) error {
 		return stmt(`DELETE FROM ` + table + ` WHERE row_key IN (SELECT value FROM json_each(?1))`)
 	}
 	w.stmts = statements{
-		findCurrent: stmt(`SELECT j.key, r.row_key, r.version, r.source_hash, r.visibility
+		findCurrent: stmt(`SELECT j.key, r.row_key, r.version, r.committed, r.source_hash, r.visibility & 3, r.own_visibility, r.inherited_visibility
 			FROM json_each(?2) AS j CROSS JOIN resource AS r INDEXED BY resource_id ON r.type = ?1 AND r.id = j.value`),
 		findTombstones: stmt(`SELECT key, version FROM (SELECT j.key, max(
 				coalesce((SELECT max(t.version) FROM tombstone AS t WHERE t.type = ?1 AND t.id = j.value), 0),
 				coalesce((SELECT s.version FROM swept AS s WHERE s.type = ?1), 0)) AS version
 			FROM json_each(?2) AS j) WHERE version > 0`),
 		keepVersions: stmt(`INSERT INTO history (row_key, version, committed, superseded, visibility, size, body, id, last_updated, checksum)
-			SELECT r.row_key, r.version, r.committed, ?1, r.visibility, r.size, d.body, r.id, r.last_updated, r.checksum
+			SELECT r.row_key, r.version, r.committed, ?1, r.visibility & 3, r.size, d.body, r.id, r.last_updated, r.checksum
 			FROM json_each(?2) AS j CROSS JOIN resource AS r NOT INDEXED ON r.row_key = j.value
 			CROSS JOIN doc AS d ON d.row_key = r.row_key WHERE r.committed <= ?3`),
-		insertTombstones: stmt(`INSERT INTO tombstone (type, id, version, row_key, committed)
-			SELECT r.type, r.id, r.version + 1, r.row_key, ?1
+		insertTombstones: stmt(`INSERT INTO tombstone (type, id, version, row_key, committed, own_visibility)
+			SELECT r.type, r.id, r.version + 1, r.row_key, ?1, r.own_visibility
 			FROM json_each(?2) AS j CROSS JOIN resource AS r NOT INDEXED ON r.row_key = j.value`),
 		nextKeys: stmt(`UPDATE sequence SET last = last + ?1 WHERE type = ?2 RETURNING last`),
 		name: stmt(`INSERT INTO name (text) VALUES (?1)
 			ON CONFLICT (text) DO UPDATE SET text = excluded.text RETURNING name_id`),
 		resource: insert(`INSERT INTO resource
-			(row_key, type, id, version, committed, last_updated, visibility, own_visibility, size, source_hash, checksum)`, 11,
+			(row_key, type, id, version, committed, last_updated, visibility, own_visibility, inherited_visibility, size, source_hash, checksum)`, 12,
 			`ON CONFLICT (row_key) DO UPDATE SET version = excluded.version, committed = excluded.committed,
-			last_updated = excluded.last_updated, visibility = excluded.own_visibility | inherited_visibility,
-			own_visibility = excluded.own_visibility, size = excluded.size, source_hash = excluded.source_hash,
+			last_updated = excluded.last_updated, visibility = excluded.visibility,
+			own_visibility = excluded.own_visibility, inherited_visibility = excluded.inherited_visibility, size = excluded.size, source_hash = excluded.source_hash,
 			checksum = excluded.checksum`),
 		doc:     insert(`REPLACE INTO doc (row_key, body)`, 2, ``),
 		entries: map[*writepath.Table]entryStatements{},
-		currentDocs: stmt(`SELECT ` + versionColumns + ` FROM json_each(?1) AS j
-			CROSS JOIN resource AS r NOT INDEXED ON r.row_key = j.value CROSS JOIN doc AS d ON d.row_key = r.row_key`),
-		nextDocs: stmt(`SELECT ` + versionColumns + `, d.row_key FROM doc AS d LEFT JOIN resource AS r ON r.row_key = d.row_key
+		ownForm: insert(`REPLACE INTO own_form (row_key, tail, checksum)`, 3, ``),
+		currentDocs: stmt(`SELECT ` + versionColumns + `, f.tail, f.checksum FROM json_each(?1) AS j
+			CROSS JOIN resource AS r NOT INDEXED ON r.row_key = j.value CROSS JOIN doc AS d ON d.row_key = r.row_key
+			LEFT JOIN own_form AS f ON f.row_key = r.row_key`),
+		nextDocs: stmt(`SELECT ` + versionColumns + `, d.row_key, f.tail, f.checksum, r.inherited_visibility FROM doc AS d
+			LEFT JOIN resource AS r ON r.row_key = d.row_key LEFT JOIN own_form AS f ON f.row_key = d.row_key
 			WHERE d.row_key >= ?1 ORDER BY d.row_key LIMIT ?2`),
 		count: stmt(`INSERT INTO resource_count (type, visibility, number) VALUES (?1, ?2, ?3)
 			ON CONFLICT (type, visibility) DO UPDATE SET number = number + excluded.number`),
@@ -114,7 +121,7 @@ func (w *writer) prepare(ctx context.Context) error {
 			`ON CONFLICT (committed, row_key) DO UPDATE SET what = what | excluded.what`),
 		seal: stmt(`UPDATE resource SET checksum = ?2 WHERE row_key = ?1`),
 	}
-	for _, name := range []string{"resource", "doc"} {
+	for _, name := range []string{"resource", "doc", "own_form"} {
 		w.stmts.deleteRows = append(w.stmts.deleteRows, deleteRows(name))
 	}
 	for _, t := range writepath.Tables {

@@ -6,13 +6,17 @@ import (
 	"fmt"
 
 	"muster/internal/store"
+	"muster/internal/store/cascadesql"
 	"muster/internal/store/writepath"
 )
 
 // Reindex implements store.Indexer.
 func (s *Store) Reindex(ctx context.Context, how store.Reindexing) error {
-	r := writepath.Reindexer{Reindexing: how, Info: &s.info, InGate: s.indexInGate, Chunks: &s.writer.chunks}
+	r := writepath.Reindexer{Reindexing: how, Info: &s.info, InGate: s.indexInGate, Chunks: &s.writer.chunks, Begun: s.useRules}
 	err := s.checkTrusted(ctx)
+	if err == nil {
+		err = s.finishCascade(ctx)
+	}
 	if err == nil {
 		err = r.Run(ctx)
 	}
@@ -96,12 +100,14 @@ func (w indexWriter) DeleteMeta(ctx context.Context, key string) error {
 	return err
 }
 
-func (w indexWriter) Documents(ctx context.Context, from store.RowKey, limit int, yield func(store.RowKey, []byte) error) error {
+func (w indexWriter) Documents(ctx context.Context, from store.RowKey, limit int, yield func(writepath.OwnDocument) error) error {
 	var v version
 	unsealed := map[store.RowKey]int64{}
 	err := w.each(ctx, w.w.stmts.nextDocs, func(rows *sql.Rows) error {
 		var key int64
-		if err := v.scan(rows, &key); err != nil {
+		var tail sql.RawBytes
+		var sum, inherited sql.NullInt64
+		if err := v.scan(rows, &key, &tail, &sum, &inherited); err != nil {
 			return err
 		}
 		if v.row.Key != 0 {
@@ -112,7 +118,11 @@ func (w indexWriter) Documents(ctx context.Context, from store.RowKey, limit int
 				unsealed[v.row.Key] = v.row.Sum(v.body)
 			}
 		}
-		return yield(store.RowKey(key), v.body)
+		d, err := cascadesql.Own(store.RowKey(key), &v.row, v.body, tail, sum, inherited)
+		if err != nil {
+			return err
+		}
+		return yield(d)
 	}, from, limit)
 	if err != nil {
 		return err
@@ -131,8 +141,13 @@ func (w indexWriter) WriteVersions(ctx context.Context, items []writepath.Item) 
 			return err
 		}
 	}
+	if c := w.cascade(); c != nil {
+		return c.KeepOwn(ctx, items)
+	}
 	return nil
 }
+
+func (w indexWriter) Cascade() *writepath.Cascade { return w.cascade() }
 
 func (w indexWriter) Recount(ctx context.Context) error {
 	for _, statement := range []string{`DELETE FROM resource_count`, writepath.Recount} {

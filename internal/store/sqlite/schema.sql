@@ -1,5 +1,14 @@
 -- The schema of directory.db after all migrations. Written by: go test ./internal/store/sqlite -run TestSchema -update
 
+CREATE TABLE cascade (
+  row_key INTEGER PRIMARY KEY,
+  level   INTEGER NOT NULL,
+  touched INTEGER NOT NULL,
+  done    INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX cascade_open ON cascade (level, row_key) WHERE done = 0;
+
 CREATE TABLE change (
   committed INTEGER NOT NULL,                      -- ms
   row_key   INTEGER NOT NULL,
@@ -122,6 +131,22 @@ CREATE TABLE name (
   text    TEXT NOT NULL UNIQUE
 ) STRICT;
 
+CREATE TABLE own_form (
+  row_key  INTEGER PRIMARY KEY,
+  tail     BLOB    NOT NULL,                       -- of the own document, after lastUpdated
+  checksum INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE removed_reference (
+  row_key        INTEGER NOT NULL,
+  param          INTEGER NOT NULL,
+  id             TEXT    NOT NULL,
+  own_visibility INTEGER NOT NULL,
+  PRIMARY KEY (row_key, param, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX removed_reference_value ON removed_reference (param, id, row_key);
+
 CREATE TABLE resource (
   row_key              INTEGER PRIMARY KEY,
   type                 INTEGER NOT NULL,
@@ -132,7 +157,6 @@ CREATE TABLE resource (
   visibility           INTEGER NOT NULL,           -- own and inherited flags together
   own_visibility       INTEGER NOT NULL,
   inherited_visibility INTEGER NOT NULL DEFAULT 0,
-  inherited_from       INTEGER,                    -- row key of the resource that the flags come from
   size                 INTEGER NOT NULL,           -- bytes of the line with its newline
   source_hash          BLOB    NOT NULL
 , checksum INTEGER) STRICT;
@@ -171,7 +195,7 @@ CREATE TABLE tombstone (
   id        TEXT    NOT NULL,
   version   INTEGER NOT NULL,                      -- of the removal: one more than the last version
   row_key   INTEGER NOT NULL,
-  committed INTEGER NOT NULL,
+  committed INTEGER NOT NULL, own_visibility INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (type, id, version)
 ) STRICT, WITHOUT ROWID;
 

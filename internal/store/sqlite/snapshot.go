@@ -50,7 +50,7 @@ func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir
 	if snap.tx, err = snap.conn.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{ReadOnly: true}); err != nil {
 		return nil, err
 	}
-	release, err := s.gate.acquire(ctx)
+	release, err := s.acquireSettled(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -75,6 +75,26 @@ func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir
 		return nil, fmt.Errorf("the clock changed from %d to %d inside the gate: another program writes to %s. Stop it and try again", snap.time, last, directoryFile)
 	}
 	return snap, nil
+}
+
+// acquireSettled acquires the gate while no cascade is unfinished. It writes slices until then.
+func (s *Store) acquireSettled(ctx context.Context) (release func(), err error) {
+	for {
+		release, err := s.gate.acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		open, err := s.writeSlice(ctx)
+		s.mu.Unlock()
+		if err == nil && !open {
+			return release, nil
+		}
+		release()
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // drawTransactionTime draws a time in a transaction of its own.
@@ -156,7 +176,7 @@ func (s *snapshot) Removals(ctx context.Context, t fhir.Type, since fhir.Instant
 // countRows counts the rows of a type, by visibility.
 func (s *snapshot) countRows(ctx context.Context, t fhir.Type) (n store.VisibilityCounts, err error) {
 	first, last := store.KeyRange(t)
-	err = s.tx.QueryRowContext(ctx, `SELECT coalesce(sum(visibility = 0), 0), coalesce(sum(visibility = 1), 0), coalesce(sum(visibility = 2), 0), coalesce(sum(visibility = 3), 0)
+	err = s.tx.QueryRowContext(ctx, `SELECT coalesce(sum(visibility & 3 = 0), 0), coalesce(sum(visibility & 3 = 1), 0), coalesce(sum(visibility & 3 = 2), 0), coalesce(sum(visibility & 3 = 3), 0)
 		FROM resource NOT INDEXED WHERE row_key BETWEEN ? AND ?`, first, last).Scan(&n[0], &n[1], &n[2], &n[3])
 	return n, err
 }

@@ -316,6 +316,8 @@ func testOlderDirectory(t *testing.T, d DamagedDirectory) {
 // checksums. versions is the table of migrations.
 func BeforeChecksums(versions string) []string {
 	return []string{
+		`DROP TABLE cascade`, `DROP TABLE removed_reference`, `DROP TABLE own_form`, `ALTER TABLE tombstone DROP COLUMN own_visibility`,
+		`ALTER TABLE resource ADD COLUMN inherited_from INTEGER`, `DELETE FROM meta WHERE key = 'cascades'`,
 		`DROP TABLE swept`, `DROP TABLE restored`, `DROP INDEX tombstone_committed`,
 		`DROP TABLE change`, `DROP TABLE resource_count`,
 		`ALTER TABLE history DROP COLUMN checksum`, `ALTER TABLE history DROP COLUMN last_updated`, `ALTER TABLE history DROP COLUMN id`,

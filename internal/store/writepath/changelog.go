@@ -38,7 +38,7 @@ func whatHappened(it *Item) (what store.What) {
 		{index.Suppressed, store.WasSuppressed, store.WasLifted},
 		{index.Inactive, store.WasDeactivated, store.WasReactivated},
 	} {
-		switch before, after := it.Before&state.flag, it.Visibility&state.flag; {
+		switch before, after := it.Before&state.flag, it.State()&state.flag; {
 		case after > before:
 			what |= state.begins
 		case after < before:

@@ -30,7 +30,7 @@ func CountChanges(items []Item) (changes []CountChange) {
 			by[group{it.Type, it.Before}]--
 		}
 		if it.Written() {
-			by[group{it.Type, it.Visibility}]++
+			by[group{it.Type, it.State()}]++
 		}
 	}
 	for g, n := range by {
@@ -47,9 +47,13 @@ func CountChanges(items []Item) (changes []CountChange) {
 // NewRow returns the row and the line of the new version of an item.
 func NewRow(it *Item, committed fhir.Instant) (store.Row, []byte) {
 	row := store.Row{
-		Key: it.Key, ID: it.ID, Version: it.Version + 1, Committed: committed, LastUpdated: it.LastUpdatedAt(committed), Visibility: it.Visibility,
+		Key: it.Key, ID: it.ID, Version: it.Version + 1, Committed: committed, LastUpdated: it.LastUpdatedAt(committed), Visibility: it.State(),
 	}
-	line := it.Document.Line(row.Version, row.LastUpdated)
+	if it.Committed == committed { // the transaction has written the current row
+		row.Version = it.Version
+	}
+	document, _ := it.Stored()
+	line := document.Line(row.Version, row.LastUpdated)
 	row.Size = int64(len(line) + 1)
 	return row, line
 }

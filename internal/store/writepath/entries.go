@@ -86,8 +86,9 @@ func (t *Table) Rows(items []Item, nameID func(text string) (int64, error)) ([]R
 		if !items[i].Written() {
 			continue
 		}
-		for j := range items[i].Entries {
-			e := &items[i].Entries[j]
+		_, entries := items[i].Stored()
+		for j := range entries {
+			e := &entries[j]
 			if e.Kind != t.Kind {
 				continue
 			}
@@ -107,8 +108,9 @@ func (t *Table) countEntries(items []Item) (n int) {
 		if !items[i].Written() {
 			continue
 		}
-		for j := range items[i].Entries {
-			if items[i].Entries[j].Kind == t.Kind {
+		_, entries := items[i].Stored()
+		for j := range entries {
+			if entries[j].Kind == t.Kind {
 				n++
 			}
 		}

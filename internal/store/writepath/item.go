@@ -9,16 +9,63 @@ import (
 	"muster/internal/store"
 )
 
-// Item is a change of a chunk, with what the steps have found out about it.
+// Item is a change of a chunk, with what the steps have found out about it. The Visibility of
+// the change is the own state of the new version.
 type Item struct {
 	*store.Change
-	Outcome store.Outcome
-	Key     store.RowKey     // of the current row, or the new one; 0 if there is none
-	Version int64            // of the current row, or of the last removal; 0 if there is none
-	Hash    []byte           // source hash of the current row
-	Before  index.Visibility // of the current row
+	Outcome   store.Outcome
+	Key       store.RowKey     // of the current row, or the new one; 0 if there is none
+	Version   int64            // of the current row, or of the last removal; 0 if there is none
+	Committed fhir.Instant     // of the current row; 0 if there is none
+	Hash      []byte           // source hash of the current row
+	Before    index.Visibility // effective state of the current row
+	Own       index.Visibility // own state of the current row, or of the last removed one
+	Inherited index.Visibility // inherited state of the current row; [Cascade] sets that of the new version
+	Inherits  bool             // the current row has an own document
+	Pending   bool             // the new row stays pending until its cascade is finished
 
-	revised bool // the revision has returned a new version
+	revised  bool      // the revision has returned a new version
+	composed *composed // what to store instead of the change's document and entries
+	silent   bool      // only the inherited state changes, not the version
+}
+
+// composed is the document and the entries of a resource with what it inherits.
+type composed struct {
+	document store.Document
+	entries  []index.Entry
+}
+
+// NewDependant returns the item of a row that may inherit another state: an update with its own
+// document. stored is the stored document, and own the one without what the row inherits; they are
+// the same if it inherits nothing. The caller sets Hash, Own and Inherited.
+func NewDependant(row store.Row, stored, own store.Document, inherits bool) Item {
+	it := Item{
+		Change:  &store.Change{Type: row.Key.Type(), ID: row.ID, Document: own},
+		Outcome: store.Updated, Key: row.Key, Version: row.Version, Committed: row.Committed, Before: row.Visibility & index.Hidden, Inherits: inherits,
+	}
+	if inherits {
+		it.composed = &composed{document: stored}
+	}
+	return it
+}
+
+// State returns the effective state of the new version.
+func (it *Item) State() index.Visibility { return (it.Visibility | it.Inherited) & index.Hidden }
+
+// RowState returns the visibility of the new row.
+func (it *Item) RowState() index.Visibility {
+	if it.Pending {
+		return it.State() | index.Pending
+	}
+	return it.State()
+}
+
+// Stored returns the document and the index entries of the new version.
+func (it *Item) Stored() (store.Document, []index.Entry) {
+	if it.composed != nil {
+		return it.composed.document, it.composed.entries
+	}
+	return it.Document, it.Entries
 }
 
 // Items returns the items of a chunk for the first step.
@@ -82,7 +129,8 @@ func Decide(items []Item) {
 	}
 }
 
-// Written reports whether the change writes a new version.
+// Written reports whether the change writes a new version. The version has the number of the
+// current one if that was written in the same transaction, since no reader has seen it.
 func (it *Item) Written() bool { return it.Outcome == store.Created || it.Outcome == store.Updated }
 
 // LastUpdatedAt returns the meta.lastUpdated of the new version: the one of the change, or

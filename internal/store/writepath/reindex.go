@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"muster/internal/failpoint"
+	"muster/internal/search/index"
 	"muster/internal/store"
 )
 
@@ -18,17 +19,28 @@ type IndexWriter interface {
 	DeleteMeta(ctx context.Context, key string) error
 	// Documents yields up to limit current documents, from a key on, in ascending order
 	// of keys. It verifies the checksums of their versions, and writes those that are
-	// missing. Lines are valid during the call of yield only.
-	Documents(ctx context.Context, from store.RowKey, limit int, yield func(key store.RowKey, line []byte) error) error
+	// missing. Documents are valid during the call of yield only.
+	Documents(ctx context.Context, from store.RowKey, limit int, yield func(OwnDocument) error) error
 	// WriteVersions writes new versions of the items, which are current resources, with
 	// the commit time of the transaction. It does not write their index rows.
 	WriteVersions(ctx context.Context, items []Item) error
+	// Cascade returns what writes the states that resources inherit, nil without rules.
+	Cascade() *Cascade
 	// Recount counts the rows of table resource again for table resource_count.
 	Recount(ctx context.Context) error
 	// ReplaceEntries deletes all index rows of the items and inserts those of their
 	// entries. It also writes rows again that stay the same, so that a damaged table is
 	// correct afterwards.
 	ReplaceEntries(ctx context.Context, items []Item) error
+}
+
+// OwnDocument is a stored resource without what it inherits.
+type OwnDocument struct {
+	Key       store.RowKey
+	ID        string
+	Line      []byte
+	Tail      []byte           // of the own document, nil if the resource inherits nothing
+	Inherited index.Visibility // what it inherits
 }
 
 // Reindexer runs one call of store.Indexer.
@@ -38,16 +50,23 @@ type Reindexer struct {
 	// InGate runs work in one transaction inside the gate and commits it.
 	InGate func(ctx context.Context, work func(w IndexWriter) error) error
 	Chunks *ChunkSizer // used inside the gate only
+	// Begun is called when the base URL of the directory has changed, outside the gate.
+	Begun func() error
 
 	next     store.RowKey // the first row key of the next chunk
 	done     int64
 	cleaned  int64
 	cleaning bool // Cleaning has been called
 	last     bool // the last chunk has been written
+
+	cascades    bool         // the directory has rules for what resources inherit
+	settled     bool         // every resource shows what it inherits
+	settledType int          // index of the type whose resources are next
+	settledNext store.RowKey // the first of them
 }
 
 // Recount is the statement that fills table resource_count.
-const Recount = `INSERT INTO resource_count (type, visibility, number) SELECT type, visibility, count(*) FROM resource GROUP BY type, visibility`
+const Recount = `INSERT INTO resource_count (type, visibility, number) SELECT type, visibility & 3, count(*) FROM resource GROUP BY type, visibility & 3`
 
 // definitionsKey is the key of the row of table meta that holds the definitions.
 const definitionsKey = "definitions"
@@ -60,7 +79,10 @@ func (r *Reindexer) Run(ctx context.Context) error {
 	}
 	*r.Info = moved
 	r.Info.DefinitionsHash = r.Info.ReindexMarker(r.Reindexing)
-	for !r.last {
+	if err := r.Begun(); err != nil {
+		return err
+	}
+	for !r.settled {
 		if err := r.InGate(ctx, func(w IndexWriter) error { return r.writeTransaction(ctx, w) }); err != nil {
 			return err
 		}
@@ -72,6 +94,7 @@ func (r *Reindexer) Run(ctx context.Context) error {
 		}
 	}
 	r.Info.DefinitionsHash, r.Info.Rules, r.Info.Checksummed = r.Definitions, r.Rules, true
+	r.Info.Cascades = r.Info.Cascades || r.cascades
 	return nil
 }
 
@@ -119,8 +142,12 @@ func (r *Reindexer) writeTransaction(ctx context.Context, w IndexWriter) error {
 	if err := r.Info.CheckUnchanged(stored); err != nil { // another reindex has begun
 		return err
 	}
-	for start := time.Now(); !r.last; {
-		if err := r.writeChunk(ctx, w); err != nil {
+	for start := time.Now(); !r.settled; {
+		step := r.writeChunk
+		if r.last {
+			step = r.settleChunk
+		}
+		if err := step(ctx, w); err != nil {
 			return err
 		}
 		if time.Since(start) >= transactionTime {
@@ -130,8 +157,14 @@ func (r *Reindexer) writeTransaction(ctx context.Context, w IndexWriter) error {
 	if err := failpoint.Inject(ctx, "directory.reindex.commit"); err != nil {
 		return err
 	}
-	if !r.last {
+	if !r.settled {
 		return r.saveProgress(ctx, w, *r.Info)
+	}
+	if r.cascades {
+		key, value := store.CascadesRow()
+		if err := w.SetMeta(ctx, key, value); err != nil {
+			return err
+		}
 	}
 	if err := w.DeleteMeta(ctx, store.ReindexNextKey); err != nil {
 		return err
@@ -153,15 +186,22 @@ func (r *Reindexer) writeTransaction(ctx context.Context, w IndexWriter) error {
 func (r *Reindexer) writeChunk(ctx context.Context, w IndexWriter) error {
 	size, began := r.Chunks.Size(), time.Now()
 	var items, cleaned []Item
-	err := w.Documents(ctx, r.next, size, func(key store.RowKey, line []byte) error {
-		entries, clean, err := r.Extract(nil, key.Type(), line)
+	cascade := w.Cascade()
+	err := w.Documents(ctx, r.next, size, func(d OwnDocument) error {
+		entries, clean, err := r.Extract(nil, d.Key.Type(), d.Line)
 		if err != nil {
-			return fmt.Errorf("the %v with row key %d: %w", key.Type(), key, err)
+			return fmt.Errorf("the %v with row key %d: %w", d.Key.Type(), d.Key, err)
+		}
+		it := Item{Change: &store.Change{Type: d.Key.Type(), ID: d.ID, Entries: entries}, Outcome: store.Updated, Key: d.Key}
+		if d.Tail != nil {
+			if err := r.showInherited(cascade, &it, d, clean); err != nil {
+				return err
+			}
 		}
 		if clean != nil {
-			cleaned = append(cleaned, Item{Change: clean, Outcome: store.Updated})
+			cleaned = append(cleaned, Item{Change: clean, Outcome: store.Updated, Inherited: d.Inherited, composed: it.composed})
 		}
-		items = append(items, Item{Change: &store.Change{Type: key.Type(), Entries: entries}, Outcome: store.Updated, Key: key})
+		items = append(items, it)
 		return nil
 	})
 	if err != nil {
@@ -179,6 +219,55 @@ func (r *Reindexer) writeChunk(ctx context.Context, w IndexWriter) error {
 	r.done += int64(len(items))
 	r.last = len(items) < size
 	r.Chunks.Adapt(size, time.Since(began))
+	return nil
+}
+
+// settleChunk writes those of the next resources that do not show what they inherit, as new versions,
+// level by level. No server runs meanwhile, so nothing is pending.
+func (r *Reindexer) settleChunk(ctx context.Context, w IndexWriter) error {
+	cascade := w.Cascade()
+	if r.cascades = cascade != nil; !r.cascades {
+		r.settled = true
+		return nil
+	}
+	types := cascade.inheriting()
+	if r.settledType == len(types) {
+		r.settled = true
+		return nil
+	}
+	first, last := store.KeyRange(types[r.settledType])
+	size, began := r.Chunks.Size(), time.Now()
+	keys, err := cascade.Graph.Range(ctx, max(first, r.settledNext), last, size)
+	if err != nil {
+		return err
+	}
+	if len(keys) == 0 {
+		r.settledType, r.settledNext = r.settledType+1, 0
+		return nil
+	}
+	r.settledNext = keys[len(keys)-1] + 1
+	if err := cascade.Rewrite(ctx, keys, nil, false); err != nil {
+		return err
+	}
+	r.Chunks.Adapt(size, time.Since(began))
+	return nil
+}
+
+// showInherited gives an item the entries of the document that shows what it inherits, and the
+// document itself, if it has to be cleaned.
+func (r *Reindexer) showInherited(c *Cascade, it *Item, d OwnDocument, clean *store.Change) error {
+	if c == nil {
+		return fmt.Errorf("the %v with row key %d inherits a state: this program has no rules for that", d.Key.Type(), d.Key)
+	}
+	own := store.Document{Head: store.Head(it.Type, it.ID), Tail: d.Tail}
+	if clean != nil {
+		own = clean.Document
+	}
+	shown := Item{Change: &store.Change{Type: it.Type, ID: it.ID, Document: own}, Inherited: d.Inherited}
+	if err := c.compose(&shown); err != nil {
+		return err
+	}
+	it.composed = shown.composed
 	return nil
 }
 

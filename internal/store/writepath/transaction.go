@@ -62,9 +62,10 @@ func (c *ChunkSizer) Adapt(n int, took time.Duration) {
 }
 
 // WriteChunks writes the changes of one transaction in chunks, at least one. It stops when
-// transactionTime has passed since start, or before the second change of one resource. It
-// returns the outcomes of the changes that were written.
-func (c *ChunkSizer) WriteChunks(start time.Time, changes []store.Change, writeChunk func([]store.Change) ([]store.Outcome, error)) ([]store.Outcome, error) {
+// transactionTime has passed since start, before the second change of one resource, or when
+// writeChunk says that the transaction ends. It returns the outcomes of the changes that were
+// written.
+func (c *ChunkSizer) WriteChunks(start time.Time, changes []store.Change, writeChunk func([]store.Change) (outcomes []store.Outcome, last bool, err error)) ([]store.Outcome, error) {
 	var outcomes []store.Outcome
 	written := resources{}
 	for len(outcomes) < len(changes) {
@@ -73,7 +74,7 @@ func (c *ChunkSizer) WriteChunks(start time.Time, changes []store.Change, writeC
 			break
 		}
 		began := time.Now()
-		done, err := writeChunk(chunk)
+		done, last, err := writeChunk(chunk)
 		if err != nil {
 			return nil, err
 		}
@@ -81,11 +82,28 @@ func (c *ChunkSizer) WriteChunks(start time.Time, changes []store.Change, writeC
 		c.Adapt(len(chunk), time.Since(began))
 		// The time is up only now: on a slow network the statements before the first chunk may
 		// have used it up, and a transaction without a chunk would be repeated forever.
-		if time.Since(start) >= transactionTime {
+		if last || time.Since(start) >= transactionTime {
 			break
 		}
 	}
 	return outcomes, nil
+}
+
+// WriteSlices writes slices of a cascade in one transaction until it is finished or
+// transactionTime has passed since start. writeSlice writes at most limit resources, and returns
+// how many and whether the cascade is finished.
+func (c *ChunkSizer) WriteSlices(start time.Time, writeSlice func(limit int) (finished bool, written int, err error)) (finished bool, err error) {
+	for {
+		began := time.Now()
+		finished, written, err := writeSlice(c.Size())
+		if err != nil || finished {
+			return finished, err
+		}
+		c.Adapt(written, time.Since(began))
+		if time.Since(start) >= transactionTime {
+			return false, nil
+		}
+	}
 }
 
 // resources are the resources that a transaction has written.

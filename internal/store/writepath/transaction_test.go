@@ -25,8 +25,8 @@ func TestWriteChanges(t *testing.T) {
 	var transactions []int
 	outcomes, err := WriteChanges(t.Context(), changes("a", "b", "a", "c"), func(_ context.Context, rest []store.Change) ([]store.Outcome, error) {
 		var chunks ChunkSizer
-		done, err := chunks.WriteChunks(time.Now(), rest, func(chunk []store.Change) ([]store.Outcome, error) {
-			return make([]store.Outcome, len(chunk)), nil
+		done, err := chunks.WriteChunks(time.Now(), rest, func(chunk []store.Change) ([]store.Outcome, bool, error) {
+			return make([]store.Outcome, len(chunk)), false, nil
 		})
 		transactions = append(transactions, len(done))
 		return done, err
@@ -45,8 +45,8 @@ func TestEveryTransactionWrites(t *testing.T) {
 		if len(transactions) == 3 {
 			return nil, errors.New("a transaction wrote nothing")
 		}
-		done, err := chunks.WriteChunks(time.Now().Add(-time.Hour), rest, func(chunk []store.Change) ([]store.Outcome, error) {
-			return make([]store.Outcome, len(chunk)), nil
+		done, err := chunks.WriteChunks(time.Now().Add(-time.Hour), rest, func(chunk []store.Change) ([]store.Outcome, bool, error) {
+			return make([]store.Outcome, len(chunk)), false, nil
 		})
 		transactions = append(transactions, len(done))
 		return done, err

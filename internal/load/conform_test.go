@@ -360,6 +360,7 @@ func TestStrict(t *testing.T) {
 		{"suppression", suppressed(`{"url":"x","valueCode":"y"}`), BadSuppression, true},
 		{"no includeSelf", suppressed(by), NoIncludeSelf, true},
 		{"dangling reference", resources["hcpd-location"], Dangling, true},
+		{"reference by identifier", change("hcpd-practitionerrole", `"practitioner":{"reference":"Practitioner/p"}`, `"practitioner":{"identifier":{"value":"x"}}`), HidesNothing, true},
 		{"same HPI-I", resources["hcpd-practitioner"] + "\n" + change("hcpd-practitioner", `"id":"p"`, `"id":"q"`), SharedHPII, true},
 		{"same local identifier", resources["hcpd-location"] + "\n" + change("hcpd-location", `"id":"l"`, `"id":"m"`), SharedLocalID, true},
 	} {

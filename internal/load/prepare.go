@@ -132,6 +132,7 @@ func (p *preparer) prepare(ctx context.Context, v *fastjson.Value, urls *fullURL
 	p.conform(t, id, v, &out)
 	out.warnings = append(removed, suppressionWarnings(p.checker.found(), malformed, incomplete)...)
 	out.warnings = append(out.warnings, references.warnings...)
+	out.warnings = append(out.warnings, effectWarnings(t, v)...)
 	if p.validator.Controls > 0 {
 		out.warnings = controlWarnings(out.warnings, "", v)
 	}

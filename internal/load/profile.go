@@ -50,6 +50,7 @@ const (
 	Dangling         Kind = "dangling reference"
 	MissingContained Kind = "dangling reference to a contained resource"
 	NotFollowed      Kind = "reference not followed"
+	HidesNothing     Kind = "reference without an effect on visibility"
 )
 
 // Tolerated reports whether a strict load only warns too. The stored resource conforms (its
@@ -59,7 +60,7 @@ func (k Kind) Tolerated() bool {
 	switch k {
 	case BadSuppression, NoIncludeSelf, FurtherRoleCode,
 		BothOrganisationIDs, InactiveID,
-		SharedHPII, SharedLocalID, Dangling, NotFollowed,
+		SharedHPII, SharedLocalID, Dangling, NotFollowed, HidesNothing,
 		BadRemoved, NotEvaluated:
 		return true
 	}
@@ -352,6 +353,15 @@ func suppressionWarnings(found []warning, malformed []policy.Malformed, incomple
 	}
 	for _, path := range incomplete {
 		found = append(found, warning{NoIncludeSelf, path + ": includeSelf is missing: the organisation itself is treated as suppressed"})
+	}
+	return found
+}
+
+// effectWarnings returns a warning for each reference by which a resource would be hidden with
+// another one if it led there (SU-04, SU-05, A-47).
+func effectWarnings(t fhir.Type, v *fastjson.Value) (found []warning) {
+	for _, element := range policy.WithoutEffect(t, v) {
+		found = append(found, warning{HidesNothing, element + ": it is by identifier or leads to a contained resource, so that the suppression or deactivation of that one has no effect here: write Type/id"})
 	}
 	return found
 }

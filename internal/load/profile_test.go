@@ -237,7 +237,8 @@ func TestProfileRules(t *testing.T) {
 		{"to itself", `{"resourceType":"Location","id":"x","partOf":{"reference":"Location/x"}}`, ""},
 		{"reference outside the directory", `{"resourceType":"Location","id":"x","partOf":{"reference":"https://example.org/fhir/Location/y"}}`, ""},
 		{"contained resources", `{"resourceType":"Location","id":"x","contained":[{"resourceType":"Endpoint","id":"e","managingOrganization":{"reference":"#"}}],"endpoint":[{"reference":"#e"},{"reference":"#f"}]}`,
-			"endpoint: it refers to a contained resource that is not there: add it to contained, or write Type/id"},
+			"endpoint: it refers to a contained resource that is not there: add it to contained, or write Type/id; " +
+				"endpoint: it is by identifier or leads to a contained resource, so that the suppression or deactivation of that one has no effect here: write Type/id"},
 		{"contained resource of another type", `{"resourceType":"Location","id":"x","contained":[{"resourceType":"Patient","id":"p","gender":"Male"}]}`,
 			"contained[0]: the elements of a contained resource are checked only if it is one of Organization, Location, Endpoint, HealthcareService, Practitioner, PractitionerRole, Provenance"},
 	} {

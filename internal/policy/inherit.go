@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"slices"
+
 	"muster/internal/fhir"
 	"muster/internal/search/index"
 
@@ -12,6 +14,8 @@ type Relation struct {
 	From  fhir.Type
 	Param string // the search parameter that finds the reference
 	To    fhir.Type
+	// Element is the element that has the reference.
+	Element string
 }
 
 // Belongs are the references to what a resource belongs to: a suppressed or inactive
@@ -19,19 +23,19 @@ type Relation struct {
 // Organization is not hidden by the one that it is part of, nor a Practitioner by a role
 // (SU-06).
 var Belongs = []Relation{
-	{fhir.HealthcareService, "organization", fhir.Organization}, // providedBy
-	{fhir.Location, "organization", fhir.Organization},          // managingOrganization
-	{fhir.PractitionerRole, "organization", fhir.Organization},
-	{fhir.PractitionerRole, "practitioner", fhir.Practitioner},
-	{fhir.Endpoint, "organization", fhir.Organization}, // managingOrganization
+	{fhir.HealthcareService, "organization", fhir.Organization, "providedBy"},
+	{fhir.Location, "organization", fhir.Organization, "managingOrganization"},
+	{fhir.PractitionerRole, "organization", fhir.Organization, "organization"},
+	{fhir.PractitionerRole, "practitioner", fhir.Practitioner, "practitioner"},
+	{fhir.Endpoint, "organization", fhir.Organization, "managingOrganization"},
 }
 
 // Uses are the references from what uses an Endpoint: it is hidden with the last of them
 //
 var Uses = []Relation{
-	{fhir.HealthcareService, "endpoint", fhir.Endpoint},
-	{fhir.Location, "endpoint", fhir.Endpoint},
-	{fhir.PractitionerRole, "endpoint", fhir.Endpoint},
+	{fhir.HealthcareService, "endpoint", fhir.Endpoint, "endpoint"},
+	{fhir.Location, "endpoint", fhir.Endpoint, "endpoint"},
+	{fhir.PractitionerRole, "endpoint", fhir.Endpoint, "endpoint"},
 }
 
 // About are the references to what a Provenance is about. It is visible only if all of that is
@@ -39,7 +43,7 @@ var Uses = []Relation{
 var About = func() (about []Relation) {
 	for _, t := range fhir.Types() {
 		if t != fhir.Provenance {
-			about = append(about, Relation{fhir.Provenance, "target", t})
+			about = append(about, Relation{fhir.Provenance, "target", t, "target"})
 		}
 	}
 	return about
@@ -146,4 +150,35 @@ func hasCoding(concept *fastjson.Value, code string) bool {
 		}
 	}
 	return false
+}
+
+// WithoutEffect returns the elements of a resource by which it would depend on another one, but
+// whose reference is only by identifier or leads to a contained resource: states do not follow
+// these.
+func WithoutEffect(t fhir.Type, v *fastjson.Value) (elements []string) {
+	for _, list := range [][]Relation{Belongs, Uses} {
+		for _, r := range list {
+			if r.From == t && slices.ContainsFunc(references(v.Get(r.Element)), leadsNowhere) {
+				elements = append(elements, r.Element)
+			}
+		}
+	}
+	return elements
+}
+
+// references returns the references of an element, which is one or a list.
+func references(element *fastjson.Value) []*fastjson.Value {
+	switch {
+	case element == nil:
+		return nil
+	case element.Type() == fastjson.TypeArray:
+		return element.GetArray()
+	}
+	return []*fastjson.Value{element}
+}
+
+// leadsNowhere reports whether a reference is only by identifier or leads to a contained resource.
+func leadsNowhere(reference *fastjson.Value) bool {
+	text := reference.GetStringBytes("reference")
+	return len(text) == 0 && reference.Exists("identifier") || len(text) > 0 && text[0] == '#'
 }

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"slices"
 	"testing"
 
 	"muster/internal/fhir"
@@ -88,6 +89,19 @@ func TestWithInherited(t *testing.T) {
 		}
 		if c.inherited != 0 && policy.OwnState(c.t, v)&c.inherited&index.Hidden != c.inherited&index.Hidden {
 			t.Errorf("%v %s: its state is %b, which lacks some of %b", c.t, v, policy.OwnState(c.t, v), c.inherited)
+		}
+	}
+}
+
+// TestWithoutEffect lists the references that states do not follow.
+func TestWithoutEffect(t *testing.T) {
+	for text, want := range map[string][]string{
+		`{"organization":{"reference":"Organization/o"},"practitioner":{"reference":"Practitioner/p","identifier":{"value":"1"}}}`: nil,
+		`{"organization":{"identifier":{"value":"1"}},"practitioner":{"reference":"#p"}}`:                                          {"organization", "practitioner"},
+		`{"endpoint":[{"reference":"Endpoint/e"},{"reference":"#e"}],"organization":{"display":"Clinic"}}`:                         {"endpoint"},
+	} {
+		if got := policy.WithoutEffect(fhir.PractitionerRole, fastjson.MustParse(text)); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", text, got, want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -440,4 +441,31 @@ func (g *Graph) Forget(ctx context.Context, t fhir.Type, ids []string) error {
 		return err
 	}
 	return g.exec(ctx, `DELETE FROM removed_reference WHERE `+g.Dialect.isKey("row_key"), asJSON(keys))
+}
+
+// Needed returns the condition under which a tombstone t is needed, because the state of a resource
+// follows from it: that of an owner with a state, to which something refers, and that of a resource
+// that used an Endpoint that exists.
+func (g *Graph) Needed() string {
+	conditions := []string{`EXISTS (SELECT 1 FROM removed_reference AS m` + g.Dialect.join("resource", "e", byID) +
+		` ON e.type = ` + strconv.Itoa(int(g.used())) + ` AND e.id = m.id WHERE m.row_key = t.row_key AND ` + g.params("m.param", uses) + `)`}
+	for _, owner := range fhir.Types() {
+		of := func(r store.Relation) bool { return belongsTo(r) && r.To == owner }
+		if !slices.ContainsFunc(g.Rules.Relations(), of) {
+			continue
+		}
+		conditions = append(conditions, fmt.Sprintf(`t.type = %d AND t.own_visibility <> 0 AND (EXISTS (SELECT 1 FROM ix_reference AS x WHERE %s AND x.id = t.id AND x.type = %s)
+			OR EXISTS (SELECT 1 FROM removed_reference AS m WHERE %s AND m.id = t.id))`, owner, g.params("x.param", of), nameOf(owner), g.params("m.param", of)))
+	}
+	return `(` + strings.Join(conditions, `) OR (`) + `)`
+}
+
+// used returns the type that is hidden with the last of its users.
+func (g *Graph) used() (used fhir.Type) {
+	for _, r := range g.Rules.Relations() {
+		if uses(r) {
+			used = r.To
+		}
+	}
+	return used
 }

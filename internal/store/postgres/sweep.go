@@ -7,6 +7,7 @@ import (
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/store/cascadesql"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -15,17 +16,21 @@ import (
 // together with the last of them are forgotten with it.
 const removalsPerSweep = 500
 
-// sweepable selects the tombstones t between two times, of which a sweep may delete all.
-// Resources that refer to one may still depend on it.
-const sweepable = `t.committed > $1 AND t.committed < $2 AND NOT (` + tombstoneNeeded + `)`
+// sweepable returns the condition for the tombstones t between two times that a sweep may delete.
+func (s *Store) sweepable() string {
+	const old = `t.committed > $1 AND t.committed < $2`
+	if s.rules == nil {
+		return old
+	}
+	return old + ` AND NOT (` + cascadesql.Needed(s.rules) + `)`
+}
 
-// tombstoneNeeded is the condition under which the state of a resource follows from a
-// tombstone t.
-const tombstoneNeeded = `false`
-
-// sweepPage deletes tombstones, and records what is left of them.
-const sweepPage = `WITH gone AS (
-		DELETE FROM tombstone AS t WHERE ` + sweepable + ` RETURNING t.type, t.version, t.committed
+// sweepStatement deletes the tombstones for which the condition %s holds, and records what is left
+// of them.
+const sweepStatement = `WITH gone AS (
+		DELETE FROM tombstone AS t WHERE %s RETURNING t.type, t.version, t.row_key, t.committed
+	), forgotten AS (
+		DELETE FROM removed_reference WHERE row_key = ANY (ARRAY(SELECT row_key FROM gone))
 	), recorded AS (
 		INSERT INTO swept AS s (type, version, committed) SELECT type, max(version), max(committed) FROM gone GROUP BY type
 		ON CONFLICT (type) DO UPDATE SET version = greatest(s.version, excluded.version), committed = greatest(s.committed, excluded.committed)
@@ -33,6 +38,9 @@ const sweepPage = `WITH gone AS (
 
 // SweepRemovals implements store.Directory.
 func (s *Store) SweepRemovals(ctx context.Context, sweep store.Sweep) (int64, error) {
+	if err := s.info.CheckWriter(s.rules); err != nil {
+		return 0, fmt.Errorf("forget old removals: %w", err)
+	}
 	live, err := s.Live(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("forget old removals: %w", err)
@@ -57,7 +65,7 @@ func (s *Store) SweepRemovals(ctx context.Context, sweep store.Sweep) (int64, er
 // if there is none. It enters the gate only if there is one.
 func (s *Store) sweepPage(ctx context.Context, sweep store.Sweep, after fhir.Instant) (swept int64, last fhir.Instant, err error) {
 	err = s.reads.QueryRow(ctx, `SELECT coalesce(max(committed), 0) FROM
-		(SELECT t.committed FROM tombstone AS t WHERE `+sweepable+` ORDER BY t.committed LIMIT $3) AS page`,
+		(SELECT t.committed FROM tombstone AS t WHERE `+s.sweepable()+` ORDER BY t.committed LIMIT $3) AS page`,
 		int64(after), int64(sweep.Before), removalsPerSweep).Scan((*int64)(&last))
 	if err != nil || last == 0 {
 		return 0, 0, err
@@ -73,7 +81,7 @@ func (s *Store) sweepPage(ctx context.Context, sweep store.Sweep, after fhir.Ins
 	if err != nil {
 		return 0, 0, err
 	}
-	if err := gate.tx.QueryRowContext(ctx, sweepPage, int64(after), int64(min(sweep.End(live), last+1))).Scan(&swept); err != nil {
+	if err := gate.tx.QueryRowContext(ctx, fmt.Sprintf(sweepStatement, s.sweepable()), int64(after), int64(min(sweep.End(live), last+1))).Scan(&swept); err != nil {
 		return 0, 0, err
 	}
 	if err := failpoint.Inject(ctx, "directory.sweep.commit"); err != nil {

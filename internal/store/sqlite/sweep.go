@@ -8,6 +8,7 @@ import (
 	"muster/internal/failpoint"
 	"muster/internal/fhir"
 	"muster/internal/store"
+	"muster/internal/store/cascadesql"
 	"muster/internal/store/sqlrows"
 )
 
@@ -15,16 +16,20 @@ import (
 // together with the last of them are forgotten with it.
 const removalsPerSweep = 500
 
-// sweepable selects the tombstones t between two times, of which a sweep may delete all.
-// Resources that refer to one may still depend on it.
-const sweepable = `t.committed > ?1 AND t.committed < ?2 AND NOT (` + tombstoneNeeded + `)`
-
-// tombstoneNeeded is the condition under which the state of a resource follows from a
-// tombstone t.
-const tombstoneNeeded = `0`
+// sweepable returns the condition for the tombstones t between two times that a sweep may delete.
+func (s *Store) sweepable() string {
+	const old = `t.committed > ?1 AND t.committed < ?2`
+	if s.writer.rules == nil {
+		return old
+	}
+	return old + ` AND NOT (` + cascadesql.Needed(s.writer.rules) + `)`
+}
 
 // SweepRemovals implements store.Directory.
 func (s *Store) SweepRemovals(ctx context.Context, sweep store.Sweep) (int64, error) {
+	if err := s.info.CheckWriter(s.writer.rules); err != nil {
+		return 0, fmt.Errorf("forget old removals: %w", err)
+	}
 	live, err := s.Live(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("forget old removals: %w", err)
@@ -49,7 +54,7 @@ func (s *Store) SweepRemovals(ctx context.Context, sweep store.Sweep) (int64, er
 // if there is none. It enters the gate only if there is one.
 func (s *Store) sweepPage(ctx context.Context, sweep store.Sweep, after fhir.Instant) (swept int64, last fhir.Instant, err error) {
 	err = s.reads.QueryRowContext(ctx, `SELECT coalesce(max(committed), 0) FROM
-		(SELECT t.committed FROM tombstone AS t WHERE `+sweepable+` ORDER BY t.committed LIMIT ?3)`, after, sweep.Before, removalsPerSweep).Scan(&last)
+		(SELECT t.committed FROM tombstone AS t WHERE `+s.sweepable()+` ORDER BY t.committed LIMIT ?3)`, after, sweep.Before, removalsPerSweep).Scan(&last)
 	if err != nil || last == 0 {
 		return 0, 0, err
 	}
@@ -71,12 +76,16 @@ func (s *Store) sweepPage(ctx context.Context, sweep store.Sweep, after fhir.Ins
 	defer func() { _ = tx.Rollback() }()
 	end := min(sweep.End(live), last+1)
 	_, err = tx.ExecContext(ctx, `INSERT INTO swept (type, version, committed)
-		SELECT t.type, max(t.version), max(t.committed) FROM tombstone AS t WHERE `+sweepable+` GROUP BY t.type
+		SELECT t.type, max(t.version), max(t.committed) FROM tombstone AS t WHERE `+s.sweepable()+` GROUP BY t.type
 		ON CONFLICT (type) DO UPDATE SET version = max(version, excluded.version), committed = max(committed, excluded.committed)`, after, end)
 	if err != nil {
 		return 0, 0, err
 	}
-	result, err := tx.ExecContext(ctx, `DELETE FROM tombstone AS t WHERE `+sweepable, after, end)
+	_, err = tx.ExecContext(ctx, `DELETE FROM removed_reference WHERE row_key IN (SELECT t.row_key FROM tombstone AS t WHERE `+s.sweepable()+`)`, after, end)
+	if err != nil {
+		return 0, 0, err
+	}
+	result, err := tx.ExecContext(ctx, `DELETE FROM tombstone AS t WHERE `+s.sweepable(), after, end)
 	if err != nil {
 		return 0, 0, err
 	}

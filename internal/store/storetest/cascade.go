@@ -413,9 +413,52 @@ func randomCascades(t *testing.T, open OpenCascade, dependants int) {
 				}
 			}
 			versions = now
+			if rapid.IntRange(0, 2).Draw(rt, "sweep") == 0 {
+				d.sweepAll()
+				w.sweep()
+			}
 		}
 		d.want(w)
 	})
+}
+
+// sweepAll sweeps all removals on which nothing depends. The owners of users that the first sweep
+// forgets are left to the second one.
+func (d *cascadeDirectory) sweepAll() {
+	d.Helper()
+	for range 2 {
+		_, err := d.SweepRemovals(d.Context(), store.Sweep{Before: fhir.Forever, Needs: sinceOf})
+		d.must(err)
+	}
+}
+
+// sweep forgets the removed resources on which the state of no other one depends.
+func (w *cascadeWorld) sweep() {
+	refers := func(kind store.RelationKind, text string, from, to cascadeName) bool {
+		return slices.ContainsFunc(cascadeRelations, func(r store.Relation) bool {
+			return r.Kind == kind && r.From == from.Type && r.To == to.Type && slices.Contains(cascadeTargets(text, r), to.ID)
+		})
+	}
+	among := func(all map[cascadeName]string, holds func(n cascadeName, text string) bool) bool {
+		for n, text := range all {
+			if holds(n, text) {
+				return true
+			}
+		}
+		return false
+	}
+	users := map[cascadeName]string{}
+	for n, text := range w.gone {
+		if among(w.present, func(used cascadeName, _ string) bool { return refers(store.Uses, text, n, used) }) {
+			users[n] = text
+		}
+	}
+	for n := range w.gone {
+		owns := func(of cascadeName, text string) bool { return refers(store.BelongsTo, text, of, n) }
+		if _, uses := users[n]; !uses && !among(w.present, owns) && !among(users, owns) {
+			delete(w.gone, n)
+		}
+	}
 }
 
 // aboutDiffers reports whether a resource that a text is about differs in its state.

@@ -10,6 +10,7 @@ import (
 
 	"muster/internal/audit"
 	"muster/internal/export"
+	"muster/internal/fhir"
 	"muster/internal/humanize"
 	"muster/internal/searchset"
 	"muster/internal/server"
@@ -62,12 +63,13 @@ func valueOptions() []kong.Option {
 	return []kong.Option{
 		flagVars(),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), mapper(humanize.ParseDuration)),
+		kong.TypeMapper(reflect.TypeFor[fhir.Instant](), mapper(fhir.ParseInstant)),
 		kong.NamedMapper("size", mapper(humanize.ParseBytes)),
 		kong.NamedMapper("megabytes", mapper(parseMegaBytes)),
 	}
 }
 
-// mapper returns the mapper of a type of options whose value is a number with a unit.
+// mapper returns the mapper of a type of options whose value is stored as a number.
 func mapper[N ~int64](parse func(string) (N, error)) kong.Mapper {
 	return kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
 		var text string

@@ -16,14 +16,14 @@ import (
 
 // reportCmd is `muster report`.
 type reportCmd struct {
-	Paths    []string `arg:"" optional:"" name:"path" help:"Files to report on, in each format that muster load reads, or folders that hold them; - for standard input."`
-	Data     string   `placeholder:"DIR" help:"Data directory to report on instead of PATHs. It may be served meanwhile."`
-	Database string   `placeholder:"URL" help:"PostgreSQL database to report on instead."`
-	Since    string   `placeholder:"INSTANT" help:"Also count what has changed in the directory since this time, such as 2026-11-01T00:00:00+11:00, by type and day."`
-	Zone     timeZone `default:"${zone}" help:"Time zone of the days (${default})."`
-	HTML     string   `name:"html" help:"Also write the report as one self-contained HTML page." placeholder:"FILE"`
-	Title    string   `help:"Title of the HTML page (${default})." placeholder:"TEXT" default:"A provider directory in pictures"`
-	JSON     bool     `name:"json" help:"Print JSON instead of text."`
+	Paths    []string      `arg:"" optional:"" name:"path" help:"Files to report on, in each format that muster load reads, or folders that hold them; - for standard input."`
+	Data     string        `placeholder:"DIR" help:"Data directory to report on instead of PATHs. It may be served meanwhile."`
+	Database string        `placeholder:"URL" help:"PostgreSQL database to report on instead."`
+	Since    *fhir.Instant `placeholder:"INSTANT" help:"Also count what has changed in the directory since this time, such as 2026-11-01T00:00:00+11:00, by type and day."`
+	Zone     timeZone      `default:"${zone}" help:"Time zone of the days (${default})."`
+	HTML     string        `name:"html" help:"Also write the report as one self-contained HTML page." placeholder:"FILE"`
+	Title    string        `help:"Title of the HTML page (${default})." placeholder:"TEXT" default:"A provider directory in pictures"`
+	JSON     bool          `name:"json" help:"Print JSON instead of text."`
 }
 
 // Validate checks that there is one source: paths or a directory.
@@ -31,13 +31,8 @@ func (c reportCmd) Validate() error {
 	if (c.Data == "" && c.Database == "") == (len(c.Paths) == 0) {
 		return errors.New("name either paths, or a directory with --data or --database")
 	}
-	if c.Since != "" {
-		if len(c.Paths) > 0 {
-			return errors.New("--since needs a directory, which logs its changes: name it with --data or --database")
-		}
-		if _, err := fhir.ParseInstant(c.Since); err != nil {
-			return fmt.Errorf("--since: %w", err)
-		}
+	if c.Since != nil && len(c.Paths) > 0 {
+		return errors.New("--since needs a directory, which logs its changes: name it with --data or --database")
 	}
 	return checkDatabase(c.Database)
 }
@@ -79,7 +74,7 @@ func (c reportCmd) collect(a app) (_ *report.Report, err error) {
 	}
 	defer func() { err = errors.Join(err, directory.Close()) }()
 	r, err := report.Collect(a.ctx, current(a.ctx, directory))
-	if err != nil || c.Since == "" {
+	if err != nil || c.Since == nil {
 		return r, err
 	}
 	r.Changes, err = c.changes(a.ctx, directory)
@@ -88,10 +83,7 @@ func (c reportCmd) collect(a app) (_ *report.Report, err error) {
 
 // changes counts what has changed in a directory.
 func (c reportCmd) changes(ctx context.Context, directory store.ChangeLog) (*report.Changes, error) {
-	since, err := fhir.ParseInstant(c.Since)
-	if err != nil {
-		return nil, err
-	}
+	since := *c.Since
 	start, err := directory.LogStart(ctx)
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ import (
 // keys, from which the next page could continue, and old versions of rows disturb only VACUUM. A
 // resource that one commit has written twice has two rows, which count as one entry.
 func (s *Store) EachChange(ctx context.Context, after fhir.Instant, yield func(store.Logged) error) error {
-	err := eachRaw(ctx, s.exports, `SELECT committed, row_key, bit_or(what) FROM change WHERE committed > $1
+	err := eachRaw(ctx, s.exports, `SELECT committed, row_key, bit_or(what) FROM change WHERE committed > $1 AND row_key > 0
 		GROUP BY committed, row_key ORDER BY committed, row_key`,
 		func(values [][]byte) error {
 			return yield(store.Logged{Committed: fhir.Instant(decodeBigint(values[0])),

@@ -123,6 +123,7 @@ var lostData = []struct{ of, when string }{
 	{"own_form", `NOT EXISTS (SELECT 1 FROM own_form WHERE row_key = 0)`},
 	{"removed_reference", `NOT EXISTS (SELECT 1 FROM removed_reference WHERE row_key = 0)`},
 	{"cascade", `NOT EXISTS (SELECT 1 FROM cascade WHERE row_key = 0)`},
+	{"change", `NOT EXISTS (SELECT 1 FROM change WHERE committed = 9223372036854775807)`},
 	{"job", `NOT EXISTS (SELECT 1 FROM job WHERE id = '')`},
 	{"part", `NOT EXISTS (SELECT 1 FROM part WHERE job_id = '')`},
 	{"part_content", `NOT EXISTS (SELECT 1 FROM part_content WHERE job_id = '')`},

@@ -10,6 +10,8 @@ CREATE TABLE change (
   what      smallint NOT NULL                      -- flags of store.What
 );
 CREATE INDEX change_committed ON change (committed);
+-- The row by which lost data of the table are noticed (00006_markers.sql), later than any time.
+INSERT INTO change (committed, row_key, what) VALUES (9223372036854775807, 0, 0);
 INSERT INTO meta (key, value) SELECT 'change_log_start', last::text FROM clock WHERE EXISTS (SELECT 1 FROM meta);
 
 -- +goose Down

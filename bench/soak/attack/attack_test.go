@@ -24,12 +24,12 @@ func TestMain(m *testing.M) {
 	os.Exit(testkit.Main(m, &muster))
 }
 
-// TestAttacks runs small attacks together for a second. Attackers must get through, and the
+// TestAttacks runs small attacks together for some seconds. Attackers must get through, and the
 // honest client must be served. How fast is for the command to say, since this machine may be
 // busy.
 func TestAttacks(t *testing.T) {
 	const names = "jobs,searches,unread-pages,unread-downloads,refused,idle-many,slow-headers,slow-bodies,h2-reset,h2-settings,h2-ping,h2-streams"
-	o := options{names: names, all: true, attackers: 2, duration: 1200 * time.Millisecond, database: "sqlite", scale: "0.05", size: 0.01, seed: 7}
+	o := options{names: names, all: true, attackers: 2, duration: 2500 * time.Millisecond, database: "sqlite", scale: "0.05", size: 0.01, seed: 7}
 	directory, err := newDirectory(t.Context(), muster, t.TempDir(), o)
 	if err != nil {
 		t.Fatal(err)

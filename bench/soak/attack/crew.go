@@ -18,8 +18,8 @@ import (
 // machines of their own: here, they must not take the processors from the server and from the
 // honest client, whose times would then be those of this machine.
 
-// attackersNice is the priority of the attackers, as for nice(1).
-const attackersNice = "10"
+// lowPriority is the priority of the attackers of the command, as for nice(1).
+const lowPriority = 10
 
 // crewVariable is an environment variable that makes this program the process of the attackers.
 const crewVariable = "MUSTER_ATTACKERS"
@@ -34,7 +34,7 @@ type order struct {
 	Size          float64
 }
 
-// outcome is what it writes to its standard output then.
+// outcome is what it writes to its standard output: an empty one when it begins, and one when it has ended.
 type outcome struct {
 	Events         map[string]int
 	Memory, Broken []string
@@ -44,7 +44,7 @@ type outcome struct {
 type crew struct {
 	process *exec.Cmd
 	orders  io.WriteCloser
-	outcome io.Reader
+	answers *json.Decoder
 }
 
 // startCrew starts the attackers of scenarios.
@@ -57,19 +57,25 @@ func (s *stage) startCrew(scenarios []scenario) (*crew, error) {
 	for _, one := range scenarios {
 		o.Scenarios = append(o.Scenarios, one.name)
 	}
-	c := &crew{process: exec.Command("nice", "-n", attackersNice, self)}
+	c := &crew{process: exec.Command("nice", "-n", fmt.Sprint(s.options.nice), self)}
 	c.process.Env = append(os.Environ(), crewVariable+"=1")
 	c.process.Stderr = os.Stderr
 	if c.orders, err = c.process.StdinPipe(); err != nil {
 		return nil, err
 	}
-	if c.outcome, err = c.process.StdoutPipe(); err != nil {
+	out, err := c.process.StdoutPipe()
+	if err != nil {
 		return nil, err
 	}
+	c.answers = json.NewDecoder(out)
 	if err := c.process.Start(); err != nil {
 		return nil, err
 	}
-	if err := json.NewEncoder(c.orders).Encode(o); err != nil {
+	err = json.NewEncoder(c.orders).Encode(o)
+	if err == nil {
+		err = c.answers.Decode(&outcome{}) // the attack begins
+	}
+	if err != nil {
 		return nil, errors.Join(err, c.process.Process.Kill(), c.process.Wait())
 	}
 	return c, nil
@@ -79,7 +85,7 @@ func (s *stage) startCrew(scenarios []scenario) (*crew, error) {
 func (c *crew) end(s *stage) error {
 	_ = c.orders.Close() // a process that has ended fails below
 	var got outcome
-	err := json.NewDecoder(c.outcome).Decode(&got)
+	err := c.answers.Decode(&got)
 	if err := errors.Join(err, c.process.Wait()); err != nil {
 		return fmt.Errorf("the process of the attackers: %w", err)
 	}
@@ -107,6 +113,10 @@ func runCrew() (is bool, err error) {
 	if err != nil {
 		return true, err
 	}
+	out := json.NewEncoder(os.Stdout)
+	if err := out.Encode(outcome{}); err != nil {
+		return true, err
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	var attackers sync.WaitGroup
@@ -122,7 +132,7 @@ func runCrew() (is bool, err error) {
 	}
 	stop()
 	attackers.Wait()
-	return true, json.NewEncoder(os.Stdout).Encode(outcome{s.events, s.memory, s.broken})
+	return true, out.Encode(outcome{s.events, s.memory, s.broken})
 }
 
 // stage returns the stage as far as attackers use it.

@@ -51,6 +51,7 @@ type options struct {
 	size      float64
 	seed      uint64
 	serve     []string // options of muster serve
+	nice      int      // priority of the attackers
 }
 
 func main() {
@@ -73,7 +74,7 @@ func main() {
 	flag.Float64Var(&o.size, "size", 1, "share of the connections and of the pace of a scenario")
 	flag.Uint64Var(&o.seed, "seed", rand.Uint64N(1_000_000), "seed of the choices of the clients")
 	flag.Parse()
-	o.serve = flag.Args()
+	o.serve, o.nice = flag.Args(), lowPriority
 	if o.list {
 		for _, s := range scenarios {
 			fmt.Printf("%-17s %s\n", s.name, s.about)

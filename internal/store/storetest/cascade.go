@@ -3,9 +3,11 @@ package storetest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -381,6 +383,7 @@ func testRandomCascades(t *testing.T, open OpenCascade) { randomCascades(t, open
 func testRandomSlices(t *testing.T, open OpenCascade) { randomCascades(t, open, -1) }
 
 func randomCascades(t *testing.T, open OpenCascade, dependants int) {
+	fewerChecks(t, 20)
 	d, runs := newCascadeDirectory(t, open, dependants), 0
 	rapid.Check(t, func(rt *rapid.T) {
 		runs++
@@ -420,6 +423,19 @@ func randomCascades(t *testing.T, open OpenCascade, dependants int) {
 		}
 		d.want(w)
 	})
+}
+
+// fewerChecks lowers the number of checks of a test, since each reads a whole directory. The flag
+// -rapid.checks has precedence.
+func fewerChecks(t *testing.T, n int) {
+	checks := flag.Lookup("rapid.checks")
+	if checks == nil || checks.Value.String() != checks.DefValue {
+		return
+	}
+	if err := flag.Set(checks.Name, strconv.Itoa(n)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = flag.Set(checks.Name, checks.DefValue) }) // it was valid
 }
 
 // sweepAll sweeps all removals on which nothing depends. The owners of users that the first sweep

@@ -150,6 +150,11 @@ func planProblems(r *store.JobRecord) (problems []string) {
 			add("part %d is of type %v, which has no selection", p.Number, p.Type)
 		}
 	}
+	for _, c := range r.Contents {
+		if !slices.ContainsFunc(r.Parts, func(p store.Part) bool { return p.Number == c.Number && p.Kind != store.PartRows && !p.Done }) {
+			add("the content of part %d is stored, but the part is done, or not made of it", c.Number)
+		}
+	}
 	if selected+generated != r.Job.Total || planned != r.Job.Total {
 		add("%d resources were selected and %d planned in its parts, but its total is %d", selected+generated, planned, r.Job.Total)
 	}
@@ -168,9 +173,6 @@ func contentProblems(r *store.JobRecord, p *store.Part) (problems []string) {
 	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	at := slices.IndexFunc(r.Contents, func(c store.ContentRecord) bool { return c.Number == p.Number })
 	switch {
-	case p.Done && at >= 0:
-		add("part %d is done, but its content is still stored", p.Number)
-		return problems
 	case p.Done:
 		return nil
 	case at < 0:

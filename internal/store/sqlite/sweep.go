@@ -75,27 +75,51 @@ func (s *Store) sweepPage(ctx context.Context, sweep store.Sweep, after fhir.Ins
 	}
 	defer func() { _ = tx.Rollback() }()
 	end := min(sweep.End(live), last+1)
-	_, err = tx.ExecContext(ctx, `INSERT INTO swept (type, version, committed)
-		SELECT t.type, max(t.version), max(t.committed) FROM tombstone AS t WHERE `+s.sweepable()+` GROUP BY t.type
-		ON CONFLICT (type) DO UPDATE SET version = max(version, excluded.version), committed = max(committed, excluded.committed)`, after, end)
-	if err != nil {
-		return 0, 0, err
-	}
-	_, err = tx.ExecContext(ctx, `DELETE FROM removed_reference WHERE row_key IN (SELECT t.row_key FROM tombstone AS t WHERE `+s.sweepable()+`)`, after, end)
-	if err != nil {
-		return 0, 0, err
-	}
-	result, err := tx.ExecContext(ctx, `DELETE FROM tombstone AS t WHERE `+s.sweepable(), after, end)
-	if err != nil {
-		return 0, 0, err
-	}
-	if swept, err = result.RowsAffected(); err != nil {
+	if swept, err = s.forget(ctx, tx, after, end); err != nil {
 		return 0, 0, err
 	}
 	if err := failpoint.Inject(ctx, "directory.sweep.commit"); err != nil {
 		return 0, 0, err
 	}
 	return swept, last, tx.Commit()
+}
+
+// forget deletes the removals between two times that may be swept, and records what is left of them.
+// The condition of what may be swept is evaluated once: what the removed users of an Endpoint refer
+// to is part of it, and is deleted with them.
+func (s *Store) forget(ctx context.Context, tx *sql.Tx, after, end fhir.Instant) (swept int64, err error) {
+	type last struct {
+		version   int64
+		committed fhir.Instant
+	}
+	lasts := map[fhir.Type]last{}
+	var keys []store.RowKey
+	err = sqlrows.Query(ctx, tx, func(rows *sql.Rows) error {
+		var (
+			key store.RowKey
+			t   fhir.Type
+			of  last
+		)
+		if err := rows.Scan(&key, &t, &of.version, &of.committed); err != nil {
+			return err
+		}
+		keys = append(keys, key)
+		lasts[t] = last{max(lasts[t].version, of.version), max(lasts[t].committed, of.committed)}
+		return nil
+	}, `DELETE FROM tombstone AS t WHERE `+s.sweepable()+` RETURNING row_key, type, version, committed`, after, end)
+	if err != nil {
+		return 0, err
+	}
+	for t, of := range lasts {
+		_, err := tx.ExecContext(ctx, `INSERT INTO swept (type, version, committed) VALUES (?1, ?2, ?3)
+			ON CONFLICT (type) DO UPDATE SET version = max(version, excluded.version), committed = max(committed, excluded.committed)`,
+			t, of.version, of.committed)
+		if err != nil {
+			return 0, err
+		}
+	}
+	_, err = tx.ExecContext(ctx, `DELETE FROM removed_reference WHERE row_key IN (SELECT value FROM json_each(?1))`, asJSON(keys))
+	return int64(len(keys)), err
 }
 
 // Horizon implements store.Directory.

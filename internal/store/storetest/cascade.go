@@ -38,6 +38,7 @@ func Cascade(t *testing.T, open OpenCascade) {
 		{"KilledCascadeIsFinishedByOthers", testKilledCascade},
 		{"NoSnapshotWhilePending", testSnapshotAwaitsCascade},
 		{"OlderDirectoryIsReindexed", testReindexCascades},
+		{"SweepRecordsWhatItForgets", testSweepOfOwners},
 		{"WriterNeedsRules", testWriterNeedsRules},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open) })
@@ -445,6 +446,30 @@ func (d *cascadeDirectory) sweepAll() {
 	for range 2 {
 		_, err := d.SweepRemovals(d.Context(), store.Sweep{Before: fhir.Forever, Needs: sinceOf})
 		d.must(err)
+	}
+}
+
+// testSweepOfOwners removes an owner, then a user whose tombstone alone still needs the one of the
+// owner. A sweep that forgets the user must not forget the owner without recording its version, from
+// which a new resource continues.
+func testSweepOfOwners(t *testing.T, open OpenCascade) {
+	d := newCascadeDirectory(t, open, 100)
+	owner := cascadeName{fhir.Practitioner, "x"}
+	d.apply(putCascade(owner.Type, owner.ID, "state=0"))
+	d.apply(putCascade(owner.Type, owner.ID, "state=2"), putCascade(fhir.PractitionerRole, "r", "state=0 practitioner=x endpoint=e"))
+	d.tick()
+	d.apply(remove(owner.Type, owner.ID)) // version 3
+	last := d.tick()
+	d.apply(remove(fhir.PractitionerRole, "r"))
+	d.sweepAll()
+	horizon, err := d.Horizon(t.Context())
+	d.must(err)
+	if horizon.Swept != last {
+		t.Errorf("the horizon is %v, want %v, when the last removal was committed", horizon.Swept, last)
+	}
+	d.apply(putCascade(owner.Type, owner.ID, "state=0"))
+	if _, rows := d.stored(); rows[owner].Version != 4 {
+		t.Errorf("the resource that was created again has version %d, want 4", rows[owner].Version)
 	}
 }
 

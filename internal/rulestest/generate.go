@@ -21,8 +21,6 @@ type Step struct {
 type Generator struct {
 	Random *rand.Rand
 	Prefix string // of all ids
-	// Independent leaves out the references by which resources depend on others, and Provenance.
-	Independent bool
 
 	names  []Name
 	writes int // counts the texts, so that each update differs
@@ -40,9 +38,7 @@ func (g *Generator) Next(w World) Step {
 	if g.names == nil {
 		for _, t := range Types {
 			for n := range counts[t] {
-				if !g.Independent || t != "Provenance" {
-					g.names = append(g.names, Name{t, fmt.Sprintf("%s%s%d", g.Prefix, letters[t], n+1)})
-				}
+				g.names = append(g.names, Name{t, fmt.Sprintf("%s%s%d", g.Prefix, letters[t], n+1)})
 			}
 		}
 	}
@@ -270,7 +266,7 @@ var references = map[string]map[string]string{
 func (g *Generator) move(_ World, n Name, d Object) bool {
 	moved := false
 	for _, element := range slices.Sorted(maps.Keys(references[n.Type])) {
-		if d[element] != nil && g.chance(2) || g.Independent && element != "partOf" {
+		if d[element] != nil && g.chance(2) {
 			continue
 		}
 		moved = true
@@ -304,7 +300,7 @@ func (g *Generator) reference(to Name) Object {
 
 // share changes to which Endpoints a resource refers.
 func (g *Generator) share(_ World, n Name, d Object) bool {
-	if g.Independent || n.Type != "Location" && n.Type != "HealthcareService" && n.Type != "PractitionerRole" {
+	if n.Type != "Location" && n.Type != "HealthcareService" && n.Type != "PractitionerRole" {
 		return false
 	}
 	var list []any

@@ -109,6 +109,19 @@ func TestCopyFollowsTheModel(t *testing.T) {
 				case r.Inherits():
 					seen["inheriting"]++
 				}
+				if n.Type == "Endpoint" && len(h.World.referrers(n)) > 1 {
+					seen["shared endpoint"]++
+				}
+				for _, p := range parents[n.Type] {
+					to, ok := target(r.Own[p.element])
+					_, exists := h.World.last(to)
+					switch _, removed := h.World.Gone[to]; {
+					case ok && removed && r.Inherits():
+						seen["inheriting from a removed owner"]++
+					case ok && !exists && to.Type == p.typ:
+						seen["before its owner"]++
+					}
+				}
 				if StateOf(r.Document) != r.State {
 					t.Fatalf("seed %d, %s: %s does not show its state %+v: %v", seed, s.What, n, r.State, r.Document)
 				}
@@ -120,8 +133,10 @@ func TestCopyFollowsTheModel(t *testing.T) {
 			t.Errorf("no step %s", o.name)
 		}
 	}
-	if seen["inheriting"] == 0 || seen["inheriting endpoint"] == 0 {
-		t.Errorf("the steps do not lead to inherited states: %v", seen)
+	for _, situation := range []string{"inheriting", "inheriting endpoint", "shared endpoint", "inheriting from a removed owner", "before its owner"} {
+		if seen[situation] == 0 {
+			t.Errorf("the steps do not lead to the situation %q: %v", situation, seen)
+		}
 	}
 	t.Log(seen)
 }

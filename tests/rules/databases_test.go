@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"muster/internal/conformance"
+	"muster/internal/load"
 	"muster/internal/rulestest"
 	"muster/internal/rulestest/compare"
 	"muster/internal/search/index"
@@ -15,28 +16,23 @@ import (
 	"muster/internal/testkit/stores"
 )
 
-// opener returns the configuration of stores on one of the databases.
-type opener func(t *testing.T) compare.Config
-
-// onEach runs a test on both databases.
-func onEach(t *testing.T, test func(t *testing.T, open opener)) {
+// onEach runs a test with the configuration of stores on each of the databases.
+func onEach(t *testing.T, test func(t *testing.T, c compare.Config)) {
 	reg, err := conformance.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
+	directory := stores.Directory{BaseURL: rulestest.Base, Registry: reg, Rules: load.RulesFor(reg)}
 	t.Run("sqlite", func(t *testing.T) {
-		test(t, func(t *testing.T) compare.Config {
-			return compare.Config{Registry: reg, Zone: index.Zone(), New: func(ctx context.Context) (store.Store, func() error, error) {
-				return stores.SQLite(ctx, t.TempDir(), rulestest.Base, reg)
-			}}
-		})
+		dir := t.TempDir()
+		test(t, compare.Config{Registry: reg, Zone: index.Zone(), New: func(ctx context.Context) (store.Store, func() error, error) {
+			return stores.SQLite(ctx, dir, directory)
+		}})
 	})
 	t.Run("postgres", func(t *testing.T) {
-		test(t, func(t *testing.T) compare.Config {
-			url := pgtest.Database(t)
-			return compare.Config{Registry: reg, Zone: index.Zone(), New: func(ctx context.Context) (store.Store, func() error, error) {
-				return stores.Postgres(ctx, url, rulestest.Base, reg)
-			}}
-		})
+		url := pgtest.Database(t)
+		test(t, compare.Config{Registry: reg, Zone: index.Zone(), New: func(ctx context.Context) (store.Store, func() error, error) {
+			return stores.Postgres(ctx, url, directory)
+		}})
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"flag"
 	"math/rand/v2"
 	"testing"
+
+	"muster/internal/rulestest/compare"
 )
 
 var (
@@ -13,11 +15,9 @@ var (
 
 // TestRandomSequences compares random sequences of steps with the model, on both databases.
 func TestRandomSequences(t *testing.T) {
-	t.Attr("requirements", "VI-01 VI-02 VI-03 VI-04 VI-08 VI-09 VI-10 VI-12 SU-01 SU-03 SU-08 SU-10")
-	onEach(t, func(t *testing.T, open opener) {
+	t.Attr("requirements", "VI-01 VI-02 VI-03 VI-04 VI-08 VI-09 VI-10 VI-12 VI-14 VI-16 SU-01 SU-03 SU-04 SU-05 SU-06 SU-07 SU-08 SU-10 SU-11")
+	onEach(t, func(t *testing.T, c compare.Config) {
 		t.Parallel()
-		c := open(t)
-		c.Independent = true
 		counts, failure, err := c.Run(t.Context(), *seed, *sequences, nil)
 		if err != nil {
 			t.Fatal(err)

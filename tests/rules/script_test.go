@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"muster/internal/rulestest"
+	"muster/internal/rulestest/compare"
 )
 
 // example is a script with its place.
@@ -50,4 +51,41 @@ func TestScriptsOnModel(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestScripts plays all scripts on both databases, and compares what clients see after each step
+// with the model.
+func TestScripts(t *testing.T) {
+	onEach(t, func(t *testing.T, c compare.Config) {
+		t.Parallel()
+		d, err := c.Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := d.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		for _, e := range examples(t) {
+			t.Run(e.name, func(t *testing.T) {
+				prefix := e.name + "-"
+				s, err := rulestest.ParseScript(e.text, e.first, prefix)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sequence, err := compare.Begin(t.Context(), d, prefix)
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = s.Play(func(step rulestest.Step, h *rulestest.History) error {
+					sequence.History = h
+					return sequence.Step(t.Context(), step, 0)
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	})
 }

@@ -16,13 +16,13 @@ import (
 var databases = map[string]func(t *testing.T, reg *conformance.Registry) compare.Config{
 	"sqlite": func(t *testing.T, reg *conformance.Registry) compare.Config {
 		return compare.Config{Registry: reg, Zone: index.Zone(), New: func(ctx context.Context) (store.Store, func() error, error) {
-			return stores.SQLite(ctx, t.TempDir(), compare.Base, reg)
+			return stores.SQLite(ctx, t.TempDir(), stores.Directory{BaseURL: compare.Base, Registry: reg})
 		}}
 	},
 	"postgres": func(t *testing.T, reg *conformance.Registry) compare.Config {
 		url := pgtest.Database(t)
 		return compare.Config{Registry: reg, Zone: index.Zone(), New: func(ctx context.Context) (store.Store, func() error, error) {
-			return stores.Postgres(ctx, url, compare.Base, reg)
+			return stores.Postgres(ctx, url, stores.Directory{BaseURL: compare.Base, Registry: reg})
 		}}
 	},
 }

@@ -27,8 +27,6 @@ type Config struct {
 	Zone     *time.Location // of dates without a time zone
 	// New returns an empty store with the base URL [rulestest.Base], and a function that removes it.
 	New func(ctx context.Context) (store.Store, func() error, error)
-	// Independent draws only resources that do not depend on each other.
-	Independent bool
 }
 
 // Directory is a [Target] in this process: a store, the loader, and the HTTP handler of a server.

@@ -71,7 +71,7 @@ func (c Config) Run(ctx context.Context, seed uint64, sequences int, done func(C
 				return counts, nil, err
 			}
 		}
-		one, failure, err := Random(ctx, d, Draw{seed, n, c.Independent})
+		one, failure, err := Random(ctx, d, Draw{seed, n})
 		if failure != nil || err != nil {
 			return counts, failure, err
 		}
@@ -87,8 +87,6 @@ func (c Config) Run(ctx context.Context, seed uint64, sequences int, done func(C
 type Draw struct {
 	Seed     uint64
 	Sequence int
-	// Independent draws only resources that do not depend on each other.
-	Independent bool
 }
 
 // Random performs a random sequence of 8 to 25 steps on a directory.
@@ -100,7 +98,7 @@ func Random(ctx context.Context, target Target, draw Draw) (counts Counts, _ *Fa
 	}
 	s.chains = true
 	r := rand.New(rand.NewPCG(seed, uint64(n)))
-	g := &rulestest.Generator{Random: r, Prefix: s.prefix, Independent: draw.Independent}
+	g := &rulestest.Generator{Random: r, Prefix: s.prefix}
 	f := &Failure{Seed: seed, Sequence: n}
 	for range 8 + r.IntN(18) {
 		step := g.Next(s.History.World)

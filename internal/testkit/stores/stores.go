@@ -16,20 +16,31 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// Directory says what directory to create.
+type Directory struct {
+	BaseURL  string
+	Registry *conformance.Registry
+	// Rules return the rules of what resources inherit from others; see [store.Options]. Without
+	// them, each resource has its own state only.
+	Rules func(store.Identity) (store.Rules, error)
+}
+
 // options returns the options of a store. Searches may take a minute, so that they do not fail
 // on a machine that runs many tests at once.
-func options(base string, reg *conformance.Registry) store.Options {
-	return store.Options{SearchDeadline: time.Minute, Create: &store.Identity{BaseURL: base, Mode: "authoritative", DefinitionsHash: reg.DefinitionsHash(), Rules: policy.RulesVersion()}}
+func (d Directory) options() store.Options {
+	return store.Options{SearchDeadline: time.Minute, Rules: d.Rules, Create: &store.Identity{
+		BaseURL: d.BaseURL, Mode: "authoritative", DefinitionsHash: d.Registry.DefinitionsHash(), Rules: policy.RulesVersion(),
+	}}
 }
 
 // SQLite creates a data directory in dir. The returned function removes it; it is called after
 // the store is closed.
-func SQLite(ctx context.Context, dir, base string, reg *conformance.Registry) (store.Store, func() error, error) {
+func SQLite(ctx context.Context, dir string, d Directory) (store.Store, func() error, error) {
 	data, err := os.MkdirTemp(dir, "data")
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := sqlite.Open(ctx, data, options(base, reg))
+	s, err := sqlite.Open(ctx, data, d.options())
 	if err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(data))
 	}
@@ -39,8 +50,8 @@ func SQLite(ctx context.Context, dir, base string, reg *conformance.Registry) (s
 // Postgres creates the tables in the database with the URL: in the first schema of its
 // search_path, or else in public. The schema must be empty. The returned function empties it
 // again; it is called after the store is closed. A schema holds one store at a time.
-func Postgres(ctx context.Context, url, base string, reg *conformance.Registry) (store.Store, func() error, error) {
-	s, err := postgres.Open(ctx, url, options(base, reg))
+func Postgres(ctx context.Context, url string, d Directory) (store.Store, func() error, error) {
+	s, err := postgres.Open(ctx, url, d.options())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -287,16 +287,11 @@ func (r *removal) findDangling(ctx context.Context, d directory, registry *confo
 		name := nameOf(row)
 		ids[name.t], removed[name] = append(ids[name.t], name.id), true
 	}
-	for _, from := range fhir.Types() {
-		for _, p := range registry.Params(from) {
-			if p.Type != conformance.Reference || !p.Indexed() {
-				continue
-			}
-			for _, to := range p.Targets() {
-				for chunk := range slices.Chunk(ids[to], idsPerCall) {
-					if err := r.addReferrers(ctx, d, p, to, chunk, removed); err != nil {
-						return err
-					}
+	for _, p := range registry.References() {
+		for _, to := range p.Targets() {
+			for chunk := range slices.Chunk(ids[to], idsPerCall) {
+				if err := r.addReferrers(ctx, d, p, to, chunk, removed); err != nil {
+					return err
 				}
 			}
 		}

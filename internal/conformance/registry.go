@@ -232,6 +232,19 @@ func (r *Registry) DottedAlias(t fhir.Type, name string) (code string, ok bool) 
 // order of their codes.
 func (r *Registry) Params(t fhir.Type) []Param { return slices.Clone(r.sorted[t]) }
 
+// References returns the reference parameters of all types that find references, in the order of
+// types and codes.
+func (r *Registry) References() (found []Param) {
+	for _, t := range r.Types() {
+		for _, p := range r.sorted[t] {
+			if p.Type == Reference && p.Indexed() {
+				found = append(found, p)
+			}
+		}
+	}
+	return found
+}
+
 // Aliases returns the aliases of a parameter of a type in alphabetical order.
 func (r *Registry) Aliases(t fhir.Type, code string) []string {
 	var names []string

@@ -72,7 +72,7 @@ func TestPendingRefSize(t *testing.T) {
 	}
 	const resources, each, most = 50_000, 2, 150
 	p := newPreparer(t)
-	c := newCrossChecks(nothing{})
+	c := newCrossChecks(nothing{}, newExtractor(t))
 	before := liveHeap()
 	for i := range resources {
 		id := fmt.Sprintf("%08d-93a5-4b2e-8f0a-5d1c7b9e6f42", i)
@@ -106,7 +106,10 @@ func TestPendingRefSize(t *testing.T) {
 }
 
 // nothing is a directory without resources.
-type nothing struct{ store.Directory }
+type nothing struct {
+	store.Directory
+	store.Reader
+}
 
 func (nothing) Present(context.Context, fhir.Type, []string) (map[string]bool, error) {
 	return nil, nil

@@ -316,3 +316,36 @@ func TestDanglingSummary(t *testing.T) {
 		}
 	})
 }
+
+// TestReferencesToRemoved checks that a load counts the references that its removals leave dangling,
+// each once: those of resources that were stored before, that it stored itself before or after the
+// removal, and those to a resource that was missing already; but not those to a resource that it
+// creates again, nor those of resources that it removes or changes.
+func TestReferencesToRemoved(t *testing.T) {
+	to := func(id, org, more string) string {
+		return visible(fhir.Location, id, fmt.Sprintf(`,"managingOrganization":{"reference":"%s"}%s`, org, more))
+	}
+	partOf := `,"partOf":{"reference":"Location/gone"}`
+	both(t, func(t *testing.T, p *directory) {
+		p.load(strings.Join([]string{
+			visible(fhir.Organization, "gone", ""), visible(fhir.Organization, "again", ""), visible(fhir.Location, "gone", ""),
+			to("stored", base+"/Organization/gone", partOf), to("removed", "Organization/gone", ""), to("changed", "Organization/gone", ""),
+			to("kept", "Organization/again", ""), to("old", "Organization/missing", ""),
+		}, "\n"))
+		deltas := strings.Join([]string{
+			to("before", "Organization/gone", ""),
+			transaction(entryDelete("Organization/gone"), entryDelete("Location/gone"), entryDelete("Organization/again"), entryDelete("Organization/missing"), entryDelete("Location/removed")),
+			to("after", "Organization/gone", partOf), to("changed", "Organization/again", ""), visible(fhir.Organization, "again", ""),
+		}, "\n")
+		want := []load.DanglingGroup{
+			{Member: "Location.managingOrganization", To: "Organization", Count: 4, Example: "Location/before"},
+			{Member: "Location.partOf", To: "Location", Count: 2, Example: "Location/after"},
+		}
+		for range 2 { // a load that is repeated says the same
+			s, _ := p.change(lines(deltas))
+			if diff := cmp.Diff(want, s.Dangling); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		}
+	})
+}

@@ -3,10 +3,10 @@ package load
 import (
 	"context"
 	"hash/maphash"
-	"slices"
 	"strings"
 
 	"muster/internal/fhir"
+	"muster/internal/search/index"
 )
 
 // committed is a resource that was committed, with the input of the checks across resources.
@@ -31,6 +31,7 @@ func (l *committed) warning(kind Kind, reason string) Rejected {
 // These limits bound the memory of a load.
 const (
 	maxPending = 1 << 20 // pending references, about 150 bytes each (TestPendingRefSize)
+	maxRemoved = 1 << 20 // removed resources, about 150 bytes each
 	maxOwned   = 1 << 22 // HPI-I numbers, and as many local identifiers, about 40 bytes each
 )
 
@@ -39,14 +40,17 @@ const (
 // the end.
 type crossChecks struct {
 	directory  Directory
+	extractor  *index.Extractor
 	maxPending int
+	maxRemoved int
 
 	seed         maphash.Seed
 	pending      map[uint64]*pendingRef // by the hash of the target; the latest of a list
 	pendingCount int
 	sequence     int
 	origins      map[origin]*origin
-	removed      map[uint64]int // the sequence at which the load has removed a resource
+	removed      map[removedName]removal
+	overlooked   int // removals beyond maxRemoved
 	hpii         owners
 	localIDs     owners
 	dangling     danglingSummary
@@ -70,8 +74,11 @@ type origin struct {
 	to     string // type of the target
 }
 
-func newCrossChecks(directory Directory) *crossChecks {
-	return &crossChecks{directory: directory, maxPending: maxPending, seed: maphash.MakeSeed(), pending: map[uint64]*pendingRef{}, removed: map[uint64]int{}, hpii: owners{}, localIDs: owners{}}
+func newCrossChecks(directory Directory, extractor *index.Extractor) *crossChecks {
+	return &crossChecks{
+		directory: directory, extractor: extractor, maxPending: maxPending, maxRemoved: maxRemoved, seed: maphash.MakeSeed(),
+		pending: map[uint64]*pendingRef{}, removed: map[removedName]removal{}, hpii: owners{}, localIDs: owners{},
+	}
 }
 
 // check checks resources that were just committed and reports warnings in the order of the
@@ -143,16 +150,6 @@ func (c *crossChecks) presentTargets(ctx context.Context, list []committed) (map
 	return present, nil
 }
 
-// maxRemoved bounds the memory for removed resources, about 10 bytes each.
-const maxRemoved = 1 << 20
-
-// remove remembers that a resource was removed: the references that it had are no longer dangling.
-func (c *crossChecks) remove(l *committed) {
-	if len(c.pending) > 0 && len(c.removed) < maxRemoved {
-		c.removed[c.hash(fhir.Reference{Type: l.t.String(), ID: l.id})] = c.sequence
-	}
-}
-
 // resolve removes the pending references to a resource.
 func (c *crossChecks) resolve(l *committed) {
 	if len(c.pending) == 0 {
@@ -186,28 +183,6 @@ func (c *crossChecks) originOf(l *committed, link link) *origin {
 		c.origins[of] = known
 	}
 	return known
-}
-
-// reportDangling reports the references that are still pending, in the order of the source.
-func (c *crossChecks) reportDangling(report func(Rejected) error) error {
-	dangling := make([]*pendingRef, 0, c.pendingCount)
-	for _, ref := range c.pending {
-		for ; ref != nil; ref = ref.next {
-			dangling = append(dangling, ref)
-		}
-	}
-	slices.SortFunc(dangling, func(x, y *pendingRef) int { return x.sequence - y.sequence })
-	for _, ref := range dangling {
-		l := committed{file: ref.origin.file, line: ref.line, t: ref.origin.t, id: ref.id}
-		if ref.sequence <= c.removed[c.hash(fhir.Reference{Type: l.t.String(), ID: l.id})] {
-			continue
-		}
-		c.dangling.add(&l, ref.origin.member, ref.origin.to)
-		if err := report(l.warning(Dangling, ref.origin.member+": the "+ref.origin.to+" it refers to is not in the directory")); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // reportShared reports identifiers that an earlier resource of the load has too: an HPI-I

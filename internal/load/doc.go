@@ -58,7 +58,8 @@
 //
 // References are looked up in the directory batch by batch (crosscheck.go). A reference
 // whose target comes later in the load stays pending; one that is pending at the end is
-// dangling, and so is a urn: that is not the fullUrl of an entry of its Bundle. References
+// dangling, and so is a urn: that is not the fullUrl of an entry of its Bundle. The references
+// to a resource that the load removes are looked up at the end (dangling.go). References
 // to other servers are counted ([Summary].Outside). At most a million references may be
 // pending, and others are reported as not followed. That does not happen to files in
 // loading order, nor to a folder of files named after their types.

@@ -33,6 +33,9 @@ type Directory interface {
 	Apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error)
 	// Present returns which of the ids the directory has.
 	Present(ctx context.Context, t fhir.Type, ids []string) (map[string]bool, error)
+	// Referrers and Bodies find what refers to removed resources (see [store.Reader]).
+	Referrers(ctx context.Context, t fhir.Type, param int, target fhir.Type, ids []string, limit int) ([]store.Row, error)
+	Bodies(ctx context.Context, keys []store.RowKey, yield func(row store.Row, line []byte) error) error
 }
 
 // Rejecter receives refusals or warnings from one goroutine, in the order of the source.
@@ -80,8 +83,9 @@ type Summary struct {
 	Warned    map[Kind]int64 // a resource may have several warnings
 
 	// Dangling groups the references whose targets the directory does not have at the end of
-	// the load, the largest group first, in at most 100 groups and one without names for all
-	// others.
+	// the load: those of resources that were loaded, and those of any resource to one that was
+	// removed. The largest group is first. There are at most 100 groups, and one without names
+	// for all others.
 	Dangling []DanglingGroup
 
 	// Outside counts the references to other servers by the base URL of the server. It lists
@@ -144,7 +148,7 @@ func Run(ctx context.Context, c Config, inputs []Input) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	l := &loader{Config: c, total: totalSize(inputs), checks: newCrossChecks(c.Directory),
+	l := &loader{Config: c, total: totalSize(inputs), checks: newCrossChecks(c.Directory, c.Extractor),
 		hider:   hider{writer: writer{extractor: c.Extractor}},
 		summary: Summary{Refused: map[Kind]int64{}, Warned: map[Kind]int64{}, Kept: map[Stored]int64{}, Outside: map[string]int64{}}}
 	group, ctx := errgroup.WithContext(ctx)
@@ -309,7 +313,7 @@ func (l *loader) commitAll(ctx context.Context, order <-chan *batch) error {
 	if err := failpoint.Inject(ctx, "load.written"); err != nil {
 		return err
 	}
-	err := l.checks.reportDangling(l.warn)
+	err := l.checks.reportDangling(ctx, l.warn)
 	l.summary.Dangling = l.checks.dangling.list()
 	return err
 }

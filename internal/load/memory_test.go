@@ -15,11 +15,12 @@ import (
 // memory is a directory in memory with the outcomes of a real one.
 type memory struct {
 	store.Directory // methods that a load does not use
-	current         map[string]store.Change
-	versions        map[string]int64
-	order           []string
-	apply           func(n int) error // called before the n-th batch
-	batches         int
+	store.Reader
+	current  map[string]store.Change
+	versions map[string]int64
+	order    []string
+	apply    func(n int) error // called before the n-th batch
+	batches  int
 }
 
 func newMemory() *memory {
@@ -74,6 +75,11 @@ func (m *memory) Present(_ context.Context, t fhir.Type, ids []string) (map[stri
 		}
 	}
 	return present, nil
+}
+
+// Referrers returns nothing: tests of what refers to removed resources use a real database.
+func (m *memory) Referrers(context.Context, fhir.Type, int, fhir.Type, []string, int) ([]store.Row, error) {
+	return nil, nil
 }
 
 const stamp = fhir.Instant(1_772_323_200_000) // 2026-03-01T00:00:00.000Z

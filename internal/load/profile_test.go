@@ -291,17 +291,34 @@ func TestReferencesWait(t *testing.T) {
 		t.Errorf("refused target (-want +got):\n%s", diff)
 	}
 
-	few := newCrossChecks(newMemory())
+	few := newCrossChecks(newMemory(), newExtractor(t))
 	few.maxPending = 1
 	var warnings collect
 	locations := []committed{{id: "x", t: fhir.Location, links: []link{{"partOf", fhir.Reference{Type: "Location", ID: "later"}}, {"partOf", fhir.Reference{Type: "Location", ID: "never"}}}}, {id: "later", t: fhir.Location}}
 	if err := few.check(t.Context(), locations, warnings.Reject); err != nil {
 		t.Fatal(err)
 	}
-	if err := few.reportDangling(warnings.Reject); err != nil {
+	if err := few.reportDangling(t.Context(), warnings.Reject); err != nil {
 		t.Fatal(err)
 	}
 	if len(warnings) != 1 || warnings[0].Kind != NotFollowed || few.pendingCount != 0 {
 		t.Errorf("warnings %+v, %d pending; want one not followed and none pending", warnings, few.pendingCount)
+	}
+}
+
+// TestRemovalsBeyondTheLimit checks that a load says so if it removes more resources than it can
+// look for.
+func TestRemovalsBeyondTheLimit(t *testing.T) {
+	c := newCrossChecks(newMemory(), newExtractor(t))
+	c.maxRemoved = 2
+	var warnings collect
+	for _, id := range []string{"a", "b", "a", "c", "d"} {
+		c.remove(&committed{t: fhir.Location, id: id})
+	}
+	if err := c.reportDangling(t.Context(), warnings.Reject); err != nil {
+		t.Fatal(err)
+	}
+	if len(warnings) != 1 || warnings[0].Kind != NotFollowed || !strings.Contains(warnings[0].Reason, "more than 2 resources: references to 2 of them") {
+		t.Errorf("warnings %+v; want one about two removals", warnings)
 	}
 }

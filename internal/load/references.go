@@ -55,6 +55,18 @@ func (f *referenceResolver) resolve(a *fastjson.Arena, v *fastjson.Value, urls *
 	return out, r
 }
 
+// each calls visit for the references of a stored resource into the directory. An error ends it
+// and is returned.
+func (f *referenceResolver) each(v *fastjson.Value, visit func(link) error) (err error) {
+	fhir.EachReference(v, func(member []byte, _ *fastjson.Value, text []byte) {
+		relative, _ := f.relative(string(text), nil)
+		if to, bad := fhir.ParseReference(relative); bad == nil && err == nil {
+			err = visit(link{f.name(member), to})
+		}
+	})
+	return err
+}
+
 // relative returns a reference into the directory as Type/id. A reference that is a search
 // below the base URL of the directory is returned as it is, without that URL. inside is false
 // for references that point elsewhere.

@@ -14,9 +14,14 @@ import (
 // Extractor extracts the index entries of resources. It is safe for concurrent use on
 // different resources.
 type Extractor struct {
-	rules [fhir.Provenance + 1][]rule // by type
-	bases []string
+	rules      [fhir.Provenance + 1][]rule // by type
+	references []conformance.Param
+	bases      []string
 }
+
+// References returns the parameters by which references are indexed, in the order of types and
+// codes. The caller must not change the list.
+func (e *Extractor) References() []conformance.Param { return e.references }
 
 // Bases returns the base URLs of the directory, present and former. References below them are
 // references into the directory.
@@ -49,7 +54,7 @@ type rule struct {
 // references into the directory. An error is a mistake in the definitions and names the
 // parameter.
 func NewExtractor(reg *conformance.Registry, bases ...string) (*Extractor, error) {
-	e := &Extractor{bases: bases}
+	e := &Extractor{references: reg.References(), bases: bases}
 	for _, t := range reg.Types() {
 		for _, p := range reg.Params(t) {
 			if !p.Indexed() {

@@ -1,6 +1,7 @@
 package jobsql
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -60,74 +61,142 @@ func (c claimRequest) next(ctx context.Context, j *Jobs) (task *store.Task, err 
 	return task, err
 }
 
-// first claims the selection or the part whose client goes first.
+// first claims the task that comes first.
 func (c claimRequest) first(ctx context.Context, tx executor, lock string) (*store.Task, error) {
-	id, selection, idle, err := c.nextSelection(ctx, tx, lock)
+	waiting, err := c.waiting(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
-	next, part, partIdle, err := c.nextPart(ctx, tx, lock)
-	switch {
-	case err != nil:
-		return nil, err
-	case id != "" && (next == nil || !part.before(selection)):
-		return c.claimSelection(ctx, tx, id, idle)
-	case next != nil:
-		return c.claimPart(ctx, tx, next, partIdle)
+	slices.SortFunc(waiting, candidate.compare)
+	for _, w := range waiting {
+		claim := c.selectionOf
+		if w.parts {
+			claim = c.partOf
+		}
+		task, err := claim(ctx, tx, w.client, lock)
+		if task != nil || err != nil {
+			return task, err
+		}
+		// Other transactions have locked the jobs of this client.
 	}
 	return nil, nil
 }
 
-// turn is what decides the order of clients.
-type turn struct {
-	claims int64 // current ones
-	used   int64 // ms of work for the client in the last store.UseWindow
+// candidate is a client of which selections wait, or parts.
+type candidate struct {
+	client client.Client
+	parts  bool
+	claims int64 // current ones of the client
+	used   int64 // ms of work for the client in the last store.UseWindow, as share of its allowance
+
+	// of the job that comes first
+	turn    int64 // of its last part
+	created fhir.Instant
+	id      string
 }
 
-func (t turn) before(other turn) bool {
-	return t.claims < other.claims || t.claims == other.claims && t.used < other.used
+// compare orders candidates by their turns.
+func (a candidate) compare(b candidate) int {
+	selectionsFirst := 0
+	switch {
+	case !a.parts && b.parts:
+		selectionsFirst = -1
+	case a.parts && !b.parts:
+		selectionsFirst = 1
+	}
+	return cmp.Or(cmp.Compare(a.claims, b.claims), cmp.Compare(a.used, b.used), selectionsFirst,
+		cmp.Compare(a.turn, b.turn), cmp.Compare(a.created, b.created), cmp.Compare(a.id, b.id))
 }
 
-// clientTurns joins the turn of the client to a job j: b.claims, u.used of the client and w.used
-// of the network around it. turnColumns reads it, and turnArgs are the arguments of clientTurns.
-const (
-	clientTurns = `
-		LEFT JOIN (SELECT client, CAST(sum(claims) AS bigint) AS claims FROM (
-			SELECT client, count(*) AS claims FROM job WHERE state IN (?, ?) AND lease > ? GROUP BY client
-			UNION ALL SELECT o.client, count(*) FROM job o JOIN part q ON q.job_id = o.id WHERE o.state = ? AND q.done = 0 AND q.lease > ? GROUP BY o.client
-		) AS held GROUP BY client) AS b ON b.client = j.client
-		LEFT JOIN (` + clientUse + `) AS u ON u.client = j.client
-		LEFT JOIN (` + clientUse + `) AS w ON w.client = j.network AND j.network <> ''`
-	clientUse   = `SELECT client, CAST(sum(ms) AS bigint) AS used FROM client_use WHERE minute > ? GROUP BY client`
-	turnColumns = `coalesce(b.claims, 0),
-		CASE WHEN coalesce(w.used, 0) / ? > coalesce(u.used, 0) THEN w.used / ? ELSE coalesce(u.used, 0) END`
-)
-
-func (c claimRequest) turnArgs() []any {
+// waiting returns the candidates. Its statements read each live job once, and the time that was used
+// for each client, whatever statistics of the tables the database has: without them, PostgreSQL
+// repeats the computation of a joined subquery for each job.
+func (c claimRequest) waiting(ctx context.Context, tx executor) ([]candidate, error) {
+	claims, err := c.currentClaims(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	selections, selectionArgs := c.selectionWaits()
+	parts, partArgs := c.partWaits()
 	since := firstMinute(c.now)
-	return []any{store.Accepted, store.Selecting, c.now, store.Writing, c.now, since, since}
+	rows, err := tx.query(ctx, `SELECT w.client, w.network, w.parts, w.turn, w.created, w.id,
+			(SELECT CAST(coalesce(sum(ms), 0) AS bigint) FROM client_use WHERE client = w.client AND minute > ?),
+			CASE WHEN w.network = '' THEN 0 ELSE (SELECT CAST(coalesce(sum(ms), 0) AS bigint) FROM client_use WHERE client = w.network AND minute > ?) END
+		FROM (
+			SELECT client, network, parts, turn, created, id, row_number() OVER (PARTITION BY client, network, parts ORDER BY turn, created, id) AS place FROM (
+				SELECT j.client, j.network, 0 AS parts, 0 AS turn, j.created, j.id FROM job j WHERE `+selections+`
+				UNION ALL SELECT j.client, j.network, 1, j.turn, j.created, j.id FROM job j
+					WHERE j.state = ? AND (SELECT min(p.number) FROM part p WHERE p.job_id = j.id AND `+parts+`) IS NOT NULL
+			) AS tasks
+		) AS w WHERE w.place = 1`, slices.Concat([]any{since, since}, selectionArgs, []any{store.Writing}, partArgs)...)
+	if err != nil {
+		return nil, err
+	}
+	return sqlrows.Collect(rows, func(rows *sql.Rows) (w candidate, err error) {
+		var wider int64
+		err = rows.Scan(&w.client.Name, &w.client.Wider, &w.parts, &w.turn, &w.created, &w.id, &w.used, &wider)
+		w.used = max(w.used, wider/client.WiderFactor)
+		w.claims = claims[w.client.Name]
+		return w, err
+	})
+}
+
+// currentClaims returns the number of current claims of each client that has any.
+func (c claimRequest) currentClaims(ctx context.Context, tx executor) (map[string]int64, error) {
+	rows, err := tx.query(ctx, `SELECT client, 1 FROM job WHERE state IN (?, ?) AND lease > ?
+		UNION ALL SELECT client, (SELECT count(*) FROM part p WHERE p.job_id = j.id AND p.done = 0 AND p.lease > ?) FROM job j WHERE j.state = ?`,
+		store.Accepted, store.Selecting, c.now, c.now, store.Writing)
+	if err != nil {
+		return nil, err
+	}
+	claims := map[string]int64{}
+	err = sqlrows.Each(rows, func(rows *sql.Rows) error {
+		var name string
+		var n int64
+		err := rows.Scan(&name, &n)
+		claims[name] += n
+		return err
+	})
+	return claims, err
+}
+
+// selectionWaits returns the condition on a job j whose selection could be claimed, with its arguments.
+func (c claimRequest) selectionWaits() (where string, args []any) {
+	where, args = `j.state IN (?, ?) AND j.lease <= ? AND j.retry <= ?`, []any{store.Accepted, store.Selecting, c.now, c.now}
+	if c.within.Selected > 0 {
+		where, args = where+` AND j.selected < ?`, append(args, c.within.Selected)
+	}
+	return where, args
+}
+
+// partWaits returns the condition on a part p, of a job that is writing, that could be claimed, with
+// its arguments.
+func (c claimRequest) partWaits() (where string, args []any) {
+	where, args = `p.done = 0 AND p.lease <= ? AND p.retry <= ?`, []any{c.now, c.now}
+	if c.within.PartBytes > 0 {
+		where, args = where+` AND p.bytes <= ?`, append(args, c.within.PartBytes)
+	}
+	return where, args
 }
 
 // idleSince are the columns from which a task could have been claimed: it has no lease, or an
 // old one.
 const idleSince = `CASE WHEN %[1]s.lease > %[1]s.retry THEN %[1]s.lease ELSE %[1]s.retry END`
 
-// nextSelection returns the job whose selection comes first, and since when it waits, unless
-// the job has made progress later. The id is "" if there is none.
-func (c claimRequest) nextSelection(ctx context.Context, tx executor, lock string) (id string, t turn, idle fhir.Instant, err error) {
-	args := append([]any{client.WiderFactor, client.WiderFactor}, c.turnArgs()...)
-	args = append(args, store.Accepted, store.Selecting, c.now, c.now)
-	bound := ""
-	if c.within.Selected > 0 {
-		bound, args = ` AND j.selected < ?`, append(args, c.within.Selected)
-	}
-	err = tx.queryRow(ctx, `SELECT j.id, `+turnColumns+`, `+fmt.Sprintf(idleSince, "j")+` FROM job j`+clientTurns+`
-		WHERE j.state IN (?, ?) AND j.lease <= ? AND j.retry <= ?`+bound+`
-		ORDER BY 2, 3, j.created, j.id LIMIT 1 `+lock, args...).Scan(&id, &t.claims, &t.used, &idle)
+// selectionOf claims the first selection of a client whose job is not locked.
+func (c claimRequest) selectionOf(ctx context.Context, tx executor, of client.Client, lock string) (*store.Task, error) {
+	where, args := c.selectionWaits()
+	var id string
+	var idle fhir.Instant
+	err := tx.queryRow(ctx, `SELECT j.id, `+fmt.Sprintf(idleSince, "j")+` FROM job j WHERE j.client = ? AND j.network = ? AND `+where+`
+		ORDER BY j.created, j.id LIMIT 1 `+lock, append([]any{of.Name, of.Wider}, args...)...).Scan(&id, &idle)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", turn{}, 0, nil
+		return nil, nil
 	}
-	return id, t, idle, err
+	if err != nil {
+		return nil, err
+	}
+	return c.claimSelection(ctx, tx, id, idle)
 }
 
 // waited is the progress of a job of which a worker claims a task that waits since idle, with
@@ -148,24 +217,21 @@ func (c claimRequest) claimSelection(ctx context.Context, tx executor, id string
 	return &task, err
 }
 
-// nextPart returns the part that comes first, nil if there is none, and since when it waits.
-func (c claimRequest) nextPart(ctx context.Context, tx executor, lock string) (*store.Part, turn, fhir.Instant, error) {
-	args := append([]any{client.WiderFactor, client.WiderFactor}, c.turnArgs()...)
-	args = append(args, store.Writing, c.now, c.now)
-	bound := ""
-	if c.within.PartBytes > 0 {
-		bound, args = ` AND p.bytes <= ?`, append(args, c.within.PartBytes)
-	}
-	var t turn
-	var idle fhir.Instant
+// partOf claims the first part of a client whose job is not locked.
+func (c claimRequest) partOf(ctx context.Context, tx executor, of client.Client, lock string) (*store.Task, error) {
+	where, args := c.partWaits()
 	var part store.Part
-	err := tx.queryRow(ctx, `SELECT `+turnColumns+`, `+fmt.Sprintf(idleSince, "p")+`, `+partColumns+` FROM part p JOIN job j ON j.id = p.job_id`+clientTurns+`
-		WHERE j.state = ? AND p.done = 0 AND p.lease <= ? AND p.retry <= ?`+bound+`
-		ORDER BY 1, 2, j.turn, j.created, j.id, p.number LIMIT 1 `+lock, args...).Scan(append([]any{&t.claims, &t.used, &idle}, partFields(&part)...)...)
+	var idle fhir.Instant
+	err := tx.queryRow(ctx, `SELECT `+fmt.Sprintf(idleSince, "p")+`, `+partColumns+` FROM job j JOIN part p ON p.job_id = j.id
+		WHERE j.client = ? AND j.network = ? AND j.state = ? AND `+where+`
+		ORDER BY j.turn, j.created, j.id, p.number LIMIT 1 `+lock, append([]any{of.Name, of.Wider, store.Writing}, args...)...).Scan(append([]any{&idle}, partFields(&part)...)...)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, turn{}, 0, nil
+		return nil, nil
 	}
-	return &part, t, idle, err
+	if err != nil {
+		return nil, err
+	}
+	return c.claimPart(ctx, tx, &part, idle)
 }
 
 func (c claimRequest) claimPart(ctx context.Context, tx executor, part *store.Part, idle fhir.Instant) (*store.Task, error) {

@@ -7,6 +7,8 @@
 //	                             delivered is wrong
 //	go run ./bench/soak/attack   attackers beside an honest client: it is served, and the
 //	                             server stays within its limits
+//	go run ./bench/soak/rules    random changes of a small directory: clients see what a model of
+//	                             the rules says
 //
 // They run the real program and speak HTTP to it. The first two write resources whose text states
 // their version, and a [History] records what was written and what was acknowledged. The

@@ -74,13 +74,12 @@ func TestScripts(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				sequence, err := compare.Begin(t.Context(), d, prefix)
+				comparison, err := compare.Begin(t.Context(), d)
 				if err != nil {
 					t.Fatal(err)
 				}
 				err = s.Play(func(step rulestest.Step, h *rulestest.History) error {
-					sequence.History = h
-					return sequence.Step(t.Context(), step, 0)
+					return comparison.Step(t.Context(), []compare.Played{{Step: step, History: h}}, 0)
 				})
 				if err != nil {
 					t.Error(err)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"time"
 
 	"muster/internal/conformance"
@@ -151,7 +152,11 @@ func (d *Directory) Export(ctx context.Context, r Request) (result Result, err e
 
 // Get implements [Target].
 func (d *Directory) Get(ctx context.Context, path string) (status int, body []byte, err error) {
-	request := httptest.NewRequestWithContext(ctx, http.MethodGet, rulestest.Base+"/"+path, nil)
+	url := path
+	if !strings.HasPrefix(url, rulestest.Base) {
+		url = rulestest.Base + "/" + path
+	}
+	request := httptest.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	request.Header.Set("Accept", "application/fhir+json")
 	recorder := httptest.NewRecorder()
 	d.handler.ServeHTTP(recorder, request)

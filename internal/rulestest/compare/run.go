@@ -15,11 +15,18 @@ type Failure struct {
 	Sequence int
 	Steps    []rulestest.Step
 	Err      error // the difference
+	// Together is how many sequences were performed at once, 1 if the steps alone lead to the
+	// difference.
+	Together int
 }
 
 // String describes the failure with the documents of its steps.
 func (f Failure) String() string {
-	text := fmt.Sprintf("seed %d, sequence %d: %v\nafter the steps:", f.Seed, f.Sequence, f.Err)
+	text := fmt.Sprintf("seed %d, sequence %d", f.Seed, f.Sequence)
+	if f.Together > 1 {
+		text += fmt.Sprintf(", among %d that were performed at once", f.Together)
+	}
+	text += fmt.Sprintf(": %v\nafter the steps:", f.Err)
 	for n, s := range f.Steps {
 		text += fmt.Sprintf("\n# step %d: %s", n+1, s.What)
 		for _, c := range s.Changes {
@@ -46,75 +53,98 @@ func (c *Counts) Add(other Counts) {
 	c.Inherited += other.Inherited
 }
 
-// perStore is how many sequences a store holds. To create one takes longer than a sequence.
-const perStore = 20
+// Together is how many sequences are performed at once. All matches of a search of one type must be
+// in the pages that a directory offers, which end after 150 matches.
+const Together = 50
 
-// Run compares random sequences that follow from a seed, in stores of its own. It stops at the first
-// failure. done is called after each sequence. Optional.
-func (c Config) Run(ctx context.Context, seed uint64, sequences int, done func(Counts)) (counts Counts, failure *Failure, err error) {
-	var d *Directory
-	defer func() {
-		if d != nil {
-			err = errors.Join(err, d.Close())
-		}
-	}()
-	for n := range sequences {
-		if d != nil && n%perStore == 0 {
-			closing := d
-			d = nil
-			if err := closing.Close(); err != nil {
-				return counts, nil, err
-			}
-		}
-		if d == nil {
-			if d, err = c.Open(ctx); err != nil {
-				return counts, nil, err
-			}
-		}
-		one, failure, err := Random(ctx, d, Draw{seed, n})
+// Draw names random sequences.
+type Draw struct {
+	Seed      uint64
+	First     int // number of the first sequence
+	Sequences int
+}
+
+// Groups returns the draws of sequences that are performed at once.
+func (d Draw) Groups() (groups []Draw) {
+	for n := 0; n < d.Sequences; n += Together {
+		groups = append(groups, Draw{d.Seed, d.First + n, min(Together, d.Sequences-n)})
+	}
+	return groups
+}
+
+// Run compares random sequences, in stores of its own. It stops at the first failure. done is
+// called with the counts of sequences that agree. Optional.
+func (c Config) Run(ctx context.Context, draw Draw, done func(Counts)) (counts Counts, failure *Failure, err error) {
+	for _, group := range draw.Groups() {
+		one, failure, err := c.runGroup(ctx, group)
+		counts.Add(one)
 		if failure != nil || err != nil {
 			return counts, failure, err
 		}
-		counts.Add(one)
 		if done != nil {
-			done(counts)
+			done(one)
 		}
 	}
 	return counts, nil, nil
 }
 
-// Draw names a random sequence.
-type Draw struct {
-	Seed     uint64
-	Sequence int
+func (c Config) runGroup(ctx context.Context, group Draw) (_ Counts, _ *Failure, err error) {
+	d, err := c.Open(ctx)
+	if err != nil {
+		return Counts{}, nil, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	return Random(ctx, d, group)
 }
 
-// Random performs a random sequence of 8 to 25 steps on a directory.
+// random is a random sequence.
+type random struct {
+	generator *rulestest.Generator
+	history   *rulestest.History
+	steps     []rulestest.Step
+}
+
+func (r *random) next() Played {
+	step := r.generator.Next(r.history.World)
+	r.steps = append(r.steps, step)
+	r.history.Step(step.Changes...)
+	return Played{step, r.history}
+}
+
+// Random performs random sequences of 8 to 25 steps on a directory, all at once: each has as many
+// steps.
 func Random(ctx context.Context, target Target, draw Draw) (counts Counts, _ *Failure, err error) {
-	seed, n := draw.Seed, draw.Sequence
-	s, err := Begin(ctx, target, fmt.Sprintf("x%d-", n))
+	c, err := Begin(ctx, target)
 	if err != nil {
 		return counts, nil, err
 	}
-	s.chains = true
-	r := rand.New(rand.NewPCG(seed, uint64(n)))
-	g := &rulestest.Generator{Random: r, Prefix: s.prefix}
-	f := &Failure{Seed: seed, Sequence: n}
-	for range 8 + r.IntN(18) {
-		step := g.Next(s.History.World)
-		f.Steps = append(f.Steps, step)
-		s.History.Step(step.Changes...)
-		if f.Err = s.Step(ctx, step, r.IntN(s.History.Steps())); errors.As(f.Err, new(Difference)) {
-			return counts, f, nil
-		}
-		if f.Err != nil {
-			return counts, nil, fmt.Errorf("seed %d, sequence %d, step %d: %w", seed, n, len(f.Steps), f.Err)
-		}
-		counts.Steps++
+	c.chains = true
+	var all []*random
+	for n := range draw.Sequences {
+		number := draw.First + n
+		r := rand.New(rand.NewPCG(draw.Seed, uint64(number)))
+		all = append(all, &random{
+			generator: &rulestest.Generator{Random: r, Prefix: fmt.Sprintf("x%d-", number)}, history: &rulestest.History{},
+		})
 	}
-	counts.Sequences = 1
-	counts.Resources = len(s.History.View)
-	for _, resource := range s.History.View {
+	ofGroup := rand.New(rand.NewPCG(draw.Seed, 1<<63|uint64(draw.First)))
+	for n := range 8 + ofGroup.IntN(18) {
+		var played []Played
+		for _, r := range all {
+			played = append(played, r.next())
+		}
+		err := c.Step(ctx, played, ofGroup.IntN(n+1))
+		if difference, ok := errors.AsType[Difference](err); ok {
+			of := c.of[difference.Of]
+			return counts, &Failure{draw.Seed, draw.First + of, all[of].steps, err, draw.Sequences}, nil
+		}
+		if err != nil {
+			return counts, nil, fmt.Errorf("seed %d, sequences from %d, step %d: %w", draw.Seed, draw.First, n+1, err)
+		}
+		counts.Steps += draw.Sequences
+	}
+	counts.Sequences, counts.Resources = draw.Sequences, len(c.view)
+	for _, resource := range c.view {
 		if resource.Inherits() {
 			counts.Inherited++
 		}
@@ -122,34 +152,41 @@ func Random(ctx context.Context, target Target, draw Draw) (counts Counts, _ *Fa
 	return counts, nil, nil
 }
 
-// Replay performs steps in a new store and returns the difference.
+// Replay performs the steps of one sequence in a new store and returns the difference.
 func (c Config) Replay(ctx context.Context, steps []rulestest.Step) (err error) {
 	d, err := c.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	s, err := Begin(ctx, d, "")
+	comparison, err := Begin(ctx, d)
 	if err != nil {
 		return err
 	}
+	h := &rulestest.History{}
 	for _, step := range steps {
-		s.History.Step(step.Changes...)
-		if err := s.Step(ctx, step, 0); err != nil {
+		h.Step(step.Changes...)
+		if err := comparison.Step(ctx, []Played{{step, h}}, 0); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Shrink removes steps from a failure as long as there is a difference.
+// Shrink removes steps from a failure as long as there is a difference. A failure whose steps alone
+// lead to no difference is returned as it is.
 func (c Config) Shrink(ctx context.Context, f Failure) (Failure, error) {
+	err := c.Replay(ctx, f.Steps)
+	if !isDifference(err) {
+		return f, err
+	}
+	f.Err, f.Together = err, 1
 	for shorter := true; shorter; {
 		shorter = false
 		for n := len(f.Steps) - 1; n >= 0; n-- {
 			fewer := append(append([]rulestest.Step{}, f.Steps[:n]...), f.Steps[n+1:]...)
 			err := c.Replay(ctx, fewer)
-			if err != nil && !errors.As(err, new(Difference)) {
+			if err != nil && !isDifference(err) {
 				return f, err
 			}
 			if err != nil {

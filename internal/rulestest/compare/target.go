@@ -16,7 +16,8 @@ type Target interface {
 	Remove(ctx context.Context, names []rulestest.Name, interrupted func() error) error
 	// Export exports what the filters find.
 	Export(ctx context.Context, r Request) (Result, error)
-	// Get requests a path below the base URL as a client that accepts FHIR JSON.
+	// Get requests a path below the base URL, or the URL of a next page, as a client that accepts
+	// FHIR JSON.
 	Get(ctx context.Context, path string) (status int, body []byte, err error)
 }
 

@@ -88,7 +88,7 @@ func (c reportCmd) changes(ctx context.Context, directory store.ChangeLog) (*rep
 	if err != nil {
 		return nil, err
 	}
-	changes := report.NewChanges(max(since, start).Time(), since >= start, c.Zone.Location)
+	changes := report.NewChanges(max(since, start).Time(), since >= start, c.Zone.Location, store.WhatNames)
 	err = directory.EachChange(ctx, since, func(e store.Logged) error {
 		changes.Add(e.Committed.Time(), e.Key.Type().String(), uint(e.What))
 		return nil

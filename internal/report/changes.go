@@ -9,16 +9,13 @@ import (
 	"muster/internal/fhir"
 )
 
-// ChangeKinds are the columns of counts of changes.
-var ChangeKinds = []string{"created", "updated", "suppressed", "lifted", "deactivated", "reactivated", "removed"}
-
 // Changes counts what has changed in a directory since a time.
 type Changes struct {
 	Since time.Time `json:"since"` // changes after this time are counted
 	// Complete is false if earlier changes are missing, since the log begins later, at Since.
 	Complete bool        `json:"complete"`
 	Zone     string      `json:"zone"`  // time zone of the days
-	Kinds    []string    `json:"kinds"` // the columns of the counts: ChangeKinds
+	Kinds    []string    `json:"kinds"` // the columns of the counts
 	Types    []ChangeRow `json:"types"` // the sums of the days
 	Days     []ChangeRow `json:"days"`  // by day and then by type
 
@@ -33,17 +30,17 @@ type ChangeRow struct {
 	Counts []int  `json:"counts"`
 }
 
-// NewChanges returns counts of changes after since, by days in the zone.
-func NewChanges(since time.Time, complete bool, zone *time.Location) *Changes {
-	return &Changes{Since: since.UTC(), Complete: complete, Zone: zone.String(), Kinds: ChangeKinds, zone: zone, rows: map[[2]string]*ChangeRow{}}
+// NewChanges returns counts of changes of some kinds after since, by days in the zone.
+func NewChanges(since time.Time, complete bool, zone *time.Location, kinds []string) *Changes {
+	return &Changes{Since: since.UTC(), Complete: complete, Zone: zone.String(), Kinds: kinds, zone: zone, rows: map[[2]string]*ChangeRow{}}
 }
 
-// Add counts one change. The bits of kinds stand for ChangeKinds, the lowest for the first.
+// Add counts one change. The bits of kinds stand for c.Kinds, the lowest for the first.
 func (c *Changes) Add(at time.Time, typ string, kinds uint) {
 	for _, key := range [][2]string{{"", typ}, {at.In(c.zone).Format(time.DateOnly), typ}} {
 		row := c.rows[key]
 		if row == nil {
-			row = &ChangeRow{Day: key[0], Type: key[1], Counts: make([]int, len(ChangeKinds))}
+			row = &ChangeRow{Day: key[0], Type: key[1], Counts: make([]int, len(c.Kinds))}
 			c.rows[key] = row
 		}
 		for n := range row.Counts {

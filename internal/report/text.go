@@ -83,7 +83,7 @@ func (r *Report) textChanges(line func(string, ...any)) {
 	line("\nChanges since %s%s", r.Changes.Since.Format(time.RFC3339), r.Changes.note())
 	rows := func(title string, list []ChangeRow) {
 		row := fmt.Sprintf("%-29s", title)
-		for _, kind := range ChangeKinds {
+		for _, kind := range r.Changes.Kinds {
 			row += fmt.Sprintf(" %9s", shorten(kind, 9))
 		}
 		line("%s", row)

@@ -22,14 +22,8 @@ const (
 	WasRemoved
 )
 
-// ChangeFlags are all flags in the order in which they are listed, with their names.
-var ChangeFlags = []struct {
-	What What
-	Name string
-}{
-	{WasCreated, "created"}, {WasUpdated, "updated"}, {WasSuppressed, "suppressed"}, {WasLifted, "lifted"},
-	{WasDeactivated, "deactivated"}, {WasReactivated, "reactivated"}, {WasRemoved, "removed"},
-}
+// WhatNames are the names of the flags, the lowest first.
+var WhatNames = []string{"created", "updated", "suppressed", "lifted", "deactivated", "reactivated", "removed"}
 
 // Logged is an entry of the change log. Its resource may have been removed since.
 type Logged struct {

@@ -84,9 +84,9 @@ func (d directory) changes(after fhir.Instant) (list []string) {
 		}
 		last = e
 		var names []string
-		for _, f := range store.ChangeFlags {
-			if e.What&f.What != 0 {
-				names = append(names, f.Name)
+		for n, name := range store.WhatNames {
+			if e.What&(1<<n) != 0 {
+				names = append(names, name)
 			}
 		}
 		list = append(list, strings.Join(names, " "))

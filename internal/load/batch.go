@@ -43,6 +43,7 @@ type refused struct {
 	hiddenBy index.Visibility // the flags by which the refused resource says that it is hidden
 	guessed  bool             // type and id are a guess: ignored unless the directory has such a resource
 	change   int              // its index in batch.changes, or -1 if the directory cannot have the resource
+	order    int              // how many changes come before it
 }
 
 func newBatch() *batch { return &batch{prepared: make(chan struct{})} }
@@ -121,7 +122,7 @@ func (b *batch) refuse(i item, c candidate, r *Refusal) {
 	if !c.guessed {
 		b.resources++
 	}
-	one := refused{hiddenBy: c.hiddenBy, guessed: c.guessed, change: -1, Rejected: Rejected{
+	one := refused{hiddenBy: c.hiddenBy, guessed: c.guessed, change: -1, order: len(b.changes), Rejected: Rejected{
 		File: i.file, Line: i.line, Type: c.typeName, ID: c.id, Reason: r.Error(), Kind: r.Kind,
 	}}
 	if c.named() {
@@ -211,7 +212,7 @@ func (b *batch) prepareResource(ctx context.Context, p *preparer, i item, v *fas
 	b.resources++
 	b.changes = append(b.changes, ready.change)
 	b.accepted = append(b.accepted, committed{
-		file: i.file, line: i.line, t: ready.change.Type, id: ready.change.ID,
+		file: i.file, line: i.line, t: ready.change.Type, id: ready.change.ID, change: len(b.changes) - 1, served: ready.served,
 		warnings: append(in.warnings, ready.warnings...), links: ready.links, outside: ready.outside, hpii: ready.hpii, localIDs: ready.localIDs,
 	})
 }

@@ -108,6 +108,7 @@ func TestPendingRefSize(t *testing.T) {
 // nothing is a directory without resources.
 type nothing struct {
 	store.Directory
+	store.ChangeLog
 	store.Reader
 }
 

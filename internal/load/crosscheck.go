@@ -15,6 +15,8 @@ type committed struct {
 	line     int
 	t        fhir.Type
 	id       string
+	change   int            // its index in batch.changes
+	served   *servedVersion // what it may be a version of
 	warnings []warning
 	links    []link
 	outside  []string

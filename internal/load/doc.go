@@ -46,6 +46,10 @@
 // it and no concurrent write is lost (older.go). [Summary] and the rejects list every older
 // version that stays.
 //
+// A line that a directory has served may show a state that its resource inherits. It must not
+// become the state of its own, so such lines are compared with the stored versions in the
+// same way (served.go).
+//
 // # Warnings
 //
 // A resource that breaks a rule of FHIR R4 or of the guide's profiles is loaded, since a

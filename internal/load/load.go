@@ -33,6 +33,8 @@ type Directory interface {
 	Apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error)
 	// Present returns which of the ids the directory has.
 	Present(ctx context.Context, t fhir.Type, ids []string) (map[string]bool, error)
+	// Recall returns what the directory knows about versions of resources (see [store.ChangeLog]).
+	Recall(ctx context.Context, versions []store.Version) ([]store.Recalled, error)
 	// Referrers and Bodies find what refers to removed resources (see [store.Reader]).
 	Referrers(ctx context.Context, t fhir.Type, param int, target fhir.Type, ids []string, limit int) ([]store.Row, error)
 	Bodies(ctx context.Context, keys []store.RowKey, yield func(row store.Row, line []byte) error) error
@@ -338,7 +340,12 @@ func (l *loader) commitBatch(ctx context.Context, b *batch) error {
 			b.changes[r.change].Revise = l.hider.revise(r)
 		}
 	}
+	held, err := l.hold(ctx, b)
+	if err != nil {
+		return err
+	}
 	outcomes, err := l.applyChanges(ctx, b.changes)
+	b.settle(held, outcomes)
 	for n := range b.refused {
 		if r := &b.refused[n]; r.change >= len(outcomes) {
 			r.Stored = "" // its revision was not committed
@@ -348,7 +355,7 @@ func (l *loader) commitBatch(ctx context.Context, b *batch) error {
 	// either way.
 	err = errors.Join(err, l.reject(b.refused))
 	l.summary.Read += int64(b.resources)
-	l.count(b.changes, outcomes)
+	l.count(b.refused, outcomes)
 	if err != nil {
 		return err
 	}
@@ -408,9 +415,13 @@ func (l *loader) reject(list []refused) error {
 }
 
 // count counts the outcomes of resources that were not refused.
-func (l *loader) count(changes []store.Change, outcomes []store.Outcome) {
+func (l *loader) count(list []refused, outcomes []store.Outcome) {
+	refusals := map[int]bool{}
+	for n := range list {
+		refusals[list[n].change] = true
+	}
 	for n, o := range outcomes {
-		if changes[n].Revise != nil {
+		if refusals[n] {
 			continue
 		}
 		switch o {

@@ -77,6 +77,10 @@ func (m *memory) Present(_ context.Context, t fhir.Type, ids []string) (map[stri
 	return present, nil
 }
 
+func (m *memory) Recall(_ context.Context, versions []store.Version) ([]store.Recalled, error) {
+	return make([]store.Recalled, len(versions)), nil
+}
+
 // Referrers returns nothing: tests of what refers to removed resources use a real database.
 func (m *memory) Referrers(context.Context, fhir.Type, int, fhir.Type, []string, int) ([]store.Row, error) {
 	return nil, nil

@@ -43,24 +43,28 @@ type hider struct {
 // flags are written in a new version, so that deltas deliver them to clients with a copy.
 // The function sets the Stored field of the refusal.
 func (h *hider) revise(r *refused) func(store.Current, *store.Change) (bool, error) {
-	return func(current store.Current, c *store.Change) (bool, error) {
-		r.Stored = StillServed
-		if !policy.Readable(current.Visibility) {
-			r.Stored = AlreadyHidden
-		}
-		if r.hiddenBy == 0 {
-			return false, nil
-		}
-		next, changed, err := h.hide(c.Type, c.ID, current.Line, r.hiddenBy)
-		if err != nil || !changed {
-			return false, err
-		}
-		if r.Stored == StillServed {
-			r.Stored = NowHidden
-		}
-		c.Document, c.SourceHash, c.Visibility, c.Entries = next.Document, next.SourceHash, next.Visibility, next.Entries
-		return true, nil
+	return func(current store.Current, c *store.Change) (bool, error) { return h.hideOlder(r, current, c) }
+}
+
+// hideOlder makes c the version that hides the current one as the refused one says, and sets the
+// Stored field of the refusal. It reports false if nothing changes.
+func (h *hider) hideOlder(r *refused, current store.Current, c *store.Change) (bool, error) {
+	r.Stored = StillServed
+	if !policy.Readable(current.Visibility) {
+		r.Stored = AlreadyHidden
 	}
+	if r.hiddenBy == 0 {
+		return false, nil
+	}
+	next, changed, err := h.hide(c.Type, c.ID, current.Line, r.hiddenBy)
+	if err != nil || !changed {
+		return false, err
+	}
+	if r.Stored == StillServed {
+		r.Stored = NowHidden
+	}
+	c.Document, c.SourceHash, c.Visibility, c.Entries = next.Document, next.SourceHash, next.Visibility, next.Entries
+	return true, nil
 }
 
 // hide returns a version of a stored line with the flags of hides set. It reports false if

@@ -73,6 +73,7 @@ type prepared struct {
 	outside  []string // the server of each reference to another server
 	hpii     []string
 	localIDs []string // of the source
+	served   *servedVersion
 }
 
 // parse validates a text and parses it. The tree and the values of the arena are valid until
@@ -105,6 +106,7 @@ func (p *preparer) prepare(ctx context.Context, v *fastjson.Value, urls *fullURL
 	removed := p.checker.removed(t, v)
 	stripped := policy.Strip(t, v)
 	policy.ConformNames(&p.arena, v)
+	versionID, served := v.Get("meta", "versionId"), v.Get("meta", "lastUpdated")
 	lastUpdated, r := p.takeMeta(v)
 	if r != nil {
 		return out, r
@@ -151,6 +153,7 @@ func (p *preparer) prepare(ctx context.Context, v *fastjson.Value, urls *fullURL
 		r = checkIndexRows(p.extractor, out.change.Entries)
 	}
 	out.change.LastUpdated = lastUpdated
+	out.served = servedVersionOf(t, id, v, versionID, served, out.localIDs)
 	return out, r
 }
 

@@ -32,7 +32,7 @@ func both(t *testing.T, test func(*testing.T, *directory)) {
 	t.Run("sqlite", func(t *testing.T) { oneDatabase(t, test) })
 	t.Run("postgres", func(t *testing.T) {
 		registry := readRegistry(t)
-		s, _, err := stores.Postgres(t.Context(), pgtest.Database(t), stores.Directory{BaseURL: base, Registry: registry})
+		s, _, err := stores.Postgres(t.Context(), pgtest.Database(t), stores.Directory{BaseURL: base, Registry: registry, Rules: load.RulesFor(registry)})
 		on(t, s, err, registry, test)
 	})
 }
@@ -40,7 +40,7 @@ func both(t *testing.T, test func(*testing.T, *directory)) {
 // oneDatabase runs a test on a new directory in SQLite.
 func oneDatabase(t *testing.T, test func(*testing.T, *directory)) {
 	registry := readRegistry(t)
-	s, _, err := stores.SQLite(t.Context(), t.TempDir(), stores.Directory{BaseURL: base, Registry: registry})
+	s, _, err := stores.SQLite(t.Context(), t.TempDir(), stores.Directory{BaseURL: base, Registry: registry, Rules: load.RulesFor(registry)})
 	on(t, s, err, registry, test)
 }
 

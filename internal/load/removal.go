@@ -18,7 +18,7 @@ const BadChange Kind = "change that cannot be applied"
 func (b *batch) remove(i item, t fhir.Type, id string) {
 	b.resources++
 	b.changes = append(b.changes, store.Change{Type: t, ID: id, Remove: true})
-	b.accepted = append(b.accepted, committed{file: i.file, line: i.line, t: t, id: id, removal: true})
+	b.accepted = append(b.accepted, committed{file: i.file, line: i.line, t: t, id: id, change: len(b.changes) - 1, removal: true})
 }
 
 // prepareRemoval prepares a line that names a resource to be removed.

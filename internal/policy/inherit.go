@@ -94,6 +94,38 @@ func usersState(users []index.Visibility) (all index.Visibility) {
 	return all
 }
 
+// MayInherit returns those flags of the state that the resource v shows that it may have from
+// others: it refers to an owner, or is an Endpoint, and its active or status says what
+// [WithInherited] writes.
+func MayInherit(t fhir.Type, v *fastjson.Value) index.Visibility {
+	if !dependsOnOthers(t, v) {
+		return 0
+	}
+	state := OwnState(t, v) & index.Hidden
+	if !saysDeactivated(t, v) {
+		state &^= index.Inactive
+	}
+	return state
+}
+
+// dependsOnOthers reports whether the resource v may inherit a state: it has a reference to an
+// owner, or others may use it.
+func dependsOnOthers(t fhir.Type, v *fastjson.Value) bool {
+	for _, r := range Uses {
+		if r.To == t {
+			return true
+		}
+	}
+	for _, r := range Belongs {
+		if r.From == t && slices.ContainsFunc(references(v.Get(r.Element)), func(reference *fastjson.Value) bool {
+			return reference.Exists("reference") && !leadsNowhere(reference)
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
 // WithInherited changes the resource v, which must have its stored form, so that it shows the
 // state that it inherits (SU-07, SU-11): its active or status says that it is not active, and
 // it has the suppressed extension with the initiators. A suppression of its own stays, and the

@@ -105,3 +105,40 @@ func TestWithoutEffect(t *testing.T) {
 		}
 	}
 }
+
+// TestMayInherit checks which part of a state may be inherited: what WithInherited writes into a
+// resource that depends on others.
+func TestMayInherit(t *testing.T) {
+	t.Attr("requirements", "SU-07 SU-11")
+	const (
+		hidden = `"extension":[{"url":"http://digitalhealth.gov.au/fhir/cc/StructureDefinition/suppressed"}]`
+		owner  = `"managingOrganization":{"reference":"Organization/o"}`
+	)
+	for _, c := range []struct {
+		t    fhir.Type
+		text string
+		want index.Visibility
+	}{
+		{fhir.Location, `{"status":"active",` + owner + `}`, 0},
+		{fhir.Location, `{"status":"inactive",` + owner + `}`, index.Inactive},
+		{fhir.Location, `{"status":"suspended",` + owner + `}`, 0},
+		{fhir.Location, `{"status":"suspended",` + hidden + `,` + owner + `}`, index.Suppressed},
+		{fhir.Location, `{"status":"inactive",` + hidden + `}`, 0},
+		{fhir.Location, `{"status":"inactive","managingOrganization":{"reference":"#o"}}`, 0},
+		{fhir.Location, `{"status":"inactive","managingOrganization":{"identifier":{"value":"1"}}}`, 0},
+		{fhir.Location, `{"status":"inactive","managingOrganization":{"display":"o"}}`, 0},
+		{fhir.Endpoint, `{"status":"off",` + hidden + `}`, index.Suppressed | index.Inactive},
+		{fhir.Endpoint, `{"status":"inactive"}`, 0},
+		{fhir.PractitionerRole, `{"active":false,"practitioner":{"reference":"Practitioner/p"}}`, index.Inactive},
+		{fhir.PractitionerRole, `{"active":"false","practitioner":{"reference":"Practitioner/p"}}`, 0},
+		{fhir.HealthcareService, `{"active":false,"providedBy":{"reference":"Organization/p"},` + hidden + `}`, index.Suppressed | index.Inactive},
+		{fhir.HealthcareService, `{"active":false,"location":[{"reference":"Location/p"}]}`, 0},
+		{fhir.Organization, `{"active":false,"partOf":{"reference":"Organization/o"}}`, 0},
+		{fhir.Practitioner, `{"active":false}`, 0},
+		{fhir.Provenance, `{` + hidden + `,"target":[{"reference":"Location/l"}]}`, 0},
+	} {
+		if got := policy.MayInherit(c.t, fastjson.MustParse(c.text)); got != c.want {
+			t.Errorf("%v %s: %b, want %b", c.t, c.text, got, c.want)
+		}
+	}
+}

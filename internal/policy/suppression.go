@@ -315,14 +315,25 @@ func Hide(a *fastjson.Arena, t fhir.Type, v *fastjson.Value, state index.Visibil
 	}
 }
 
+// deactivated are the codes of status by which a resource says that it is not active. Other types
+// have active.
+var deactivated = map[fhir.Type]string{fhir.Location: "inactive", fhir.Endpoint: "off"}
+
 // deactivate makes the active or status of a resource say that it is not active.
 func deactivate(a *fastjson.Arena, t fhir.Type, v *fastjson.Value) {
 	switch t {
-	case fhir.Location:
-		v.Set("status", a.NewString("inactive"))
-	case fhir.Endpoint:
-		v.Set("status", a.NewString("off"))
+	case fhir.Location, fhir.Endpoint:
+		v.Set("status", a.NewString(deactivated[t]))
 	case fhir.Organization, fhir.Practitioner, fhir.PractitionerRole, fhir.HealthcareService:
 		v.Set("active", a.NewFalse())
 	}
+}
+
+// saysDeactivated reports whether the active or status of a resource is what deactivate writes.
+func saysDeactivated(t fhir.Type, v *fastjson.Value) bool {
+	if code, ok := deactivated[t]; ok {
+		return string(v.GetStringBytes("status")) == code
+	}
+	said := v.Get("active")
+	return said != nil && said.Type() == fastjson.TypeFalse
 }

@@ -32,11 +32,32 @@ type Logged struct {
 	What      What
 }
 
+// Version names a version of a resource, as its line does.
+type Version struct {
+	Type        fhir.Type
+	ID          string
+	Number      int64
+	LastUpdated fhir.Instant
+}
+
+// Recalled is what a directory knows about a [Version]. Both fields are zero for a version of
+// another server.
+type Recalled struct {
+	Current bool // the current version has this number and lastUpdated
+	// What is what the present resource of that id did at the lastUpdated of the version, as the
+	// change log says; 0 if it did nothing, or its entry is deleted.
+	What What
+}
+
 // ChangeLog is the change log of a directory, which each write appends to. It is safe for use by several goroutines.
 type ChangeLog interface {
 	// EachChange yields the entries that were committed after a time, in the order of their
 	// commits and then of their keys. An error of yield ends the iteration and is returned.
 	EachChange(ctx context.Context, after fhir.Instant, yield func(Logged) error) error
+
+	// Recall returns what the directory knows about versions that it may have served: one
+	// item for each of the versions.
+	Recall(ctx context.Context, versions []Version) ([]Recalled, error)
 
 	// LogStart returns the time after which the change log has every change, 0 for all
 	// changes. Earlier entries have been deleted with the tombstones of their time, or an

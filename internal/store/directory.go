@@ -65,10 +65,13 @@ type Change struct {
 	LastUpdated *fhir.Instant
 }
 
-// Current is the version that a revision starts from.
+// Current is the version that a revision starts from. Lines are valid during the call only.
 type Current struct {
-	Visibility index.Visibility // effective state
-	Line       []byte           // the line without what the resource inherits; valid during the call only
+	Visibility  index.Visibility // effective state
+	Version     int64
+	LastUpdated fhir.Instant
+	Line        []byte // the line without what the resource inherits
+	Served      []byte // the stored line, the same if the resource inherits nothing
 }
 
 // Held is the current version of a resource with the parts of its state.

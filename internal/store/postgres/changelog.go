@@ -28,6 +28,29 @@ func (s *Store) EachChange(ctx context.Context, after fhir.Instant, yield func(s
 	return nil
 }
 
+const recall = `SELECT k.n, r.version = k.version AND r.last_updated = k.at,
+	coalesce((SELECT bit_or(c.what) FROM change AS c WHERE c.committed = k.at AND c.row_key = r.row_key), 0)
+	FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS k (type, id, version, at, n)
+	JOIN resource AS r ON r.type = k.type AND r.id = k.id`
+
+// Recall implements store.ChangeLog.
+func (s *Store) Recall(ctx context.Context, versions []store.Version) ([]store.Recalled, error) {
+	found := make([]store.Recalled, len(versions))
+	types, ids, numbers, times := []int64{}, []string{}, []int64{}, []int64{}
+	for _, v := range versions {
+		types, ids = append(types, int64(v.Type)), append(ids, v.ID)
+		numbers, times = append(numbers, v.Number), append(times, int64(v.LastUpdated))
+	}
+	err := eachRaw(ctx, s.exports, recall, func(values [][]byte) error {
+		found[decodeBigint(values[0])-1] = store.Recalled{Current: decodeBigint(values[1]) != 0, What: store.What(decodeBigint(values[2]))}
+		return nil
+	}, types, ids, numbers, times)
+	if err != nil {
+		return nil, fmt.Errorf("look up %d versions: %w", len(versions), explain(err))
+	}
+	return found, nil
+}
+
 // LogStart implements store.ChangeLog.
 func (s *Store) LogStart(ctx context.Context) (fhir.Instant, error) {
 	text, err := metaValue(ctx, s.reads, store.LogStartKey)

@@ -121,10 +121,11 @@ func (tx *writeTx) revise(ctx context.Context, items []writepath.Item) error {
 		if err != nil {
 			return err
 		}
-		if line, err = ownLine(&row, line, values[versionValues:]); err != nil {
+		own, err := ownLine(&row, line, values[versionValues:])
+		if err != nil {
 			return err
 		}
-		return writepath.Revise(items, row.Key, store.Current{Visibility: row.Visibility, Line: line})
+		return writepath.Revise(items, &row, own, line)
 	}, int64s(keys))
 }
 

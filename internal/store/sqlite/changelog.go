@@ -39,6 +39,32 @@ func (s *Store) EachChange(ctx context.Context, after fhir.Instant, yield func(s
 	}
 }
 
+const recall = `SELECT j.key, r.version = j.value->>2 AND r.last_updated = j.value->>3, coalesce(c.what, 0)
+	FROM json_each(?) AS j CROSS JOIN resource AS r INDEXED BY resource_id ON r.type = j.value->>0 AND r.id = j.value->>1
+	LEFT JOIN change AS c ON c.committed = j.value->>3 AND c.row_key = r.row_key`
+
+// Recall implements store.ChangeLog.
+func (s *Store) Recall(ctx context.Context, versions []store.Version) ([]store.Recalled, error) {
+	found := make([]store.Recalled, len(versions))
+	list := make([][4]any, len(versions))
+	for n, v := range versions {
+		list[n] = [4]any{int64(v.Type), v.ID, v.Number, int64(v.LastUpdated)}
+	}
+	err := sqlrows.Query(ctx, s.exports, func(rows *sql.Rows) error {
+		var n int
+		var r store.Recalled
+		if err := rows.Scan(&n, &r.Current, &r.What); err != nil {
+			return err
+		}
+		found[n] = r
+		return nil
+	}, recall, asJSON(list))
+	if err != nil {
+		return nil, fmt.Errorf("look up %d versions: %w", len(versions), explain(s.dir, err))
+	}
+	return found, nil
+}
+
 // LogStart implements store.ChangeLog.
 func (s *Store) LogStart(ctx context.Context) (fhir.Instant, error) {
 	text, err := metaValue(ctx, s.reads, store.LogStartKey)

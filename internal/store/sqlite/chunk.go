@@ -114,7 +114,7 @@ func (tx *writeTx) revise(ctx context.Context, items []writepath.Item) error {
 		if err != nil {
 			return err
 		}
-		return writepath.Revise(items, v.row.Key, store.Current{Visibility: v.row.Visibility, Line: line})
+		return writepath.Revise(items, &v.row, line, v.body)
 	}, asJSON(keys))
 }
 

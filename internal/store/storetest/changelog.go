@@ -66,6 +66,53 @@ func testChangeLog(t *testing.T, open OpenStore) {
 	d.wantLogged()
 }
 
+// testRecall checks what a directory knows about versions: by the change log, and of the current
+// version also without it.
+func testRecall(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	kept := fhir.Instant(1_000)
+	old := put(fhir.Endpoint, "kept", "one")
+	old.LastUpdated = &kept
+	d.apply(put(fhir.Endpoint, "a", "one"), put(fhir.Endpoint, "b", "one"), old)
+	version := func(id string) store.Version {
+		rows, err := d.Lookup(t.Context(), fhir.Endpoint, []string{id})
+		d.must(err)
+		return store.Version{Type: fhir.Endpoint, ID: id, Number: rows[0].Version, LastUpdated: rows[0].LastUpdated}
+	}
+	first, keptVersion := version("a"), version("kept")
+	hidden := put(fhir.Endpoint, "a", "two")
+	hidden.Visibility = index.Suppressed
+	d.apply(hidden)
+	second := version("a")
+	otherTime, otherID, otherType, otherNumber := second, second, second, second
+	otherTime.LastUpdated++
+	otherID.ID = "b"
+	otherType.Type = fhir.Location
+	otherNumber.Number++
+	versions := []store.Version{otherTime, first, second, keptVersion, otherID, otherType, otherNumber}
+	want := []store.Recalled{
+		{}, {What: store.WasCreated}, {Current: true, What: store.WasSuppressed}, {Current: true}, {}, {}, {What: store.WasSuppressed},
+	}
+	recall := func(want []store.Recalled) {
+		t.Helper()
+		got, err := d.Recall(t.Context(), versions)
+		d.must(err)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	}
+	recall(want)
+	d.must(sweepLog(d, second.LastUpdated+1))
+	recall([]store.Recalled{{}, {}, {Current: true}, {Current: true}, {}, {}, {}})
+	versions = nil
+	recall([]store.Recalled{})
+}
+
+func sweepLog(d directory, before fhir.Instant) error {
+	_, err := d.SweepLog(d.Context(), before)
+	return err
+}
+
 // drawTime draws a time.
 func (d directory) drawTime() fhir.Instant {
 	d.Helper()

@@ -64,6 +64,7 @@ func Directory(t *testing.T, open OpenStore) {
 		{"EachCurrentYieldsAllOfAType", testEachCurrent},
 		{"PresentKnowsHiddenAndNotRemoved", testPresent},
 		{"ChangesAreLogged", testChangeLog},
+		{"VersionsAreRecalled", testRecall},
 		{"OldChangesAreSwept", testSweepLog},
 		{"Compare", testCompare},
 		{"LongLists", testLongLists},

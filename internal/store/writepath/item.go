@@ -96,10 +96,11 @@ func RevisedKeys(items []Item) (keys []store.RowKey) {
 	return keys
 }
 
-// Revise calls the revision of the row with the key.
-func Revise(items []Item, key store.RowKey, current store.Current) (err error) {
+// Revise calls the revision of a row, with its line without what it inherits and its stored line.
+func Revise(items []Item, row *store.Row, own, stored []byte) (err error) {
+	current := store.Current{Visibility: row.Visibility, Version: row.Version, LastUpdated: row.LastUpdated, Line: own, Served: stored}
 	for i := range items {
-		if it := &items[i]; it.Key == key && it.Revise != nil {
+		if it := &items[i]; it.Key == row.Key && it.Revise != nil {
 			if it.revised, err = it.Change.Revise(current, it.Change); err != nil {
 				return fmt.Errorf("revise %v/%s: %w", it.Type, it.ID, err)
 			}

@@ -1,13 +1,20 @@
 // Command rules compares directories with the model of package rulestest.
 //
 //	go run ./bench/soak/rules stores --sequences 20000 --database sqlite --seed 42
+//	go run ./bench/soak/rules program --sequences 500 --kills 1000 --database sqlite --seed 42
 //
-// In stores: random sequences of 8 to 25 steps in stores of this process. After each step, reads,
-// searches, includes, full exports, deltas, and a copy that chained deltas keep, must be as in the
-// model. See package internal/rulestest/compare.
+// With stores it performs random sequences of 8 to 25 steps in stores of this process. After each
+// step, reads, searches, includes, full exports, deltas, and a copy that chained deltas keep, must
+// be as in the model. See package internal/rulestest/compare.
 //
-// At the first difference the command prints the seed and the smallest sequence that still shows
-// it, and exits with code 1. The databases of a run are removed.
+// With program it performs them by muster load and muster remove, and asks muster serve. Commands
+// and servers are killed at random failpoints and at random times. After a killed command, clients
+// must see all of each of its transactions or nothing of it. At the end muster check must find
+// nothing.
+//
+// At the first difference the command prints the seed and the sequence, and exits with code 1. With
+// stores it prints the smallest sequence that still shows the difference. A directory of SQLite is
+// in the folder for temporary files: name one in memory with TMPDIR to spare the disk.
 package main
 
 import (
@@ -25,6 +32,7 @@ import (
 // plan is what a run was asked for.
 type plan struct {
 	Sequences, Parallel int
+	Kills               int // of processes
 	Seed                uint64
 	Postgres            string // URL of a database whose user may create databases; empty for SQLite
 	Dir                 string // of the files of the run
@@ -32,17 +40,18 @@ type plan struct {
 }
 
 // runs are the kinds of runs.
-var runs = map[string]func(context.Context, plan) error{"stores": stores}
+var runs = map[string]func(context.Context, plan) error{"stores": stores, "program": program}
 
 func main() {
 	p := plan{}
 	flags := flag.NewFlagSet("rules", flag.ExitOnError)
 	flags.IntVar(&p.Sequences, "sequences", 20_000, "number of random sequences")
-	flags.IntVar(&p.Parallel, "parallel", 2, "stores at the same time")
+	flags.IntVar(&p.Kills, "kills", 1000, "number of kills, with program")
+	flags.IntVar(&p.Parallel, "parallel", 2, "directories at the same time")
 	flags.Uint64Var(&p.Seed, "seed", rand.Uint64N(1_000_000), "seed of the sequences")
 	flags.StringVar(&p.database, "database", "sqlite", "sqlite or postgres")
 	if len(os.Args) < 2 || runs[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "rules: say what to run: stores")
+		fmt.Fprintln(os.Stderr, "rules: say what to run: stores or program")
 		os.Exit(2)
 	}
 	kind := os.Args[1]
@@ -57,7 +66,7 @@ func main() {
 }
 
 func run(ctx context.Context, kind string, p plan) (err error) {
-	fmt.Printf("rules: %s --sequences %d --parallel %d --database %s --seed %d\n", kind, p.Sequences, p.Parallel, p.database, p.Seed)
+	fmt.Printf("rules: %s --database %s --seed %d\n", kind, p.database, p.Seed)
 	if p.Postgres, err = soak.Database(p.database); err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func stores(ctx context.Context, p plan) error {
 	if err != nil {
 		return err
 	}
-	progress := &progress{of: p.Sequences, start: time.Now()}
+	progress := newProgress(p.Sequences)
 	groups := make(chan compare.Draw)
 	workers, ctx := errgroup.WithContext(ctx)
 	for n := range p.Parallel {
@@ -37,9 +37,8 @@ func stores(ctx context.Context, p plan) error {
 				return err
 			}
 			defer func() { err = errors.Join(err, env.Cleanup(context.WithoutCancel(ctx))) }()
-			c := config(registry, env)
 			for group := range groups {
-				if err := one(ctx, c, group, progress); err != nil {
+				if err := one(ctx, config(registry, env, group), group, progress); err != nil {
 					return err
 				}
 			}
@@ -48,7 +47,7 @@ func stores(ctx context.Context, p plan) error {
 	}
 	workers.Go(func() error {
 		defer close(groups)
-		for _, group := range (compare.Draw{Seed: p.Seed, Sequences: p.Sequences}).Groups() {
+		for _, group := range (compare.Draw{Seed: p.Seed, Sequences: p.Sequences}).Groups(compare.Together) {
 			select {
 			case groups <- group:
 			case <-ctx.Done():
@@ -64,9 +63,13 @@ func stores(ctx context.Context, p plan) error {
 	return nil
 }
 
-// config returns the configuration of stores in an environment.
-func config(registry *conformance.Registry, env *soak.Env) compare.Config {
+// config returns the configuration of stores in an environment. In every other group, cascades over
+// two resources already run in slices, as those over many do.
+func config(registry *conformance.Registry, env *soak.Env, group compare.Draw) compare.Config {
 	directory := teststores.Directory{BaseURL: rulestest.Base, Registry: registry, Rules: load.RulesFor(registry)}
+	if group.First/compare.Together%2 == 1 {
+		directory.Dependants = 1
+	}
 	return compare.Config{Registry: registry, Zone: index.Zone(), New: func(ctx context.Context) (store.Store, func() error, error) {
 		if env.Database != "" {
 			return teststores.Postgres(ctx, env.Database, directory)
@@ -94,6 +97,8 @@ type progress struct {
 	counts  compare.Counts
 	printed time.Time
 }
+
+func newProgress(of int) *progress { return &progress{of: of, start: time.Now()} }
 
 func (p *progress) add(counts compare.Counts) {
 	p.mu.Lock()

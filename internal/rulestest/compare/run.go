@@ -64,10 +64,10 @@ type Draw struct {
 	Sequences int
 }
 
-// Groups returns the draws of sequences that are performed at once.
-func (d Draw) Groups() (groups []Draw) {
-	for n := 0; n < d.Sequences; n += Together {
-		groups = append(groups, Draw{d.Seed, d.First + n, min(Together, d.Sequences-n)})
+// Groups returns the draws of at most size sequences that are performed at once.
+func (d Draw) Groups(size int) (groups []Draw) {
+	for n := 0; n < d.Sequences; n += size {
+		groups = append(groups, Draw{d.Seed, d.First + n, min(size, d.Sequences-n)})
 	}
 	return groups
 }
@@ -75,7 +75,7 @@ func (d Draw) Groups() (groups []Draw) {
 // Run compares random sequences, in stores of its own. It stops at the first failure. done is
 // called with the counts of sequences that agree. Optional.
 func (c Config) Run(ctx context.Context, draw Draw, done func(Counts)) (counts Counts, failure *Failure, err error) {
-	for _, group := range draw.Groups() {
+	for _, group := range draw.Groups(Together) {
 		one, failure, err := c.runGroup(ctx, group)
 		counts.Add(one)
 		if failure != nil || err != nil {

@@ -23,12 +23,15 @@ type Directory struct {
 	// Rules return the rules of what resources inherit from others; see [store.Options]. Without
 	// them, each resource has its own state only.
 	Rules func(store.Identity) (store.Rules, error)
+	// Dependants is how many dependants a write makes part of its own transaction; see
+	// [store.Options].
+	Dependants int
 }
 
 // options returns the options of a store. Searches may take a minute, so that they do not fail
 // on a machine that runs many tests at once.
 func (d Directory) options() store.Options {
-	return store.Options{SearchDeadline: time.Minute, Rules: d.Rules, Create: &store.Identity{
+	return store.Options{SearchDeadline: time.Minute, Rules: d.Rules, Dependants: d.Dependants, Create: &store.Identity{
 		BaseURL: d.BaseURL, Mode: "authoritative", DefinitionsHash: d.Registry.DefinitionsHash(), Rules: policy.RulesVersion(),
 	}}
 }

@@ -23,7 +23,7 @@ var (
 
 // TestRandomSequences compares random sequences of steps with the model, on both databases.
 func TestRandomSequences(t *testing.T) {
-	t.Attr("requirements", "VI-01 VI-02 VI-03 VI-04 VI-08 VI-09 VI-10 VI-12 VI-14 VI-16 SU-01 SU-03 SU-04 SU-05 SU-06 SU-07 SU-08 SU-10 SU-11")
+	t.Attr("requirements", "VI-01 VI-02 VI-03 VI-04 VI-08 VI-09 VI-10 VI-12 VI-14 VI-16 VI-17 SU-01 SU-03 SU-04 SU-05 SU-06 SU-07 SU-08 SU-10 SU-11")
 	onEach(t, func(t *testing.T, c compare.Config) {
 		t.Parallel()
 		counts, failure, err := c.Run(t.Context(), compare.Draw{Seed: *seed, Sequences: *sequences}, nil)

@@ -22,7 +22,8 @@ type Rules struct {
 
 // NewRules returns the rules of a directory. The extractor must be that of its loads.
 func NewRules(registry *conformance.Registry, extractor *index.Extractor) (*Rules, error) {
-	r := &Rules{composers: sync.Pool{New: func() any { return &composer{writer: writer{extractor: extractor}} }}}
+	states := extractor.Naming(policy.StateElements)
+	r := &Rules{composers: sync.Pool{New: func() any { return &composer{writer: writer{extractor: extractor}, states: states} }}}
 	for _, list := range []struct {
 		kind      store.RelationKind
 		relations []policy.Relation
@@ -69,24 +70,72 @@ func (r *Rules) Compose(t fhir.Type, id string, own store.Document, inherited in
 	return c.compose(t, id, own, inherited)
 }
 
+// Recompose implements [store.Rules].
+func (r *Rules) Recompose(t fhir.Type, id string, own store.Document, before, after index.Visibility) (store.Document, index.Difference, error) {
+	c := r.composers.Get().(*composer)
+	defer r.composers.Put(c)
+	return c.recompose(t, id, own, before, after)
+}
+
 // composer writes what resources inherit. It reuses its buffers, so it serves one goroutine.
 type composer struct {
 	writer
-	parser fastjson.Parser
-	arena  fastjson.Arena
+	states      *index.Extractor // of the entries that depend on what a resource inherits
+	parser      fastjson.Parser
+	arena       fastjson.Arena
+	before, now []index.Entry
 }
 
 func (c *composer) compose(t fhir.Type, id string, own store.Document, inherited index.Visibility) (store.Document, []index.Entry, error) {
+	v, err := c.parse(own)
+	if err != nil {
+		return own, nil, err
+	}
+	shown := c.show(t, id, own, v, inherited)
+	return shown, c.extract(t, v), nil
+}
+
+func (c *composer) recompose(t fhir.Type, id string, own store.Document, before, after index.Visibility) (store.Document, index.Difference, error) {
+	v, err := c.parse(own)
+	if err != nil {
+		return own, index.Difference{}, err
+	}
+	shown := own
+	if after == 0 { // the other form is made from the same tree
+		c.now = c.states.Extract(c.now[:0], t, v)
+	}
+	policy.WithInherited(&c.arena, t, v, before)
+	c.before = c.states.Extract(c.before[:0], t, v)
+	if after != 0 {
+		if before != 0 {
+			if v, err = c.parse(own); err != nil {
+				return own, index.Difference{}, err
+			}
+		}
+		shown = c.show(t, id, own, v, after)
+		c.now = c.states.Extract(c.now[:0], t, v)
+	}
+	return shown, index.Compare(c.before, c.now), nil
+}
+
+// parse returns the tree of a document. It is valid until the next call.
+func (c *composer) parse(own store.Document) (*fastjson.Value, error) {
 	v, err := c.parser.ParseBytes(own.Line(1, 0))
 	if err != nil {
-		return own, nil, fmt.Errorf("the stored line is damaged: run 'muster check': %w", err)
+		return nil, fmt.Errorf("the stored line is damaged: run 'muster check': %w", err)
 	}
 	c.arena.Reset()
 	dropVersion(v)
-	shown := own // its bytes stay, also if an older program wrote them in another way
-	if inherited != 0 {
-		policy.WithInherited(&c.arena, t, v, inherited)
-		c.scratch, shown = document(c.scratch, t, id, v)
+	return v, nil
+}
+
+// show changes the tree of an own document so that it shows what the resource inherits, and returns
+// its document.
+func (c *composer) show(t fhir.Type, id string, own store.Document, v *fastjson.Value, inherited index.Visibility) (shown store.Document) {
+	if inherited == 0 {
+		return own // its bytes stay, also if an older program wrote them in another way
 	}
-	return shown, c.extract(t, v), nil
+	policy.WithInherited(&c.arena, t, v, inherited)
+	c.scratch, shown = document(c.scratch, t, id, v)
+	return shown
 }

@@ -126,6 +126,9 @@ func dependsOnOthers(t fhir.Type, v *fastjson.Value) bool {
 	return false
 }
 
+// StateElements are the elements that [WithInherited] changes.
+var StateElements = []string{"active", "status", "extension"}
+
 // WithInherited changes the resource v, which must have its stored form, so that it shows the
 // state that it inherits (SU-07, SU-11): its active or status says that it is not active, and
 // it has the suppressed extension with the initiators. A suppression of its own stays, and the

@@ -22,6 +22,10 @@ type Rules interface {
 	// Compose returns the document of a resource as it is served, and its index entries, when
 	// the resource inherits a state. own is its document without that.
 	Compose(t fhir.Type, id string, own Document, inherited index.Visibility) (Document, []index.Entry, error)
+
+	// Recompose returns the document of a resource that inherits the state after, as Compose does,
+	// and by which index entries it differs from the one that inherits the state before.
+	Recompose(t fhir.Type, id string, own Document, before, after index.Visibility) (Document, index.Difference, error)
 }
 
 // Relation is a reference of a resource by which a state depends on another one.

@@ -3,6 +3,7 @@ package index
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"muster/internal/conformance"
 	"muster/internal/fhir"
@@ -68,6 +69,20 @@ func NewExtractor(reg *conformance.Registry, bases ...string) (*Extractor, error
 		}
 	}
 	return e, nil
+}
+
+// Naming returns an extractor of those parameters whose entries may depend on one of the elements of
+// a resource: their expressions contain its name.
+func (e *Extractor) Naming(elements []string) *Extractor {
+	part := &Extractor{bases: e.bases}
+	for t, rules := range e.rules {
+		for _, r := range rules {
+			if slices.ContainsFunc(elements, func(name string) bool { return strings.Contains(r.param.Expression, "."+name) }) {
+				part.rules[t] = append(part.rules[t], r)
+			}
+		}
+	}
+	return part
 }
 
 func newRule(p conformance.Param, bases []string) (rule, error) {

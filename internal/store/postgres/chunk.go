@@ -255,28 +255,49 @@ func (tx *writeTx) queueLog(queue *pgx.Batch, items []writepath.Item) {
 // resources it writes only the difference to the stored rows. It returns the texts that may
 // be new.
 func (tx *writeTx) queueEntries(ctx context.Context, queue *pgx.Batch, items []writepath.Item) (texts []writepath.Text, err error) {
-	stored, err := tx.entriesOf(ctx, int64s(writepath.Keys(items, store.Updated)))
+	stored, err := tx.entriesOf(ctx, int64s(writepath.Compared(items)))
 	if err != nil {
 		return nil, err
 	}
+	nameID := func(text string) (int64, error) { return tx.nameID(ctx, text) }
 	for _, table := range writepath.Tables {
-		wanted, err := table.Rows(items, func(text string) (int64, error) { return tx.nameID(ctx, text) })
+		wanted, err := table.Rows(items, nameID)
 		if err != nil {
 			return nil, err
 		}
 		missing, extra := writepath.Diff(wanted, stored[table])
-		texts, tx.unlinked = append(texts, table.Texts(missing)...), append(tx.unlinked, table.Texts(extra)...)
-		if len(extra) > 0 {
-			columns, args := columnsOf(table, extra)
-			queue.Queue(`DELETE FROM `+table.Name+` AS i USING unnest(`+columns+`) AS k (`+columnNames(table, "")+`)
-				WHERE (`+columnNames(table, "i.")+`) = (`+columnNames(table, "k.")+`)`, args...)
+		added, gone, err := table.Differences(items, nameID)
+		if err != nil {
+			return nil, err
 		}
-		if len(missing) > 0 {
-			columns, args := columnsOf(table, missing)
-			queue.Queue(`INSERT INTO `+table.Name+` (`+columnNames(table, "")+`) SELECT * FROM unnest(`+columns+`)`, args...)
+		for _, rows := range [][]writepath.Row{extra, gone} {
+			tx.unlinked = append(tx.unlinked, table.Texts(rows)...)
+			queueDelete(queue, table, rows)
 		}
+		queueInsert(queue, table, missing, "")
+		queueInsert(queue, table, added, " ON CONFLICT DO NOTHING") // they are there if the index is damaged
+		texts = append(append(texts, table.Texts(missing)...), table.Texts(added)...)
 	}
 	return texts, nil
+}
+
+// queueDelete queues the statement that deletes index rows, if there are any.
+func queueDelete(queue *pgx.Batch, table *writepath.Table, rows []writepath.Row) {
+	if len(rows) == 0 {
+		return
+	}
+	columns, args := columnsOf(table, rows)
+	queue.Queue(`DELETE FROM `+table.Name+` AS i USING unnest(`+columns+`) AS k (`+columnNames(table, "")+`)
+		WHERE (`+columnNames(table, "i.")+`) = (`+columnNames(table, "k.")+`)`, args...)
+}
+
+// queueInsert queues the statement that inserts index rows, if there are any.
+func queueInsert(queue *pgx.Batch, table *writepath.Table, rows []writepath.Row, suffix string) {
+	if len(rows) == 0 {
+		return
+	}
+	columns, args := columnsOf(table, rows)
+	queue.Queue(`INSERT INTO `+table.Name+` (`+columnNames(table, "")+`) SELECT * FROM unnest(`+columns+`)`+suffix, args...)
 }
 
 // entriesOf reads the stored index rows of updated resources.

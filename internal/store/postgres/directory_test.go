@@ -49,19 +49,27 @@ func (d *databases) open(t testing.TB, dir string, now func() time.Time) store.S
 	return openTest(t, url, now)
 }
 
-func TestCascade(t *testing.T) {
+func TestCascade(t *testing.T) { storetest.Cascade(t, new(databases).openCascade) }
+
+func TestCascadeOverDamage(t *testing.T) {
 	var d databases
-	storetest.Cascade(t, func(t testing.TB, dir string, o store.Options) (storetest.IndexerStore, error) {
-		url, fresh := d.url(t, dir)
-		if fresh {
-			o.Create = &testInfo
-		}
-		s, err := Open(t.Context(), url, o)
-		if err == nil {
-			t.Cleanup(func() { _ = s.Close() })
-		}
-		return s, err
+	storetest.CascadeOverDamage(t, d.openCascade, func(t *testing.T, dir string, statements ...string) {
+		t.Helper()
+		url, _ := d.url(t, dir)
+		run(t, url, statements...)
 	})
+}
+
+func (d *databases) openCascade(t testing.TB, dir string, o store.Options) (storetest.IndexerStore, error) {
+	url, fresh := d.url(t, dir)
+	if fresh {
+		o.Create = &testInfo
+	}
+	s, err := Open(t.Context(), url, o)
+	if err == nil {
+		t.Cleanup(func() { _ = s.Close() })
+	}
+	return s, err
 }
 
 func TestDirectory(t *testing.T) {

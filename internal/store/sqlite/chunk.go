@@ -233,18 +233,30 @@ func (tx *writeTx) log(ctx context.Context, items []writepath.Item) error {
 // writeEntries writes the index rows of new versions. For updated resources it writes only
 // the difference to the stored rows.
 func (tx *writeTx) writeEntries(ctx context.Context, items []writepath.Item) error {
-	updated := writepath.Keys(items, store.Updated)
+	compared := writepath.Compared(items)
+	nameID := func(text string) (int64, error) { return tx.nameID(ctx, text) }
 	for _, table := range writepath.Tables {
-		missing, err := table.Rows(items, func(text string) (int64, error) { return tx.nameID(ctx, text) })
+		statements := tx.w.stmts.entries[table]
+		missing, err := table.Rows(items, nameID)
 		if err != nil {
 			return err
 		}
-		if len(updated) > 0 {
-			if missing, err = tx.deleteExtra(ctx, table, missing, updated); err != nil {
+		if len(compared) > 0 {
+			if missing, err = tx.deleteExtra(ctx, table, missing, compared); err != nil {
 				return err
 			}
 		}
-		if err := tx.insertEntries(ctx, table, missing); err != nil {
+		if err := tx.insertEntries(ctx, table, statements.insert, missing); err != nil {
+			return err
+		}
+		added, gone, err := table.Differences(items, nameID)
+		if err != nil {
+			return err
+		}
+		if err := tx.deleteEntries(ctx, table, gone); err != nil {
+			return err
+		}
+		if err := tx.insertEntries(ctx, table, statements.restore, added); err != nil {
 			return err
 		}
 	}
@@ -265,17 +277,24 @@ func (tx *writeTx) deleteExtra(ctx context.Context, table *writepath.Table, want
 		return nil, err
 	}
 	missing, extra := writepath.Diff(wanted, stored)
-	tx.unlinked = append(tx.unlinked, table.Texts(extra)...)
-	for _, r := range extra {
-		if err := tx.exec(ctx, tx.w.stmts.entries[table].delete, table.Values(nil, r)...); err != nil {
-			return nil, err
-		}
-	}
-	return missing, nil
+	return missing, tx.deleteEntries(ctx, table, extra)
 }
 
-func (tx *writeTx) insertEntries(ctx context.Context, table *writepath.Table, entries []writepath.Row) error {
-	in := tx.newInserter(tx.w.stmts.entries[table].insert)
+// deleteEntries deletes index rows, those with the same value at once.
+func (tx *writeTx) deleteEntries(ctx context.Context, table *writepath.Table, rows []writepath.Row) error {
+	tx.unlinked = append(tx.unlinked, table.Texts(rows)...)
+	for value, keys := range writepath.ByValue(rows) {
+		args := table.Values(nil, value)
+		args[0] = asJSON(keys)
+		if err := tx.exec(ctx, tx.w.stmts.entries[table].delete, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *writeTx) insertEntries(ctx context.Context, table *writepath.Table, into insert, entries []writepath.Row) error {
+	in := tx.newInserter(into)
 	for _, r := range entries {
 		in.args = table.Values(in.args, r)
 		if err := in.added(ctx); err != nil {

@@ -68,17 +68,21 @@ func TestIndexer(t *testing.T) {
 	})
 }
 
-func TestCascade(t *testing.T) {
-	storetest.Cascade(t, func(t testing.TB, dir string, o store.Options) (storetest.IndexerStore, error) {
-		if _, err := os.Stat(filepath.Join(dir, directoryFile)); err != nil {
-			o.Create = &testInfo
-		}
-		s, err := Open(t.Context(), dir, o)
-		if err == nil {
-			t.Cleanup(func() { _ = s.Close() })
-		}
-		return s, err
-	})
+func TestCascade(t *testing.T) { storetest.Cascade(t, openCascade) }
+
+func TestCascadeOverDamage(t *testing.T) {
+	storetest.CascadeOverDamage(t, openCascade, runSQL)
+}
+
+func openCascade(t testing.TB, dir string, o store.Options) (storetest.IndexerStore, error) {
+	if _, err := os.Stat(filepath.Join(dir, directoryFile)); err != nil {
+		o.Create = &testInfo
+	}
+	s, err := Open(t.Context(), dir, o)
+	if err == nil {
+		t.Cleanup(func() { _ = s.Close() })
+	}
+	return s, err
 }
 
 func TestGateWaits(t *testing.T) {
@@ -109,19 +113,22 @@ func TestDamagedRows(t *testing.T) {
 		return storetest.DamagedDirectory{
 			Store: openTest(t, dir, nil), Body: "CAST(%s AS BLOB)", Versions: "goose_db_version",
 			Reopen: func() storetest.IndexerStore { return openTest(t, dir, nil) },
-			Run: func(statements ...string) {
-				t.Helper()
-				db, err := sql.Open("sqlite", filepath.Join(dir, directoryFile))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer db.Close()
-				for _, text := range statements {
-					if _, err := db.Exec(text); err != nil {
-						t.Fatalf("%s: %v", text, err)
-					}
-				}
-			},
+			Run:    func(statements ...string) { t.Helper(); runSQL(t, dir, statements...) },
 		}
 	})
+}
+
+// runSQL runs statements on a data directory, as another program would.
+func runSQL(t *testing.T, dir string, statements ...string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(dir, directoryFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, text := range statements {
+		if _, err := db.Exec(text); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
 }

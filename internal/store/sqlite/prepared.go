@@ -62,6 +62,7 @@ type statements struct {
 
 type entryStatements struct {
 	insert    insert
+	restore   insert // of rows that may be there if the index is damaged
 	deleteAll *sql.Stmt
 	ofRows    *sql.Stmt
 	delete    *sql.Stmt
@@ -131,9 +132,11 @@ func (w *writer) prepare(ctx context.Context) error {
 		w.stmts.entries[t] = entryStatements{
 			deleteAll: deleteAll,
 			insert:    insert(`INSERT INTO `+t.Name+` (`+columns+`)`, 2+len(t.Columns), ``),
+			restore:   insert(`INSERT INTO `+t.Name+` (`+columns+`)`, 2+len(t.Columns), `ON CONFLICT DO NOTHING`),
 			ofRows: stmt(`SELECT i.row_key, i.param, i.` + strings.Join(t.Columns, ", i.") +
 				` FROM json_each(?1) AS j CROSS JOIN ` + t.Name + ` AS i ON i.row_key = j.value`),
-			delete: stmt(`DELETE FROM ` + t.Name + ` WHERE (` + columns + `) = ` + placeholders(1, 2+len(t.Columns))),
+			delete: stmt(`DELETE FROM ` + t.Name + ` WHERE row_key IN (SELECT value FROM json_each(?1)) AND (param, ` + strings.Join(t.Columns, ", ") + `) = ` +
+				placeholders(1, 1+len(t.Columns))),
 		}
 	}
 	w.stmts.texts = p.texts(ctx)

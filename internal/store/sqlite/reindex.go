@@ -171,7 +171,7 @@ func (w indexWriter) ReplaceEntries(ctx context.Context, items []writepath.Item)
 		if err != nil {
 			return err
 		}
-		if err := w.insertEntries(ctx, table, rows); err != nil {
+		if err := w.insertEntries(ctx, table, w.w.stmts.entries[table].insert, rows); err != nil {
 			return err
 		}
 	}

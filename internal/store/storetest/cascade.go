@@ -61,6 +61,9 @@ var cascadeRelations = []store.Relation{
 	{Kind: store.IsAbout, From: fhir.Provenance, Param: 7, To: fhir.PractitionerRole},
 }
 
+// inheritsParam is the parameter of the entry that shows what a resource inherits.
+const inheritsParam = 9
+
 // cascadeRules are rules for the resources of the test. A document shows what it inherits as a
 // number before its text.
 type cascadeRules struct{}
@@ -89,10 +92,16 @@ func (cascadeRules) Compose(t fhir.Type, id string, own store.Document, inherite
 	text := strings.TrimSuffix(strings.TrimPrefix(tail, `},"text":"`), `"}`)
 	entries := cascadeEntries(t, text)
 	if inherited != 0 {
-		entries = append(entries, index.Entry{Kind: index.Token, Param: 9, Code: "inherits"})
+		entries = append(entries, index.Entry{Kind: index.Token, Param: inheritsParam, Code: strconv.Itoa(int(inherited))})
 		own.Tail = []byte(shownTail(text, inherited))
 	}
 	return own, entries, nil
+}
+
+func (r cascadeRules) Recompose(t fhir.Type, id string, own store.Document, before, after index.Visibility) (store.Document, index.Difference, error) {
+	_, was, _ := r.Compose(t, id, own, before)
+	shown, now, _ := r.Compose(t, id, own, after)
+	return shown, index.Compare(was, now), nil
 }
 
 // shownTail returns the end of a document with what it inherits.
@@ -293,7 +302,35 @@ func (d *cascadeDirectory) wantStored(w *cascadeWorld) map[cascadeName]store.Row
 		}
 		d.Fatalf("the store has %d resources, the model %d", len(got), len(want))
 	}
+	d.wantIndexed(w)
 	return rows
+}
+
+// wantIndexed compares the index with what the resources inherit.
+func (d *cascadeDirectory) wantIndexed(w *cascadeWorld) {
+	d.Helper()
+	want := map[fhir.Type]map[index.Visibility]int{fhir.Location: {}, fhir.PractitionerRole: {}, fhir.Endpoint: {}}
+	for n, text := range w.present {
+		if inherited := w.inherited(n, text); inherited != 0 {
+			want[n.Type][inherited]++
+		}
+	}
+	for t := range want {
+		for inherited := index.Inactive; inherited <= index.Hidden; inherited++ {
+			code := strconv.Itoa(int(inherited))
+			found, err := d.Search(d.Context(), store.Search{Plan: plan.Plan{Type: t, Root: plan.Token{Param: inheritsParam, Code: &code}}, Limit: 10_000})
+			d.must(err)
+			n := 0
+			for _, r := range found.Rows {
+				if strings.HasPrefix(r.ID, d.prefix) {
+					n++
+				}
+			}
+			if n != want[t][inherited] {
+				d.Errorf("the index has %d of %v that inherit %d, want %d", n, t, inherited, want[t][inherited])
+			}
+		}
+	}
 }
 
 // want compares the store and a snapshot with the model.
@@ -716,4 +753,27 @@ func testWriterNeedsRules(t *testing.T, open OpenCascade) {
 	if _, err := reader.Apply(t.Context(), []store.Change{putCascade(fhir.Organization, "o", "state=2")}); err == nil {
 		t.Error("a writer without rules writes")
 	}
+}
+
+// CascadeOverDamage runs a cascade over an index that does not have what the documents say. run runs
+// statements on the database of a folder, as another program would.
+func CascadeOverDamage(t *testing.T, open OpenCascade, run func(t *testing.T, dir string, statements ...string)) {
+	d, w := newCascadeDirectory(t, open, -1), newCascadeWorld()
+	apply := func(of fhir.Type, id, text string) {
+		d.apply(putCascade(of, id, text))
+		w.apply(putCascade(of, id, text), text)
+	}
+	apply(fhir.Organization, "o", "state=0")
+	apply(fhir.Location, "l", "state=0 organization=o")
+	apply(fhir.Location, "m", "state=0 organization=o")
+	d.want(w)
+	// The first one has the entry that the cascade inserts, and the second one loses it before the
+	// next cascade deletes it.
+	entry := fmt.Sprintf(`SELECT r.row_key, %d, '2', n.name_id FROM resource AS r, name AS n WHERE r.id = 'l' AND n.text = ''`, inheritsParam)
+	run(t, d.folder, `INSERT INTO name (text) VALUES ('') ON CONFLICT DO NOTHING`, `INSERT INTO ix_token (row_key, param, code, system) `+entry)
+	apply(fhir.Organization, "o", "state=2")
+	d.want(w)
+	run(t, d.folder, fmt.Sprintf(`DELETE FROM ix_token WHERE param = %d AND row_key = (SELECT row_key FROM resource WHERE id = 'm')`, inheritsParam))
+	apply(fhir.Organization, "o", "state=0")
+	d.want(w)
 }

@@ -306,22 +306,38 @@ func (c *Cascade) inherit(ctx context.Context, items, extra []Item) error {
 			it.Outcome = store.Unchanged
 			continue
 		}
-		stored, _ := it.Stored()
-		it.Inherited = next
-		if err := c.compose(it); err != nil {
+		if err := c.recompose(it, next); err != nil {
 			return err
 		}
-		now, _ := it.Stored()
-		it.silent = !about && bytes.Equal(stored.Tail, now.Tail)
 	}
 	return nil
+}
+
+// recompose sets what is stored of a dependant that inherits another state now.
+func (c *Cascade) recompose(it *Item, next index.Visibility) error {
+	if c.Level(it.Type) == aboutLevel {
+		it.differs = &index.Difference{}
+		return nil
+	}
+	document, differs, err := c.Rules.Recompose(it.Type, it.ID, it.Document, it.Inherited, next)
+	if err != nil {
+		return errInherits(it, err)
+	}
+	stored, _ := it.Stored()
+	it.silent = bytes.Equal(stored.Tail, document.Tail)
+	it.Inherited, it.composed, it.differs = next, &composed{document: document}, &differs
+	return nil
+}
+
+func errInherits(it *Item, err error) error {
+	return fmt.Errorf("write what %v/%s inherits: %w", it.Type, it.ID, err)
 }
 
 // compose sets what is stored of an item.
 func (c *Cascade) compose(it *Item) error {
 	document, entries, err := c.Rules.Compose(it.Type, it.ID, it.Document, it.Inherited)
 	if err != nil {
-		return fmt.Errorf("write what %v/%s inherits: %w", it.Type, it.ID, err)
+		return errInherits(it, err)
 	}
 	it.composed = &composed{document, entries}
 	return nil

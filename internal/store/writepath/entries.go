@@ -2,6 +2,7 @@ package writepath
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 
 	"muster/internal/fhir"
@@ -79,43 +80,71 @@ func (t *Table) Values(dst []any, r Row) []any {
 }
 
 // Rows returns the rows of the new versions in the table, each once, in the order of its
-// value index. nameID returns the id of a text in table name.
+// value index. nameID returns the id of a text in table name. It leaves out the dependants whose
+// difference is known.
 func (t *Table) Rows(items []Item, nameID func(text string) (int64, error)) ([]Row, error) {
-	all := make([]Row, 0, t.countEntries(items)) // rows are large: do not copy them while the list grows
-	for i := range items {
-		if !items[i].Written() {
-			continue
+	return t.rows(items, nameID, func(it *Item) []index.Entry {
+		if it.differs != nil {
+			return nil
 		}
-		_, entries := items[i].Stored()
-		for j := range entries {
-			e := &entries[j]
-			if e.Kind != t.Kind {
-				continue
-			}
-			row, err := newRow(items[i].Key, e, nameID)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, row)
+		_, entries := it.Stored()
+		return entries
+	})
+}
+
+// Differences returns the rows by which the new versions of those items differ from the current
+// ones that [Table.Rows] leaves out, in the same order.
+func (t *Table) Differences(items []Item, nameID func(text string) (int64, error)) (added, gone []Row, err error) {
+	added, err = t.rows(items, nameID, func(it *Item) []index.Entry {
+		if it.differs == nil {
+			return nil
 		}
+		return it.differs.Added
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	gone, err = t.rows(items, nameID, func(it *Item) []index.Entry {
+		if it.differs == nil {
+			return nil
+		}
+		return it.differs.Gone
+	})
+	return added, gone, err
+}
+
+// rows returns the rows of entries of the new versions.
+func (t *Table) rows(items []Item, nameID func(text string) (int64, error), entriesOf func(*Item) []index.Entry) ([]Row, error) {
+	n := 0
+	for range t.entries(items, entriesOf) {
+		n++
+	}
+	all := make([]Row, 0, n) // rows are large: do not copy them while the list grows
+	for it, e := range t.entries(items, entriesOf) {
+		row, err := newRow(it.Key, e, nameID)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, row)
 	}
 	return sortUnique(all), nil
 }
 
-// countEntries returns how many entries of the kind of the table the new versions have.
-func (t *Table) countEntries(items []Item) (n int) {
-	for i := range items {
-		if !items[i].Written() {
-			continue
-		}
-		_, entries := items[i].Stored()
-		for j := range entries {
-			if entries[j].Kind == t.Kind {
-				n++
+// entries yields the entries of new versions that are rows of the table.
+func (t *Table) entries(items []Item, entriesOf func(*Item) []index.Entry) iter.Seq2[*Item, *index.Entry] {
+	return func(yield func(*Item, *index.Entry) bool) {
+		for i := range items {
+			if !items[i].Written() {
+				continue
+			}
+			entries := entriesOf(&items[i])
+			for j := range entries {
+				if entries[j].Kind == t.Kind && !yield(&items[i], &entries[j]) {
+					return
+				}
 			}
 		}
 	}
-	return n
 }
 
 func newRow(key store.RowKey, e *index.Entry, nameID func(string) (int64, error)) (Row, error) {
@@ -180,7 +209,7 @@ func compare(a, b Row) int {
 }
 
 // Diff returns the rows that are to be inserted and those that are to be deleted, so that a
-// table that holds stored then holds wanted. It reuses the array of wanted.
+// table that holds stored then holds wanted, in the order of wanted. It reuses the array of wanted.
 func Diff(wanted, stored []Row) (missing, extra []Row) {
 	unmatched := make(map[Row]bool, len(stored))
 	for _, r := range stored {
@@ -199,5 +228,28 @@ func Diff(wanted, stored []Row) (missing, extra []Row) {
 			extra = append(extra, r)
 		}
 	}
-	return missing, extra
+	return missing, sortUnique(extra)
+}
+
+// ByValue yields the values of rows, each with the keys of the rows that have it, of which
+// [Row].Key is one. The rows with a value must follow each other, as [Table.Rows] sorts them.
+func ByValue(rows []Row) iter.Seq2[Row, []store.RowKey] {
+	return func(yield func(Row, []store.RowKey) bool) {
+		var keys []store.RowKey
+		for i, r := range rows {
+			keys = append(keys, r.Key)
+			last := i+1 == len(rows)
+			if !last {
+				next := rows[i+1]
+				next.Key = r.Key
+				last = next != r
+			}
+			if last {
+				if !yield(r, keys) {
+					return
+				}
+				keys = nil
+			}
+		}
+	}
 }

@@ -26,7 +26,10 @@ type Item struct {
 
 	revised  bool      // the revision has returned a new version
 	composed *composed // what to store instead of the change's document and entries
-	silent   bool      // only the inherited state changes, not the version
+	// differs is by which index entries the new version of a dependant differs from the current one.
+	// It is nil for others, whose stored rows have to be read.
+	differs *index.Difference
+	silent  bool // only the inherited state changes, not the version
 }
 
 // composed is the document and the entries of a resource with what it inherits.
@@ -141,6 +144,17 @@ func (it *Item) LastUpdatedAt(commit fhir.Instant) fhir.Instant {
 		return *it.LastUpdated
 	}
 	return commit
+}
+
+// Compared returns the keys of updated items of which the stored index rows are needed, to find the
+// difference to those of the new versions.
+func Compared(items []Item) (keys []store.RowKey) {
+	for i := range items {
+		if it := &items[i]; it.Outcome == store.Updated && it.differs == nil {
+			keys = append(keys, it.Key)
+		}
+	}
+	return keys
 }
 
 // Keys returns the row keys of the items with one of the outcomes.

@@ -55,7 +55,7 @@ func TestScriptErrors(t *testing.T) {
 	} {
 		s, err := ParseScript(script, 1, "")
 		if err == nil {
-			err = s.Play(func(Step, *History) error { return nil })
+			err = s.Play(func(Step, *History) error { return nil }, nil)
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", script, err, want)
@@ -69,7 +69,7 @@ func play(t *testing.T, script string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Play(func(Step, *History) error { return nil }); err != nil {
+	if err := s.Play(func(Step, *History) error { return nil }, nil); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,6 +1,7 @@
 package rulestest
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -21,6 +22,16 @@ type scriptLine struct {
 	text    string // after the first word
 }
 
+// Question is a line that asks a directory. The model does not answer it.
+type Question struct {
+	Command string   // search, includes, export, since or version
+	About   string   // a query, or the name of a resource
+	Want    []string // names, or the version
+}
+
+// questions are the commands that ask a directory.
+var questions = []string{"search", "includes", "export", "since", "version"}
+
 // namePattern matches the beginning of a Type/id.
 var namePattern = regexp.MustCompile(`\b(` + strings.Join(Types, "|") + `)/`)
 
@@ -40,7 +51,7 @@ func ParseScript(script string, first int, prefix string) (*Script, error) {
 			s.Requirements = append(s.Requirements, l.words...)
 			continue
 		}
-		if _, known := actions[command]; !known && expectations[command] == nil && command != "and" {
+		if _, known := actions[command]; !known && expectations[command] == nil && command != "and" && !slices.Contains(questions, command) {
 			return nil, fmt.Errorf("line %d: %q is not a command", l.number, command)
 		}
 		s.lines = append(s.lines, l)
@@ -49,13 +60,20 @@ func ParseScript(script string, first int, prefix string) (*Script, error) {
 }
 
 // Play plays a script. It calls step for each step, with the history that has it as its last step,
-// and compares the expectations with the history. Errors name the line.
-func (s *Script) Play(step func(Step, *History) error) error {
+// and compares the expectations with the history. It calls ask for each question, unless ask is nil.
+// Errors name the line.
+func (s *Script) Play(step func(Step, *History) error, ask func(Question) error) error {
 	h := &History{}
 	for n := 0; n < len(s.lines); n++ {
 		l := s.lines[n]
 		if expect := expectations[l.command]; expect != nil {
 			if err := expect(h, l); err != nil {
+				return fmt.Errorf("line %d: %s: %w", l.number, l.text, err)
+			}
+			continue
+		}
+		if slices.Contains(questions, l.command) {
+			if err := l.ask(ask); err != nil {
 				return fmt.Errorf("line %d: %s: %w", l.number, l.text, err)
 			}
 			continue
@@ -80,6 +98,17 @@ func (s *Script) Play(step func(Step, *History) error) error {
 		}
 	}
 	return nil
+}
+
+// ask asks the question of a line.
+func (l scriptLine) ask(ask func(Question) error) error {
+	if len(l.words) < 2 {
+		return errors.New("say what it finds, or none")
+	}
+	if ask == nil {
+		return nil
+	}
+	return ask(Question{l.command, l.words[0], l.words[1:]})
 }
 
 // next returns the command after "and".
@@ -239,6 +268,9 @@ func same(what string, words []string, got []Name) error {
 	}
 	return nil
 }
+
+// Found compares what a question finds with what it wants.
+func (q Question) Found(names []Name) error { return same("found", q.Want, names) }
 
 // shows compares facts about the document of a resource.
 func shows(h *History, l scriptLine) error {

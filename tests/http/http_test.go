@@ -57,11 +57,48 @@ func TestTranscripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := &runner{t: t, file: file, known: captures{"base": base}}
-			for _, s := range steps {
-				r.run(s)
-			}
+			play(t, file, steps)
 		})
+	}
+}
+
+func play(t *testing.T, file string, steps []step) {
+	t.Helper()
+	r := &runner{t: t, file: file, known: captures{"base": base}}
+	for _, s := range steps {
+		r.run(s)
+	}
+}
+
+// TestRulesPage plays the transcripts of docs/rules.md. Other examples of the page are played by
+// tests/rules.
+func TestRulesPage(t *testing.T) {
+	const page = "../../docs/rules.md"
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(text), "\n")
+	transcript := make([]string, len(lines)) // empty lines keep the numbers of the others
+	found, inside := 0, false
+	for n, line := range lines {
+		switch {
+		case line == "```transcript":
+			found, inside = found+1, true
+		case inside && line == "```":
+			inside = false
+			steps, err := parseScript(page, transcript)
+			if err != nil {
+				t.Fatal(err)
+			}
+			play(t, page, steps)
+			clear(transcript)
+		case inside:
+			transcript[n] = line
+		}
+	}
+	if found == 0 {
+		t.Errorf("%s has no transcript", page)
 	}
 }
 
@@ -108,6 +145,11 @@ func (r *runner) run(s step) {
 		r.load(s, "fill", strings.NewReader(r.repeat(s)))
 	case "remove":
 		r.remove(s)
+	case "sweep":
+		_, err := r.store.SweepRemovals(r.t.Context(), store.Sweep{
+			Before: fhir.InstantOf(r.clock.Now()), Needs: func([]byte) fhir.Instant { return fhir.Forever },
+		})
+		r.must(s, err)
 	case "wait":
 		by, err := time.ParseDuration(strings.Join(s.args, ""))
 		if err != nil {

@@ -42,15 +42,20 @@ var (
 	statusForm  = regexp.MustCompile(`^[1-5][0-9]{2}$`)
 )
 
-// readScript parses a transcript. Errors have file and line.
+// readScript reads a transcript. Errors have file and line.
 func readScript(name string) ([]step, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
+	return parseScript(name, strings.Split(string(text), "\n"))
+}
+
+// parseScript parses the lines of a transcript.
+func parseScript(name string, lines []string) ([]step, error) {
 	var steps []step
 	var ids []string
-	for n, line := range strings.Split(string(text), "\n") {
+	for n, line := range lines {
 		line = strings.TrimRight(line, " \t")
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
@@ -90,7 +95,7 @@ func readScript(name string) ([]step, error) {
 
 func isCommand(word string) bool {
 	switch word {
-	case "start", "load", "put", "fill", "remove", "wait", "from", "hold", "finish", "fail":
+	case "start", "load", "put", "fill", "remove", "sweep", "wait", "from", "hold", "finish", "fail":
 		return true
 	}
 	return false

@@ -16,7 +16,7 @@ type example struct {
 	first      int // number of its first line
 }
 
-// examples returns the scripts of this folder.
+// examples returns the scripts of this folder, and those of the page.
 func examples(t *testing.T) (all []example) {
 	t.Helper()
 	files, err := filepath.Glob("*.txt")
@@ -25,6 +25,33 @@ func examples(t *testing.T) (all []example) {
 	}
 	for _, file := range files {
 		all = append(all, example{strings.TrimSuffix(file, ".txt"), read(t, file), 1})
+	}
+	return append(all, ofPage(t)...)
+}
+
+// page explains the rules with examples.
+const page = "../../docs/rules.md"
+
+// ofPage returns the examples of the page, named by the sections in which they are.
+func ofPage(t *testing.T) (all []example) {
+	t.Helper()
+	section := ""
+	var now *example
+	for n, line := range strings.Split(read(t, page), "\n") {
+		heading, isHeading := strings.CutPrefix(line, "### ")
+		switch {
+		case now != nil && line == "```":
+			all, now = append(all, *now), nil
+		case now != nil:
+			now.text += line + "\n"
+		case isHeading:
+			section = strings.ToLower(strings.ReplaceAll(heading, " ", "-"))
+		case line == "```rules":
+			now = &example{"page-" + section, "", n + 2}
+		}
+	}
+	if len(all) < 10 {
+		t.Fatalf("%s has only %d examples", page, len(all))
 	}
 	return all
 }
@@ -46,7 +73,7 @@ func TestScriptsOnModel(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := s.Play(func(rulestest.Step, *rulestest.History) error { return nil }); err != nil {
+			if err := s.Play(func(rulestest.Step, *rulestest.History) error { return nil }, nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -80,7 +107,7 @@ func TestScripts(t *testing.T) {
 				}
 				err = s.Play(func(step rulestest.Step, h *rulestest.History) error {
 					return comparison.Step(t.Context(), []compare.Played{{Step: step, History: h}}, 0)
-				})
+				}, func(q rulestest.Question) error { return comparison.Ask(t.Context(), q) })
 				if err != nil {
 					t.Error(err)
 				}

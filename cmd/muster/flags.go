@@ -52,6 +52,8 @@ func flagVars() kong.Vars {
 		"answer_memory":        humanize.Bytes(server.DefaultMemory),
 		"client_answer_memory": humanize.Bytes(server.DefaultClientMemory),
 
+		"membership_bytes": humanize.Bytes(export.DefaultMembershipBytes),
+
 		"search_wait": humanize.Duration(store.DefaultSearchWait),
 		"searches":    strconv.Itoa(server.DefaultSearches),
 	}

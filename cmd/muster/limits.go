@@ -20,6 +20,7 @@ type limitsFlags struct {
 	Downloads          int           `default:"${downloads}" placeholder:"N" help:"Files that one client may download at a time; 0 for no limit (${default})."`
 	ClientQuota        int64         `type:"size" default:"${client_quota}" placeholder:"SIZE" help:"Size on disk of the files of all exports of one client, until they expire; 0 for no limit (${default})."`
 	Quota              int64         `type:"size" default:"${quota}" placeholder:"SIZE" help:"Size on disk of the files of all exports, until they expire; 0 for no limit (${default})."`
+	MembershipBytes    int64         `type:"size" default:"${membership_bytes}" placeholder:"SIZE" help:"Size of what is kept of exports with the preference track-membership, so that the next export can say what has left their filters. A client may take a quarter of it; what was used least recently is forgotten. 0 ignores the preference (${default})."`
 	SlowSearches       int           `default:"0" placeholder:"N" help:"Searches of all clients that run at a time after they have run for 0.1 s; further ones wait. 0 for one for each core except one (${default})."`
 	Connections        int           `default:"0" placeholder:"N" help:"Open connections of all clients, and files that all of them download at a time; 0 for ${connections}, or fewer if the limit of open files of the process is low (${default})."`
 	ClientConnections  int           `default:"${client_connections}" placeholder:"N" help:"Open connections of one client; 0 for no limit (${default})."`
@@ -42,6 +43,7 @@ func (f *limitsFlags) Validate() error {
 		bound("--burst", f.Burst >= 0, "a number of requests from 1, or 0 for twice the rate"),
 		bound("--client-quota", f.ClientQuota >= 0, "a size such as 4GiB, or 0 for no limit"),
 		bound("--quota", f.Quota >= 0, "a size such as 64GiB, or 0 for no limit"),
+		bound("--membership-bytes", f.MembershipBytes == 0 || f.MembershipBytes >= 1<<20, "a size from 1 MiB, or 0 to keep nothing"),
 		bound("--downloads", f.Downloads >= 0, "a number from 1, or 0 for no limit"),
 		bound("--slow-searches", f.SlowSearches >= 0 && f.SlowSearches <= 1000, "a number up to 1000, or 0 for one for each core"),
 		bound("--search-wait", f.SearchWait > 0, "a duration such as 5s"),

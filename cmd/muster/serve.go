@@ -318,6 +318,7 @@ func (c *serveCmd) openStores(ctx context.Context, s *runningServer, registry *c
 // when the directory was loaded and backed up.
 func (c *serveCmd) watch(s *runningServer) {
 	s.metrics.WatchJobs(s.directory, s.directory.Now, job.DefaultSlices.Long)
+	s.metrics.WatchMembers(s.directory)
 	s.metrics.WatchSearches(s.directory)
 	s.metrics.WatchTimes(s.directory)
 	s.metrics.WatchDisk("files", filesFolder(c.Data))
@@ -344,7 +345,7 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 	s.exports = export.New(export.Config{
 		Store: s.directory, Blobs: s.files, Owned: s.files.Owned, Compiler: compiler, BaseURL: s.base, Zone: c.Zone.Location,
 		Now: s.directory.Now, Logger: s.log, Observer: s.metrics, Workers: c.Workers, PartBytes: c.PartBytes, JobsPerPrincipal: c.Jobs, Quota: store.Quota{Client: c.ClientQuota, Total: c.Quota},
-		Retention: c.Retention, PollLimit: export.PollLimit(c.PollLimit), PollInterval: c.PollInterval, Lease: c.Lease, SweepEvery: c.SweepEvery, KeepRemovals: c.KeepRemovals,
+		Retention: c.Retention, PollLimit: export.PollLimit(c.PollLimit), PollInterval: c.PollInterval, Lease: c.Lease, SweepEvery: c.SweepEvery, KeepRemovals: c.KeepRemovals, MembershipBytes: c.MembershipBytes,
 		Log: logOf(s.directory), LogLimit: c.WALLimit,
 		Suppressed: suppressed,
 		Rules: export.Rules{
@@ -366,7 +367,7 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 		Exports: s.exports, Searches: searches, ParseExport: s.exports.ParseRequest, Ready: s.ready,
 		Registry: registry, BaseURL: s.base, Version: b.full(), Released: b.committed, Logger: s.log, Now: time.Now,
 		Contact: c.Contact.Contact, Rules: c.serverRules(suppressed),
-		PostDownload: compat.PostDownload, StrictAccept: compat.StrictAccept, RequestIDStrict: compat.StrictRequestID,
+		TrackMembership: c.MembershipBytes > 0, PostDownload: compat.PostDownload, StrictAccept: compat.StrictAccept, RequestIDStrict: compat.StrictRequestID,
 		Limits: limits, Observer: s.metrics, BehindProxy: c.BehindProxy, TrustedProxies: c.trustedProxies(), Hosts: c.hosts(s.base),
 	}
 	if s.audit != nil {

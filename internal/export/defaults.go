@@ -17,6 +17,7 @@ const (
 	DefaultRetention        = job.DefaultRetention
 	DefaultForget           = 7 * 24 * time.Hour
 	DefaultKeepRemovals     = 400 * 24 * time.Hour
+	DefaultMembershipBytes  = 256 << 20
 	DefaultLease            = job.DefaultLease
 	DefaultSweepEvery       = time.Minute
 	DefaultLogLimit         = 1 << 30

@@ -12,6 +12,8 @@
 //     are collected in one bitmap for each type, and parts are cut by size as the rows
 //     stream by. A delta also has parts whose lines are not resources of the directory, such
 //     as the Bundles that delete what was removed; they are generated from the same snapshot.
+//     If the client tracks the membership of its filters, the export also selects what a full
+//     one would hold, and keeps that as one bitmap for the next export of the client.
 //     Selections, parts, generated lines and the state Writing are stored in one transaction.
 //     A selection that uses up its slice ([job.Slices]) is interrupted and begun again later
 //     at a new T; after the last slice the job fails with what to narrow.

@@ -15,6 +15,7 @@ import (
 	"muster/internal/search/index"
 	"muster/internal/store"
 
+	"github.com/RoaringBitmap/roaring/v2/roaring64"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -91,9 +92,15 @@ func (b *fixture) withoutTime(id string) (files []string) {
 	return files
 }
 
-// interrupt starts an export that is interrupted at the point, starts a service that can
-// complete it, and returns its id.
+// interrupt interrupts an export with parts of all kinds (interruptRequest).
 func (b *fixture) interrupt(point, how string) string {
+	b.Helper()
+	return b.interruptRequest(point, how, b.request(new(firstSince), "Location", "Practitioner"))
+}
+
+// interruptRequest starts an export that is interrupted at the point, starts a service that can
+// complete it, and returns its id.
+func (b *fixture) interruptRequest(point, how string, r Request) string {
 	b.Helper()
 	first := b.Service
 	var dead atomic.Bool
@@ -123,7 +130,7 @@ func (b *fixture) interrupt(point, how string) string {
 	first.jobs = recordingJobs{first.jobs, created}
 	ran := make(chan error, 1)
 	go func() { ran <- first.Run(ctx) }()
-	if _, err := first.KickOff(b.Context(), b.request(new(firstSince), "Location", "Practitioner")); err != nil && !errors.Is(err, errInterrupted) {
+	if _, err := first.KickOff(b.Context(), r); err != nil && !errors.Is(err, errInterrupted) {
 		b.Fatal(err)
 	}
 	select {
@@ -212,6 +219,13 @@ func (m dyingStore) BeginSelecting(ctx context.Context, t *store.Task, at, now f
 		return err
 	}
 	return m.Store.BeginSelecting(ctx, t, at, now)
+}
+
+func (m dyingStore) StoreMembers(ctx context.Context, t *store.Task, filters string, members *roaring64.Bitmap, limit int64, now fhir.Instant) error {
+	if err := m.died(); err != nil {
+		return err
+	}
+	return m.Store.StoreMembers(ctx, t, filters, members, limit, now)
 }
 
 func (m dyingStore) StoreSelection(ctx context.Context, t *store.Task, s []store.Selection, p []store.Part, now, expires fhir.Instant) error {

@@ -24,7 +24,14 @@ type manifest struct {
 
 // extension is the member for what Bulk Data does not define (MA-09).
 type extension struct {
-	RemovalList []output `json:"removalList,omitempty"`
+	RemovalList []output         `json:"removalList,omitempty"`
+	Left        []output         `json:"left,omitempty"`
+	Membership  store.Membership `json:"membership,omitempty"`
+}
+
+// isEmpty reports whether there is nothing to say.
+func (e extension) isEmpty() bool {
+	return len(e.RemovalList) == 0 && len(e.Left) == 0 && e.Membership == store.MembershipUntracked
 }
 
 // output is one file.
@@ -42,7 +49,7 @@ func (s *Service) manifest(job store.Job, parts []store.Part) ([]byte, error) {
 		return nil, err
 	}
 	request := stored.withoutFilters()
-	var more extension
+	more := extension{Membership: job.Membership}
 	m := manifest{
 		TransactionTime:     job.Time.Format(s.Zone),
 		Request:             s.BaseURL + "/$export",
@@ -55,6 +62,8 @@ func (s *Service) manifest(job store.Job, parts []store.Part) ([]byte, error) {
 		switch {
 		case p.Kind == store.PartRemoved:
 			m.Deleted = append(m.Deleted, file)
+		case p.Kind == store.PartLeft:
+			more.Left = append(more.Left, file)
 		case p.Kind == store.PartOutcomes:
 			m.Error = append(m.Error, file)
 		case p.Kind == store.PartList && request.RemovalList == RemovalListExtension:
@@ -63,10 +72,10 @@ func (s *Service) manifest(job store.Job, parts []store.Part) ([]byte, error) {
 			m.Output = append(m.Output, file)
 		}
 	}
-	if len(more.RemovalList) > 0 {
+	if !more.isEmpty() {
 		m.Extension = &more
 	}
-	m.Message = message(job.ID, request, len(parts) == 0)
+	m.Message = message(job, request, len(parts) == 0)
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
@@ -77,16 +86,27 @@ func (s *Service) manifest(job store.Job, parts []store.Part) ([]byte, error) {
 }
 
 // message returns the text for the client in the manifest: that the export is empty
-// (MA-06), and which resources were left out without being named in a removal List. It is "" if
-// there is nothing to say.
-func message(jobID string, r Request, empty bool) string {
+// (MA-06), which resources were left out without being named in a removal List, and what is not
+// known of the membership. It is "" if there is nothing to say.
+func message(job store.Job, r Request, empty bool) string {
 	var sentences []string
-	if empty {
-		sentences = append(sentences, "Export complete, but no data to generate report for job instance: "+jobID)
-	}
 	if r.WithoutSuppressed && !r.hasRemovalList() {
 		sentences = append(sentences, "Suppressed resources are left out, because this client is not authenticated. "+
 			"A copy that was made earlier may still hold resources that were suppressed since.")
 	}
-	return strings.Join(sentences, ". ")
+	switch job.Membership {
+	case store.MembershipUnknown:
+		sentences = append(sentences, "The server does not know what this client held at _since, so the export does not say what has left the filters, nor what has entered them without a change. "+
+			"Start again with a full export, without _since.")
+	case store.MembershipNotKept:
+		sentences = append(sentences, "What this export holds is too large to be kept, so the next one cannot say what has left the filters.")
+	}
+	if !empty {
+		return strings.Join(sentences, " ")
+	}
+	done := "Export complete, but no data to generate report for job instance: " + job.ID
+	if len(sentences) == 0 {
+		return done
+	}
+	return done + ". " + strings.Join(sentences, " ")
 }

@@ -27,6 +27,7 @@ func (x *selector) addRemovals(ctx context.Context) (err error) {
 		x.current = f.Plan.Type
 		last := ""
 		err := x.snapshot.Removals(ctx, f.Plan.Type, *x.request.Since, func(r store.Removal) error {
+			x.tracking.follow(r)
 			if r.Again != 0 || r.ID == last {
 				return nil
 			}

@@ -29,12 +29,19 @@ func (b *fixture) runRequest(r Request) (string, parsedManifest) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	return b.manifestOf(id)
+}
+
+// manifestOf waits for an export and returns its id and its manifest.
+func (b *fixture) manifestOf(id string) (string, parsedManifest) {
+	b.Helper()
 	status := b.wait(b.Service, id)
 	if status.State != store.Complete {
 		b.Fatalf("the export %s: %s", status.State, status.Reason)
 	}
 	var m parsedManifest
-	if err := json.Unmarshal(status.Manifest, &m); err != nil {
+	err := json.Unmarshal(status.Manifest, &m)
+	if err != nil {
 		b.Fatal(err)
 	}
 	if m.time, err = fhir.ParseInstant(m.TransactionTime); err != nil {
@@ -50,8 +57,11 @@ type parsedManifest struct {
 	Deleted         []output
 	Error           []output
 	Message         string
-	Extension       struct{ RemovalList []output }
-	time            fhir.Instant
+	Extension       struct {
+		RemovalList, Left []output
+		Membership        store.Membership
+	}
+	time fhir.Instant
 }
 
 // lines returns the lines of files.

@@ -28,6 +28,12 @@ type Request struct {
 	RemovalList RemovalList
 	// suppressed are the plans of what the removal List names. [Service.request] sets them.
 	suppressed []plan.Plan
+
+	// TrackMembership says what leaves and enters the filters (track-membership).
+	TrackMembership bool
+	// members are the plans of what a full export with the filters holds. [Service.request] sets
+	// them.
+	members []plan.Plan
 }
 
 // firstSince is the earliest _since that a client can have got from an export.
@@ -69,6 +75,7 @@ type storedRequest struct {
 
 	WithoutSuppressed bool        `json:"withoutSuppressed,omitempty"`
 	RemovalList       RemovalList `json:"removalList,omitempty"`
+	TrackMembership   bool        `json:"trackMembership,omitempty"`
 
 	// Checksum is that of the JSON without it, in hex. Jobs of older programs have none.
 	Checksum string `json:"checksum,omitempty"`
@@ -84,7 +91,7 @@ func (r storedRequest) sum() (string, error) {
 // encode returns the request for the row of its job. base is the base URL of the server. The
 // server that does the work may have another one.
 func (r Request) encode(base string) ([]byte, error) {
-	stored := storedRequest{Since: r.Since, Base: base, WithoutSuppressed: r.WithoutSuppressed, RemovalList: r.RemovalList}
+	stored := storedRequest{Since: r.Since, Base: base, WithoutSuppressed: r.WithoutSuppressed, RemovalList: r.RemovalList, TrackMembership: r.TrackMembership}
 	for _, f := range r.Filters {
 		stored.Filters = append(stored.Filters, f.Text())
 	}
@@ -97,7 +104,7 @@ func (r Request) encode(base string) ([]byte, error) {
 
 // withoutFilters returns the request without its filters.
 func (r storedRequest) withoutFilters() Request {
-	return Request{Since: r.Since, WithoutSuppressed: r.WithoutSuppressed, RemovalList: r.RemovalList}
+	return Request{Since: r.Since, WithoutSuppressed: r.WithoutSuppressed, RemovalList: r.RemovalList, TrackMembership: r.TrackMembership}
 }
 
 // StoredParameters returns the filters and _since of the request in the row of a job.
@@ -140,6 +147,14 @@ func decodeRequest(text []byte, c *search.Compiler, may policy.Suppressed) (Requ
 			return Request{}, fmt.Errorf("read stored filter %s: %w", text, err)
 		}
 		r.Filters = append(r.Filters, f)
+		if !r.TrackMembership {
+			continue
+		}
+		full, err := c.ExportFilter(text, search.Export{May: may})
+		if err != nil {
+			return Request{}, fmt.Errorf("read stored filter %s: %w", text, err)
+		}
+		r.members = append(r.members, full.Plan)
 	}
 	r.suppressed, err = r.planRemovalList(c)
 	return r, err

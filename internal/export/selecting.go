@@ -38,6 +38,9 @@ func (s *Service) selectRows(ctx context.Context, c *job.Claim) error {
 	}
 	settle, cancel := c.FinishContext(ctx)
 	defer cancel()
+	if err := s.keepMembers(settle, c, selected); err != nil {
+		return err
+	}
 	if err := s.jobs.StoreSelection(settle, c.Task, selected.selections, parts, s.now(), s.expires()); err != nil {
 		return err
 	}
@@ -73,6 +76,10 @@ func (s *Service) selectInSlice(ctx context.Context, c *job.Claim, r Request) (_
 		}
 		return nil, err
 	}
+	held, err := s.tracking(ctx, c.Task.Job, r)
+	if err != nil {
+		return nil, err
+	}
 	sliced, stop := running.context(ctx)
 	defer stop(nil)
 	if err := compareCounts(sliced, snapshot, r); err != nil {
@@ -84,8 +91,7 @@ func (s *Service) selectInSlice(ctx context.Context, c *job.Claim, r Request) (_
 	timer := time.AfterFunc(slice, func() { stop(errSliceEnded) })
 	defer timer.Stop()
 	began := time.Now()
-	x := &selector{snapshot: snapshot, time: snapshot.Time(), request: r, partBytes: s.PartBytes, progress: c.ReportProgress}
-	err = x.run(sliced)
+	x, err := s.runSelector(sliced, selector{snapshot: snapshot, time: snapshot.Time(), request: r, partBytes: s.PartBytes, progress: c.ReportProgress}, held)
 	if err == nil || !interrupted(sliced) {
 		return x, err
 	}
@@ -103,11 +109,29 @@ func (s *Service) selectInSlice(ctx context.Context, c *job.Claim, r Request) (_
 	return nil, job.SliceEnd{Ran: ran}
 }
 
+// runSelector makes a selection. If what the client holds cannot be of this directory, it makes the
+// one of a client of which that is not known.
+func (s *Service) runSelector(ctx context.Context, begin selector, held *tracking) (*selector, error) {
+	x := begin
+	x.tracking = held
+	err := x.run(ctx)
+	if errors.Is(err, errForeignMembers) {
+		s.Logger.Error("what the client of an export held is not of this directory: it has to start again with a full export", "since", begin.request.Since)
+		x = begin
+		err = x.run(ctx)
+	}
+	return &x, err
+}
+
 // compareCounts looks for rows that are lost or hidden in the types that the filters read.
 func compareCounts(ctx context.Context, snapshot store.Snapshot, r Request) error {
+	plans := slices.Clone(r.members)
 	for _, f := range r.Filters {
-		if err := snapshot.CheckCounts(ctx, f.Plan); err != nil {
-			return fmt.Errorf("select %s: %w", f.Plan.Type, err)
+		plans = append(plans, f.Plan)
+	}
+	for _, p := range plans {
+		if err := snapshot.CheckCounts(ctx, p); err != nil {
+			return fmt.Errorf("select %s: %w", p.Type, err)
 		}
 	}
 	return nil
@@ -159,13 +183,14 @@ type selector struct {
 	found      int64
 	selections []store.Selection
 	suppressed []store.Selection // what the removal List names
+	tracking   *tracking         // nil if the client does not track its members, or if they are not known
 
-	rows, lists, removed []store.Part
+	rows, lists, left, removed []store.Part
 }
 
 // parts returns the parts in the order of the manifest.
 func (x *selector) parts() []store.Part {
-	all := slices.Concat(x.rows, x.lists, x.removed)
+	all := slices.Concat(x.rows, x.lists, x.left, x.removed)
 	for n := range all {
 		all[n].Number = n + 1
 	}
@@ -185,7 +210,10 @@ func (x *selector) run(ctx context.Context) error {
 	if err := x.selectSuppressed(ctx); err != nil {
 		return err
 	}
-	return x.addRemovals(ctx)
+	if err := x.addRemovals(ctx); err != nil {
+		return err
+	}
+	return x.addLeft(ctx)
 }
 
 // count counts one more resource.
@@ -197,11 +225,11 @@ func (x *selector) count() {
 // selectAll runs the plans of the filters.
 func (x *selector) selectAll(ctx context.Context) error {
 	cut := cutter{limit: x.partBytes}
-	for _, f := range x.request.Filters {
+	for n, f := range x.request.Filters {
 		x.current = f.Plan.Type
 		keys := roaring64.New()
 		cut.start(f.Plan.Type)
-		err := x.snapshot.Select(ctx, f.Plan, func(key store.RowKey, size int64) error {
+		err := x.selectRows(ctx, n, func(key store.RowKey, size int64) error {
 			keys.Add(uint64(key))
 			x.count()
 			return cut.add(key, size)

@@ -59,6 +59,9 @@ type Config struct {
 	// KeepRemovals is how long removals are kept. A _since before that is refused, unless it is
 	// before 2000. Zero keeps them all.
 	KeepRemovals time.Duration
+	// MembershipBytes limits what is kept of earlier exports so that later ones can say what has
+	// left their filters, in bytes. Zero means that nothing is kept, and that no later export can.
+	MembershipBytes int64
 	// Lease is how long the claims of a crashed server remain valid. Defaults to 5 seconds.
 	Lease time.Duration
 	// StallAfter is how long a job that a worker has claimed may make no progress before it
@@ -156,6 +159,7 @@ func (c Config) withDefaults() Config {
 	c.Retention = cmp.Or(max(0, c.Retention), DefaultRetention)
 	c.Forget = cmp.Or(max(0, c.Forget), DefaultForget)
 	c.KeepRemovals = max(0, c.KeepRemovals)
+	c.MembershipBytes = max(0, c.MembershipBytes)
 	c.SweepEvery = cmp.Or(max(0, c.SweepEvery), DefaultSweepEvery)
 	c.StrangerAge = cmp.Or(max(0, c.StrangerAge), store.OrphanGrace)
 	if c.Owned == nil {

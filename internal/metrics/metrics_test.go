@@ -63,6 +63,7 @@ func TestMetrics(t *testing.T) {
 	}}, func() time.Time { return now }, long)
 	m.WatchPool("memory", fakePool{})
 	m.WatchSearches(fakeSearches{})
+	m.WatchMembers(fakeMembers{})
 	m.Request("/fhir/Binary/{id}", "GET", 200, 30*time.Millisecond, 1000)
 	m.Request("/fhir/Binary/{id}", "BREW", 405, time.Millisecond, 10)
 	m.Request("/fhir/$export", "POST", 503, time.Millisecond, 10)
@@ -91,6 +92,7 @@ func TestMetrics(t *testing.T) {
 		`muster_jobs_ended_total{state="failed"} 1`, `muster_jobs_ended_total{state="complete"} 0`,
 		`muster_selections_interrupted_total{by="log"} 1`, `muster_selections_interrupted_total{by="slice"} 0`,
 		`muster_removed_total{what="file"} 2`, `muster_removed_total{what="export"} 0`, `muster_gate_wait_seconds_count 1`, `muster_gate_stalled_seconds 90`, `muster_search_wait_seconds_count{lane="slow"} 1`, `muster_search_wait_seconds_count{lane="read"} 0`, `muster_audit_lost_total 1`, `go_goroutines `,
+		`muster_memberships 3`, `muster_membership_bytes 12288`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%s is not among\n%s", want, text)
@@ -117,6 +119,7 @@ func TestDocumentation(t *testing.T) {
 	m.WatchJobs(fakeJobs{}, time.Now, long)
 	m.WatchPool("memory", fakePool{})
 	m.WatchSearches(fakeSearches{})
+	m.WatchMembers(fakeMembers{})
 	m.WatchDisk("data", t.TempDir())
 	m.WatchLog(fakeLog{})
 	m.WatchCertificate(time.Now)
@@ -135,6 +138,11 @@ func TestDocumentation(t *testing.T) {
 		}
 	}
 }
+
+// fakeMembers are what three exports held.
+type fakeMembers struct{}
+
+func (fakeMembers) MembersKept(context.Context) (sets, bytes int64, err error) { return 3, 12288, nil }
 
 // fakeLog is a log of seven bytes.
 type fakeLog struct{ store.WriteAheadLog }

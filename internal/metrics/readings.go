@@ -47,6 +47,20 @@ func (m *Metrics) WatchSearches(searches interface {
 	}
 }
 
+// WatchMembers makes each scrape read how much is kept of what exports held.
+func (m *Metrics) WatchMembers(kept interface {
+	MembersKept(ctx context.Context) (sets, bytes int64, err error)
+}) {
+	m.watch(membersDesc, func(ctx context.Context) (float64, error) {
+		sets, _, err := kept.MembersKept(ctx)
+		return float64(sets), err
+	})
+	m.watch(memberBytesDesc, func(ctx context.Context) (float64, error) {
+		_, bytes, err := kept.MembersKept(ctx)
+		return float64(bytes), err
+	})
+}
+
 // WatchCertificate makes each scrape read the end of the TLS certificate.
 func (m *Metrics) WatchCertificate(expires func() time.Time) {
 	m.watch(certificateDesc, func(context.Context) (float64, error) { return unixSeconds(fhir.InstantOf(expires())), nil })
@@ -70,6 +84,8 @@ var (
 	poolDesc        = prometheus.NewDesc("muster_pool_used", "What all clients hold of a pool: connections, memory in bytes, or downloads.", []string{"pool"}, nil)
 	largestDesc     = prometheus.NewDesc("muster_pool_largest", "What the client with the most holds of a pool.", []string{"pool"}, nil)
 	searchesDesc    = prometheus.NewDesc("muster_searches", "Searches and reads by lane (read, fast or slow) and state (running or waiting).", []string{"lane", "state"}, nil)
+	membersDesc     = prometheus.NewDesc("muster_memberships", "Exports of which it is kept what they held, so that a later one can say what has left their filters.", nil, nil)
+	memberBytesDesc = prometheus.NewDesc("muster_membership_bytes", "Size of what is kept of what exports held.", nil, nil)
 	certificateDesc = prometheus.NewDesc("muster_certificate_expiry_timestamp_seconds", "End of the TLS certificate.", nil, nil)
 	loadDesc        = prometheus.NewDesc("muster_last_load_timestamp_seconds", "End of the last load into the directory, or 0.", nil, nil)
 	backupDesc      = prometheus.NewDesc("muster_last_backup_timestamp_seconds", "End of the last backup of the directory, or 0.", nil, nil)

@@ -59,6 +59,10 @@ type Filter struct {
 // same filter.
 func (f Filter) Text() string { return f.Query.String() }
 
+// Canonical returns text that is the same for filters that mean the same and differ only in the order
+// of their criteria.
+func (f Filter) Canonical() string { return f.Query.Canonical() }
+
 // ExportFilter parses, binds, checks and plans a _typeFilter (KO-25, KO-27, KO-30..35). The
 // error is fhir.Issues with every problem of the text. Without e.Since, the plan finds what
 // a search finds (VI-09). With it, the plan finds changed resources in any state, and criteria

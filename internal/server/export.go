@@ -25,6 +25,12 @@ func (s *Server) exportRoutes() []route {
 	}}
 }
 
+// The preferences of a kick-off. The second one is an extension of muster.
+const (
+	respondAsync    = "respond-async"
+	trackMembership = "track-membership"
+)
+
 // kickOff starts an export (KO-01 to KO-06, KO-50). The checks are in the order of
 // section 1.4 of the requirements: the first one that fails decides. A body that is missing
 // comes before them, since it has no media type (KO-11).
@@ -35,7 +41,7 @@ func (s *Server) kickOff(w http.ResponseWriter, r *http.Request) error {
 	if err := checkKickOffMedia(r); err != nil {
 		return err
 	}
-	if !prefers(r, "respond-async") {
+	if !prefers(r, respondAsync) {
 		return fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "An export is asynchronous: send the header Prefer: respond-async."}
 	}
 	if r.URL.RawQuery != "" {
@@ -45,9 +51,13 @@ func (s *Server) kickOff(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	job, err := s.startExport(r, body)
+	tracked := s.TrackMembership && prefers(r, trackMembership)
+	job, err := s.startExport(r, body, tracked)
 	if err != nil {
 		return err
+	}
+	if tracked {
+		w.Header().Set("Preference-Applied", respondAsync+", "+trackMembership)
 	}
 	w.Header().Set("Content-Location", s.statusURL(job))
 	w.Header().Set("Content-Length", "0")
@@ -63,7 +73,7 @@ const (
 
 // startExport starts the export that a body describes, when it is the client's turn. Without turns,
 // hundreds of kick-offs would take the processor from the exports that run.
-func (s *Server) startExport(r *http.Request, body []byte) (job string, err error) {
+func (s *Server) startExport(r *http.Request, body []byte, tracked bool) (job string, err error) {
 	place, err := s.kickOffs.Enter(r.Context(), stateOf(r).from)
 	if err != nil {
 		return "", err
@@ -73,6 +83,7 @@ func (s *Server) startExport(r *http.Request, body []byte) (job string, err erro
 	if err != nil {
 		return "", err
 	}
+	request.TrackMembership = tracked
 	noteRequest(r, request)
 	if job, err = s.Exports.KickOff(r.Context(), request); err != nil {
 		s.countKickOff(err)

@@ -134,6 +134,9 @@ type Config struct {
 	// Empty accepts each host: a proxy has checked it.
 	Hosts []string
 
+	// TrackMembership allows the preference track-membership: exports then say what has left and
+	// entered their filters. Without it the preference is ignored.
+	TrackMembership bool
 	// PostDownload allows files to be fetched with POST too, as in version 0.3.0 of the
 	// guide (RE-02).
 	PostDownload bool

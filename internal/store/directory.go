@@ -191,6 +191,8 @@ type Snapshot interface {
 	// since, in the order of their ids and of their times. An error of yield ends the iteration
 	// and is returned.
 	Removals(ctx context.Context, t fhir.Type, since fhir.Instant, yield func(r Removal) error) error
+	// Rows returns the rows of the keys that exist, in the order given, including hidden ones.
+	Rows(ctx context.Context, keys []RowKey) ([]Row, error)
 	Close() error
 }
 

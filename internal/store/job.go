@@ -77,7 +77,9 @@ type Job struct {
 	// result, in ms.
 	Selected int64
 	Started  fhir.Instant // start of writing; zero before
-	Reason   string       // why it failed, as text for the client
+	// Membership is what it tells of the membership of its filters, from its selection on.
+	Membership Membership
+	Reason     string // why it failed, as text for the client
 
 	Polled   fhir.Instant // time of the last answered poll; zero before the first
 	NextPoll fhir.Instant // requested time of the next poll; zero before the first
@@ -191,6 +193,7 @@ type Jobs interface {
 	JobQueue
 	JobWriter
 	JobRetention
+	MembersStore
 }
 
 // JobReader reads jobs and their results.

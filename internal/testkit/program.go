@@ -163,15 +163,16 @@ func Parameters(since string, filters ...string) string {
 	return string(body)
 }
 
-// KickOff posts an export request and returns the status URL.
-func (s *Server) KickOff(body string) (string, error) {
+// KickOff posts an export request, with more preferences if there are any, and returns the status
+// URL.
+func (s *Server) KickOff(body string, preferences ...string) (string, error) {
 	req, err := http.NewRequest(http.MethodPost, s.Base+"/$export", strings.NewReader(body))
 	if err != nil {
 		return "", err
 	}
 	req.Header.Set("Content-Type", "application/fhir+json")
 	req.Header.Set("Accept", "application/fhir+json")
-	req.Header.Set("Prefer", "respond-async")
+	req.Header.Set("Prefer", strings.Join(append(preferences, "respond-async"), ", "))
 	client := http.Client{Timeout: Patience} // the server may be suspended before it answers
 	resp, err := client.Do(req)
 	if err != nil {
@@ -194,6 +195,7 @@ type Manifest struct {
 	Request         string
 	Output          []Output
 	Message         string
+	Extension       struct{ Membership string }
 }
 
 // Output is one file of a [Manifest].

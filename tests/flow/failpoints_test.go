@@ -209,7 +209,7 @@ func killServe(t *testing.T, p deployment, point, all string) {
 	}
 	dying := p.start(t, point, "--part-bytes", "40000", "--lease", lease, "--sweep-every", "200ms", "--keep-removals", "1ms")
 	t.Cleanup(dying.Kill)
-	if status, err := dying.KickOff(everyPractitioner); err == nil && (point == "export.cancelled" || point == "export.deleted") {
+	if status, err := dying.KickOff(everyPractitioner, trackMembership); err == nil && (point == "export.cancelled" || point == "export.deleted") {
 		_, _ = request(http.MethodDelete, status) // it may die before it answers
 	}
 	if err := dying.WaitKilled(); err != nil {
@@ -221,10 +221,28 @@ func killServe(t *testing.T, p deployment, point, all string) {
 		if state == "cancelled" {
 			continue
 		}
-		parts += wantComplete(t, s, s.Base+"/$export-poll-status?_jobId="+id)
+		status := s.Base + "/$export-poll-status?_jobId=" + id
+		parts += wantComplete(t, s, status)
+		if s.wait(status).Extension.Membership != "" {
+			continuesTracking(t, s, status)
+		}
 	}
 	parts += wantComplete(t, s, s.kickOff(everyPractitioner))
 	s.noOrphans(p.data, parts)
+}
+
+const trackMembership = "track-membership"
+
+// continuesTracking checks that the next export knows what a resumed one held.
+func continuesTracking(t *testing.T, s server, status string) {
+	t.Helper()
+	next, err := s.KickOff(testkit.Parameters(s.wait(status).TransactionTime, "Practitioner?_lastUpdated=ge1900-01-01T00:00:00Z"), trackMembership)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := s.wait(next); m.Extension.Membership != "kept" || len(m.Output) != 0 {
+		t.Errorf("the export after %s has %d files, and the membership is %q: %s", status, len(m.Output), m.Extension.Membership, m.Message)
+	}
 }
 
 // prepareServe prepares the state in which a server reaches a failpoint that an export

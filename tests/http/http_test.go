@@ -197,8 +197,8 @@ func (r *runner) start(s step) {
 	exports := export.Config{
 		Store: r.store, Blobs: blobs, Compiler: compiler, BaseURL: base, Zone: zone, Now: r.clock.Now,
 		Logger: slog.New(slog.DiscardHandler), PollLimit: export.PollEnforce, PollInterval: 2 * time.Minute,
-		JobsPerPrincipal: export.DefaultJobsPerPrincipal,
-		Rules:            export.DefaultRules(), Suppressed: policy.SuppressedRules{Search: true, Local: true},
+		JobsPerPrincipal: export.DefaultJobsPerPrincipal, MembershipBytes: export.DefaultMembershipBytes,
+		Rules: export.DefaultRules(), Suppressed: policy.SuppressedRules{Search: true, Local: true},
 	}
 	searches := searchset.Config{
 		Store: r.store, Compiler: compiler, Registry: registry, BaseURL: base, Now: r.clock.Now,
@@ -206,7 +206,7 @@ func (r *runner) start(s step) {
 	}
 	config := server.Config{
 		Registry: registry, BaseURL: base, Version: "test", Logger: slog.New(slog.DiscardHandler), Now: r.clock.Now,
-		PostDownload: true, StrictAccept: true, RequestIDStrict: true,
+		PostDownload: true, TrackMembership: true, StrictAccept: true, RequestIDStrict: true,
 	}
 	for _, option := range s.args {
 		if err := setOption(option, &exports, &searches, &config); err != nil {
@@ -251,6 +251,8 @@ func setOption(option string, exports *export.Config, searches *searchset.Config
 		exports.Suppressed.Search = value != "off"
 	case "removal-list":
 		exports.Rules.RemovalList = export.RemovalList(strings.TrimSuffix(value, "off"))
+	case "membership":
+		config.TrackMembership = value != "off"
 	case "exposed":
 		exports.Suppressed.Local = value != "yes"
 	case "post":

@@ -1,6 +1,9 @@
 package query
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // String returns canonical text, which [Parse] reads as the same query.
 func (q Query) String() string {
@@ -9,6 +12,35 @@ func (q Query) String() string {
 		params[i] = p.String()
 	}
 	return q.Type.String() + "?" + strings.Join(params, "&")
+}
+
+// Canonical returns canonical text that is the same for queries that differ only in the order, or the
+// repetition, of criteria and alternatives.
+func (q Query) Canonical() string {
+	var params []string
+	for _, p := range q.Params {
+		params = append(params, ordered(p).String())
+	}
+	slices.Sort(params)
+	return q.Type.String() + "?" + strings.Join(slices.Compact(params), "&")
+}
+
+// ordered returns a criterion with its alternatives in their order as text.
+func ordered(p Param) Param {
+	switch p := p.(type) {
+	case Criterion:
+		compare := func(a, b Value) int { return strings.Compare(a.String(), b.String()) }
+		values := slices.SortedFunc(slices.Values(p.Values), compare)
+		p.Values = slices.CompactFunc(values, func(a, b Value) bool { return compare(a, b) == 0 })
+		return p
+	case Chain:
+		p.Next = ordered(p.Next)
+		return p
+	case Has:
+		p.Next = ordered(p.Next)
+		return p
+	}
+	return p
 }
 
 // String implements [Param].

@@ -21,11 +21,11 @@ const jobColumns = `j.id, j.owner, j.client, j.network, j.state, j.request, j.cr
 	CASE WHEN j.lease > j.retry THEN j.lease ELSE j.retry END
 		+ (SELECT coalesce(max(CASE WHEN lease > retry THEN lease ELSE retry END), 0) FROM part WHERE job_id = j.id AND done = 0),
 	j.finished, j.expires, j.total, j.selected,
-	j.found + (SELECT CAST(coalesce(sum(found), 0) AS bigint) FROM part WHERE job_id = j.id), j.started, j.reason, j.polled, j.next_poll`
+	j.found + (SELECT CAST(coalesce(sum(found), 0) AS bigint) FROM part WHERE job_id = j.id), j.started, j.membership, j.reason, j.polled, j.next_poll`
 
 func jobFields(job *store.Job) []any {
 	return []any{&job.ID, &job.Owner, &job.Client.Name, &job.Client.Wider, &job.State, &job.Request, &job.Created, &job.Time, &job.Progress,
-		&job.Lease, &job.Finished, &job.Expires, &job.Total, &job.Selected, &job.Found, &job.Started, &job.Reason, &job.Polled, &job.NextPoll}
+		&job.Lease, &job.Finished, &job.Expires, &job.Total, &job.Selected, &job.Found, &job.Started, &job.Membership, &job.Reason, &job.Polled, &job.NextPoll}
 }
 
 const partColumns = `p.job_id, p.number, p.kind, p.file, p.type, p.first, p.last, p.count, p.bytes, p.done, p.object,

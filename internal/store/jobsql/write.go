@@ -249,7 +249,10 @@ func endJob(ctx context.Context, tx executor, id string, next store.State, reaso
 	_, err := tx.exec(ctx, `UPDATE job SET state = ?, reason = ?, finished = ?, expires = ?, worker = '', lease = 0,
 		stored = (SELECT CAST(coalesce(sum(p.gzip_bytes), 0) AS bigint) FROM part p WHERE p.job_id = job.id) WHERE id = ?`,
 		next, reason, at.finished, at.expires, id)
-	return err
+	if err != nil {
+		return err
+	}
+	return settleMembers(ctx, tx, id, next, at.finished)
 }
 
 // deleteWork deletes the selection and the parts of a job with their contents.

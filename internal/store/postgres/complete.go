@@ -128,6 +128,7 @@ var lostData = []struct{ of, when string }{
 	{"part", `NOT EXISTS (SELECT 1 FROM part WHERE job_id = '')`},
 	{"part_content", `NOT EXISTS (SELECT 1 FROM part_content WHERE job_id = '')`},
 	{"selection", `NOT EXISTS (SELECT 1 FROM selection WHERE job_id = '')`},
+	{"members", `NOT EXISTS (SELECT 1 FROM members WHERE time = 0)`},
 
 	{"meta", `NOT EXISTS (SELECT 1 FROM meta) AND (EXISTS (SELECT 1 FROM clock) OR EXISTS (SELECT 1 FROM sequence) OR EXISTS (SELECT 1 FROM resource))`},
 	{"clock", `NOT EXISTS (SELECT 1 FROM clock) AND EXISTS (SELECT 1 FROM meta)`},

@@ -164,6 +164,7 @@ CREATE TABLE job (
   stored bigint NOT NULL DEFAULT 0,
   selected bigint NOT NULL DEFAULT 0,
   charged bigint NOT NULL DEFAULT 0,
+  membership text COLLATE "C" NOT NULL DEFAULT ''::text,
   PRIMARY KEY (id)
 ) WITH (fillfactor=50);
 
@@ -174,6 +175,24 @@ CREATE INDEX job_network ON job USING btree (network, state) WHERE (network <> '
 CREATE INDEX job_state ON job USING btree (state, created);
 
 CREATE INDEX job_stored ON job USING btree (state, expires, stored);
+
+CREATE TABLE members (
+  time bigint NOT NULL,
+  owner text COLLATE "C" NOT NULL,
+  client text COLLATE "C" NOT NULL,
+  filters text COLLATE "C" NOT NULL,
+  job_id text COLLATE "C" NOT NULL,
+  used bigint NOT NULL,
+  size bigint NOT NULL,
+  keys bytea NOT NULL,
+  PRIMARY KEY ("time")
+);
+
+CREATE INDEX members_client ON members USING btree (owner, client, used, "time", size);
+
+CREATE INDEX members_open ON members USING btree (job_id) WHERE (job_id <> ''::text);
+
+CREATE INDEX members_used ON members USING btree (used, "time", size);
 
 CREATE TABLE meta (
   key text COLLATE "C" NOT NULL,

@@ -308,6 +308,21 @@ func TestLostCommits(t *testing.T) {
 	}
 }
 
+// TestLostCommitsOfForgottenExports does the same after the rows of all exports are forgotten: what an
+// export held is younger than the directory, whose row keys are given to others.
+func TestLostCommitsOfForgottenExports(t *testing.T) {
+	dir := withToken(t)
+	s := openTest(t, dir, time.Now)
+	at := fhir.InstantOf(time.Now()) + fhir.Instant(time.Hour.Milliseconds())
+	if _, err := s.jobsDB.writer.Exec(`INSERT INTO members (time, owner, client, filters, job_id, used, size, keys) VALUES (?, '', '', '', '', 0, 0, x'')`, at); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, dir, "directory.db in "+dir+" has lost what was committed last", "restore both from one backup")
+}
+
 // TestBackupOfDamagedLog checks that a backup of a damaged directory names the directory, not the
 // copy.
 func TestBackupOfDamagedLog(t *testing.T) {

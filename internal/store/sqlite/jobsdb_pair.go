@@ -117,7 +117,7 @@ func readDirectoryState(ctx context.Context, path string) (d directoryState, err
 type jobsState struct {
 	exists, notEmpty, tables, rows bool
 	owner                          string       // the token of its directory
-	latest                         fhir.Instant // transaction time of a job; it is drawn before the job has it
+	latest                         fhir.Instant // transaction time of a job, or of what one held; it is drawn before the job has it
 }
 
 func readJobsState(ctx context.Context, path string) (j jobsState, err error) {
@@ -126,8 +126,9 @@ func readJobsState(ctx context.Context, path string) (j jobsState, err error) {
 		return j, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	var meta bool // the table exists from version 2 on
-	if err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'job'), EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'meta')`).Scan(&j.tables, &meta); err != nil || !j.tables {
+	var meta, members bool // the tables exist from versions 2 and 8 on
+	if err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'job'), EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'meta'),
+		EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'members')`).Scan(&j.tables, &meta, &members); err != nil || !j.tables {
 		return j, err
 	}
 	if meta {
@@ -135,7 +136,13 @@ func readJobsState(ctx context.Context, path string) (j jobsState, err error) {
 			return j, err
 		}
 	}
-	return j, db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM job), coalesce((SELECT max(time) FROM job), 0)`).Scan(&j.rows, &j.latest)
+	if err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM job), coalesce((SELECT max(time) FROM job), 0)`).Scan(&j.rows, &j.latest); err != nil || !members {
+		return j, err
+	}
+	var held fhir.Instant
+	err = db.QueryRowContext(ctx, `SELECT coalesce(max(time), 0) FROM members`).Scan(&held)
+	j.latest = max(j.latest, held)
+	return j, err
 }
 
 // openExisting opens a database for reading and returns its size, -1 if it does not exist.

@@ -173,6 +173,15 @@ func (s *snapshot) Removals(ctx context.Context, t fhir.Type, since fhir.Instant
 	return nil
 }
 
+// Rows implements store.Snapshot.
+func (s *snapshot) Rows(ctx context.Context, keys []store.RowKey) ([]store.Row, error) {
+	rows, err := rowsOf(ctx, s.tx, rowsOfKeys, asJSON(keys))
+	if err != nil {
+		return nil, fmt.Errorf("read %d rows: %w", len(keys), explain(s.dir, deadline.Reason(ctx, err)))
+	}
+	return rows, nil
+}
+
 // countRows counts the rows of a type, by visibility.
 func (s *snapshot) countRows(ctx context.Context, t fhir.Type) (n store.VisibilityCounts, err error) {
 	first, last := store.KeyRange(t)

@@ -62,6 +62,11 @@ func Jobs(t *testing.T, open func(t *testing.T) store.Jobs) {
 		{"TimesAheadAreCorrected", testCorrectTimes},
 		{"UseAheadIsForgotten", testUseAhead},
 		{"ObjectsAndLiveJobs", testObjects},
+		{"MembersAreFoundWhenComplete", testMembers},
+		{"MembersOfEndedJobsAreForgotten", testMembersOfEnded},
+		{"MembersNeedTheClaim", testMembersOfLate},
+		{"LeastUsedMembersAreForgotten", testLeastUsedMembers},
+		{"MembersOfOneClientLeaveRoom", testMembersOfOneClient},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, jobsTest{T: t, Jobs: open(t)}) })
 	}

@@ -242,8 +242,9 @@ type JobControl interface {
 const UseWindow = 10 * time.Minute
 
 // SmallPart is the size of a part, in bytes of NDJSON, up to which it does not count as work for its
-// client when it is finished in time. Its selection counts. So a client that exports a few
-// resources goes before clients that begin one export after another.
+// client. Its selection counts. So a client that exports a few resources goes before clients that
+// begin one export after another. An export whose parts have that size in all is written before any
+// other work, since its selection had to wait for its turn already.
 const SmallPart = 256 << 10
 
 // Bounds limits which tasks a worker claims. The zero value means any task.
@@ -258,8 +259,8 @@ type Bounds struct {
 // JobQueue hands out the work of jobs under leases, for the engine (package job).
 type JobQueue interface {
 	// Claim assigns a task within the bounds to worker until now+lease (ms): a task that
-	// no worker has claimed, or whose lease has ended. The client with the fewest current
-	// claims goes first, among equals the one for which workers have worked least in the
+	// no worker has claimed, or whose lease has ended. The parts of small exports
+	// ([SmallPart]) go first. Then the client with the fewest current claims goes first, among equals the one for which workers have worked least in the
 	// last [UseWindow]. The clients of a [client.Client.Wider] network count together: a
 	// quarter of the work for all of them counts for each, if that is more. Among equal
 	// clients selections come first, oldest job first, then parts, one job after the other

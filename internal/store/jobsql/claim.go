@@ -69,11 +69,11 @@ func (c claimRequest) first(ctx context.Context, tx executor, lock string) (*sto
 	}
 	slices.SortFunc(waiting, candidate.compare)
 	for _, w := range waiting {
-		claim := c.selectionOf
-		if w.parts {
-			claim = c.partOf
+		claim := c.partOf
+		if w.kind == selections {
+			claim = c.selectionOf
 		}
-		task, err := claim(ctx, tx, w.client, lock)
+		task, err := claim(ctx, tx, w, lock)
 		if task != nil || err != nil {
 			return task, err
 		}
@@ -82,10 +82,10 @@ func (c claimRequest) first(ctx context.Context, tx executor, lock string) (*sto
 	return nil, nil
 }
 
-// candidate is a client of which selections wait, or parts.
+// candidate is a client of which tasks of one kind wait.
 type candidate struct {
 	client client.Client
-	parts  bool
+	kind   kind
 	claims int64 // current ones of the client
 	used   int64 // ms of work for the client in the last store.UseWindow, as share of its allowance
 
@@ -95,18 +95,27 @@ type candidate struct {
 	id      string
 }
 
-// compare orders candidates by their turns.
+// kind is a kind of tasks. Among equal clients, a lower one comes first.
+type kind int
+
+const (
+	smallExports kind = iota // parts of exports of up to store.SmallPart bytes
+	selections
+	parts // other parts
+)
+
+// compare orders candidates by their turns. A small export has had its turn with its selection, and
+// goes before all others.
 func (a candidate) compare(b candidate) int {
-	selectionsFirst := 0
-	switch {
-	case !a.parts && b.parts:
-		selectionsFirst = -1
-	case a.parts && !b.parts:
-		selectionsFirst = 1
+	if small := a.kind == smallExports; small != (b.kind == smallExports) {
+		return cmp.Compare(a.kind, b.kind)
 	}
-	return cmp.Or(cmp.Compare(a.claims, b.claims), cmp.Compare(a.used, b.used), selectionsFirst,
+	return cmp.Or(cmp.Compare(a.claims, b.claims), cmp.Compare(a.used, b.used), cmp.Compare(a.kind, b.kind),
 		cmp.Compare(a.turn, b.turn), cmp.Compare(a.created, b.created), cmp.Compare(a.id, b.id))
 }
+
+// smallExport is the condition on a job j, which is writing, that its export is small.
+var smallExport = fmt.Sprintf(`(SELECT sum(q.bytes) FROM part q WHERE q.job_id = j.id) <= %d`, store.SmallPart)
 
 // waiting returns the candidates. Its statements read each live job once, and the time that was used
 // for each client, whatever statistics of the tables the database has: without them, PostgreSQL
@@ -116,25 +125,25 @@ func (c claimRequest) waiting(ctx context.Context, tx executor) ([]candidate, er
 	if err != nil {
 		return nil, err
 	}
-	selections, selectionArgs := c.selectionWaits()
-	parts, partArgs := c.partWaits()
+	selectionWaits, selectionArgs := c.selectionWaits()
+	partWaits, partArgs := c.partWaits()
 	since := firstMinute(c.now)
-	rows, err := tx.query(ctx, `SELECT w.client, w.network, w.parts, w.turn, w.created, w.id,
+	rows, err := tx.query(ctx, `SELECT w.client, w.network, w.kind, w.turn, w.created, w.id,
 			(SELECT CAST(coalesce(sum(ms), 0) AS bigint) FROM client_use WHERE client = w.client AND minute > ?),
 			CASE WHEN w.network = '' THEN 0 ELSE (SELECT CAST(coalesce(sum(ms), 0) AS bigint) FROM client_use WHERE client = w.network AND minute > ?) END
 		FROM (
-			SELECT client, network, parts, turn, created, id, row_number() OVER (PARTITION BY client, network, parts ORDER BY turn, created, id) AS place FROM (
-				SELECT j.client, j.network, 0 AS parts, 0 AS turn, j.created, j.id FROM job j WHERE `+selections+`
-				UNION ALL SELECT j.client, j.network, 1, j.turn, j.created, j.id FROM job j
-					WHERE j.state = ? AND (SELECT min(p.number) FROM part p WHERE p.job_id = j.id AND `+parts+`) IS NOT NULL
+			SELECT client, network, kind, turn, created, id, row_number() OVER (PARTITION BY client, network, kind ORDER BY turn, created, id) AS place FROM (
+				SELECT j.client, j.network, CAST(? AS bigint) AS kind, 0 AS turn, j.created, j.id FROM job j WHERE `+selectionWaits+`
+				UNION ALL SELECT j.client, j.network, CASE WHEN `+smallExport+` THEN CAST(? AS bigint) ELSE ? END, j.turn, j.created, j.id FROM job j
+					WHERE j.state = ? AND (SELECT min(p.number) FROM part p WHERE p.job_id = j.id AND `+partWaits+`) IS NOT NULL
 			) AS tasks
-		) AS w WHERE w.place = 1`, slices.Concat([]any{since, since}, selectionArgs, []any{store.Writing}, partArgs)...)
+		) AS w WHERE w.place = 1`, slices.Concat([]any{since, since, selections}, selectionArgs, []any{smallExports, parts, store.Writing}, partArgs)...)
 	if err != nil {
 		return nil, err
 	}
 	return sqlrows.Collect(rows, func(rows *sql.Rows) (w candidate, err error) {
 		var wider int64
-		err = rows.Scan(&w.client.Name, &w.client.Wider, &w.parts, &w.turn, &w.created, &w.id, &w.used, &wider)
+		err = rows.Scan(&w.client.Name, &w.client.Wider, &w.kind, &w.turn, &w.created, &w.id, &w.used, &wider)
 		w.used = max(w.used, wider/client.WiderFactor)
 		w.claims = claims[w.client.Name]
 		return w, err
@@ -183,13 +192,13 @@ func (c claimRequest) partWaits() (where string, args []any) {
 // old one.
 const idleSince = `CASE WHEN %[1]s.lease > %[1]s.retry THEN %[1]s.lease ELSE %[1]s.retry END`
 
-// selectionOf claims the first selection of a client whose job is not locked.
-func (c claimRequest) selectionOf(ctx context.Context, tx executor, of client.Client, lock string) (*store.Task, error) {
+// selectionOf claims the first selection of a candidate whose job is not locked.
+func (c claimRequest) selectionOf(ctx context.Context, tx executor, of candidate, lock string) (*store.Task, error) {
 	where, args := c.selectionWaits()
 	var id string
 	var idle fhir.Instant
 	err := tx.queryRow(ctx, `SELECT j.id, `+fmt.Sprintf(idleSince, "j")+` FROM job j WHERE j.client = ? AND j.network = ? AND `+where+`
-		ORDER BY j.created, j.id LIMIT 1 `+lock, append([]any{of.Name, of.Wider}, args...)...).Scan(&id, &idle)
+		ORDER BY j.created, j.id LIMIT 1 `+lock, append([]any{of.client.Name, of.client.Wider}, args...)...).Scan(&id, &idle)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -217,14 +226,17 @@ func (c claimRequest) claimSelection(ctx context.Context, tx executor, id string
 	return &task, err
 }
 
-// partOf claims the first part of a client whose job is not locked.
-func (c claimRequest) partOf(ctx context.Context, tx executor, of client.Client, lock string) (*store.Task, error) {
+// partOf claims the first part of a candidate whose job is not locked.
+func (c claimRequest) partOf(ctx context.Context, tx executor, of candidate, lock string) (*store.Task, error) {
 	where, args := c.partWaits()
+	if of.kind == smallExports {
+		where += ` AND ` + smallExport
+	}
 	var part store.Part
 	var idle fhir.Instant
 	err := tx.queryRow(ctx, `SELECT `+fmt.Sprintf(idleSince, "p")+`, `+partColumns+` FROM job j JOIN part p ON p.job_id = j.id
 		WHERE j.client = ? AND j.network = ? AND j.state = ? AND `+where+`
-		ORDER BY j.turn, j.created, j.id, p.number LIMIT 1 `+lock, append([]any{of.Name, of.Wider, store.Writing}, args...)...).Scan(append([]any{&idle}, partFields(&part)...)...)
+		ORDER BY j.turn, j.created, j.id, p.number LIMIT 1 `+lock, append([]any{of.client.Name, of.client.Wider, store.Writing}, args...)...).Scan(append([]any{&idle}, partFields(&part)...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -261,12 +273,14 @@ type claim struct {
 	found   int64        // resources that it has recorded
 	charged fhir.Instant // until when its time is counted for the client
 	lease   fhir.Instant
+	free    bool // its time is not counted: a small part
 }
 
 // checkClaim returns the current claim of a task, which must be that of t.
 func checkClaim(ctx context.Context, tx executor, t *store.Task) (c claim, err error) {
 	var worker string
 	var fence int64
+	c.free = t.Part != nil && t.Part.Bytes <= store.SmallPart
 	query, args := `SELECT client, network, state, found, charged, lease, worker, fence FROM job WHERE id = ?`, []any{t.Job.ID}
 	if t.Part != nil {
 		query = `SELECT j.client, j.network, j.state, coalesce(p.found, 0), coalesce(p.charged, 0), coalesce(p.lease, 0), coalesce(p.worker, ''), coalesce(p.fence, 0)
@@ -292,7 +306,7 @@ func checkClaim(ctx context.Context, tx executor, t *store.Task) (c claim, err e
 // keep the server busy.
 func (c claim) charge(ctx context.Context, tx executor, now fhir.Instant) error {
 	ms := min(now, c.lease) - c.charged - fhir.Instant(share.TakeWaited(ctx).Milliseconds())
-	if ms <= 0 {
+	if ms <= 0 || c.free {
 		return nil
 	}
 	for _, a := range c.client.Allowances() {
@@ -307,7 +321,7 @@ func (c claim) charge(ctx context.Context, tx executor, now fhir.Instant) error 
 // chargeOpenClaims charges all current claims of a job that ends.
 func chargeOpenClaims(ctx context.Context, tx executor, job store.Job, now fhir.Instant) error {
 	rows, err := tx.query(ctx, `SELECT charged, lease FROM job WHERE id = ? AND lease > 0
-		UNION ALL SELECT charged, lease FROM part WHERE job_id = ? AND done = 0 AND lease > 0`, job.ID, job.ID)
+		UNION ALL SELECT charged, lease FROM part WHERE job_id = ? AND done = 0 AND lease > 0 AND bytes > ?`, job.ID, job.ID, store.SmallPart)
 	if err != nil {
 		return err
 	}

@@ -177,10 +177,8 @@ func (j *Jobs) FinishPart(ctx context.Context, t *store.Task, object string, sto
 		if err != nil {
 			return err
 		}
-		if t.Part.Bytes > store.SmallPart {
-			if err := c.charge(ctx, tx, now); err != nil {
-				return err
-			}
+		if err := c.charge(ctx, tx, now); err != nil {
+			return err
 		}
 		if _, err := tx.exec(ctx, `UPDATE part SET done = 1, object = ?, written = ?, written_bytes = ?, gzip_bytes = ?, sha256 = ?, fragments = ?,
 			found = ?, worker = '', lease = 0 WHERE job_id = ? AND number = ?`,

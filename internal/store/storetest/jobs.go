@@ -144,6 +144,9 @@ func (b jobsTest) write(id string, n fhir.Instant, counts ...int64) {
 	b.must(b.StoreSelection(b.Context(), task, selections, parts, noon, expires))
 }
 
+// rowBytes is the size of a row of [cutSelection], which makes no small exports.
+const rowBytes = store.SmallPart + 1
+
 func cutSelection(id string, counts []int64) ([]store.Selection, []store.Part) {
 	keys := roaring64.New()
 	var parts []store.Part
@@ -152,7 +155,7 @@ func cutSelection(id string, counts []int64) ([]store.Selection, []store.Part) {
 		first, last := store.Key(fhir.Practitioner, next), store.Key(fhir.Practitioner, next+count-1)
 		keys.AddRange(uint64(first), uint64(last)+1)
 		parts = append(parts, store.Part{JobID: id, Number: n + 1, Kind: store.PartRows, File: fmt.Sprintf("file-%s-%d", id, n+1), Type: fhir.Practitioner,
-			First: first, Last: last, Count: count, Bytes: 10 * count})
+			First: first, Last: last, Count: count, Bytes: rowBytes * count})
 		next += count
 	}
 	if keys.IsEmpty() {

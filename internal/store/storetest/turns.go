@@ -125,11 +125,11 @@ func testBounds(t *testing.T, b jobsTest) {
 	b.must(b.BeginSelecting(t.Context(), task, noon+400, noon+400))
 	selections, parts := cutSelection("job", []int64{5})
 	b.must(b.StoreSelection(t.Context(), task, selections, parts, noon+400, expires))
-	if _, job := b.next(noon+400, store.Bounds{PartBytes: 49}); job != "" {
-		t.Error("a part of 50 bytes was claimed under a bound of 49")
+	if _, job := b.next(noon+400, store.Bounds{PartBytes: 5*rowBytes - 1}); job != "" {
+		t.Error("a part was claimed under a bound of a byte less")
 	}
-	if _, job := b.next(noon+400, store.Bounds{PartBytes: 50}); job != "job" {
-		t.Error("a part of 50 bytes was not claimed under a bound of 50")
+	if _, job := b.next(noon+400, store.Bounds{PartBytes: 5 * rowBytes}); job != "job" {
+		t.Error("a part was not claimed under a bound of its size")
 	}
 }
 
@@ -192,6 +192,7 @@ type turnJob struct {
 	selected int64
 	tasks    []*turnTask // its selection, or its parts
 	turn     int
+	bytes    int64 // of its parts
 	ended    bool
 }
 
@@ -255,9 +256,7 @@ func (m *turnModel) work(task *turnTask) {
 		}
 		j.ended = true
 	default:
-		if task.number == 0 || task.bytes > store.SmallPart {
-			m.charge(task)
-		}
+		m.charge(task)
 		if task.number > 0 {
 			m.must2(m.FinishPart(m.Context(), task.claim, object(task.claim), storedAsPlanned(task.claim.Part), m.now, m.now+1))
 			j.tasks = slices.DeleteFunc(j.tasks, func(other *turnTask) bool { return other == task })
@@ -269,12 +268,14 @@ func (m *turnModel) work(task *turnTask) {
 		} else {
 			m.must(m.BeginSelecting(m.Context(), task.claim, m.now, m.now))
 			selections, parts := cutSelection(j.id, []int64{1, 5, 2})
+			row := []int64{store.SmallPart / 2, store.SmallPart / 10}[m.random.IntN(2)] // one part is larger, or the export is small
 			for n := range parts {
-				parts[n].Bytes *= store.SmallPart / 20 // one part is larger
+				parts[n].Bytes = row * parts[n].Count
 			}
 			m.must(m.StoreSelection(m.Context(), task.claim, selections, parts, m.now, m.now+1))
-			j.tasks = nil
+			j.tasks, j.bytes = nil, 0
 			for _, p := range parts {
+				j.bytes += p.Bytes
 				j.tasks = append(j.tasks, &turnTask{job: j, number: p.Number, bytes: p.Bytes})
 			}
 		}
@@ -288,7 +289,7 @@ func (m *turnModel) must2(_ store.State, err error) {
 
 // charge counts the time since the last charge.
 func (m *turnModel) charge(task *turnTask) {
-	if task.claim == nil {
+	if task.claim == nil || task.number > 0 && task.bytes <= store.SmallPart {
 		return
 	}
 	for _, a := range task.job.client.Allowances() {
@@ -348,7 +349,14 @@ func (m *turnModel) claimNext() {
 // compare orders two tasks that wait.
 func (m *turnModel) compare(a, b *turnTask, claims map[string]int) int {
 	kind := func(task *turnTask) int { return min(task.number, 1) }
+	order := func(task *turnTask) int { // small exports first
+		if task.number > 0 && task.job.bytes <= store.SmallPart {
+			return 0
+		}
+		return 1
+	}
 	return cmp.Or(
+		cmp.Compare(order(a), order(b)),
 		cmp.Compare(claims[a.job.client.Name], claims[b.job.client.Name]),
 		cmp.Compare(m.used(a.job.client), m.used(b.job.client)),
 		cmp.Compare(kind(a), kind(b)),

@@ -27,6 +27,7 @@ type loadCmd struct {
 	Data     string   `placeholder:"DIR" help:"Data directory to load into. It is created if it does not exist."`
 	Database string   `placeholder:"URL" help:"PostgreSQL database to load into instead, as postgres://USER:PASSWORD@HOST:PORT/DATABASE. It must exist, and be empty or contain a directory."`
 	BaseURL  string   `name:"base-url" placeholder:"URL" help:"Public base URL of the directory. Absolute references that begin with it point into the directory; relative references do not need it. It is stored; muster rebase changes it."`
+	Atomic   bool     `help:"Load all or nothing: in one transaction, of which no reader sees a part, and nothing if a resource is refused. At most 10,000 changes."`
 	Changes  bool     `help:"Apply changes: also read removed.ids and changes.jsonl of muster generate --days, and remove what a DELETE in a Bundle names."`
 	KeepMeta bool     `help:"Keep the meta.lastUpdated of resources instead of setting it to the time of the load."`
 	Profile  string   `enum:"warn,strict" default:"warn" placeholder:"MODE" help:"What to do with resources that are not valid FHIR R4 or do not conform to the guide's profiles: warn loads them with warnings; strict refuses them."`
@@ -39,7 +40,7 @@ type loadCmd struct {
 func (c loadCmd) Validate() error { return requireLocation(c.Data, c.Database) }
 
 // Run loads the paths and prints a summary. The exit code is 3 if resources were refused and
-// others were loaded, and 1 if all were refused. Warnings do not change the exit code.
+// others were loaded, and 1 if all were refused or the load is atomic. Warnings do not change the exit code.
 func (c loadCmd) Run(a app) (err error) {
 	find := load.Inputs
 	if c.Changes {
@@ -55,7 +56,7 @@ func (c loadCmd) Run(a app) (err error) {
 	if c.Rejects != "" && realPath(c.Rejects) == realPath(c.Warnings) {
 		return fmt.Errorf("--warnings %s is the rejects file: name another file", c.Warnings)
 	}
-	config := load.Config{Changes: c.Changes, KeepMeta: c.KeepMeta, Strict: c.Profile == "strict"}
+	config := load.Config{Atomic: c.Atomic, Changes: c.Changes, KeepMeta: c.KeepMeta, Strict: c.Profile == "strict"}
 	directory, err := openToLoad(a, c.Data, c.Database, c.BaseURL, &config, func() { c.announce(a) })
 	if err != nil {
 		return err
@@ -85,6 +86,9 @@ func (c loadCmd) Run(a app) (err error) {
 		c.printSummary(a, summary, skipped, time.Since(start))
 		c.warnOutside(a, summary.Outside, directory.Info().BaseURL)
 	}
+	if err != nil && c.Atomic && summary.Loaded() == 0 {
+		return fmt.Errorf("nothing was loaded: %w", err)
+	}
 	if errors.Is(err, context.Canceled) && a.ctx.Err() != nil {
 		return fmt.Errorf("%w: the resources in the summary are loaded; run the command again to load the rest", context.Cause(a.ctx))
 	}
@@ -106,6 +110,8 @@ func (c loadCmd) refusedError(s load.Summary) error {
 	switch {
 	case n == 0:
 		return nil
+	case c.Atomic:
+		return fmt.Errorf("nothing was loaded, since %d of %d resources were refused: correct them, or leave out --atomic to load the others", n, s.Read)
 	case s.Loaded() > 0:
 		return exitError{exitRefused, fmt.Errorf("%d of %d resources were refused; the others were loaded", n, s.Read)}
 	case c.Rejects != "":
@@ -198,6 +204,9 @@ func (c loadCmd) printSummary(a app, s load.Summary, skipped []load.Skipped, too
 	if c.Changes {
 		line("removed", s.Removed)
 		line("absent", s.Absent)
+	}
+	if c.Atomic {
+		line("replaced", s.Replaced)
 	}
 	line("refused", s.RefusedTotal())
 	printKinds(a, s.Refused)

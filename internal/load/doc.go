@@ -70,6 +70,11 @@
 //
 // Padding after the end of gzip data is ignored and reported in [Summary.Notices].
 //
+// # Atomic loads
+//
+// An atomic load ([Config].Atomic) collects all prepared batches in memory and applies them
+// in one transaction, if nothing is refused (atomic.go). The number of its changes is limited.
+//
 // # Errors
 //
 // An error of the directory or a cancelled context ends the load. Committed batches stay

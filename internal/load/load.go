@@ -19,6 +19,7 @@ import (
 type Config struct {
 	Directory Directory
 	Extractor *index.Extractor
+	Atomic    bool     // commit all or nothing, see [MaxAtomicChanges]; nothing is committed if anything is refused
 	Changes   bool     // apply changes: lists of changes and of removals, and DELETE in Bundles
 	KeepMeta  bool     // keep meta.lastUpdated of the source. Defaults to the commit time
 	Strict    bool     // refuse resources with warnings, except those that are tolerated ([Kind.Tolerated])
@@ -31,6 +32,8 @@ type Config struct {
 type Directory interface {
 	// Apply commits changes in order and returns one outcome for each that was committed.
 	Apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error)
+	// ApplyAll commits all changes, or none if confirm returns an error.
+	ApplyAll(ctx context.Context, changes []store.Change, confirm func([]store.Outcome) error) ([]store.Outcome, error)
 	// Present returns which of the ids the directory has.
 	Present(ctx context.Context, t fhir.Type, ids []string) (map[string]bool, error)
 	// Recall returns what the directory knows about versions of resources (see [store.ChangeLog]).
@@ -80,6 +83,7 @@ type Summary struct {
 	Unchanged int64
 	Removed   int64
 	Absent    int64 // removals of resources that the directory does not have
+	Replaced  int64 // changes that a later one of the same resource replaces in an atomic load
 	Refused   map[Kind]int64
 	Notices   []string       // problems of inputs that were read all the same, a line each; set at the end of [Run]
 	Warned    map[Kind]int64 // a resource may have several warnings
@@ -120,8 +124,11 @@ func (s *Summary) addOutside(server string) {
 	s.Outside[server]++
 }
 
-// Loaded returns the number of resources that were not refused, with removals.
-func (s Summary) Loaded() int64 { return s.Created + s.Updated + s.Unchanged + s.Removed + s.Absent }
+// Loaded returns the number of resources that were not refused, with removals. It is 0 after an
+// atomic load that has committed nothing.
+func (s Summary) Loaded() int64 {
+	return s.Created + s.Updated + s.Unchanged + s.Removed + s.Absent + s.Replaced
+}
 
 // RefusedTotal returns the number of refusals.
 func (s Summary) RefusedTotal() int64 { return total(s.Refused) }
@@ -287,6 +294,8 @@ type loader struct {
 	total   int64
 	checks  *crossChecks
 	hider   hider
+	all     batch // all batches of an atomic load
+	size    int   // bytes of their documents
 	summary Summary
 }
 
@@ -305,12 +314,21 @@ func (l *loader) commitAll(ctx context.Context, order <-chan *batch) error {
 		if ctx.Err() != nil { // the batch may be prepared in part
 			return ctx.Err()
 		}
-		if err := l.commitBatch(ctx, b); err != nil {
+		commit := l.commitBatch
+		if l.Atomic {
+			commit = l.collect
+		}
+		if err := commit(ctx, b); err != nil {
 			return err
 		}
 	}
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if l.Atomic {
+		if err := l.commitBatch(ctx, &l.all); err != nil {
+			return err
+		}
 	}
 	if err := failpoint.Inject(ctx, "load.written"); err != nil {
 		return err
@@ -335,17 +353,11 @@ func (l *loader) warn(w Rejected) error {
 // commitBatch applies the changes of a batch, reports its refusals and runs the checks
 // across resources.
 func (l *loader) commitBatch(ctx context.Context, b *batch) error {
-	for n := range b.refused {
-		if r := &b.refused[n]; r.change >= 0 {
-			b.changes[r.change].Revise = l.hider.revise(r)
-		}
+	apply := l.applyBatch
+	if l.Atomic {
+		apply = l.applyAtomic
 	}
-	held, err := l.hold(ctx, b)
-	if err != nil {
-		return err
-	}
-	outcomes, err := l.applyChanges(ctx, b.changes)
-	b.settle(held, outcomes)
+	outcomes, err := apply(ctx, b)
 	for n := range b.refused {
 		if r := &b.refused[n]; r.change >= len(outcomes) {
 			r.Stored = "" // its revision was not committed
@@ -376,6 +388,22 @@ func (l *loader) commitBatch(ctx context.Context, b *batch) error {
 		l.Progress.Loaded(Position{Input: b.name, Bytes: b.bytesRead, Total: l.total, Summary: l.summary})
 	}
 	return nil
+}
+
+// applyBatch applies the changes of a batch, and hides the older versions of what it refuses.
+func (l *loader) applyBatch(ctx context.Context, b *batch) ([]store.Outcome, error) {
+	for n := range b.refused {
+		if r := &b.refused[n]; r.change >= 0 {
+			b.changes[r.change].Revise = l.hider.revise(r)
+		}
+	}
+	held, err := l.hold(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	outcomes, err := l.applyChanges(ctx, b.changes)
+	b.settle(held, outcomes)
+	return outcomes, err
 }
 
 // applyChanges applies the changes of a batch to the directory.

@@ -117,6 +117,13 @@ type Directory interface {
 	// opened. If the process ends before that, the next one to enter the gate continues.
 	Apply(ctx context.Context, changes []Change) ([]Outcome, error)
 
+	// ApplyAll commits all changes, of different resources, in one transaction, or none. It
+	// holds the write gate as long as that takes, so the caller bounds their number. It calls
+	// confirm with the outcomes before the commit; an error of confirm leaves the directory as
+	// it was, and is returned. If dependants are written in slices, they are hidden with the
+	// commit.
+	ApplyAll(ctx context.Context, changes []Change, confirm func([]Outcome) error) ([]Outcome, error)
+
 	// OpenSnapshot enters the gate briefly, draws a transaction time T, calls pin with
 	// it, opens a read snapshot that holds every version committed up to T and none
 	// after, and leaves the gate. pin stores T with the job, so that later writers keep

@@ -15,9 +15,22 @@ import (
 
 // Apply implements store.Directory.
 func (s *Store) Apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+	return s.apply(ctx, changes, gateStatement, s.chunks.WriteChunks)
+}
+
+// ApplyAll implements store.Directory.
+func (s *Store) ApplyAll(ctx context.Context, changes []store.Change, confirm func([]store.Outcome) error) ([]store.Outcome, error) {
+	if len(changes) == 0 {
+		return nil, confirm(nil)
+	}
+	return s.apply(ctx, changes, wholeStatement, writepath.AsOne(confirm))
+}
+
+// apply writes changes in transactions, whose statements have a timeout.
+func (s *Store) apply(ctx context.Context, changes []store.Change, timeout string, write writepath.ChunkWriter) ([]store.Outcome, error) {
 	left := false // dependants of the last transaction
 	outcomes, err := writepath.WriteChanges(ctx, changes, func(ctx context.Context, changes []store.Change) (outcomes []store.Outcome, err error) {
-		outcomes, left, err = s.writeInGate(ctx, changes)
+		outcomes, left, err = s.writeInGate(ctx, changes, timeout, write)
 		return outcomes, err
 	})
 	if err == nil && left {
@@ -31,7 +44,7 @@ func (s *Store) Apply(ctx context.Context, changes []store.Change) ([]store.Outc
 
 // writeInGate writes as many of the changes as one transaction takes, at least one. While a cascade
 // is not finished, it writes a slice of that instead. It reports whether dependants are left.
-func (s *Store) writeInGate(ctx context.Context, changes []store.Change) (outcomes []store.Outcome, left bool, err error) {
+func (s *Store) writeInGate(ctx context.Context, changes []store.Change, timeout string, write writepath.ChunkWriter) (outcomes []store.Outcome, left bool, err error) {
 	gate, err := s.acquireGate(ctx)
 	if err != nil {
 		return nil, false, err
@@ -48,7 +61,12 @@ func (s *Store) writeInGate(ctx context.Context, changes []store.Change) (outcom
 	if written, open, err := s.writeSlice(ctx, gate); err != nil || written {
 		return nil, open, err
 	}
-	outcomes, left, err = s.writeTransaction(ctx, gate, changes)
+	if timeout != gateStatement { // which the gate has set
+		if _, err := gate.tx.ExecContext(ctx, `SELECT set_config('statement_timeout', $1, true)`, timeout); err != nil {
+			return nil, false, err
+		}
+	}
+	outcomes, left, err = s.writeTransaction(ctx, gate, changes, write)
 	if err != nil {
 		s.nameIDs = nil // some may have been rolled back
 		return nil, false, err
@@ -58,7 +76,7 @@ func (s *Store) writeInGate(ctx context.Context, changes []store.Change) (outcom
 }
 
 // writeTransaction writes and commits.
-func (s *Store) writeTransaction(ctx context.Context, gate *gateTx, changes []store.Change) (outcomes []store.Outcome, left bool, err error) {
+func (s *Store) writeTransaction(ctx context.Context, gate *gateTx, changes []store.Change, write writepath.ChunkWriter) (outcomes []store.Outcome, left bool, err error) {
 	start := time.Now()
 	tx, err := s.newWriteTx(ctx, gate)
 	if err != nil {
@@ -73,7 +91,7 @@ func (s *Store) writeTransaction(ctx context.Context, gate *gateTx, changes []st
 		if err := s.info.CheckUnchanged(stored); err != nil {
 			return err
 		}
-		outcomes, err = s.chunks.WriteChunks(start, changes, func(chunk []store.Change) (done []store.Outcome, last bool, err error) {
+		outcomes, err = write(start, changes, func(chunk []store.Change) (done []store.Outcome, last bool, err error) {
 			done, left, err = tx.writeChunk(ctx, chunk)
 			return done, left, err
 		})

@@ -56,6 +56,10 @@ var gateSession = map[string]string{
 // gateStatement is the timeout of a statement inside the gate, in ms.
 const gateStatement = "10000"
 
+// wholeStatement is that timeout in a transaction of all changes, whose statements write 10,000
+// resources instead of 2,000. A process that waits for the gate reports it after this time.
+const wholeStatement = "30000"
+
 // jobSession are the settings of the sessions for jobs. Their statements take milliseconds.
 var jobSession = map[string]string{
 	"idle_in_transaction_session_timeout": "10000",

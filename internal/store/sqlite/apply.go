@@ -15,9 +15,22 @@ import (
 
 // Apply implements store.Directory.
 func (s *Store) Apply(ctx context.Context, changes []store.Change) ([]store.Outcome, error) {
+	return s.apply(ctx, changes, s.writer.chunks.WriteChunks)
+}
+
+// ApplyAll implements store.Directory.
+func (s *Store) ApplyAll(ctx context.Context, changes []store.Change, confirm func([]store.Outcome) error) ([]store.Outcome, error) {
+	if len(changes) == 0 {
+		return nil, confirm(nil)
+	}
+	return s.apply(ctx, changes, writepath.AsOne(confirm))
+}
+
+// apply writes changes in transactions.
+func (s *Store) apply(ctx context.Context, changes []store.Change, write writepath.ChunkWriter) ([]store.Outcome, error) {
 	left := false // dependants of the last transaction
 	outcomes, err := writepath.WriteChanges(ctx, changes, func(ctx context.Context, changes []store.Change) (outcomes []store.Outcome, err error) {
-		outcomes, left, err = s.writeInGate(ctx, changes)
+		outcomes, left, err = s.writeInGate(ctx, changes, write)
 		return outcomes, err
 	})
 	if err == nil && left {
@@ -31,7 +44,7 @@ func (s *Store) Apply(ctx context.Context, changes []store.Change) ([]store.Outc
 
 // writeInGate writes as many of the changes as one transaction takes, at least one. While a cascade
 // is not finished, it writes a slice of that instead. It reports whether dependants are left.
-func (s *Store) writeInGate(ctx context.Context, changes []store.Change) (outcomes []store.Outcome, left bool, err error) {
+func (s *Store) writeInGate(ctx context.Context, changes []store.Change, write writepath.ChunkWriter) (outcomes []store.Outcome, left bool, err error) {
 	release, err := s.acquireWriter(ctx)
 	if err != nil {
 		return nil, false, err
@@ -46,7 +59,7 @@ func (s *Store) writeInGate(ctx context.Context, changes []store.Change) (outcom
 	if open, err := s.writeSlice(ctx); err != nil || open {
 		return nil, open, err
 	}
-	outcomes, left, err = s.writer.writeTransaction(ctx, changes)
+	outcomes, left, err = s.writer.writeTransaction(ctx, changes, write)
 	if err != nil {
 		s.writer.nameIDs = nil // some may have been rolled back
 		return nil, false, err
@@ -56,7 +69,7 @@ func (s *Store) writeInGate(ctx context.Context, changes []store.Change) (outcom
 }
 
 // writeTransaction writes and commits.
-func (w *writer) writeTransaction(ctx context.Context, changes []store.Change) (outcomes []store.Outcome, left bool, err error) {
+func (w *writer) writeTransaction(ctx context.Context, changes []store.Change, write writepath.ChunkWriter) (outcomes []store.Outcome, left bool, err error) {
 	start := time.Now()
 	sqlTx, err := w.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -74,7 +87,7 @@ func (w *writer) writeTransaction(ctx context.Context, changes []store.Change) (
 	if err != nil {
 		return nil, false, err
 	}
-	outcomes, err = w.chunks.WriteChunks(start, changes, func(chunk []store.Change) (done []store.Outcome, last bool, err error) {
+	outcomes, err = write(start, changes, func(chunk []store.Change) (done []store.Outcome, last bool, err error) {
 		done, left, err = tx.writeChunk(ctx, chunk)
 		return done, left, err
 	})

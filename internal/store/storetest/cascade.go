@@ -36,6 +36,7 @@ func Cascade(t *testing.T, open OpenCascade) {
 		{"RandomSlicesMatchTheModel", testRandomSlices},
 		{"PendingIsHiddenFromEveryReader", testPending},
 		{"KilledCascadeIsFinishedByOthers", testKilledCascade},
+		{"ApplyAllHidesDependantsAtOnce", testApplyAllCascade},
 		{"NoSnapshotWhilePending", testSnapshotAwaitsCascade},
 		{"OlderDirectoryIsReindexed", testReindexCascades},
 		{"SweepRecordsWhatItForgets", testSweepOfOwners},
@@ -435,7 +436,12 @@ func randomCascades(t *testing.T, open OpenCascade, dependants int) {
 			for n, c := range changes {
 				w.apply(c, texts[n])
 			}
-			d.apply(changes...)
+			if rapid.Bool().Draw(rt, "all at once") {
+				_, err := d.ApplyAll(d.Context(), changes, func([]store.Outcome) error { return nil })
+				d.must(err)
+			} else {
+				d.apply(changes...)
+			}
 			now := d.wantStored(w)
 			if t.Failed() {
 				rt.Fatalf("after %v", texts)
@@ -589,9 +595,18 @@ var errKilled = errors.New("killed")
 // interruptCascade runs a change whose cascade stops at a failpoint.
 func (d *cascadeDirectory) interruptCascade(point string, c store.Change) {
 	d.Helper()
+	d.interrupt(point, func() error {
+		_, err := d.Apply(d.Context(), []store.Change{c})
+		return err
+	})
+}
+
+// interrupt runs a write that stops at a failpoint.
+func (d *cascadeDirectory) interrupt(point string, write func() error) {
+	d.Helper()
 	disarm := failpoint.Arm(point, func(context.Context) error { return errKilled })
 	defer disarm()
-	if _, err := d.Apply(d.Context(), []store.Change{c}); !errors.Is(err, errKilled) {
+	if err := write(); !errors.Is(err, errKilled) {
 		d.Fatalf("the interrupted cascade returned %v", err)
 	}
 }
@@ -627,6 +642,57 @@ func testPending(t *testing.T, open OpenCascade) {
 	}
 	d.must(d.snapshot().Close()) // which finishes the cascade
 	d.want(w)
+}
+
+// testApplyAllCascade applies changes with many dependants at once, and stops them before the commit
+// or in a slice of the cascade. Nothing of them shows before the commit; after it everything does,
+// except the dependants.
+func testApplyAllCascade(t *testing.T, open OpenCascade) {
+	visible := func(d *cascadeDirectory, of fhir.Type) int64 {
+		found, err := d.Search(t.Context(), store.Search{Plan: plan.Plan{Type: of, Root: plan.Visible{Active: true, NotSuppressed: true}}, Total: -1})
+		d.must(err)
+		return found.Total
+	}
+	for _, point := range []string{"directory.apply.entered", "directory.apply.commit", "directory.cascade.commit"} {
+		d := newCascadeDirectory(t, open, 10)
+		w := d.manyRoles(roleCount)
+		texts := map[cascadeName]string{
+			{fhir.Organization, "o"}: "state=2", {fhir.Organization, "p"}: "state=0", {fhir.Location, "l"}: "state=0 organization=p",
+			{fhir.PractitionerRole, "new"}: "state=0 organization=p", {fhir.PractitionerRole, "r3"}: "state=0 organization=p", {fhir.PractitionerRole, "r5"}: "",
+		}
+		var changes []store.Change
+		for n, text := range texts {
+			if text == "" {
+				changes = append(changes, remove(n.Type, n.ID))
+			} else {
+				changes = append(changes, putCascade(n.Type, n.ID, text))
+			}
+		}
+		write := func() error {
+			_, err := d.ApplyAll(t.Context(), changes, func([]store.Outcome) error { return nil })
+			return err
+		}
+		d.interrupt(point, write)
+		want := map[fhir.Type]int64{fhir.Organization: 1, fhir.PractitionerRole: roleCount, fhir.Endpoint: 1, fhir.Provenance: 1}
+		committed := point == "directory.cascade.commit"
+		if committed {
+			want = map[fhir.Type]int64{fhir.Organization: 1, fhir.Location: 1, fhir.PractitionerRole: 2}
+		}
+		for _, of := range fhir.Types() {
+			if got := visible(d, of); got != want[of] {
+				t.Errorf("%s: %d of %v are visible, want %d", point, got, of, want[of])
+			}
+		}
+		if !committed {
+			d.want(w)
+			d.must(write())
+		}
+		for _, c := range changes {
+			w.apply(c, texts[cascadeName{c.Type, c.ID}])
+		}
+		d.must(d.snapshot().Close()) // which finishes the cascade
+		d.want(w)
+	}
 }
 
 // testKilledCascade interrupts a cascade at each point. Another process that writes, takes a

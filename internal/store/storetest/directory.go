@@ -42,6 +42,7 @@ func Directory(t *testing.T, open OpenStore) {
 		{"ClockNeverStepsBack", testClock},
 		{"CountsByType", testCounts},
 		{"LargeApplyKeepsTheOrder", testLargeApply},
+		{"ApplyAllIsOneTransaction", testApplyAll},
 		{"CancelledApplyReturnsWhatIsCommitted", testCancelledApply},
 		{"SnapshotSeesOneInstant", testSnapshotIsolation},
 		{"SnapshotListsRemovals", testRemovals},
@@ -438,6 +439,65 @@ func testLargeApply(t *testing.T, open OpenStore) {
 		if want := fmt.Sprint("r", 2*i); r.ID != want {
 			t.Fatalf("resource %d is %s, want %s", i, r.ID, want)
 		}
+	}
+}
+
+// testApplyAll checks that changes in one transaction are seen by no reader before the commit, that
+// they have one commit time, and that none of them stays if the caller does not confirm them.
+func testApplyAll(t *testing.T, open OpenStore) {
+	d := newDirectory(t, open)
+	d.apply(put(fhir.Location, "old", "one", everyKind("old")...), put(fhir.Location, "gone", "one"))
+	changes := []store.Change{put(fhir.Location, "old", "two", everyKind("new")...), remove(fhir.Location, "gone"), remove(fhir.Location, "never")}
+	want := []store.Outcome{store.Updated, store.Removed, store.Absent}
+	for i := range 3000 { // more than a transaction of Apply takes at first
+		changes, want = append(changes, put(fhir.Location, fmt.Sprint("r", i), "one", everyKind(fmt.Sprint("v", i%7))...)), append(want, store.Created)
+	}
+	found := func() (ids []string) {
+		t.Helper()
+		for _, root := range []plan.Node{plan.IDs{"old", "gone", "r0", "r2999"}, plan.Token{Param: 1, Code: new("new")}, plan.Token{Param: 1, Code: new("v1")}} {
+			result, err := d.Search(t.Context(), store.Search{Plan: plan.Plan{Type: fhir.Location, Root: root}, Order: []plan.Order{{By: plan.ByID}}, Limit: 5, Total: -1})
+			d.must(err)
+			for _, row := range result.Rows {
+				ids = append(ids, fmt.Sprint(row.ID, " ", row.Version))
+			}
+			ids = append(ids, fmt.Sprint(result.Total))
+		}
+		return ids
+	}
+	before := found()
+	refused := errors.New("not confirmed")
+	for _, answer := range []error{refused, nil} {
+		outcomes, err := d.ApplyAll(t.Context(), changes, func(outcomes []store.Outcome) error {
+			if diff := cmp.Diff(want, outcomes); diff != "" {
+				t.Errorf("outcomes (-want +got)\n%s", diff)
+			}
+			if diff := cmp.Diff(before, found()); diff != "" {
+				t.Errorf("before the commit (-want +got)\n%s", diff)
+			}
+			return answer
+		})
+		if !errors.Is(err, answer) || answer != nil && len(outcomes) > 0 || answer == nil && len(outcomes) != len(want) {
+			t.Fatalf("%d outcomes, error %v, want %v", len(outcomes), err, answer)
+		}
+		if diff := cmp.Diff(before, found()); answer != nil && diff != "" {
+			t.Errorf("after it was not confirmed (-want +got)\n%s", diff)
+		}
+	}
+	if diff := cmp.Diff([]string{"old 2", "r0 1", "r2999 1", "3", "old 2", "1", "r1 1", "r1002 1", "r1009 1", "r1016 1", "r1023 1", "429"}, found()); diff != "" {
+		t.Errorf("after the commit (-want +got)\n%s", diff)
+	}
+	times := map[string]bool{}
+	for _, r := range d.all(fhir.Location) {
+		times[r.Meta.LastUpdated] = true
+	}
+	if len(times) != 1 {
+		t.Errorf("%d times, want one", len(times))
+	}
+	if _, err := d.ApplyAll(t.Context(), []store.Change{put(fhir.Location, "a", "one"), remove(fhir.Location, "a")}, func([]store.Outcome) error { return nil }); err == nil {
+		t.Error("two changes of one resource were applied")
+	}
+	if _, err := d.ApplyAll(t.Context(), nil, func([]store.Outcome) error { return refused }); !errors.Is(err, refused) {
+		t.Errorf("no changes: error %v", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package writepath
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"muster/internal/fhir"
@@ -87,6 +88,26 @@ func (c *ChunkSizer) WriteChunks(start time.Time, changes []store.Change, writeC
 		}
 	}
 	return outcomes, nil
+}
+
+// ChunkWriter writes as many changes as one transaction takes, in chunks. start is when the
+// transaction began. [ChunkSizer.WriteChunks] is one.
+type ChunkWriter func(start time.Time, changes []store.Change, writeChunk func([]store.Change) (outcomes []store.Outcome, last bool, err error)) ([]store.Outcome, error)
+
+// AsOne returns the ChunkWriter of a transaction of all changes, which ends with confirm. They are
+// one chunk, since what inherits by a chunk may be left for slices, and then the transaction must
+// end.
+func AsOne(confirm func([]store.Outcome) error) ChunkWriter {
+	return func(_ time.Time, changes []store.Change, writeChunk func([]store.Change) ([]store.Outcome, bool, error)) ([]store.Outcome, error) {
+		if n := len(resources{}.nextChunk(changes, len(changes))); n < len(changes) {
+			return nil, fmt.Errorf("%v/%s is changed twice in one transaction", changes[n].Type, changes[n].ID)
+		}
+		outcomes, _, err := writeChunk(changes)
+		if err != nil {
+			return nil, err
+		}
+		return outcomes, confirm(outcomes)
+	}
 }
 
 // WriteSlices writes slices of a cascade in one transaction until it is finished or

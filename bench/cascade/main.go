@@ -3,7 +3,7 @@
 //
 //	go run ./bench/cascade load       a load with cascades against one without
 //	go run ./bench/cascade cascade    a cascade over 20,000 dependants, and an export meanwhile
-//	go run ./bench/cascade delta      an export of 10,000 changes by _since
+//	go run ./bench/cascade delta      an export of 10,000 changes by _since, and of Example 1 with its membership
 //	go run ./bench/cascade --url postgres://…/database cascade    on PostgreSQL
 //
 // Each measurement runs several times, and its median is printed as a Markdown row for

@@ -82,7 +82,7 @@ func (c *demoCmd) Run(a app) (err error) {
 	out.line("The server runs at %s until Ctrl-C. Try:", base)
 	out.line("  curl %s/metadata", base)
 	out.line("  curl '%s/HealthcareService?location.address-city=Balmain&_include=HealthcareService:organization&_pretty=true'", base)
-	out.line(`  curl -i -X POST '%s/$export' -H 'Content-Type: application/fhir+json' -H 'Prefer: respond-async' -d '%s'`, base, exportBody(exampleOne[:1]))
+	out.line(`  curl -i -X POST '%s/$export' -H 'Content-Type: application/fhir+json' -H 'Prefer: respond-async' -d '%s'`, base, exportBody(synth.ExampleOne[:1]))
 	return <-ended
 }
 
@@ -148,10 +148,10 @@ func demoExport(ctx context.Context, out printer, base string, want map[string]i
 	client := demoClient{out}
 
 	out.title("2. Kick-off: the first export example of the guide, as printed")
-	for _, f := range exampleOne {
+	for _, f := range synth.ExampleOne {
 		out.line("   %s", f)
 	}
-	header, _, err := client.do(ctx, http.MethodPost, base+"/$export", exportBody(exampleOne), http.StatusAccepted, "Content-Location")
+	header, _, err := client.do(ctx, http.MethodPost, base+"/$export", exportBody(synth.ExampleOne), http.StatusAccepted, "Content-Location")
 	if err != nil {
 		return err
 	}

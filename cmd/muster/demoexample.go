@@ -10,20 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"muster/internal/synth"
 )
 
 // demoSeed is the seed of the directory of the demonstration.
 const demoSeed = 42
-
-// exampleOne are the filters of the guide's first export example, as printed: cardiology
-// in Balmain 2041. A synthetic directory of any scale contains such a practice.
-var exampleOne = []string{
-	"Location?address-city=Balmain&address-postalcode=2041&near=-33.8607|151.1803|100",
-	"HealthcareService?service-type=http://snomed.info/sct|789718008&location.address-city=Balmain&location.address-postalcode=2041",
-	"Organization?_has:HealthcareService:organization:service-type=http://snomed.info/sct|789718008",
-	"PractitionerRole?location.address-city=Balmain&location.address-postalcode=2041",
-	"Practitioner?_has:PractitionerRole:practitioner:location.address-city=Balmain",
-}
 
 const cardiology = "789718008"
 
@@ -100,8 +92,8 @@ func countExampleOne(folder string) (map[string]int, error) {
 			}
 		}))
 	}
-	if err == nil && len(counts) != len(exampleOne) {
-		err = fmt.Errorf("the synthetic directory has matches for only %d of the %d filters", len(counts), len(exampleOne))
+	if err == nil && len(counts) != len(synth.ExampleOne) {
+		err = fmt.Errorf("the synthetic directory has matches for only %d of the %d filters", len(counts), len(synth.ExampleOne))
 	}
 	return counts, err
 }

@@ -34,6 +34,16 @@ const (
 	endpointBalmain = 0
 )
 
+// ExampleOne are the filters of the guide's first export example, as printed: cardiology in Balmain
+// 2041. Each of them matches resources of a synthetic directory, whatever its scale.
+var ExampleOne = []string{
+	"Location?address-city=Balmain&address-postalcode=2041&near=-33.8607|151.1803|100",
+	"HealthcareService?service-type=http://snomed.info/sct|789718008&location.address-city=Balmain&location.address-postalcode=2041",
+	"Organization?_has:HealthcareService:organization:service-type=http://snomed.info/sct|789718008",
+	"PractitionerRole?location.address-city=Balmain&location.address-postalcode=2041",
+	"Practitioner?_has:PractitionerRole:practitioner:location.address-city=Balmain",
+}
+
 // Plan is the graph of one directory: the locations, services, roles and endpoints of each
 // organisation, and the practitioner of each role. It contains no records. It is immutable
 // and safe for use by several goroutines.

@@ -27,6 +27,7 @@ import (
 	"muster/internal/store"
 	"muster/internal/store/postgres"
 	"muster/internal/store/sqlite"
+	"muster/internal/synth"
 	"muster/internal/testkit/pgtest"
 )
 
@@ -98,15 +99,6 @@ type filterCopy struct {
 	ever  map[rulestest.Name]bool // what it has received
 }
 
-// exampleOne are the filters of the first export example of the guide.
-var exampleOne = []string{
-	"Location?address-city=Balmain&address-postalcode=2041&near=-33.8607|151.1803|100",
-	"HealthcareService?service-type=http://snomed.info/sct|789718008&location.address-city=Balmain&location.address-postalcode=2041",
-	"Organization?_has:HealthcareService:organization:service-type=http://snomed.info/sct|789718008",
-	"PractitionerRole?location.address-city=Balmain&location.address-postalcode=2041",
-	"Practitioner?_has:PractitionerRole:practitioner:location.address-city=Balmain",
-}
-
 func newMemberTest(t *testing.T, reg *conformance.Registry, s store.Store) *memberTest {
 	t.Helper()
 	m := &memberTest{T: t, Rand: rand.New(rand.NewPCG(*seed, 1)), store: s}
@@ -135,8 +127,8 @@ func newMemberTest(t *testing.T, reg *conformance.Registry, s store.Store) *memb
 	beginning := "1999-12-31T00:00:00Z"
 	states := []string{"Provenance?target:Location.address-city=Balmain", "Practitioner?active=false&family=Zo"}
 	for _, c := range []filterCopy{
-		{name: "example", ctx: known, filters: exampleOne},
-		{name: "example, without suppressed", ctx: t.Context(), filters: exampleOne, since: beginning},
+		{name: "example", ctx: known, filters: synth.ExampleOne},
+		{name: "example, without suppressed", ctx: t.Context(), filters: synth.ExampleOne, since: beginning},
 		{name: "all", ctx: known, filters: everyType(), since: beginning, lazy: true},
 		{name: "states, without suppressed", ctx: t.Context(), filters: states, lazy: true},
 	} {

@@ -40,6 +40,22 @@ type directory struct {
 type kills struct {
 	mu     sync.Mutex
 	counts map[string]int // by what was killed where
+	spare  int            // that earlier directories have left
+}
+
+// take returns how many kills a directory makes: its share, and what others have left.
+func (k *kills) take(share int) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	share, k.spare = share+k.spare, 0
+	return share
+}
+
+// leave returns the kills that a directory has not made.
+func (k *kills) leave(n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.spare += n
 }
 
 func (k *kills) add(what, point string) {
@@ -99,7 +115,7 @@ func (d *directory) Remove(ctx context.Context, names []rulestest.Name, interrup
 func (d *directory) command(ctx context.Context, interrupted func() error, name string, args ...string) (killed bool, err error) {
 	for {
 		point, life := "", testkit.Patience
-		if d.commands > 0 && d.random.IntN(3) == 0 {
+		if d.commands > 0 && d.random.IntN(2) == 0 {
 			if point = d.drawPoint("load", "load.", "directory.apply."); point == "" {
 				life = time.Duration(d.random.Int64N(int64(150 * time.Millisecond)))
 			}

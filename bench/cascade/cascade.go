@@ -50,7 +50,7 @@ func (b *bench) cascade(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := b.apply(ctx, slices.Concat([]string{f.shown}, f.others, f.dependants)...); err != nil {
+	if err := b.loadFamily(ctx, f); err != nil {
 		return err
 	}
 	server, err := b.env.Serve("--jobs", "0")
@@ -67,22 +67,22 @@ func (b *bench) cascade(ctx context.Context) (err error) {
 	var updates, suppressions, lifts []cost
 	var marked, exports []time.Duration
 	for n := range b.rounds {
-		c, err := m.measure(ctx, func() error { return b.apply(ctx, changed(f.dependants, n)...) })
+		c, err := b.fresh(ctx, m, func(into directory) error { return b.apply(ctx, into, changed(f.dependants, n)...) })
 		if err != nil {
 			return err
 		}
 		updates = append(updates, c)
 		var hidden time.Duration
-		if c, err = m.measure(ctx, func() error {
-			hidden, err = b.suppress(ctx, server, f)
+		if c, err = b.fresh(ctx, m, func(into directory) error {
+			hidden, err = b.suppress(ctx, into, server, f)
 			return err
 		}); err != nil {
 			return err
 		}
 		suppressions, marked = append(suppressions, c), append(marked, hidden)
 		var export time.Duration
-		if c, err = m.measure(ctx, func() error {
-			export, err = b.lift(ctx, server, f)
+		if c, err = b.fresh(ctx, m, func(into directory) error {
+			export, err = b.lift(ctx, into, server, f)
 			return err
 		}); err != nil {
 			return err
@@ -98,6 +98,16 @@ func (b *bench) cascade(ctx context.Context) (err error) {
 	fmt.Printf("| export of one resource meanwhile, kick-off to manifest | %.2f s | ratio to the cascade %.2f; target %v |\n",
 		median(exports).Seconds(), median(exports).Seconds()/lift.wall.Seconds(), exportTarget)
 	return nil
+}
+
+// loadFamily creates the directory.
+func (b *bench) loadFamily(ctx context.Context, f *family) (err error) {
+	into, err := b.open(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, into.Close()) }()
+	return b.apply(ctx, into, slices.Concat([]string{f.shown}, f.others, f.dependants)...)
 }
 
 // family makes a directory in which all dependants belong to one organisation, from resources of a
@@ -168,9 +178,9 @@ func changed(list []string, n int) []string {
 }
 
 // suppress suppresses the organisation and returns after what time no reader found a dependant.
-func (b *bench) suppress(ctx context.Context, server *testkit.Server, f *family) (hidden time.Duration, err error) {
+func (b *bench) suppress(ctx context.Context, into directory, server *testkit.Server, f *family) (hidden time.Duration, err error) {
 	start := time.Now()
-	return hidden, b.beside(ctx, f.suppressed, func(ctx context.Context) error {
+	return hidden, b.beside(ctx, into, f.suppressed, func(ctx context.Context) error {
 		err := awaitHidden(ctx, server, f)
 		hidden = time.Since(start)
 		return err
@@ -178,8 +188,8 @@ func (b *bench) suppress(ctx context.Context, server *testkit.Server, f *family)
 }
 
 // lift ends the suppression and returns how long an export of one resource took meanwhile.
-func (b *bench) lift(ctx context.Context, server *testkit.Server, f *family) (took time.Duration, err error) {
-	return took, b.beside(ctx, f.shown, func(ctx context.Context) error {
+func (b *bench) lift(ctx context.Context, into directory, server *testkit.Server, f *family) (took time.Duration, err error) {
+	return took, b.beside(ctx, into, f.shown, func(ctx context.Context) error {
 		if err := awaitShown(ctx, server, f); err != nil {
 			return err
 		}
@@ -198,12 +208,12 @@ func (b *bench) lift(ctx context.Context, server *testkit.Server, f *family) (to
 }
 
 // beside loads a line and runs f meanwhile. It returns when both have ended.
-func (b *bench) beside(ctx context.Context, line string, f func(context.Context) error) error {
+func (b *bench) beside(ctx context.Context, into directory, line string, f func(context.Context) error) error {
 	ctx, stop := context.WithTimeout(ctx, testkit.Patience)
 	defer stop()
 	loaded := make(chan error, 1)
 	go func() {
-		loaded <- b.apply(ctx, line)
+		loaded <- b.apply(ctx, into, line)
 	}()
 	return errors.Join(f(ctx), <-loaded)
 }

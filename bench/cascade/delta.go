@@ -66,7 +66,7 @@ func (b *bench) delta(ctx context.Context) (err error) {
 	}
 	var deltas, plain, tracked []cost
 	for n := range b.rounds {
-		if err := b.apply(ctx, changed(lines, n)...); err != nil {
+		if _, err := b.fresh(ctx, m, func(into directory) error { return b.apply(ctx, into, changed(lines, n)...) }); err != nil {
 			return err
 		}
 		c, count, until, err := exportOnce(ctx, m, server, since, everything())

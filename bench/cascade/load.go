@@ -46,14 +46,18 @@ func (b *bench) empty(ctx context.Context) error {
 	return os.RemoveAll(b.env.Data)
 }
 
-// apply opens the directory with cascades, loads lines as muster load does, and closes it. All of
-// them must be written.
-func (b *bench) apply(ctx context.Context, list ...string) (err error) {
+// fresh opens the directory with cascades, as a new process does, and measures what f does with it.
+func (b *bench) fresh(ctx context.Context, m *meter, f func(into directory) error) (c cost, err error) {
 	into, err := b.open(ctx, true)
 	if err != nil {
-		return err
+		return cost{}, err
 	}
 	defer func() { err = errors.Join(err, into.Close()) }()
+	return m.measure(ctx, func() error { return f(into) })
+}
+
+// apply loads lines as muster load does. All of them must be written.
+func (b *bench) apply(ctx context.Context, into directory, list ...string) error {
 	summary, err := b.loadInto(ctx, into, []load.Input{load.FromReader("lines", strings.NewReader(strings.Join(list, "")))})
 	if written := summary.Created + summary.Updated; err == nil && written != int64(len(list)) {
 		err = fmt.Errorf("%d resources were written, want %d", written, len(list))

@@ -52,7 +52,7 @@ func (m *meter) close() error {
 	return m.sessions.Close()
 }
 
-// measure runs f and returns what it took. A session that ends before f counts for nothing.
+// measure runs f and returns what it took. A session that ends before f does counts for nothing.
 func (m *meter) measure(ctx context.Context, f func() error) (cost, error) {
 	runtime.GC() // of what was before
 	before, err := m.cpu(ctx)

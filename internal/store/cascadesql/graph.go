@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -43,12 +42,15 @@ func (d Dialect) key() string {
 	return `j.value`
 }
 
-// join returns a join of a table in the given order, through an index.
-func (d Dialect) join(table, alias, through string) string {
+// join returns a join of a table in the given order, through an index. on is its condition, about its
+// alias. PostgreSQL would read all rows of a type or a parameter and compare each with each item of
+// the list, while it has no statistics of a table that is being filled: a subquery with OFFSET
+// looks up each item.
+func (d Dialect) join(table, alias, through, on string) string {
 	if d.Postgres {
-		return ` JOIN ` + table + ` AS ` + alias
+		return ` CROSS JOIN LATERAL (SELECT * FROM ` + table + ` AS ` + alias + ` WHERE ` + on + ` OFFSET 0) AS ` + alias
 	}
-	return ` CROSS JOIN ` + table + ` AS ` + alias + ` ` + through
+	return ` CROSS JOIN ` + table + ` AS ` + alias + ` ` + through + ` ON ` + on
 }
 
 // isKey returns the condition that a column is one of the numbers of a JSON array, the argument.
@@ -129,7 +131,7 @@ func asJSON(list any) string {
 // Owners implements writepath.Graph.
 func (g *Graph) Owners(ctx context.Context, t fhir.Type, ids []string) (map[string]index.Visibility, error) {
 	own := map[string]index.Visibility{}
-	err := g.each(ctx, `SELECT r.id, r.own_visibility FROM `+g.Dialect.list()+g.Dialect.join("resource", "r", byID)+` ON r.type = ? AND r.id = j.value`,
+	err := g.each(ctx, `SELECT r.id, r.own_visibility FROM `+g.Dialect.list()+g.Dialect.join("resource", "r", byID, `r.type = ? AND r.id = j.value`),
 		func(scan func(...any) error) error {
 			var id string
 			var state index.Visibility
@@ -150,7 +152,7 @@ func (g *Graph) Owners(ctx context.Context, t fhir.Type, ids []string) (map[stri
 		return own, nil
 	}
 	last := map[string]int64{}
-	err = g.each(ctx, `SELECT t.id, t.version, t.own_visibility FROM `+g.Dialect.list()+g.Dialect.join("tombstone", "t", "")+` ON t.type = ? AND t.id = j.value`,
+	err = g.each(ctx, `SELECT t.id, t.version, t.own_visibility FROM `+g.Dialect.list()+g.Dialect.join("tombstone", "t", "", `t.type = ? AND t.id = j.value`),
 		func(scan func(...any) error) error {
 			var id string
 			var version int64
@@ -167,8 +169,8 @@ func (g *Graph) Owners(ctx context.Context, t fhir.Type, ids []string) (map[stri
 // Users implements writepath.Graph.
 func (g *Graph) Users(ctx context.Context, used fhir.Type, ids []string) (map[string][]index.Visibility, error) {
 	users := map[string][]index.Visibility{}
-	err := g.each(ctx, `SELECT x.id, r.visibility & 3 FROM `+g.Dialect.list()+g.Dialect.join("ix_reference", "x", byTarget)+` ON `+g.params("x.param", uses)+
-		` AND x.id = j.value AND x.type = `+nameOf(used)+g.Dialect.join("resource", "r", byKey)+` ON r.row_key = x.row_key GROUP BY x.id, r.visibility & 3`,
+	err := g.each(ctx, `SELECT x.id, r.visibility & 3 FROM `+g.Dialect.list()+g.Dialect.join("ix_reference", "x", byTarget, g.params("x.param", uses)+
+		` AND x.id = j.value AND x.type = `+nameOf(used))+g.Dialect.join("resource", "r", byKey, `r.row_key = x.row_key`)+` GROUP BY x.id, r.visibility & 3`,
 		func(scan func(...any) error) error {
 			var id string
 			var state index.Visibility
@@ -183,8 +185,8 @@ func (g *Graph) Users(ctx context.Context, used fhir.Type, ids []string) (map[st
 func (g *Graph) RemovedUsers(ctx context.Context, _ fhir.Type, ids []string) ([]writepath.RemovedUser, error) {
 	var users []writepath.RemovedUser
 	at := map[store.RowKey][]int{} // the users with a key: one for each Endpoint
-	err := g.each(ctx, `SELECT DISTINCT m.id, m.row_key, m.own_visibility FROM `+g.Dialect.list()+g.Dialect.join("removed_reference", "m", byRemovers)+` ON `+
-		g.params("m.param", uses)+` AND m.id = j.value`,
+	err := g.each(ctx, `SELECT DISTINCT m.id, m.row_key, m.own_visibility FROM `+g.Dialect.list()+g.Dialect.join("removed_reference", "m", byRemovers,
+		g.params("m.param", uses)+` AND m.id = j.value`),
 		func(scan func(...any) error) error {
 			var u writepath.RemovedUser
 			var key store.RowKey
@@ -200,8 +202,8 @@ func (g *Graph) RemovedUsers(ctx context.Context, _ fhir.Type, ids []string) ([]
 	for key := range at {
 		keys = append(keys, key)
 	}
-	err = g.each(ctx, `SELECT m.row_key, m.param, m.id FROM `+g.Dialect.list()+g.Dialect.join("removed_reference", "m", byRemoved)+` ON m.row_key = `+g.Dialect.key()+
-		` AND `+g.params("m.param", belongsTo),
+	err = g.each(ctx, `SELECT m.row_key, m.param, m.id FROM `+g.Dialect.list()+g.Dialect.join("removed_reference", "m", byRemoved, `m.row_key = `+g.Dialect.key()+
+		` AND `+g.params("m.param", belongsTo)),
 		func(scan func(...any) error) error {
 			var r writepath.Reference
 			if err := scan(&r.From, &r.Param, &r.ID); err != nil {
@@ -229,8 +231,8 @@ func (g *Graph) target(param int) fhir.Type {
 // UsedByRemoved implements writepath.Graph.
 func (g *Graph) UsedByRemoved(ctx context.Context, owner fhir.Type, ids []string) (used []string, err error) {
 	of := g.params("o.param", func(r store.Relation) bool { return belongsTo(r) && r.To == owner })
-	return g.ids(ctx, `SELECT DISTINCT u.id FROM `+g.Dialect.list()+g.Dialect.join("removed_reference", "o", byRemovers)+` ON `+of+` AND o.id = j.value`+
-		g.Dialect.join("removed_reference", "u", byRemoved)+` ON u.row_key = o.row_key AND `+g.params("u.param", uses), asJSON(ids))
+	return g.ids(ctx, `SELECT DISTINCT u.id FROM `+g.Dialect.list()+g.Dialect.join("removed_reference", "o", byRemovers, of+` AND o.id = j.value`)+
+		g.Dialect.join("removed_reference", "u", byRemoved, `u.row_key = o.row_key AND `+g.params("u.param", uses)), asJSON(ids))
 }
 
 // ids runs a query of ids.
@@ -265,8 +267,8 @@ func (g *Graph) References(ctx context.Context, keys []store.RowKey, params []in
 		}
 		return false
 	})
-	err = g.each(ctx, `SELECT x.row_key, x.param, n.text, x.id FROM `+g.Dialect.list()+g.Dialect.join("ix_reference", "x", byRow)+` ON x.row_key = `+g.Dialect.key()+
-		` AND `+of+g.Dialect.join("name", "n", byKey)+` ON n.name_id = x.type`,
+	err = g.each(ctx, `SELECT x.row_key, x.param, n.text, x.id FROM `+g.Dialect.list()+g.Dialect.join("ix_reference", "x", byRow, `x.row_key = `+g.Dialect.key()+
+		` AND `+of)+g.Dialect.join("name", "n", byKey, `n.name_id = x.type`),
 		func(scan func(...any) error) error {
 			var r writepath.Reference
 			var name string
@@ -284,8 +286,8 @@ func (g *Graph) References(ctx context.Context, keys []store.RowKey, params []in
 
 // ReferencesOfRemoved implements writepath.Graph.
 func (g *Graph) ReferencesOfRemoved(ctx context.Context, t fhir.Type, ids []string) (references []writepath.Reference, err error) {
-	err = g.each(ctx, `SELECT m.row_key, m.param, m.id FROM `+g.Dialect.list()+g.Dialect.join("tombstone", "t", "")+` ON t.type = ? AND t.id = j.value`+
-		g.Dialect.join("removed_reference", "m", byRemoved)+` ON m.row_key = t.row_key AND `+g.params("m.param", uses),
+	err = g.each(ctx, `SELECT m.row_key, m.param, m.id FROM `+g.Dialect.list()+g.Dialect.join("tombstone", "t", "", `t.type = ? AND t.id = j.value`)+
+		g.Dialect.join("removed_reference", "m", byRemoved, `m.row_key = t.row_key AND `+g.params("m.param", uses)),
 		func(scan func(...any) error) error {
 			var r writepath.Reference
 			err := scan(&r.From, &r.Param, &r.ID)
@@ -299,8 +301,8 @@ func (g *Graph) ReferencesOfRemoved(ctx context.Context, t fhir.Type, ids []stri
 // referring returns the query of the keys of rows with a reference of the relation to one of the
 // ids, its argument.
 func (g *Graph) referring(r store.Relation, columns string) string {
-	return `SELECT ` + columns + ` FROM ` + g.Dialect.list() + g.Dialect.join("ix_reference", "x", byTarget) +
-		fmt.Sprintf(` ON x.param = %d AND x.id = j.value AND x.type = %s`, r.Param, nameOf(r.To))
+	return `SELECT ` + columns + ` FROM ` + g.Dialect.list() + g.Dialect.join("ix_reference", "x", byTarget,
+		fmt.Sprintf(`x.param = %d AND x.id = j.value AND x.type = %s`, r.Param, nameOf(r.To)))
 }
 
 // Dependants implements writepath.Graph.
@@ -310,11 +312,11 @@ func (g *Graph) Dependants(ctx context.Context, r store.Relation, ids []string, 
 
 // Keys implements writepath.Graph.
 func (g *Graph) Keys(ctx context.Context, t fhir.Type, ids []string, inheriting bool) ([]store.RowKey, error) {
-	query := `SELECT r.row_key FROM ` + g.Dialect.list() + g.Dialect.join("resource", "r", byID) + ` ON r.type = ? AND r.id = j.value`
+	of := `r.type = ? AND r.id = j.value`
 	if inheriting {
-		query += ` AND r.inherited_visibility <> 0`
+		of += ` AND r.inherited_visibility <> 0`
 	}
-	return g.keys(ctx, query, asJSON(ids), int64(t))
+	return g.keys(ctx, `SELECT r.row_key FROM `+g.Dialect.list()+g.Dialect.join("resource", "r", byID, of), asJSON(ids), int64(t))
 }
 
 // Range implements writepath.Graph.
@@ -327,7 +329,7 @@ func (g *Graph) Load(ctx context.Context, keys []store.RowKey) (items []writepat
 	items = make([]writepath.Item, 0, len(keys))
 	err = g.each(ctx, `SELECT r.row_key, r.id, r.version, r.committed, r.last_updated, r.visibility, r.size, r.checksum, d.body,
 		r.own_visibility, r.inherited_visibility, r.source_hash, f.tail, f.checksum FROM `+g.Dialect.list()+
-		g.Dialect.join("resource", "r", byKey)+` ON r.row_key = `+g.Dialect.key()+g.Dialect.join("doc", "d", "")+` ON d.row_key = r.row_key
+		g.Dialect.join("resource", "r", byKey, `r.row_key = `+g.Dialect.key())+g.Dialect.join("doc", "d", "", `d.row_key = r.row_key`)+`
 		LEFT JOIN own_form AS f ON f.row_key = r.row_key`,
 		func(scan func(...any) error) error {
 			it, err := loaded(scan)
@@ -436,36 +438,9 @@ func (g *Graph) Remember(ctx context.Context, references []writepath.Reference, 
 
 // Forget implements writepath.Graph.
 func (g *Graph) Forget(ctx context.Context, t fhir.Type, ids []string) error {
-	keys, err := g.keys(ctx, `SELECT t.row_key FROM `+g.Dialect.list()+g.Dialect.join("tombstone", "t", "")+` ON t.type = ? AND t.id = j.value`, asJSON(ids), int64(t))
+	keys, err := g.keys(ctx, `SELECT t.row_key FROM `+g.Dialect.list()+g.Dialect.join("tombstone", "t", "", `t.type = ? AND t.id = j.value`), asJSON(ids), int64(t))
 	if err != nil || len(keys) == 0 {
 		return err
 	}
 	return g.exec(ctx, `DELETE FROM removed_reference WHERE `+g.Dialect.isKey("row_key"), asJSON(keys))
-}
-
-// Needed returns the condition under which a tombstone t is needed, because the state of a resource
-// follows from it: that of an owner with a state, to which something refers, and that of a resource
-// that used an Endpoint that exists.
-func (g *Graph) Needed() string {
-	conditions := []string{`EXISTS (SELECT 1 FROM removed_reference AS m` + g.Dialect.join("resource", "e", byID) +
-		` ON e.type = ` + strconv.Itoa(int(g.used())) + ` AND e.id = m.id WHERE m.row_key = t.row_key AND ` + g.params("m.param", uses) + `)`}
-	for _, owner := range fhir.Types() {
-		of := func(r store.Relation) bool { return belongsTo(r) && r.To == owner }
-		if !slices.ContainsFunc(g.Rules.Relations(), of) {
-			continue
-		}
-		conditions = append(conditions, fmt.Sprintf(`t.type = %d AND t.own_visibility <> 0 AND (EXISTS (SELECT 1 FROM ix_reference AS x WHERE %s AND x.id = t.id AND x.type = %s)
-			OR EXISTS (SELECT 1 FROM removed_reference AS m WHERE %s AND m.id = t.id))`, owner, g.params("x.param", of), nameOf(owner), g.params("m.param", of)))
-	}
-	return `(` + strings.Join(conditions, `) OR (`) + `)`
-}
-
-// used returns the type that is hidden with the last of its users.
-func (g *Graph) used() (used fhir.Type) {
-	for _, r := range g.Rules.Relations() {
-		if uses(r) {
-			used = r.To
-		}
-	}
-	return used
 }

@@ -48,8 +48,8 @@ func (g *Graph) markDependants(ctx context.Context, levels *writepath.Cascade) e
 		}
 		first, last := store.KeyRange(r.From)
 		err := g.exec(ctx, insertListed+fmt.Sprintf(`SELECT DISTINCT e.row_key, %d, 0, 0 FROM cascade AS c`, levels.Level(r.To))+
-			g.Dialect.join("ix_reference", "x", byRow)+fmt.Sprintf(` ON x.row_key = c.row_key AND x.param = %d`, r.Param)+
-			g.Dialect.join("resource", "e", byID)+fmt.Sprintf(` ON e.type = %d AND e.id = x.id WHERE c.row_key BETWEEN ? AND ?`, r.To)+orTouch,
+			g.Dialect.join("ix_reference", "x", byRow, fmt.Sprintf(`x.row_key = c.row_key AND x.param = %d`, r.Param))+
+			g.Dialect.join("resource", "e", byID, fmt.Sprintf(`e.type = %d AND e.id = x.id`, r.To))+` WHERE c.row_key BETWEEN ? AND ?`+orTouch,
 			int64(first), int64(last))
 		if err != nil {
 			return err
@@ -61,8 +61,8 @@ func (g *Graph) markDependants(ctx context.Context, levels *writepath.Cascade) e
 		}
 		first, last := store.KeyRange(r.To)
 		err := g.exec(ctx, insertListed+fmt.Sprintf(`SELECT DISTINCT x.row_key, %d, 0, 0 FROM cascade AS c`, levels.Level(r.From))+
-			g.Dialect.join("resource", "t", byKey)+` ON t.row_key = c.row_key`+
-			g.Dialect.join("ix_reference", "x", byTarget)+fmt.Sprintf(` ON x.param = %d AND x.id = t.id AND x.type = %s WHERE c.row_key BETWEEN ? AND ?`, r.Param, nameOf(r.To))+orTouch,
+			g.Dialect.join("resource", "t", byKey, `t.row_key = c.row_key`)+
+			g.Dialect.join("ix_reference", "x", byTarget, fmt.Sprintf(`x.param = %d AND x.id = t.id AND x.type = %s`, r.Param, nameOf(r.To)))+` WHERE c.row_key BETWEEN ? AND ?`+orTouch,
 			int64(first), int64(last))
 		if err != nil {
 			return err

@@ -111,13 +111,18 @@ func (s *Store) EachCurrent(ctx context.Context, t fhir.Type, yield func(store.H
 	}
 }
 
+// presentIDs looks up each id (OFFSET 0): while there are no statistics of a table that is being
+// filled, PostgreSQL would compare each with all rows of the type.
+const presentIDs = `SELECT r.id FROM unnest($2::text[]) AS k (id)
+	CROSS JOIN LATERAL (SELECT r.id FROM resource AS r WHERE r.type = $1 AND r.id = k.id OFFSET 0) AS r`
+
 // Present implements store.Directory.
 func (s *Store) Present(ctx context.Context, t fhir.Type, ids []string) (map[string]bool, error) {
 	if ids == nil {
 		ids = []string{}
 	}
 	present := make(map[string]bool, len(ids))
-	err := eachRaw(ctx, s.exports, `SELECT r.id FROM unnest($2::text[]) AS k (id) JOIN resource AS r ON r.type = $1 AND r.id = k.id`,
+	err := eachRaw(ctx, s.exports, presentIDs,
 		func(values [][]byte) error {
 			present[string(values[0])] = true
 			return nil

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"muster/internal/store/deadline"
 	"muster/internal/testkit/pgtest"
 )
 
@@ -33,7 +34,7 @@ func TestStatementEndsBetweenRows(t *testing.T) {
 	stop()
 	for rows.Next() {
 	}
-	if !errors.Is(rows.Err(), context.Canceled) {
+	if err := deadline.Reason(ctx, rows.Err()); !errors.Is(err, context.Canceled) {
 		t.Errorf("the statement ended with %v", rows.Err())
 	}
 	for until := time.Now().Add(10 * time.Second); ; {
@@ -46,6 +47,31 @@ func TestStatementEndsBetweenRows(t *testing.T) {
 		}
 		if time.Now().After(until) {
 			t.Fatal("the server still runs the statement")
+		}
+	}
+}
+
+// TestInterruptKeepsTheSession interrupts statements of a search session again and again. The session
+// stays, and no interruption hits the statement that follows.
+func TestInterruptKeepsTheSession(t *testing.T) {
+	s := openTest(t, pgtest.Database(t), nil)
+	conn, err := s.searches.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	backend := conn.Conn().PgConn().PID()
+	for n := range 30 {
+		// Some statements end at about the same time as their context.
+		ctx, stop := context.WithTimeout(t.Context(), time.Duration(n)*time.Millisecond)
+		_, err := conn.Exec(ctx, `SELECT pg_sleep($1)`, 0.015)
+		stop()
+		if err != nil && ctx.Err() == nil {
+			t.Fatalf("statement %d: %v", n, err)
+		}
+		var pid uint32
+		if err := conn.QueryRow(t.Context(), `SELECT pg_backend_pid()`).Scan(&pid); err != nil || pid != backend {
+			t.Fatalf("after statement %d: session %d, %v, want session %d", n, pid, err, backend)
 		}
 	}
 }

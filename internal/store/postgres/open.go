@@ -14,6 +14,8 @@ import (
 	"muster/internal/store/searchsql"
 	"muster/internal/store/writepath"
 
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 )
@@ -117,13 +119,18 @@ func (s *Store) connect(config *pgxpool.Config, o store.Options) error {
 		pool     **pgxpool.Pool
 		maxConns int
 		settings map[string]string
+		watch    func(*pgconn.PgConn) ctxwatch.Handler // nil for the default of pgx
 	}{
-		{&s.reads, connections.Reads, readSession},
-		{&s.searches, connections.Searches, readSession},
-		{&s.exports, connections.Exports, readSession},
-		{&gate, gateSessions, gateSession},
-		{&jobs, jobSessions, jobSession},
+		{&s.reads, connections.Reads, readSession, interruptible},
+		{&s.searches, connections.Searches, readSession, interruptible},
+		{&s.exports, connections.Exports, readSession, interruptible},
+		{&gate, gateSessions, gateSession, nil},
+		{&jobs, jobSessions, jobSession, nil},
 	} {
+		config := config.Copy()
+		if p.watch != nil {
+			config.ConnConfig.BuildContextWatcherHandler = p.watch
+		}
 		pool, err := newPool(config, int32(p.maxConns), p.settings)
 		if err != nil {
 			return err

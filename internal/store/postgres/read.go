@@ -7,6 +7,7 @@ import (
 	"muster/internal/fhir"
 	"muster/internal/search/index"
 	"muster/internal/store"
+	"muster/internal/store/deadline"
 )
 
 // readAsOf returns for each key, in order, the line that was current at a time: the current
@@ -51,11 +52,11 @@ func (s *Store) ReadAsOf(ctx context.Context, keys []store.RowKey, t fhir.Instan
 }
 
 // eachRaw runs a query and calls row with the values of each row in binary format, which are
-// valid during the call only. It returns the first error of row.
+// valid during the call only. It returns the first error of row, or the reason why ctx has ended.
 func eachRaw(ctx context.Context, q querier, query string, row func(values [][]byte) error, args ...any) error {
 	rows, err := q.Query(ctx, query, args...)
 	if err != nil {
-		return err
+		return deadline.Reason(ctx, err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -63,7 +64,7 @@ func eachRaw(ctx context.Context, q querier, query string, row func(values [][]b
 			return err
 		}
 	}
-	return rows.Err()
+	return deadline.Reason(ctx, rows.Err())
 }
 
 // decodeBigint decodes a bigint in binary format: eight bytes, big-endian.
@@ -142,7 +143,7 @@ func (s *Store) Counts(ctx context.Context) (map[fhir.Type]store.Count, error) {
 		err := s.exports.QueryRow(ctx, `SELECT count(*), count(*) FILTER (WHERE visibility = 0) FROM resource
 			WHERE row_key BETWEEN $1 AND $2`, int64(first), int64(last)).Scan(&c.All, &c.Visible)
 		if err != nil {
-			return nil, fmt.Errorf("count resources: %w", explain(err))
+			return nil, fmt.Errorf("count resources: %w", explain(deadline.Reason(ctx, err)))
 		}
 		if c.All > 0 {
 			counts[t] = c

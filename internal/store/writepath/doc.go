@@ -19,7 +19,13 @@
 // A driver writes a chunk in the same steps: find the current rows, call the revisions
 // ([Revise]), decide the outcomes ([Decide]), copy the versions to history that a live job
 // needs ([Horizon]), delete the rows of removed resources, assign row keys ([AssignKeys]),
-// and write rows, documents and index rows ([Table.Rows], [Diff]).
+// and write rows, documents and index rows ([Table.Rows], [Diff], [Table.Differences]).
+//
+// # A cascade
+//
+// [Cascade.Chunk] writes a chunk level by level. It computes what the resources of a level
+// inherit, writes them, and finds what depends on them, on the next levels. If that is a lot, it
+// is marked, and [Cascade.Slice] writes it in later transactions.
 //
 // [Reindexer] rebuilds the index in transactions of the same kind.
 package writepath

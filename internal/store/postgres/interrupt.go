@@ -14,7 +14,7 @@ const interruptWait = 2 * time.Second
 
 // interrupter cancels the statement of a connection when the context of the statement ends, and keeps
 // the connection. The default of pgx closes it. Searches and selections are interrupted often, and
-// a new session costs as much as a search: a process, its settings, and catalogs that are not cached.
+// a new session costs as much as a search: a process, its settings, and catalogues that are not cached.
 type interrupter struct {
 	conn *pgconn.PgConn
 	stop context.CancelFunc // of the cancel request

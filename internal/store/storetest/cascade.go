@@ -34,6 +34,7 @@ func Cascade(t *testing.T, open OpenCascade) {
 	}{
 		{"RandomChangesMatchTheModel", testRandomCascades},
 		{"RandomSlicesMatchTheModel", testRandomSlices},
+		{"DependantsAmongTheChanges", testChangedDependants},
 		{"PendingIsHiddenFromEveryReader", testPending},
 		{"KilledCascadeIsFinishedByOthers", testKilledCascade},
 		{"ApplyAllHidesDependantsAtOnce", testApplyAllCascade},
@@ -480,6 +481,30 @@ func fewerChecks(t *testing.T, n int) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = flag.Set(checks.Name, checks.DefValue) }) // it was valid
+}
+
+// testChangedDependants changes an owner together with some of its dependants. As many of the others
+// as a chunk may write are left, and more: none of them may be forgotten.
+func testChangedDependants(t *testing.T, open OpenCascade) {
+	const few, roles = 3, 8
+	for changed := range roles + 1 {
+		d, w := newCascadeDirectory(t, open, few), newCascadeWorld()
+		put := func(t fhir.Type, id, text string) store.Change {
+			c := putCascade(t, id, text)
+			w.apply(c, text)
+			return c
+		}
+		d.apply(put(fhir.Organization, "o", "state=0"))
+		for n := range roles {
+			d.apply(put(fhir.PractitionerRole, fmt.Sprint("r", n), "state=0 organization=o"))
+		}
+		list := []store.Change{put(fhir.Organization, "o", "state=2")}
+		for n := range changed {
+			list = append(list, put(fhir.PractitionerRole, fmt.Sprint("r", n), "state=0 organization=o changed"))
+		}
+		d.apply(list...)
+		d.want(w)
+	}
 }
 
 // sweepAll sweeps all removals on which nothing depends. The owners of users that the first sweep

@@ -159,6 +159,9 @@ func (c *Cascade) followRelation(ctx context.Context, r store.Relation, ids []st
 		return nil
 	}
 	keys, err := c.Graph.Dependants(ctx, r, ids, max(c.Few, 0)+1)
+	if len(keys) > c.Few {
+		c.many = true // and more of them than were looked up
+	}
 	level := c.Level(r.From)
 	c.dirty[level] = append(c.dirty[level], keys...)
 	return err

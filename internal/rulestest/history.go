@@ -13,6 +13,8 @@ type History struct {
 	changed []map[Name]bool // by step: what has a new version
 	removed []map[Name]bool // by step
 	between []View          // before the last step and after each of its transactions
+	before  World           // before the last step
+	made    [][]Change      // the transactions of the last step
 }
 
 // Steps returns the number of steps.
@@ -22,7 +24,7 @@ func (h *History) Steps() int { return len(h.changed) }
 // resource begins another one.
 func (h *History) Step(changes ...Change) {
 	h.changed, h.removed = append(h.changed, map[Name]bool{}), append(h.removed, map[Name]bool{})
-	h.between = []View{h.View}
+	h.between, h.before, h.made = []View{h.View}, h.World, nil
 	for len(changes) > 0 {
 		names := map[Name]bool{}
 		n := slices.IndexFunc(changes, func(c Change) bool {
@@ -34,7 +36,7 @@ func (h *History) Step(changes ...Change) {
 			n = len(changes)
 		}
 		h.commit(changes[:n])
-		h.between = append(h.between, h.View)
+		h.between, h.made = append(h.between, h.View), append(h.made, changes[:n])
 		changes = changes[n:]
 	}
 }
@@ -42,6 +44,27 @@ func (h *History) Step(changes ...Change) {
 // Between returns what clients may see while the last step is made: the view before it, and that
 // after each of its transactions.
 func (h *History) Between() []View { return h.between }
+
+// Repeated returns what clients may see while the last step is made again, after attempts that ended
+// early. An attempt begins with the first transaction. So what an earlier one has changed further
+// on stays, and what both have changed is as after the last one.
+func (h *History) Repeated() (views []View) {
+	for ends := range 1 << len(h.made) { // the transactions after which attempts ended, the last one first
+		w := h.before
+		for last := len(h.made); last > 0; last-- {
+			if ends&(1<<(last-1)) == 0 {
+				continue
+			}
+			for _, changes := range h.made[:last] {
+				for _, c := range changes {
+					w = w.after(c)
+				}
+			}
+		}
+		views = append(views, w.View())
+	}
+	return views
+}
 
 // commit makes the changes of a transaction. A resource has a new version if its source or its
 // document has changed, or what it is about.

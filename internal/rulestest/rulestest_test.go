@@ -1,6 +1,8 @@
 package rulestest
 
 import (
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -71,6 +73,24 @@ func play(t *testing.T, script string) {
 	}
 	if err := s.Play(func(Step, *History) error { return nil }, nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRepeated checks what clients may see of a load that is killed and repeated: it stores an
+// organisation visible, then hidden together with a practitioner, in a second transaction.
+func TestRepeated(t *testing.T) {
+	organization := func(active bool) Change {
+		return Put(Object{"resourceType": "Organization", "id": "o", "active": active})
+	}
+	h := &History{}
+	h.Step(organization(true), organization(false), Put(Object{"resourceType": "Practitioner", "id": "p"}))
+	seen := map[string]bool{}
+	for _, view := range h.Repeated() {
+		seen[fmt.Sprint(view.Visible())] = true
+	}
+	want := map[string]bool{"[]": true, "[Organization/o]": true, "[Practitioner/p]": true, "[Organization/o Practitioner/p]": true}
+	if !maps.Equal(seen, want) {
+		t.Errorf("clients may see %v, want %v", seen, want)
 	}
 }
 

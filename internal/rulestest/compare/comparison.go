@@ -89,10 +89,12 @@ func (c *Comparison) write(ctx context.Context) error {
 	if err := c.load(ctx, together...); err != nil || len(removals) == 0 {
 		return err
 	}
+	var removed []int
 	for _, n := range removals {
+		removed = append(removed, c.of[n])
 		c.possible[c.of[n]] = c.played[c.of[n]].History.Between()
 	}
-	return c.target.Remove(ctx, removals, func() error { return c.compareInterrupted(ctx) })
+	return c.target.Remove(ctx, removals, c.interrupted(ctx, removed...))
 }
 
 // load loads the documents of the next steps of some sequences.
@@ -107,13 +109,27 @@ func (c *Comparison) load(ctx context.Context, sequences ...int) error {
 	if source.Len() == 0 {
 		return nil
 	}
-	if err := c.target.Load(ctx, source.Bytes(), func() error { return c.compareInterrupted(ctx) }); err != nil {
+	if err := c.target.Load(ctx, source.Bytes(), c.interrupted(ctx, sequences...)); err != nil {
 		return err
 	}
 	for _, n := range sequences {
 		c.possible[n] = []rulestest.View{c.played[n].History.View}
 	}
 	return nil
+}
+
+// interrupted returns the function that a target calls after it has interrupted a write of some
+// sequences. The write is repeated then.
+func (c *Comparison) interrupted(ctx context.Context, sequences ...int) func() error {
+	return func() error {
+		if err := c.compareInterrupted(ctx); err != nil {
+			return err
+		}
+		for _, n := range sequences {
+			c.possible[n] = c.played[n].History.Repeated()
+		}
+		return nil
+	}
 }
 
 // changed returns what a delta since the end of a step holds.

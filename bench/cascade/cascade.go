@@ -53,16 +53,11 @@ func (b *bench) cascade(ctx context.Context) (err error) {
 	if err := b.loadFamily(ctx, f); err != nil {
 		return err
 	}
-	server, err := b.env.Serve("--jobs", "0")
+	server, m, stop, err := b.serve()
 	if err != nil {
 		return err
 	}
-	defer server.Kill()
-	m, err := b.newMeter(server.PID())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, m.close()) }()
+	defer func() { err = errors.Join(err, stop()) }()
 
 	var updates, suppressions, lifts []cost
 	var marked, exports []time.Duration

@@ -45,16 +45,11 @@ func (b *bench) delta(ctx context.Context) (err error) {
 	if err := b.env.LoadFiles(source); err != nil {
 		return err
 	}
-	server, err := b.env.Serve("--jobs", "0")
+	server, m, stop, err := b.serve()
 	if err != nil {
 		return err
 	}
-	defer server.Kill()
-	m, err := b.newMeter(server.PID())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, m.close()) }()
+	defer func() { err = errors.Join(err, stop()) }()
 
 	full, all, since, err := exportOnce(ctx, m, server, "", everything())
 	if err != nil {

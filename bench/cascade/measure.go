@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"muster/internal/testkit"
+
 	_ "github.com/jackc/pgx/v5/stdlib" // registers the driver "pgx"
 )
 
@@ -43,6 +45,21 @@ func (b *bench) newMeter(pids ...int) (*meter, error) {
 	var err error
 	m.sessions, err = sql.Open("pgx", b.env.Database)
 	return m, err
+}
+
+// serve starts a server and returns a meter that includes it. stop ends both.
+func (b *bench) serve() (server *testkit.Server, m *meter, stop func() error, err error) {
+	if server, err = b.env.Serve("--jobs", "0"); err != nil {
+		return nil, nil, nil, err
+	}
+	if m, err = b.newMeter(server.PID()); err != nil {
+		server.Kill()
+		return nil, nil, nil, err
+	}
+	return server, m, func() error {
+		server.Kill()
+		return m.close()
+	}, nil
 }
 
 func (m *meter) close() error {

@@ -76,7 +76,7 @@ func open(t *testing.T, dir, url string, o store.Options) directory {
 func newDirectory(t *testing.T, url string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
-	ctx := auth.With(t.Context(), auth.Principal{ID: "anna"})
+	ctx := auth.With(t.Context(), auth.Principal{ID: "anna", Grants: auth.AllGrants()})
 	registry, err := conformance.Load()
 	must(t, err)
 	s := open(t, dir, url, store.Options{Create: &store.Identity{BaseURL: baseURL, Mode: "authoritative", DefinitionsHash: registry.DefinitionsHash(), Rules: policy.RulesVersion()}})

@@ -306,7 +306,7 @@ func TestDeltaWithoutSuppressed(t *testing.T) {
 				t.Errorf("the manifest does not say so: %s, %v", status.Manifest, err)
 			}
 		}
-		known := auth.With(t.Context(), auth.Principal{ID: "known"})
+		known := auth.With(t.Context(), auth.Principal{ID: "known", Grants: auth.AllGrants()})
 		request, err := b.ParseRequest(known, []byte(kickOff("_type=Practitioner", "_typeFilter=Practitioner?_lastUpdated=ge1900-01-01", "_since=1970-01-01T00:00:00Z")))
 		if err != nil || request.WithoutSuppressed {
 			t.Errorf("a client that is authenticated: %+v, %v", request, err)

@@ -107,7 +107,7 @@ func TestMembershipOfOthers(t *testing.T) {
 		if principal == "" {
 			return ctx
 		}
-		return auth.With(ctx, auth.Principal{ID: principal})
+		return auth.With(ctx, auth.Principal{ID: principal, Grants: auth.AllGrants()})
 	}
 	run := func(ctx context.Context, since *fhir.Instant) store.Job {
 		t.Helper()

@@ -204,7 +204,7 @@ func TestAccess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreign := auth.With(t.Context(), auth.Principal{ID: "another client"})
+	foreign := auth.With(t.Context(), auth.Principal{ID: "another client", Grants: auth.AllGrants()})
 	_, poll := b.Poll(foreign, id)
 	_, open := b.OpenFile(foreign, parts[0].File)
 	_, unknown := b.Poll(t.Context(), "no-such-job")

@@ -32,7 +32,6 @@ type rule struct {
 var levels = [][]rule{
 	{
 		{"internal/fhir", nil, "types of FHIR, without the rest of muster"},
-		{"internal/auth", nil, "a principal is a value in a context"},
 		{"internal/requestid", nil, "an id is a value in a context"},
 		{"internal/failpoint", nil, "every level has failpoints"},
 		{"internal/fhirpath", nil, "expressions over JSON"},
@@ -49,7 +48,7 @@ var levels = [][]rule{
 	},
 	{
 		{"internal/audit", []string{"internal/regularfile"}, "an event is plain text; cmd/muster connects it with the server"},
-		{"internal/client", []string{"internal/auth"}, "a client of the limits is a value in a context"},
+		{"internal/auth", []string{"internal/fhir"}, "a principal is a value in a context"},
 		{"internal/conformance", []string{"internal/fhir", "internal/r4"}, "definitions are data"},
 		{"internal/search/query", []string{"internal/fhir"}, "the syntax of searches, without definitions and databases"},
 		{"internal/part", []string{"internal/damage"}, "the format of a part file"},
@@ -58,11 +57,12 @@ var levels = [][]rule{
 		{"internal/report", []string{"internal/fhir", "internal/humanize"}, "reads resources, not a store"},
 	},
 	{
-		{"internal/share", []string{"internal/client"}, "amounts and turns of anything, by client"},
+		{"internal/client", []string{"internal/auth"}, "a client of the limits is a value in a context"},
 		{"internal/search/index", []string{"internal/fhir", "internal/fhirpath", "internal/conformance"}, "entries follow from definitions"},
 		{"internal/search/bound", []string{"internal/fhir", "internal/conformance", "internal/search/query"}, "names with their definitions, without rules"},
 	},
 	{
+		{"internal/share", []string{"internal/client"}, "amounts and turns of anything, by client"},
 		{"internal/policy", []string{"internal/fhir", "internal/conformance", "internal/search/query", "internal/search/bound", "internal/search/index"}, "rules are about searches and resources, not about tables"},
 		{"internal/search/plan", []string{"internal/fhir", "internal/humanize", "internal/conformance", "internal/search/query", "internal/search/bound", "internal/search/index"}, "a plan does not depend on a dialect of SQL"},
 	},

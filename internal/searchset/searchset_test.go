@@ -166,7 +166,7 @@ func TestTokenBelongsToDirectoryAndClient(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	wantNotFound("another client", auth.With(t.Context(), auth.Principal{ID: "other"}), s.Service)
+	wantNotFound("another client", auth.With(t.Context(), auth.Principal{ID: "other", Grants: auth.AllGrants()}), s.Service)
 	wantNotFound("another directory", t.Context(), newTestService(t).Service)
 	s.now = s.now.Add(s.PageLife - time.Minute)
 	s.follow(next)

@@ -123,7 +123,7 @@ func newMemberTest(t *testing.T, reg *conformance.Registry, s store.Store) *memb
 			t.Error(err)
 		}
 	})
-	known := auth.With(t.Context(), auth.Principal{ID: "known"})
+	known := auth.With(t.Context(), auth.Principal{ID: "known", Grants: auth.AllGrants()})
 	beginning := "1999-12-31T00:00:00Z"
 	states := []string{"Provenance?target:Location.address-city=Balmain", "Practitioner?active=false&family=Zo"}
 	for _, c := range []filterCopy{

@@ -36,6 +36,7 @@ type serveCmd struct {
 	Contact      contact        `placeholder:"CONTACT" help:"How clients reach the operator, for the CapabilityStatement: an e-mail address, a phone number or a URL. Defaults to the base URL."`
 	BehindProxy  bool           `help:"A proxy in front of the server terminates TLS. Required to listen on other addresses than localhost, unless there is a certificate."`
 	TrustedProxy []proxyNetwork `placeholder:"NETWORK" help:"Network or address of the proxies in front of the server, such as 10.0.0.0/24; repeat the option, or separate with commas. X-Forwarded-For of other peers is ignored. Defaults to every peer, whose last entry counts. Requires --behind-proxy."`
+	CORSOrigin   []webOrigin    `name:"cors-origin" placeholder:"ORIGIN" help:"Origin of web pages that may use the API, such as https://console.example.org, or * for every page; repeat the option, or separate with commas. Defaults to none."`
 	NoAuth       bool           `name:"no-auth" help:"Serve every client that can connect, without authentication. Required to listen on other addresses than localhost."`
 
 	Zone         timeZone       `default:"${zone}" help:"Time zone of the times in manifests, and of dates without a zone in filters (${default})."`
@@ -368,7 +369,8 @@ func (c *serveCmd) buildServices(s *runningServer, registry *conformance.Registr
 		Registry: registry, BaseURL: s.base, Version: b.full(), Released: b.committed, Logger: s.log, Now: time.Now,
 		Contact: c.Contact.Contact, Rules: c.serverRules(suppressed),
 		TrackMembership: c.MembershipBytes > 0, PostDownload: compat.PostDownload, StrictAccept: compat.StrictAccept, RequestIDStrict: compat.StrictRequestID,
-		Limits: limits, Observer: s.metrics, BehindProxy: c.BehindProxy, TrustedProxies: c.trustedProxies(), Hosts: c.hosts(s.base),
+		Origins: c.origins(),
+		Limits:  limits, Observer: s.metrics, BehindProxy: c.BehindProxy, TrustedProxies: c.trustedProxies(), Hosts: c.hosts(s.base),
 	}
 	if s.audit != nil {
 		config.Audit = s.audit

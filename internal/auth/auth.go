@@ -21,14 +21,15 @@ type Interaction uint8
 
 // The interactions.
 const (
-	Search Interaction = iota
+	Open Interaction = iota // needs no token
+	Search
 	Read
 	Export // kick-off, poll, download and cancel
 	interactions
 )
 
 // String returns the scope of the guide for the interaction.
-func (i Interaction) String() string { return [...]string{"search", "read", "export"}[i] }
+func (i Interaction) String() string { return [...]string{"", "search", "read", "export"}[i] }
 
 // Grants are the types that a principal may ask for, by interaction. The zero value grants
 // nothing.
@@ -101,7 +102,9 @@ func Of(issuer, client string) Principal {
 type Authenticator interface {
 	// Authenticate returns the principal of a token. The error is an [InvalidToken] if the token
 	// is not accepted (401), and wraps [ErrUnavailable] if that cannot be found out now (503).
-	Authenticate(ctx context.Context, token string) (Principal, error)
+	// Before it verifies a signature or asks an issuer, it calls mayVerify, and returns its error:
+	// the server limits how often a client may cause such work.
+	Authenticate(ctx context.Context, token string, mayVerify func() error) (Principal, error)
 }
 
 // InvalidToken is the error for a token that is not accepted. Its text says why, for the

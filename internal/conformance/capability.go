@@ -19,6 +19,14 @@ type CapabilityOptions struct {
 	Date     fhir.Instant // when the statement changed last: the start of the server
 	Contact  Contact      // of the operator. Defaults to the base URL
 	Rules    ServerRules
+	Access   Access
+}
+
+// Access says who the server lets in. With the zero value, no client is authenticated.
+type Access struct {
+	Tokens   bool   // requests need access tokens
+	TokenURL string // where clients get them; empty if the server does not know
+	CORS     bool   // pages of some other origins may use the API
 }
 
 // Contact is a way to reach someone.
@@ -48,7 +56,7 @@ type ServerRules struct {
 // CapabilityStatement returns the response to GET [base]/metadata as one JSON object (CS-01,
 // CS-03 to CS-08). It is computed from the registry, so that it lists exactly the search
 // parameters, modifiers and includes that the server accepts, without restricted
-// parameters. It has no security service (CS-02) as long as the server checks no tokens. It
+// parameters. It has a security service (CS-02) if the server needs tokens. It
 // does not claim the bulk-data guide, which requires a kick-off with GET (CS-06).
 func CapabilityStatement(reg *Registry, o CapabilityOptions) []byte {
 	if o.Contact == (Contact{}) {
@@ -77,7 +85,7 @@ func CapabilityStatement(reg *Registry, o CapabilityOptions) []byte {
 		Rest: []rest{{
 			Mode:          "server",
 			Documentation: o.Rules.searchText(),
-			Security:      security{Description: "The server does not authenticate clients: it checks no access tokens, and its operator decides which clients can connect."},
+			Security:      o.Access.security(),
 			Operation: []operation{{
 				Name:          "export",
 				Definition:    "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/export",
@@ -102,6 +110,24 @@ func CapabilityStatement(reg *Registry, o CapabilityOptions) []byte {
 		return nil
 	}
 	return text
+}
+
+// security describes how clients are authenticated (CS-02, AU-05).
+func (a Access) security() security {
+	if !a.Tokens {
+		return security{CORS: a.CORS, Description: "The server does not authenticate clients: it checks no access tokens, and its operator decides which clients can connect."}
+	}
+	s := security{CORS: a.CORS, Description: "Requests need an OAuth 2.0 bearer token with the scope of the interaction: search, read or export. " +
+		"A SMART scope such as system/Organization.rs allows some types only. This statement needs no token."}
+	const code, system = "OAuth", "http://terminology.hl7.org/CodeSystem/restful-security-service"
+	s.Service = []codeableConcept{{Coding: []coding{{System: system, Code: code}}, Text: "OAuth 2.0 bearer tokens"}}
+	if a.TokenURL != "" {
+		s.Extension = []extension{{
+			URL:       "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
+			Extension: []extension{{URL: "token", ValueURI: a.TokenURL}},
+		}}
+	}
+	return s
 }
 
 // searchText describes the rules and limits of searches of every type (CS-08).
@@ -230,8 +256,23 @@ type (
 		Telecom []Contact `json:"telecom"`
 	}
 	security struct {
-		CORS        bool   `json:"cors"`
-		Description string `json:"description"`
+		Extension   []extension       `json:"extension,omitempty"`
+		CORS        bool              `json:"cors"`
+		Service     []codeableConcept `json:"service,omitempty"`
+		Description string            `json:"description"`
+	}
+	extension struct {
+		URL       string      `json:"url"`
+		Extension []extension `json:"extension,omitempty"`
+		ValueURI  string      `json:"valueUri,omitempty"`
+	}
+	codeableConcept struct {
+		Coding []coding `json:"coding"`
+		Text   string   `json:"text"`
+	}
+	coding struct {
+		System string `json:"system"`
+		Code   string `json:"code"`
 	}
 	software struct {
 		Name        string `json:"name"`

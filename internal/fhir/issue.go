@@ -14,6 +14,7 @@ const (
 	CodeNotSupported  Code = "not-supported"
 	CodeForbidden     Code = "forbidden"
 	CodeLogin         Code = "login"
+	CodeExpired       Code = "expired"
 	CodeNotFound      Code = "not-found"
 	CodeConflict      Code = "conflict"
 	CodeTooCostly     Code = "too-costly"
@@ -38,6 +39,7 @@ type Reason string
 // The reasons.
 const (
 	TypeNotExportable Reason = "type-not-exportable" // a type outside the seven in an export request (KO-25)
+	ScopeMissing      Reason = "scope-missing"       // the token does not cover a type or an interaction (AU-03)
 )
 
 // Error returns the diagnostics, preceded by the expression if there is one.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"muster/internal/audit"
-	"muster/internal/auth"
 	"muster/internal/export"
 )
 
@@ -41,7 +40,7 @@ func (s *Server) recordAudit(r *http.Request, x *requestState, out *responseReco
 	}
 	e := x.event
 	e.Time, e.RequestID = start, x.id
-	e.Principal, e.Method, e.Path = auth.From(r.Context()).ID, audit.Shorten(r.Method), path
+	e.Principal, e.Method, e.Path = x.principal.ID, audit.Shorten(r.Method), path
 	e.Status, e.Bytes, e.MS = out.status, out.bytes, float64(took.Microseconds())/1000
 	e.Broken = x.cause != nil && out.status < http.StatusBadRequest && out.status != 0
 	if out.status >= http.StatusBadRequest {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"muster/internal/audit"
+	"muster/internal/auth"
 	"muster/internal/damage"
 	"muster/internal/export"
 )
@@ -26,6 +27,7 @@ func (s *Server) binaryRoutes() []route {
 	return []route{{
 		path:         s.basePath + "/Binary/{id}",
 		about:        "download a file of an export",
+		needs:        auth.Export,
 		methods:      methods,
 		interactions: map[string]audit.Interaction{http.MethodGet: audit.Download, http.MethodPost: audit.Download},
 		stream:       true,

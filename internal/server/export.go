@@ -10,6 +10,7 @@ import (
 	"net/url"
 
 	"muster/internal/audit"
+	"muster/internal/auth"
 	"muster/internal/export"
 	"muster/internal/fhir"
 	"muster/internal/share"
@@ -20,6 +21,7 @@ func (s *Server) exportRoutes() []route {
 	return []route{{
 		path:         s.basePath + "/$export",
 		about:        "start a bulk export",
+		needs:        auth.Export,
 		methods:      map[string]handler{http.MethodPost: s.kickOff},
 		interactions: map[string]audit.Interaction{http.MethodPost: audit.KickOff},
 	}}

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"muster/internal/auth"
 	"muster/internal/client"
 
 	"golang.org/x/time/rate"
@@ -104,23 +103,23 @@ func (l Limits) check(r *http.Request) error {
 	return nil
 }
 
-// identify determines the client of a request, for the audit log and the limits. A request whose
-// X-Forwarded-For is not understood counts for the proxy, so that no header evades a limit.
-func (s *Server) identify(r *http.Request, x *requestState) {
+// locate determines the address of the client of a request, for the audit log and the limits. A
+// request whose X-Forwarded-For is not understood counts for the proxy, so that no header evades a
+// limit.
+func (s *Server) locate(r *http.Request, x *requestState) {
 	x.event.Remote = remoteAddress(r)
 	peer, _ := netip.ParseAddr(x.event.Remote)
-	from := peer.Unmap()
-	if s.trusts(from) {
+	x.address = peer.Unmap()
+	if s.trusts(x.address) {
 		forwarded, err := client.Forwarded(r.Header.Values("X-Forwarded-For"), s.isTrustedProxy)
 		switch {
 		case err != nil:
-			s.reportForwarded(from)
+			s.reportForwarded(x.address)
 		case forwarded.IsValid():
-			from = forwarded
-			x.event.Remote = from.String()
+			x.address = forwarded
+			x.event.Remote = forwarded.String()
 		}
 	}
-	x.from = client.Of(auth.From(r.Context()), from)
 }
 
 // fromProxy reports whether a proxy sent the request, whose connection other clients use too.
@@ -285,16 +284,21 @@ func (c *clients) isShut(of client.Client) bool {
 	})
 }
 
-// abandonedCost is for how many requests one counts that the client abandons: the server has begun
-// the work, and with HTTP/2 it costs a client nothing to send many such requests.
-const abandonedCost = 10
+// For how many requests some requests count.
+const (
+	// abandonedCost is the cost of a request that the client abandons: the server has begun the
+	// work, and with HTTP/2 it costs a client nothing to send many such requests.
+	abandonedCost = 10
+	// strangerCost is the cost of a request with a token that is not accepted (TK-14).
+	strangerCost = 10
+)
 
-// abandon counts a request that the client has abandoned.
-func (c *clients) abandon(of client.Client) {
+// charge counts a request, which takeRequest has counted once, for as many as cost says.
+func (c *clients) charge(of client.Client, cost int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, one := range c.entries(of) {
-		one.rate.ReserveN(c.now(), min(abandonedCost-1, one.rate.Burst()))
+		one.rate.ReserveN(c.now(), min(cost-1, one.rate.Burst()))
 	}
 }
 

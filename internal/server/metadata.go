@@ -20,6 +20,7 @@ import (
 func (s *Server) metadataRoutes() []route {
 	compact := conformance.CapabilityStatement(s.Registry, conformance.CapabilityOptions{
 		BaseURL: s.BaseURL, Version: s.Version, Released: s.Released, Date: fhir.InstantOf(s.Now()), Contact: s.Contact, Rules: s.Rules,
+		Access: conformance.Access{Tokens: s.Authenticator != nil, TokenURL: s.TokenURL, CORS: len(s.Origins) > 0},
 	})
 	var pretty bytes.Buffer
 	if json.Indent(&pretty, compact, "", "  ") != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -34,9 +35,12 @@ type requestState struct {
 	id      string // X-Request-ID: the client's, or a generated one
 	refused error  // why the request is rejected before its handler runs, or nil
 	route   string
-	cause   error         // the internal cause of a failure
-	from    client.Client // who the limits count for
-	event   audit.Event   // filled in by the handlers (audit.go)
+	cause   error // the internal cause of a failure
+
+	address   netip.Addr     // of the client; behind a proxy, as the proxy says
+	principal auth.Principal // anonymous until the token is verified
+	from      client.Client  // who the limits count for
+	event     audit.Event    // filled in by the handlers (audit.go)
 }
 
 type requestStateKey struct{}
@@ -49,22 +53,21 @@ func stateOf(r *http.Request) *requestState {
 	return &requestState{}
 }
 
-// middleware handles what all requests have in common: an id (HD-01 to HD-03), no-store
-// (HD-04), a principal, panics, and a line in the log.
+// middleware handles what all requests have in common: an id (HD-01 to HD-03), the headers of
+// security (HD-04), the address of the client, panics, and a line in the log.
 func (s *Server) middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		end := beginRequest(r)
 		start := s.Now()
 		x := s.newRequestState(r)
-		ctx := context.WithValue(requestid.With(r.Context(), x.id), requestStateKey{}, x)
-		r = r.WithContext(auth.With(ctx, auth.Anonymous))
-		s.identify(r, x)
-		r = r.WithContext(client.With(r.Context(), x.from))
+		r = r.WithContext(context.WithValue(requestid.With(r.Context(), x.id), requestStateKey{}, x))
+		s.locate(r, x)
+		r = s.actAs(r, auth.Anonymous)
 		out := &responseRecorder{ResponseWriter: w, control: http.NewResponseController(w), draining: &s.draining}
 		defer out.end()
 		out.extendWriteDeadline()
 		out.Header().Set("X-Request-ID", x.id)
-		out.Header().Set("Cache-Control", "no-store")
+		s.setSecurityHeaders(out.Header(), r)
 		checkFraming(out, x, end)
 		defer func() {
 			problem := recover()
@@ -137,7 +140,7 @@ func (s *Server) answerPanic(out *responseRecorder, r *http.Request, problem any
 func (s *Server) logRequest(r *http.Request, x *requestState, out *responseRecorder, path string, took time.Duration) {
 	attrs := []slog.Attr{
 		slog.String("request_id", x.id),
-		slog.String("principal", auth.From(r.Context()).ID),
+		slog.String("principal", x.principal.ID),
 		slog.String("method", r.Method),
 		slog.String("path", path),
 		slog.String("route", x.route),

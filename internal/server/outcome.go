@@ -39,6 +39,8 @@ const (
 	codingNotSupported
 	versionNotSupported
 	misdirected
+	tokenNotAccepted
+	tokenExpired
 )
 
 // refusal is an error of the HTTP layer.
@@ -83,15 +85,19 @@ var (
 		codingNotSupported:   {http.StatusNotImplemented, fhir.CodeNotSupported},
 		versionNotSupported:  {http.StatusHTTPVersionNotSupported, fhir.CodeNotSupported},
 		misdirected:          {http.StatusMisdirectedRequest, fhir.CodeNotSupported},
+		tokenNotAccepted:     {http.StatusUnauthorized, fhir.CodeLogin},   // AU-04
+		tokenExpired:         {http.StatusUnauthorized, fhir.CodeExpired}, // AU-04
 	}
 	byReason = map[fhir.Reason]int{
 		fhir.TypeNotExportable: http.StatusForbidden, // KO-25
+		fhir.ScopeMissing:      http.StatusForbidden, // AU-03
 	}
 	byCode = map[fhir.Code]int{
 		fhir.CodeInvalid:      http.StatusBadRequest,
 		fhir.CodeNotSupported: http.StatusBadRequest,
 		fhir.CodeTooCostly:    http.StatusBadRequest,
 		fhir.CodeLogin:        http.StatusUnauthorized,
+		fhir.CodeExpired:      http.StatusUnauthorized,
 		fhir.CodeForbidden:    http.StatusForbidden,
 		fhir.CodeNotFound:     http.StatusNotFound,
 		fhir.CodeConflict:     http.StatusConflict,
@@ -257,6 +263,9 @@ func (s *Server) writeOutcome(w http.ResponseWriter, r *http.Request, err error)
 	}
 	if full, ok := errors.AsType[export.NoRoom](err); ok {
 		h.Set("Retry-After", strconv.Itoa(full.RetryAfter))
+	}
+	if issues[0].Reason == fhir.ScopeMissing {
+		h.Set("WWW-Authenticate", s.challenge("insufficient_scope", issues[0].Diagnostics)) // RS-02
 	}
 	for reason, limit := range shared {
 		if errors.Is(err, reason) {

@@ -6,7 +6,7 @@ import (
 	"strconv"
 
 	"muster/internal/audit"
-
+	"muster/internal/auth"
 	"muster/internal/export"
 	"muster/internal/fhir"
 	"muster/internal/share"
@@ -21,6 +21,7 @@ func (s *Server) pollRoutes() []route {
 	return []route{{
 		path:         s.basePath + "/$export-poll-status",
 		about:        "poll the status of an export, or delete it",
+		needs:        auth.Export,
 		methods:      map[string]handler{http.MethodGet: s.poll, http.MethodDelete: s.cancel},
 		interactions: map[string]audit.Interaction{http.MethodGet: audit.Poll, http.MethodDelete: audit.Cancel},
 		before:       beforePoll,

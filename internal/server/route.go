@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"muster/internal/audit"
+	"muster/internal/auth"
 	"muster/internal/share"
 )
 
@@ -29,6 +30,8 @@ type route struct {
 	// interactions names the interaction of each method for the audit log. Defaults to
 	// Other.
 	interactions map[string]audit.Interaction
+	// needs is the interaction that the token of a request must grant. Defaults to Open.
+	needs auth.Interaction
 	// unlimited exempts the route from the limits of clients. It is set for monitoring.
 	unlimited bool
 	// anyHost exempts the route from the check of the host. It is set for health checks, which
@@ -104,12 +107,16 @@ func (s *Server) endpoint(route route) http.Handler {
 			if route.unlimited {
 				return serve(r)
 			}
-			if err := s.checkRate(r); err != nil {
+			if s.isPreflight(r) {
+				return s.answerPreflight(w, r)
+			}
+			r, err := s.identify(r, route.needs)
+			if err != nil {
 				return err
 			}
-			err := s.withMemory(w, r, serve)
+			err = s.withMemory(w, r, serve)
 			if err != nil && errors.Is(r.Context().Err(), context.Canceled) {
-				s.clients.abandon(stateOf(r).from)
+				s.clients.charge(stateOf(r).from, abandonedCost)
 			}
 			return err
 		}); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"muster/internal/audit"
+	"muster/internal/auth"
 	"muster/internal/fhir"
 	"muster/internal/searchset"
 )
@@ -20,7 +21,7 @@ func (s *Server) searchRoutes() []route {
 		routes = append(routes, s.typeRoutes(t)...)
 	}
 	pages := route{
-		path: s.basePath + "/{$}", about: "follow the pages of a search",
+		path: s.basePath + "/{$}", about: "follow the pages of a search", needs: auth.Search,
 		methods:      map[string]handler{http.MethodGet: func(w http.ResponseWriter, r *http.Request) error { return s.page(w, r, 0) }},
 		interactions: map[string]audit.Interaction{http.MethodGet: audit.SearchType},
 	}
@@ -43,9 +44,9 @@ func (s *Server) typeRoutes(t fhir.Type) []route {
 		return methodNotAllowed(r, "GET, HEAD")
 	}
 	return []route{
-		{path: path, about: "search " + t.String(), methods: map[string]handler{http.MethodGet: search},
+		{path: path, about: "search " + t.String(), needs: auth.Search, methods: map[string]handler{http.MethodGet: search},
 			interactions: map[string]audit.Interaction{http.MethodGet: audit.SearchType}},
-		{path: path + "/{id}", about: "read one " + t.String(), methods: map[string]handler{http.MethodGet: read}, fallback: other,
+		{path: path + "/{id}", about: "read one " + t.String(), needs: auth.Read, methods: map[string]handler{http.MethodGet: read}, fallback: other,
 			interactions: map[string]audit.Interaction{http.MethodGet: audit.Read}},
 		s.unsupportedInteraction(path + "/_search"),
 		s.unsupportedInteraction(path + "/_history"),

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"muster/internal/audit"
+	"muster/internal/auth"
 	"muster/internal/conformance"
 	"muster/internal/damage"
 	"muster/internal/export"
@@ -113,6 +114,15 @@ type Config struct {
 
 	// Limits are the limits of requests and clients; see [Limits] for the defaults.
 	Limits Limits
+	// Authenticator verifies the tokens of requests (AU-01). Optional: without it, no client is
+	// authenticated.
+	Authenticator auth.Authenticator
+	// TokenURL is the token endpoint where clients get their tokens, for the CapabilityStatement.
+	// Optional.
+	TokenURL string
+	// Origins are the origins of web pages that may use the API (CORS), such as
+	// https://console.example.org; "*" allows all. Defaults to none.
+	Origins []string
 	// Audit receives an event for each request, after its last byte (AD-01), except for
 	// health checks and scrapes that succeed. Optional.
 	Audit Recorder

@@ -3,7 +3,6 @@ module muster
 go 1.26.8
 
 require (
-	github.com/DeRuina/timberjack v1.4.10
 	github.com/RoaringBitmap/roaring/v2 v2.30.0
 	github.com/alecthomas/kong v1.17.0
 	github.com/gofhir/fhirpath v1.4.0

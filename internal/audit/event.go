@@ -30,6 +30,9 @@ type Event struct {
 	Time        time.Time   `json:"time"` // when the request was received, UTC, milliseconds
 	RequestID   string      `json:"requestId"`
 	Principal   string      `json:"principal"`
+	Client      string      `json:"client,omitempty"` // id of the OAuth client; it is unique with Issuer
+	Issuer      string      `json:"issuer,omitempty"` // of its token
+	Scopes      []string    `json:"scopes,omitempty"` // of its token
 	Remote      string      `json:"remote,omitempty"` // address of the client, without the port
 	Interaction Interaction `json:"interaction"`
 	Method      string      `json:"method"`
@@ -55,6 +58,15 @@ type Event struct {
 	Count    int            `json:"count,omitempty"`
 	Statuses map[string]int `json:"statuses,omitempty"`
 	Routes   map[string]int `json:"routes,omitempty"`
+}
+
+// Entry is a line of the log: an event of a request, or a notice of the log itself, which has a kind
+// and a time only. Lines of older versions have no number.
+type Entry struct {
+	N    int64  `json:"n"`    // number in the chain
+	Prev string `json:"prev"` // hash of the line before
+	Event
+	Log Notice `json:"log"`
 }
 
 // maxText is the maximum length, in bytes, of a client's text in an event.

@@ -1,9 +1,6 @@
 package audit
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,8 +10,6 @@ import (
 	"time"
 
 	"muster/internal/regularfile"
-
-	"github.com/DeRuina/timberjack"
 )
 
 // Options configures a [File]. Zero values select the defaults.
@@ -41,17 +36,21 @@ type File struct {
 	options Options
 	path    string
 
-	mu         sync.Mutex
-	out        rotatingWriter
-	size       int64       // bytes of the file
-	began      time.Time   // time of its first event
-	sweeper    *time.Timer // runs sweep
-	ended      bool        // Close was called
-	torn       bool        // the last line may be truncated
-	lost       int         // events lost since the last successful write
-	lossLogged time.Time   // when the loss was last logged
-	now        func() time.Time
-	expired    func(time.Duration) <-chan time.Time // sends after a time
+	mu             sync.Mutex
+	out            rotatingWriter
+	head           Head        // of the chain
+	size           int64       // bytes of the complete lines of the file
+	torn           bool        // bytes of an incomplete line may follow them
+	cutOff         *Notice     // of what Open has cut off; nil when it is written
+	buffer         []byte      // lines that are written; kept to allocate none for each event
+	began          time.Time   // time of the first event of the file
+	sweeper        *time.Timer // runs sweep
+	ended          bool        // Close was called
+	lost           int         // events lost since the last successful write
+	lossLogged     time.Time   // when the loss was last logged
+	rotationLogged time.Time   // when a rotation that failed was last logged
+	now            func() time.Time
+	expired        func(time.Duration) <-chan time.Time // sends after a time
 
 	refusedMu sync.Mutex // guards the fields below
 	singles   singles
@@ -63,12 +62,18 @@ type File struct {
 // rotatingWriter writes to a file until it is rotated.
 type rotatingWriter interface {
 	io.WriteCloser
+	Truncate(size int64) error
 	Rotate() error
+	Remove(backup) error
 }
 
-// Open opens the log at path. It creates the file if it does not exist, but not its
-// folder.
-func Open(path string, o Options) (*File, error) {
+// Open opens the log at path, and continues its chain. It creates the file if it does not exist, but
+// not its folder. If the last line is not complete, as after a crash, it is cut off, which is logged
+// and recorded in the log itself.
+func Open(path string, o Options) (*File, error) { return openAt(path, o, time.Now) }
+
+// openAt is Open with another clock.
+func openAt(path string, o Options, now func() time.Time) (*File, error) {
 	if o.MegaBytes <= 0 {
 		o.MegaBytes = DefaultMegaBytes
 	}
@@ -81,15 +86,13 @@ func Open(path string, o Options) (*File, error) {
 	if err := checkWritable(path); err != nil {
 		return nil, fmt.Errorf("open audit log: %w: name a writable file with --audit-log, or set --audit-log off", err)
 	}
-	now := time.Now()
-	size, began, err := openedAt(path, now)
-	if err != nil {
+	after := func(d time.Duration, f func()) { time.AfterFunc(d, f) }
+	out := &rotatingFile{path: path, now: now, log: o.Logger}
+	f := &File{options: o, path: path, now: now, expired: time.After, after: after, out: out}
+	if err := f.resume(); err != nil {
 		return nil, fmt.Errorf("open audit log: %w", err)
 	}
-	after := func(d time.Duration, f func()) { time.AfterFunc(d, f) }
-	f := &File{options: o, path: path, now: time.Now, expired: time.After, after: after, torn: true, size: size, began: began, out: &timberjack.Logger{
-		Filename: path, MaxSize: o.MegaBytes, FileMode: 0o600, Compression: "gzip", // the File rotates before that size, and removes files
-	}}
+	out.compress()
 	f.sweeper = time.AfterFunc(sweepInterval, f.sweep)
 	return f, nil
 }
@@ -115,78 +118,104 @@ func (f *File) Record(e Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err == nil {
-		err = f.write(line)
+		err = f.write(line, e.Time)
 	}
 	if err != nil {
 		f.countLoss(err)
-		return
 	}
+}
+
+// write writes an event, after the notices that are due. Without an event, it writes only those.
+func (f *File) write(event []byte, at time.Time) error {
+	if err := f.cut(); err != nil {
+		return err
+	}
+	now := f.now().UTC().Truncate(time.Millisecond)
+	if f.isFull(len(event)+maxLink) || f.isOld(now) {
+		f.rotate(now)
+	}
+	b := batch{head: f.head, lines: f.buffer[:0]}
+	for _, notice := range f.notices() {
+		line, err := encode(noticeEvent{now, notice})
+		if err != nil {
+			return err
+		}
+		b.add(line, now)
+	}
+	if event != nil {
+		b.add(event, at)
+	}
+	f.buffer = b.lines
+	if len(b.lines) == 0 {
+		return nil
+	}
+	if err := f.appendLines(b.lines); err != nil {
+		return err
+	}
+	f.written(b, now)
+	return nil
+}
+
+// notices returns the notices that are due before the next event.
+func (f *File) notices() (due []Notice) {
+	switch {
+	case f.head.Event == 0:
+		due = append(due, Notice{Kind: Begun})
+	case f.size == 0:
+		due = append(due, Notice{Kind: Continued})
+	}
+	if f.cutOff != nil {
+		due = append(due, *f.cutOff)
+	}
+	if f.lost > 0 {
+		due = append(due, Notice{Kind: Lost, Events: f.lost})
+	}
+	return due
+}
+
+// appendLines writes lines, all or none. If the disk is full in the middle of them, the part that was
+// written is cut off, at once or before the next lines.
+func (f *File) appendLines(lines []byte) error {
+	n, err := f.out.Write(lines)
+	if err == nil && n < len(lines) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		f.torn = true
+		_ = f.cut() // an error is that of the next write
+	}
+	return err
+}
+
+// cut cuts off what follows the complete lines.
+func (f *File) cut() error {
+	if !f.torn {
+		return nil
+	}
+	err := f.out.Truncate(f.size)
+	f.torn = err != nil
+	return err
+}
+
+// written notes that lines were written.
+func (f *File) written(b batch, now time.Time) {
+	if f.size == 0 {
+		f.began = now
+	}
+	f.size += int64(len(b.lines))
+	f.head, f.cutOff = b.head, nil
 	if f.lost > 0 {
 		f.options.Logger.Warn("audit log writable again", "file", f.path, "events_lost", f.lost)
 		f.lost, f.lossLogged = 0, time.Time{}
 	}
 }
 
-// encode encodes the event as one line.
-func encode(e Event) ([]byte, error) {
-	var line bytes.Buffer
-	encoder := json.NewEncoder(&line)
-	encoder.SetEscapeHTML(false) // filters stay readable: Practitioner?a=1&b=2
-	err := encoder.Encode(e)
-	return line.Bytes(), err
-}
-
-func (f *File) write(line []byte) error {
-	if f.torn {
-		if err := f.endLine(); err != nil {
-			return err
-		}
+// logHead writes the head of the chain to the server's log. A log that was changed or cut later does
+// not have it any more.
+func (f *File) logHead(why string) {
+	if f.head.Event > 0 {
+		f.options.Logger.Info("audit log head", "file", f.path, "event", f.head.Event, "hash", f.head.Hash, "time", f.head.Time.UTC().Format(time.RFC3339Nano), "reason", why)
 	}
-	if now := f.now(); f.isFull(len(line)) || f.isOld(now) {
-		if err := f.rotate(now); err != nil {
-			return err
-		}
-	}
-	if f.size == 0 {
-		f.began = f.now()
-	}
-	n, err := f.out.Write(line)
-	f.size += int64(n)
-	if err == nil && n < len(line) {
-		err = io.ErrShortWrite
-	}
-	f.torn = err != nil
-	return err
-}
-
-// endLine ends a line that was truncated by a full disk or a crash.
-func (f *File) endLine() error {
-	last, err := lastByte(f.path)
-	if err != nil || last == '\n' {
-		return err
-	}
-	_, err = f.out.Write([]byte{'\n'})
-	return err
-}
-
-// lastByte returns the last byte of the file, or a newline if the file is empty or does
-// not exist.
-func lastByte(path string) (byte, error) {
-	file, err := regularfile.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return '\n', nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil || info.Size() == 0 {
-		return '\n', err
-	}
-	var last [1]byte
-	_, err = file.ReadAt(last[:], info.Size()-1)
-	return last[0], err
 }
 
 // lossLogInterval is the interval between two log lines about lost events.
@@ -198,6 +227,11 @@ func (f *File) countLoss(err error) {
 	if f.options.Lost != nil {
 		f.options.Lost()
 	}
+	f.logUnwritable(err)
+}
+
+// logUnwritable logs that the log cannot be written, at most once a minute.
+func (f *File) logUnwritable(err error) {
 	if now := f.now(); f.lossLogged.IsZero() || now.Sub(f.lossLogged) >= lossLogInterval {
 		f.lossLogged = now
 		f.options.Logger.Error("audit log cannot be written: free space on its disk, or make the file writable", "file", f.path, "events_lost", f.lost, "error", err)
@@ -207,13 +241,22 @@ func (f *File) countLoss(err error) {
 // compressionWait is how long Close waits for the compression of a rotated file.
 const compressionWait = 5 * time.Second
 
-// Close writes the events of refused requests and closes the file. It waits for a few seconds for
-// the compression of a rotated file. One that takes longer ends with the process, and the file stays
-// as it is until the next rotation.
+// Close writes the events of refused requests, logs the head of the chain and closes the file. It
+// waits for a few seconds for the compression of a rotated file. One that takes longer ends with the
+// process, and the file stays as it is until the log is opened again.
 func (f *File) Close() error {
 	f.closeRefused()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.ended {
+		return nil
+	}
+	if f.lost > 0 || f.cutOff != nil { // their notices are still due
+		if err := f.write(nil, time.Time{}); err != nil {
+			f.logUnwritable(err)
+		}
+	}
+	f.logHead("end")
 	f.ended = true
 	f.sweeper.Stop()
 	closed := make(chan error, 1)
@@ -222,7 +265,7 @@ func (f *File) Close() error {
 	case err := <-closed:
 		return err
 	case <-f.expired(compressionWait):
-		f.options.Logger.Warn("the compression of a rotated audit log was given up: the next rotation compresses it", "file", f.path)
+		f.options.Logger.Warn("the compression of a rotated audit log was given up: the next start compresses it", "file", f.path)
 		return nil
 	}
 }

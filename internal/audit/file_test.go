@@ -16,6 +16,9 @@ import (
 
 func open(t *testing.T, o Options) (*File, string) {
 	t.Helper()
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	path := filepath.Join(t.TempDir(), "audit.log")
 	f, err := Open(path, o)
 	if err != nil {
@@ -25,7 +28,8 @@ func open(t *testing.T, o Options) (*File, string) {
 	return f, path
 }
 
-// events reads the log, and counts the lines that are not JSON.
+// events reads the events of requests in the log, without those of the log itself, and counts the
+// lines that are not JSON.
 func events(t *testing.T, path string) (all []Event, bad int) {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -35,12 +39,14 @@ func events(t *testing.T, path string) (all []Event, bad int) {
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		var e Event
+		var e Entry
 		if json.Unmarshal(lines.Bytes(), &e) != nil {
 			bad++
 			continue
 		}
-		all = append(all, e)
+		if e.Log.Kind == "" {
+			all = append(all, e.Event)
+		}
 	}
 	return all, bad
 }
@@ -141,6 +147,10 @@ func (d *fullDisk) Close() error { return nil }
 
 func (d *fullDisk) Rotate() error { return nil }
 
+func (d *fullDisk) Remove(backup) error { return nil }
+
+func (d *fullDisk) Truncate(size int64) error { return os.Truncate(d.path, size) }
+
 func TestFullDisk(t *testing.T) {
 	t.Attr("requirements", "AD-01")
 	var log bytes.Buffer
@@ -173,12 +183,25 @@ func TestFullDisk(t *testing.T) {
 	if len(all) != 2 || all[0].Path != "/before" || all[1].Path != "/after" {
 		t.Errorf("the log holds %+v", all)
 	}
-	if bad == 0 {
-		t.Error("the disk of this test has truncated no line")
+	if bad != 0 {
+		t.Errorf("%d lines are not complete", bad)
+	}
+	if r := verify(t, path, ""); r.Lost != 6 || r.Events != 4 { // begun, two requests, lost
+		t.Errorf("the verification reports %+v", r)
 	}
 	if !strings.Contains(log.String(), "events_lost=6") {
 		t.Errorf("the log does not say that the audit log is writable again:\n%s", log.String())
 	}
+}
+
+// verify verifies a log that is as muster has written it.
+func verify(t *testing.T, path, noted string) Report {
+	t.Helper()
+	r, err := Verify(t.Context(), path, noted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 func TestOpenWithoutFolder(t *testing.T) {

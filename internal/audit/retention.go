@@ -1,17 +1,13 @@
 package audit
 
 import (
-	"bufio"
-	"encoding/json"
+	"cmp"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-
-	"muster/internal/regularfile"
 )
 
 // sweepInterval is how often rotated files that are too old are removed while no event is written.
@@ -20,13 +16,15 @@ const sweepInterval = time.Hour
 // backupTime is the form of the time in the name of a rotated file, in UTC.
 const backupTime = "2006-01-02T15-04-05.000"
 
-// backup is a rotated file. It has two names while it is compressed.
+// backup is a rotated file. It has two forms while it is compressed.
 type backup struct {
 	at    time.Time // when it was rotated, which is after its last event
-	names []string
+	name  string    // of the plain form
+	plain bool      // the plain form exists
 }
 
-// sweep removes what is too old, also if no event is written for a long time.
+// sweep removes what is too old, also if no event is written for a long time, and logs the head of
+// the chain.
 func (f *File) sweep() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -36,11 +34,10 @@ func (f *File) sweep() {
 	f.sweeper.Reset(sweepInterval)
 	now := f.now()
 	if f.isOld(now) {
-		if err := f.rotate(now); err != nil {
-			f.options.Logger.Error("audit log cannot be rotated", "file", f.path, "error", err)
-		}
+		f.rotate(now)
 		return
 	}
+	f.logHead("hourly")
 	f.prune(now)
 }
 
@@ -56,31 +53,31 @@ func (f *File) isOld(now time.Time) bool {
 	return f.options.Retention > 0 && f.size > 0 && now.Sub(f.began) >= f.options.Retention/time.Duration(f.options.Backups)
 }
 
-// rotate begins a new file.
-func (f *File) rotate(now time.Time) error {
+// rotate begins a new file. If that fails, the log stays in the old one, so that no event is lost.
+func (f *File) rotate(now time.Time) {
 	if err := f.out.Rotate(); err != nil {
-		return err
+		if f.rotationLogged.IsZero() || now.Sub(f.rotationLogged) >= lossLogInterval {
+			f.rotationLogged = now
+			f.options.Logger.Error("audit log cannot be rotated: it grows further", "file", f.path, "error", err)
+		}
+		return
 	}
-	f.size, f.torn = 0, false
+	f.logHead("rotation")
+	f.size, f.rotationLogged = 0, time.Time{}
 	f.prune(now)
-	return nil
 }
 
 // prune removes the rotated files whose events are all older than the retention, and the oldest
 // ones beyond the number to keep. It reports it if those are younger than the retention.
 func (f *File) prune(now time.Time) {
-	all, err := f.backups()
+	all, err := backupsOf(f.path)
 	early := 0
 	for n, b := range all {
 		expired := f.options.Retention > 0 && now.Sub(b.at) >= f.options.Retention
 		if surplus := len(all)-n > f.options.Backups; !expired && !surplus {
 			break
 		}
-		for _, name := range b.names {
-			if removed := os.Remove(filepath.Join(filepath.Dir(f.path), name)); !errors.Is(removed, fs.ErrNotExist) {
-				err = errors.Join(err, removed)
-			}
-		}
+		err = errors.Join(err, f.out.Remove(b))
 		if !expired && f.options.Retention > 0 {
 			early++
 		}
@@ -98,9 +95,9 @@ func (f *File) prune(now time.Time) {
 		"file", f.path, "files_removed", early)
 }
 
-// backups returns the rotated files, oldest first.
-func (f *File) backups() ([]backup, error) {
-	folder, base := filepath.Split(f.path)
+// backupsOf returns the rotated files of the log at path, in the order of the times in their names.
+func backupsOf(path string) ([]backup, error) {
+	folder, base := filepath.Split(path)
 	extension := filepath.Ext(base)
 	entries, err := os.ReadDir(filepath.Clean(folder + "."))
 	if err != nil {
@@ -108,7 +105,7 @@ func (f *File) backups() ([]backup, error) {
 	}
 	byName := map[string]*backup{}
 	for _, entry := range entries {
-		name := strings.TrimSuffix(entry.Name(), ".gz")
+		name, compressed := strings.CutSuffix(entry.Name(), compressedExtension)
 		rest, ours := strings.CutPrefix(name, strings.TrimSuffix(base, extension)+"-")
 		if !ours || !strings.HasSuffix(rest, extension) || len(rest) < len(backupTime) {
 			continue
@@ -118,40 +115,14 @@ func (f *File) backups() ([]backup, error) {
 			continue // a file of the operator, or of another server
 		}
 		if byName[name] == nil {
-			byName[name] = &backup{at: at}
+			byName[name] = &backup{at: at, name: name}
 		}
-		byName[name].names = append(byName[name].names, entry.Name())
+		byName[name].plain = byName[name].plain || !compressed
 	}
 	var all []backup
 	for _, b := range byName {
 		all = append(all, *b)
 	}
-	slices.SortFunc(all, func(a, b backup) int {
-		if order := a.at.Compare(b.at); order != 0 {
-			return order
-		}
-		return strings.Compare(a.names[0], b.names[0])
-	})
+	slices.SortFunc(all, func(a, b backup) int { return cmp.Or(a.at.Compare(b.at), strings.Compare(a.name, b.name)) })
 	return all, nil
-}
-
-// openedAt reads the size of the file and the time of its first event, or now if there is none.
-func openedAt(path string, now time.Time) (size int64, began time.Time, err error) {
-	file, err := regularfile.Open(path)
-	if err != nil {
-		return 0, now, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return 0, now, err
-	}
-	line, _ := bufio.NewReaderSize(file, 256<<10).ReadSlice('\n')
-	var first struct {
-		Time time.Time `json:"time"`
-	}
-	if json.Unmarshal(line, &first) != nil || first.Time.IsZero() {
-		return info.Size(), now, nil
-	}
-	return info.Size(), first.Time, nil
 }

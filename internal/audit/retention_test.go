@@ -15,7 +15,7 @@ import (
 func openAged(t *testing.T, o Options, days ...int) (f *File, log *bytes.Buffer, left func() []string) {
 	t.Helper()
 	log = &bytes.Buffer{}
-	o.Logger = slog.New(slog.NewTextHandler(log, nil))
+	o.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	f, path := open(t, o)
 	now := time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
 	f.now = func() time.Time { return now }
@@ -26,7 +26,7 @@ func openAged(t *testing.T, o Options, days ...int) (f *File, log *bytes.Buffer,
 		}
 	}
 	return f, log, func() (ages []string) {
-		all, err := f.backups()
+		all, err := backupsOf(f.path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,18 +86,17 @@ func TestQuietLogIsRotated(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.log")
 	now := time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
 	openAt := func() *File {
-		f, err := Open(path, Options{Backups: 3, Retention: 30 * day, RemovedEarly: func(int) { t.Error("a young file was removed") }})
+		f, err := openAt(path, Options{Backups: 3, Retention: 30 * day, Logger: slog.New(slog.DiscardHandler), RemovedEarly: func(int) { t.Error("a young file was removed") }}, func() time.Time { return now })
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.now = func() time.Time { return now }
 		return f
 	}
 	rotated := 0
 	for range 12 { // each of them a restart of the server, two days later
 		f := openAt()
 		f.Record(Event{Time: now, Path: "/x"})
-		all, err := f.backups()
+		all, err := backupsOf(f.path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +113,7 @@ func TestQuietLogIsRotated(t *testing.T) {
 	defer f.Close()
 	now = now.Add(10 * day)
 	f.sweep() // also without an event
-	if all, err := f.backups(); err != nil || len(all) != 3 {
+	if all, err := backupsOf(f.path); err != nil || len(all) != 3 {
 		t.Errorf("after a time without events: %d rotated files, %v", len(all), err)
 	}
 }

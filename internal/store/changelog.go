@@ -4,12 +4,13 @@ import (
 	"context"
 
 	"muster/internal/fhir"
+	"muster/internal/search/index"
 )
 
-// What says what a write did to a resource, as a set of flags.
-type What uint8
+// What says what a write did to a resource, and the state of the new version, as a set of flags.
+type What uint16
 
-// The flags. A change of the state that clients see is one or two of the four in the middle. A
+// The flags of what was done. A change of the state that clients see is one or two of the four in the middle. A
 // write that keeps the state is WasUpdated. If one commit writes a resource twice, once for its own
 // change and once for what it inherits, it has the flags of both.
 const (
@@ -22,7 +23,29 @@ const (
 	WasRemoved
 )
 
-// WhatNames are the names of the flags, the lowest first.
+// The flags of the state of the new version: by its own document, and by what it inherits. Both are
+// logged, since the flags of two writes in one commit are added: what they say together must not
+// take an own state for an inherited one.
+const (
+	OwnInactive What = 1 << (7 + iota)
+	OwnSuppressed
+	InheritedInactive
+	InheritedSuppressed
+)
+
+// Inherited returns the flags of the state that the version has certainly from others alone: it
+// inherited them, and its own document did not say them.
+func (w What) Inherited() (state index.Visibility) {
+	if w&InheritedInactive != 0 && w&(OwnInactive|WasReactivated) == 0 {
+		state |= index.Inactive
+	}
+	if w&InheritedSuppressed != 0 && w&(OwnSuppressed|WasLifted) == 0 {
+		state |= index.Suppressed
+	}
+	return state
+}
+
+// WhatNames are the names of the flags of what was done, the lowest first.
 var WhatNames = []string{"created", "updated", "suppressed", "lifted", "deactivated", "reactivated", "removed"}
 
 // Logged is an entry of the change log. Its resource may have been removed since.
@@ -44,9 +67,16 @@ type Version struct {
 // another server.
 type Recalled struct {
 	Current bool // the current version has this number and lastUpdated
-	// What is what the present resource of that id did at the lastUpdated of the version, as the
-	// change log says; 0 if it did nothing, or its entry is deleted.
+	// What is what the resource of that id, or a removed one, did at the lastUpdated of the
+	// version, as the change log says; 0 if it did nothing, or its entry is deleted.
 	What What
+}
+
+// Add adds what is known of a resource with the id of the version: whether the version is its current one,
+// and what it did then. A removal writes no version.
+func (r *Recalled) Add(current bool, what What) {
+	r.Current = r.Current || current
+	r.What |= what &^ WasRemoved
 }
 
 // ChangeLog is the change log of a directory, which each write appends to. It is safe for use by several goroutines.

@@ -28,10 +28,13 @@ func (s *Store) EachChange(ctx context.Context, after fhir.Instant, yield func(s
 	return nil
 }
 
-const recall = `SELECT k.n, r.version = k.version AND r.last_updated = k.at,
+// recall looks up the versions of resources, and those of removed ones of the same ids.
+const recall = `WITH k AS (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS k (type, id, version, at, n))
+	SELECT k.n, r.version = k.version AND r.last_updated = k.at,
 	coalesce((SELECT bit_or(c.what) FROM change AS c WHERE c.committed = k.at AND c.row_key = r.row_key), 0)
-	FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS k (type, id, version, at, n)
-	JOIN resource AS r ON r.type = k.type AND r.id = k.id`
+	FROM k JOIN resource AS r ON r.type = k.type AND r.id = k.id
+	UNION ALL SELECT k.n, false, c.what
+	FROM k JOIN tombstone AS t ON t.type = k.type AND t.id = k.id JOIN change AS c ON c.committed = k.at AND c.row_key = t.row_key`
 
 // Recall implements store.ChangeLog.
 func (s *Store) Recall(ctx context.Context, versions []store.Version) ([]store.Recalled, error) {
@@ -42,7 +45,7 @@ func (s *Store) Recall(ctx context.Context, versions []store.Version) ([]store.R
 		numbers, times = append(numbers, v.Number), append(times, int64(v.LastUpdated))
 	}
 	err := eachRaw(ctx, s.exports, recall, func(values [][]byte) error {
-		found[decodeBigint(values[0])-1] = store.Recalled{Current: decodeBigint(values[1]) != 0, What: store.What(decodeBigint(values[2]))}
+		found[decodeBigint(values[0])-1].Add(decodeBigint(values[1]) != 0, store.What(decodeBigint(values[2])))
 		return nil
 	}, types, ids, numbers, times)
 	if err != nil {

@@ -39,9 +39,13 @@ func (s *Store) EachChange(ctx context.Context, after fhir.Instant, yield func(s
 	}
 }
 
+// recall looks up the versions of resources, and those of removed ones of the same ids.
 const recall = `SELECT j.key, r.version = j.value->>2 AND r.last_updated = j.value->>3, coalesce(c.what, 0)
-	FROM json_each(?) AS j CROSS JOIN resource AS r INDEXED BY resource_id ON r.type = j.value->>0 AND r.id = j.value->>1
-	LEFT JOIN change AS c ON c.committed = j.value->>3 AND c.row_key = r.row_key`
+	FROM json_each(?1) AS j CROSS JOIN resource AS r INDEXED BY resource_id ON r.type = j.value->>0 AND r.id = j.value->>1
+	LEFT JOIN change AS c ON c.committed = j.value->>3 AND c.row_key = r.row_key
+	UNION ALL SELECT j.key, 0, c.what
+	FROM json_each(?1) AS j CROSS JOIN tombstone AS t ON t.type = j.value->>0 AND t.id = j.value->>1
+	CROSS JOIN change AS c ON c.committed = j.value->>3 AND c.row_key = t.row_key`
 
 // Recall implements store.ChangeLog.
 func (s *Store) Recall(ctx context.Context, versions []store.Version) ([]store.Recalled, error) {
@@ -56,7 +60,7 @@ func (s *Store) Recall(ctx context.Context, versions []store.Version) ([]store.R
 		if err := rows.Scan(&n, &r.Current, &r.What); err != nil {
 			return err
 		}
-		found[n] = r
+		found[n].Add(r.Current, r.What)
 		return nil
 	}, recall, asJSON(list))
 	if err != nil {

@@ -67,7 +67,7 @@ func testChangeLog(t *testing.T, open OpenStore) {
 }
 
 // testRecall checks what a directory knows about versions: by the change log, and of the current
-// version also without it.
+// version also without it. It also knows the versions of what was removed.
 func testRecall(t *testing.T, open OpenStore) {
 	d := newDirectory(t, open)
 	kept := fhir.Instant(1_000)
@@ -90,8 +90,9 @@ func testRecall(t *testing.T, open OpenStore) {
 	otherType.Type = fhir.Location
 	otherNumber.Number++
 	versions := []store.Version{otherTime, first, second, keptVersion, otherID, otherType, otherNumber}
+	const suppressed = store.WasSuppressed | store.OwnSuppressed
 	want := []store.Recalled{
-		{}, {What: store.WasCreated}, {Current: true, What: store.WasSuppressed}, {Current: true}, {}, {}, {What: store.WasSuppressed},
+		{}, {What: store.WasCreated}, {Current: true, What: suppressed}, {Current: true}, {}, {}, {What: suppressed},
 	}
 	recall := func(want []store.Recalled) {
 		t.Helper()
@@ -102,8 +103,13 @@ func testRecall(t *testing.T, open OpenStore) {
 		}
 	}
 	recall(want)
+	d.apply(remove(fhir.Endpoint, "a"))
+	want[2].Current = false
+	recall(want)
+	d.apply(put(fhir.Endpoint, "a", "three"))
+	recall(want)
 	d.must(sweepLog(d, second.LastUpdated+1))
-	recall([]store.Recalled{{}, {}, {Current: true}, {Current: true}, {}, {}, {}})
+	recall([]store.Recalled{{}, {}, {}, {Current: true}, {}, {}, {}})
 	versions = nil
 	recall([]store.Recalled{})
 }

@@ -21,31 +21,52 @@ func Logged(items []Item) (entries []store.Logged) {
 }
 
 // whatHappened returns what the outcome of an item did, 0 for nothing.
-func whatHappened(it *Item) (what store.What) {
+func whatHappened(it *Item) store.What {
 	switch it.Outcome {
 	case store.Created:
-		return store.WasCreated
+		return store.WasCreated | stateOf(it)
 	case store.Removed:
 		return store.WasRemoved
 	case store.Updated:
+		return cmp.Or(stateChange(it), store.WasUpdated) | stateOf(it)
 	default:
 		return 0
 	}
-	for _, state := range []struct {
-		flag         index.Visibility
-		begins, ends store.What
-	}{
-		{index.Suppressed, store.WasSuppressed, store.WasLifted},
-		{index.Inactive, store.WasDeactivated, store.WasReactivated},
-	} {
-		switch before, after := it.Before&state.flag, it.State()&state.flag; {
+}
+
+// logged are the flags of the change log for the flags of a state.
+var logged = []struct {
+	flag                         index.Visibility
+	begins, ends, own, inherited store.What
+}{
+	{index.Suppressed, store.WasSuppressed, store.WasLifted, store.OwnSuppressed, store.InheritedSuppressed},
+	{index.Inactive, store.WasDeactivated, store.WasReactivated, store.OwnInactive, store.InheritedInactive},
+}
+
+// stateChange returns how the state of an updated item changes, 0 if it stays.
+func stateChange(it *Item) (what store.What) {
+	for _, l := range logged {
+		switch before, after := it.Before&l.flag, it.State()&l.flag; {
 		case after > before:
-			what |= state.begins
+			what |= l.begins
 		case after < before:
-			what |= state.ends
+			what |= l.ends
 		}
 	}
-	return cmp.Or(what, store.WasUpdated)
+	return what
+}
+
+// stateOf returns the state of the new version of an item.
+func stateOf(it *Item) (what store.What) {
+	for _, l := range logged {
+		if it.Visibility&l.flag != 0 {
+			what |= l.own
+		}
+		if it.Inherited&l.flag != 0 {
+			what |= l.inherited
+		}
+	}
+	return what
 }
 
 // The statements of a sweep of the change log. Their arguments are a time and a number.

@@ -62,8 +62,9 @@ type held struct {
 	accepted int  // its index in batch.accepted
 	refuses  bool // it is refused
 	served   *servedVersion
-	what     store.What // what its resource did in this directory when the version was written
-	hash     [16]byte
+	// inherited are the flags that the version, as this directory wrote it, had from others alone.
+	inherited index.Visibility
+	hash      [16]byte
 }
 
 // hold replaces the changes of versions that a directory has served by revisions, which compare them
@@ -92,7 +93,7 @@ func (l *loader) hold(ctx context.Context, b *batch) ([]*held, error) {
 			continue // its source may have versions too
 		}
 		c := &b.changes[of.change]
-		h := &held{accepted: n, served: of.served, what: known.What, hash: c.SourceHash, refused: refused{
+		h := &held{accepted: n, served: of.served, inherited: known.What.Inherited(), hash: c.SourceHash, refused: refused{
 			change: of.change, order: of.change,
 			Rejected: Rejected{File: of.file, Line: of.line, Type: of.t.String(), ID: of.id, Reason: servedReason(here), Kind: MaybeInherited},
 		}}
@@ -115,8 +116,8 @@ func servedReason(here bool) string {
 //
 //   - The current version, if the resource inherits nothing: the state is its own, and it is put.
 //   - The current version as it was served: nothing changes.
-//   - Any other version is refused. It hides the stored one only by flags of which it is not known
-//     that the refused version showed them when this directory served it.
+//   - Any other version is refused. It hides the stored one, except by flags of which it is known
+//     that the version had them from others alone when this directory wrote it.
 func (h *hider) reviseServed(r *held, put store.Change) func(store.Current, *store.Change) (bool, error) {
 	return func(current store.Current, c *store.Change) (bool, error) {
 		r.refuses, r.Stored = false, ""
@@ -131,7 +132,7 @@ func (h *hider) reviseServed(r *held, put store.Change) func(store.Current, *sto
 			}
 		}
 		r.refuses = true
-		r.hiddenBy = r.served.state &^ shownBy(r.what) &^ current.Visibility
+		r.hiddenBy = r.served.state &^ r.inherited &^ current.Visibility
 		return h.hideOlder(&r.refused, current, c)
 	}
 }
@@ -144,17 +145,6 @@ func (h *hider) isServed(line []byte, hash [16]byte) (bool, error) {
 	}
 	dropVersion(v)
 	return h.hasher.hash(v) == hash, nil
-}
-
-// shownBy returns the flags that a version shows certainly, by what it did.
-func shownBy(what store.What) (state index.Visibility) {
-	if what&store.WasSuppressed != 0 {
-		state |= index.Suppressed
-	}
-	if what&store.WasDeactivated != 0 {
-		state |= index.Inactive
-	}
-	return state
 }
 
 // settle moves the held resources that were refused from the accepted ones to the refused ones.

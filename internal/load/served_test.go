@@ -11,6 +11,7 @@ import (
 	"muster/internal/load"
 	"muster/internal/policy"
 	"muster/internal/search/index"
+	"muster/internal/store"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -106,6 +107,9 @@ func TestServedVersions(t *testing.T) {
 	}
 	role := func(p *directory) index.Visibility { return p.row(fhir.PractitionerRole, "r").Visibility }
 	lift := func(p *directory) { p.load(visible(fhir.Organization, "o", "")) }
+	changed := func() string {
+		return strings.Replace(strings.Split(graph(""), "\n")[1], `"value":"1"`, `"value":"2"`, 1)
+	}
 	own := strings.NewReplacer(`"active":true`, `"active":false`)
 	derived := func(id string) string {
 		return `,"identifier":[{"system":"` + policy.LocalSystem + `","value":"` + load.LocalIdentifier(fhir.PractitionerRole, id) + `"}]`
@@ -120,12 +124,32 @@ func TestServedVersions(t *testing.T) {
 		state  index.Visibility // of the role afterwards
 	}{
 		"an older version of this directory": {func(p *directory, _, after string) string { lift(p); return after }, here, load.StillServed, 0},
-		"one that may have been suppressed before": {func(p *directory, _, _ string) string {
-			p.load(strings.Replace(strings.Split(graph(""), "\n")[1], `"value":"1"`, `"value":"2"`, 1))
+		"one that was changed while it inherited": {func(p *directory, _, _ string) string {
+			p.load(changed())
 			line := p.line(fhir.PractitionerRole, "r")
 			lift(p)
 			return line
+		}, here, load.StillServed, 0},
+		"one that was suppressed itself, too": {func(p *directory, _, _ string) string {
+			p.load(strings.Replace(changed(), `"active"`, suppression+`,"active"`, 1))
+			line := p.line(fhir.PractitionerRole, "r")
+			lift(p)
+			p.load(changed())
+			return line
 		}, here, load.NowHidden, index.Suppressed},
+		"one that was suppressed itself": {func(p *directory, _, _ string) string {
+			lift(p)
+			p.load(strings.Replace(changed(), `"active"`, suppression+`,"active"`, 1))
+			line := p.line(fhir.PractitionerRole, "r")
+			p.load(changed())
+			return line
+		}, here, load.NowHidden, index.Suppressed},
+		"one from before the resource was removed": {func(p *directory, _, after string) string {
+			lift(p)
+			p.remove(fhir.PractitionerRole, "r")
+			p.load(changed())
+			return after
+		}, here, load.StillServed, 0},
 		"changed, with the inherited state": {func(_ *directory, _, after string) string { return strings.Replace(after, `"1"}]`, `"2"}]`, 1) }, here, load.AlreadyHidden, index.Suppressed},
 		"changed to a state of its own": {func(p *directory, _, _ string) string {
 			lift(p)
@@ -162,6 +186,53 @@ func TestServedVersions(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestWrittenWhileInherited checks that versions that were created or changed while they inherited a
+// state can be loaded when they do not inherit it any more: they hide nothing. A line of a resource
+// that was removed does not create it again.
+func TestWrittenWhileInherited(t *testing.T) {
+	const owned = `,"managingOrganization":{"reference":"Organization/o"},"identifier":[{"system":"` + policy.LocalSystem + `","value":"1"}]`
+	for name, state := range map[string]string{"suppressed": "," + suppression, "inactive": `,"active":false`} {
+		t.Run(name, func(t *testing.T) {
+			both(t, func(t *testing.T, p *directory) {
+				organization := func(more string) {
+					p.load(strings.Replace(visible(fhir.Organization, "o", more), `,"active":true`, "", 1))
+				}
+				organization("")
+				p.load(visible(fhir.Location, "changed", owned) + "\n" + visible(fhir.Location, "removed", owned))
+				organization(state)
+				p.load(visible(fhir.Location, "changed", owned+`,"description":"x"`) + "\n" + visible(fhir.Location, "created", owned))
+				var delta, want []string
+				for _, id := range []string{"changed", "created", "removed"} {
+					delta = append(delta, p.line(fhir.Location, id))
+				}
+				organization("")
+				p.remove(fhir.Location, "removed")
+				for _, id := range []string{"changed", "created"} {
+					want = append(want, p.line(fhir.Location, id))
+				}
+				s, refused, _ := p.load(strings.Join(delta, "\n"))
+				if s.RefusedTotal() != 3 || len(refused) != 3 || refused[0].Stored != load.StillServed || refused[1].Stored != load.StillServed || refused[2].Stored != "" {
+					t.Errorf("summary %+v, refused %+v; want 3 refused, of which 2 are still served", s, refused)
+				}
+				if rows, err := p.store.Lookup(t.Context(), fhir.Location, []string{"removed"}); err != nil || len(rows) > 0 {
+					t.Errorf("the removed Location has the rows %+v, %v", rows, err)
+				}
+				if diff := cmp.Diff(want, []string{p.line(fhir.Location, "changed"), p.line(fhir.Location, "created")}); diff != "" {
+					t.Errorf("after the load (-want +got)\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// remove removes a resource.
+func (p *directory) remove(t fhir.Type, id string) {
+	p.Helper()
+	if _, err := p.store.Apply(p.Context(), []store.Change{{Type: t, ID: id, Remove: true}}); err != nil {
+		p.Fatal(err)
 	}
 }
 

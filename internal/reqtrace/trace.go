@@ -44,6 +44,8 @@ var areas = []struct{ prefix, title string }{
 	{"RM", "Removal list"}, {"SR", "Search"}, {"ST", "Stripped elements"}, {"TR", "Includes and chains"},
 	{"PG", "Paging"}, {"RD", "Read"}, {"AU", "Authorisation"}, {"SE", "Transport security"}, {"AD", "Audit"},
 	{"ER", "Errors"}, {"HD", "Headers"}, {"FM", "Formats"}, {"CS", "CapabilityStatement"}, {"OB", "Obligations"},
+	{"DI", "SMART discovery"}, {"RG", "Clients and keys"}, {"JW", "Client assertions"}, {"TK", "Token endpoint"},
+	{"SC", "SMART scopes"}, {"RS", "Access tokens"},
 }
 
 // Page returns the text of docs/conformance.md for the tree below root. It returns an error if
@@ -83,7 +85,7 @@ func Page(root string) ([]byte, error) {
 
 	var page bytes.Buffer
 	page.WriteString("# Conformance\n\nGenerated from the ids that tests name; do not edit. To update, run\n`go test ./internal/reqtrace -update`.\n" +
-		"The requirements are those of the Health Connect Australia Provider Directory guide, paraphrased.\n\n" +
+		"The requirements are those of the Health Connect Australia Provider Directory guide and of SMART\nBackend Services, paraphrased.\n\n" +
 		"| area | proven | decided otherwise | open |\n| --- | --- | --- | --- |\n")
 	var body bytes.Buffer
 	for _, area := range areas {

@@ -25,6 +25,7 @@ targets=(
   "internal/load FuzzGzip"
   "internal/load FuzzFindCandidates"
   "internal/strictjson FuzzValidate"
+  "internal/auth/scope FuzzScopes"
   "internal/part FuzzIndex"
 )
 

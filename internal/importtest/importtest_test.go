@@ -57,6 +57,7 @@ var levels = [][]rule{
 		{"internal/report", []string{"internal/fhir", "internal/humanize"}, "reads resources, not a store"},
 	},
 	{
+		{"internal/auth/scope", []string{"internal/auth", "internal/fhir", "internal/humanize"}, "the meaning of scopes, without tokens"},
 		{"internal/client", []string{"internal/auth"}, "a client of the limits is a value in a context"},
 		{"internal/search/index", []string{"internal/fhir", "internal/fhirpath", "internal/conformance"}, "entries follow from definitions"},
 		{"internal/search/bound", []string{"internal/fhir", "internal/conformance", "internal/search/query"}, "names with their definitions, without rules"},

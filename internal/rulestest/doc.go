@@ -16,6 +16,7 @@
 //   - The document that is served shows what a resource has inherited (document.go).
 //   - A client finds visible resources. A Provenance is visible if all that it is about is (view.go).
 //   - A delta holds what has a new version, and the names of what was removed (history.go).
+//   - A line that was served can be loaded again (reload.go).
 //   - A client that follows deltas has what a full export holds (copy.go).
 //
 // # Tests

@@ -10,19 +10,24 @@ func withInherited(own Object, i inheritance) Object {
 	}
 	shown := clone(own)
 	if i.Inactive {
-		switch text(own["resourceType"]) {
-		case "Location":
-			shown["status"] = "inactive"
-		case "Endpoint":
-			shown["status"] = "off"
-		default:
-			shown["active"] = false
-		}
+		shown[stateElement(own)] = inactiveValue(text(own["resourceType"]))
 	}
 	for _, initiator := range i.initiators {
 		addInitiator(shown, initiator)
 	}
 	return shown
+}
+
+// inactiveValue returns the value of the active or status of a resource that inherits that it is
+// inactive.
+func inactiveValue(typ string) any {
+	switch typ {
+	case "Location":
+		return "inactive"
+	case "Endpoint":
+		return "off"
+	}
+	return false
 }
 
 // addInitiator suppresses a document for an initiator. A suppression that it has stays.

@@ -49,7 +49,7 @@ func (g *Generator) Next(w World) Step {
 	var all Step
 	for range 2 + g.Random.IntN(4) {
 		s := g.single(w)
-		if s.Changes[0].Document == nil {
+		if s.Changes[0].Document == nil { // a removal or a reload
 			continue
 		}
 		w = w.after(s.Changes[0])
@@ -65,11 +65,13 @@ func (g *Generator) Next(w World) Step {
 	return all
 }
 
-// operation changes the own document of a resource. It returns false if it does not fit.
+// operation is a kind of step.
 type operation struct {
 	name   string
 	weight int
-	edit   func(g *Generator, w World, n Name, document Object) bool
+	// edit changes the own document of a resource. It returns false if it does not fit. It is nil
+	// for a step of another kind than a put.
+	edit func(g *Generator, w World, n Name, document Object) bool
 }
 
 var operations = []operation{
@@ -82,6 +84,7 @@ var operations = []operation{
 	{"share", 4, (*Generator).share},
 	{"re-import", 2, func(*Generator, World, Name, Object) bool { return true }},
 	{"remove", 3, nil},
+	{"reload", 4, nil},
 }
 
 // single draws a step with one change.
@@ -94,13 +97,23 @@ func (g *Generator) single(w World) Step {
 	for {
 		n, _ := g.pick(func(n Name) bool { return w.Present[n] != nil })
 		o := g.operation()
-		if o.edit == nil {
+		switch o.name {
+		case "remove":
 			return Step{"remove " + n.String(), []Change{Remove(n)}}
+		case "reload":
+			return g.reload(w)
 		}
 		if d := clone(w.Present[n]); o.edit(g, w, n, d) {
 			return Step{o.name + " " + n.String(), []Change{Put(d)}}
 		}
 	}
+}
+
+// reload draws a line that the directory has served, also of a resource that was removed.
+func (g *Generator) reload(w World) Step {
+	n, _ := g.pick(func(n Name) bool { _, was := w.last(n); return was })
+	back := 1 + g.Random.IntN(4)
+	return Step{fmt.Sprintf("reload %s %d", n, back), []Change{Reload(n, back)}}
 }
 
 func (g *Generator) operation() operation {

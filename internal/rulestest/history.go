@@ -10,21 +10,26 @@ type History struct {
 	World World
 	View  View // of World
 
-	changed []map[Name]bool // by step: what has a new version
-	removed []map[Name]bool // by step
-	between []View          // before the last step and after each of its transactions
-	before  World           // before the last step
-	made    [][]Change      // the transactions of the last step
+	changed []map[Name]bool     // by step: what has a new version
+	removed []map[Name]bool     // by step
+	served  map[Name][]Resource // what exports after each step had of a resource, the oldest first
+	rewrote map[Name]bool       // a reload has hidden it
+	between []View              // before the last step and after each of its transactions
+	before  World               // before the last step
+	made    [][]Change          // the transactions of the last step
 }
 
 // Steps returns the number of steps.
 func (h *History) Steps() int { return len(h.changed) }
 
 // Step makes changes in their order. They are one transaction, except that a second change of a
-// resource begins another one.
+// resource begins another one. A reload is a step of its own.
 func (h *History) Step(changes ...Change) {
 	h.changed, h.removed = append(h.changed, map[Name]bool{}), append(h.removed, map[Name]bool{})
 	h.between, h.before, h.made = []View{h.View}, h.World, nil
+	if len(changes) == 1 && changes[0].Reloaded > 0 {
+		changes = h.reload(changes[0])
+	}
 	for len(changes) > 0 {
 		names := map[Name]bool{}
 		n := slices.IndexFunc(changes, func(c Change) bool {
@@ -39,6 +44,7 @@ func (h *History) Step(changes ...Change) {
 		h.between, h.made = append(h.between, h.View), append(h.made, changes[:n])
 		changes = changes[n:]
 	}
+	h.keepServed()
 }
 
 // Between returns what clients may see while the last step is made: the view before it, and that

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -127,8 +128,15 @@ func (l scriptLine) change(w World) (Change, error) {
 	if !ok || !slices.Contains(Types, n.Type) {
 		return Change{}, fmt.Errorf("%q is not the name of a resource: write Type/id", l.words[0])
 	}
-	if l.command == "remove" {
+	switch l.command {
+	case "remove":
 		return Remove(n), nil
+	case "reload":
+		back, err := strconv.Atoi(strings.Join(l.words[1:], " "))
+		if err != nil || back < 1 {
+			return Change{}, errors.New("say which version: 1 is the last one, 2 the one before")
+		}
+		return Reload(n, back), nil
 	}
 	d := Object{"resourceType": n.Type, "id": n.ID}
 	if own, present := w.Present[n]; present {
@@ -149,6 +157,7 @@ var actions = map[string]func(d Object, arguments string) error{
 	"reactivate": func(d Object, word string) error { setActivity(d, word, "active", true); return nil },
 	"suppress":   suppressFor,
 	"remove":     nil,
+	"reload":     nil,
 }
 
 // putMembers sets members. A member that is null is removed.

@@ -36,6 +36,11 @@ func (s State) or(t State) State {
 	return State{s.Inactive || t.Inactive, s.Suppressed || t.Suppressed}
 }
 
+// without returns what t does not say.
+func (s State) without(t State) State {
+	return State{s.Inactive && !t.Inactive, s.Suppressed && !t.Suppressed}
+}
+
 // The initiators of a suppression.
 const (
 	ByOrganisation = "organisation-initiated"

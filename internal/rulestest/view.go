@@ -13,14 +13,15 @@ type World struct {
 	Gone    map[Name]Object // the last own document of each removed one
 }
 
-// Change is a put of a document, or a removal.
+// Change is a put of a document, a removal, or the load of a line that was served.
 type Change struct {
 	Name     Name
-	Document Object // nil for a removal
+	Document Object // nil for the others
+	Reloaded int    // the version that is loaded again, counted from the last one; 0 for the others
 }
 
 // Put returns a change that stores a resource.
-func Put(document Object) Change { return Change{NameOf(document), document} }
+func Put(document Object) Change { return Change{Name: NameOf(document), Document: document} }
 
 // Remove returns a change that removes a resource.
 func Remove(n Name) Change { return Change{Name: n} }

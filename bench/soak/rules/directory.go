@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -85,13 +86,28 @@ func (d *directory) write(name string, content []byte) (string, error) {
 }
 
 // Load implements [compare.Target].
-func (d *directory) Load(ctx context.Context, source []byte, interrupted func() error) error {
-	file, err := d.write("step.ndjson", source)
+func (d *directory) Load(ctx context.Context, f compare.File, interrupted func() error) error {
+	file, err := d.write("step.ndjson", f.Text)
 	if err != nil {
 		return err
 	}
-	_, err = d.command(ctx, interrupted, "load", file)
-	return err
+	if !f.Served {
+		_, err = d.command(ctx, interrupted, "load", file)
+		return err
+	}
+	rejects := filepath.Join(d.env.Dir, "rejects.ndjson")
+	if err := os.Remove(rejects); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, err = d.command(ctx, interrupted, "load", "--rejects", rejects, file); err == nil {
+		return nil
+	}
+	refused, readErr := os.ReadFile(rejects)
+	lines := bytes.Count(refused, []byte("\n"))
+	if readErr != nil || lines == 0 || lines != bytes.Count(refused, []byte(`"reason":"`+compare.RefusesServed)) {
+		return errors.Join(err, readErr)
+	}
+	return nil // it exits with a code since it has refused lines that were served
 }
 
 // Remove implements [compare.Target].

@@ -1,7 +1,6 @@
 package compare
 
 import (
-	"bytes"
 	"context"
 	"maps"
 
@@ -23,10 +22,11 @@ type Comparison struct {
 	view     rulestest.View            // of all sequences, after the step
 	served   map[rulestest.Name]served // of the view
 
-	known map[string]*line         // by text
-	lines map[rulestest.Name]*line // the last line of each resource
-	bytes map[string]string        // served bytes by version, and by document
-	copy  rulestest.Copy           // kept by deltas alone
+	known    map[string]*line           // by text
+	lines    map[rulestest.Name]*line   // the last line of each resource
+	versions map[rulestest.Name][]*line // the lines that deltas had of each resource after each step, the oldest first
+	bytes    map[string]string          // served bytes by version, and by document
+	copy     rulestest.Copy             // kept by deltas alone
 }
 
 // Played is a sequence with its next step, which is the last one of the history.
@@ -38,7 +38,7 @@ type Played struct {
 // Begin begins a comparison. Nothing has written the ids of its steps before.
 func Begin(ctx context.Context, target Target) (*Comparison, error) {
 	c := &Comparison{
-		target: target, of: map[rulestest.Name]int{}, known: map[string]*line{}, lines: map[rulestest.Name]*line{}, bytes: map[string]string{},
+		target: target, of: map[rulestest.Name]int{}, known: map[string]*line{}, lines: map[rulestest.Name]*line{}, versions: map[rulestest.Name][]*line{}, bytes: map[string]string{},
 	}
 	r, err := target.Export(ctx, Request{Filters: []string{"Organization?_id=none"}})
 	c.times = append(c.times, r.Time)
@@ -72,21 +72,26 @@ func (c *Comparison) Step(ctx context.Context, played []Played, since int) error
 // write writes the changes of all sequences. Steps of one document share a load. One of several
 // documents has its own, since the model knows its transactions.
 func (c *Comparison) write(ctx context.Context) error {
-	var together []int
+	var together, reloads []int
 	var removals []rulestest.Name
 	for n, p := range c.played {
 		switch changes := p.Step.Changes; {
+		case len(changes) == 1 && changes[0].Reloaded > 0:
+			reloads = append(reloads, n)
 		case len(changes) == 1 && changes[0].Document == nil:
 			removals = append(removals, changes[0].Name)
 		case len(changes) == 1:
 			together = append(together, n)
 		default:
-			if err := c.load(ctx, n); err != nil {
+			if err := c.load(ctx, c.source, n); err != nil {
 				return err
 			}
 		}
 	}
-	if err := c.load(ctx, together...); err != nil || len(removals) == 0 {
+	if err := c.load(ctx, c.source, together...); err != nil {
+		return err
+	}
+	if err := c.load(ctx, c.reloaded, reloads...); err != nil || len(removals) == 0 {
 		return err
 	}
 	var removed []int
@@ -97,19 +102,39 @@ func (c *Comparison) write(ctx context.Context) error {
 	return c.target.Remove(ctx, removals, c.interrupted(ctx, removed...))
 }
 
-// load loads the documents of the next steps of some sequences.
-func (c *Comparison) load(ctx context.Context, sequences ...int) error {
-	var source bytes.Buffer
+// source returns the file of the next steps of some sequences.
+func (c *Comparison) source(sequences []int) (f File) {
 	for _, n := range sequences {
-		c.possible[n] = c.played[n].History.Between()
 		for _, change := range c.played[n].Step.Changes {
-			source.Write(rulestest.Source(change.Document))
+			f.Text = append(f.Text, rulestest.Source(change.Document)...)
 		}
 	}
-	if source.Len() == 0 {
+	return f
+}
+
+// reloaded returns the file of the next steps of some sequences, which load lines that were served.
+func (c *Comparison) reloaded(sequences []int) File {
+	f := File{Served: true}
+	for _, n := range sequences {
+		change := c.played[n].Step.Changes[0]
+		served := c.versions[change.Name]
+		if at := len(served) - change.Reloaded; at >= 0 {
+			f.Text = append(append(f.Text, served[at].text...), '\n')
+		}
+	}
+	return f
+}
+
+// load loads the file of the next steps of some sequences.
+func (c *Comparison) load(ctx context.Context, file func([]int) File, sequences ...int) error {
+	f := file(sequences)
+	if len(f.Text) == 0 {
 		return nil
 	}
-	if err := c.target.Load(ctx, source.Bytes(), c.interrupted(ctx, sequences...)); err != nil {
+	for _, n := range sequences {
+		c.possible[n] = c.played[n].History.Between()
+	}
+	if err := c.target.Load(ctx, f, c.interrupted(ctx, sequences...)); err != nil {
 		return err
 	}
 	for _, n := range sequences {

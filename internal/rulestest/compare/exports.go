@@ -87,8 +87,9 @@ func (c *Comparison) compareCopy(ctx context.Context, full []*line) (fhir.Instan
 	if err := sameNames("the removals of the delta of a step", rulestest.Sorted(result.Deleted), deleted); err != nil {
 		return 0, err
 	}
-	for _, text := range result.Lines {
+	for n, text := range result.Lines {
 		c.copy.Put(text)
+		c.versions[lines[n].name] = append(c.versions[lines[n].name], lines[n])
 	}
 	for _, n := range result.Deleted {
 		c.copy.Delete(n)

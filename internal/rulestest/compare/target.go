@@ -11,7 +11,7 @@ import (
 type Target interface {
 	// Load loads a file as muster load does. If the load was interrupted, it calls interrupted and
 	// loads the file again.
-	Load(ctx context.Context, source []byte, interrupted func() error) error
+	Load(ctx context.Context, file File, interrupted func() error) error
 	// Remove removes resources.
 	Remove(ctx context.Context, names []rulestest.Name, interrupted func() error) error
 	// Export exports what the filters find.
@@ -20,6 +20,18 @@ type Target interface {
 	// FHIR JSON.
 	Get(ctx context.Context, path string) (status int, body []byte, err error)
 }
+
+// File is a file that is loaded.
+type File struct {
+	Text []byte
+	// Served says that its lines are those of exports. The load may refuse them as such, and no
+	// others.
+	Served bool
+}
+
+// RefusesServed is the beginning of the reason for which a line is refused that the directory has
+// served.
+const RefusesServed = "this directory has served this version"
 
 // Request is an export.
 type Request struct {

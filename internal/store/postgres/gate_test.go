@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,7 +36,9 @@ func holdGate(t *testing.T, s *Store, changes []store.Change) (release func(), r
 	}()
 	<-reached
 	disarm() // the next writer must not stop
-	return func() { close(open) }, done
+	release = sync.OnceFunc(func() { close(open) })
+	t.Cleanup(release) // a test that fails before must not wait for its own holder
+	return release, done
 }
 
 // lockHolder selects the session that holds the gate of the schema.

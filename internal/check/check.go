@@ -3,6 +3,7 @@ package check
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"muster/internal/conformance"
 	"muster/internal/fhir"
 	"muster/internal/policy"
+	"muster/internal/regularfile"
 	"muster/internal/search/index"
 	"muster/internal/store"
 )
@@ -119,10 +121,20 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 			return k.Summary, context.Cause(ctx)
 		}
 		if err != nil {
-			k.finding("unreadable", stage.name, "this check could not complete: "+err.Error(), remedyRestore)
+			problem, remedy := explain(err)
+			k.finding("unreadable", stage.name, "this check could not complete: "+problem, remedy)
 		}
 	}
 	return k.Summary, nil
+}
+
+// explain returns the problem and the remedy of a check that could not complete.
+func explain(err error) (problem, remedy string) {
+	var other *regularfile.Error
+	if errors.As(err, &other) {
+		return other.Problem(), regularfile.Remedy
+	}
+	return err.Error(), remedyRestore
 }
 
 // Remedies that several findings share.

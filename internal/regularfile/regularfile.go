@@ -18,10 +18,16 @@ type Error struct {
 	Mode fs.FileMode
 }
 
-// Error implements error.
-func (e *Error) Error() string {
-	return fmt.Sprintf("%s is %s, but must be a file: move it away", e.Path, Kind(e.Mode))
+// Remedy is what to do about an [*Error].
+const Remedy = "move it away"
+
+// Problem names the path and what is there.
+func (e *Error) Problem() string {
+	return fmt.Sprintf("%s is %s, but must be a file", e.Path, Kind(e.Mode))
 }
+
+// Error implements error.
+func (e *Error) Error() string { return e.Problem() + ": " + Remedy }
 
 // Kind names what a mode is the mode of, with its article: a file, a folder, a link, a named pipe, a
 // socket or a device.

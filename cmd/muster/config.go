@@ -136,7 +136,6 @@ func (c config) Validate(app *kong.Application) error {
 	commands := map[string][]string{}
 	for _, command := range app.Children {
 		commands[command.Name] = optionsOf(command)
-		all = append(all, commands[command.Name]...)
 	}
 	var unknown []error
 	for name, e := range c.options {
@@ -165,9 +164,9 @@ func (c config) Validate(app *kong.Application) error {
 // commandLineOnly are the options that a file cannot set.
 var commandLineOnly = []string{"help", "config", "version"}
 
-// optionsOf lists the options of a command that a file may set.
+// optionsOf lists the options of a command, and of the commands below it, that a file may set.
 func optionsOf(n *kong.Node) (names []string) {
-	for _, flag := range n.Flags {
+	for _, flag := range flagsOf(n) {
 		if !slices.Contains(commandLineOnly, flag.Name) {
 			names = append(names, flag.Name)
 		}
@@ -175,11 +174,28 @@ func optionsOf(n *kong.Node) (names []string) {
 	return names
 }
 
+// flagsOf returns the options of a command and of the commands below it.
+func flagsOf(n *kong.Node) []*kong.Flag {
+	flags := slices.Clone(n.Flags)
+	for _, child := range n.Children {
+		flags = append(flags, flagsOf(child)...)
+	}
+	return flags
+}
+
+// section returns the name of the section of a command: that of the command at the top level.
+func section(n *kong.Node) string {
+	for n.Parent != nil && n.Parent.Type == kong.CommandNode {
+		n = n.Parent
+	}
+	return n.Name
+}
+
 // Resolve implements [kong.Resolver].
 func (c config) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
 	e, ok := c.options[flag.Name]
 	if node := parent.Node(); node != nil && node.Type == kong.CommandNode {
-		if own, has := c.sections[node.Name][flag.Name]; has {
+		if own, has := c.sections[section(node)][flag.Name]; has {
 			e, ok = own, true
 		}
 	}

@@ -85,10 +85,8 @@ func decodes(flag *kong.Flag, text string) error {
 // tests are not counted.
 func unknownVariables(commands *kong.Application, environment []string) []string {
 	known := []string{failpoint.Variable}
-	for _, node := range append([]*kong.Node{commands.Node}, commands.Children...) {
-		for _, flag := range node.Flags {
-			known = append(known, flag.Tag.Envs...)
-		}
+	for _, flag := range flagsOf(commands.Node) {
+		known = append(known, flag.Tag.Envs...)
 	}
 	var unknown []string
 	for _, variable := range environment {

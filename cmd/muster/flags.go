@@ -38,6 +38,7 @@ func flagVars() kong.Vars {
 		"audit_size":      humanize.Bytes(audit.DefaultMegaBytes << 20),
 		"audit_retention": humanize.Duration(audit.DefaultRetention),
 		"audit_backups":   strconv.Itoa(audit.DefaultBackups),
+		"interactions":    auditInteractions(),
 		"max_body":        humanize.Bytes(server.DefaultMaxBody),
 		"max_header":      humanize.Bytes(server.DefaultMaxHeader),
 		"max_url":         humanize.Bytes(server.DefaultMaxURL),

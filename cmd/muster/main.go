@@ -46,6 +46,7 @@ type cli struct {
 	Remove   removeCmd   `cmd:"" help:"Remove resources from a data directory (works while it is being served)."`
 	Check    checkCmd    `cmd:"" help:"Verify the integrity of a data directory (works while it is being served)."`
 	Jobs     jobsCmd     `cmd:"" help:"List, show and cancel the exports of a directory (works while it is being served)."`
+	Audit    auditCmd    `cmd:"" help:"Verify an audit log, or print its events."`
 	Reindex  reindexCmd  `cmd:"" help:"Rebuild the search index, for example after an upgrade that changed search parameters."`
 	Rebase   rebaseCmd   `cmd:"" help:"Move a directory to another public base URL."`
 	Backup   backupCmd   `cmd:"" help:"Copy a data directory (works while it is being served)."`

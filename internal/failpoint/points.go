@@ -22,6 +22,7 @@ var All = []Point{
 	{"directory.apply.entered", "load", "a batch holds the write gate, nothing is written"},
 	{"directory.apply.commit", "load", "a batch is written, not committed"},
 	{"directory.apply.committed", "load", "a batch is committed and still holds the write gate"},
+	{"directory.cascade.slice", "load", "resources of a cascade are about to be written"},
 	{"directory.cascade.commit", "load", "a slice of a cascade is written, not committed"},
 	{"directory.cascade.committed", "load", "a slice of a cascade is committed, others are not"},
 	{"directory.reindex.begin", "reindex", "the index is still the old one, its removal is written, not committed"},

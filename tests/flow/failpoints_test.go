@@ -47,7 +47,7 @@ func TestKilledAtEachFailpoint(t *testing.T) {
 
 // driverPoints are the failpoints in the code of each driver, and two of export.
 var driverPoints = []string{"directory.migrate", "directory.migrated", "jobs.migrate", "directory.gate.waiting", "directory.apply.entered",
-	"directory.apply.commit", "directory.apply.committed", "directory.cascade.commit", "directory.cascade.committed", "directory.snapshot.drawn", "directory.snapshot.pinned", "jobs.commit", "jobs.committed",
+	"directory.apply.commit", "directory.apply.committed", "directory.cascade.slice", "directory.cascade.commit", "directory.cascade.committed", "directory.snapshot.drawn", "directory.snapshot.pinned", "jobs.commit", "jobs.committed",
 	"directory.vacuum.commit", "directory.sweep.commit", "export.writing", "export.part.committed"}
 
 // TestKilledAtEachFailpointOnPostgres does the same for the failpoints of the driver.

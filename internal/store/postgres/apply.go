@@ -58,7 +58,7 @@ func (s *Store) writeInGate(ctx context.Context, changes []store.Change, timeout
 	if err := s.info.CheckWriter(s.rules); err != nil {
 		return nil, false, err
 	}
-	if written, open, err := s.writeSlice(ctx, gate); err != nil || written {
+	if written, open, err := s.writeSlice(ctx, gate, gate.commit); err != nil || written {
 		return nil, open, err
 	}
 	if timeout != gateStatement { // which the gate has set

@@ -92,10 +92,9 @@ func (s *Store) useRules() (err error) {
 	return err
 }
 
-// writeSlice writes the next slice of an unfinished cascade, if there is one, and commits it, which
-// releases the gate. open is false if there is none any more; the gate is held on then, unless the
-// slice was the last one.
-func (s *Store) writeSlice(ctx context.Context, gate *gateTx) (written, open bool, err error) {
+// writeSlice writes the next slice of an unfinished cascade, if there is one, and commits it by the
+// function. open is false if there is none any more.
+func (s *Store) writeSlice(ctx context.Context, gate *gateTx, commit func(context.Context) error) (written, open bool, err error) {
 	var found bool
 	if err := gate.tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM cascade WHERE row_key > 0)`).Scan(&found); err != nil || !found {
 		return false, false, err
@@ -117,7 +116,7 @@ func (s *Store) writeSlice(ctx context.Context, gate *gateTx) (written, open boo
 		err = failpoint.Inject(ctx, "directory.cascade.commit")
 	}
 	if err == nil {
-		err = gate.tx.Commit()
+		err = commit(ctx)
 	}
 	if err != nil {
 		s.nameIDs = nil // some may have been rolled back
@@ -126,32 +125,40 @@ func (s *Store) writeSlice(ctx context.Context, gate *gateTx) (written, open boo
 	return true, !finished, failpoint.Inject(ctx, "directory.cascade.committed")
 }
 
-// acquireSettled acquires the gate while no cascade is unfinished. It writes slices until then. Each
-// slice is a transaction of its own, so that others pass the gate between them.
+// acquireSettled acquires the gate while no cascade is unfinished. It writes slices until then, each
+// in a transaction of its own, and keeps the gate: no writer can begin another cascade before the
+// caller.
 func (s *Store) acquireSettled(ctx context.Context) (*gateTx, error) {
-	for {
-		gate, err := s.acquireGate(ctx)
-		if err != nil {
-			return nil, err
-		}
+	gate, err := s.acquireGate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for open := true; open; {
 		s.mu.Lock()
-		written, _, err := s.writeSlice(ctx, gate)
+		_, open, err = s.writeSlice(ctx, gate, gate.commitAndKeep)
 		s.mu.Unlock()
-		if err == nil && !written {
-			return gate, nil
-		}
-		gate.release()
 		if err != nil {
+			gate.release()
 			return nil, err
 		}
 	}
+	return gate, nil
 }
 
 // finishCascade writes what is left of a cascade. It leaves the gate after each slice.
 func (s *Store) finishCascade(ctx context.Context) error {
-	gate, err := s.acquireSettled(ctx)
-	if err == nil {
+	for open := true; open; {
+		gate, err := s.acquireGate(ctx)
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		_, open, err = s.writeSlice(ctx, gate, gate.commit)
+		s.mu.Unlock()
 		gate.release()
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }

@@ -150,6 +150,27 @@ func (gate *gateTx) release() {
 	_ = gate.conn.Close()
 }
 
+// commit commits the transaction, which releases the gate.
+func (gate *gateTx) commit(context.Context) error { return gate.tx.Commit() }
+
+// keepGate commits a transaction and begins the next one. A lock of the session holds the gate in
+// between. The session is never outside a transaction, so a process that stops loses it as always.
+const keepGate = `SELECT pg_advisory_lock(` + gateLock + `); COMMIT AND CHAIN;
+	SELECT pg_advisory_xact_lock(` + gateLock + `); SELECT pg_advisory_unlock(` + gateLock + `);
+	SET LOCAL statement_timeout = ` + gateStatement
+
+// commitAndKeep commits the transaction and begins another one without leaving the gate. After an
+// error it closes the session, whose lock would outlive the transaction.
+func (gate *gateTx) commitAndKeep(ctx context.Context) error {
+	return gate.raw(func(conn *pgx.Conn) error {
+		_, err := conn.PgConn().Exec(ctx, keepGate).ReadAll()
+		if err != nil {
+			_ = conn.Close(context.WithoutCancel(ctx))
+		}
+		return err
+	})
+}
+
 // raw calls f with the pgx connection of the transaction.
 func (gate *gateTx) raw(f func(*pgx.Conn) error) error {
 	return gate.conn.Raw(func(c any) error {

@@ -35,16 +35,33 @@ func (g gate) stallAfter() time.Duration { return cmp.Or(g.after, store.GateStal
 // acquire waits for the gate, or until ctx ends. The caller calls release. The gate is not
 // reentrant.
 func (g gate) acquire(ctx context.Context) (release func(), err error) {
+	release, leaveTurnstile, err := g.acquireBoth(ctx)
+	if err == nil {
+		leaveTurnstile()
+	}
+	return release, err
+}
+
+// acquireBoth is acquire, but keeps the turnstile. Until leaveTurnstile is called, no other goroutine
+// acquires the gate, and the caller may release it and pass again.
+func (g gate) acquireBoth(ctx context.Context) (release, leaveTurnstile func(), err error) {
 	start := time.Now()
 	defer share.Waited(ctx, start)
 	if g.waited != nil {
 		defer func() { g.waited(time.Since(start)) }()
 	}
-	leaveTurnstile, err := g.lockFile(ctx, filepath.Join(g.dir, turnstileFile))
-	if err != nil {
-		return nil, err
+	if leaveTurnstile, err = g.lockFile(ctx, filepath.Join(g.dir, turnstileFile)); err != nil {
+		return nil, nil, err
 	}
-	defer leaveTurnstile()
+	if release, err = g.pass(ctx); err != nil {
+		leaveTurnstile()
+		return nil, nil, err
+	}
+	return release, leaveTurnstile, nil
+}
+
+// pass acquires the gate from within the turnstile.
+func (g gate) pass(ctx context.Context) (release func(), err error) {
 	release, err = g.lockFile(ctx, filepath.Join(g.dir, gateFile))
 	if err == nil && g.stalls != nil {
 		g.stalls.Passed()

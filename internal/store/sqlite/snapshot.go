@@ -77,13 +77,15 @@ func (s *Store) openSnapshot(ctx context.Context, pin func(context.Context, fhir
 	return snap, nil
 }
 
-// acquireSettled acquires the gate while no cascade is unfinished. It writes slices until then.
+// acquireSettled acquires the gate while no cascade is unfinished. It writes slices until then, and
+// keeps the turnstile: no writer can begin another cascade before the caller.
 func (s *Store) acquireSettled(ctx context.Context) (release func(), err error) {
+	release, leaveTurnstile, err := s.gate.acquireBoth(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leaveTurnstile()
 	for {
-		release, err := s.gate.acquire(ctx)
-		if err != nil {
-			return nil, err
-		}
 		s.mu.Lock()
 		open, err := s.writeSlice(ctx)
 		s.mu.Unlock()
@@ -92,6 +94,10 @@ func (s *Store) acquireSettled(ctx context.Context) (release func(), err error) 
 		}
 		release()
 		if err != nil {
+			return nil, err
+		}
+		// Passing again shows those that wait that this process makes progress.
+		if release, err = s.gate.pass(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,6 +40,7 @@ func Cascade(t *testing.T, open OpenCascade) {
 		{"KilledCascadeIsFinishedByOthers", testKilledCascade},
 		{"ApplyAllHidesDependantsAtOnce", testApplyAllCascade},
 		{"NoSnapshotWhilePending", testSnapshotAwaitsCascade},
+		{"NoCascadeBeforeAWaitingSnapshot", testSnapshotBeforeNextCascade},
 		{"OlderDirectoryIsReindexed", testReindexCascades},
 		{"SweepRecordsWhatItForgets", testSweepOfOwners},
 		{"WriterNeedsRules", testWriterNeedsRules},
@@ -745,6 +747,12 @@ func testKilledCascade(t *testing.T, open OpenCascade) {
 			d := newCascadeDirectory(t, open, 10)
 			w := d.manyRoles(roleCount)
 			d.interruptCascade(point, w.suppressAll())
+			if point == "directory.cascade.commit" { // a snapshot that waits fails too
+				d.interrupt(point, func() error {
+					_, err := d.OpenSnapshot(t.Context(), noPin)
+					return err
+				})
+			}
 			if err := enter(d, d.reopen(10), w); err != nil {
 				t.Fatalf("%s after %s: %v", name, point, err)
 			}
@@ -793,6 +801,50 @@ func testSnapshotAwaitsCascade(t *testing.T, open OpenCascade) {
 		t.Errorf("the snapshot sees %d suppressed roles, want all %d", got, roleCount)
 	}
 	disarm()
+	d.want(w)
+}
+
+// testSnapshotBeforeNextCascade lets two writers come with another cascade while a snapshot waits for
+// one, which it finishes in two slices. The snapshot is next: it sees nothing of the other cascade.
+func testSnapshotBeforeNextCascade(t *testing.T, open OpenCascade) {
+	d := newCascadeDirectory(t, open, 10)
+	w := d.manyRoles(roleCount)
+	d.interruptCascade("directory.cascade.commit", w.suppressAll())
+	waiting, writers := d.reopen(10), []IndexerStore{d.reopen(10), d.reopen(10)}
+	lift := putCascade(fhir.Organization, "o", "state=0")
+
+	arm := func(point string, f func()) {
+		t.Cleanup(failpoint.Arm(point, func(context.Context) error { f(); return nil }))
+	}
+	arrived, all, written := make(chan struct{}, 100), make(chan struct{}), make(chan error, len(writers))
+	arm("directory.gate.waiting", func() { arrived <- struct{}{} })
+	arm("directory.apply.entered", func() { arrived <- struct{}{}; <-all })
+	var slow, come sync.Once
+	arm("directory.cascade.slice", func() { slow.Do(func() { time.Sleep(200 * time.Millisecond) }) }) // more than a transaction may take
+	arm("directory.cascade.committed", func() {
+		come.Do(func() {
+			for _, s := range writers {
+				go func() {
+					_, err := s.Apply(t.Context(), []store.Change{lift})
+					written <- err
+				}()
+				<-arrived
+			}
+			close(all)
+		})
+	})
+	snapshot, err := waiting.OpenSnapshot(t.Context(), noPin)
+	d.must(err)
+	roles := d.pick(snapshot, fhir.PractitionerRole, plan.Visible{})
+	visible := d.pick(snapshot, fhir.PractitionerRole, plan.Visible{Active: true, NotSuppressed: true})
+	if len(roles) != roleCount || len(visible) > 0 {
+		t.Errorf("the snapshot sees %d roles, %d of them visible: want %d that the first cascade has hidden", len(roles), len(visible), roleCount)
+	}
+	d.must(snapshot.Close())
+	for range writers {
+		d.must(<-written)
+	}
+	w.apply(lift, "state=0")
 	d.want(w)
 }
 

@@ -4,12 +4,16 @@ import (
 	"context"
 	"slices"
 
+	"muster/internal/failpoint"
 	"muster/internal/store"
 )
 
 // Slice writes the next resources of an unfinished cascade, at most limit. It reports whether that
 // was the last one: nothing is pending any more.
 func (c *Cascade) Slice(ctx context.Context, limit int) (finished bool, written int, err error) {
+	if err := failpoint.Inject(ctx, "directory.cascade.slice"); err != nil {
+		return false, 0, err
+	}
 	c.prepare()
 	keys, touched, err := c.Graph.Next(ctx, limit)
 	if err != nil {

@@ -76,7 +76,7 @@ func (e *env) fastest(ctx context.Context, o options, q request, s store.Search)
 
 // run compiles a request and searches the store.
 func (e *env) run(ctx context.Context, q request, s store.Search) error {
-	compiled, err := e.compiler.SearchURL(q.of, q.raw, policy.SearchRules{RequireSubstantive: true}, policy.SuppressedOffered)
+	compiled, err := e.compiler.SearchURL(q.of, q.raw, policy.SearchRules{RequireSubstantive: true}, policy.FullAccess())
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (c *contact) UnmarshalText(text []byte) error {
 
 // serverRules returns the rules in force, for the text of the CapabilityStatement.
 func (c *serveCmd) serverRules(suppressed policy.SuppressedRules) conformance.ServerRules {
-	may := suppressed.For(false) // no client is authenticated yet
+	may := suppressed.Allow(false) // no client is authenticated yet
 	return conformance.ServerRules{
 		AnswersEarlyPolls:       export.PollLimit(c.PollLimit) != export.PollEnforce,
 		PollInterval:            c.PollInterval,

@@ -75,13 +75,13 @@ func (c searchCmd) compile(a app, compiler *search.Compiler) (store.Search, erro
 	if !ok {
 		return store.Search{}, exitError{exitUsage, fmt.Errorf("%q does not begin with a resource type of the directory: write one of %s, a question mark and the criteria", c.Query, fhir.Names(fhir.Types()))}
 	}
-	if _, err := compiler.ExportFilter(c.Query, search.Export{May: policy.SuppressedOffered}); err != nil { // accepts criteria only
+	if _, err := compiler.ExportFilter(c.Query, search.Export{May: policy.FullAccess()}); err != nil { // accepts criteria only
 		return store.Search{}, exitError{exitUsage, err}
 	}
 	if c.Sort != "" {
 		rawQuery += "&_sort=" + c.Sort
 	}
-	request, err := compiler.SearchURL(t, rawQuery, policy.SearchRules{RequireSubstantive: true}, policy.SuppressedOffered)
+	request, err := compiler.SearchURL(t, rawQuery, policy.SearchRules{RequireSubstantive: true}, policy.FullAccess())
 	if err != nil {
 		return store.Search{}, exitError{exitUsage, err}
 	}

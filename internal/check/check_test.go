@@ -103,7 +103,7 @@ func newDirectory(t *testing.T, url string) string {
 	body := `{"resourceType":"Parameters","parameter":[{"name":"_outputFormat","valueString":"application/fhir+ndjson"},` +
 		`{"name":"_type","valueString":"Practitioner"},{"name":"_typeFilter","valueString":"Practitioner?_lastUpdated=ge1900-01-01T00:00:00Z"}]}`
 	delta := strings.TrimSuffix(body, "]}") + `,{"name":"_since","valueInstant":"2000-01-01T00:00:00Z"}]}`
-	request, err := export.ParseRequest([]byte(body), compiler, export.Rules{}, policy.SuppressedOffered)
+	request, err := export.ParseRequest([]byte(body), compiler, export.Rules{}, policy.FullAccess())
 	must(t, err)
 
 	run := func(point string, want store.State) {
@@ -142,7 +142,7 @@ func newDirectory(t *testing.T, url string) string {
 	}
 	run("export.finished", store.Complete)
 	exports = export.New(exports.Config) // an engine runs once
-	request, err = export.ParseRequest([]byte(delta), compiler, export.Rules{}, policy.SuppressedOffered)
+	request, err = export.ParseRequest([]byte(delta), compiler, export.Rules{}, policy.FullAccess())
 	must(t, err)
 	run("export.part.written", store.Writing)
 	put(people(60, "After"))

@@ -33,6 +33,14 @@ func (i Include) Reaches(t fhir.Type) bool {
 	return slices.Contains(i.Param.Target, t.String())
 }
 
+// Targets returns the types that the reference can refer to.
+func (i Include) Targets() []fhir.Type {
+	if i.Target != 0 {
+		return []fhir.Type{i.Target}
+	}
+	return i.Param.Targets()
+}
+
 // Includes returns the values of _include for a search of type t: every reference
 // parameter of the type, in the order of their codes. These are all that the guide lists,
 // and those of its examples (TR-02, TR-04).

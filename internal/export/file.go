@@ -53,6 +53,9 @@ func (s *Service) OpenFile(ctx context.Context, file string) (*File, error) {
 	if j.State != store.Complete {
 		return nil, store.ErrNotFound
 	}
+	if err := s.checkSuppressed(ctx, j); err != nil {
+		return nil, err
+	}
 	reader, err := s.Blobs.Open(ctx, p.Object)
 	if errors.Is(err, blob.ErrNotFound) {
 		// The job was deleted since the lookup, or the file is lost.

@@ -302,7 +302,7 @@ func TestDeltaWithoutSuppressed(t *testing.T) {
 		}
 		for _, server := range []*Service{b.Service, s, b.Service} {
 			status, err := server.Poll(t.Context(), id)
-			if err != nil || !strings.Contains(string(status.Manifest), `"message":"Suppressed resources are left out, because this client is not authenticated. A copy`) {
+			if err != nil || !strings.Contains(string(status.Manifest), `"message":"Suppressed resources are left out, because this client may not see them. A copy`) {
 				t.Errorf("the manifest does not say so: %s, %v", status.Manifest, err)
 			}
 		}

@@ -75,7 +75,7 @@ func (s *Service) manifest(job store.Job, parts []store.Part) ([]byte, error) {
 	if !more.isEmpty() {
 		m.Extension = &more
 	}
-	m.Message = message(job, request, len(parts) == 0)
+	m.Message = message(job, stored, len(parts) == 0)
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
@@ -86,13 +86,18 @@ func (s *Service) manifest(job store.Job, parts []store.Part) ([]byte, error) {
 }
 
 // message returns the text for the client in the manifest: that the export is empty
-// (MA-06), which resources were left out without being named in a removal List, and what is not
-// known of the membership. It is "" if there is nothing to say.
-func message(job store.Job, r Request, empty bool) string {
+// (MA-06), which resources were left out without being named in a removal List or in deleted, and what
+// is not known of the membership. It is "" if there is nothing to say.
+func message(job store.Job, stored storedRequest, empty bool) string {
+	r := stored.withoutFilters()
 	var sentences []string
 	if r.WithoutSuppressed && !r.hasRemovalList() {
-		sentences = append(sentences, "Suppressed resources are left out, because this client is not authenticated. "+
+		sentences = append(sentences, "Suppressed resources are left out, because this client may not see them. "+
 			"A copy that was made earlier may still hold resources that were suppressed since.")
+	}
+	if stored.omitsRemoved(job.Membership) {
+		sentences = append(sentences, "Provenances that were removed since are not listed in deleted, because the token does not cover all types, and the server does not know what they were about. "+
+			"Replace those of a copy by a full export, or track the membership of the filters.")
 	}
 	switch job.Membership {
 	case store.MembershipUnknown:

@@ -318,7 +318,7 @@ func TestManifestOfMembership(t *testing.T) {
 				`"left":[{"type":"List","url":"http://localhost:8080/fhir/Binary/b","count":2}],"membership":"kept"}}`},
 		{store.MembershipUnknown, `{"since":1000000000000,"withoutSuppressed":true}`, nil,
 			`"message":"Export complete, but no data to generate report for job instance: job-1. ` +
-				`Suppressed resources are left out, because this client is not authenticated. A copy that was made earlier may still hold resources that were suppressed since. ` +
+				`Suppressed resources are left out, because this client may not see them. A copy that was made earlier may still hold resources that were suppressed since. ` +
 				`The server does not know what this client held at _since, so the export does not say what has left the filters, nor what has entered them without a change. ` +
 				`Start again with a full export, without _since.","extension":{"membership":"unknown"}}`},
 		{store.MembershipNotKept, `{"since":1000000000000,"removalList":"extension"}`, lists[1:],

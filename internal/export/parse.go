@@ -22,9 +22,10 @@ import (
 //     KO-29);
 //  5. each filter is valid for an export (KO-30 to KO-35).
 //
-// may is what the client may learn of suppressed resources; filters that ask for more are
-// refused. The request does not refer to the body.
-func ParseRequest(body []byte, c *search.Compiler, r Rules, may policy.Suppressed) (Request, error) {
+// may is what the client may learn. The third stage refuses types that it does not reach (SC-06) and
+// an export that its policy does not allow, the fifth stage filters that ask for more. The
+// request does not refer to the body.
+func ParseRequest(body []byte, c *search.Compiler, r Rules, may policy.Access) (Request, error) {
 	parameters, issues := readParameters(body)
 	if len(issues) > 0 {
 		return Request{}, issues
@@ -34,13 +35,13 @@ func ParseRequest(body []byte, c *search.Compiler, r Rules, may policy.Suppresse
 		return Request{}, issues
 	}
 	asked.readFilterTypes()
-	if issues := asked.checkTypes(); len(issues) > 0 {
+	if issues := asked.checkTypes(may); len(issues) > 0 {
 		return Request{}, issues
 	}
 	if issues := asked.reconcile(r); len(issues) > 0 {
 		return Request{}, issues
 	}
-	request := Request{Since: asked.since, WithoutSuppressed: asked.since != nil && !may.InDeltas()}
+	request := Request{Since: asked.since, WithoutSuppressed: asked.since != nil && !may.Suppressed.InDeltas(), Covered: may.Types}
 	if request.updatesCopy() {
 		request.RemovalList = r.RemovalList
 	}
@@ -166,16 +167,24 @@ func (a *asked) addTypes(value, at string) error {
 	return nil
 }
 
-// checkTypes is the third stage. Only its issues lead to the status 403 (KO-25).
-func (a asked) checkTypes() (issues fhir.Issues) {
+// checkTypes is the third stage: what it refuses is answered with 403 (KO-25, SC-06).
+func (a asked) checkTypes(may policy.Access) (issues fhir.Issues) {
 	refuse := func(name, at string) {
-		if _, ok := fhir.ParseType(name); !ok {
+		t, ok := fhir.ParseType(name)
+		if missing := may.Check(fhir.TypesOf(t)); ok && missing != nil {
+			issues = append(issues, placed(missing, at)...)
+		}
+		if !ok {
 			issues = append(issues, fhir.Issue{Code: fhir.CodeNotSupported, Reason: fhir.TypeNotExportable, Expression: at,
 				Diagnostics: fmt.Sprintf("%q cannot be exported. The types are %s; names are case-sensitive.", name, fhir.Names(fhir.Types()))})
 		}
 	}
 	for _, t := range a.types {
 		refuse(t.text, t.at)
+	}
+	if may.DeltasOnly && !(Request{Since: a.since}).updatesCopy() {
+		issues = append(issues, fhir.Issue{Code: fhir.CodeForbidden, Expression: "Parameters.parameter", Diagnostics: "This client may only ask for changes: " +
+			"write _since with the transactionTime of the export that the copy has last, or ask the operator of the directory for a full export."})
 	}
 	for _, f := range a.filters {
 		if problems, _ := fhir.AsIssues(f.untyped); slices.ContainsFunc(problems, notExportable) {

@@ -82,7 +82,7 @@ func TestParseRequest(t *testing.T) {
 		"provenance of types": {"KO-30", kickOff("_type=Provenance", "_typeFilter=Provenance?target.resolve().as(Organization)"), "Provenance", "", ""},
 	} {
 		t.Run(test.req+" "+name, func(t *testing.T) {
-			r, err := ParseRequest([]byte(test.body), c, DefaultRules(), policy.SuppressedOffered)
+			r, err := ParseRequest([]byte(test.body), c, DefaultRules(), policy.FullAccess())
 			if err != nil {
 				t.Fatalf("%s: %v", test.req, err)
 			}
@@ -215,7 +215,7 @@ func TestRefusals(t *testing.T) {
 		"no query":           {"KO-30", kickOff(ty, "_typeFilter=Practitioner"), one(invalid, "Parameters.parameter[2].valueString", "")},
 	} {
 		t.Run(test.req+" "+name, func(t *testing.T) {
-			_, err := ParseRequest([]byte(test.body), c, DefaultRules(), policy.SuppressedOffered)
+			_, err := ParseRequest([]byte(test.body), c, DefaultRules(), policy.FullAccess())
 			issues, ok := fhir.AsIssues(err)
 			if !ok {
 				t.Fatalf("%s: error %v, want issues", test.req, err)
@@ -265,7 +265,7 @@ func TestRules(t *testing.T) {
 		"repeated type is never lenient": {Rules{LenientMissingTypeFilter: true}, kickOff("_type=Practitioner,Practitioner"), fhir.CodeInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := ParseRequest([]byte(test.body), c, test.rules, policy.SuppressedOffered)
+			r, err := ParseRequest([]byte(test.body), c, test.rules, policy.FullAccess())
 			if test.refused == "" {
 				if err != nil {
 					t.Fatal(err)
@@ -338,7 +338,7 @@ func FuzzParseRequest(f *testing.F) {
 	c := newCompiler(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, rules := range []Rules{DefaultRules(), {LenientMissingTypeFilter: true, CompatOutputFormat: true}} {
-			r, err := ParseRequest(body, c, rules, policy.SuppressedOffered)
+			r, err := ParseRequest(body, c, rules, policy.FullAccess())
 			if err != nil {
 				issues, ok := fhir.AsIssues(err)
 				if !ok {
@@ -376,7 +376,7 @@ func TestStoredFilterKeepsItsBaseURL(t *testing.T) {
 	first := search.New(registry, "http://first.example/fhir", time.UTC)
 	other := search.New(registry, "http://other.example/fhir", time.UTC)
 	body := []byte(kickOff("_type=Location", "_typeFilter=Location?organization=http://first.example/fhir/Organization/o"))
-	r, err := ParseRequest(body, first, DefaultRules(), policy.SuppressedOffered)
+	r, err := ParseRequest(body, first, DefaultRules(), policy.FullAccess())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -391,7 +391,7 @@ func TestStoredFilterKeepsItsBaseURL(t *testing.T) {
 	if got, want := again.Filters[0].Plan.String(), r.Filters[0].Plan.String(); got != want {
 		t.Errorf("the plan is\n%s\nwant\n%s", got, want)
 	}
-	if _, err := ParseRequest(body, other, DefaultRules(), policy.SuppressedOffered); err == nil {
+	if _, err := ParseRequest(body, other, DefaultRules(), policy.FullAccess()); err == nil {
 		t.Error("a new request may refer to the base URL of another server")
 	}
 }
@@ -416,7 +416,7 @@ func TestCostOfMistakes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			body := []byte(`{"resourceType":"Parameters",` + inside + `}`)
 			limits.Run(t, len(body), func() {
-				_, err := ParseRequest(body, c, DefaultRules(), policy.SuppressedOffered)
+				_, err := ParseRequest(body, c, DefaultRules(), policy.FullAccess())
 				if issues, ok := fhir.AsIssues(err); !ok || len(issues) == 0 || len(issues) > maxIssues+maxParameters {
 					t.Errorf("%d issues, %v", len(issues), err)
 				}

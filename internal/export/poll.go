@@ -91,6 +91,9 @@ func (s *Service) endedStatus(ctx context.Context, job store.Job) (Status, error
 	if job.State == store.Failed {
 		return status, nil
 	}
+	if err := s.checkSuppressed(ctx, job); err != nil {
+		return Status{}, err
+	}
 	parts, err := s.jobs.Parts(ctx, job.ID)
 	if err != nil {
 		return Status{}, err

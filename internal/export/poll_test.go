@@ -104,7 +104,7 @@ func TestProgress(t *testing.T) {
 func TestManifest(t *testing.T) {
 	b := newFixture(t, func(c *Config) { c.RequiresAccessToken = true })
 	const at = fhir.Instant(1_772_357_400_125) // 2026-03-01, daylight saving in Sydney
-	const leftOut = "Suppressed resources are left out, because this client is not authenticated. A copy that was made earlier may still hold resources that were suppressed since."
+	const leftOut = "Suppressed resources are left out, because this client may not see them. A copy that was made earlier may still hold resources that were suppressed since."
 	part := func(t fhir.Type, file string, count int64) store.Part {
 		return store.Part{Type: t, File: file, Stored: store.Stored{Count: count}}
 	}

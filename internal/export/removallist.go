@@ -46,7 +46,7 @@ func (r Request) planRemovalList(c *search.Compiler) (plans []plan.Plan, err err
 			continue
 		}
 		if r.WithoutSuppressed {
-			if p, err = c.Changed(p.Type, *r.Since); err != nil {
+			if p, err = c.Changed(p.Type, *r.Since, r.Covered); err != nil {
 				return nil, err
 			}
 		}

@@ -12,7 +12,8 @@ const maxDeletes = 1000
 
 // addRemovals generates the parts of the removals since _since: transaction Bundles that delete
 // what was removed, and not created again (MA-08). The filters do not matter: what a removed
-// resource was like is not known any more.
+// resource was like is not known any more. Nor is what a removed Provenance was about: for a client
+// that does not reach all types, only those are listed that it is known to hold.
 func (x *selector) addRemovals(ctx context.Context) (err error) {
 	if !x.request.updatesCopy() {
 		return nil
@@ -28,7 +29,7 @@ func (x *selector) addRemovals(ctx context.Context) (err error) {
 		last := ""
 		err := x.snapshot.Removals(ctx, f.Plan.Type, *x.request.Since, func(r store.Removal) error {
 			x.tracking.follow(r)
-			if r.Again != 0 || r.ID == last {
+			if r.Again != 0 || r.ID == last || f.Plan.Type == fhir.Provenance && !x.request.mayListRemoved(x.tracking, r) {
 				return nil
 			}
 			last = r.ID

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"muster/internal/auth"
 	"muster/internal/damage"
 	"muster/internal/fhir"
 	"muster/internal/policy"
@@ -22,6 +23,10 @@ type Request struct {
 	// WithoutSuppressed excludes suppressed resources from a delta. A full export only holds
 	// those that a filter asks for.
 	WithoutSuppressed bool
+
+	// Covered are the types that the client reached at the kick-off. The export holds no Provenance
+	// about another one, whatever a later token of the client covers.
+	Covered fhir.TypeSet
 
 	// RemovalList says where the manifest lists the removal List of a delta. Other exports have
 	// none.
@@ -57,6 +62,10 @@ type Rules struct {
 	// ProvenanceTypeTestFilter accepts Provenance?target.resolve().as(Type), the
 	// form of the guide's example (A-13).
 	ProvenanceTypeTestFilter bool
+	// Covered are the types that the client reached at the kick-off. The export holds no Provenance
+	// about another one, whatever a later token of the client covers.
+	Covered fhir.TypeSet
+
 	// RemovalList says where manifests list the removal List (RM-04). Defaults to
 	// RemovalListOff.
 	RemovalList RemovalList
@@ -77,6 +86,13 @@ type storedRequest struct {
 	RemovalList       RemovalList `json:"removalList,omitempty"`
 	TrackMembership   bool        `json:"trackMembership,omitempty"`
 
+	// AsksSuppressed is set for a full export with a filter that asks for suppressed resources.
+	AsksSuppressed bool `json:"asksSuppressed,omitempty"`
+	// Covered are the types of Request.Covered, and Reaches those about which the files tell
+	// something. Absent for all types.
+	Covered []string `json:"covered,omitempty"`
+	Reaches []string `json:"reaches,omitempty"`
+
 	// Checksum is that of the JSON without it, in hex. Jobs of older programs have none.
 	Checksum string `json:"checksum,omitempty"`
 }
@@ -91,10 +107,14 @@ func (r storedRequest) sum() (string, error) {
 // encode returns the request for the row of its job. base is the base URL of the server. The
 // server that does the work may have another one.
 func (r Request) encode(base string) ([]byte, error) {
-	stored := storedRequest{Since: r.Since, Base: base, WithoutSuppressed: r.WithoutSuppressed, RemovalList: r.RemovalList, TrackMembership: r.TrackMembership}
+	stored := storedRequest{Since: r.Since, Base: base, WithoutSuppressed: r.WithoutSuppressed, RemovalList: r.RemovalList, TrackMembership: r.TrackMembership, Covered: storedTypes(r.Covered)}
+	var reaches fhir.TypeSet
 	for _, f := range r.Filters {
 		stored.Filters = append(stored.Filters, f.Text())
+		stored.AsksSuppressed = stored.AsksSuppressed || r.Since == nil && !f.Plan.Visible().NotSuppressed
+		reaches |= f.Reaches
 	}
+	stored.Reaches = storedTypes(reaches)
 	var err error
 	if stored.Checksum, err = stored.sum(); err != nil {
 		return nil, err
@@ -104,7 +124,30 @@ func (r Request) encode(base string) ([]byte, error) {
 
 // withoutFilters returns the request without its filters.
 func (r storedRequest) withoutFilters() Request {
-	return Request{Since: r.Since, WithoutSuppressed: r.WithoutSuppressed, RemovalList: r.RemovalList, TrackMembership: r.TrackMembership}
+	return Request{Since: r.Since, WithoutSuppressed: r.WithoutSuppressed, RemovalList: r.RemovalList, TrackMembership: r.TrackMembership, Covered: readTypes(r.Covered)}
+}
+
+// storedTypes returns the names of types, none for all types.
+func storedTypes(types fhir.TypeSet) (names []string) {
+	if types == fhir.AllTypes() {
+		return nil
+	}
+	for _, t := range types.Types() {
+		names = append(names, t.String())
+	}
+	return names
+}
+
+// readTypes reads the result of storedTypes.
+func readTypes(names []string) (types fhir.TypeSet) {
+	if len(names) == 0 {
+		return fhir.AllTypes()
+	}
+	for _, name := range names {
+		t, _ := fhir.ParseType(name)
+		types |= fhir.TypesOf(t)
+	}
+	return types
 }
 
 // StoredParameters returns the filters and _since of the request in the row of a job.
@@ -129,8 +172,8 @@ func readStored(text []byte) (stored storedRequest, err error) {
 	return stored, nil
 }
 
-// decodeRequest parses and compiles the result of encode. may is what the client may learn of
-// suppressed resources now.
+// decodeRequest parses and compiles the result of encode. may is the most that the client may learn
+// of suppressed resources now. The types are those of the kick-off.
 func decodeRequest(text []byte, c *search.Compiler, may policy.Suppressed) (Request, error) {
 	stored, err := readStored(text)
 	if err != nil {
@@ -140,9 +183,10 @@ func decodeRequest(text []byte, c *search.Compiler, may policy.Suppressed) (Requ
 		return Request{}, errors.New("the export would hold suppressed resources, which this client may no longer see: start a new export")
 	}
 	r := stored.withoutFilters()
+	access := policy.Access{Interaction: auth.Export, Types: r.Covered, Suppressed: may}
 	c = c.At(stored.Base)
 	for _, text := range stored.Filters {
-		f, err := c.ExportFilter(text, search.Export{May: may, Since: stored.Since, WithoutSuppressed: stored.WithoutSuppressed})
+		f, err := c.ExportFilter(text, search.Export{May: access, Since: stored.Since, WithoutSuppressed: stored.WithoutSuppressed})
 		if err != nil {
 			return Request{}, fmt.Errorf("read stored filter %s: %w", text, err)
 		}
@@ -150,7 +194,7 @@ func decodeRequest(text []byte, c *search.Compiler, may policy.Suppressed) (Requ
 		if !r.TrackMembership {
 			continue
 		}
-		full, err := c.ExportFilter(text, search.Export{May: may})
+		full, err := c.ExportFilter(text, search.Export{May: access})
 		if err != nil {
 			return Request{}, fmt.Errorf("read stored filter %s: %w", text, err)
 		}

@@ -44,8 +44,8 @@ type Config struct {
 	Workers int
 	// PartBytes is the size of a part in bytes of NDJSON. Defaults to 256 MiB.
 	PartBytes int64
-	// JobsPerPrincipal limits the live jobs of one client (KO-52), as package client counts. Zero means no
-	// limit.
+	// JobsPerPrincipal limits the live jobs of one client (KO-52), as package client counts, unless its
+	// policy has a limit. Zero means no limit.
 	JobsPerPrincipal int
 	// Quota limits the bytes on disk of the files of one client and of all. No file is removed
 	// before it expires: a kick-off beyond a limit is refused, and an export that does not fit
@@ -251,12 +251,7 @@ func (e NoRoom) Unwrap() error { return e.OverQuota }
 // ParseRequest parses the body of a kick-off of the principal in ctx; see the function
 // [ParseRequest].
 func (s *Service) ParseRequest(ctx context.Context, body []byte) (Request, error) {
-	return ParseRequest(body, s.Compiler, s.Rules, s.suppressedAccess(auth.From(ctx)))
-}
-
-// suppressedAccess returns which suppressed resources a client may see.
-func (s *Service) suppressedAccess(p auth.Principal) policy.Suppressed {
-	return s.Suppressed.For(p.Authenticated())
+	return ParseRequest(body, s.Compiler, s.Rules, s.access(ctx))
 }
 
 // KickOff stores a job for the request and returns its id, a random UUID (KO-51). It
@@ -289,12 +284,13 @@ func (s *Service) KickOff(ctx context.Context, r Request) (jobID string, err err
 // createJob stores a job, within the limits of its client. Most refusals come from the check of the
 // live jobs, which costs least.
 func (s *Service) createJob(ctx context.Context, job store.Job) error {
-	err := s.jobs.CheckLive(ctx, job.Client, s.JobsPerPrincipal)
+	limit := cmp.Or(auth.From(ctx).Policy.Jobs, s.JobsPerPrincipal)
+	err := s.jobs.CheckLive(ctx, job.Client, limit)
 	if err == nil {
 		if err := s.checkRoom(ctx, job); err != nil {
 			return err
 		}
-		err = s.jobs.CreateJob(ctx, job, s.JobsPerPrincipal)
+		err = s.jobs.CreateJob(ctx, job, limit)
 	}
 	if errors.Is(err, store.ErrTooManyJobs) {
 		return TooManyJobs{RetryAfter: s.seconds(tooManyJobsWait)}
@@ -322,7 +318,8 @@ func (s *Service) checkRoom(ctx context.Context, job store.Job) error {
 }
 
 // ownedJob returns a job of the principal in ctx as of now. A job of another principal is
-// [store.ErrNotFound].
+// [store.ErrNotFound]. If the token does not cover what the files tell about, the error is a
+// fhir.Issue with the code forbidden.
 func (s *Service) ownedJob(ctx context.Context, id string) (store.Job, error) {
 	job, err := s.jobs.Job(ctx, id)
 	if err != nil {
@@ -331,7 +328,7 @@ func (s *Service) ownedJob(ctx context.Context, id string) (store.Job, error) {
 	if job.Owner != auth.From(ctx).ID {
 		return store.Job{}, store.ErrNotFound
 	}
-	return job.At(s.now()), nil
+	return job.At(s.now()), s.checkTypes(ctx, job)
 }
 
 // Cancel cancels a live job or deletes an ended one. From then on its files cannot be opened;

@@ -64,7 +64,7 @@ var levels = [][]rule{
 	},
 	{
 		{"internal/share", []string{"internal/client"}, "amounts and turns of anything, by client"},
-		{"internal/policy", []string{"internal/fhir", "internal/conformance", "internal/search/query", "internal/search/bound", "internal/search/index"}, "rules are about searches and resources, not about tables"},
+		{"internal/policy", []string{"internal/fhir", "internal/auth", "internal/conformance", "internal/search/query", "internal/search/bound", "internal/search/index"}, "rules are about searches and resources, not about tables"},
 		{"internal/search/plan", []string{"internal/fhir", "internal/humanize", "internal/conformance", "internal/search/query", "internal/search/bound", "internal/search/index"}, "a plan does not depend on a dialect of SQL"},
 	},
 	{

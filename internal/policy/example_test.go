@@ -38,12 +38,12 @@ func ExampleCheckFilter() {
 			fmt.Println(err)
 			return
 		}
-		allowed, refused := policy.CheckFilter(bound.Bind(registry, q), policy.FilterRules{}, policy.SuppressedOffered)
+		allowed, refused := policy.CheckFilter(bound.Bind(registry, q), policy.FilterRules{}, policy.FullAccess())
 		if err := refused.Err(); err != nil {
 			fmt.Println(err)
 			continue
 		}
-		fmt.Println(policy.ForSearch(allowed).Visibility)
+		fmt.Println(policy.ForSearch(allowed, fhir.AllTypes()).Visibility)
 	}
 	// Output:
 	// finds unsuppressed resources; follows references over active and unsuppressed resources

@@ -32,9 +32,9 @@ type SearchRules struct {
 // A term is refused if it names, at any step of a chain, an unknown parameter (SR-20,
 // SR-22, SR-34) or one that is restricted for privacy (SR-30..33), if it is not a criterion
 // (KO-32, KO-33, SR-21, SR-25), or if it has an empty value. A term that asks for
-// suppressed resources that the client may not see has an issue with the code forbidden,
-// and passes otherwise.
-func CheckFilter(q bound.Query, r FilterRules, may Suppressed) (bound.Query, fhir.Issues) {
+// suppressed resources that the client may not see, or leads to types that it does not reach, has
+// an issue with the code forbidden, and passes otherwise.
+func CheckFilter(q bound.Query, r FilterRules, may Access) (bound.Query, fhir.Issues) {
 	return check(q, may, checks{refuseTypeTest: r.RefuseTypeTest, refuseEmpty: true, requireSubstantive: true})
 }
 
@@ -43,22 +43,28 @@ func CheckFilter(q bound.Query, r FilterRules, may Suppressed) (bound.Query, fhi
 // without any value, as FHIR demands of searches: empty fields of a form ask for nothing. In
 // a filter such a term is an error, since leaving it out would widen the export (SR-26). The
 // terms of q are criteria only, without parameters that shape the response.
-func CheckSearch(q bound.Query, r SearchRules, may Suppressed) (bound.Query, fhir.Issues) {
+func CheckSearch(q bound.Query, r SearchRules, may Access) (bound.Query, fhir.Issues) {
 	return check(q, may, checks{requireSubstantive: r.RequireSubstantive})
 }
 
 // checks are the rules in which filters and searches differ.
 type checks struct{ refuseTypeTest, refuseEmpty, requireSubstantive bool }
 
-func check(q bound.Query, may Suppressed, c checks) (bound.Query, fhir.Issues) {
+func check(q bound.Query, may Access, c checks) (bound.Query, fhir.Issues) {
 	var issues fhir.Issues
+	if missing, ok := fhir.AsIssues(may.Check(fhir.TypesOf(q.Type))); ok {
+		issues = append(issues, missing...)
+	}
 	refuse := func(code fhir.Code, at query.Span, problem string) {
 		issues = append(issues, fhir.Issue{Code: code, Diagnostics: q.Parsed.Place(at) + " " + problem})
 	}
 	allowed := q
 	allowed.Terms, allowed.Parsed.Params = nil, nil
 	for n, t := range q.Terms {
-		if at, asks := may.refuses(t); asks {
+		if at, problem := may.beyond(t.Node); problem != "" {
+			issues = append(issues, fhir.Issue{Code: fhir.CodeForbidden, Reason: fhir.ScopeMissing, Diagnostics: q.Parsed.Place(at) + " " + problem})
+		}
+		if at, asks := may.Suppressed.refuses(t); asks {
 			refuse(fhir.CodeForbidden, at, "asks for suppressed resources, which this client may not ask for: write suppressed=false, or leave the parameter out")
 		}
 		if code, at, problem := refusal(t, c); problem != "" {

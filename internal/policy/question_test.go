@@ -30,7 +30,7 @@ func read(t *testing.T, text string) query.Query {
 
 // checkFilter returns what is refused to a client that may ask for suppressed resources.
 func checkFilter(reg *conformance.Registry, q query.Query) fhir.Issues {
-	_, issues := CheckFilter(bound.Bind(reg, q), FilterRules{}, SuppressedOffered)
+	_, issues := CheckFilter(bound.Bind(reg, q), FilterRules{}, FullAccess())
 	return issues
 }
 
@@ -175,7 +175,7 @@ func TestSearchesIgnoreEmptyParameters(t *testing.T) {
 		{"Practitioner?name=a&gender=", "", `"gender" at character 21 is refused on Practitioner for privacy`},
 		{"Organization?name=a&wibble.name=", "", `"wibble" at character 21 is not a reference`},
 	} {
-		allowed, issues := CheckSearch(bound.Bind(reg, read(t, tc.text)), SearchRules{RequireSubstantive: true}, SuppressedOffered)
+		allowed, issues := CheckSearch(bound.Bind(reg, read(t, tc.text)), SearchRules{RequireSubstantive: true}, FullAccess())
 		switch {
 		case tc.refused != "":
 			if len(issues) != 1 || !strings.Contains(issues.Error(), tc.refused) {
@@ -188,7 +188,7 @@ func TestSearchesIgnoreEmptyParameters(t *testing.T) {
 		if got := allowed.Parsed.String(); got != tc.kept || len(allowed.Terms) != len(allowed.Parsed.Params) {
 			t.Errorf("%s: %s with %d terms remains, want %s", tc.text, got, len(allowed.Terms), tc.kept)
 		}
-		if visible := ForSearch(allowed).Visibility.Found; visible != (bound.State{Active: true, NotSuppressed: true}) {
+		if visible := ForSearch(allowed, fhir.AllTypes()).Visibility.Found; visible != (bound.State{Active: true, NotSuppressed: true}) {
 			t.Errorf("%s: an empty state parameter changes the visibility to %s", tc.text, visible)
 		}
 	}
@@ -211,8 +211,9 @@ func TestVisibility(t *testing.T) {
 		unsuppressed = bound.State{NotSuppressed: true}
 		visible      = bound.State{Active: true, NotSuppressed: true}
 	)
-	since := func(q bound.Query) bound.Query { return ForDelta(q, false) }
-	hidden := func(q bound.Query) bound.Query { return ForDelta(q, true) }
+	since := func(q bound.Query) bound.Query { return ForDelta(q, fhir.AllTypes(), false) }
+	hidden := func(q bound.Query) bound.Query { return ForDelta(q, fhir.AllTypes(), true) }
+	search := func(q bound.Query) bound.Query { return ForSearch(q, fhir.AllTypes()) }
 	reg := registry(t)
 	for _, tc := range []struct {
 		req, text       string
@@ -220,24 +221,24 @@ func TestVisibility(t *testing.T) {
 		terms           string
 		found, followed bound.State
 	}{
-		{"VI-09", "Organization?name=a", ForSearch, "Organization?name=a", visible, visible},
-		{"VI-09", "HealthcareService?name=a", ForSearch, "HealthcareService?name=a", visible, visible},
-		{"VI-09", "Practitioner?name=a", ForSearch, "Practitioner?name=a", visible, visible},
-		{"VI-09", "PractitionerRole?_id=a", ForSearch, "PractitionerRole?_id=a", visible, visible},
-		{"VI-03", "Location?name=a", ForSearch, "Location?name=a", visible, visible},
-		{"VI-03", "Endpoint?name=a", ForSearch, "Endpoint?name=a", visible, visible},
-		{"VI-04 VI-06", "Organization?active=false&name=a", ForSearch, "Organization?active=false&name=a", unsuppressed, visible},
-		{"VI-04", "Organization?name=a&active=true,false", ForSearch, "Organization?name=a&active=true,false", unsuppressed, visible},
-		{"VI-05", "Endpoint?name=a&status=inactive", ForSearch, "Endpoint?name=a&status=inactive", unsuppressed, visible},
-		{"A-52", "Endpoint?name=a&status=suspended", ForSearch, "Endpoint?name=a&status=suspended", unsuppressed, visible},
-		{"A-50", "Organization?name=a&suppressed=true", ForSearch, "Organization?name=a&suppressed=true", active, visible},
-		{"A-50", "Organization?name=a&suppressed=true&active=false", ForSearch, "Organization?name=a&suppressed=true&active=false", anyState, visible},
-		{"VI-16", "PractitionerRole?organization.active=false", ForSearch, "PractitionerRole?organization.active=false", visible, visible},
-		{"VI-14 A-24", "Provenance?target=a", ForSearch, "Provenance?target=a", visible, visible},
-		{"VI-16 A-25", "Location?organization.name=a", ForSearch, "Location?organization.name=a", visible, visible},
-		{"VI-16 A-25", "Organization?_has:Location:organization:_id=a", ForSearch, "Organization?_has:Location:organization:_id=a", visible, visible},
-		{"VI-16 A-25", "Organization?_has:Provenance:target:agent:Practitioner.name=a", ForSearch, "Organization?_has:Provenance:target:agent:Practitioner.name=a", visible, visible},
-		{"VI-16 A-25", "Location?organization.suppressed=true", ForSearch, "Location?organization.suppressed=true", visible, visible},
+		{"VI-09", "Organization?name=a", search, "Organization?name=a", visible, visible},
+		{"VI-09", "HealthcareService?name=a", search, "HealthcareService?name=a", visible, visible},
+		{"VI-09", "Practitioner?name=a", search, "Practitioner?name=a", visible, visible},
+		{"VI-09", "PractitionerRole?_id=a", search, "PractitionerRole?_id=a", visible, visible},
+		{"VI-03", "Location?name=a", search, "Location?name=a", visible, visible},
+		{"VI-03", "Endpoint?name=a", search, "Endpoint?name=a", visible, visible},
+		{"VI-04 VI-06", "Organization?active=false&name=a", search, "Organization?active=false&name=a", unsuppressed, visible},
+		{"VI-04", "Organization?name=a&active=true,false", search, "Organization?name=a&active=true,false", unsuppressed, visible},
+		{"VI-05", "Endpoint?name=a&status=inactive", search, "Endpoint?name=a&status=inactive", unsuppressed, visible},
+		{"A-52", "Endpoint?name=a&status=suspended", search, "Endpoint?name=a&status=suspended", unsuppressed, visible},
+		{"A-50", "Organization?name=a&suppressed=true", search, "Organization?name=a&suppressed=true", active, visible},
+		{"A-50", "Organization?name=a&suppressed=true&active=false", search, "Organization?name=a&suppressed=true&active=false", anyState, visible},
+		{"VI-16", "PractitionerRole?organization.active=false", search, "PractitionerRole?organization.active=false", visible, visible},
+		{"VI-14 A-24", "Provenance?target=a", search, "Provenance?target=a", visible, visible},
+		{"VI-16 A-25", "Location?organization.name=a", search, "Location?organization.name=a", visible, visible},
+		{"VI-16 A-25", "Organization?_has:Location:organization:_id=a", search, "Organization?_has:Location:organization:_id=a", visible, visible},
+		{"VI-16 A-25", "Organization?_has:Provenance:target:agent:Practitioner.name=a", search, "Organization?_has:Provenance:target:agent:Practitioner.name=a", visible, visible},
+		{"VI-16 A-25", "Location?organization.suppressed=true", search, "Location?organization.suppressed=true", visible, visible},
 		{"VI-16", "Location?organization.name=a", since, "Location?organization.name=a", anyState, anyState},
 		{"VI-10", "Organization?name=a", since, "Organization?name=a", anyState, anyState},
 		{"VI-11", "Organization?active=true&name=a&suppressed=false", since, "Organization?name=a", anyState, anyState},
@@ -315,11 +316,11 @@ func TestOneTableOfWhatIsNotHeld(t *testing.T) {
 // filters only.
 func TestTypeTestSwitch(t *testing.T) {
 	q := bound.Bind(registry(t), read(t, "Provenance?target.resolve().as(Organization)"))
-	allowed, issues := CheckFilter(q, FilterRules{RefuseTypeTest: true}, SuppressedOffered)
+	allowed, issues := CheckFilter(q, FilterRules{RefuseTypeTest: true}, FullAccess())
 	if len(allowed.Terms) != 0 || len(issues) != 1 || !strings.HasPrefix(issues[0].Diagnostics, `"target.resolve().as(Organization)" at character 12 is not a search parameter`) {
 		t.Errorf("allowed %v, issues %v", allowed.Terms, issues)
 	}
-	if _, issues := CheckSearch(q, SearchRules{RequireSubstantive: true}, SuppressedOffered); len(issues) > 0 {
+	if _, issues := CheckSearch(q, SearchRules{RequireSubstantive: true}, FullAccess()); len(issues) > 0 {
 		t.Errorf("a search is refused: %v", issues)
 	}
 }

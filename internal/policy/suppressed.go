@@ -3,6 +3,7 @@ package policy
 import (
 	"slices"
 
+	"muster/internal/auth"
 	"muster/internal/conformance"
 	"muster/internal/search/bound"
 	"muster/internal/search/query"
@@ -29,8 +30,16 @@ type SuppressedRules struct {
 	Local  bool // the server can be reached from this machine only
 }
 
-// For returns what one client may learn.
-func (r SuppressedRules) For(authenticated bool) Suppressed {
+// For returns what a client may learn. Its own policy can only allow less than the rules.
+func (r SuppressedRules) For(p auth.Principal) Suppressed {
+	if p.Policy.HideSuppressed {
+		return SuppressedHidden
+	}
+	return r.Allow(p.Authenticated())
+}
+
+// Allow returns the most that a client may learn, whatever its own policy says.
+func (r SuppressedRules) Allow(authenticated bool) Suppressed {
 	switch {
 	case !r.Local && !authenticated:
 		return SuppressedHidden

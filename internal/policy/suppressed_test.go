@@ -27,7 +27,7 @@ func TestSuppressedRules(t *testing.T) {
 		{SuppressedRules{Search: true}, false, false, false},
 		{SuppressedRules{}, false, false, false},
 	} {
-		may := c.rules.For(c.authenticated)
+		may := c.rules.Allow(c.authenticated)
 		if may.MayBeAskedFor() != c.asked || may.InDeltas() != c.deltas {
 			t.Errorf("%+v, authenticated %v: asked for %v, in deltas %v", c.rules, c.authenticated, may.MayBeAskedFor(), may.InDeltas())
 		}
@@ -35,7 +35,7 @@ func TestSuppressedRules(t *testing.T) {
 }
 
 // forbidden returns the issues of a filter that the client may not ask.
-func forbidden(reg *conformance.Registry, q query.Query, may Suppressed) fhir.Issues {
+func forbidden(reg *conformance.Registry, q query.Query, may Access) fhir.Issues {
 	_, issues := CheckFilter(bound.Bind(reg, q), FilterRules{}, may)
 	return slices.DeleteFunc(issues, func(i fhir.Issue) bool { return i.Code != fhir.CodeForbidden })
 }
@@ -78,7 +78,7 @@ func TestSuppressedCheck(t *testing.T) {
 		q := read(t, c.text)
 		for _, may := range []Suppressed{SuppressedHidden, SuppressedInDeltas} {
 			var places []string
-			for _, i := range forbidden(reg, q, may) {
+			for _, i := range forbidden(reg, q, Access{Types: fhir.AllTypes(), Suppressed: may}) {
 				place, rest, _ := strings.Cut(i.Diagnostics, " asks for suppressed resources")
 				places = append(places, place)
 				if i.Code != fhir.CodeForbidden || !strings.Contains(rest, ": write suppressed=false, or leave the parameter out") {
@@ -89,7 +89,7 @@ func TestSuppressedCheck(t *testing.T) {
 				t.Errorf("%s: refused at %q, want %q", c.text, places, c.place)
 			}
 		}
-		if issues := forbidden(reg, q, SuppressedOffered); len(issues) > 0 {
+		if issues := forbidden(reg, q, FullAccess()); len(issues) > 0 {
 			t.Errorf("%s is refused to a client that may ask: %v", c.text, issues)
 		}
 	}
@@ -105,7 +105,7 @@ func TestSuppressedUnderOtherNames(t *testing.T) {
 				if strings.Contains(name, ".") || p.Type != conformance.Token {
 					continue
 				}
-				asks := len(forbidden(reg, read(t, typ.String()+"?"+name+"=true"), SuppressedHidden)) > 0
+				asks := len(forbidden(reg, read(t, typ.String()+"?"+name+"=true"), Access{Types: fhir.AllTypes()})) > 0
 				if asks != (p.Code == suppressedParam) {
 					t.Errorf("%s?%s: refused %v, but it is %s", typ, name, asks, p.Code)
 				}

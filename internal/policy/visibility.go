@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"muster/internal/conformance"
+	"muster/internal/fhir"
 	"muster/internal/search/bound"
 )
 
@@ -26,10 +27,11 @@ func isState(name string) bool {
 // Chains and reverse chains lead over active and unsuppressed resources alone, whatever
 // state the query names, so that nothing can be inferred about hidden resources from what
 // refers to them (VI-16, A-25). A Provenance is never inactive: it is found when it is not
-// suppressed and all that it is about is visible (VI-14, A-24).
-func ForSearch(q bound.Query) bound.Query {
+// suppressed and all that it is about is visible (VI-14, A-24), and of the types that the client
+// reaches.
+func ForSearch(q bound.Query, types fhir.TypeSet) bound.Query {
 	visible := bound.State{Active: true, NotSuppressed: true}
-	q.Visibility = bound.Visibility{Found: visible, Followed: visible}
+	q.Visibility = bound.Visibility{Found: visible, Followed: visible, Unreached: fhir.AllTypes().Without(types)}
 	for _, t := range q.Terms {
 		switch stateOf(t) {
 		case activeParam, statusParam:
@@ -44,10 +46,11 @@ func ForSearch(q bound.Query) bound.Query {
 // ForDelta returns q with the visibility of an export with _since: resources in any state
 // are found and followed (VI-10). Without suppressed resources, only unsuppressed ones
 // are, and a Provenance is found when nothing that it is about is suppressed or deleted.
-// State parameters of the query are ignored (VI-11), but not those at the end of chains.
-func ForDelta(q bound.Query, withoutSuppressed bool) bound.Query {
+// State parameters of the query are ignored (VI-11), but not those at the end of chains. A
+// Provenance must be about the types that the client reaches alone.
+func ForDelta(q bound.Query, types fhir.TypeSet, withoutSuppressed bool) bound.Query {
 	state := bound.State{NotSuppressed: withoutSuppressed}
-	q.Visibility = bound.Visibility{Found: state, Followed: state}
+	q.Visibility = bound.Visibility{Found: state, Followed: state, Unreached: fhir.AllTypes().Without(types)}
 	q.Terms = slices.Clone(q.Terms)
 	for n, t := range q.Terms {
 		q.Terms[n].Ignored = stateOf(t) != ""

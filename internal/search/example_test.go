@@ -17,7 +17,7 @@ func ExampleCompiler_ExportFilter() {
 		return
 	}
 	compiler := search.New(registry, "https://directory.example/fhir", time.UTC)
-	export := search.Export{May: policy.SuppressedOffered}
+	export := search.Export{May: policy.FullAccess()}
 
 	filter, err := compiler.ExportFilter("PractitionerRole?location.address-city=Balmain", export)
 	if err != nil {

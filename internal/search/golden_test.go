@@ -14,7 +14,7 @@ import (
 )
 
 // full is an export without _since of a client that may ask for everything.
-var full = Export{May: policy.SuppressedOffered}
+var full = Export{May: policy.FullAccess()}
 
 func compiler(t testing.TB) *Compiler {
 	t.Helper()
@@ -54,7 +54,7 @@ func answer(t *testing.T, c *Compiler, text string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	delta, err := c.ExportFilter(text, Export{May: policy.SuppressedOffered, Since: &since})
+	delta, err := c.ExportFilter(text, Export{May: policy.FullAccess(), Since: &since})
 	if err != nil || delta.Text() != f.Text() {
 		t.Fatalf("%s: accepted, but with _since the text is %q and the error %v", text, delta.Text(), err)
 	}

@@ -35,6 +35,14 @@ func (r *resultReader) include(l query.Criterion, reverse bool) {
 		return
 	}
 	next := Include{Include: parsed, Reverse: reverse, Iterate: iterate}
+	if problem := r.may.CheckInclude(next.Source, next.Targets()); problem != "" {
+		r.issues = append(r.issues, fhir.Issue{Code: fhir.CodeForbidden, Reason: fhir.ScopeMissing, Diagnostics: r.q.Place(value.At) + " " + problem})
+		return
+	}
+	r.named |= fhir.TypesOf(next.Source)
+	if targets := next.Targets(); len(targets) == 1 {
+		r.named |= fhir.TypesOf(targets...)
+	}
 	if reverse && !iterate && !next.Reaches(r.q.Type) {
 		r.invalid(value.At, "never refers to %s: use %s, or _revinclude:iterate after another include", r.q.Type, r.offered(true))
 		return

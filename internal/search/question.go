@@ -20,15 +20,18 @@ type SearchRequest struct {
 	Plan    plan.Plan
 	Order   []plan.Order // empty without _sort
 	Results ResultParams
+	// Reaches are the types about which the response tells something. Those to which an include
+	// leads are among them only if it names one.
+	Reaches fhir.TypeSet
 
 	params []query.Param // criteria and result parameters in the order of the client
 }
 
 // SearchURL parses and checks the query of a search URL, the raw text after the question
-// mark. may says what the client may learn of suppressed resources. The error is
+// mark. may says what the client may learn. The error is
 // fhir.Issues with every problem, each with its place in "Type?…" (SR-03 to SR-54, TR-01
 // to TR-05).
-func (c *Compiler) SearchURL(t fhir.Type, rawQuery string, rules policy.SearchRules, may policy.Suppressed) (SearchRequest, error) {
+func (c *Compiler) SearchURL(t fhir.Type, rawQuery string, rules policy.SearchRules, may policy.Access) (SearchRequest, error) {
 	all, unread := parseURL(t, rawQuery)
 	if unread != nil && len(all.Params) == 0 {
 		return SearchRequest{}, unread // there is nothing else to check
@@ -39,9 +42,9 @@ func (c *Compiler) SearchURL(t fhir.Type, rawQuery string, rules policy.SearchRu
 	rules.RequireSubstantive = rules.RequireSubstantive && unread == nil
 	found := bound.Bind(c.names, criteria)
 	allowed, refused := policy.CheckSearch(found, rules, may)
-	allowed = policy.ForSearch(allowed)
+	allowed = policy.ForSearch(allowed, may.Types)
 	p, err := plan.Build(allowed, c.set)
-	r := c.readResults(all)
+	r := c.readResults(all, may)
 	var order []plan.Order
 	if err == nil {
 		order = r.bindOrder(p)
@@ -51,7 +54,7 @@ func (c *Compiler) SearchURL(t fhir.Type, rawQuery string, rules policy.SearchRu
 	}
 	return SearchRequest{
 		Query: allowed.Parsed, Visible: allowed.Visibility, Plan: p, Order: order, Results: r.results,
-		params: inEffect(all.Params, allowed.Parsed.Params),
+		Reaches: reaches(p, may.Types) | r.named, params: inEffect(all.Params, allowed.Parsed.Params),
 	}, nil
 }
 
@@ -89,24 +92,24 @@ func (c *Compiler) ReadURL(t fhir.Type, rawQuery string) (Representation, error)
 	if err := issues.Err(); err != nil {
 		return Representation{}, err
 	}
-	r := c.readResults(all)
+	r := c.readResults(all, policy.Access{}) // a read takes no includes
 	if r.results.Form.Summary == SummaryCount {
 		r.issues = append(r.issues, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "_summary=count counts the matches of a search: a read takes true, text, data and false."})
 	}
 	return r.results.Form, r.issues.Err()
 }
 
-// Visible plans a search for the visible resources of type t with these ids (VI-01, VI-02,
-// VI-08, VI-14).
-func (c *Compiler) Visible(t fhir.Type, ids []string) (plan.Plan, error) {
-	p, err := plan.Build(policy.ForSearch(bound.Query{Type: t}), c.set)
+// Visible plans a search for the resources of type t with these ids that are visible to a client
+// that reaches types (VI-01, VI-02, VI-08, VI-14).
+func (c *Compiler) Visible(t fhir.Type, ids []string, types fhir.TypeSet) (plan.Plan, error) {
+	p, err := plan.Build(policy.ForSearch(bound.Query{Type: t}, types), c.set)
 	return p.With(plan.IDs(ids)), err
 }
 
 // Changed plans an export of the resources of type t that were committed strictly after since, in
-// any state.
-func (c *Compiler) Changed(t fhir.Type, since fhir.Instant) (plan.Plan, error) {
-	p, err := plan.Build(policy.ForDelta(bound.Query{Type: t}, false), c.set)
+// any state, for a client that reaches types.
+func (c *Compiler) Changed(t fhir.Type, since fhir.Instant, types fhir.TypeSet) (plan.Plan, error) {
+	p, err := plan.Build(policy.ForDelta(bound.Query{Type: t}, types, false), c.set)
 	return p.With(plan.Since{After: since}), err
 }
 
@@ -129,8 +132,8 @@ func parseURL(t fhir.Type, rawQuery string) (query.Query, error) {
 	return query.Parse(t.String() + "?" + strings.ReplaceAll(rawQuery, "+", " "))
 }
 
-func (c *Compiler) readResults(all query.Query) *resultReader {
-	r := &resultReader{reg: c.reg, q: all, seen: map[string]bool{}, results: ResultParams{Count: MaxCount}}
+func (c *Compiler) readResults(all query.Query, may policy.Access) *resultReader {
+	r := &resultReader{reg: c.reg, q: all, may: may, seen: map[string]bool{}, results: ResultParams{Count: MaxCount}}
 	for _, p := range all.Params {
 		if isResult(p) {
 			r.read(p.(query.Criterion))

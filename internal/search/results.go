@@ -8,6 +8,7 @@ import (
 
 	"muster/internal/conformance"
 	"muster/internal/fhir"
+	"muster/internal/policy"
 	"muster/internal/search/query"
 )
 
@@ -75,6 +76,8 @@ var readNames = []string{"_elements", "_format", "_pretty", "_summary"}
 type resultReader struct {
 	reg     *conformance.Registry
 	q       query.Query
+	may     policy.Access
+	named   fhir.TypeSet // the types that includes name
 	seen    map[string]bool
 	results ResultParams
 	order   []sortKey

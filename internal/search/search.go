@@ -43,7 +43,7 @@ func (c Compiler) WithNear(metres float64) *Compiler {
 // Export is what the plan of a filter depends on besides its text.
 type Export struct {
 	Rules policy.FilterRules
-	May   policy.Suppressed // what the client may learn of suppressed resources
+	May   policy.Access // what the client may learn
 
 	Since             *fhir.Instant // finds what was committed strictly after it (VI-12); nil for a full export
 	WithoutSuppressed bool          // with Since: leaves out suppressed resources
@@ -53,6 +53,8 @@ type Export struct {
 type Filter struct {
 	Query query.Query // as the client wrote it, with the names of the definitions
 	Plan  plan.Plan   // of its export
+	// Reaches are the types about which the resources of the export tell something.
+	Reaches fhir.TypeSet
 }
 
 // Text returns the canonical text, which [Compiler.ExportFilter] reads as the
@@ -69,9 +71,9 @@ func (f Filter) Canonical() string { return f.Query.Canonical() }
 // for states have no effect (VI-10..13). A filter that is invalid or not permitted is
 // rejected in both cases (KO-31).
 func (c *Compiler) ExportFilter(text string, e Export) (Filter, error) {
-	visible := policy.ForSearch
+	visible := func(q bound.Query) bound.Query { return policy.ForSearch(q, e.May.Types) }
 	if e.Since != nil {
-		visible = func(q bound.Query) bound.Query { return policy.ForDelta(q, e.WithoutSuppressed) }
+		visible = func(q bound.Query) bound.Query { return policy.ForDelta(q, e.May.Types, e.WithoutSuppressed) }
 	}
 	f, err := c.filter(text, e.Rules, e.May, visible)
 	if err == nil && e.Since != nil {
@@ -83,11 +85,11 @@ func (c *Compiler) ExportFilter(text string, e Export) (Filter, error) {
 // OperatorFilter is [Compiler.ExportFilter] for the operator of the directory: the plan finds
 // resources in any state, and criteria for states narrow it.
 func (c *Compiler) OperatorFilter(text string) (Filter, error) {
-	return c.filter(text, policy.FilterRules{}, policy.SuppressedOffered, policy.ForOperator)
+	return c.filter(text, policy.FilterRules{}, policy.FullAccess(), policy.ForOperator)
 }
 
 // filter compiles a filter; visible sets its visibility.
-func (c *Compiler) filter(text string, r policy.FilterRules, may policy.Suppressed, visible func(bound.Query) bound.Query) (Filter, error) {
+func (c *Compiler) filter(text string, r policy.FilterRules, may policy.Access, visible func(bound.Query) bound.Query) (Filter, error) {
 	q, unread := query.Parse(text)
 	if unread != nil && len(q.Params) == 0 {
 		return Filter{}, unread // there is nothing else to check
@@ -98,7 +100,16 @@ func (c *Compiler) filter(text string, r policy.FilterRules, may policy.Suppress
 	if err := join(unread, refused, err).Err(); err != nil {
 		return Filter{}, err
 	}
-	return Filter{Query: found.Parsed, Plan: p}, nil
+	return Filter{Query: found.Parsed, Plan: p, Reaches: reaches(p, may.Types)}, nil
+}
+
+// reaches returns the types about which the resources that a plan finds tell something, for a client
+// that reaches some types: those that the plan reads and, with a Provenance, all that it may be about.
+func reaches(p plan.Plan, types fhir.TypeSet) fhir.TypeSet {
+	if read := fhir.TypesOf(p.Types()...); !read.Has(fhir.Provenance) {
+		return read
+	}
+	return types
 }
 
 // join puts the problems of the stages into one list: what the client may not ask comes

@@ -39,7 +39,7 @@ func cutURL(text string) (fhir.Type, string) {
 
 func searched(c *Compiler, text string) string {
 	t, rawQuery := cutURL(text)
-	q, err := c.SearchURL(t, rawQuery, strict, policy.SuppressedOffered)
+	q, err := c.SearchURL(t, rawQuery, strict, policy.FullAccess())
 	if err != nil {
 		return refusals(err)
 	}
@@ -106,7 +106,7 @@ func FuzzSearch(f *testing.F) {
 	f.Fuzz(func(t *testing.T, typ int, rawQuery string) {
 		rt := fhir.Types()[uint(typ)%uint(len(fhir.Types()))]
 		_, _ = c.ReadURL(rt, rawQuery)
-		q, err := c.SearchURL(rt, rawQuery, strict, policy.SuppressedOffered)
+		q, err := c.SearchURL(rt, rawQuery, strict, policy.FullAccess())
 		if err != nil {
 			if issues, ok := fhir.AsIssues(err); !ok || len(issues) == 0 {
 				t.Fatalf("the error is not a list of issues: %v", err)
@@ -114,7 +114,7 @@ func FuzzSearch(f *testing.F) {
 			return
 		}
 		_, again := cutURL(q.Text())
-		same, err := c.SearchURL(rt, again, strict, policy.SuppressedOffered)
+		same, err := c.SearchURL(rt, again, strict, policy.FullAccess())
 		if err != nil {
 			t.Fatalf("%q was understood, its canonical form %q is not: %v", rawQuery, q.Text(), err)
 		}

@@ -10,7 +10,8 @@ import (
 )
 
 // includer collects the resources that a page includes: each once, without the matches
-// of the page, and only readable resources (TR-06, VI-02).
+// of the page, and only readable resources of the types that the client reaches (TR-06, VI-02,
+// AU-03).
 type includer struct {
 	*Service
 	seen      map[store.RowKey]bool

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"muster/internal/auth"
 	"muster/internal/fhir"
 	"muster/internal/search"
 )
@@ -34,7 +35,11 @@ func (s *Service) Page(ctx context.Context, of fhir.Type, rawQuery string) (Answ
 	if of != 0 && of != results.resourceType {
 		return Answer{}, invalid("The page belongs to a search of %s, not of %s: follow the links of a Bundle unchanged.", results.resourceType, of)
 	}
-	if !results.visible.NotSuppressed && !s.suppressedAccess(ctx).MayBeAskedFor() {
+	may := s.access(ctx, auth.Search) // the token need not be that of the search
+	if err := may.Check(results.reaches); err != nil {
+		return Answer{}, err
+	}
+	if !results.visible.NotSuppressed && !may.Suppressed.MayBeAskedFor() {
 		return Answer{}, errSuppressed
 	}
 	request.self = s.pageURL(token, request.offset, request.count, request.pretty)

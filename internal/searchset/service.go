@@ -84,7 +84,7 @@ type Answer struct {
 // Search returns the first page of a search of one type. rawQuery is the query string of
 // its URL. If the search is invalid, the error is fhir.Issues.
 func (s *Service) Search(ctx context.Context, t fhir.Type, rawQuery string) (Answer, error) {
-	q, err := s.Compiler.SearchURL(t, rawQuery, s.Rules, s.suppressedAccess(ctx))
+	q, err := s.Compiler.SearchURL(t, rawQuery, s.Rules, s.access(ctx, auth.Search))
 	if err != nil {
 		return Answer{}, err
 	}
@@ -95,9 +95,9 @@ func (s *Service) Search(ctx context.Context, t fhir.Type, rawQuery string) (Ans
 	return s.writePage(ctx, newResultSet(q, found), pageRequest{self: selfLink(s.BaseURL, q.Text()), count: q.Results.Count, pretty: q.Results.Form.Pretty, sizes: sizesOf(found.Rows)})
 }
 
-// suppressedAccess returns the client's access to suppressed resources.
-func (s *Service) suppressedAccess(ctx context.Context) policy.Suppressed {
-	return s.Suppressed.For(auth.From(ctx).Authenticated())
+// access returns what the client may learn in an interaction.
+func (s *Service) access(ctx context.Context, i auth.Interaction) policy.Access {
+	return s.Suppressed.Access(auth.From(ctx), i)
 }
 
 // storeSearch returns the search of the store for a request. It reads one match more
@@ -125,17 +125,26 @@ type Resource struct {
 }
 
 // Read returns a resource by its id. rawQuery is the query string of the URL. Read
-// returns [ErrNotFound] if the resource does not exist or is not visible (RD-03).
+// returns [ErrNotFound] if the resource does not exist or is not visible (RD-03), and a fhir.Issue
+// with the code forbidden if the token of the client does not cover its type or, for a Provenance,
+// what it is about (AU-02, AU-03).
 func (s *Service) Read(ctx context.Context, t fhir.Type, id, rawQuery string) (Resource, error) {
 	if !fhir.ValidID(id) {
 		return Resource{}, fhir.Issue{Code: fhir.CodeInvalid, Diagnostics: "The id of a resource consists of 1 to 64 letters, digits, '-' and '.': use an id from a link or a search."}
+	}
+	may := s.access(ctx, auth.Read)
+	if err := may.Check(fhir.TypesOf(t)); err != nil {
+		return Resource{}, err
 	}
 	form, err := s.Compiler.ReadURL(t, rawQuery)
 	if err != nil {
 		return Resource{}, err
 	}
 	reads := s.Store.Reads()
-	rows, err := s.lookUpVisible(ctx, reads, t, []string{id})
+	rows, err := s.lookUpVisible(ctx, reads, t, []string{id}, may.Types)
+	if err == nil && len(rows) == 0 && t == fhir.Provenance {
+		err = s.checkTargets(ctx, reads, id, may)
+	}
 	if err != nil {
 		return Resource{}, err
 	}
@@ -167,6 +176,28 @@ func (s *Service) Read(ctx context.Context, t fhir.Type, id, rawQuery string) (R
 		read.Body = pretty(read.Body)
 	}
 	return read, nil
+}
+
+// checkTargets returns why a client may not read a Provenance that others see: its token does not
+// cover what the Provenance is about.
+func (s *Service) checkTargets(ctx context.Context, reads store.Searcher, id string, may policy.Access) error {
+	rows, err := s.lookUpVisible(ctx, reads, fhir.Provenance, []string{id}, fhir.AllTypes())
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	target, _ := s.Registry.Param(fhir.Provenance, "target")
+	references, err := reads.References(ctx, []store.RowKey{rows[0].Key}, target.ID)
+	if err != nil {
+		return err
+	}
+	var about fhir.TypeSet
+	for _, r := range references {
+		about |= fhir.TypesOf(r.Type)
+	}
+	if may.Types.Covers(about) { // another target has no type, so it may be of any
+		about = fhir.AllTypes()
+	}
+	return may.Check(about)
 }
 
 // ErrNotFound is returned by a read of a resource that does not exist or is not visible.

@@ -15,6 +15,7 @@ type resultSet struct {
 	hasMore      bool           // there are more matches than keys
 	total        int64          // number of matches; -1 if not requested or not exact
 	visible      plan.Visible   // held for all matches, and must hold on every page
+	reaches      fhir.TypeSet   // that the client of every page must reach
 
 	summary  search.Summary
 	elements []fhir.Element
@@ -23,7 +24,7 @@ type resultSet struct {
 
 func newResultSet(q search.SearchRequest, found store.SearchResult) resultSet {
 	s := resultSet{
-		resourceType: q.Plan.Type, total: -1,
+		resourceType: q.Plan.Type, reaches: q.Reaches, total: -1,
 		summary: q.Results.Form.Summary, elements: q.Results.Form.Elements, includes: q.Results.Includes,
 	}
 	s.hasMore = len(found.Rows) > MaxMatches

@@ -31,6 +31,7 @@ import (
 //	format            tokenFormat
 //	expiry            minutes since 1970
 //	type              fhir.Type
+//	reaches           fhir.TypeSet
 //	flags             1 more, 2 visible.Active, 4 visible.NotSuppressed
 //	total+1           0 without a total
 //	summary           index in summaries
@@ -46,7 +47,7 @@ import (
 const PageSecret = "pages"
 
 const (
-	tokenFormat = 1
+	tokenFormat = 2
 	tagBytes    = 16
 	minute      = 60_000 // ms
 )
@@ -124,6 +125,7 @@ func (s resultSet) pack(expiry uint64) []byte {
 	add := func(n uint64) { b = binary.AppendUvarint(b, n) }
 	add(expiry)
 	add(uint64(s.resourceType))
+	add(uint64(s.reaches))
 	add(bit(s.hasMore, 1) | bit(s.visible.Active, 2) | bit(s.visible.NotSuppressed, 4))
 	add(uint64(s.total + 1))
 	add(uint64(slices.Index(summaries, s.summary)))
@@ -191,6 +193,7 @@ func unpack(body []byte, reg *conformance.Registry) (s resultSet, expiry uint64,
 	}
 	expiry = u.next()
 	s.resourceType = fhir.Type(u.next())
+	s.reaches = fhir.TypeSet(u.next())
 	flags := u.next()
 	s.hasMore, s.visible = flags&1 != 0, plan.Visible{Active: flags&2 != 0, NotSuppressed: flags&4 != 0}
 	s.total = int64(u.next()) - 1

@@ -4,16 +4,18 @@ import (
 	"context"
 	"slices"
 
+	"muster/internal/auth"
 	"muster/internal/fhir"
 	"muster/internal/policy"
 	"muster/internal/store"
 )
 
-// filterVisible keeps the rows of one type that are visible to all clients, in their
-// order (VI-02). The state in the row decides; for a Provenance the states of all its
-// targets decide (VI-14), so filterVisible searches the store for it.
+// filterVisible keeps the rows of one type that are visible to the client in a search, in their
+// order (VI-02). The type and the state in the row decide; for a Provenance the types and the states
+// of all its targets decide (VI-14), so filterVisible searches the store for it.
 func (s *Service) filterVisible(ctx context.Context, rows []store.Row) ([]store.Row, error) {
-	rows = slices.DeleteFunc(rows, func(row store.Row) bool { return !policy.Readable(row.Visibility) })
+	types := s.access(ctx, auth.Search).Types
+	rows = slices.DeleteFunc(rows, func(row store.Row) bool { return !types.Has(row.Key.Type()) || !policy.Readable(row.Visibility) })
 	if len(rows) == 0 || rows[0].Key.Type() != fhir.Provenance {
 		return rows, nil
 	}
@@ -21,7 +23,7 @@ func (s *Service) filterVisible(ctx context.Context, rows []store.Row) ([]store.
 	for n, row := range rows {
 		ids[n] = row.ID
 	}
-	visible, err := s.lookUpVisible(ctx, s.Store, fhir.Provenance, ids)
+	visible, err := s.lookUpVisible(ctx, s.Store, fhir.Provenance, ids, types)
 	if err != nil {
 		return nil, err
 	}
@@ -30,10 +32,10 @@ func (s *Service) filterVisible(ctx context.Context, rows []store.Row) ([]store.
 	}), nil
 }
 
-// lookUpVisible returns the resources of a type with the ids that are visible to all
-// clients, in the order of their keys.
-func (s *Service) lookUpVisible(ctx context.Context, in store.Searcher, t fhir.Type, ids []string) ([]store.Row, error) {
-	p, err := s.Compiler.Visible(t, ids)
+// lookUpVisible returns the resources of a type with the ids that are visible to all clients that
+// reach types, in the order of their keys.
+func (s *Service) lookUpVisible(ctx context.Context, in store.Searcher, t fhir.Type, ids []string, types fhir.TypeSet) ([]store.Row, error) {
+	p, err := s.Compiler.Visible(t, ids, types)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +45,7 @@ func (s *Service) lookUpVisible(ctx context.Context, in store.Searcher, t fhir.T
 
 // currentKeys returns the keys of a page that may still be visible (PG-08). For all types
 // except Provenance, the state in the row is checked when the resource is read. For a
-// Provenance, currentKeys checks the states of its targets.
+// Provenance, currentKeys checks its targets.
 func (s *Service) currentKeys(ctx context.Context, t fhir.Type, keys []store.RowKey) ([]store.RowKey, error) {
 	if t != fhir.Provenance {
 		return keys, nil

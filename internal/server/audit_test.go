@@ -59,7 +59,7 @@ func newExportParser(t testing.TB) func(ctx context.Context, body []byte) (expor
 	}
 	compiler := search.New(registry, base, time.UTC)
 	return func(_ context.Context, body []byte) (export.Request, error) {
-		return export.ParseRequest(body, compiler, export.DefaultRules(), policy.SuppressedOffered)
+		return export.ParseRequest(body, compiler, export.DefaultRules(), policy.FullAccess())
 	}
 }
 

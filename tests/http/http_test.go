@@ -26,6 +26,8 @@ import (
 	"testing"
 	"time"
 
+	"muster/internal/auth"
+	"muster/internal/auth/scope"
 	"muster/internal/blob"
 	"muster/internal/conformance"
 	"muster/internal/export"
@@ -113,6 +115,7 @@ type runner struct {
 	extractor *index.Extractor
 	client    *http.Client
 	from      netip.Addr // of the client; the default of the system if it is not valid
+	principal auth.Principal
 	gate      *gate
 }
 
@@ -161,6 +164,9 @@ func (r *runner) run(s step) {
 		r.must(s, err)
 		r.from = address
 		r.client.CloseIdleConnections()
+	case "as":
+		r.principal = auth.Of("https://issuer.example", s.args[0])
+		r.principal.Grants = scope.Default().Grants(s.args[1:])
 	case "hold":
 		r.gate.close()
 	case "finish":
@@ -214,6 +220,9 @@ func (r *runner) start(s step) {
 		}
 	}
 	searches.Suppressed = exports.Suppressed // one option for both
+	if config.Authenticator != nil {
+		config.Authenticator = r
+	}
 	service := export.New(exports)
 	config.Exports, config.ParseExport = service, service.ParseRequest
 	config.Searches = searchset.New(searches)
@@ -222,6 +231,11 @@ func (r *runner) start(s step) {
 	r.gate = newGate(r.t)
 	r.background(service.Run)
 	r.serve(handler)
+}
+
+// Authenticate implements [auth.Authenticator]: the token of each request is that of the command as.
+func (r *runner) Authenticate(context.Context, string, func() error) (auth.Principal, error) {
+	return r.principal, nil
 }
 
 func (r *runner) must(s step, err error) {
@@ -255,6 +269,8 @@ func setOption(option string, exports *export.Config, searches *searchset.Config
 		config.TrackMembership = value != "off"
 	case "exposed":
 		exports.Suppressed.Local = value != "yes"
+	case "tokens":
+		config.Authenticator = (*runner)(nil) // start sets it
 	case "post":
 		config.PostDownload = value != "off"
 	case "accept":
@@ -434,6 +450,9 @@ func (r *runner) request(s step) {
 		if h.value != "" {
 			q.Header.Add(h.name, r.known.fill(h.value))
 		}
+	}
+	if r.principal.ID != "" {
+		q.Header.Set("Authorization", "Bearer "+r.principal.Client)
 	}
 	response, err := r.client.Do(q)
 	r.must(s, err)

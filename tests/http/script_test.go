@@ -95,7 +95,7 @@ func parseScript(name string, lines []string) ([]step, error) {
 
 func isCommand(word string) bool {
 	switch word {
-	case "start", "load", "put", "fill", "remove", "sweep", "wait", "from", "hold", "finish", "fail":
+	case "start", "load", "put", "fill", "remove", "sweep", "wait", "from", "as", "hold", "finish", "fail":
 		return true
 	}
 	return false

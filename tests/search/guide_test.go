@@ -37,7 +37,7 @@ func TestFiltersForSomeTypesOnly(t *testing.T) {
 		`{"name":"_typeFilter","valueString":"Organization?_has:HealthcareService:organization:service-type=789718008"},` +
 		`{"name":"_typeFilter","valueString":"PractitionerRole?location.address-city=Balmain"},` +
 		`{"name":"_typeFilter","valueString":"Practitioner?_has:PractitionerRole:practitioner:location.address-city=Balmain"}]}`
-	_, err := export.ParseRequest([]byte(body), compiler(t), export.DefaultRules(), policy.SuppressedOffered)
+	_, err := export.ParseRequest([]byte(body), compiler(t), export.DefaultRules(), policy.FullAccess())
 	issues, _ := fhir.AsIssues(err)
 	text := ""
 	for _, i := range issues {
@@ -66,7 +66,7 @@ func TestShippedRequests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := export.ParseRequest(body, compiler(t), export.DefaultRules(), policy.SuppressedOffered)
+		r, err := export.ParseRequest(body, compiler(t), export.DefaultRules(), policy.FullAccess())
 		if err != nil {
 			t.Errorf("%s is refused: %v", filepath.Base(file), err)
 			continue

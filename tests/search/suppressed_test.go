@@ -164,7 +164,7 @@ func (p *provenances) read(name string) string {
 // export returns the ids of an export with a filter.
 func (p *provenances) export(filter string, since *fhir.Instant, withoutSuppressed bool) string {
 	p.Helper()
-	f, err := p.compiler.ExportFilter(filter, search.Export{May: policy.SuppressedOffered, Since: since, WithoutSuppressed: withoutSuppressed})
+	f, err := p.compiler.ExportFilter(filter, search.Export{May: policy.FullAccess(), Since: since, WithoutSuppressed: withoutSuppressed})
 	if err != nil {
 		p.Fatal(err)
 	}

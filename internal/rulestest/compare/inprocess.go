@@ -126,7 +126,7 @@ func (d *Directory) Export(ctx context.Context, r Request) (result Result, err e
 	}
 	result.Time = d.snapshot.Time()
 	for _, text := range r.Filters {
-		f, err := d.compiler.ExportFilter(text, search.Export{May: policy.SuppressedOffered, Since: r.Since, WithoutSuppressed: r.WithoutSuppressed})
+		f, err := d.compiler.ExportFilter(text, search.Export{May: policy.FullAccess(), Since: r.Since, WithoutSuppressed: r.WithoutSuppressed})
 		if err != nil {
 			return Result{}, fmt.Errorf("%s: %w", text, err)
 		}

@@ -46,7 +46,7 @@ func Handler(s store.Store, blobs blob.Store, compiler *search.Compiler, c Confi
 			Store: s, Blobs: blobs, Compiler: compiler, BaseURL: Base, Zone: c.Zone, Now: time.Now, Logger: logger,
 		}),
 		ParseExport: func(_ context.Context, body []byte) (export.Request, error) {
-			return export.ParseRequest(body, compiler, export.DefaultRules(), policy.SuppressedOffered)
+			return export.ParseRequest(body, compiler, export.DefaultRules(), policy.FullAccess())
 		},
 		Searches: searchset.New(searchset.Config{
 			Store: searched, Compiler: compiler, Registry: c.Registry, BaseURL: Base, Rules: policy.SearchRules{RequireSubstantive: true},

@@ -283,7 +283,7 @@ func (t *Trial) exportSince(ctx context.Context, filter string, load int, withou
 }
 
 func (t *Trial) plan(filter string, since *fhir.Instant, withoutSuppressed bool) (plan.Plan, error) {
-	f, err := t.compiler.ExportFilter(filter, search.Export{May: policy.SuppressedOffered, Since: since, WithoutSuppressed: withoutSuppressed})
+	f, err := t.compiler.ExportFilter(filter, search.Export{May: policy.FullAccess(), Since: since, WithoutSuppressed: withoutSuppressed})
 	if err != nil {
 		return plan.Plan{}, err
 	}

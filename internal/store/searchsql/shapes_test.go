@@ -57,7 +57,7 @@ func compile(c *search.Compiler, text, keys string) (search.SearchRequest, error
 	if keys != "" {
 		rawQuery += "&_sort=" + keys
 	}
-	return c.SearchURL(t, rawQuery, policy.SearchRules{RequireSubstantive: true}, policy.SuppressedOffered)
+	return c.SearchURL(t, rawQuery, policy.SearchRules{RequireSubstantive: true}, policy.FullAccess())
 }
 
 func planOf(t *testing.T, c *search.Compiler, text string) plan.Plan {

@@ -24,13 +24,19 @@ import (
 
 // Client sends requests to the real HTTP handler on the store of a trial, without a
 // network.
-type Client struct{ handler http.Handler }
+type Client struct {
+	handler http.Handler
+	token   string // of each request, if the server needs one
+}
+
+// As returns a client that sends a token.
+func (c *Client) As(token string) *Client { return &Client{c.handler, token} }
 
 // Serve returns a client of a server on the trial's store. blobs is the folder of exports;
 // it remains unused, since no exports are requested.
 func (t *Trial) Serve(blobs *blob.Folder) (*Client, error) {
 	handler, err := Handler(t.Store, blobs, t.compiler, t.config)
-	return &Client{handler}, err
+	return &Client{handler: handler}, err
 }
 
 // Handler returns the HTTP handler of a server on a store, whose clients may ask for suppressed
@@ -52,7 +58,7 @@ func Handler(s store.Store, blobs blob.Store, compiler *search.Compiler, c Confi
 			Store: searched, Compiler: compiler, Registry: c.Registry, BaseURL: Base, Rules: policy.SearchRules{RequireSubstantive: true},
 			Suppressed: policy.SuppressedRules{Search: true, Local: true},
 		}),
-		Registry: c.Registry, BaseURL: Base, Version: "test", Logger: logger, Now: time.Now, StrictAccept: true, RequestIDStrict: true,
+		Authenticator: c.Authenticator, Registry: c.Registry, BaseURL: Base, Version: "test", Logger: logger, Now: time.Now, StrictAccept: true, RequestIDStrict: true,
 	})
 }
 
@@ -92,6 +98,9 @@ func (c *Client) Get(ctx context.Context, text string) (Answer, error) {
 	}
 	request := httptest.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	request.Header.Set("Accept", "application/fhir+json")
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	recorder := httptest.NewRecorder()
 	c.handler.ServeHTTP(recorder, request)
 	var b responseBody

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"muster/internal/auth"
 	"muster/internal/blob"
 	"muster/internal/conformance"
 	"muster/internal/fhir"
@@ -31,6 +32,8 @@ type Config struct {
 	Zone     *time.Location // of dates without a time zone
 	// Blobs is the blob folder of a server. If set, searches also run over HTTP.
 	Blobs *blob.Folder
+	// Authenticator makes principals of the tokens that clients send. Optional.
+	Authenticator auth.Authenticator
 	// New returns an empty store, and a function that removes it.
 	New func(ctx context.Context) (store.Store, func() error, error)
 }
@@ -255,7 +258,12 @@ func (t *Trial) Compare(ctx context.Context, q query.Query) (searchtest.Answer, 
 // Export returns the ids, sorted, that an export without _since contains for a filter. If
 // the filter is refused, the error is fhir.Issues.
 func (t *Trial) Export(ctx context.Context, filter string) ([]string, error) {
-	p, err := t.plan(filter, nil, false)
+	return t.ExportAs(ctx, filter, policy.FullAccess())
+}
+
+// ExportAs is like [Trial.Export] for a client that may learn less.
+func (t *Trial) ExportAs(ctx context.Context, filter string, may policy.Access) ([]string, error) {
+	p, err := t.plan(filter, search.Export{May: may})
 	if err != nil {
 		return nil, err
 	}
@@ -265,25 +273,30 @@ func (t *Trial) Export(ctx context.Context, filter string) ([]string, error) {
 // ExportSince is like [Trial.Export] for an export whose _since is the time after a load,
 // numbered from 1.
 func (t *Trial) ExportSince(ctx context.Context, filter string, load int) ([]string, error) {
-	return t.exportSince(ctx, filter, load, false)
+	return t.ExportSinceAs(ctx, filter, load, policy.FullAccess())
+}
+
+// ExportSinceAs is like [Trial.ExportSince] for a client that may learn less.
+func (t *Trial) ExportSinceAs(ctx context.Context, filter string, load int, may policy.Access) ([]string, error) {
+	return t.exportSince(ctx, filter, search.Export{May: may, Since: &t.loadTimes[load-1]})
 }
 
 // ExportSinceUnsuppressed is like [Trial.ExportSince] for a client without access to
 // suppressed resources.
 func (t *Trial) ExportSinceUnsuppressed(ctx context.Context, filter string, load int) ([]string, error) {
-	return t.exportSince(ctx, filter, load, true)
+	return t.exportSince(ctx, filter, search.Export{May: policy.FullAccess(), Since: &t.loadTimes[load-1], WithoutSuppressed: true})
 }
 
-func (t *Trial) exportSince(ctx context.Context, filter string, load int, withoutSuppressed bool) ([]string, error) {
-	p, err := t.plan(filter, &t.loadTimes[load-1], withoutSuppressed)
+func (t *Trial) exportSince(ctx context.Context, filter string, e search.Export) ([]string, error) {
+	p, err := t.plan(filter, e)
 	if err != nil {
 		return nil, err
 	}
 	return t.selectIDs(ctx, p)
 }
 
-func (t *Trial) plan(filter string, since *fhir.Instant, withoutSuppressed bool) (plan.Plan, error) {
-	f, err := t.compiler.ExportFilter(filter, search.Export{May: policy.FullAccess(), Since: since, WithoutSuppressed: withoutSuppressed})
+func (t *Trial) plan(filter string, e search.Export) (plan.Plan, error) {
+	f, err := t.compiler.ExportFilter(filter, e)
 	if err != nil {
 		return plan.Plan{}, err
 	}
@@ -308,7 +321,7 @@ func (t *Trial) selectIDs(ctx context.Context, p plan.Plan) ([]string, error) {
 
 // Search returns the ids, sorted, that a search finds. Its total must be exact.
 func (t *Trial) Search(ctx context.Context, text string) ([]string, error) {
-	p, err := t.plan(text, nil, false)
+	p, err := t.plan(text, search.Export{May: policy.FullAccess()})
 	if err != nil {
 		return nil, err
 	}

@@ -49,14 +49,15 @@ const downloadWait = 5
 // startDownload counts a download, which has a file open, until done is called. If other clients
 // need the files more, it is broken off.
 func (s *Server) startDownload(w http.ResponseWriter, r *http.Request) (done func(), err error) {
-	h, err := s.downloads.Take(stateOf(r).from, 1, func() {
+	limit := s.Limits.of(stateOf(r).principal.Policy).Downloads
+	h, err := s.downloads.TakeWithin(stateOf(r).from, int64(limit), 1, func() {
 		if out, ok := w.(*responseRecorder); ok {
 			out.breakOff()
 		}
 	})
 	if errors.Is(err, share.ErrLimit) {
 		s.countRefusal(RefusedDownload)
-		err = throttled(downloadWait, fmt.Sprintf("You are downloading %d files, which is the limit: wait for a download to end.", s.Limits.Downloads))
+		err = throttled(downloadWait, fmt.Sprintf("You are downloading %d files, which is the limit: wait for a download to end.", limit))
 	}
 	if err != nil {
 		return nil, err

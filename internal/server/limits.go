@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"muster/internal/auth"
 	"muster/internal/client"
 
 	"golang.org/x/time/rate"
@@ -32,7 +33,7 @@ type Limits struct {
 	Parameters int
 
 	// Rate is the maximum number of requests of a client per second (429, RL-04). Zero means
-	// no limit.
+	// no limit. The policy of a client may set its own.
 	Rate float64
 	// Burst is the number of requests that a client may send at once. Defaults to twice Rate.
 	Burst int
@@ -66,7 +67,7 @@ func (l Limits) withDefaults() Limits {
 	l.URL = cmp.Or(max(0, l.URL), DefaultMaxURL)
 	l.Parameters = cmp.Or(max(0, l.Parameters), DefaultMaxParameters)
 	l.Rate = max(0, l.Rate)
-	l.Burst = cmp.Or(max(0, l.Burst), int(math.Ceil(2*l.Rate)))
+	l.Burst = cmp.Or(max(0, l.Burst), burstOf(l.Rate))
 	l.Downloads = max(0, l.Downloads)
 	l.Searches = max(0, l.Searches)
 	l.Connections = cmp.Or(max(0, l.Connections), DefaultConnections)
@@ -75,6 +76,18 @@ func (l Limits) withDefaults() Limits {
 	l.ClientMemory = max(0, l.ClientMemory)
 	return l
 }
+
+// of returns the limits of a client with a policy.
+func (l Limits) of(p auth.Policy) Limits {
+	if p.Rate > 0 {
+		l.Rate, l.Burst = p.Rate, burstOf(p.Rate)
+	}
+	l.Downloads = cmp.Or(max(0, p.Downloads), l.Downloads)
+	return l
+}
+
+// burstOf returns how many requests a client with a rate may send at once.
+func burstOf(perSecond float64) int { return int(math.Ceil(2 * perSecond)) }
 
 // HeaderBytes returns the value for http.Server.MaxHeaderBytes with which these limits
 // apply first and are answered with an OperationOutcome.
@@ -234,17 +247,36 @@ func (c *clients) evictIdle(now time.Time) {
 	}
 }
 
-// takeRequest takes one request from each rate limiter of the client, or returns how long to
-// wait.
-func (c *clients) takeRequest(of client.Client) (wait time.Duration) {
-	if c.limits.Rate == 0 {
+// setRate sets the rate of a client, which may have changed. Clients that share the entry overflow
+// keep the rate of all. The caller holds mu.
+func (c *clients) setRate(of client.Client, l Limits) {
+	for _, a := range of.Allowances() {
+		one := c.byName[a.Name]
+		if one == nil {
+			continue
+		}
+		for _, limiter := range []*rate.Limiter{one.rate, one.refusals} {
+			if limit, burst := rate.Limit(l.Rate*float64(a.Factor)), l.Burst*a.Factor; limiter.Limit() != limit || limiter.Burst() != burst {
+				limiter.SetLimitAt(c.now(), limit)
+				limiter.SetBurstAt(c.now(), burst)
+			}
+		}
+	}
+}
+
+// takeRequest takes one request from each rate limiter of the client, which has limits of its own,
+// or returns how long to wait.
+func (c *clients) takeRequest(of client.Client, l Limits) (wait time.Duration) {
+	if l.Rate == 0 {
 		return 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
 	var taken []*rate.Reservation
-	for _, one := range c.entries(of) {
+	entries := c.entries(of)
+	c.setRate(of, l)
+	for _, one := range entries {
 		r := one.rate.ReserveN(now, 1)
 		taken = append(taken, r)
 		wait = max(wait, r.DelayFrom(now))
@@ -314,12 +346,13 @@ func (c *clients) searches(of client.Client) (all []chan struct{}) {
 
 // checkRate checks the request rate of the client (RL-04).
 func (s *Server) checkRate(r *http.Request) error {
-	wait := s.clients.takeRequest(stateOf(r).from)
+	limits := s.clients.limits.of(stateOf(r).principal.Policy)
+	wait := s.clients.takeRequest(stateOf(r).from, limits)
 	if wait == 0 {
 		return nil
 	}
 	s.countRefusal(RefusedRate)
-	err := throttled(int(math.Ceil(wait.Seconds())), fmt.Sprintf("You sent more than %g requests per second: wait for the number of seconds in Retry-After before the next request.", s.Limits.Rate))
+	err := throttled(int(math.Ceil(wait.Seconds())), fmt.Sprintf("You sent more than %g requests per second: wait for the number of seconds in Retry-After before the next request.", limits.Rate))
 	cost := 1
 	if r.Context().Err() != nil {
 		cost = abandonedCost

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"muster/internal/auth"
 	"muster/internal/client"
 	"muster/internal/export"
 	"muster/internal/fhir"
@@ -126,27 +127,27 @@ func TestClientsAreSeparateAndEvicted(t *testing.T) {
 	now := time.Unix(1000, 0)
 	c := newClients(Limits{Rate: 1, Burst: 1, Searches: 1}.withDefaults(), func() time.Time { return now })
 	a, b, other := client.Client{Name: "a"}, client.Client{Name: "b"}, client.Client{Name: "c"}
-	if c.takeRequest(a) != 0 || c.takeRequest(b) != 0 || c.takeRequest(a) == 0 {
+	if c.takeRequest(a, c.limits) != 0 || c.takeRequest(b, c.limits) != 0 || c.takeRequest(a, c.limits) == 0 {
 		t.Error("two clients share an allowance, or one has more than its own")
 	}
 	for _, searching := range []client.Client{a, b} {
 		c.searches(searching)[0] <- struct{}{}
 	}
 	now = now.Add(2 * idleTimeout)
-	c.takeRequest(other)
+	c.takeRequest(other, c.limits)
 	if len(c.byName) != 3 { // a and b still search
 		t.Errorf("%d clients are known, want a, b and c", len(c.byName))
 	}
 	<-c.searches(a)[0]
 	now = now.Add(2 * idleTimeout)
-	c.takeRequest(other)
+	c.takeRequest(other, c.limits)
 	if c.byName["a"] != nil {
 		t.Error("a client that has gone is still known")
 	}
 	for n := range maxClients + 10 {
-		c.takeRequest(client.Client{Name: fmt.Sprint(n), Wider: "network"})
+		c.takeRequest(client.Client{Name: fmt.Sprint(n), Wider: "network"}, c.limits)
 	}
-	if wait := c.takeRequest(client.Client{}); wait != 0 {
+	if wait := c.takeRequest(client.Client{}, c.limits); wait != 0 {
 		t.Errorf("the program itself waits %v", wait)
 	}
 	if len(c.byName) > maxClients+1 {
@@ -162,18 +163,18 @@ func TestAllowancesOfNetworks(t *testing.T) {
 	c := newClients(Limits{Rate: 1, Burst: 1, Searches: 1}.withDefaults(), func() time.Time { return now })
 	of := func(n int) client.Client { return client.Client{Name: fmt.Sprint(n), Wider: "network"} }
 	for n := range client.WiderFactor {
-		if c.takeRequest(of(n)) != 0 || c.takeRequest(of(n)) == 0 {
+		if c.takeRequest(of(n), c.limits) != 0 || c.takeRequest(of(n), c.limits) == 0 {
 			t.Errorf("client %d has more or less than its own rate", n)
 		}
 	}
-	if c.takeRequest(of(9)) == 0 {
+	if c.takeRequest(of(9), c.limits) == 0 {
 		t.Error("a network has more than its allowance")
 	}
-	if c.takeRequest(client.Client{Name: "x", Wider: "another"}) != 0 {
+	if c.takeRequest(client.Client{Name: "x", Wider: "another"}, c.limits) != 0 {
 		t.Error("another network waits")
 	}
 	now = now.Add(time.Second)
-	if c.takeRequest(of(9)) != 0 {
+	if c.takeRequest(of(9), c.limits) != 0 {
 		t.Error("a refused request has used up the allowance")
 	}
 	if all := c.searches(of(1)); len(all) != 2 || cap(all[0]) != 1 || cap(all[1]) != client.WiderFactor {
@@ -272,4 +273,77 @@ func TestConcurrentSearches(t *testing.T) {
 			t.Errorf("when others have ended: %d after %v", status, took)
 		}
 	})
+}
+
+// TestLimitsOfPolicy: the policy of a client sets its rate and its downloads, above or below those of
+// all clients, and a change of it counts from the next request.
+func TestLimitsOfPolicy(t *testing.T) {
+	t.Attr("requirements", "RL-04")
+	clock := testkit.NewClock(time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC))
+	slow, fast, usual := known("slow", auth.Read), known("fast", auth.Read), known("usual", auth.Read)
+	slow.Policy, fast.Policy = auth.Policy{Rate: 0.5, Downloads: 1}, auth.Policy{Rate: 4, Downloads: 3}
+	tokens := fakeTokens{"slow": slow, "fast": fast, "remembered": usual}
+	u := startServer(t, func(c *Config) {
+		c.Now, c.Authenticator = clock.Now, tokens
+		c.Limits = Limits{Rate: 1, Burst: 100, Downloads: 2}
+	})
+	served := func(token string) (n int) {
+		for ; n < 200; n++ {
+			r := u.request("GET", "/api/v1/fhir/Practitioner/1", "", "Authorization: Bearer "+token)
+			if r.StatusCode == 429 {
+				return n
+			}
+			u.wantStatus(r, 200, "")
+		}
+		return n
+	}
+	for token, want := range map[string]int{"slow": 1, "fast": 8, "remembered": 100} {
+		if got := served(token); got != want {
+			t.Errorf("%s: %d requests at once, want %d", token, got, want)
+		}
+		clock.Add(time.Hour)
+	}
+	slow.Policy.Rate = 2
+	tokens["slow"] = slow
+	if got := served("slow"); got < 1 || got > 4 {
+		t.Errorf("after a change: %d requests at once", got)
+	}
+	clock.Add(time.Hour)
+	if got := served("slow"); got != 4 {
+		t.Errorf("an hour after a change: %d requests at once, want 4", got)
+	}
+	for _, c := range []struct {
+		policy auth.Policy
+		want   int
+	}{{slow.Policy, 1}, {fast.Policy, 3}, {usual.Policy, 2}} {
+		if got := (Limits{Downloads: 2}).of(c.policy).Downloads; got != c.want {
+			t.Errorf("%+v: %d downloads, want %d", c.policy, got, c.want)
+		}
+	}
+}
+
+// TestDownloadsOfPolicy: a client whose policy allows one download gets no second one meanwhile.
+func TestDownloadsOfPolicy(t *testing.T) {
+	t.Attr("requirements", "RL-04")
+	one := known("one", auth.Export)
+	one.Policy.Downloads = 1
+	u := startServer(t, func(c *Config) {
+		c.Authenticator, c.Limits.Downloads = fakeTokens{"one": one, "remembered": known("usual", auth.Export)}, 2
+	})
+	const path = "/api/v1/fhir/Binary/" + knownFile
+	open := storedFile(t, ndjsonOfSize(3))
+	for token, want := range map[string]int{"one": 429, "remembered": 200} {
+		inner := 0
+		u.fake.file = func() (*export.File, error) { // a download is open when the second begins
+			if inner == 0 {
+				inner = 1
+				inner = u.request("GET", path, "", "Authorization: Bearer "+token).StatusCode
+			}
+			return open()
+		}
+		u.wantStatus(u.request("GET", path, "", "Authorization: Bearer "+token), 200, "")
+		if inner != want {
+			t.Errorf("%s: a second download is answered %d, want %d", token, inner, want)
+		}
+	}
 }

@@ -73,23 +73,28 @@ func New(total, perClient int64) *Pool {
 // The pool calls evict, at most once, when another client is to have the amount; the holder should
 // then return it soon. The pool evicts what is idle first.
 func (p *Pool) Take(c client.Client, amount int64, evict func()) (*Holding, error) {
-	h, victims, err := p.try(c, amount, evict)
+	return p.TakeWithin(c, p.perClient, amount, evict)
+}
+
+// TakeWithin is [Pool.Take] for a client whose own limit is not that of the pool. 0 means no limit.
+func (p *Pool) TakeWithin(c client.Client, limit, amount int64, evict func()) (*Holding, error) {
+	h, victims, err := p.try(c, limit, amount, evict)
 	if len(victims) == 0 {
 		return h, err
 	}
 	for _, v := range victims {
 		v.evict()
 	}
-	h, _, err = p.try(c, amount, evict)
+	h, _, err = p.try(c, limit, amount, evict)
 	return h, err
 }
 
 // try takes an amount, or returns the holdings whose eviction would make it available.
-func (p *Pool) try(c client.Client, amount int64, evict func()) (*Holding, []*Holding, error) {
+func (p *Pool) try(c client.Client, limit, amount int64, evict func()) (*Holding, []*Holding, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	amount = p.bounded(c, amount)
-	if !p.allows(c, amount) {
+	amount = p.bounded(c, limit, amount)
+	if !p.allows(c, limit, amount) {
 		return nil, nil, ErrLimit
 	}
 	if p.used+p.promised(c, amount)+amount > p.total {
@@ -99,21 +104,21 @@ func (p *Pool) try(c client.Client, amount int64, evict func()) (*Holding, []*Ho
 }
 
 // bounded returns an amount, or the limit beyond which it does not count.
-func (p *Pool) bounded(c client.Client, amount int64) int64 {
+func (p *Pool) bounded(c client.Client, limit, amount int64) int64 {
 	amount = min(amount, p.total)
-	if p.limits(c) {
-		amount = min(amount, p.perClient)
+	if applies(limit, c) {
+		amount = min(amount, limit)
 	}
 	return amount
 }
 
-// limits reports whether a client has a limit of its own.
-func (p *Pool) limits(c client.Client) bool { return p.perClient > 0 && c != (client.Client{}) }
+// applies reports whether a client has the limit.
+func applies(limit int64, c client.Client) bool { return limit > 0 && c != (client.Client{}) }
 
 // allows reports whether the limits of a client allow an amount. The caller holds mu.
-func (p *Pool) allows(c client.Client, amount int64) bool {
-	return !p.limits(c) || !slices.ContainsFunc(c.Allowances(), func(a client.Allowance) bool {
-		return p.names[a.Name]+amount > int64(a.Factor)*p.perClient
+func (p *Pool) allows(c client.Client, limit, amount int64) bool {
+	return !applies(limit, c) || !slices.ContainsFunc(c.Allowances(), func(a client.Allowance) bool {
+		return p.names[a.Name]+amount > int64(a.Factor)*limit
 	})
 }
 

@@ -413,7 +413,7 @@ func BenchmarkEviction(b *testing.B) {
 					h.SetIdle(idle)
 				}
 				for b.Loop() {
-					if _, victims, _ := p.try(named("further"), amount, nil); len(victims) != int(amount) {
+					if _, victims, _ := p.try(named("further"), 0, amount, nil); len(victims) != int(amount) {
 						b.Fatalf("%d are evicted", len(victims))
 					} else {
 						p.stay(victims)
@@ -421,5 +421,25 @@ func BenchmarkEviction(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// TestTakeWithin: a limit of its own replaces that of the pool for a client, above or below it.
+func TestTakeWithin(t *testing.T) {
+	p := New(100, 2)
+	a, b := client.Client{Name: "a"}, client.Client{Name: "b"}
+	for n := range 5 {
+		if _, err := p.TakeWithin(a, 4, 1, func() {}); errors.Is(err, ErrLimit) != (n >= 4) {
+			t.Errorf("%d with a limit of 4: %v", n+1, err)
+		}
+		if _, err := p.TakeWithin(b, 1, 1, func() {}); errors.Is(err, ErrLimit) != (n >= 1) {
+			t.Errorf("%d with a limit of 1: %v", n+1, err)
+		}
+	}
+	if _, err := p.Take(b, 1, func() {}); err != nil {
+		t.Errorf("with the limit of the pool: %v", err)
+	}
+	if _, err := p.TakeWithin(b, 0, 50, func() {}); err != nil {
+		t.Errorf("without a limit: %v", err)
 	}
 }

@@ -20,7 +20,7 @@ type waiter struct {
 // and no client that would hold more is served before it. So what was evicted for a modest client
 // is not taken by a greedy one.
 func (p *Pool) Wait(ctx context.Context, c client.Client, amount int64, evict func()) (*Holding, error) {
-	h, victims, err := p.try(c, amount, evict)
+	h, victims, err := p.try(c, p.perClient, amount, evict)
 	if err == nil {
 		return h, nil
 	}
@@ -47,7 +47,7 @@ func (p *Pool) Wait(ctx context.Context, c client.Client, amount int64, evict fu
 func (p *Pool) enqueue(c client.Client, amount int64, evict func()) *waiter {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w := &waiter{client: c, amount: p.bounded(c, amount), evict: evict, ready: make(chan struct{})}
+	w := &waiter{client: c, amount: p.bounded(c, p.perClient, amount), evict: evict, ready: make(chan struct{})}
 	p.waiting = append(p.waiting, w)
 	p.serve() // something may have been returned in between
 	return w
@@ -71,7 +71,7 @@ func (p *Pool) serve() {
 func (p *Pool) next() (next *waiter) {
 	var least float64
 	for _, w := range p.waiting {
-		if weight := p.weightWith(w.client, w.amount); p.allows(w.client, w.amount) && (next == nil || weight < least) {
+		if weight := p.weightWith(w.client, w.amount); p.allows(w.client, p.perClient, w.amount) && (next == nil || weight < least) {
 			next, least = w, weight
 		}
 	}
@@ -83,7 +83,7 @@ func (p *Pool) next() (next *waiter) {
 func (p *Pool) promised(c client.Client, amount int64) (all int64) {
 	most := p.weightWith(c, amount)
 	for _, w := range p.waiting {
-		if p.weightWith(w.client, w.amount) <= most && p.allows(w.client, w.amount) {
+		if p.weightWith(w.client, w.amount) <= most && p.allows(w.client, p.perClient, w.amount) {
 			all += w.amount
 		}
 	}

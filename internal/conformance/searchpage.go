@@ -100,6 +100,10 @@ an export (` + "`_typeFilter`" + `) take the same text and find the same resourc
 - Chains and ` + "`_has`" + ` lead through visible resources only, so a state behind them must be the
   visible one: ` + "`PractitionerRole?location.status=inactive`" + ` finds nothing. In an export with
   ` + "`_since`" + `, they lead through resources in all states.
+- A token for some types finds those only, and no Provenance about another type. A search is refused
+  if it, a step of a chain or of ` + "`_has`" + `, or an include needs a type that the token does not cover.
+  Name the type of a step that leads to several: ` + "`Provenance?target:Organization.name=…`" + `. An include
+  with several targets brings those that the token covers.
 `
 
 func writeParam(b *strings.Builder, reg *Registry, p Param) {

@@ -3,11 +3,13 @@
 //
 // # Rules for queries
 //
-// Between binding and planning a query (question.go, restricted.go, suppressed.go,
+// Between binding and planning a query (access.go, question.go, restricted.go, suppressed.go,
 // visibility.go):
 //
-//   - [CheckFilter] and [CheckSearch] refuse terms that a client may not ask: unknown
-//     parameters, parameters that are restricted for privacy, parameters that only shape a
+//   - [Access] is what a client may learn in an interaction: the types that its token covers, and
+//     what its policy and the options of the server allow.
+//   - [CheckFilter] and [CheckSearch] refuse terms that a client may not ask: those that lead to a
+//     type that it does not reach, unknown parameters, parameters that are restricted for privacy, parameters that only shape a
 //     response, suppressed resources that the client may not see, and queries without a
 //     parameter that narrows them.
 //   - [ForSearch] and [ForDelta] set the visibility. A search and a full export find active

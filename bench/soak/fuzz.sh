@@ -26,6 +26,7 @@ targets=(
   "internal/load FuzzFindCandidates"
   "internal/strictjson FuzzValidate"
   "internal/auth/scope FuzzScopes"
+  "internal/audit FuzzVerify"
   "internal/part FuzzIndex"
 )
 

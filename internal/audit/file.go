@@ -86,14 +86,23 @@ func openAt(path string, o Options, now func() time.Time) (*File, error) {
 	if err := checkWritable(path); err != nil {
 		return nil, fmt.Errorf("open audit log: %w: name a writable file with --audit-log, or set --audit-log off", err)
 	}
-	after := func(d time.Duration, f func()) { time.AfterFunc(d, f) }
 	out := &rotatingFile{path: path, now: now, log: o.Logger}
+	f, err := resumeOn(out, path, o, now)
+	if err != nil {
+		return nil, err
+	}
+	out.compress()
+	f.sweeper = time.AfterFunc(sweepInterval, f.sweep)
+	return f, nil
+}
+
+// resumeOn continues the log at path on its open file. It starts no work in the background.
+func resumeOn(out rotatingWriter, path string, o Options, now func() time.Time) (*File, error) {
+	after := func(d time.Duration, f func()) { time.AfterFunc(d, f) }
 	f := &File{options: o, path: path, now: now, expired: time.After, after: after, out: out}
 	if err := f.resume(); err != nil {
 		return nil, fmt.Errorf("open audit log: %w", err)
 	}
-	out.compress()
-	f.sweeper = time.AfterFunc(sweepInterval, f.sweep)
 	return f, nil
 }
 

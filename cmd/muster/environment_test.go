@@ -33,14 +33,14 @@ func TestUnseenValues(t *testing.T) {
 		return code, out.String()
 	}
 	tested := map[string]bool{}
-	for _, command := range model(t).Children {
+	for _, command := range model(t).Leaves(false) {
 		for _, flag := range command.Flags {
 			if slices.Contains(printable, flag.Name) || len(flag.Tag.Envs) == 0 || tested[flag.Name] {
 				continue
 			}
 			tested[flag.Name] = true
-			t.Run(command.Name+"/"+flag.Name, func(t *testing.T) {
-				args := append([]string{command.Name}, required(command, flag)...)
+			t.Run(command.Path()+"/"+flag.Name, func(t *testing.T) {
+				args := append(strings.Fields(command.Path()), required(command, flag)...)
 				code, out := result(append(args, "--config", write(flag.Name+": 'https://anna:"+secret+"@host'\n"))...)
 				if code == exitOK || strings.Contains(out, secret) {
 					t.Errorf("in a file: exit code %d, output %s", code, out)

@@ -27,6 +27,7 @@ targets=(
   "internal/strictjson FuzzValidate"
   "internal/auth/scope FuzzScopes"
   "internal/audit FuzzVerify"
+  "internal/auth/jwks FuzzParse"
   "internal/part FuzzIndex"
 )
 

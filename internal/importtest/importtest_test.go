@@ -47,6 +47,7 @@ var levels = [][]rule{
 		{"internal/r4", nil, "tables of published definitions"},
 	},
 	{
+		{"internal/auth/fetch", []string{"internal/humanize"}, "small documents of web servers that others run"},
 		{"internal/audit", []string{"internal/regularfile"}, "an event is plain text; cmd/muster connects it with the server"},
 		{"internal/auth", []string{"internal/fhir"}, "a principal is a value in a context"},
 		{"internal/conformance", []string{"internal/fhir", "internal/r4"}, "definitions are data"},
@@ -57,6 +58,7 @@ var levels = [][]rule{
 		{"internal/report", []string{"internal/fhir", "internal/humanize"}, "reads resources, not a store"},
 	},
 	{
+		{"internal/auth/jwks", []string{"internal/auth/fetch", "internal/regularfile", "internal/strictjson"}, "public keys, without tokens"},
 		{"internal/auth/scope", []string{"internal/auth", "internal/fhir", "internal/humanize"}, "the meaning of scopes, without tokens"},
 		{"internal/client", []string{"internal/auth"}, "a client of the limits is a value in a context"},
 		{"internal/search/index", []string{"internal/fhir", "internal/fhirpath", "internal/conformance"}, "entries follow from definitions"},
@@ -109,6 +111,7 @@ var levels = [][]rule{
 // tests lists the packages that only tests and benchmarks use. They are not in the drawing.
 var tests = []rule{
 	{"internal/testkit", []string{"internal/failpoint"}, "runs the program as a user does"},
+	{"internal/testkit/issuer", nil, "signs tokens without the library that verifies them, so that tests compare two implementations"},
 	{"internal/testkit/bound", nil, "limits the time and memory of code under test"},
 	{"internal/testkit/golden", nil, "compares results with files"},
 	{"internal/testkit/modtime", []string{"internal/blob"}, "lists files with times that tests can set"},

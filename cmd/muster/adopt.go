@@ -29,7 +29,7 @@ func (c adoptCmd) Run(a app) (err error) {
 		fmt.Fprintf(a.stdout, "jobs.db belongs to another directory, or to another copy of this one, and is kept as %s\n", aside)
 	}
 	if remade {
-		fmt.Fprintf(a.stdout, "the exports of %s are lost: a new, empty jobs.db was made, and clients must start their exports again\n", c.Data)
+		fmt.Fprintf(a.stdout, "the exports and the registered clients of %s are lost: a new, empty jobs.db was made: clients must start their exports again, and those of the token endpoint must be registered again\n", c.Data)
 	}
 	directory, lock, err := a.openUnserved(c.Data, c.Database, store.Options{})
 	if err != nil {

@@ -207,6 +207,8 @@ type JobReader interface {
 	PartByFile(ctx context.Context, file string) (Part, Job, error)
 	// Live returns the jobs that have not ended, oldest first.
 	Live(ctx context.Context) ([]Job, error)
+	// Owned returns the jobs of an owner that are neither Cancelled nor Expired, oldest first.
+	Owned(ctx context.Context, owner string) ([]Job, error)
 	// Selection returns the selected rows of one type of a job.
 	Selection(ctx context.Context, id string, t fhir.Type) (Selection, error)
 	// PartContent returns the Content of a part that is not of PartRows and not done. It
@@ -347,5 +349,6 @@ type Store interface {
 	Reads() Searcher
 	Secrets
 	Jobs
+	Registry
 	Close() error
 }

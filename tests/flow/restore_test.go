@@ -301,7 +301,7 @@ func TestJobStoreLost(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 2 {
-				p.refused(t, p, "jobs.db, which holds the exports", "run: muster adopt --data "+p.data)
+				p.refused(t, p, "jobs.db, which holds the exports and the registered clients", "run: muster adopt --data "+p.data)
 			}
 			if out, err := muster.Run("check", "--data", p.data); err == nil {
 				t.Errorf("a check finds nothing: %s", out)

@@ -1,6 +1,7 @@
-// Package jobsql implements store.Jobs in the tables of a SQL database. The statements are
-// the same for all databases; a [Dialect] describes the few differences. The driver creates
-// the tables (job, selection, part, part_content, client_use) in its migrations and passes the database.
+// Package jobsql implements store.Jobs and store.Registry in the tables of a SQL database. The
+// statements are the same for all databases; a [Dialect] describes the few differences. The driver
+// creates the tables (job, selection, part, part_content, members and client_use; registered_client,
+// signing_key and used_token) in its migrations and passes the database.
 //
 // # Concurrency
 //

@@ -134,6 +134,19 @@ func (j *Jobs) Live(ctx context.Context) ([]store.Job, error) {
 	return live, nil
 }
 
+// Owned implements [store.JobReader].
+func (j *Jobs) Owned(ctx context.Context, owner string) ([]store.Job, error) {
+	rows, err := j.reader().query(ctx, `SELECT `+jobColumns+` FROM job j WHERE j.owner = ? AND j.state NOT IN (?, ?) ORDER BY j.created, j.id`, owner, store.Cancelled, store.Expired)
+	var jobs []store.Job
+	if err == nil {
+		jobs, err = sqlrows.Collect(rows, func(rows *sql.Rows) (job store.Job, err error) { return job, rows.Scan(jobFields(&job)...) })
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the jobs of %s: %w", owner, j.explain(err))
+	}
+	return jobs, nil
+}
+
 // Stalled implements [store.JobQueue].
 func (j *Jobs) Stalled(ctx context.Context, now fhir.Instant, after int64) ([]store.Job, error) {
 	live, err := j.Live(ctx)

@@ -103,7 +103,8 @@ func missingParts(ctx context.Context, db sqlrows.Querier) (missing []string, er
 // tables have a row for this purpose (migrations/directory/00006_markers.sql, and the migrations of
 // later tables). The first rows of meta, clock and sequence are written together. Each resource has
 // a document, and is counted. A sequence is never behind the ids of its table. Table client_use
-// holds the last minutes only: without it clients have the same turn.
+// holds the last minutes only: without it clients have the same turn. Without the keys in table
+// signing_key, which backups leave out, servers make new ones.
 var lostData = []struct{ of, when string }{
 	{"ix_token", `NOT EXISTS (SELECT 1 FROM ix_token WHERE row_key = 0)`},
 	{"ix_string", `NOT EXISTS (SELECT 1 FROM ix_string WHERE row_key = 0)`},
@@ -129,6 +130,8 @@ var lostData = []struct{ of, when string }{
 	{"part_content", `NOT EXISTS (SELECT 1 FROM part_content WHERE job_id = '')`},
 	{"selection", `NOT EXISTS (SELECT 1 FROM selection WHERE job_id = '')`},
 	{"members", `NOT EXISTS (SELECT 1 FROM members WHERE time = 0)`},
+	{"registered_client", `NOT EXISTS (SELECT 1 FROM registered_client WHERE id = '')`},
+	{"used_token", `NOT EXISTS (SELECT 1 FROM used_token WHERE token = '')`},
 
 	{"meta", `NOT EXISTS (SELECT 1 FROM meta) AND (EXISTS (SELECT 1 FROM clock) OR EXISTS (SELECT 1 FROM sequence) OR EXISTS (SELECT 1 FROM resource))`},
 	{"clock", `NOT EXISTS (SELECT 1 FROM clock) AND EXISTS (SELECT 1 FROM meta)`},

@@ -84,6 +84,18 @@ func TestJobs(t *testing.T) {
 	storetest.Jobs(t, func(t *testing.T) store.Jobs { return openTest(t, pgtest.Database(t), nil) })
 }
 
+func TestRegistry(t *testing.T) {
+	storetest.Registry(t, func(t *testing.T) (one, other store.Registry) {
+		url := pgtest.Database(t)
+		return openTest(t, url, nil), openTest(t, url, nil)
+	})
+}
+
+func TestDamagedClient(t *testing.T) {
+	url := pgtest.Database(t)
+	storetest.DamagedClient(t, openTest(t, url, nil), func(statement string) { run(t, url, statement) })
+}
+
 // nodes is a job store that calls two stores in turn, as if each call reached another node.
 type nodes struct {
 	store.Jobs

@@ -251,6 +251,13 @@ CREATE TABLE part_content (
   FOREIGN KEY (job_id) REFERENCES job(id) ON DELETE CASCADE
 );
 
+CREATE TABLE registered_client (
+  id text COLLATE "C" NOT NULL,
+  document bytea NOT NULL,
+  seal bytea NOT NULL,
+  PRIMARY KEY (id)
+);
+
 CREATE TABLE removed_reference (
   row_key bigint NOT NULL,
   param bigint NOT NULL,
@@ -310,6 +317,16 @@ CREATE TABLE sequence (
   PRIMARY KEY (type)
 );
 
+CREATE TABLE signing_key (
+  number bigint NOT NULL,
+  id text COLLATE "C" NOT NULL,
+  private bytea NOT NULL,
+  created bigint NOT NULL,
+  signs_from bigint NOT NULL,
+  verifies_until bigint NOT NULL,
+  PRIMARY KEY (number)
+);
+
 CREATE TABLE swept (
   type bigint NOT NULL,
   version bigint NOT NULL,
@@ -328,3 +345,11 @@ CREATE TABLE tombstone (
 );
 
 CREATE INDEX tombstone_committed ON tombstone USING btree (committed);
+
+CREATE TABLE used_token (
+  token bytea NOT NULL,
+  valid_until bigint NOT NULL,
+  PRIMARY KEY (token)
+);
+
+CREATE INDEX used_token_until ON used_token USING btree (valid_until);

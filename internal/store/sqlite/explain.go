@@ -89,7 +89,7 @@ func remedyLog(dir string, frames []string) string {
 	if len(frames) > 1 || !strings.HasSuffix(frames[0], " "+jobsFile+"-wal") {
 		return restore
 	}
-	return fmt.Sprintf("%s; or give up all exports: stop the server, move %[2]s and %[2]s-wal away and run: muster adopt --data %[3]s", restore, jobsFile, oserror.Word(dir))
+	return fmt.Sprintf("%s; or give up all exports and registered clients: stop the server, move %[2]s and %[2]s-wal away and run: muster adopt --data %[3]s", restore, jobsFile, oserror.Word(dir))
 }
 
 // lostLog is the error of a database whose log is missing or cut to nothing.

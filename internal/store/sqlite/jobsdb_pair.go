@@ -25,11 +25,11 @@ type lostJobs struct {
 
 // Error implements error.
 func (l lostJobs) Error() string {
-	way := "restore it from a backup together with " + directoryFile + ", or give up all exports"
+	way := "restore it from a backup together with " + directoryFile + ", or give up all of them"
 	if l.own {
-		way = "restore " + jobsFile + " and " + directoryFile + " from one backup, or give up the exports in this " + jobsFile
+		way = "restore " + jobsFile + " and " + directoryFile + " from one backup, or give up what is in this " + jobsFile
 	}
-	return fmt.Sprintf("%s, which holds the exports, %s: %s and run: muster adopt --data %s", jobsFile, l.how, way, oserror.Word(l.dir))
+	return fmt.Sprintf("%s, which holds the exports and the registered clients, %s: %s and run: muster adopt --data %s", jobsFile, l.how, way, oserror.Word(l.dir))
 }
 
 // checkPair returns an error if one of the two databases is lost, before a new one is created

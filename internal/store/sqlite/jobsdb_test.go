@@ -31,6 +31,22 @@ func TestJobs(t *testing.T) {
 	storetest.Jobs(t, func(t *testing.T) store.Jobs { return newJobs(t, filepath.Join(t.TempDir(), "jobs.db")) })
 }
 
+func TestRegistry(t *testing.T) {
+	storetest.Registry(t, func(t *testing.T) (one, other store.Registry) {
+		path := filepath.Join(t.TempDir(), "jobs.db")
+		return newJobs(t, path), newJobs(t, path)
+	})
+}
+
+func TestDamagedClient(t *testing.T) {
+	j := newJobs(t, filepath.Join(t.TempDir(), "jobs.db"))
+	storetest.DamagedClient(t, j, func(statement string) {
+		if _, err := j.writer.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestLiveTimes(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "a folder with % and ?")
 	if err := os.Mkdir(folder, 0o700); err != nil {

@@ -54,6 +54,7 @@ func Jobs(t *testing.T, open func(t *testing.T) store.Jobs) {
 		{"ProgressIsTheSumOfTheWork", testProgress},
 		{"CancelIsFinal", testCancel},
 		{"CancelOfAnotherOwnerIsNotFound", testForeignCancel},
+		{"JobsOfAnOwner", testOwned},
 		{"FailIsFinal", testFail},
 		{"PollIsCompareAndSet", testPoll},
 		{"StalledJobsAreFound", testStalled},
@@ -736,6 +737,34 @@ func testForeignCancel(t *testing.T, b jobsTest) {
 	b.wantErr("cancel by another", b.Cancel(t.Context(), "job", "bob", noon, expires), store.ErrNotFound)
 	b.wantErr("cancel of nothing", b.Cancel(t.Context(), "none", "anna", noon, expires), store.ErrNotFound)
 	b.state("job", store.Accepted)
+}
+
+// testOwned: the jobs of an owner are found until they are cancelled or have expired.
+func testOwned(t *testing.T, b jobsTest) {
+	want := func(owner string, ids ...string) {
+		t.Helper()
+		jobs, err := b.Owned(t.Context(), owner)
+		b.must(err)
+		var got []string
+		for _, job := range jobs {
+			got = append(got, job.ID)
+		}
+		if !slices.Equal(got, ids) {
+			t.Errorf("jobs of %s: %v, want %v", owner, got, ids)
+		}
+	}
+	want("anna")
+	b.complete("done", client.Client{}, 0, expires)
+	b.create("live", 1)
+	b.must(b.CreateJob(t.Context(), store.Job{ID: "other", Owner: "bob", Request: []byte("{}"), Created: noon}, 0))
+	want("anna", "done", "live")
+	want("bob", "other")
+	b.must(b.Cancel(t.Context(), "live", "anna", noon, expires+1))
+	want("anna", "done")
+	if _, err := b.Expire(t.Context(), expires, 0); err != nil {
+		t.Error(err)
+	}
+	want("anna")
 }
 
 func testFail(t *testing.T, b jobsTest) {

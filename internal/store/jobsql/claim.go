@@ -226,7 +226,8 @@ func (c claimRequest) claimSelection(ctx context.Context, tx executor, id string
 	return &task, err
 }
 
-// partOf claims the first part of a candidate whose job is not locked.
+// partOf claims a part of the candidate's first job that is not locked: the largest one, so that the
+// workers end the last parts at about the same time.
 func (c claimRequest) partOf(ctx context.Context, tx executor, of candidate, lock string) (*store.Task, error) {
 	where, args := c.partWaits()
 	if of.kind == smallExports {
@@ -236,7 +237,7 @@ func (c claimRequest) partOf(ctx context.Context, tx executor, of candidate, loc
 	var idle fhir.Instant
 	err := tx.queryRow(ctx, `SELECT `+fmt.Sprintf(idleSince, "p")+`, `+partColumns+` FROM job j JOIN part p ON p.job_id = j.id
 		WHERE j.client = ? AND j.network = ? AND j.state = ? AND `+where+`
-		ORDER BY j.turn, j.created, j.id, p.number LIMIT 1 `+lock, append([]any{of.client.Name, of.client.Wider, store.Writing}, args...)...).Scan(append([]any{&idle}, partFields(&part)...)...)
+		ORDER BY j.turn, j.created, j.id, p.bytes DESC, p.number LIMIT 1 `+lock, append([]any{of.client.Name, of.client.Wider, store.Writing}, args...)...).Scan(append([]any{&idle}, partFields(&part)...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}

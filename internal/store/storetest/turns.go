@@ -363,6 +363,6 @@ func (m *turnModel) compare(a, b *turnTask, claims map[string]int) int {
 		cmp.Compare(a.job.turn, b.job.turn),
 		cmp.Compare(a.job.created, b.job.created),
 		cmp.Compare(a.job.id, b.job.id),
-		cmp.Compare(a.number, b.number),
+		cmp.Compare(b.bytes, a.bytes), cmp.Compare(a.number, b.number),
 	)
 }
